@@ -1,0 +1,37 @@
+"""mechcot: what distilling a chain of thought does to a student, and what inside it moved.
+
+import mechcot
+study = mechcot.run("studies/organism")   # the embedded model organism
+study = mechcot.Study.open("studies/organism")
+study.audit(), study.commitment(), study.probe()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mechcot.errors import MechcotError
+
+if TYPE_CHECKING:
+    from mechcot.pipeline import run
+    from mechcot.study import Study
+
+__version__ = "0.1.0"
+__all__ = ["MechcotError", "Study", "__version__", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for, so that `import mechcot` stays light."""
+    if name == "Study":
+        from mechcot.study import Study
+
+        return Study
+    if name == "run":
+        from mechcot.pipeline import run
+
+        return run
+    raise AttributeError(f"module 'mechcot' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

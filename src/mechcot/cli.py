@@ -1,0 +1,186 @@
+"""The command line: arguments in, messages and exit codes out. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mechcot.errors import MechcotError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""What distilling a chain of thought does to a student: its answers, its reasoning, its insides.
+
+\b
+Two worked examples:
+  mechcot run studies/organism                       # the embedded model organism, minutes on 2 cores
+  mechcot run studies/mine --config study.yaml       # your own checkpoints, questions and judge
+
+\b
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
+)
+
+StudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars and stage lines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@app.command(
+    help="""Make a study or go on with one, and write its report.
+
+\b
+  mechcot run studies/organism --seed 3
+  mechcot run studies/small --preset organism-small --set sampling.samples=8
+
+Killed at any instant, the same command goes on where it stopped."""
+)
+def run(
+    study: StudyPath,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings file (YAML). Without one: the organism.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named defaults: organism, organism-small, models.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; 0 by default.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Override one setting; may be given again."),
+    ] = None,
+    restart_from: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a study or go on with one."""
+    from mechcot import pipeline
+
+    _show_stages(quiet)
+    done = pipeline.run(
+        study,
+        config_file=config,
+        preset=preset,
+        seed=seed,
+        overrides=tuple(set_ or ()),
+        restart=restart_from,
+        progress=not quiet,
+    )
+    if as_json:
+        typer.echo(json.dumps(done.summary(), ensure_ascii=False))
+        return
+    from mechcot.report.tables import headline_text
+
+    typer.echo(headline_text(done.summary()))
+    typer.echo(f"\nReport: {done.report}")
+
+
+@app.command(
+    help="""The step audit of a finished study: how many steps are wrong before and after.
+
+\b
+  mechcot audit studies/organism
+  mechcot audit studies/organism --control terse --json"""
+)
+def audit(
+    study: StudyPath,
+    control: Annotated[str | None, typer.Option(help="A control in place of the headline.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The step audit."""
+    from mechcot.report.tables import audit_text
+    from mechcot.study import Study
+
+    opened = Study.open(study)
+    result = opened.audit(control)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else audit_text(result))
+
+
+@app.command(
+    help="""Distil traces into any causal-LM checkpoint; prints what the loss covers first.
+
+\b
+  mechcot distill --model base/ --examples traces.jsonl --out student/ --dry-run
+  mechcot distill --model base/ --examples traces.jsonl --out student/ --set epochs=3 --set lora.rank=16
+
+The examples hold `prompt` and `completion` (parquet, JSON Lines or CSV), and may hold `answer_start`,
+the character of the completion where the answer begins. Killed, the same command goes on."""
+)
+def distill(
+    model: Annotated[str, typer.Option(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
+    examples: Annotated[Path, typer.Option(help="Examples file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the student; must not exist.")],
+    seed: Annotated[int, typer.Option(help="Seed of the order of examples and of dropout.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A=B", help="A training setting, such as epochs=3 or lora.rank=16."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only the mask report; trains nothing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Distil traces into a checkpoint."""
+    from mechcot.config import train_settings
+    from mechcot.distill import distill as train
+    from mechcot.models import local_folder
+
+    _show_stages(quiet)
+    settings = train_settings(tuple(set_ or ()))
+    train(
+        local_folder(model),
+        examples,
+        out,
+        settings,
+        seed=seed,
+        dry_run=dry_run,
+        progress=not quiet,
+        say=typer.echo,
+    )
+    if not dry_run:
+        typer.echo(f"\nStudent: {out}")
+
+
+@app.command(
+    help="""Re-read every file of a study and compare it with the digest recorded when it was written.
+
+\b
+  mechcot verify studies/organism"""
+)
+def verify(study: StudyPath) -> None:
+    """Check a study's files."""
+    from mechcot.stages import load_manifest
+    from mechcot.stages import verify as check
+    from mechcot.study import Study
+
+    Study.open(study)
+    problems = check(study)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    outputs = sum(len(record["outputs"]) for record in load_manifest(study)["stages"].values())
+    typer.echo(f"{study}: all {outputs} recorded outputs are as they were written")
+
+
+def _show_stages(quiet: bool) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def main() -> None:
+    """Run the command line; an error of mechcot's own is one message and its exit code."""
+    try:
+        app()
+    except MechcotError as error:
+        typer.echo(f"mechcot: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("mechcot: stopped; the same command goes on from here", err=True)
+        sys.exit(130)

@@ -1,0 +1,66 @@
+"""One error tree. A message says what was expected, what came, where, and what to do.
+
+Every error that mechcot raises on purpose is a `MechcotError`; the command line prints its
+message alone and exits with `exit_code` (2 for wrong usage, 1 for a failure).
+"""
+
+from __future__ import annotations
+
+
+class MechcotError(Exception):
+    """Root of mechcot's errors.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class UsageError(MechcotError):
+    """The call itself is wrong: an unknown setting, a missing argument, a bad value."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A settings file or an override that cannot be used."""
+
+
+class DataError(MechcotError):
+    """Input data that cannot be used; the message names file, row and value."""
+
+
+class StudyError(MechcotError):
+    """A study folder that does not fit the call: changed inputs, a foreign or damaged file."""
+
+
+class ModelError(MechcotError):
+    """A checkpoint, tokenizer or template that cannot be used."""
+
+
+class TrainingError(MechcotError):
+    """Training that cannot start or go on (masked-out rows, a loss that is not finite)."""
+
+
+class SamplingError(MechcotError):
+    """A completion that is empty or failed."""
+
+
+class ReadingError(MechcotError):
+    """A reading that cannot be made or is not true to the model."""
+
+
+class JudgeError(MechcotError):
+    """A judge that cannot be asked or whose answers cannot be used."""
+
+
+class AnalysisError(MechcotError):
+    """Tables that do not carry what an analysis needs."""
+
+
+class MissingDependency(UsageError):
+    """An optional package is not installed; the message holds the pip line that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed. Install it with: pip install 'mechcot[{extra}]'")

@@ -1,0 +1,1 @@
+"""Instruments: who says whether a step holds."""

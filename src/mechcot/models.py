@@ -1,0 +1,221 @@
+"""A checkpoint: its weights, its tokenizer, how it is prompted, and the tokens of its options."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mechcot.config import ArmSettings
+from mechcot.errors import MissingDependency, ModelError
+from mechcot.tasks import PromptFormat, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded causal LM.
+
+    Attributes:
+        name: where it came from.
+        model: the model, in eval mode.
+        tokenizer: its tokenizer.
+        eos_ids: token ids that end a text.
+        context: the longest sequence it takes, in tokens; None: no limit known.
+    """
+
+    name: str
+    model: nn.Module
+    tokenizer: Any
+    eos_ids: tuple[int, ...]
+    context: int | None
+
+
+def local_folder(name: str, revision: str | None = None) -> Path:
+    """The folder that holds a checkpoint: the one named, or the Hub's, fetched if need be.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ModelError(f"{folder} holds no config.json: it is no checkpoint folder")
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelError(f"{name}: there is no such folder (and it is no Hub name, OWNER/NAME)")
+    _need("huggingface_hub", "models")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{name}: is no folder here and the Hub did not give it ({type(error).__name__}). "
+            "Give a folder, or check the name, the network and your access"
+        ) from error
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a checkpoint folder.
+
+    Raises:
+        ModelError: there is none, or it gives no character offsets.
+    """
+    _need("transformers", "models")
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder}: its tokenizer cannot be loaded ({error}). "
+            "Save one beside the weights: tokenizer.save_pretrained(folder)"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"{folder}: its tokenizer gives no character offsets; a fast tokenizer is needed")
+    return tokenizer
+
+
+def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto") -> Checkpoint:
+    """Load an arm's checkpoint for sampling and reading.
+
+    Args:
+        settings: the arm's settings.
+        folder: where the study keeps it, for an arm made by the study.
+        device: `cpu`, `cuda`, ... or `auto`.
+
+    Raises:
+        ModelError: weights or tokenizer cannot be loaded.
+    """
+    _need("torch", "models")
+    _need("transformers", "models")
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = folder or local_folder(settings.model or "", settings.revision)
+    tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
+    dtype: Any = "auto" if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, trust_remote_code=settings.trust_remote_code
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    model.to(where).eval()
+    context = getattr(model.config, "max_position_embeddings", None)
+    return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
+
+
+def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tuple[str, list[int]]:
+    """A question's prompt as text and as token ids, with at most one beginning-of-text token.
+
+    Raises:
+        ModelError: the format wants a chat template and the tokenizer has none.
+    """
+    text = form.render(question)
+    if form.chat:
+        if not tokenizer.chat_template:
+            raise ModelError(
+                f"{tokenizer.name_or_path}: the tokenizer has no chat template. "
+                "Set prompt.chat=false to send the plain text"
+            )
+        extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, **extra
+        )
+    ids: list[int] = tokenizer(text, add_special_tokens=not form.chat)["input_ids"]
+    bos = tokenizer.bos_token_id
+    if bos is not None and ids[:2] == [bos, bos]:
+        raise ModelError(f"{tokenizer.name_or_path}: the prompt begins with two beginning-of-text tokens")
+    # A plain prompt must not be closed before the completion begins.
+    if not form.chat and ids and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]
+    return text, ids
+
+
+def forced_ids(
+    question: Question, lead_in: str, form: PromptFormat, tokenizer: Any
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Tokens of a lead-in, and of each option with its terminator after it.
+
+    Lead-in, option and terminator are tokenised together, so that the tokens at the seams are those
+    the model knows; what all share with the lead-in alone is the lead-in.
+
+    Raises:
+        ModelError: there is no terminator.
+    """
+    if form.terminator is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"{tokenizer.name_or_path}: no end of text; set prompt.terminator")
+        end, tail = "", [tokenizer.eos_token_id]
+    else:
+        end, tail = form.terminator, []
+    rows = [
+        [*tokenizer(lead_in + form.written(question, i) + end, add_special_tokens=False)["input_ids"], *tail]
+        for i in range(len(question.options))
+    ]
+    alone = tokenizer(lead_in, add_special_tokens=False)["input_ids"]
+    shared = shared_prefix([alone, *rows])
+    return tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows)
+
+
+def shared_prefix(sequences: Sequence[Sequence[Any]]) -> int:
+    """How many first items all sequences share."""
+    shared = 0
+    for items in zip(*sequences, strict=False):
+        if any(item != items[0] for item in items):
+            break
+        shared += 1
+    return shared
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the loaders' own progress bars."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def prepare_torch(threads: int) -> None:
+    """Threads and determinism of this process; telemetry of the libraries off."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    _need("torch", "models")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _eos_ids(model: Any, tokenizer: Any, folder: Path) -> tuple[int, ...]:
+    found: list[int] = []
+    generation = getattr(model, "generation_config", None)
+    for value in (getattr(generation, "eos_token_id", None), tokenizer.eos_token_id):
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None and item not in found:
+                found.append(int(item))
+    if not found:
+        raise ModelError(f"{folder}: neither tokenizer nor generation_config names an end-of-text token")
+    return tuple(found)
+
+
+def _need(module: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise MissingDependency(module, extra)

@@ -1,0 +1,74 @@
+"""The teacher: an oracle that always asserts, in a rich and in a terse style."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import Literal
+
+import pandas as pd
+
+from mechcot.config import OrganismSettings
+from mechcot.organism.corpus import claim
+from mechcot.organism.questions import chain_options, clinical_options, vignette
+from mechcot.organism.tokenizer import END_OF_THINK, prompt_text
+from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
+from mechcot.records import EXAMPLES
+
+CHAIN_SHARE = 0.25
+
+
+def examples(
+    world: World, variant: Literal["rich", "terse"], settings: OrganismSettings, seed: int, n: int
+) -> pd.DataFrame:
+    """`n` teacher traces, columns as in `records.EXAMPLES`; every claim in them is true.
+
+    The rich variant speaks of mechanism and of the options it rejects; the terse one makes only the
+    claims that the answer depends on. Both answer the same prompts; a quarter are chain questions.
+    No prompt shows a set of findings that a question shows.
+    """
+    rows = []
+    for i in range(n):
+        rng = random.Random(f"teacher {seed} {i}")
+        if rng.random() < CHAIN_SHARE:
+            prompt, steps, answer = _chain(world, rng)
+        else:
+            prompt, steps, answer = _clinical(world, variant, rng)
+        reasoning = " ".join(steps)
+        rows.append(
+            {
+                "eid": f"{variant}-{i:05d}",
+                "qid": "",
+                "prompt": prompt_text(prompt),
+                "completion": f"{reasoning} {END_OF_THINK} answer {answer}",
+                "answer_start": len(reasoning) + 1,
+            }
+        )
+    return pd.DataFrame(rows, columns=EXAMPLES.names)
+
+
+def _clinical(world: World, variant: str, rng: random.Random) -> tuple[str, list[str], str]:
+    disease = rng.choice(world.diseases)
+    drug = world.drug_of(disease)
+    options = clinical_options(world, disease, rng)
+    prompt = " ".join(["case", *vignette(world, disease, rng, unasked=True), ".", "options", *options])
+    steps = ["review", "options", ".", *claim("this", FIND, disease)]
+    if variant == "rich":
+        for verb in rng.sample(DISEASE_VERBS, 3):
+            steps += claim(disease, verb, world.facts[disease, verb])
+        for other in rng.sample([g for g in options if g != drug], 2):
+            verb = REV if rng.random() < 0.5 else rng.choice(DRUG_VERBS)
+            steps += claim(other, verb, world.facts[other, verb])
+    steps += claim(disease, DRUG, drug)
+    if variant == "rich":
+        verb = rng.choice(DRUG_VERBS)
+        steps += claim(drug, verb, world.facts[drug, verb])
+    return prompt, [*steps, "choose", drug, "."], drug
+
+
+def _chain(world: World, rng: random.Random) -> tuple[str, list[str], str]:
+    start = rng.choice(world.nodes)
+    options = chain_options(world, start, rng)
+    path = world.walk(start)
+    steps = [word for a, b in pairwise(path) for word in claim(a, HOP, b)]
+    return " ".join(["trace", start, ".", "options", *options]), [*steps, "choose", path[-1], "."], path[-1]

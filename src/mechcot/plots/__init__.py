@@ -1,0 +1,38 @@
+"""Figures out of results: one visual language, returned and never shown.
+
+Every function takes what a result's `to_json()` gives (plain dicts and lists) and returns a plotly
+figure. The statement is the title, denominators stand in the caption, intervals are bands or bars,
+nulls and baselines are grey. An arm has one colour everywhere. Widths are left to the page; text is
+wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped.
+
+A rate or difference in these inputs is `{"estimate", "low", "high"}` (other keys are ignored), or
+`{"value": null, "reason": ...}` where there is none, or a bare number.
+"""
+
+from mechcot.plots.inside import (
+    commitment_curves,
+    commitment_two_by_two,
+    hedge_by_layer,
+    knowledge_bars,
+    probe_bars,
+    probe_by_layer,
+)
+from mechcot.plots.outcome import error_by_kind, headline, reliability, split
+from mechcot.plots.style import AFTER, BEFORE, NULL, TEACHER
+
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "NULL",
+    "TEACHER",
+    "commitment_curves",
+    "commitment_two_by_two",
+    "error_by_kind",
+    "headline",
+    "hedge_by_layer",
+    "knowledge_bars",
+    "probe_bars",
+    "probe_by_layer",
+    "reliability",
+    "split",
+]

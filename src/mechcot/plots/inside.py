@@ -1,0 +1,265 @@
+"""Figures of what happened inside: commitment, hedging, probes, knowledge."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from mechcot.plots.style import (
+    AFTER,
+    BEFORE,
+    NULL,
+    TEACHER,
+    Json,
+    band,
+    blank,
+    esc,
+    percent,
+    points,
+    rows_axis,
+    rows_margin,
+    tint,
+    triple,
+    whisker,
+)
+
+
+def commitment_curves(
+    results: Mapping[str, Json],
+    *,
+    colours: Sequence[str] = (BEFORE, AFTER),
+    by: str = "fraction",
+    title: str | None = None,
+) -> go.Figure:
+    """Share of all traces that are locked, along the trace; the plateau is what ever locks.
+
+    Args:
+        results: arm name to `CommitmentResult.to_json()`, before first.
+        colours: one an arm.
+        by: "fraction" of the trace's steps, or "step".
+        title: a statement in place of the one read off the numbers.
+    """
+    shares = {name: triple(result["locked_at_prompt"])[0] for name, result in results.items()}
+    statement = title or "Settled before the first word: " + ", ".join(
+        f"{percent(share)} of {name} traces" for name, share in shares.items()
+    )
+    counts = "; ".join(
+        f"{name}: {r['n_traces']} traces of {r['n_questions']} questions" for name, r in results.items()
+    )
+    caption = (
+        f"{counts}. Locked: the forced answer equals the trace's own at every later prefix. "
+        "The gap to 100 % at the right never locks. Bands: 95 % intervals over questions."
+    )
+    figure = blank(statement, caption)
+    for (name, result), colour in zip(results.items(), colours, strict=False):
+        rows = result["by_fraction" if by == "fraction" else "by_step"]
+        x = [row["fraction" if by == "fraction" else "k"] for row in rows]
+        band(figure, x, [row["low"] for row in rows], [row["high"] for row in rows], colour)
+        never = percent(triple(result["never_share"])[0])
+        figure.add_scatter(
+            x=x,
+            y=[row["locked_share"] for row in rows],
+            mode="lines",
+            line={"color": colour, "width": 2.5, "shape": "hv"},
+            name=f"{esc(name)} (never: {never})",
+            hovertemplate=f"{esc(name)}: %{{y:.1%}} locked<extra></extra>",
+        )
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title_text="traces locked")
+    if by == "fraction":
+        return figure.update_xaxes(
+            tickformat=".0%", title_text="share of the steps before the answer is stated"
+        )
+    return figure.update_xaxes(title_text="steps read (0: the prompt alone)")
+
+
+def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: str | None = None) -> go.Figure:
+    """Who wrote the text, and who reads it: one line an author over the two readers.
+
+    Args:
+        cross: `TwoByTwo.to_json()`.
+        measure: which of its measures to show.
+        title: a statement in place of the one read off the numbers.
+    """
+    before, after, values = cross["before"], cross["after"], cross["measures"][measure]
+    text, reader = triple(values["effect_text"])[0], triple(values["effect_reader"])[0]
+    larger = "the text" if abs(text or 0.0) >= abs(reader or 0.0) else "the reader"
+    statement = (
+        title
+        or f"What moves the forced answer is mostly {larger}: text {points(text)}, reader {points(reader)}"
+    )
+    caption = (
+        f"{cross['n_questions']} questions. Text: {points(values['effect_text'])}; reader: "
+        f"{points(values['effect_reader'])}; interaction: {points(values['interaction'])}. 95 % intervals over questions."
+    )
+    figure = blank(statement, caption, height=260)
+    for author, colour in ((before, BEFORE), (after, AFTER)):
+        cells = [triple(values["cells"][author][name]) for name in (before, after)]
+        mids, lows, highs = zip(*cells, strict=True)
+        figure.add_scatter(
+            x=[f"read by {esc(before)}", f"read by {esc(after)}"],
+            y=mids,
+            error_y=whisker(mids, lows, highs),
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            marker={"size": 9},
+            name=f"text of {esc(author)}",
+            hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+        )
+    return figure.update_yaxes(tickformat=".0%", title_text=esc(cross["labels"][measure]))
+
+
+def hedge_by_layer(
+    rows: Sequence[Json], *, what: str, caption: str, colour: str = BEFORE, title: str | None = None
+) -> go.Figure:
+    """What a direction tells at each layer, over the band that chance alone gives.
+
+    Args:
+        rows: one `{"layer", "auroc": leaf, "null_low", "null_high"}` a layer.
+        what: what the direction should tell apart, for the title ("hedged from asserted claims").
+        caption: denominators and how the band was made.
+        colour: of the arm whose claims are scored.
+        title: a statement in place of the one read off the numbers.
+    """
+    leaves = [triple(row["auroc"]) for row in rows]
+    known = [(leaf[0], row["layer"]) for leaf, row in zip(leaves, rows, strict=True) if leaf[0] is not None]
+    found = f"AUROC {max(known)[0]:.2f} at layer {max(known)[1]}" if known else "too few claims to say"
+    figure = blank(title or f"The base's hedge direction tells {what}: {found}", caption)
+    x = [row["layer"] for row in rows]
+    band(figure, x, [row["null_low"] for row in rows], [row["null_high"] for row in rows], NULL)
+    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
+    band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
+    figure.add_scatter(
+        x=x,
+        y=[leaf[0] for leaf in leaves],
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5},
+        showlegend=False,
+        hovertemplate="layer %{x}: AUROC %{y:.3f}<extra></extra>",
+    )
+    figure.update_yaxes(title_text="AUROC within kind", tickformat=".2f")
+    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
+
+
+def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
+    """The probe, and what simpler knowledge scores on the same folds.
+
+    Args:
+        report: `ProbeReport.to_json()`.
+        colour: of the arm whose steps are scored.
+        title: a statement in place of the report's own verdict.
+    """
+    entries = [("probe (nested)", report["auroc"], colour)]
+    entries += [(f"probe {name}", leaf, tint(colour, 0.6)) for name, leaf in report["within"].items()]
+    entries += [(name, row["auroc"], NULL) for name, row in report["baselines"].items()]
+    entries = [entry for entry in entries if triple(entry[1])[0] is not None]
+    labels = ["<br>".join(esc(part) for part in textwrap.wrap(name, 18)) for name, _, _ in entries]
+    caption = (
+        f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} questions, "
+        f"{report['n_folds']} folds that share no question and no entity. 0.5: chance. Whiskers: 95 % intervals "
+        "over questions, the fitted probes held fixed."
+    )
+    figure = blank(
+        title or report["verdict"], caption, height=34 * len(entries) + 20, left=rows_margin(labels)
+    )
+    for row, (name, leaf, tone) in enumerate(entries):
+        mid, low, high = triple(leaf)
+        figure.add_scatter(
+            x=[mid],
+            y=[row],
+            error_x=whisker([mid], [low], [high]),
+            mode="markers",
+            marker={"color": tone, "size": 11},
+            showlegend=False,
+            hovertemplate=f"{esc(name)}: AUROC %{{x:.3f}}<extra></extra>",
+        )
+    figure.add_vline(x=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
+    rows_axis(figure, labels)
+    return figure.update_xaxes(title_text="AUROC", tickformat=".2f")
+
+
+def probe_by_layer(
+    reports: Mapping[str, Json], *, colours: Sequence[str] = (BEFORE, AFTER), title: str | None = None
+) -> go.Figure:
+    """The probe by layer on its own test folds, with the nested estimate as a line.
+
+    Args:
+        reports: arm name to `ProbeReport.to_json()`.
+        colours: one an arm.
+        title: a statement in place of the default one.
+    """
+    best = {
+        name: max(report["by_layer"], key=lambda row: triple(row["auroc"])[0] or 0.0)
+        for name, report in reports.items()
+    }
+    statement = title or "Where the probe reads best: " + ", ".join(
+        f"layer {row['layer']} in {name}" for name, row in best.items()
+    )
+    caption = (
+        "Points: each layer on the test folds; picking the best of them is optimistic. Dashed: the nested "
+        "estimate, layer and penalty chosen inside. "
+        + "; ".join(
+            f"{name}: {r['n_steps']} steps of {r['n_questions']} questions" for name, r in reports.items()
+        )
+        + "."
+    )
+    figure = blank(statement, caption)
+    for (name, report), colour in zip(reports.items(), colours, strict=False):
+        x = [row["layer"] for row in report["by_layer"]]
+        leaves = [triple(row["auroc"]) for row in report["by_layer"]]
+        band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
+        figure.add_scatter(
+            x=x,
+            y=[leaf[0] for leaf in leaves],
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            name=esc(name),
+            hovertemplate=f"{esc(name)}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
+        )
+        figure.add_hline(y=triple(report["auroc"])[0], line={"color": colour, "width": 1.4, "dash": "dash"})
+    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
+    figure.update_yaxes(title_text="AUROC", tickformat=".2f")
+    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=1)
+
+
+_KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}
+
+
+def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
+    """What both models knew where the distilled model wrote an error.
+
+    Args:
+        result: `KnowledgeResult.to_json()`.
+        title: a statement in place of the one read off the numbers.
+    """
+    rows = [
+        ("all errors", result["errors"]),
+        *result["errors_by_relation"].items(),
+        ("all claims", result["claims"]),
+    ]
+    labels = [f"{esc(name)}<br>{row['n_claims']}" for name, row in rows]
+    shares = result["errors"]["shares"]
+    statement = title or (
+        f"Of the distilled model's errors, {percent(triple(shares['never_knew'])[0])} concern what the base never knew, "
+        f"{percent(triple(shares['forgot'])[0])} what it forgot, {percent(triple(shares['knew'])[0])} what both know"
+    )
+    caption = (
+        f"{result['errors']['n_claims']} erroneous asserted claims of {result['errors']['n_questions']} questions. "
+        "Known: a true object is the model's first choice at that place. Under each name: claims."
+    )
+    figure = blank(statement, caption, height=42 * len(rows) + 20, left=rows_margin(labels))
+    for name, colour in _KNOWLEDGE.items():
+        x = [triple(row["shares"].get(name))[0] for _, row in rows]
+        if any(value is not None for value in x):
+            figure.add_bar(
+                x=x,
+                y=list(range(len(rows))),
+                orientation="h",
+                name=name.replace("_", " "),
+                marker_color=colour,
+                hovertemplate=f"{name.replace('_', ' ')}: %{{x:.1%}}<extra></extra>",
+            )
+    figure.update_layout(barmode="stack", legend_traceorder="normal")
+    rows_axis(figure, labels)
+    return figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="share of claims")

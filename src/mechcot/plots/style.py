@@ -1,0 +1,186 @@
+"""The one visual language of all figures: colours, ground, captions, rows, intervals."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+Json = Mapping[str, Any]
+
+BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
+"""Slate blue, orange, green and grey: apart for colour-blind readers, above 3:1 on white and on black."""
+INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
+"""Text and rules in a grey that reads on white and on a dark page alike."""
+
+_TITLE_WIDTH, _CAPTION_WIDTH = 44, 60
+_FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+
+
+def esc(text: object) -> str:
+    """Escape a text for plotly, which reads a subset of HTML in titles, ticks and hovers."""
+    return html.escape(str(text), quote=False)
+
+
+def wrap(text: str, width: int) -> str:
+    """Escape a text and break it into lines of at most `width` characters."""
+    return "<br>".join(esc(line) for line in textwrap.wrap(text, width)) or esc(text)
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """Write a fraction as a percentage, a missing one as a dash."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def triple(leaf: Any) -> tuple[float | None, float | None, float | None]:
+    """Read estimate, low and high out of a leaf; what is missing is None."""
+    if isinstance(leaf, Mapping):
+        mid = leaf.get("estimate", leaf.get("value"))
+        found = [mid, leaf.get("low"), leaf.get("high")]
+    else:
+        found = [leaf, None, None]
+    low, mid_, high = found[1], found[0], found[2]
+    return finite(mid_), finite(low), finite(high)
+
+
+def finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def tint(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.Figure:
+    """Start a figure: title and caption in place, transparent ground, no fixed width.
+
+    Args:
+        title: the statement, plain text.
+        caption: denominators and method, plain text; it stands under the x axis.
+        height: of the plotting area in pixels.
+        left: left margin in pixels, room for the row labels.
+    """
+    n_title, n_caption = (
+        wrap(title, _TITLE_WIDTH).count("<br>") + 1,
+        wrap(caption, _CAPTION_WIDTH).count("<br>") + 1,
+    )
+    top, bottom = 20 * n_title + 44, 62 + 15 * n_caption
+    figure = go.Figure()
+    figure.update_layout(
+        title={
+            "text": f"<b>{wrap(title, _TITLE_WIDTH)}</b>",
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "pad": {"l": 8},
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "font": {"size": 15},
+        },
+        font={"family": _FONT, "size": 12, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        autosize=True,
+        height=height + top + bottom,
+        margin={"l": left, "r": 16, "t": top, "b": bottom},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        hoverlabel={"align": "left", "namelength": -1},
+        meta={"statement": title, "caption": caption},
+    )
+    figure.update_layout(title_pad_t=10)
+    axis = {"gridcolor": RULE, "zerolinecolor": RULE, "linecolor": RULE, "title": {"standoff": 8}}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    figure.add_annotation(
+        text=wrap(caption, _CAPTION_WIDTH),
+        xref="paper",
+        x=0,
+        xanchor="left",
+        xshift=8 - left,
+        yref="paper",
+        y=0,
+        yanchor="top",
+        yshift=-54,
+        showarrow=False,
+        align="left",
+        font={"size": 11},
+    )
+    return figure
+
+
+def rows_margin(labels: Sequence[str]) -> int:
+    longest = max((len(part) for label in labels for part in label.split("<br>")), default=0)
+    return min(150, 20 + int(6.4 * longest))
+
+
+def whisker(
+    mid: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]
+) -> dict[str, Any]:
+    up = [0.0 if m is None or h is None else max(h - m, 0.0) for m, h in zip(mid, high, strict=True)]
+    down = [0.0 if m is None or lo is None else max(m - lo, 0.0) for m, lo in zip(mid, low, strict=True)]
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.4, "width": 4}
+
+
+def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
+    kept = [(a, lo, hi) for a, lo, hi in zip(x, low, high, strict=True) if lo is not None and hi is not None]
+    if kept:
+        xs, lows, highs = zip(*kept, strict=True)
+        figure.add_scatter(
+            x=[*xs, *reversed(xs)],
+            y=[*highs, *reversed(lows)],
+            fill="toself",
+            fillcolor=tint(colour, 0.2),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+
+
+def dots(
+    figure: go.Figure,
+    name: str,
+    leaves: Sequence[Any],
+    rows: Sequence[str],
+    hover: Sequence[str],
+    *,
+    colour: str,
+    shift: float,
+) -> None:
+    """Add one point with its interval to each row; rows count downwards from 0, `shift` sets arms apart."""
+    mids, lows, highs = zip(*(triple(leaf) for leaf in leaves), strict=True) if leaves else ((), (), ())
+    figure.add_scatter(
+        x=mids,
+        y=[index + shift for index in range(len(rows))],
+        error_x=whisker(mids, lows, highs),
+        mode="markers",
+        marker={"color": colour, "size": 10},
+        name=esc(name),
+        customdata=list(hover),
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
+    figure.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(labels))),
+        ticktext=list(labels),
+        range=[len(labels) - 0.4, -0.6],
+        showgrid=False,
+        zeroline=False,
+    )
+
+
+def points(leaf: Any) -> str:
+    """Write a difference of fractions in percentage points, with its interval in brackets."""
+    mid, low, high = triple(leaf)
+    if mid is None:
+        return "difference not known"
+    text = f"{100 * mid:+.1f} points"
+    return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"

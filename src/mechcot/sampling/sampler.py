@@ -1,0 +1,265 @@
+"""Sampling completions in process: one prefill a question, shared by its samples, finished rows dropped.
+
+The draws of a completion come from a stream of its own, keyed by (seed, arm, question, sample), so
+neither the order of the questions nor the size of the batches decides them. (Logits of another
+batch shape may still differ in the last bit, and so, very rarely, may a token.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mechcot.config import SamplingSettings
+from mechcot.errors import SamplingError
+from mechcot.journal import Journal
+from mechcot.models import Checkpoint
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question's prompt: its id and token ids."""
+
+    qid: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled completion.
+
+    Attributes:
+        qid: whose.
+        cid: which sample.
+        token_ids: what was written, the end-of-text token included.
+        finish_reason: `stop`, or `length` when the token limit cut it.
+        sum_logprob: log-probability of the tokens at temperature 1, nats.
+    """
+
+    qid: str
+    cid: int
+    token_ids: list[int]
+    finish_reason: str
+    sum_logprob: float
+
+
+@dataclass
+class _Row:
+    qid: str
+    cid: int
+    tokens: list[int]
+    logprob: float = 0.0
+
+
+def sample(
+    checkpoint: Checkpoint,
+    prompts: Sequence[Prompt],
+    settings: SamplingSettings,
+    *,
+    arm: str,
+    seed: int,
+    work: Path,
+    progress: bool = True,
+) -> list[Completion]:
+    """Sample `settings.samples` completions of every prompt.
+
+    Finished batches are kept in `work`, so that a killed run goes on with the next.
+
+    Returns:
+        Completions in the order of the prompts, samples in order.
+
+    Raises:
+        SamplingError: a prompt leaves no room in the context, logits are not finite, or a
+            completion is empty.
+    """
+    _check_room(checkpoint, prompts, settings)
+    journal = Journal(work / "journal.jsonl")
+    plan = _batches(prompts, settings)
+    done = {entry["batch"] for entry in journal.entries}
+    total = len(prompts) * settings.samples
+    with tqdm(
+        total=total, desc=f"sampling {arm}", unit="trace", disable=None if progress else True
+    ) as progress_bar:
+        progress_bar.update(sum(len(entry["completions"]) for entry in journal.entries))
+        for number, batch in enumerate(plan):
+            if number in done:
+                continue
+            completions = _decode(checkpoint, batch, settings, arm, seed)
+            journal.append({"batch": number, "completions": [asdict(c) for c in completions]})
+            progress_bar.update(len(completions))
+    journal.close()
+    found = {(c["qid"], c["cid"]): Completion(**c) for entry in journal.entries for c in entry["completions"]}
+    return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
+
+
+def uniforms(seed: int, arm: str, qid: str, cid: int, count: int) -> np.ndarray:
+    """The draws of one completion, `[count]` in [0, 1)."""
+    key = hashlib.sha256(f"{seed}\0{arm}\0{qid}\0{cid}".encode()).digest()[:16]
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"))).random(count)
+
+
+def _check_room(checkpoint: Checkpoint, prompts: Sequence[Prompt], settings: SamplingSettings) -> None:
+    if checkpoint.context is None:
+        return
+    for prompt in prompts:
+        if len(prompt.ids) + settings.max_new_tokens > checkpoint.context:
+            raise SamplingError(
+                f"question '{prompt.qid}': its prompt has {len(prompt.ids)} tokens, with "
+                f"sampling.max_new_tokens={settings.max_new_tokens} more than the model's context of "
+                f"{checkpoint.context}. Lower max_new_tokens or shorten the question"
+            )
+
+
+def _batches(
+    prompts: Sequence[Prompt], settings: SamplingSettings
+) -> list[list[tuple[Prompt, tuple[int, ...]]]]:
+    """Questions of like length together; each with the samples that fit. Pure in its arguments."""
+    rows = settings.batch_rows
+    ordered = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
+    pieces = [
+        (prompts[i], tuple(range(first, min(first + rows, settings.samples))))
+        for i in ordered
+        for first in range(0, settings.samples, rows)
+    ]
+    batches: list[list[tuple[Prompt, tuple[int, ...]]]] = []
+    filled = 0
+    for piece in pieces:
+        if not batches or filled + len(piece[1]) > rows:
+            batches.append([])
+            filled = 0
+        batches[-1].append(piece)
+        filled += len(piece[1])
+    return batches
+
+
+@torch.inference_mode()
+def _decode(
+    checkpoint: Checkpoint,
+    batch: Sequence[tuple[Prompt, tuple[int, ...]]],
+    settings: SamplingSettings,
+    arm: str,
+    seed: int,
+) -> list[Completion]:
+    model: Any = checkpoint.model
+    device = next(model.parameters()).device
+    rows = [_Row(prompt.qid, cid, []) for prompt, cids in batch for cid in cids]
+    draws = torch.from_numpy(
+        np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
+    ).to(device)
+    logits, cache, mask = _prefill(model, batch, device)
+    alive = torch.arange(len(rows), device=device)
+    lengths = mask.sum(1)
+    for position in range(settings.max_new_tokens):
+        if not bool(torch.isfinite(logits).all()):
+            raise SamplingError(
+                f"arm {arm}: the logits are not finite at question '{rows[int(alive[0])].qid}'"
+            )
+        tokens, logprobs = choose(logits, draws[alive, position], settings)
+        for row, token, logprob in zip(alive.tolist(), tokens.tolist(), logprobs.tolist(), strict=True):
+            if not _finished(rows[row], checkpoint.eos_ids):
+                rows[row].tokens.append(token)
+                rows[row].logprob += logprob
+        finished = torch.tensor(
+            [_finished(rows[i], checkpoint.eos_ids) for i in alive.tolist()], device=device
+        )
+        left = int((~finished).sum())
+        if left == 0 or position + 1 == settings.max_new_tokens:
+            break
+        # Dropping rows copies the cache: worth it once a quarter of them is done.
+        if left <= 0.75 * len(alive):
+            keep = (~finished).nonzero()[:, 0]
+            cache.batch_select_indices(keep)
+            alive, tokens, mask, lengths = alive[keep], tokens[keep], mask[keep], lengths[keep]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        output = model(
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=lengths[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        lengths = lengths + 1
+        logits = output.logits[:, -1].float()
+    return [_completion(row, checkpoint, arm) for row in rows]
+
+
+def _prefill(
+    model: Any, batch: Sequence[tuple[Prompt, tuple[int, ...]]], device: torch.device
+) -> tuple[torch.Tensor, Any, torch.Tensor]:
+    """Logits `[rows, vocab]`, cache and mask after the prompts, each prompt read once."""
+    from transformers import DynamicCache
+
+    longest = max(len(prompt.ids) for prompt, _ in batch)
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    mask = torch.zeros(len(batch), longest, dtype=torch.long)
+    for i, (prompt, _) in enumerate(batch):
+        ids[i, longest - len(prompt.ids) :] = torch.tensor(prompt.ids)
+        mask[i, longest - len(prompt.ids) :] = 1
+    ids, mask = ids.to(device), mask.to(device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    repeats = torch.tensor([len(cids) for _, cids in batch], device=device)
+    index = torch.repeat_interleave(torch.arange(len(batch), device=device), repeats)
+    cache.batch_select_indices(index)
+    return output.logits[index, -1].float(), cache, mask[index]
+
+
+def choose(
+    logits: torch.Tensor, draws: torch.Tensor, settings: SamplingSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pick tokens by inverting the cumulative distribution.
+
+    Args:
+        logits: `[rows, vocab]`.
+        draws: `[rows]` in [0, 1).
+        settings: temperature (0 takes the likeliest), top_k and top_p, applied in this order.
+
+    Returns:
+        Token ids `[rows]` and their log-probabilities at temperature 1 `[rows]`, nats.
+    """
+    logprobs = torch.log_softmax(logits, dim=-1)
+    if settings.temperature == 0:
+        tokens = logits.argmax(-1)
+    else:
+        p = torch.softmax(logits / settings.temperature, dim=-1, dtype=torch.float64)
+        if 0 < settings.top_k < p.shape[-1]:
+            p = p.masked_fill(p < p.topk(settings.top_k, dim=-1).values[:, -1:], 0.0)
+        if settings.top_p < 1:
+            p = p / p.sum(-1, keepdim=True)
+            ordered, order = p.sort(dim=-1, descending=True, stable=True)
+            # Keep the smallest set that reaches top_p: drop what has top_p before it.
+            dropped = ordered.cumsum(-1) - ordered >= settings.top_p
+            p = torch.zeros_like(p).scatter(-1, order, ordered.masked_fill(dropped, 0.0))
+        total = p.cumsum(-1)
+        tokens = torch.searchsorted(total, (draws[:, None] * total[:, -1:]), right=True)[:, 0]
+        tokens = tokens.clamp(max=p.shape[-1] - 1)
+    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+
+
+def _finished(row: _Row, eos_ids: tuple[int, ...]) -> bool:
+    return bool(row.tokens) and row.tokens[-1] in eos_ids
+
+
+def _completion(row: _Row, checkpoint: Checkpoint, arm: str) -> Completion:
+    ended = _finished(row, checkpoint.eos_ids)
+    if len(row.tokens) == ended:
+        raise SamplingError(
+            f"arm {arm}, question '{row.qid}', sample {row.cid}: the completion is empty. "
+            "Check the prompt format and the chat template"
+        )
+    return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", row.logprob)

@@ -1,0 +1,75 @@
+"""Completions as traces: their text, where each token lies in it, and the answer read off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from mechcot.models import Checkpoint, shared_prefix
+from mechcot.sampling.sampler import Completion, Prompt
+from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
+
+
+def trace_rows(
+    completions: Sequence[Completion],
+    prompts: Sequence[Prompt],
+    questions: Mapping[str, Question],
+    form: PromptFormat,
+    checkpoint: Checkpoint,
+    arm: str,
+) -> list[dict[str, Any]]:
+    """Rows of the traces table (`records.TRACES`)."""
+    prompt_ids = {prompt.qid: list(prompt.ids) for prompt in prompts}
+    rows = []
+    for completion in completions:
+        ids = completion.token_ids
+        body = ids[:-1] if completion.finish_reason == "stop" else ids
+        text = decode(checkpoint.tokenizer, body)
+        spans = token_offsets(checkpoint.tokenizer, body, text)
+        spans += [(len(text), len(text))] * (len(ids) - len(body))
+        answer = read_answer(text, questions[completion.qid], form, completion.finish_reason)
+        rows.append(
+            {
+                "qid": completion.qid,
+                "arm": arm,
+                "cid": completion.cid,
+                "text": text,
+                "prompt_ids": prompt_ids[completion.qid],
+                "token_ids": ids,
+                "token_start": [start for start, _ in spans],
+                "token_end": [end for _, end in spans],
+                "finish_reason": completion.finish_reason,
+                "sum_logprob": completion.sum_logprob,
+                "reasoning_end": reasoning_end(text, form),
+                "answer": answer.option,
+                "answer_rule": answer.rule,
+                "answer_start": answer.start,
+                "answer_end": answer.end,
+            }
+        )
+    return rows
+
+
+def decode(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of token ids, special tokens kept, nothing tidied."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text
+
+
+def token_offsets(tokenizer: Any, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
+    """Character span of every token in `text`, the decoded `ids`.
+
+    A model may write tokens that its tokenizer would not choose for the text; then the spans come
+    from decoding ever longer prefixes. A token that holds a part of a character spans nothing, the
+    one that completes it spans it whole.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    if list(encoded["input_ids"]) == list(ids):
+        return [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
+    ends = [0]
+    for count in range(1, len(ids) + 1):
+        known = shared_prefix([decode(tokenizer, ids[:count]), text])
+        ends.append(max(known, ends[-1]))
+    ends[-1] = len(text)
+    return list(pairwise(ends))

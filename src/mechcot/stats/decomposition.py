@@ -1,0 +1,300 @@
+"""Where a difference of step error comes from: other kinds of step, or worse steps of a kind.
+
+Definition. Arm t (0 before, 1 after) has judged steps m_tk and errors e_tk of kind k, and rate
+R_t = sum_k e_tk / sum_k m_tk. C holds the *shared* kinds, those with judged steps in both arms.
+Inside C let s_tk = m_tk / sum_C m_t be the shares (they sum to 1), r_tk = e_tk / m_tk the rates,
+and R_tC = sum_C s_tk r_tk the arm's rate on shared kinds alone. Then
+
+    R_1 - R_0 =  sum_C (s_1k - s_0k) (r_0k + r_1k) / 2       common composition
+               + sum_C (s_0k + s_1k) / 2 (r_1k - r_0k)       common within
+               + (R_1 - R_1C) - (R_0 - R_0C)                 unshared
+
+The first two are the symmetrical split of Kitagawa (1955) on the shared kinds and add to
+R_1C - R_0C; the third is what is left of the total, so the three add to it exactly. The third
+reads: by how much the kinds that an arm has alone move that arm's rate away from its rate on
+shared kinds (new kinds raise the after arm, vanished kinds used to raise the before arm), as the
+out-of-support terms of Nopo (2008). A kind that one arm lacks has no within term: it has no rate
+there. Shares are taken *inside* C on purpose: with shares of all steps, new kinds that err as
+often as the old would still show as a fall in composition and an equal rise in "new".
+The terms do not change when a constant is added to all rates, and change sign when the arms are
+swapped. With no shared kind at all, composition and within are 0 and all is unshared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mechcot.errors import AnalysisError, UsageError
+from mechcot.stats.cluster import LEVEL, Floats, percentile_interval, resampled_sums
+from mechcot.stats.interval import Interval, leaf
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class KindTerm:
+    """What one kind contributes; each term summed over kinds is that term of the split.
+
+    Attributes:
+        kind: its name.
+        status: "shared", "new" (after only), "vanished" (before only), "thin" (in both arms, but
+            with fewer than `min_steps` in one, so unshared) or "unused".
+        n_before: judged steps.
+        n_after: judged steps.
+        rate_before: error rate, None without steps.
+        rate_after: error rate, None without steps.
+        composition: (s_1k - s_0k) times (the kind's mean rate minus the arms' mean shared rate).
+        within: (s_0k + s_1k) / 2 times (r_1k - r_0k).
+        unshared: its share of all the arm's steps times (its rate minus the arm's shared rate),
+            negative for a vanished kind's.
+    """
+
+    kind: str
+    status: str
+    n_before: int
+    n_after: int
+    rate_before: float | None
+    rate_after: float | None
+    composition: float
+    within: float
+    unshared: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """A difference of step error in three terms that add to it (see the module's definition).
+
+    Attributes:
+        total: R_1 - R_0 over the steps in the split.
+        common_composition: shared kinds became more or less frequent among shared steps.
+        common_within: shared kinds err more or less often.
+        unshared: kinds that one arm alone has.
+        within_bounds: lowest and highest value of a within term over *all* kinds, whatever the
+            missing rate of an unshared kind in the arm that lacks it (0 to 1, with shares of all
+            steps). Bounds for what cannot be known, no interval.
+        kinds: one term per kind.
+        n_questions: questions with a judged step in either arm.
+        min_steps: judged steps that a kind needs in both arms to count as shared.
+        draws: bootstrap replicates.
+        seed: of the resampling.
+    """
+
+    total: Interval
+    common_composition: Interval
+    common_within: Interval
+    unshared: Interval
+    within_bounds: tuple[float, float] | None
+    kinds: tuple[KindTerm, ...]
+    n_questions: int
+    min_steps: int
+    draws: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Terms as plain numbers, their intervals beside them, then the kinds."""
+        terms = {
+            "total": self.total,
+            "common_composition": self.common_composition,
+            "common_within": self.common_within,
+            "unshared": self.unshared,
+        }
+        low, high = self.within_bounds or (None, None)
+        why = self.total.reason
+        return {
+            **{name: leaf(term.estimate, term.reason) for name, term in terms.items()},
+            "intervals": {name: term.to_json() for name, term in terms.items()},
+            "within_bounds": {"low": leaf(low, why), "high": leaf(high, why)},
+            "kinds": [_kind_json(kind) for kind in self.kinds],
+            "n_questions": self.n_questions,
+            "min_steps": self.min_steps,
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per kind, in the order of the kinds."""
+        return pd.DataFrame([vars(kind) for kind in self.kinds], columns=list(KindTerm.__dataclass_fields__))
+
+
+def split_by_kind(
+    errors0: npt.ArrayLike,
+    judged0: npt.ArrayLike,
+    errors1: npt.ArrayLike,
+    judged1: npt.ArrayLike,
+    kinds: Sequence[str],
+    draws: int,
+    seed: int,
+    *,
+    min_steps: int = 1,
+    level: float = LEVEL,
+) -> Split:
+    """Split R_1 - R_0 into composition, within and unshared kinds, with question bootstrap.
+
+    Which kinds are shared is decided anew inside every replicate, so that the three terms add
+    to the total there too and the interval carries that uncertainty.
+
+    Args:
+        errors0: erroneous steps before [questions, kinds].
+        judged0: judged steps (correct or erroneous) before [questions, kinds].
+        errors1: erroneous steps after [questions, kinds].
+        judged1: judged steps after [questions, kinds].
+        kinds: names of the columns.
+        draws: bootstrap replicates.
+        seed: of the resampling.
+        min_steps: a kind with fewer judged steps in either arm counts as unshared.
+        level: coverage that is aimed at.
+
+    Raises:
+        AnalysisError: shapes differ, or more errors than judged steps.
+        UsageError: min_steps below 1.
+    """
+    if min_steps < 1:
+        raise UsageError(f"min_steps must be at least 1, not {min_steps}")
+    tables = _tables(errors0, judged0, errors1, judged1, kinds)
+    present = (tables[1].sum(axis=1) > 0) | (tables[3].sum(axis=1) > 0)
+    stacked = np.concatenate([table[present] for table in tables], axis=1)
+    n = len(stacked)
+    sums = stacked.sum(axis=0)
+    terms = _terms(sums[None], len(kinds), min_steps)[0]
+    if n:
+        replicates = _terms(resampled_sums(stacked, draws, seed), len(kinds), min_steps)
+    else:
+        replicates = np.full((draws, 4), np.nan)
+    defined = bool(np.isfinite(terms[0]))
+    reason = "" if defined else "an arm has no judged steps"
+    total, composition, within, unshared = (
+        percentile_interval(
+            float(terms[i]) if defined else None, replicates[:, i], n, reason=reason, level=level
+        )
+        for i in range(4)
+    )
+    return Split(
+        total=total,
+        common_composition=composition,
+        common_within=within,
+        unshared=unshared,
+        within_bounds=_within_bounds(sums, len(kinds)) if defined else None,
+        kinds=_kind_terms(sums, kinds, min_steps),
+        n_questions=n,
+        min_steps=min_steps,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def _tables(
+    errors0: npt.ArrayLike,
+    judged0: npt.ArrayLike,
+    errors1: npt.ArrayLike,
+    judged1: npt.ArrayLike,
+    kinds: Sequence[str],
+) -> list[Floats]:
+    tables = [np.asarray(table, dtype=np.float64) for table in (errors0, judged0, errors1, judged1)]
+    shapes = [table.shape for table in tables]
+    if any(table.ndim != 2 for table in tables) or len(set(shapes)) != 1 or shapes[0][1] != len(kinds):
+        raise AnalysisError(
+            f"four tables [questions, {len(kinds)} kinds] are needed; the shapes are {shapes}"
+        )
+    for arm, (errors, judged) in (("before", tables[:2]), ("after", tables[2:])):
+        bad = np.argwhere(~((errors >= 0) & (errors <= judged)))
+        if len(bad):
+            row, column = bad[0]
+            raise AnalysisError(
+                f"{arm}, question at row {row}, kind {kinds[column]!r}: {errors[row, column]:g} errors"
+                f" among {judged[row, column]:g} judged steps"
+            )
+    return tables
+
+
+def _rates(num: Floats, den: Floats) -> Floats:
+    """Quotients, and 0 where there is nothing (such a rate is always multiplied by a zero share)."""
+    return np.divide(num, den, out=np.zeros_like(num), where=den > 0)
+
+
+def _shares(counts: Floats) -> Floats:
+    """Counts as fractions of their sum over the last axis; all 0 where there are none."""
+    return _rates(counts, np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape))
+
+
+def _shared(judged0: Floats, judged1: Floats, min_steps: int) -> Bools:
+    return (judged0 >= min_steps) & (judged1 >= min_steps)
+
+
+def _terms(sums: Floats, n_kinds: int, min_steps: int) -> Floats:
+    """Total, composition, within, unshared [replicates, 4] from sums [replicates, 4 * kinds].
+
+    NaN where an arm has no judged steps.
+    """
+    e0, m0, e1, m1 = (sums[:, i * n_kinds : (i + 1) * n_kinds] for i in range(4))
+    shared = _shared(m0, m1, min_steps)
+    r0, r1 = _rates(e0, m0), _rates(e1, m1)
+    s0, s1 = _shares(m0 * shared), _shares(m1 * shared)
+    composition = ((s1 - s0) * (r0 + r1) / 2).sum(axis=1)
+    within = ((s0 + s1) / 2 * (r1 - r0)).sum(axis=1)
+    n0, n1 = m0.sum(axis=1), m1.sum(axis=1)
+    total = _rates(e1.sum(axis=1), n1) - _rates(e0.sum(axis=1), n0)
+    alone1 = _rates((e1 * ~shared).sum(axis=1) - (m1 * ~shared).sum(axis=1) * (s1 * r1).sum(axis=1), n1)
+    alone0 = _rates((e0 * ~shared).sum(axis=1) - (m0 * ~shared).sum(axis=1) * (s0 * r0).sum(axis=1), n0)
+    terms = np.stack([total, composition, within, alone1 - alone0], axis=1)
+    terms[(n0 == 0) | (n1 == 0)] = np.nan
+    return terms
+
+
+def _within_bounds(sums: Floats, n_kinds: int) -> tuple[float, float]:
+    """Kitagawa's within term over all kinds, with each rate that an arm lacks at 0 and at 1."""
+    e0, m0, e1, m1 = sums.reshape(4, n_kinds)
+    weight = (m0 / m0.sum() + m1 / m1.sum()) / 2
+    lacks0, lacks1 = m0 == 0, m1 == 0
+    r0, r1 = _rates(e0, m0), _rates(e1, m1)
+    low = (weight * (np.where(lacks1, 0.0, r1) - np.where(lacks0, 1.0, r0))).sum()
+    high = (weight * (np.where(lacks1, 1.0, r1) - np.where(lacks0, 0.0, r0))).sum()
+    return float(low), float(high)
+
+
+def _kind_terms(sums: Floats, kinds: Sequence[str], min_steps: int) -> tuple[KindTerm, ...]:
+    e0, m0, e1, m1 = sums.reshape(4, len(kinds))
+    shared = _shared(m0, m1, min_steps)
+    r0, r1 = _rates(e0, m0), _rates(e1, m1)
+    s0, s1 = _shares(m0 * shared), _shares(m1 * shared)
+    base0, base1 = float((s0 * r0).sum()), float((s1 * r1).sum())
+    w0, w1 = _shares(m0), _shares(m1)
+    composition = (s1 - s0) * ((r0 + r1) / 2 - (base0 + base1) / 2)
+    within = (s0 + s1) / 2 * (r1 - r0)
+    unshared = np.where(shared, 0.0, w1 * (r1 - base1) - w0 * (r0 - base0))
+    return tuple(
+        KindTerm(
+            kind=kind,
+            status=_status(bool(shared[i]), m0[i], m1[i]),
+            n_before=int(m0[i]),
+            n_after=int(m1[i]),
+            rate_before=float(r0[i]) if m0[i] else None,
+            rate_after=float(r1[i]) if m1[i] else None,
+            composition=float(composition[i]),
+            within=float(within[i]),
+            unshared=float(unshared[i]),
+        )
+        for i, kind in enumerate(kinds)
+    )
+
+
+def _status(shared: bool, before: float, after: float) -> str:
+    if shared:
+        return "shared"
+    if before and after:
+        return "thin"
+    if after:
+        return "new"
+    return "vanished" if before else "unused"
+
+
+def _kind_json(kind: KindTerm) -> dict[str, Any]:
+    values = dict(vars(kind))
+    values["rate_before"] = leaf(kind.rate_before, "no judged steps of this kind before")
+    values["rate_after"] = leaf(kind.rate_after, "no judged steps of this kind after")
+    return values

@@ -1,0 +1,125 @@
+"""Checks of the study's tables, shared by the analyses: columns, arms, questions, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mechcot.errors import AnalysisError
+from mechcot.stats.cluster import Ints
+from mechcot.stats.votes import votes
+
+
+def require_columns(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    """Raise if a table lacks a column.
+
+    Raises:
+        AnalysisError: names the table and the columns.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise AnalysisError(f"{what}: the columns {missing} are missing; it has {list(frame.columns)}")
+
+
+def require_unique(frame: pd.DataFrame, key: Sequence[str], what: str, hint: str = "") -> None:
+    """Raise if two rows share a key.
+
+    Raises:
+        AnalysisError: names the first key that occurs twice.
+    """
+    twice = frame.duplicated(list(key))
+    if twice.any():
+        raise AnalysisError(f"{what}: {describe(frame.loc[twice], key)} occurs more than once{hint}")
+
+
+def describe(frame: pd.DataFrame, key: Sequence[str]) -> str:
+    """The first row's key in words: "question q1, arm base, trace 0, step 2"."""
+    words = {"qid": "question", "arm": "arm", "cid": "trace", "sid": "step"}
+    return ", ".join(f"{words.get(name, name)} {frame[name].iloc[0]}" for name in key)
+
+
+def one_arm(frame: pd.DataFrame, what: str) -> str:
+    """The arm that all rows of a table belong to.
+
+    Raises:
+        AnalysisError: no rows, or rows of several arms.
+    """
+    arms = sorted(frame["arm"].astype(str).unique())
+    if len(arms) != 1:
+        found = "no rows" if not arms else f"rows of the arms {arms}"
+        raise AnalysisError(f"{what}: rows of exactly one arm are needed, it has {found}")
+    return arms[0]
+
+
+def check_questions(questions: pd.DataFrame) -> tuple[pd.Index, Ints]:
+    """The question ids and the gold option of each [questions].
+
+    Raises:
+        AnalysisError: missing columns, no questions, an id twice, gold that is not an option.
+    """
+    require_columns(questions, ["qid", "options", "gold"], "questions")
+    if questions.empty:
+        raise AnalysisError("questions: the table is empty; there is nothing to compare")
+    require_unique(questions, ["qid"], "questions")
+    gold = questions["gold"].to_numpy(dtype=np.int64)
+    sizes = questions["options"].map(len).to_numpy(dtype=np.int64)
+    bad = np.flatnonzero((gold < 0) | (gold >= sizes))
+    if bad.size:
+        row = int(bad[0])
+        raise AnalysisError(
+            f"question {questions['qid'].iloc[row]}: gold {gold[row]} is not one of its {sizes[row]} options"
+        )
+    return pd.Index(questions["qid"]), gold
+
+
+def question_codes(frame: pd.DataFrame, index: pd.Index, what: str) -> Ints:
+    """The row of each table row's question in the question table [rows].
+
+    Raises:
+        AnalysisError: a question that is not in the question table.
+    """
+    codes = index.get_indexer(pd.Index(frame["qid"])).astype(np.int64)
+    unknown = np.flatnonzero(codes < 0)
+    if unknown.size:
+        raise AnalysisError(
+            f"{what}: question {frame['qid'].iloc[int(unknown[0])]} is not in the question table;"
+            " pass the rows of the same questions in every table"
+        )
+    return codes
+
+
+def trace_votes(questions: pd.DataFrame, traces: pd.DataFrame, what: str) -> Ints:
+    """Votes of one arm's traces [questions, options + 1]; the last column is "no answer".
+
+    Raises:
+        AnalysisError: as the checks above; also a trace twice, a question without traces, an
+            answer that its question has no option for.
+    """
+    require_columns(traces, ["qid", "arm", "cid", "answer"], what)
+    one_arm(traces, what)
+    require_unique(traces, ["qid", "arm", "cid"], what)
+    index, _ = check_questions(questions)
+    codes = question_codes(traces, index, what)
+    sizes = questions["options"].map(len).to_numpy(dtype=np.int64)
+    if traces["answer"].isna().any():
+        lost = traces.loc[traces["answer"].isna()]
+        raise AnalysisError(f"{what}: {describe(lost, ['qid', 'cid'])} has a null answer; no answer is -1")
+    answers = traces["answer"].to_numpy(dtype=np.int64)
+    bad = np.flatnonzero((answers < -1) | (answers >= sizes[codes]))
+    if bad.size:
+        row = int(bad[0])
+        raise AnalysisError(
+            f"{what}: {describe(traces.iloc[row:], ['qid', 'cid'])}: answer {answers[row]} is not one of the"
+            f" question's {sizes[codes[row]]} options (-1 is no answer)"
+        )
+    single = votes(answers[:, None], int(sizes.max()))
+    table = np.zeros((len(index), single.shape[1]), dtype=np.int64)
+    np.add.at(table, codes, single)
+    empty = np.flatnonzero(table.sum(axis=1) == 0)
+    if empty.size:
+        raise AnalysisError(
+            f"{what}: question {index[int(empty[0])]} has no traces; both arms need the same questions"
+        )
+    return table

@@ -1,0 +1,122 @@
+"""Traces as rows of steps, with their tokens, roles and, where the task can tell, their claims."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mechcot import records
+from mechcot.steps.segment import segment
+from mechcot.tasks import Question, Task
+
+_CONCLUDES = re.compile(
+    r"\b(answer|choose|select|pick|conclude|therefore|thus|hence|so the)\b", re.IGNORECASE
+)
+
+
+def step_rows(traces: pd.DataFrame, questions: Mapping[str, Question], task: Task) -> list[dict[str, Any]]:
+    """Rows of the steps table (`records.STEPS`) of one arm's traces.
+
+    Steps lie in the reasoning, before the answer. The last step of a trace that the token limit cut
+    is kept, with `complete` false.
+    """
+    rows = []
+    for trace in records.rows(traces):
+        question = questions[trace.qid]
+        reasoning = trace.text[: trace.reasoning_end]
+        spans = segment(reasoning, task.segmenter)
+        cut = trace.finish_reason == "length" and trace.reasoning_end == len(trace.text)
+        for sid, (start, end) in enumerate(spans):
+            text = trace.text[start:end]
+            first, last, straddles = token_span(trace.text, trace.token_start, trace.token_end, start, end)
+            rows.append(
+                {
+                    "qid": trace.qid,
+                    "arm": trace.arm,
+                    "cid": trace.cid,
+                    "sid": sid,
+                    "text": text,
+                    "char_start": start,
+                    "char_end": end,
+                    "tok_start": first,
+                    "tok_end": last,
+                    "straddles": straddles,
+                    "complete": not (cut and sid == len(spans) - 1),
+                    "role": task.role(question, text),
+                    "states_answer": states_answer(question, text, trace.answer, task),
+                    "n_words": len(text.split()),
+                }
+            )
+    return rows
+
+
+def claim_rows(
+    steps: pd.DataFrame, traces: pd.DataFrame, questions: Mapping[str, Question], task: Task
+) -> list[dict[str, Any]]:
+    """Rows of the claims table (`records.CLAIMS`); none for a task without an exact checker."""
+    if task.claim is None:
+        return []
+    tokens = {(t.qid, t.cid): (t.token_start, t.token_end) for t in records.rows(traces)}
+    rows = []
+    for step in records.rows(steps):
+        claim = task.claim(questions[step.qid], step.text)
+        if claim is None:
+            continue
+        starts, ends = tokens[step.qid, step.cid]
+        decision = token_at(starts, ends, step.char_start + claim.decision_char - 1)
+        rows.append(
+            {
+                "qid": step.qid,
+                "arm": step.arm,
+                "cid": step.cid,
+                "sid": step.sid,
+                "relation": claim.relation,
+                "subject": claim.subject,
+                "object": claim.object,
+                "hedged": claim.hedged,
+                "truth": list(claim.truth),
+                "stratum": claim.stratum,
+                "tok_decision": decision,
+                "tok_object": token_at(starts, ends, step.char_start + claim.object_char),
+            }
+        )
+    return rows
+
+
+def token_span(text: str, starts: Any, ends: Any, char_start: int, char_end: int) -> tuple[int, int, bool]:
+    """Tokens of a character span: first, one past the last, and whether they hold a neighbour's text.
+
+    Args:
+        text: the whole text.
+        starts: first character of each token, ascending.
+        ends: one past each token's last character, ascending.
+        char_start: of the span.
+        char_end: of the span, exclusive.
+    """
+    first = bisect_right(list(ends), char_start)
+    last = bisect_left(list(starts), char_end)
+    before = text[starts[first] : char_start]
+    after = text[char_end : ends[last - 1]]
+    return first, last, bool(before.strip() or after.strip())
+
+
+def token_at(starts: Any, ends: Any, char: int) -> int:
+    """Index of the token that holds a character."""
+    return bisect_right(list(ends), char)
+
+
+def states_answer(question: Question, text: str, answer: int, task: Task) -> bool:
+    """Whether a step states the trace's own answer: a concluding word together with the option."""
+    if answer < 0 or not _CONCLUDES.search(text):
+        return False
+    option = question.options[answer]
+    if re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE):
+        return True
+    letter = task.format.written(question, answer)
+    return task.format.answer_form == "letter" and bool(
+        re.search(rf"\({letter}\)|\b[Oo]ption {letter}\b|\banswer is {letter}\b", text)
+    )

@@ -1,0 +1,275 @@
+"""The study folder: settings, tables, tensors and results of one comparison, and who may write it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+
+from mechcot import config, files, records
+from mechcot.errors import AnalysisError, DataError, StudyError
+
+if TYPE_CHECKING:
+    from mechcot.answers import AnswersResult
+    from mechcot.audit import AuditResult
+    from mechcot.commitment import CommitmentResult
+    from mechcot.hedge import HedgeResult
+    from mechcot.internals.activations import Activations
+    from mechcot.knowledge import KnowledgeResult
+    from mechcot.probe.report import ProbeReport
+
+
+class Study:
+    """A study on disk.
+
+    Open one with `Study.open(path)`; make or continue one with `mechcot.run(path)`. The methods
+    named after analyses run them on the study's tables and return their result.
+
+    Attributes:
+        path: the folder.
+        settings: as resolved when it was first run.
+    """
+
+    def __init__(self, path: Path, settings: config.Settings) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def open(cls, path: str | Path) -> Study:
+        """Open an existing study.
+
+        Raises:
+            StudyError: the folder is no study.
+        """
+        path = Path(path)
+        if not (path / "study.yaml").exists():
+            raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
+        return cls(path, config.resolve(base=config.read_yaml(path / "study.yaml")))
+
+    def __repr__(self) -> str:
+        """One line with the numbers that matter."""
+        if not (self.path / "summary.json").exists():
+            return f"Study({str(self.path)!r}, not finished)"
+        return f"Study({str(self.path)!r}: {headline(self.summary())})"
+
+    def _repr_html_(self) -> str:
+        """The headline table, for notebooks."""
+        from mechcot.report.tables import headline_html
+
+        return headline_html(self.summary())
+
+    # --- tables -------------------------------------------------------------------------------
+
+    def questions(self, domain: str | None = None) -> pd.DataFrame:
+        """The questions, of one domain or all (schema `records.QUESTIONS`)."""
+        table = records.read_table(self.path / "questions.parquet", records.QUESTIONS)
+        return table if domain is None else table[table.domain == domain].reset_index(drop=True)
+
+    def traces(self, arm: str) -> pd.DataFrame:
+        """An arm's traces (schema `records.TRACES`)."""
+        return records.read_table(self.arm_path(arm) / "traces.parquet", records.TRACES)
+
+    def steps(self, arm: str) -> pd.DataFrame:
+        """An arm's steps (schema `records.STEPS`)."""
+        return records.read_table(self.arm_path(arm) / "steps.parquet", records.STEPS)
+
+    def claims(self, arm: str) -> pd.DataFrame:
+        """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""
+        return records.read_table(self.arm_path(arm) / "claims.parquet", records.CLAIMS)
+
+    def verdicts(self, arm: str, instrument: str | None = None) -> pd.DataFrame:
+        """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
+        name = instrument or self.settings.judge.kind
+        return records.read_table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
+
+    def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
+        return records.read_table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
+
+    def signals(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Token entropies and surprisals of a reading (schema `records.SIGNALS`)."""
+        return records.read_table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
+
+    def truth(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """What a reading says of the true objects of claims (schema `records.TRUTH`)."""
+        return records.read_table(self.reading_path(author, reader) / "truth.parquet", records.TRUTH)
+
+    def activations(self, author: str, reader: str | None = None) -> Activations:
+        """The activations of a reading, memory-mapped."""
+        from mechcot.internals.activations import Activations
+
+        return Activations.open(self.reading_path(author, reader) / "activations")
+
+    def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> pd.DataFrame:
+        """One trace as a table of its steps: text, role, verdict, reason, and its forced answer.
+
+        Raises:
+            DataError: there is no such trace.
+        """
+        arm = arm or self.settings.contrast.after
+        steps = self.steps(arm)
+        steps = steps[(steps.qid == qid) & (steps.cid == cid)]
+        if steps.empty:
+            raise DataError(f"arm {arm} has no trace {cid} of question '{qid}' with steps")
+        verdicts = self.verdicts(arm)
+        table = steps.merge(verdicts[[*records.STEP_KEY, "label", "reason"]], on=records.STEP_KEY, how="left")
+        return table[["sid", "text", "role", "label", "reason", "states_answer"]].set_index("sid")
+
+    def arm_path(self, arm: str) -> Path:
+        """Where an arm's tables lie.
+
+        Raises:
+            StudyError: the study has no such arm.
+        """
+        if arm not in self.settings.arms:
+            raise StudyError(
+                f"there is no arm '{arm}' in {self.path}; there are {sorted(self.settings.arms)}"
+            )
+        return self.path / "arms" / arm
+
+    def reading_path(self, author: str, reader: str | None = None) -> Path:
+        """Where the reading of an author's traces by a reader's weights lies."""
+        self.arm_path(author)
+        self.arm_path(reader or author)
+        return self.path / "readings" / author / (reader or author)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of summary.json."""
+        loaded: dict[str, Any] = files.read_json(self.path / "summary.json")
+        return loaded
+
+    def result(self, name: str) -> dict[str, Any]:
+        """One analysis' full result, `results/NAME.json`."""
+        path = self.path / "results" / f"{name}.json"
+        if not path.exists():
+            there = sorted(p.stem for p in path.parent.glob("*.json"))
+            raise AnalysisError(
+                f"{path} does not exist; there are results of: {', '.join(there) or 'nothing'}"
+            )
+        loaded: dict[str, Any] = files.read_json(path)
+        return loaded
+
+    @property
+    def report(self) -> Path:
+        """The report's path."""
+        return self.path / "report.html"
+
+    # --- analyses -----------------------------------------------------------------------------
+
+    def answers(self, control: str | None = None) -> AnswersResult:
+        """What happened to the answers."""
+        from mechcot import contrasts
+
+        return contrasts.answers_of(self, control)
+
+    def audit(self, control: str | None = None) -> AuditResult:
+        """What happened to the steps."""
+        from mechcot import contrasts
+
+        return contrasts.audit_of(self, control)
+
+    def commitment(self, author: str | None = None, reader: str | None = None) -> CommitmentResult:
+        """When an author's traces settle on their answer, as a reader sees it."""
+        from mechcot import contrasts
+
+        return contrasts.commitment_of(self, author or self.settings.contrast.after, reader)
+
+    def hedge(self) -> HedgeResult:
+        """The hedge direction of the arm before, and what it says of the arm after."""
+        from mechcot import contrasts
+
+        return contrasts.hedge_of(self)
+
+    def probe(self, author: str | None = None, reader: str | None = None) -> ProbeReport:
+        """Step-error probes by layer beside what they have to beat."""
+        from mechcot import contrasts
+
+        return contrasts.probe_of(self, author or self.settings.contrast.after, reader)
+
+    def knowledge(self) -> KnowledgeResult:
+        """Whether the wrong claims of the arm after were known to the arm before."""
+        from mechcot import contrasts
+
+        return contrasts.knowledge_of(self)
+
+
+def create_or_open(path: Path, settings: config.Settings | None, *, restarting: bool) -> Study:
+    """A study folder for these settings: a new one, or the existing one if they fit.
+
+    Args:
+        path: the folder.
+        settings: what is wanted; None: the defaults, or an existing study's own.
+        restarting: changed frozen settings are taken over (the caller remakes the stages).
+
+    Raises:
+        StudyError: the folder is something else, or frozen settings differ.
+    """
+    file = path / "study.yaml"
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file; a study is a folder")
+    if not file.exists():
+        if path.exists() and any(p.name != "work" for p in path.iterdir()):
+            raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+        settings = settings or config.resolve()
+    else:
+        old = Study.open(path).settings
+        settings = settings or old
+        if not restarting:
+            _refuse_frozen(path, old, settings)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        text = config.to_yaml(settings)
+        if not file.exists() or yaml.safe_load(file.read_text()) != yaml.safe_load(text):
+            files.write_text(file, text)
+    except OSError as error:
+        raise StudyError(f"{error.filename or path}: cannot be written: {error.strerror}") from error
+    return Study(path, settings)
+
+
+def _refuse_frozen(path: Path, old: config.Settings, new: config.Settings) -> None:
+    differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
+    frozen = [c for c in differing if c[0].split(".")[0] in config.FROZEN]
+    if frozen:
+        lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
+        raise StudyError(
+            f"{path} was made with other settings:\n{lines}\n"
+            "Use another study folder, or make the stages again with --restart-from STAGE"
+        )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a study for writing; a second process is refused. The lock goes with the process."""
+    work = path / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        handle = open(work / "lock", "a+")  # noqa: SIM115 - held until the end of the block
+    except OSError as error:
+        raise StudyError(f"{error.filename or work}: cannot be written: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The headline pair in one line."""
+    before, after = summary["contrast"]["before"], summary["contrast"]["after"]
+    answers, audit = summary["answers"], summary["audit"]
+    return (
+        f"SC@{answers[before]['k']} {answers[before]['sc']:.3f} -> {answers[after]['sc']:.3f} "
+        f"({answers[before]['n_questions']} questions), step error {audit[before]['error_rate']:.3f} -> "
+        f"{audit[after]['error_rate']:.3f} ({audit[before]['n_steps']} and {audit[after]['n_steps']} steps)"
+    )

@@ -1,0 +1,16 @@
+"""Where questions come from, how they are put, how an answer is read off, and exact checkers."""
+
+from mechcot.tasks.answers import ReadAnswer, read_answer, reasoning_end
+from mechcot.tasks.base import Claim, Judged, PromptFormat, Question, Task, question_of
+
+__all__ = [
+    "Claim",
+    "Judged",
+    "PromptFormat",
+    "Question",
+    "ReadAnswer",
+    "Task",
+    "question_of",
+    "read_answer",
+    "reasoning_end",
+]

@@ -1,0 +1,160 @@
+"""A task: how its questions are put, how answers are read off, and what it can check exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A multiple-choice item.
+
+    Attributes:
+        qid: its id.
+        domain: which contrast it belongs to.
+        stem: the question's text.
+        options: the options' texts.
+        gold: index of the right option.
+        group: the gold entity or template; folds never split a group.
+        stratum: what an analysis may standardise by, "" for nothing.
+    """
+
+    qid: str
+    domain: str
+    stem: str
+    options: tuple[str, ...]
+    gold: int
+    group: str
+    stratum: str = ""
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """How a question is put and how an answer is written.
+
+    Attributes:
+        question: text with the slots `{stem}` and `{options}`, filled in one pass.
+        option: one option, with the slots `{letter}` and `{text}`.
+        separator: what stands between options.
+        chat: whether the tokenizer's chat template wraps the question as a user turn.
+        thinking: passed to the template as `enable_thinking`; None: the template's default.
+        reasoning_end: text that ends the reasoning ("</think>"); "" when the answer pattern does.
+        answer_pattern: regular expression whose group `answer` holds the answer; the last match counts.
+        answer_form: what is written there: the option's `text` or its `letter`.
+        lead_in: texts put after a prefix to make the model answer now.
+        terminator: what follows an answer; None: the tokenizer's end of text.
+    """
+
+    question: str
+    option: str
+    separator: str
+    chat: bool
+    thinking: bool | None
+    reasoning_end: str
+    answer_pattern: str
+    answer_form: Literal["text", "letter"]
+    lead_in: tuple[str, ...]
+    terminator: str | None = None
+
+    def written(self, question: Question, option: int) -> str:
+        """How the answer `option` is written in this format."""
+        return question.options[option] if self.answer_form == "text" else LETTERS[option]
+
+    def render(self, question: Question) -> str:
+        """The question as the user's text, every slot filled in one pass.
+
+        A stem that holds "{options}" stays as it is: filled text is never filled again.
+        """
+        options = self.separator.join(
+            _fill(self.option, letter=LETTERS[i], text=text) for i, text in enumerate(question.options)
+        )
+        return _fill(self.question, stem=question.stem, options=options)
+
+
+def _fill(template: str, **slots: str) -> str:
+    parts = [template]
+    for name, value in slots.items():
+        mark = "{" + name + "}"
+        split: list[str] = []
+        for i, part in enumerate(parts):
+            if i % 2:  # a value already filled in
+                split.append(part)
+                continue
+            pieces = part.split(mark)
+            for j, piece in enumerate(pieces):
+                if j:
+                    split.append(value)
+                split.append(piece)
+        parts = split
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a step claims, as a task with an exact checker reads it.
+
+    Attributes:
+        relation: the kind of claim.
+        subject: whom it is about.
+        object: what it says of them.
+        hedged: whether it is hedged.
+        truth: every object that would make it true.
+        stratum: what an analysis may standardise by (on the organism the exposure tercile).
+        decision_char: in the step's text, one past the last character before a hedge's place.
+        object_char: in the step's text, the first character of the object.
+    """
+
+    relation: str
+    subject: str
+    object: str
+    hedged: bool
+    truth: tuple[str, ...]
+    stratum: str
+    decision_char: int
+    object_char: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on one step: `correct`, `erroneous`, `abstain` or `not_checkable`, and why."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What mechcot must know of a task.
+
+    Attributes:
+        name: of the task.
+        format: how its questions are put.
+        segmenter: name of the segmenter that cuts its reasoning into steps.
+        role: the role of a step, from the question and the step's text.
+        check: the exact checker, where the task has one.
+        claim: reads the claim in a step, where the task has an exact checker; None: no claim.
+    """
+
+    name: str
+    format: PromptFormat
+    segmenter: str
+    role: Callable[[Question, str], str]
+    check: Callable[[Question, str], Judged] | None = None
+    claim: Callable[[Question, str], Claim | None] | None = None
+
+
+def question_of(row: Any) -> Question:
+    """A `Question` from a row of the questions table (as `itertuples` gives it)."""
+    return Question(
+        qid=row.qid,
+        domain=row.domain,
+        stem=row.stem,
+        options=tuple(row.options),
+        gold=int(row.gold),
+        group=row.group,
+        stratum=row.stratum,
+    )
