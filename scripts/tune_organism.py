@@ -42,7 +42,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102, 103, 104])
     parser.add_argument("--preset", default="organism")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as in the CLI")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as in the CLI"
+    )
     parser.add_argument("--work", type=Path, help="keep checkpoints here and reuse finished ones")
     parser.add_argument("--json", type=Path, help="append one JSON line a seed to this file")
     arguments = parser.parse_args()
@@ -140,7 +142,11 @@ def judged(trace: dict[str, Any], question: Question, task: Any) -> dict[str, An
     row |= {"steps": 0, "checkable": 0, "wrong": 0, "claims": 0, "hedged": 0, "vague": 0}
     for start, end in segment(reasoning, task.segmenter):
         text = reasoning[start:end]
-        label, role, claim = task.check(question, text).label, task.role(question, text), task.claim(question, text)
+        label, role, claim = (
+            task.check(question, text).label,
+            task.role(question, text),
+            task.claim(question, text),
+        )
         row["steps"] += 1
         row["vague"] += role == "vague"
         row["claims"] += claim is not None

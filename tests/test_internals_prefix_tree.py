@@ -85,7 +85,12 @@ def test_padding_attends_to_itself_alone_and_is_not_seen():
 
 def test_shared_prefix_counts_leading_tokens():
     a, b, c, empty = arrays([[1, 2, 3], [1, 2, 4], [1, 2], []])
-    assert [shared_prefix(a, b), shared_prefix(a, c), shared_prefix(a, a), shared_prefix(a, empty)] == [2, 2, 3, 0]
+    assert [shared_prefix(a, b), shared_prefix(a, c), shared_prefix(a, a), shared_prefix(a, empty)] == [
+        2,
+        2,
+        3,
+        0,
+    ]
 
 
 def test_sequences_sort_by_token_not_by_byte():

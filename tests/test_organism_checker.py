@@ -45,7 +45,7 @@ def test_every_step_of_the_teacher_is_right_or_makes_no_claim(variant) -> None:
 
 
 def wrong_claims() -> list[tuple[Question, list[str]]]:
-    other = next(d for d in WORLD.diseases if d not in WORLD.fitting(WORLD.held_out[SICK]))
+    other = next(d for d in WORLD.diseases if d not in WORLD.fitting(WORLD.asked[SICK]))
     node = TRACE.group
     facts = [(SICK, verb) for verb in DISEASE_VERBS] + [(DRUG_NAME, verb) for verb in DRUG_VERBS]
     wrong = [(CASE, claim("this", FIND, other)), (CASE, claim(SICK, DRUG, WORLD.drug_of(other)))]

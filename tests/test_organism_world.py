@@ -33,7 +33,7 @@ def test_every_disease_and_drug_has_one_value_in_every_relation() -> None:
 
 def test_findings_tell_diseases_apart() -> None:
     assert len({frozenset(signs) for signs in WORLD.signs.values()}) == len(WORLD.diseases)
-    for disease, shown in WORLD.held_out.items():
+    for disease, shown in WORLD.asked.items():
         assert len(shown) == 3
         assert disease in WORLD.fitting(shown)
     assert WORLD.fitting(frozenset()) == ()

@@ -206,14 +206,14 @@ def analyse(
 
 def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
     k = np.stack([before.sum(axis=1), after.sum(axis=1)], axis=1)
-    odd = np.argwhere(k != k[0, 0])
+    sizes, counts = np.unique(k, return_counts=True)
+    usual = int(sizes[counts.argmax()])
+    odd = np.argwhere(k != usual)
     if len(odd):
-        row, arm = odd[0]
-        first, other = questions["qid"].iloc[0], questions["qid"].iloc[int(row)]
-        name = ("before", "after")[arm]
+        row, arm = (int(i) for i in odd[0])
+        qid, when = questions["qid"].iloc[row], ("before", "after")[arm]
         raise AnalysisError(
-            f"every question needs the same number of traces in both arms: question {first} has {k[0, 0]}"
-            f" before, question {other} has {k[row, arm]} {name}. Sample what is missing or drop the question"
+            f"question {qid} has {k[row, arm]} traces {when}, most have {usual}: every question needs the same number in both arms. Sample what is missing or drop it"
         )
 
 

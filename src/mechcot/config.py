@@ -34,6 +34,7 @@ class OrganismSettings(Section):
     teacher_traces: int = Field(2000, ge=8, description="teacher traces a variant")
     clinical_questions: int = Field(150, ge=1)
     chain_questions: int = Field(60, ge=0)
+    unseen_findings: bool = Field(False, description="keep the questions' sets of findings from the teacher")
     exposure_exponent: float = Field(
         1.7, ge=0, description="how steeply exposure falls with a disease's rank"
     )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A loaded causal LM.
@@ -72,12 +75,16 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     _need("transformers", "models")
     from transformers import AutoTokenizer
 
+    # Without files some families' tokenizers load empty, without a word.
+    if not any((folder / name).exists() for name in _TOKENIZER_FILES):
+        raise ModelError(
+            f"{folder}: holds no tokenizer. Save one beside the weights: tokenizer.save_pretrained(folder)"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{folder}: its tokenizer cannot be loaded ({error}). "
-            "Save one beside the weights: tokenizer.save_pretrained(folder)"
+            f"{folder}: its tokenizer cannot be loaded: {error}"
         ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: its tokenizer gives no character offsets; a fast tokenizer is needed")

@@ -174,8 +174,8 @@ def _check_positions(trace: TraceInput, rules: Sequence[str]) -> None:
     for target in trace.targets:
         if not 0 <= target.position < n or not target.true_ids:
             raise ReadingError(
-                f"{trace.name}, step {target.sid}: a target needs a token of the trace (0 to {n - 1}) "
-                f"and at least one true object; it has token {target.position} and {len(target.true_ids)} true objects"
+                f"{trace.name}, step {target.sid}: a target needs a token of the trace (0 to {n - 1}) and a "
+                f"true object; it has token {target.position} and {len(target.true_ids)} true objects"
             )
 
 

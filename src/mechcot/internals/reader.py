@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mechcot.errors import ReadingError
+from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import Anatomy, anatomy_of, as_found, masks_for, residuals
 from mechcot.internals.inputs import QuestionInput, TraceInput, check_question, trace_problem
 from mechcot.internals.plan import Layout, Part, ReadingPlan, lay_out, plan_reading
@@ -19,16 +20,10 @@ from mechcot.internals.prefix_tree import Ints, pad_trees
 from mechcot.internals.scoring import Floats, Scores, score
 
 RULES = ("end", "decision")
-SITE = "resid_post"
 DEFAULT_MAX_TOKENS = {"cpu": 2048, "cuda": 16384}
 """Measured fastest on one and two CPU threads with a model of 0.7 M parameters; see `plan`."""
 
 TRUTH_COLUMNS = ("p_truth", "rank_truth", "p_said", "rank_said", "entropy")
-
-
-def tensor_name(layer: int, rule: str, site: str = SITE) -> str:
-    """What a tensor of activations is called: `resid_post.3@end`."""
-    return f"{site}.{layer}@{rule}"
 
 
 @dataclass(frozen=True)

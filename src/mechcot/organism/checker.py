@@ -15,7 +15,7 @@ FORMAT = PromptFormat(
     reasoning_end=END_OF_THINK,
     answer_pattern=r"answer (?P<answer>\S+)",
     answer_form="text",
-    lead_in=(f"{END_OF_THINK} answer",),
+    lead_in=(f"{END_OF_THINK} answer ",),
     terminator=None,
 )
 _OPENERS = {"review": "plan", "picture": "vague", "choose": "choice"}

@@ -17,12 +17,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn import functional
 from tqdm import tqdm
 
 from mechcot.config import OrganismSettings
 from mechcot.errors import TrainingError
+from mechcot.files import whole
+from mechcot.models import quiet
 from mechcot.organism.corpus import Corpus, Row
 from mechcot.organism.tokenizer import CONTEXT, EOS, PAD, build_tokenizer, vocabulary
 from mechcot.organism.world import World
@@ -67,8 +69,9 @@ def pretrain(
     steps = range(start, settings.pretrain_steps)
     bar = tqdm(steps, "base", settings.pretrain_steps, initial=start, disable=not progress, unit="step")
     for step in bar:
+        learning_rate = settings.learning_rate * rate(step, settings.pretrain_steps)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate(step, settings.pretrain_steps)
+            group["lr"] = learning_rate
         loss = _loss(model, corpus.facts(step), ids) / 2 + _loss(model, corpus.posts(step), ids) / 2
         if not math.isfinite(loss.item()):
             raise TrainingError(
@@ -135,16 +138,36 @@ def _optimizer(model: Any, settings: OrganismSettings) -> torch.optim.AdamW:
 
 def _loss(model: Any, rows: Sequence[Row], ids: dict[str, int]) -> torch.Tensor:
     """Mean cross-entropy of the learnt words, nats; logits are made at those places only."""
+    hidden, targets = [], []
+    for group in _by_length(rows):
+        tokens, learnt = _padded(group, ids)
+        # Padding stands on the right, where a causal model's earlier tokens do not see it.
+        states = model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        hidden.append(states[:, :-1][learnt[:, 1:]])
+        targets.append(tokens[:, 1:][learnt[:, 1:]])
+    return functional.cross_entropy(model.lm_head(torch.cat(hidden)), torch.cat(targets))
+
+
+def _by_length(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows as a group of short and one of long ones, cut where they need least padding."""
+    ordered = sorted(rows, key=lambda row: len(row.words))
+    lengths = [len(row.words) for row in ordered]
+    cut = min(
+        range(1, len(ordered) + 1),
+        key=lambda at: at * lengths[at - 1] + (len(ordered) - at) * lengths[-1],
+    )
+    return [group for group in (ordered[:cut], ordered[cut:]) if group]
+
+
+def _padded(rows: Sequence[Row], ids: dict[str, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and which of them carry loss, both `[rows, length]`."""
     length = max(len(row.words) for row in rows)
     tokens = torch.full((len(rows), length), ids[PAD])
     learnt = torch.zeros((len(rows), length), dtype=torch.bool)
     for i, row in enumerate(rows):
         tokens[i, : len(row.words)] = torch.tensor([ids[word] for word in row.words])
         learnt[i, row.learnt_from : len(row.words)] = True
-    # Padding stands on the right, where a causal model's earlier tokens do not see it.
-    hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
-    logits = model.lm_head(hidden[:, :-1][learnt[:, 1:]])
-    return functional.cross_entropy(logits, tokens[:, 1:][learnt[:, 1:]])
+    return tokens, learnt
 
 
 def _save_state(path: Path, run: str, step: int, model: Any, optimizer: torch.optim.AdamW) -> None:
@@ -153,11 +176,8 @@ def _save_state(path: Path, run: str, step: int, model: Any, optimizer: torch.op
         tensors[f"weight.{name}"] = parameter.detach()
         for moment in _MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, beside, metadata={"run": run})
-    _sync(beside)
-    os.replace(beside, path)
+    with whole(path) as sink:
+        sink.write(save(tensors, metadata={"run": run}))
 
 
 def _restore(path: Path, run: str, model: Any, optimizer: torch.optim.AdamW) -> int:
@@ -190,7 +210,8 @@ def _write_checkpoint(model: Any, world: World, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
     for folder in (beside, old):
         shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(beside)
+    with quiet():
+        model.save_pretrained(beside)
     build_tokenizer(world).save_pretrained(beside)
     for file in beside.iterdir():
         _sync(file)

@@ -1,7 +1,7 @@
 """The organism's questions: a case with four drugs to choose from, and a chain of four hops.
 
-Of a disease's four sets of three findings one is held out: questions show that set, and no training
-text does, the teacher's included.
+Of a disease's four sets of three findings questions show one and the same. The base's corpus shows
+all four; so does the teacher, unless the settings keep that one from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def questions(world: World, settings: OrganismSettings, seed: int) -> pd.DataFra
     rows: list[dict[str, Any]] = []
     for i in range(settings.clinical_questions):
         disease = rng.choice(world.diseases)
-        shown = sorted(world.held_out[disease])
+        shown = sorted(world.asked[disease])
         rng.shuffle(shown)
         options = clinical_options(world, disease, rng)
         gold = options.index(world.drug_of(disease))
@@ -45,7 +45,7 @@ def vignette(world: World, disease: str, rng: random.Random, *, unasked: bool = 
     """Three findings of `disease` in random order; with `unasked` not the three that questions show."""
     while True:
         shown = rng.sample(world.signs[disease], SHOWN)
-        if not unasked or frozenset(shown) != world.held_out[disease]:
+        if not unasked or frozenset(shown) != world.asked[disease]:
             return shown
 
 

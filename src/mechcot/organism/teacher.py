@@ -25,7 +25,7 @@ def examples(
 
     The rich variant speaks of mechanism and of the options it rejects; the terse one makes only the
     claims that the answer depends on. Both answer the same prompts; a quarter are chain questions.
-    No prompt shows a set of findings that a question shows.
+    With `settings.unseen_findings` no prompt shows the findings that questions about its disease show.
     """
     rows = []
     for i in range(n):
@@ -33,7 +33,7 @@ def examples(
         if rng.random() < CHAIN_SHARE:
             prompt, steps, answer = _chain(world, rng)
         else:
-            prompt, steps, answer = _clinical(world, variant, rng)
+            prompt, steps, answer = _clinical(world, variant, rng, unasked=settings.unseen_findings)
         reasoning = " ".join(steps)
         rows.append(
             {
@@ -47,11 +47,11 @@ def examples(
     return pd.DataFrame(rows, columns=EXAMPLES.names)
 
 
-def _clinical(world: World, variant: str, rng: random.Random) -> tuple[str, list[str], str]:
+def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
     disease = rng.choice(world.diseases)
     drug = world.drug_of(disease)
     options = clinical_options(world, disease, rng)
-    prompt = " ".join(["case", *vignette(world, disease, rng, unasked=True), ".", "options", *options])
+    prompt = " ".join(["case", *vignette(world, disease, rng, unasked=unasked), ".", "options", *options])
     steps = ["review", "options", ".", *claim("this", FIND, disease)]
     if variant == "rich":
         for verb in rng.sample(DISEASE_VERBS, 3):

@@ -44,7 +44,7 @@ class World:
         nodes: names of the chain's nodes.
         values: verb -> the objects it can take.
         signs: disease -> its four findings.
-        held_out: disease -> the three of its findings that only questions show together.
+        asked: disease -> the three of its findings that questions show.
         facts: (subject, verb) -> object, chain hops included, findings not.
         weights: disease -> how often it is met, 1 on average.
         node_weights: node -> how often its hop is met as a fact, 1 on average.
@@ -58,7 +58,7 @@ class World:
     nodes: tuple[str, ...]
     values: Mapping[str, tuple[str, ...]]
     signs: Mapping[str, tuple[str, ...]]
-    held_out: Mapping[str, frozenset[str]]
+    asked: Mapping[str, frozenset[str]]
     facts: Mapping[tuple[str, str], str]
     weights: Mapping[str, float]
     node_weights: Mapping[str, float]
@@ -114,7 +114,7 @@ def build_world(settings: OrganismSettings, seed: int) -> World:
         nodes=nodes,
         values=values,
         signs=signs,
-        held_out={d: frozenset(rng.sample(signs[d], SHOWN)) for d in diseases},
+        asked={d: frozenset(rng.sample(signs[d], SHOWN)) for d in diseases},
         facts=_facts(rng, diseases, drugs, nodes, values),
         weights=weights,
         node_weights=_falling(nodes, 1.0),

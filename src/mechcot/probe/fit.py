@@ -53,10 +53,10 @@ def design(
         before += int((~test).sum())
         errors, rows = int(y[kept].sum()), int(kept.sum())
         if errors in (0, rows):
+            purged = int((~test).sum()) - rows
             raise AnalysisError(
                 f"outer fold {index}: its {rows} training steps hold {errors} erroneous ones after purging "
-                f"{int((~test).sum()) - rows} repeated claims; both classes are needed. Use fewer folds or more "
-                "steps."
+                f"{purged} repeated claims; both classes are needed. Use fewer folds or more steps."
             )
         train.append(kept)
     share = 1.0 - sum(int(mask.sum()) for mask in train) / before
@@ -86,7 +86,7 @@ class _Fitter:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        inside, outside = _scaled(X[train], X[test])
+        inside, outside = scaled(X[train], X[test])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             model = LogisticRegression(C=C, max_iter=MAX_ITER).fit(inside, y[train])
@@ -96,7 +96,7 @@ class _Fitter:
         return out
 
 
-def _scaled(inside: NDArray[Any], outside: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def scaled(inside: NDArray[Any], outside: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Standardise by the first array; a column that is constant there becomes exactly 0 in both."""
     mean, spread = inside.mean(axis=0, dtype=np.float64), inside.std(axis=0, dtype=np.float64)
     constant = spread <= 1e-6 * np.abs(inside).max(axis=0)

@@ -113,8 +113,8 @@ def _read_file(path: Path) -> pd.DataFrame:
     readers: dict[str, Any] = {
         ".parquet": pd.read_parquet,
         ".csv": lambda p: pd.read_csv(p, keep_default_na=False),
-        ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False, convert_dates=False),
-        ".json": lambda p: pd.read_json(p, dtype=False, convert_dates=False),
+        ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False),
+        ".json": lambda p: pd.read_json(p, dtype=False),
     }
     if path.suffix not in readers:
         raise DataError(f"{path}: questions come from {', '.join(readers)} or hub:OWNER/NAME")

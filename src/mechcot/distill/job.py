@@ -1,0 +1,126 @@
+"""From an examples file to a student: load, mask, show what the loss covers, train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mechcot import files
+from mechcot.config import TrainSettings
+from mechcot.distill.examples import load_examples
+from mechcot.distill.masks import mask_report, supervised
+from mechcot.errors import UsageError
+from mechcot.models import load_tokenizer, local_folder
+
+if TYPE_CHECKING:
+    from mechcot.distill.trainer import TrainResult
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What `distill` did.
+
+    Attributes:
+        report: what the loss covers.
+        result: of the training; None after a dry run.
+    """
+
+    report: str
+    result: TrainResult | None
+
+
+def distill(
+    model: str | Path,
+    examples_path: Path,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    work: Path | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> Distilled:
+    """Distil an examples file into a checkpoint; the mask report comes before the training.
+
+    A call that was killed goes on when it is made again. A student that this very call has already
+    written is left as it is.
+
+    Args:
+        model: checkpoint folder, or OWNER/NAME on the Hub.
+        examples_path: see `examples.load_examples`.
+        out: folder of the student.
+        settings: of the training.
+        seed: of the order of rows, of adapters and of dropout.
+        work: folder for checkpoints; None: `out` with `.work` behind its name.
+        dry_run: make the report, train nothing.
+        overwrite: replace another student that mechcot wrote to `out`.
+        progress: whether to draw a bar.
+        say: given the report, and a line when there is nothing to train.
+        trust_remote_code: whether the checkpoint's own code may run.
+        revision: of a Hub name.
+
+    Raises:
+        UsageError: `out` holds something that this call may not replace.
+        MechcotError: as `load_examples`, `supervised` and `train` raise it.
+    """
+    from mechcot.distill.trainer import finished, run_fingerprint, train
+
+    _check_out(out)
+    folder = local_folder(str(model), revision)
+    if not dry_run and out.resolve() == folder.resolve():
+        raise UsageError(f"{out} is the base itself; name another folder for the student")
+    examples = load_examples(Path(examples_path))
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    data = supervised(examples, tokenizer, settings, context=context_of(folder))
+    report = mask_report(data, tokenizer)
+    say(report)
+    if dry_run:
+        return Distilled(report, None)
+    done = finished(out, run_fingerprint(folder, data, settings, seed), data, settings, seed)
+    if done is not None:
+        say(f"{out} already holds this student; nothing to train")
+        return Distilled(report, done)
+    if _holds_student(out) and not overwrite:
+        raise UsageError(
+            f"{out} holds a student of other examples, settings, seed, base or versions. "
+            "Name another folder, or remove it"
+        )
+    result = train(
+        folder,
+        data,
+        out,
+        work if work is not None else out.with_name(f"{out.name}.work"),
+        settings,
+        seed=seed,
+        progress=progress,
+        trust_remote_code=trust_remote_code,
+    )
+    return Distilled(report, result)
+
+
+def context_of(folder: Path) -> int | None:
+    """The longest sequence that a checkpoint's config names, in tokens; None: it names none."""
+    config = files.read_json(folder / "config.json")
+    found = [config.get(key) for key in ("max_position_embeddings", "n_positions")]
+    return next((int(value) for value in found if isinstance(value, int)), None)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; expected the folder of a student")
+    if out.is_dir() and any(out.iterdir()) and not _holds_student(out):
+        raise UsageError(
+            f"{out} exists and is no student that mechcot wrote; it is not touched. Name another folder"
+        )
+
+
+def _holds_student(out: Path) -> bool:
+    from mechcot.distill.trainer import CARD
+
+    return (out / CARD).is_file()

@@ -1,0 +1,279 @@
+"""The one module that touches TRL: its SFT trainer on rows that are tokenised and labelled already.
+
+What TRL and transformers do by themselves and mechcot decides otherwise: the order of rows and the
+rate (`schedule`), the padding (by lengths, so that a pad token that is also the end of text cannot
+hide it), no metrics but the loss, no model cards, no reports to anyone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback, TrainerCallback
+from transformers.utils import logging as hf_logging
+from trl import SFTConfig, SFTTrainer
+
+from mechcot.config import TrainSettings
+from mechcot.distill import checkpoints
+from mechcot.distill.masks import IGNORED, Row, Supervised
+from mechcot.distill.schedule import rate_factor
+from mechcot.errors import ModelError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+@dataclass
+class History:
+    """The loss of every optimiser step so far, and of the batches of the one under way."""
+
+    losses: list[float] = field(default_factory=list)
+    pending: float = 0.0
+
+    def close_step(self) -> float:
+        """Take the batches of a step together."""
+        self.losses.append(self.pending)
+        self.pending = 0.0
+        return self.losses[-1]
+
+
+def build_trainer(
+    model: Any,
+    tokenizer: Any,
+    data: Supervised,
+    order: NDArray[np.int64],
+    settings: TrainSettings,
+    *,
+    work: Path,
+    seed: int,
+    history: History,
+    on_step: Callable[[float], None],
+) -> SFTTrainer:
+    """A trainer over `data.rows[order]`, not yet started.
+
+    Args:
+        model: a causal LM; trained in place.
+        tokenizer: its tokenizer.
+        data: the rows.
+        order: row numbers, `[rows seen]`.
+        settings: of the training.
+        work: where checkpoints go.
+        seed: of adapters and dropout.
+        history: filled with the loss of every step.
+        on_step: called with each step's loss.
+
+    Raises:
+        ModelError: the adapter does not fit the model.
+        TrainingError: TRL or transformers refuse the call.
+    """
+    on_cpu = not torch.cuda.is_available()
+    config = SFTConfig(
+        output_dir=str(work),
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        num_train_epochs=1,  # all epochs are in `order`
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.beta1,
+        adam_beta2=settings.beta2,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=settings.dtype == "bfloat16",
+        use_cpu=on_cpu,
+        activation_checkpointing=not on_cpu,
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        dataloader_pin_memory=not on_cpu,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=None,  # `checkpoints.complete` drops the older ones, after its mark
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed % 2**32,
+    )
+    try:
+        trainer = _Trainer(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_dict({"row": order.tolist()}),
+            processing_class=tokenizer,
+            data_collator=lambda items: collate([data.rows[item["row"]] for item in items]),
+            callbacks=[_Keeper(history, on_step)],
+            peft_config=_adapter(settings),
+        )
+    except ValueError as error:
+        if settings.lora is not None:
+            raise ModelError(f"the adapter of settings.lora does not fit the model: {error}") from error
+        raise TrainingError(f"the trainer refuses this call: {error}") from error
+    trainer.settings, trainer.history = settings, history
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+    """A batch padded on the right, `[rows, longest]`; the attention mask comes from the lengths."""
+    longest = max(len(row.input_ids) for row in rows)
+    ids = np.zeros((len(rows), longest), np.int64)
+    labels = np.full((len(rows), longest), IGNORED, np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
+    for i, row in enumerate(rows):
+        length = len(row.input_ids)
+        ids[i, :length], labels[i, :length], mask[i, :length] = row.input_ids, row.labels, 1
+    batch = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+    return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+class _Trainer(SFTTrainer):
+    """SFT with our schedule, the loss alone as metric, and an end at the first loss that is no number."""
+
+    settings: TrainSettings
+    history: History
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        """The schedule of `rate_factor`; its position is part of every checkpoint."""
+        settings = self.settings
+        self.lr_scheduler = LambdaLR(
+            optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings)
+        )
+        return self.lr_scheduler
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross-entropy, nats, summed and divided by the trained tokens of the whole step.
+
+        TRL's head, which never holds all logits, saves memory on an accelerator. On a processor the
+        model's own head takes a third less time.
+        """
+        if inputs["input_ids"].device.type != "cpu" or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        shared = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+        return model(**inputs, use_cache=False, **shared).loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One batch forward and back."""
+        loss = super().training_step(*args, **kwargs)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise diverged(f"the loss of step {self.state.global_step + 1} is {value}")
+        self.history.pending += value
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted."""
+        return 0
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Not written."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing is sent to anyone."""
+
+
+class _Keeper(TrainerCallback):
+    """Closes steps, and marks checkpoints that are written to their end."""
+
+    def __init__(self, history: History, on_step: Callable[[float], None]) -> None:
+        self.history, self.on_step = history, on_step
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """On going on: what was loaded must be what was saved."""
+        if state.global_step == 0:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        kept = checkpoints.read_state(folder)
+        if kept["weights"] != sample_digest(model):
+            raise TrainingError(
+                f"{folder}: its weights do not load back as they were saved. Remove {folder.parent} and "
+                "train from the start"
+            )
+        self.history.losses[:] = kept["losses"]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The last step needs no checkpoint: the student itself is written next."""
+        self.on_step(self.history.close_step())
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """All files of the checkpoint are written."""
+        kept = {"step": state.global_step, "losses": self.history.losses, "weights": sample_digest(model)}
+        checkpoints.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", kept)
+
+
+def sample_digest(model: Any, most: int = 64) -> str:
+    """SHA-256 over up to `most` evenly spaced values of every trained parameter: cheap, yet telling."""
+    total = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            flat = parameter.detach().reshape(-1)
+            values = flat[:: max(1, len(flat) // most)].float().cpu().numpy()
+            total.update(name.encode() + values.tobytes())
+    return total.hexdigest()
+
+
+def student_of(trainer: SFTTrainer, settings: TrainSettings) -> Any:
+    """The trained model as a plain one: an adapter merged, weights in `settings.dtype`.
+
+    Raises:
+        TrainingError: a weight is no finite number.
+    """
+    model = trainer.model.merge_and_unload() if settings.lora is not None else trainer.model
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise diverged(f"after the last step {name} holds values that are no finite numbers")
+    return model.to(getattr(torch, settings.dtype))
+
+
+def diverged(what: str) -> TrainingError:
+    """The error for a loss or a weight that is no number."""
+    return TrainingError(
+        f"{what}; nothing was written. Lower learning_rate, lengthen warmup_steps, and check that the "
+        "base's own weights are finite"
+    )
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Without the libraries' notices and bars; errors still come through."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def _adapter(settings: TrainSettings) -> Any:
+    if settings.lora is None:
+        return None
+    from peft import LoraConfig
+
+    lora = settings.lora
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        task_type="CAUSAL_LM",
+    )

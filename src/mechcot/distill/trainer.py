@@ -1,0 +1,282 @@
+"""Training a student on supervised rows: resumable, and whole or not there at all."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mechcot import files
+from mechcot.config import TrainSettings
+from mechcot.distill import checkpoints
+from mechcot.distill.masks import IGNORED, Supervised
+from mechcot.distill.schedule import n_steps, row_order
+from mechcot.errors import MissingDependency, ModelError, TrainingError
+from mechcot.models import load_tokenizer, local_folder
+
+log = logging.getLogger("mechcot")
+
+CARD = "distillation.json"
+"""The file in a student's folder that says what it was trained on."""
+FORMAT = "mechcot-student/1"
+_DECIDING = ("torch", "transformers", "trl", "peft", "accelerate")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training did.
+
+    Attributes:
+        steps: optimiser steps.
+        losses: mean cross-entropy of the trained tokens of each step, nats, `[steps]`.
+        tokens: tokens read, padding left out.
+        trained_tokens: those of them that were trained.
+        seconds: wall time of this call; no part of `to_json`, as it differs from run to run.
+        resumed_from: step that this call went on from, 0 for the start; likewise apart.
+    """
+
+    steps: int
+    losses: tuple[float, ...]
+    tokens: int
+    trained_tokens: int
+    seconds: float
+    resumed_from: int
+
+    @property
+    def final_loss(self) -> float:
+        """Loss of the last step, nats."""
+        return self.losses[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the same seed gives again."""
+        return {
+            "steps": self.steps,
+            "losses": list(self.losses),
+            "final_loss": self.final_loss,
+            "tokens": self.tokens,
+            "trained_tokens": self.trained_tokens,
+        }
+
+
+def train(
+    model: str | Path,
+    data: Supervised,
+    out: Path,
+    work: Path,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    progress: bool = True,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> TrainResult:
+    """Train a checkpoint on supervised rows and write the student as an ordinary checkpoint folder.
+
+    AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
+    mean over the trained tokens of a step. Full fine-tuning keeps its weights in float32 while it
+    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one,
+    else on the processor, where the same seed, threads and versions give the same file.
+
+    Killed at any instant, the same call goes on from the last whole checkpoint in `work` and ends
+    with the same weights. Checkpoints of other rows, settings, seed, base or versions are discarded.
+
+    Args:
+        model: checkpoint folder, or OWNER/NAME on the Hub.
+        data: the rows, from `masks.supervised`.
+        out: folder of the student; an older student there is replaced at the end.
+        work: folder for checkpoints; emptied of them at the end.
+        settings: of the training.
+        seed: of the order of rows, of adapters and of dropout.
+        progress: whether to draw a bar.
+        trust_remote_code: whether the checkpoint's own code may run.
+        revision: of a Hub name.
+
+    Raises:
+        MissingDependency: a package of the extra `train` is not installed.
+        ModelError: weights or tokenizer cannot be used.
+        TrainingError: a loss or weight is no finite number, or there are several GPUs or processes.
+    """
+    for package in ("torch", "transformers", "trl", "peft"):
+        if find_spec(package) is None:
+            raise MissingDependency(package, "train")
+    started = time.perf_counter()
+    _no_telemetry()
+    folder = local_folder(str(model), revision)
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    run = run_fingerprint(folder, data, settings, seed)
+    newest = checkpoints.open_work(work, run)
+    history, resumed = _run(
+        _load(folder, data, settings, trust_remote_code),
+        tokenizer,
+        data,
+        settings,
+        work=work,
+        seed=seed,
+        newest=newest,
+        progress=progress,
+        write=lambda student, losses: _write(student, tokenizer, out, run, data, settings, seed, losses),
+    )
+    checkpoints.clear(work)
+    return _result(history, data, settings, seed, time.perf_counter() - started, resumed)
+
+
+def run_fingerprint(folder: Path, data: Supervised, settings: TrainSettings, seed: int) -> str:
+    """Digest of everything that decides the weights of a run."""
+    return checkpoints.fingerprint(
+        {
+            "rows": data.digest,
+            "base": files.digest(folder),
+            "settings": settings.model_dump(mode="json", exclude={"save_every"}),
+            "seed": seed,
+            "versions": {name: metadata.version(name) for name in _DECIDING},
+        }
+    )
+
+
+def finished(out: Path, run: str, data: Supervised, settings: TrainSettings, seed: int) -> TrainResult | None:
+    """The result recorded in `out` if the run with this fingerprint has already ended there."""
+    if not (out / CARD).is_file():
+        return None
+    card = files.read_json(out / CARD)
+    if card.get("run") != run:
+        return None
+    return _result(card["result"]["losses"], data, settings, seed, 0.0, card["result"]["steps"])
+
+
+def _run(
+    model: Any,
+    tokenizer: Any,
+    data: Supervised,
+    settings: TrainSettings,
+    *,
+    work: Path,
+    seed: int,
+    newest: Path | None,
+    progress: bool,
+    write: Any,
+) -> tuple[list[float], int]:
+    """Train from `newest` on, hand the student to `write`; the losses and the step gone on from."""
+    from mechcot.distill import sft
+
+    # TRL aligns the config with the tokenizer; the student keeps the base's own.
+    config = copy.deepcopy(model.config)
+    order = row_order(len(data.rows), settings.epochs, seed)
+    total = n_steps(len(order), settings)
+    history = sft.History()
+    resumed = int(newest.name.split("-")[1]) if newest else 0
+    if newest:
+        log.info("going on from step %d of %d", resumed, total)
+    with tqdm(
+        total=total, initial=resumed, desc="training", unit="step", disable=None if progress else True
+    ) as bar:
+
+        def on_step(loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+
+        try:
+            with sft.quiet_libraries():
+                trainer = sft.build_trainer(
+                    model, tokenizer, data, order, settings, work=work, seed=seed, history=history, on_step=on_step
+                )
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+                student = sft.student_of(trainer, settings)
+                student.config = config
+                write(student, history.losses)
+        except sft.Diverged:
+            # The same call would diverge again: nothing in `work` is worth going on from.
+            checkpoints.clear(work)
+            raise
+    return history.losses, resumed
+
+
+def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from mechcot.models import quiet
+
+    if torch.cuda.device_count() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError(
+            "mechcot trains in one process on at most one GPU. Make a single one visible, for example "
+            "with CUDA_VISIBLE_DEVICES=0, and start without torchrun"
+        )
+    # A frozen base may lie in bfloat16; weights that are trained need float32 for small updates.
+    dtype = getattr(torch, settings.dtype) if settings.lora is not None else torch.float32
+    try:
+        with quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise ModelError(f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}")
+    rows, largest = model.get_input_embeddings().weight.shape[0], max(int(r.input_ids.max()) for r in data.rows)
+    if largest >= rows:
+        raise ModelError(
+            f"{folder}: the tokenizer gives token id {largest}, the model has embeddings for {rows} tokens. "
+            "Use the tokenizer that belongs to the weights"
+        )
+    return model
+
+
+def _write(
+    student: Any,
+    tokenizer: Any,
+    out: Path,
+    run: str,
+    data: Supervised,
+    settings: TrainSettings,
+    seed: int,
+    losses: list[float],
+) -> None:
+    beside = out.with_name(f".{out.name}.tmp")
+    files.remove(beside)
+    beside.mkdir(parents=True)
+    student.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    card = {
+        "format": FORMAT,
+        "run": run,
+        "rows": data.digest,
+        "n_rows": len(data.rows),
+        "n_truncated": data.n_truncated,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
+        "result": _result(losses, data, settings, seed, 0.0, 0).to_json(),
+    }
+    files.write_json(beside / CARD, card)
+    checkpoints.appear(beside, out)
+
+
+def _result(
+    losses: list[float], data: Supervised, settings: TrainSettings, seed: int, seconds: float, resumed: int
+) -> TrainResult:
+    order = row_order(len(data.rows), settings.epochs, seed)
+    rows = [data.rows[i] for i in order]
+    return TrainResult(
+        steps=len(losses),
+        losses=tuple(losses),
+        tokens=sum(len(row.input_ids) for row in rows),
+        trained_tokens=sum(int((row.labels != IGNORED).sum()) for row in rows),
+        seconds=seconds,
+        resumed_from=resumed,
+    )
+
+
+def _no_telemetry() -> None:
+    """Nothing is sent: set before TRL is imported, and where the Hub's client has read it already."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    from huggingface_hub import constants
+
+    constants.HF_HUB_DISABLE_TELEMETRY = True

@@ -1,0 +1,189 @@
+"""The judge file: which model is asked, where, what it is shown, and at what price. Never a key."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mechcot.config import Section
+from mechcot.errors import ConfigError
+
+_KEY_NAMES = frozenset(
+    ["apikey", "key", "xapikey", "token", "accesstoken", "authorization", "auth", "bearer"]
+    + ["secret", "secretkey", "password", "credentials"]
+)
+_KEY_VALUE = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|glpat|pplx|nvapi|key|fw)[-_][A-Za-z0-9_-]{12,}"
+    r"|\bAIza[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{16,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{8,}|\b[0-9a-f]{32,}\b"
+)
+_OWN_PARAMETERS = frozenset({"model", "messages", "response_format", "stream", "n"})
+
+
+class Fields(Section):
+    """What the judge sees beside the step itself; each is switched alone."""
+
+    question: bool = True
+    options: bool = True
+    gold: bool = Field(True, description="the right option; false: an answer-blind judge")
+    previous: bool = Field(False, description="the trace's steps before this one")
+
+
+class Judge(Section):
+    """A judge behind a server that speaks the OpenAI protocol (`/chat/completions`)."""
+
+    base_url: str = Field(description="for example http://127.0.0.1:8000/v1")
+    model: str = Field(min_length=1)
+    api_key_env: str | None = Field(description="name of the environment variable with the key; null: no key")
+    fields: Fields = Fields()
+    response_format: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema", description="what the server is asked to enforce; replies are always checked here"
+    )
+    max_tokens: int | None = Field(400, ge=16, description="of a reply; null: not sent")
+    temperature: float | None = Field(0.0, ge=0, description="null: not sent, for models that fix it")
+    seed: int | None = Field(None, description="sent to the server; null: not sent")
+    extra_body: dict[str, Any] = Field(
+        {}, description="further parameters of the request, as the server names them"
+    )
+    concurrency: int = Field(8, ge=1, le=512, description="calls in flight")
+    timeout: float = Field(120.0, gt=0, description="seconds a call may take")
+    max_retries: int = Field(5, ge=0, le=20, description="of a call that the server refused for the moment")
+    price_in: float | None = Field(None, ge=0, description="money per million prompt tokens")
+    price_out: float | None = Field(None, ge=0, description="money per million tokens of replies")
+    max_failure_share: float = Field(0.005, ge=0, le=1, description="steps that may end without a verdict")
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password or parameters; keys come from the environment")
+        return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
+            # The value may be a key pasted by mistake: it is not repeated.
+            raise ValueError("must be the name of an environment variable (capitals, digits, _), not a key")
+        return value
+
+    @model_validator(mode="after")
+    def _own(self) -> Judge:
+        taken = sorted(_OWN_PARAMETERS & set(self.extra_body))
+        if taken:
+            raise ValueError(f"extra_body must not set {', '.join(taken)}")
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        """Host, port and path of the server: part of the judge's identity."""
+        parts = urlsplit(self.base_url)
+        return parts.netloc.lower() + parts.path
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that shape a reply, as they go into the request."""
+        named = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
+        sent: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        if self.extra_body:
+            sent["extra_body"] = self.extra_body
+        return sent
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """What tokens cost, in the file's money; None: the file names no price."""
+        if self.price_in is None and self.price_out is None:
+            return None
+        return ((self.price_in or 0.0) * prompt_tokens + (self.price_out or 0.0) * completion_tokens) / 1e6
+
+
+def read_judge(path: Path) -> Judge:
+    """Read a judge file.
+
+    Raises:
+        ConfigError: it cannot be read, has an unknown key or a value that does not fit, or holds what
+            looks like a key. The message never repeats the file's text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not text in UTF-8") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _KEY_VALUE.search(line):
+            raise _literal_key(f"{path}, line {number}")
+    problem = None
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        # Only the place: the parser's own message quotes the line, which may hold a key.
+        problem = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+    except yaml.YAMLError:
+        problem = ""
+    if problem is not None:
+        raise ConfigError(f"{path}{problem}: is not YAML")
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected keys and values, found a {type(loaded).__name__}")
+    _refuse_key_names(loaded, str(path))
+    return _validated(loaded, path)
+
+
+def api_key(judge: Judge) -> str | None:
+    """The key that the judge file's environment variable holds; None: the server takes none.
+
+    Raises:
+        ConfigError: the variable is not set, or holds what no header can carry.
+    """
+    if judge.api_key_env is None:
+        return None
+    key = os.environ.get(judge.api_key_env, "").strip()
+    if not key:
+        raise ConfigError(
+            f"the environment variable {judge.api_key_env}, which the judge file names, is not set. "
+            f"Set it to the key of {judge.endpoint}, or write api_key_env: null if the server takes none"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(
+            f"the environment variable {judge.api_key_env} holds blanks, line breaks or the like: no key"
+        )
+    return key
+
+
+def _validated(loaded: dict[str, Any], path: Path) -> Judge:
+    try:
+        return Judge.model_validate(loaded)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_input=False, include_context=False):
+            where = ".".join(str(part) for part in item["loc"]) or "judge"
+            if item["type"] == "extra_forbidden":
+                known = Fields.model_fields if item["loc"][0] == "fields" else Judge.model_fields
+                lines.append(f"{path}: '{where}' is no setting of a judge; there are: {', '.join(known)}")
+            else:
+                lines.append(f"{path}: {where}: {item['msg'].removeprefix('Value error, ')}")
+    raise ConfigError("\n".join(lines))
+
+
+def _refuse_key_names(value: Any, where: str) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if re.sub(r"[^a-z]", "", str(name).lower()) in _KEY_NAMES:
+                raise _literal_key(f"{where}: '{name}'")
+            _refuse_key_names(inner, where)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_key_names(inner, where)
+
+
+def _literal_key(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: looks like a key. Keys are never written into files: put it into an environment variable "
+        "and name that one with api_key_env"
+    )

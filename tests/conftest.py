@@ -1,0 +1,105 @@
+"""Shared by all tests: no network beyond loopback, small real models, one small organism study."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: Any) -> Any:
+    host = address[0] if isinstance(address, tuple) else ""
+    if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
+        raise AssertionError(f"a test tried to reach {address}")
+    return _connect(self, address)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    socket.socket.connect = _loopback_only  # type: ignore[method-assign,assignment]
+    yield
+    socket.socket.connect = _connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    import torch
+
+    torch.set_num_threads(2)
+
+
+WORDS = ("<pad>", "<eos>", "<think>", "</think>", "answer", ".", *(f"w{i}" for i in range(58)))
+
+
+def word_tokenizer(folder: Path) -> Any:
+    """A word-level tokenizer, saved and loaded as any other."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<pad>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<pad>")
+    fast.chat_template = "{{ messages[0].content }}{% if add_generation_prompt %} <think>{% endif %}"
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def tiny_model(family: str = "qwen3", *, seed: int = 0, vocab: int = len(WORDS)) -> Any:
+    """A random tiny model of a family, float32."""
+    import torch
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen3Config,
+        Qwen3ForCausalLM,
+    )
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    common = {"vocab_size": vocab, "max_position_embeddings": 128, "eos_token_id": 1, "bos_token_id": None}
+    torch.manual_seed(seed)
+    if family == "qwen3":
+        config: Any = Qwen3Config(**sizes, **common, num_key_value_heads=1, head_dim=16)
+        model: Any = Qwen3ForCausalLM(config)
+    elif family == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**sizes, **common, num_key_value_heads=2))
+    else:
+        model = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=vocab,
+                n_embd=32,
+                n_layer=2,
+                n_head=2,
+                n_positions=128,
+                eos_token_id=1,
+                bos_token_id=1,
+            )
+        )
+    # Spread the logits: an untrained head is close to uniform and would hide mistakes.
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(20)
+    return model.eval()
+
+
+def save_checkpoint(folder: Path, family: str = "qwen3", *, seed: int = 0) -> Path:
+    """A random tiny checkpoint with its tokenizer, as a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    word_tokenizer(folder)
+    tiny_model(family, seed=seed).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))

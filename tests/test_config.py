@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mechcot import config
+from mechcot.errors import ConfigError
+
+
+def test_defaults_file_overrides_and_seed_have_this_order(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("sampling: {samples: 8, temperature: 0.5}\n")
+    settings = config.resolve(file=file, overrides=("sampling.samples=3",), seed=7)
+    assert settings.preset == "organism"
+    assert settings.sampling.samples == 3
+    assert settings.sampling.temperature == 0.5
+    assert settings.sampling.max_new_tokens == 90  # the preset's
+    assert settings.seed == 7
+    assert settings.threads >= 1
+
+
+def test_resolved_settings_resolve_to_themselves() -> None:
+    settings = config.resolve(preset="organism-small")
+    assert config.resolve(base=yaml.safe_load(config.to_yaml(settings))) == settings
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sampling.sample=3", "'sampling.sample' is no setting; there are: samples"),
+        ("smapling.samples=3", "'smapling' is no setting"),
+        ("arms.base.distil=x", "there are: model, distill"),
+        ("sampling.samples=many", "sampling.samples"),
+        ("sampling.samples=0", "sampling.samples"),
+        ("contrast.after=nobody", "there is no arm 'nobody'"),
+        ("controls.terse.after=nobody", "controls.terse.after"),
+        ("arms.distilled.distill.base=terse", "is itself distilled"),
+        ("judge.kind=table", "has a path"),
+        ("prompt.question=hello", "{stem}"),
+        ("sampling", "key=value"),
+        ("sampling.samples=[", "not YAML"),
+    ],
+)
+def test_a_wrong_override_is_named_with_what_would_be_right(override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.resolve(overrides=(override,))
+    assert says in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_a_settings_file_that_is_no_mapping_or_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    with pytest.raises(ConfigError, match=r"study\.yaml"):
+        config.resolve(file=file)
+    file.write_text("- a\n- b\n")
+    with pytest.raises(ConfigError, match="found a list"):
+        config.resolve(file=file)
+    file.write_text("a: [")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        config.resolve(file=file)
+
+
+def test_questions_make_the_models_preset_and_need_a_judge(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    text = "questions: {path: q.jsonl}\narms: {base: {model: a}, distilled: {model: b}}\n"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="only the organism has an exact checker"):
+        config.resolve(file=file)
+    file.write_text(text + "judge: {kind: table, path: v.csv}\n")
+    settings = config.resolve(file=file)
+    assert settings.preset == "models"
+    assert settings.organism is None
+
+
+def test_an_arm_has_a_model_or_is_distilled() -> None:
+    with pytest.raises(ConfigError, match="either `model` or `distill`"):
+        config.resolve(overrides=("arms.base.distill={base: base, examples: rich}",))
+
+
+def test_changes_name_dotted_keys_with_old_and_new() -> None:
+    a = config.resolve().model_dump(mode="json")
+    b = config.resolve(overrides=("sampling.samples=3",)).model_dump(mode="json")
+    assert config.changes(a, b) == [("sampling.samples", 16, 3)]
+
+
+def test_train_settings_take_overrides() -> None:
+    settings = config.train_settings(("epochs=3", "lora.rank=4"))
+    assert settings.epochs == 3
+    assert settings.lora is not None
+    assert settings.lora.rank == 4
+    with pytest.raises(ConfigError, match=r"'lora\.rnk' is no setting; there are: rank"):
+        config.train_settings(("lora.rnk=4",))

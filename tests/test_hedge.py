@@ -1,0 +1,165 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mechcot import hedge
+from mechcot.directions import difference_of_means, halves, random_directions
+from mechcot.errors import AnalysisError
+
+D = 12
+
+
+def planted(seed=0, *, strength=1.5, n_questions=60, arm="base", relation_shift=4.0, hedge_everything=None):
+    """Claims of two relations; hedging follows one latent doubt, read off dimension 0 at layer 1.
+
+    Relation "drug" is hedged far more often and sits far away in dimension 1: a direction that is not
+    matched by kind would point there. Layer 0 holds noise and the relation alone.
+    """
+    rng = np.random.default_rng(seed)
+    rows, layer0, layer1, doubts = [], [], [], []
+    for q in range(n_questions):
+        doubt = rng.normal()
+        for cid in range(3):
+            for sid, relation in enumerate(("find", "drug")):
+                own = doubt + 0.3 * rng.normal()
+                hedged = own > (1.0 if relation == "find" else -0.5)
+                rows.append(
+                    {
+                        "qid": f"q{q:03d}", "arm": arm, "cid": cid, "sid": sid, "relation": relation,
+                        "hedged": bool(hedged) if hedge_everything is None else hedge_everything,
+                    }
+                )  # fmt: skip
+                x = rng.normal(size=D)
+                x[1] += relation_shift * (relation == "drug")
+                layer0.append(x.copy())
+                x[0] += strength * own
+                layer1.append(x)
+                doubts.append(own)
+    return {0: np.array(layer0), 1: np.array(layer1)}, pd.DataFrame(rows), np.array(doubts)
+
+
+def verdicts_of(claims, wrong):
+    labels = np.where(wrong, "erroneous", "correct")
+    return claims[["qid", "arm", "cid", "sid"]].assign(label=labels)
+
+
+def test_difference_of_means_by_hand():
+    X = np.array([[1.0, 0.0], [3.0, 0.0], [0.0, 2.0], [0.0, 4.0]])
+    kinds = np.array([0, 0, 1, 1])
+    labels = np.array([[True, False, False, True]])
+    # kind 0: (1,0) - (3,0); kind 1: (0,4) - (0,2); averaged
+    assert difference_of_means(X, labels, kinds)[0].tolist() == [-1.0, 1.0]
+
+
+def test_planted_direction_is_recovered_and_not_the_relation():
+    X, claims, _ = planted()
+    result = hedge.direction(X, claims, draws=300, null_draws=60, seed=1)
+    unit = result.directions[1] / np.linalg.norm(result.directions[1])
+    assert unit[0] > 0.9
+    assert abs(unit[1]) < 0.2
+    layer0, layer1 = result.by_layer
+    assert layer1.auroc.low > 0.75
+    assert layer1.random.high < layer1.auroc.estimate
+    assert layer1.random.p < 0.05
+    assert layer0.auroc.low < 0.5 < layer0.auroc.high
+    assert layer0.random.p > 0.05
+
+
+def test_direction_says_rates_and_counts():
+    X, claims, _ = planted()
+    result = hedge.direction(X, claims, draws=100, null_draws=10)
+    assert result.rate.estimate == pytest.approx(claims["hedged"].mean())
+    assert result.n_hedged + result.n_asserted == len(claims)
+    for name, cell in result.counts.items():
+        assert cell["hedged"] == int(claims.loc[claims["relation"] == name, "hedged"].sum())
+        assert cell["used"]
+
+
+def test_projection_finds_errors_on_the_hedged_side():
+    X, claims, _ = planted()
+    fitted = hedge.direction(X, claims, draws=50, null_draws=50)
+    X2, claims2, doubt = planted(seed=5, arm="distilled", hedge_everything=False)
+    result = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt > 0.2), draws=300, null_draws=60)
+    layer0, layer1 = result.by_layer
+    assert layer1.auroc.low > 0.75
+    assert layer1.random.p < 0.05
+    assert layer1.shuffled.high < layer1.auroc.estimate
+    assert layer0.auroc.estimate < 0.65
+    assert result.n_errors + result.n_correct == len(claims2)
+    flipped = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt <= 0.2), draws=50, null_draws=5)
+    assert flipped.by_layer[1].auroc.estimate == pytest.approx(1 - layer1.auroc.estimate)
+
+
+def test_hedged_and_unjudged_claims_are_left_out_of_the_projection():
+    X, claims, doubt = planted()
+    fitted = hedge.direction(X, claims, draws=50, null_draws=5)
+    verdicts = verdicts_of(claims, doubt > 0)
+    verdicts.loc[verdicts["qid"] == "q000", "label"] = "abstain"
+    result = hedge.project(fitted, X, claims, verdicts, draws=50, null_draws=5)
+    kept = ~claims["hedged"] & (claims["qid"] != "q000")
+    assert result.n_errors + result.n_correct == int(kept.sum())
+
+
+def test_too_few_hedged_claims_give_a_reason_and_no_number():
+    X, claims, doubt = planted(hedge_everything=False)
+    claims.loc[claims.index[:19], "hedged"] = True
+    result = hedge.direction(X, claims, draws=50, null_draws=5)
+    assert "19 hedged" in result.reason
+    leaf = result.to_json()["auroc_by_layer"]["1"]
+    assert leaf["value"] is None
+    assert "19 hedged" in leaf["reason"]
+    assert result.rate.estimate == pytest.approx(19 / len(claims))
+    onward = hedge.project(result, X, claims, verdicts_of(claims, doubt > 0), draws=50, null_draws=5)
+    assert onward.to_json()["error_auroc_by_layer"]["1"]["value"] is None
+
+
+def test_a_relation_without_both_classes_is_not_used():
+    X, claims, _ = planted()
+    claims.loc[claims["relation"] == "find", "hedged"] = False
+    result = hedge.direction(X, claims, draws=50, null_draws=5)
+    assert not result.counts["find"]["used"]
+    assert result.counts["drug"]["used"]
+
+
+def test_halves_never_split_a_group():
+    qid = pd.Series([f"q{i}" for i in range(40)])
+    group = {f"q{i}": f"g{i // 4}" for i in range(40)}
+    side = halves(qid, group, seed=3)
+    assert set(side) == {0, 1}
+    assert all(len(set(side[i : i + 4])) == 1 for i in range(0, 40, 4))
+
+
+def test_random_directions_follow_the_covariance_within_kind():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)) * np.array([5.0, 1.0, 1.0])
+    kinds = np.repeat([0, 1], 200)
+    X[kinds == 1, 1] += 100.0
+    found = random_directions(X, kinds, 4000, rng).std(axis=0)
+    assert found == pytest.approx([5.0, 1.0, 1.0], rel=0.1)
+
+
+def test_nan_activations_name_layer_and_row():
+    X, claims, _ = planted()
+    X[1][7, 3] = np.nan
+    with pytest.raises(AnalysisError, match=r"layer 1.*first row 7"):
+        hedge.direction(X, claims)
+
+
+def test_rows_must_match_and_arms_be_one():
+    X, claims, _ = planted()
+    with pytest.raises(AnalysisError, match="expected"):
+        hedge.direction({0: X[0][:-1]}, claims)
+    claims.loc[0, "arm"] = "distilled"
+    with pytest.raises(AnalysisError, match="one arm"):
+        hedge.direction(X, claims)
+
+
+def test_json_is_plain_and_repeats_with_the_seed():
+    X, claims, _ = planted()
+    first, second = (
+        json.dumps(hedge.direction(X, claims, draws=50, null_draws=10, seed=4).to_json(), allow_nan=False)
+        for _ in range(2)
+    )
+    assert first == second

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.folds import assign_folds, components, normalise, purged_training_rows, text_codes
+
+links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)
+
+
+@given(links)
+@settings(max_examples=60, deadline=None)
+def test_blocks_are_the_connected_components(pairs):
+    q, g = zip(*pairs, strict=True)
+    block = components([f"q{i}" for i in q], [f"g{i}" for i in g])
+    # an independent slow answer: merge labels until nothing changes
+    label = list(range(len(pairs)))
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(pairs)):
+            for j in range(i):
+                if (q[i] == q[j] or g[i] == g[j]) and label[i] != label[j]:
+                    low, high = sorted((label[i], label[j]))
+                    label = [low if x == high else x for x in label]
+                    changed = True
+    same = np.equal.outer(np.array(label), np.array(label))
+    assert (np.equal.outer(block, block) == same).all()
+
+
+@given(links, st.integers(2, 5), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_folds_share_neither_question_nor_group(pairs, n_folds, seed):
+    q, g = (np.array(column) for column in zip(*pairs, strict=True))
+    block = components(list(q), list(g))
+    if block.max() + 1 < n_folds:
+        with pytest.raises(AnalysisError, match=f"{n_folds} folds need at least"):
+            assign_folds(block, n_folds, seed)
+        return
+    fold = assign_folds(block, n_folds, seed)
+    assert set(fold) == set(range(n_folds))
+    for column in (q, g):
+        assert all(len(set(fold[column == value])) == 1 for value in set(column))
+
+
+def test_folds_are_balanced_and_follow_the_seed():
+    block = np.repeat(np.arange(40), 10)
+    fold = assign_folds(block, 5, 0)
+    assert np.bincount(fold).tolist() == [80] * 5
+    assert (fold == assign_folds(block, 5, 0)).all()
+    assert (fold != assign_folds(block, 5, 1)).any()
+
+
+def test_normalised_texts_meet():
+    assert normalise("  Tunosis  results\nfrom Baku. ") == normalise("tunosis results from baku")
+    assert text_codes(["A b.", "a  b", "a c"]).tolist() == [0, 0, 1]
+
+
+def test_purging_drops_repeats_of_test_claims_only():
+    codes = np.array([0, 1, 2, 0, 3, 1])
+    test = np.array([True, True, False, False, False, False])
+    kept = purged_training_rows(~test, test, codes)
+    assert kept.tolist() == [False, False, True, False, True, False]
+
+
+def test_a_missing_group_is_refused():
+    with pytest.raises(AnalysisError, match="row 1"):
+        components(["a", "b"], ["g", None])

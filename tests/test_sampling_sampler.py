@@ -1,0 +1,124 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import tiny_model, word_tokenizer
+from mechcot.config import SamplingSettings
+from mechcot.errors import SamplingError
+from mechcot.models import Checkpoint
+from mechcot.sampling import Prompt, sample
+from mechcot.sampling.sampler import choose, uniforms
+
+PROMPTS = [Prompt(f"q{i}", tuple(range(6 + i, 6 + i + 3 + i % 3))) for i in range(7)]
+SETTINGS = SamplingSettings(samples=3, temperature=0.9, max_new_tokens=12, batch_rows=8)
+
+
+def _checkpoint(family: str = "qwen3", tmp_path: Path | None = None) -> Checkpoint:
+    tokenizer = word_tokenizer(tmp_path) if tmp_path else None
+    return Checkpoint("tiny", tiny_model(family), tokenizer, (1,), 128)
+
+
+def _sample(work: Path, checkpoint: Checkpoint, settings: SamplingSettings = SETTINGS, **more: Any) -> Any:
+    keys: dict[str, Any] = {"arm": "a", "seed": 2} | more
+    prompts = keys.pop("prompts", PROMPTS)
+    return sample(checkpoint, prompts, settings, work=work, progress=False, **keys)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama", "gpt2"])
+def test_greedy_is_what_the_library_generates(tmp_path: Path, family: str) -> None:
+    checkpoint = _checkpoint(family)
+    model: Any = checkpoint.model
+    for completion, prompt in zip(
+        _sample(tmp_path, checkpoint, SETTINGS.model_copy(update={"temperature": 0.0, "samples": 1})),
+        PROMPTS,
+        strict=True,
+    ):
+        ids = torch.tensor([prompt.ids])
+        expected = model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, pad_token_id=0
+        )[0, len(prompt.ids) :]
+        assert completion.token_ids == expected.tolist()
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_neither_order_nor_batch_size_decides_what_is_drawn(tmp_path: Path, family: str) -> None:
+    checkpoint = _checkpoint(family)
+    first = _sample(tmp_path / "1", checkpoint)
+    other = _sample(
+        tmp_path / "2", checkpoint, SETTINGS.model_copy(update={"batch_rows": 2}), prompts=PROMPTS[::-1]
+    )
+    drawn = {(c.qid, c.cid): c.token_ids for c in first}
+    assert drawn == {(c.qid, c.cid): c.token_ids for c in other}
+    assert len({tuple(ids) for ids in drawn.values()}) > len(PROMPTS)  # the samples of a question differ
+    assert [(c.qid, c.cid) for c in first] == [(p.qid, cid) for p in PROMPTS for cid in range(3)]
+
+
+def test_log_probabilities_are_those_of_a_plain_forward_pass(tmp_path: Path) -> None:
+    checkpoint = _checkpoint()
+    model: Any = checkpoint.model
+    for completion in _sample(tmp_path, checkpoint)[:6]:
+        prompt = next(p for p in PROMPTS if p.qid == completion.qid)
+        ids = torch.tensor([[*prompt.ids, *completion.token_ids]])
+        with torch.no_grad():
+            logp = model(ids).logits.log_softmax(-1)[0, len(prompt.ids) - 1 : -1]
+        expected = logp.gather(-1, torch.tensor(completion.token_ids)[:, None]).sum().item()
+        assert completion.sum_logprob == pytest.approx(expected, abs=1e-3)
+        assert (completion.finish_reason == "stop") == (completion.token_ids[-1] == 1)
+        assert completion.finish_reason == "stop" or len(completion.token_ids) == 12
+        assert 1 not in completion.token_ids[:-1]
+
+
+def test_a_run_that_was_killed_goes_on_with_the_next_batch(tmp_path: Path) -> None:
+    checkpoint = _checkpoint()
+    whole = _sample(tmp_path / "whole", checkpoint)
+    journal = (tmp_path / "whole" / "journal.jsonl").read_bytes()
+    (tmp_path / "killed").mkdir()
+    cut = tmp_path / "killed" / "journal.jsonl"
+    cut.write_bytes(journal[: len(journal) // 2])
+    lines = cut.read_bytes().count(b"\n")
+    assert 0 < lines < journal.count(b"\n")
+    assert _sample(tmp_path / "killed", checkpoint) == whole
+    assert cut.read_bytes() == journal
+
+
+def test_tokens_are_drawn_from_the_filtered_distribution() -> None:
+    logits = torch.tensor([[2.0, 1.5, 1.0, 0.5, -1.0]])
+    settings = SamplingSettings(temperature=0.8, top_k=4, top_p=0.85)
+    p = torch.softmax(logits[0] / 0.8, -1)[:4]
+    p = p / p.sum()
+    kept = p[: int((p.cumsum(0) < 0.85).sum()) + 1]
+    expected = (kept / kept.sum()).tolist()
+    draws = torch.from_numpy(np.random.default_rng(0).random(20_000))
+    tokens, logprobs = choose(logits.expand(20_000, -1), draws, settings)
+    counts = Counter(tokens.tolist())
+    assert sorted(counts) == list(range(len(expected)))
+    for token, share in enumerate(expected):
+        assert counts[token] / 20_000 == pytest.approx(share, abs=0.015)
+    assert logprobs[0].item() == pytest.approx(logits.log_softmax(-1)[0, tokens[0]].item())
+
+
+def test_streams_differ_by_every_part_of_their_key() -> None:
+    keys = [(0, "a", "q", 0), (1, "a", "q", 0), (0, "b", "q", 0), (0, "a", "r", 0), (0, "a", "q", 1)]
+    streams = [tuple(uniforms(*key, count=4)) for key in keys]
+    assert len(set(streams)) == len(keys)
+    assert streams[0] == tuple(uniforms(*keys[0], count=9))[:4]
+
+
+def test_an_empty_completion_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SamplingError, match=r"question 'q\d', sample \d: the completion is empty"):
+        _sample(tmp_path, replace(_checkpoint(), eos_ids=tuple(range(64))))
+
+
+def test_logits_that_are_not_finite_and_prompts_too_long_are_errors(tmp_path: Path) -> None:
+    checkpoint = _checkpoint()
+    with torch.no_grad():
+        next(checkpoint.model.parameters())[6] = float("nan")
+    with pytest.raises(SamplingError, match="not finite"):
+        _sample(tmp_path / "nan", checkpoint)
+    with pytest.raises(SamplingError, match=r"question 'q0'.*context of 10"):
+        _sample(tmp_path / "long", replace(_checkpoint(), context=10))

@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import tiny_model, word_tokenizer
+from mechcot.config import PRESETS, PromptSettings
+from mechcot.models import Checkpoint
+from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
+from mechcot.tasks import Question
+from mechcot.tasks.multiple_choice import prompt_format
+
+FORM = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
+
+
+def _byte_level(tmp_path: Path) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<eos>"]
+    )
+    inner.train_from_iterator(["the patient has a fever . the answer is"] * 20, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>")
+
+
+def test_offsets_of_the_tokenizers_own_tokens(tmp_path: Path) -> None:
+    tokenizer = _byte_level(tmp_path)
+    text = "the patient é 中 has"
+    ids = tokenizer(text)["input_ids"]
+    spans = token_offsets(tokenizer, ids, text)
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(text)
+
+
+def test_offsets_of_tokens_the_tokenizer_would_not_choose(tmp_path: Path) -> None:
+    tokenizer = _byte_level(tmp_path)
+    text = "the 中 fever"
+    alphabet = tokenizer.get_vocab()
+    ids = [
+        i
+        for piece in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        for i in (alphabet[c] for c in piece[0])
+    ]
+    assert ids != tokenizer(text)["input_ids"]
+    spans = token_offsets(tokenizer, ids, text)
+    assert [text[a:b] for a, b in spans if b > a] == list(text)
+    assert "".join(text[a:b] for a, b in spans) == text
+    # The three bytes of one character: the last one spans it.
+    assert [text[a:b] for a, b in spans][4:7] == ["", "", "中"]
+
+
+@pytest.mark.parametrize(("finish", "answer", "rule"), [("stop", 1, "text"), ("length", -1, "truncated")])
+def test_a_trace_row(tmp_path: Path, finish: str, answer: int, rule: str) -> None:
+    tokenizer = word_tokenizer(tmp_path)
+    checkpoint = Checkpoint("tiny", tiny_model(), tokenizer, (1,), 128)
+    ids = tokenizer("w3 . </think> answer w2")["input_ids"] + ([1] if finish == "stop" else [])
+    question = Question("q", "d", "s", ("w1", "w2"), 0, "g")
+    row = trace_rows(
+        [Completion("q", 0, ids, finish, -1.0)], [Prompt("q", (7, 8))], {"q": question}, FORM, checkpoint, "a"
+    )[0]
+    assert row["text"] == "w3 . </think> answer w2"
+    assert (row["answer"], row["answer_rule"]) == (answer, rule)
+    assert len(row["token_start"]) == len(ids)
+    assert row["reasoning_end"] == 5
