@@ -154,7 +154,9 @@ def test_more_confounds_than_steps_is_refused():
 def test_same_seed_same_report():
     X, sid, _, meta, rng = steps(seed=8, n_questions=20)
     y = rng.integers(0, 2, len(sid))
-    one, two = (json.dumps(fit_report({0: X}, y, **meta, **FAST).to_json(), allow_nan=False) for _ in range(2))
+    one, two = (
+        json.dumps(fit_report({0: X}, y, **meta, **FAST).to_json(), allow_nan=False) for _ in range(2)
+    )
     assert one == two
 
 
@@ -163,7 +165,9 @@ def interval(mid, low, high):
 
 
 def test_verdict_in_words():
-    kind = Baseline("kind", interval(0.81, 0.78, 0.84), interval(0.5, 0.5, 0.5), interval(-0.02, -0.05, 0.01), 9, 4)
+    kind = Baseline(
+        "kind", interval(0.81, 0.78, 0.84), interval(0.5, 0.5, 0.5), interval(-0.02, -0.05, 0.01), 9, 4
+    )
     within = {"kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
     text = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind})
     assert text == (

@@ -15,7 +15,9 @@ def frames():
         tok_start=[0, 3, 5, 0],
         tok_end=[3, 5, 6, 2],
     )
-    verdicts = steps[["qid", "arm", "cid", "sid"]].assign(label=["erroneous", "correct", "not_checkable", "abstain"])
+    verdicts = steps[["qid", "arm", "cid", "sid"]].assign(
+        label=["erroneous", "correct", "not_checkable", "abstain"]
+    )
     questions = pd.DataFrame({"qid": ["q1", "q2"], "group": ["g1", "g2"]})
     signals = pd.DataFrame(
         {

@@ -440,9 +440,9 @@ def _analysis_stages(study: Study) -> list[Stage]:
         ("audit", inputs, {}, lambda s: contrasts.audit_of(s).to_json()),
         ("controls", inputs, {"controls": dump["controls"]}, contrasts.controls_of),
         ("commitment", inside, {}, contrasts.commitments_of),
-        ("hedge", inside, {}, lambda s: contrasts.hedge_of(s).to_json()),
+        ("hedge", inside, {}, contrasts.hedge_json),
         ("probe", inside, {}, contrasts.probes_of),
-        ("knowledge", inside, {}, lambda s: contrasts.knowledge_of(s).to_json()),
+        ("knowledge", inside, {}, contrasts.knowledge_json),
     ]
     return [
         Stage(name, 1, basis | extra, read, (f"results/{name}.json",), partial(_analyse, study, name, job))

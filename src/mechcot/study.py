@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mechcot.answers import AnswersResult
     from mechcot.audit import AuditResult
     from mechcot.commitment import CommitmentResult
-    from mechcot.hedge import HedgeResult
+    from mechcot.hedge import HedgeProjection, HedgeResult
     from mechcot.internals.activations import Activations
     from mechcot.knowledge import KnowledgeResult
     from mechcot.probe.report import ProbeReport
@@ -180,7 +180,7 @@ class Study:
 
         return contrasts.commitment_of(self, author or self.settings.contrast.after, reader)
 
-    def hedge(self) -> HedgeResult:
+    def hedge(self) -> tuple[HedgeResult, HedgeProjection]:
         """The hedge direction of the arm before, and what it says of the arm after."""
         from mechcot import contrasts
 

@@ -69,9 +69,9 @@ def distill(
         UsageError: `out` holds something that this call may not replace.
         MechcotError: as `load_examples`, `supervised` and `train` raise it.
     """
-    from mechcot.distill.trainer import finished, run_fingerprint, train
+    from mechcot.distill.trainer import CARD, check_out, finished, run_fingerprint, train
 
-    _check_out(out)
+    check_out(out)
     folder = local_folder(str(model), revision)
     if not dry_run and out.resolve() == folder.resolve():
         raise UsageError(f"{out} is the base itself; name another folder for the student")
@@ -86,7 +86,7 @@ def distill(
     if done is not None:
         say(f"{out} already holds this student; nothing to train")
         return Distilled(report, done)
-    if _holds_student(out) and not overwrite:
+    if (out / CARD).is_file() and not overwrite:
         raise UsageError(
             f"{out} holds a student of other examples, settings, seed, base or versions. "
             "Name another folder, or remove it"
@@ -109,18 +109,3 @@ def context_of(folder: Path) -> int | None:
     config = files.read_json(folder / "config.json")
     found = [config.get(key) for key in ("max_position_embeddings", "n_positions")]
     return next((int(value) for value in found if isinstance(value, int)), None)
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; expected the folder of a student")
-    if out.is_dir() and any(out.iterdir()) and not _holds_student(out):
-        raise UsageError(
-            f"{out} exists and is no student that mechcot wrote; it is not touched. Name another folder"
-        )
-
-
-def _holds_student(out: Path) -> bool:
-    from mechcot.distill.trainer import CARD
-
-    return (out / CARD).is_file()

@@ -127,9 +127,9 @@ def trained_tokens(data: Supervised) -> dict[str, tuple[int, int]]:
 
 
 def mask_report(data: Supervised, tokenizer: Any, rows: int = 3) -> str:
-    """What the loss covers, to be read before training: counts, and the first rows with marks.
+    r"""What the loss covers, to be read before training: counts, and the first rows with marks.
 
-    Trained text stands in `[[double brackets]]`, line breaks are shown as `\\n`.
+    Trained text stands in `[[double brackets]]`, line breaks are shown as `\n`.
     """
     counts = trained_tokens(data)
     lengths = [len(row.input_ids) for row in data.rows]
@@ -145,7 +145,10 @@ def mask_report(data: Supervised, tokenizer: Any, rows: int = 3) -> str:
     ]
     for number, row in enumerate(data.rows[:rows], 1):
         total = int((row.labels != IGNORED).sum())
-        lines += ["", f"row {number} of {n}, example '{row.eid}': {len(row.input_ids)} tokens, {total} trained"]
+        lines += [
+            "",
+            f"row {number} of {n}, example '{row.eid}': {len(row.input_ids)} tokens, {total} trained",
+        ]
         for kind, start, end in row.spans:
             text = tokenizer.decode(row.input_ids[start:end].tolist(), clean_up_tokenization_spaces=False)
             text = _shortened(text).replace("\n", "\\n")

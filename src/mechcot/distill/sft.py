@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -201,8 +202,8 @@ class _Keeper(TrainerCallback):
         kept = checkpoints.read_state(folder)
         if kept["weights"] != sample_digest(model):
             raise TrainingError(
-                f"{folder}: its weights do not load back as they were saved. Remove {folder.parent} and "
-                "train from the start"
+                f"{folder}: its weights do not load back as they were saved; the checkpoint was discarded. "
+                "The same call starts from the beginning"
             )
         self.history.losses[:] = kept["losses"]
 
@@ -257,7 +258,9 @@ def quiet_libraries() -> Iterator[None]:
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # one library's use of another's old names
+            yield
     finally:
         hf_logging.set_verbosity(level)
         if bars:

@@ -6,7 +6,7 @@ import copy
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from mechcot.config import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
 from mechcot.distill.schedule import n_steps, row_order
-from mechcot.errors import MissingDependency, ModelError, TrainingError
+from mechcot.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.models import load_tokenizer, local_folder
 
 log = logging.getLogger("mechcot")
@@ -100,6 +100,7 @@ def train(
         revision: of a Hub name.
 
     Raises:
+        UsageError: `out` holds something other than a student.
         MissingDependency: a package of the extra `train` is not installed.
         ModelError: weights or tokenizer cannot be used.
         TrainingError: a loss or weight is no finite number, or there are several GPUs or processes.
@@ -107,25 +108,48 @@ def train(
     for package in ("torch", "transformers", "trl", "peft"):
         if find_spec(package) is None:
             raise MissingDependency(package, "train")
+    check_out(out)
     started = time.perf_counter()
     _no_telemetry()
     folder = local_folder(str(model), revision)
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     run = run_fingerprint(folder, data, settings, seed)
+    base = _load(folder, data, settings, trust_remote_code)
     newest = checkpoints.open_work(work, run)
-    history, resumed = _run(
-        _load(folder, data, settings, trust_remote_code),
-        tokenizer,
-        data,
-        settings,
-        work=work,
-        seed=seed,
-        newest=newest,
-        progress=progress,
-        write=lambda student, losses: _write(student, tokenizer, out, run, data, settings, seed, losses),
-    )
+    try:
+        student, losses = _run(base, tokenizer, data, settings, work, seed, newest, progress)
+    except TrainingError:
+        # The same call would end the same way: nothing in `work` is worth going on from.
+        checkpoints.clear(work)
+        raise
+    result = _result(losses, data, settings, seed)
+    card = {
+        "format": FORMAT,
+        "run": run,
+        "rows": data.digest,
+        "n_rows": len(data.rows),
+        "n_truncated": data.n_truncated,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
+        "result": result.to_json(),
+    }
+    _write(student, tokenizer, out, card)
     checkpoints.clear(work)
-    return _result(history, data, settings, seed, time.perf_counter() - started, resumed)
+    return replace(result, seconds=time.perf_counter() - started, resumed_from=_step_of(newest))
+
+
+def check_out(out: Path) -> None:
+    """Refuse to write a student over anything but a student.
+
+    Raises:
+        UsageError: `out` is a file, or a folder with something else in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; expected the folder of a student")
+    if out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file():
+        raise UsageError(
+            f"{out} exists and is no student that mechcot wrote; it is not touched. Name another folder"
+        )
 
 
 def run_fingerprint(folder: Path, data: Supervised, settings: TrainSettings, seed: int) -> str:
@@ -148,7 +172,9 @@ def finished(out: Path, run: str, data: Supervised, settings: TrainSettings, see
     card = files.read_json(out / CARD)
     if card.get("run") != run:
         return None
-    return _result(card["result"]["losses"], data, settings, seed, 0.0, card["result"]["steps"])
+    return replace(
+        _result(card["result"]["losses"], data, settings, seed), resumed_from=card["result"]["steps"]
+    )
 
 
 def _run(
@@ -156,46 +182,39 @@ def _run(
     tokenizer: Any,
     data: Supervised,
     settings: TrainSettings,
-    *,
     work: Path,
     seed: int,
     newest: Path | None,
     progress: bool,
-    write: Any,
-) -> tuple[list[float], int]:
-    """Train from `newest` on, hand the student to `write`; the losses and the step gone on from."""
+) -> tuple[Any, list[float]]:
+    """Train from the checkpoint `newest` on: the student, and the loss of every step."""
     from mechcot.distill import sft
 
-    # TRL aligns the config with the tokenizer; the student keeps the base's own.
+    # TRL and transformers write into the config; the student keeps the base's own.
     config = copy.deepcopy(model.config)
     order = row_order(len(data.rows), settings.epochs, seed)
-    total = n_steps(len(order), settings)
-    history = sft.History()
-    resumed = int(newest.name.split("-")[1]) if newest else 0
-    if newest:
+    total, resumed = n_steps(len(order), settings), _step_of(newest)
+    if resumed:
         log.info("going on from step %d of %d", resumed, total)
-    with tqdm(
-        total=total, initial=resumed, desc="training", unit="step", disable=None if progress else True
-    ) as bar:
+    history = sft.History()
+    bar = tqdm(total=total, initial=resumed, desc="training", unit="step", disable=None if progress else True)
+    with bar, sft.quiet_libraries():
 
         def on_step(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        try:
-            with sft.quiet_libraries():
-                trainer = sft.build_trainer(
-                    model, tokenizer, data, order, settings, work=work, seed=seed, history=history, on_step=on_step
-                )
-                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-                student = sft.student_of(trainer, settings)
-                student.config = config
-                write(student, history.losses)
-        except sft.Diverged:
-            # The same call would diverge again: nothing in `work` is worth going on from.
-            checkpoints.clear(work)
-            raise
-    return history.losses, resumed
+        trainer = sft.build_trainer(
+            model, tokenizer, data, order, settings, work=work, seed=seed, history=history, on_step=on_step
+        )
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        student = sft.student_of(trainer, settings)
+    student.config = config
+    return student, history.losses
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.split("-")[1]) if checkpoint else 0
 
 
 def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
@@ -220,8 +239,13 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
         raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise ModelError(f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}")
-    rows, largest = model.get_input_embeddings().weight.shape[0], max(int(r.input_ids.max()) for r in data.rows)
+        raise ModelError(
+            f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}"
+        )
+    rows, largest = (
+        model.get_input_embeddings().weight.shape[0],
+        max(int(r.input_ids.max()) for r in data.rows),
+    )
     if largest >= rows:
         raise ModelError(
             f"{folder}: the tokenizer gives token id {largest}, the model has embeddings for {rows} tokens. "
@@ -230,47 +254,28 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
     return model
 
 
-def _write(
-    student: Any,
-    tokenizer: Any,
-    out: Path,
-    run: str,
-    data: Supervised,
-    settings: TrainSettings,
-    seed: int,
-    losses: list[float],
-) -> None:
+def _write(student: Any, tokenizer: Any, out: Path, card: dict[str, Any]) -> None:
+    from mechcot.models import quiet
+
     beside = out.with_name(f".{out.name}.tmp")
     files.remove(beside)
     beside.mkdir(parents=True)
-    student.save_pretrained(beside)
+    with quiet():
+        student.save_pretrained(beside)
     tokenizer.save_pretrained(beside)
-    card = {
-        "format": FORMAT,
-        "run": run,
-        "rows": data.digest,
-        "n_rows": len(data.rows),
-        "n_truncated": data.n_truncated,
-        "seed": seed,
-        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
-        "result": _result(losses, data, settings, seed, 0.0, 0).to_json(),
-    }
     files.write_json(beside / CARD, card)
     checkpoints.appear(beside, out)
 
 
-def _result(
-    losses: list[float], data: Supervised, settings: TrainSettings, seed: int, seconds: float, resumed: int
-) -> TrainResult:
-    order = row_order(len(data.rows), settings.epochs, seed)
-    rows = [data.rows[i] for i in order]
+def _result(losses: list[float], data: Supervised, settings: TrainSettings, seed: int) -> TrainResult:
+    rows = [data.rows[i] for i in row_order(len(data.rows), settings.epochs, seed)]
     return TrainResult(
         steps=len(losses),
         losses=tuple(losses),
         tokens=sum(len(row.input_ids) for row in rows),
         trained_tokens=sum(int((row.labels != IGNORED).sum()) for row in rows),
-        seconds=seconds,
-        resumed_from=resumed,
+        seconds=0.0,
+        resumed_from=0,
     )
 
 

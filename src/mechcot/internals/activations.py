@@ -143,7 +143,8 @@ class Activations:
                 raise StudyError(f"{file}: is missing; run the reading again")
             if file.stat().st_size != entry["bytes"]:
                 raise StudyError(
-                    f"{file}: has {file.stat().st_size} bytes, {entry['bytes']} were written; run the reading again"
+                    f"{file}: has {file.stat().st_size} bytes, {entry['bytes']} were written; run the reading "
+                    f"again"
                 )
         try:
             index = records.read_table(path / meta["index"]["file"], INDEX)
@@ -186,8 +187,8 @@ class Activations:
         """
         if layer not in self.layers or rule not in self.rules or site not in self.meta["sites"]:
             raise StudyError(
-                f"{self.path}: has no {tensor_name(layer, rule, site)}; it has the sites {self.meta['sites']}, "
-                f"layers {self.layers}, rules {self.rules}"
+                f"{self.path}: has no {tensor_name(layer, rule, site)}; it has the sites "
+                f"{self.meta['sites']}, layers {self.layers}, rules {self.rules}"
             )
         out = np.empty((len(self), self.meta["d_model"]), np.float32)
         shard, row = self._index["shard"].to_numpy(), self._index["row"].to_numpy()
@@ -225,7 +226,7 @@ def _tensor(
     try:
         with open(path, "rb") as source:
             start = 8 + int.from_bytes(source.read(8), "little")
-            entry = json.loads(source.read(start - 8))[name] if start <= size else None
+            entry = json.loads(source.read(min(start, size) - 8))[name]
         kind, dtype = _WIDTHS[entry["dtype"]]
         first, stop = entry["data_offsets"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -235,7 +236,8 @@ def _tensor(
     sound = 0 <= first <= stop <= size - start and stop - first == shape[0] * shape[1] * item
     if tuple(entry["shape"]) != shape or dtype != meta["dtype"] or not sound:
         raise StudyError(
-            f"{path}: {name} is {entry['dtype']} {entry['shape']}, meta.json says {meta['dtype']} {list(shape)}"
+            f"{path}: {name} is {entry['dtype']} {entry['shape']}, meta.json says {meta['dtype']} "
+            f"{list(shape)}; run the reading again"
         )
     if not shape[0]:
         return np.empty(shape, np.float32)

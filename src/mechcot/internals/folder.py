@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechcot import files, records
+from mechcot import files
 from mechcot.errors import ReadingError
 from mechcot.internals.activations import SITE, Shard, finish_store, write_shard
 from mechcot.internals.anatomy import Anatomy, anatomy_of
@@ -33,16 +32,14 @@ from mechcot.internals.plan import ReadingPlan
 from mechcot.internals.reader import (
     RULES,
     ReadBatch,
-    TraceReading,
     check_layers,
     plan,
     read_batch,
     steps_of,
-    unpack,
-    unpack_prompts,
     unreadable,
 )
 from mechcot.internals.selfcheck import SelfCheck, self_check
+from mechcot.internals.tables import store_index, write_tables
 from mechcot.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -158,9 +155,10 @@ def read_to_folder(
     wanted = check_layers(anatomy, layers)
     job = _Job(model, anatomy, fixed, wanted, tuple(rules), reader, model_digest, out, work / "read")
     groups = _groups(job)
-    shards, report = _run(job, groups, check=check, progress=progress)
-    _write_tables(job, groups)
-    _write_store(job, groups, [shard for shard in shards if shard])
+    shards, groups_kept, report = _run(job, groups, check=check, progress=progress)
+    write_tables(fixed, _batches(job, groups), reader, out)
+    if shards := [shard for shard in shards if shard]:
+        finish_store(job.store, store_index(fixed, groups), shards, _about(job))
     files.remove(job.work)
     traces = [trace for question in fixed.questions for trace in question.traces]
     return ReadingSummary(
@@ -172,9 +170,9 @@ def read_to_folder(
         padded_tokens=fixed.padded_tokens,
         batches=len(fixed.batches),
         groups=len(groups),
-        groups_kept=report[0],
+        groups_kept=groups_kept,
         skipped=tuple(skipped.values()),
-        check=report[1],
+        check=report,
     )
 
 
@@ -201,8 +199,8 @@ def _groups(job: _Job) -> list[tuple[int, ...]]:
 
 def _run(
     job: _Job, groups: Sequence[tuple[int, ...]], *, check: bool, progress: bool
-) -> tuple[list[Shard | None], tuple[int, SelfCheck | None]]:
-    """Read the groups that are not finished; all shards, and (groups kept, self-check)."""
+) -> tuple[list[Shard | None], int, SelfCheck | None]:
+    """Read the groups that are not finished; all shards, how many were there, and the self-check."""
     journal, finished = _open_journal(job)
     try:
         kept, report = len(finished), None
@@ -224,7 +222,7 @@ def _run(
                     finished[number] = _read_group(job, number, group, journal, bar)
     finally:
         journal.close()
-    return [finished[number] for number in range(len(groups))], (kept, report)
+    return [finished[number] for number in range(len(groups))], kept, report
 
 
 def _open_journal(job: _Job) -> tuple[Journal, dict[int, Shard | None]]:
@@ -327,84 +325,3 @@ def _batches(job: _Job, groups: Sequence[Sequence[int]]) -> Iterator[ReadBatch]:
         for batch in group:
             values = {name: numbers[f"{batch}.{name}"] for name in NUMBERS}
             yield ReadBatch(number=batch, parts=job.plan.members(batch), acts={}, **values)
-
-
-def _write_tables(job: _Job, groups: Sequence[Sequence[int]]) -> None:
-    readings: dict[tuple[int, int], TraceReading] = {}
-    prompts: dict[int, npt.NDArray[np.float32]] = {}
-    for batch in _batches(job, groups):
-        prompts.update(unpack_prompts(job.plan, batch))
-        readings.update({(reading.question, reading.trace): reading for reading in unpack(job.plan, batch)})
-    ordered = [readings[key] for key in sorted(readings)]
-    forced = [_forced_rows(job, reading, prompts[reading.question]) for reading in ordered]
-    columns = {name: [value for rows in forced for value in rows[name]] for name in records.FORCED.names}
-    records.write_table(job.out / "forced.parquet", pd.DataFrame(columns), records.FORCED)
-    signals = [
-        {**_ids(job, reading), "entropy": reading.entropy, "surprisal": reading.surprisal}
-        for reading in ordered
-    ]
-    records.write_table(job.out / "signals.parquet", signals, records.SIGNALS)
-    truth = [
-        {
-            **_ids(job, reading),
-            "sid": target.sid,
-            "p_truth": row[0],
-            "rank_truth": int(row[1]),
-            "p_said": row[2],
-            "rank_said": int(row[3]),
-            "entropy": row[4],
-        }
-        for reading in ordered
-        for target, row in zip(reading.source.targets, reading.truth, strict=True)
-    ]
-    records.write_table(job.out / "truth.parquet", truth, records.TRUTH)
-
-
-def _ids(job: _Job, reading: TraceReading) -> dict[str, Any]:
-    trace = reading.source
-    return {"qid": trace.qid, "arm": trace.arm, "cid": trace.cid, "reader": job.reader}
-
-
-def _forced_rows(job: _Job, reading: TraceReading, prompt: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
-    """The columns of the forced answers of a trace; row k = 0 is the bare prompt's."""
-    question = job.plan.questions[reading.question]
-    leads, options = prompt.shape
-    logp = np.concatenate([prompt[None], reading.forced]).reshape(-1, options)
-    mass = np.exp(logp.astype(np.float64))
-    top = np.exp(logp.astype(np.float64) - logp.max(-1, keepdims=True)) if options else mass
-    p = (top / top.sum(-1, keepdims=True)).astype(np.float32)
-    n = len(logp)
-    lengths = [np.array([len(option) for option in lead.options], np.int32) for lead in question.forced]
-    ids = {name: [value] * n for name, value in _ids(job, reading).items()}
-    return {
-        **ids,
-        "k": np.repeat(np.arange(n // leads if leads else 0), leads).tolist(),
-        "lead_in": list(range(leads)) * (n // leads if leads else 0),
-        "permutation": [0] * n,
-        "layer": [-1] * n,
-        "logp": list(logp),
-        "n_tokens": lengths * (n // leads if leads else 0),
-        "p": list(p),
-        "raw_mass": mass.sum(-1).astype(np.float32).tolist(),
-    }
-
-
-def _write_store(job: _Job, groups: Sequence[Sequence[int]], shards: Sequence[Shard]) -> None:
-    """The index in the order of the questions given, and the meta data; the shards are there."""
-    if not job.layers or not job.rules:
-        return
-    first: dict[tuple[int, int], tuple[int, int]] = {}
-    for number, group in enumerate(groups):
-        row = 0
-        for part in (part for batch in group for part in job.plan.members(batch)):
-            for trace in part.traces:
-                first[part.question, trace] = (number, row)
-                row += len(job.plan.trace(part.question, trace).steps)
-    rows = [
-        (trace.qid, trace.arm, trace.cid, sid, shard, row + i)
-        for (question, number), (shard, row) in sorted(first.items())
-        for trace in [job.plan.trace(question, number)]
-        for i, (sid, _) in enumerate(trace.steps)
-    ]
-    index = pd.DataFrame(rows, columns=["qid", "arm", "cid", "sid", "shard", "row"])
-    finish_store(job.store, index, shards, _about(job))

@@ -125,7 +125,7 @@ def self_check(
             f"{type(model).__name__} ({anatomy.dtype}) is not read truly: a tree differs from separate runs "
             f"by {result.forced:.2g} nats a token in forced answers, {result.signals:.2g} nats in entropy or "
             f"surprisal, {result.residual:.2g} of the largest activation, and the head from the model's "
-            f"logits by {result.head:.2g} of the largest; allowed is {allowed:.2g} (questions {list(names)}). "
+            f"logits by {result.head:.2g} of the largest; allowed is {allowed:.2g} (sample {list(names)}). "
             f"Its layers may not attend by the mask alone, or its logits are scaled in a way unknown here"
         )
     return result

@@ -103,38 +103,37 @@ class Client:
         form = response_format(self._judge)
         if form is not None:
             parameters["response_format"] = form
-        result: Reply | Failure = Failure("never asked", False)
         for _ in range(2):
-            body, failure = await self._body(sent, parameters)
-            if failure is not None:
-                return failure
+            body = await self._body(sent, parameters)
+            if isinstance(body, Failure):
+                return body
             result = self._reply(body)
             if isinstance(result, Reply):
                 break
         return result
 
-    async def _body(self, sent: Sequence[Message], parameters: dict[str, Any]) -> tuple[str, Failure | None]:
+    async def _body(self, sent: Sequence[Message], parameters: dict[str, Any]) -> str | Failure:
         openai = self._openai
         try:
             raw = await self._sdk.chat.completions.with_raw_response.create(
                 model=self._judge.model, messages=list(sent), **parameters
             )
-            return raw.text, None
+            text: str = raw.text
+            return text
         except openai.APIStatusError as error:
             status, body = error.status_code, str(error)
         except openai.APITimeoutError:
-            return "", Failure(f"no answer within {self._judge.timeout:g} s", False)
+            return Failure(f"no answer within {self._judge.timeout:g} s", False)
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "unknown"
-            return "", Failure(f"the connection failed ({cause})", False)
+            return Failure(f"the connection failed ({cause})", False)
         except openai.OpenAIError as error:
-            return "", Failure(self._redact(f"{type(error).__name__}: {error}")[:300], False)
+            return Failure(self._redact(f"{type(error).__name__}: {error}")[:300], False)
         if status in _REFUSALS:
             # These bodies like to repeat the key, whole or in part; the status says enough.
-            return "", Failure(
-                f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})", status in _FINAL
-            )
-        return "", Failure(f"HTTP {status}: {self._redact(' '.join(body.split()))[:300]}", False)
+            refusal = f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})"
+            return Failure(refusal, status in _FINAL)
+        return Failure(f"HTTP {status}: {self._redact(' '.join(body.split()))[:300]}", False)
 
     def _reply(self, body: str) -> Reply | Failure:
         try:

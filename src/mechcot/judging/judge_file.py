@@ -15,9 +15,8 @@ from mechcot.config import Section
 from mechcot.errors import ConfigError
 
 _KEY_NAMES = frozenset(
-    ["apikey", "key", "xapikey", "token", "accesstoken", "authorization", "auth", "bearer"]
-    + ["secret", "secretkey", "password", "credentials"]
-)
+    ["apikey", "xapikey", "key", "token", "accesstoken", "authorization", "auth", "bearer", "secret"]
+) | {"secretkey", "password", "credentials"}
 _KEY_VALUE = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|glpat|pplx|nvapi|key|fw)[-_][A-Za-z0-9_-]{12,}"
     r"|\bAIza[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{16,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{8,}|\b[0-9a-f]{32,}\b"

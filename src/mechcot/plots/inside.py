@@ -91,7 +91,8 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
     )
     caption = (
         f"{cross['n_questions']} questions. Text: {points(values['effect_text'])}; reader: "
-        f"{points(values['effect_reader'])}; interaction: {points(values['interaction'])}. 95 % intervals over questions."
+        f"{points(values['effect_reader'])}; interaction: {points(values['interaction'])}. "
+        "95 % intervals over questions."
     )
     figure = blank(statement, caption, height=260)
     for author, colour in ((before, BEFORE), (after, AFTER)):
@@ -116,7 +117,7 @@ def hedge_by_layer(
     """What a direction tells at each layer, over the band that chance alone gives.
 
     Args:
-        rows: one `{"layer", "auroc": leaf, "null_low", "null_high"}` a layer.
+        rows: the result's `by_layer`: one `{"layer", "auroc", "shuffled", "random"}` a layer.
         what: what the direction should tell apart, for the title ("hedged from asserted claims").
         caption: denominators and how the band was made.
         colour: of the arm whose claims are scored.
@@ -127,7 +128,8 @@ def hedge_by_layer(
     found = f"AUROC {max(known)[0]:.2f} at layer {max(known)[1]}" if known else "too few claims to say"
     figure = blank(title or f"The base's hedge direction tells {what}: {found}", caption)
     x = [row["layer"] for row in rows]
-    band(figure, x, [row["null_low"] for row in rows], [row["null_high"] for row in rows], NULL)
+    nulls = [row["random"] or {} for row in rows]
+    band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
     figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
     band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
     figure.add_scatter(
@@ -151,14 +153,16 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         title: a statement in place of the report's own verdict.
     """
     entries = [("probe (nested)", report["auroc"], colour)]
-    entries += [(f"probe {name}", leaf, tint(colour, 0.6)) for name, leaf in report["within"].items()]
-    entries += [(name, row["auroc"], NULL) for name, row in report["baselines"].items()]
+    entries += [
+        (f"probe, within one {name}", leaf, tint(colour, 0.6)) for name, leaf in report["within"].items()
+    ]
+    entries += [(row["label"], row["auroc"], NULL) for row in report["baselines"].values()]
     entries = [entry for entry in entries if triple(entry[1])[0] is not None]
     labels = ["<br>".join(esc(part) for part in textwrap.wrap(name, 18)) for name, _, _ in entries]
     caption = (
-        f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} questions, "
-        f"{report['n_folds']} folds that share no question and no entity. 0.5: chance. Whiskers: 95 % intervals "
-        "over questions, the fitted probes held fixed."
+        f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} "
+        f"questions, {report['n_folds']} folds that share no question and no entity. 0.5: chance. Whiskers: "
+        "95 % intervals over questions, the fitted probes held fixed."
     )
     figure = blank(
         title or report["verdict"], caption, height=34 * len(entries) + 20, left=rows_margin(labels)
@@ -239,13 +243,16 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         ("all claims", result["claims"]),
     ]
     labels = [f"{esc(name)}<br>{row['n_claims']}" for name, row in rows]
-    shares = result["errors"]["shares"]
+    errors = result["errors"]
+    knew, forgot, never = (
+        percent(triple(errors["shares"][name])[0]) for name in ("knew", "forgot", "never_knew")
+    )
     statement = title or (
-        f"Of the distilled model's errors, {percent(triple(shares['never_knew'])[0])} concern what the base never knew, "
-        f"{percent(triple(shares['forgot'])[0])} what it forgot, {percent(triple(shares['knew'])[0])} what both know"
+        f"Of the errors that the distilled model asserts, the base never knew the truth of {never}; "
+        f"{forgot} were forgotten; {knew} both still know"
     )
     caption = (
-        f"{result['errors']['n_claims']} erroneous asserted claims of {result['errors']['n_questions']} questions. "
+        f"{errors['n_claims']} erroneous asserted claims of {errors['n_questions']} questions. "
         "Known: a true object is the model's first choice at that place. Under each name: claims."
     )
     figure = blank(statement, caption, height=42 * len(rows) + 20, left=rows_margin(labels))

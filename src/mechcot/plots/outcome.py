@@ -28,46 +28,42 @@ from mechcot.plots.style import (
 )
 
 
-def headline(
-    answers: Json, audit: Json, *, before: str = "base", after: str = "distilled", title: str | None = None
-) -> go.Figure:
+def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figure:
     """Answers and reasoning side by side, each before and after.
 
     Args:
-        answers: `{before: {"sc", "n_questions", ...}, after: {...}, "delta_sc"}`.
-        audit: `{before: {"error_rate", "n_steps", ...}, after: {...}, "delta"}`.
-        before: name of the arm before distillation.
-        after: name of the arm after it.
+        answers: `AnswersResult.to_json()`.
+        audit: `AuditResult.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
     rows = ["answers<br>right (vote)", "steps<br>erroneous"]
-    gain, rise = triple(answers["delta_sc"])[0], triple(audit["delta"])[0]
-    statement = title or (f"Answers {_moved(gain)}, erroneous steps {_moved(rise)} after distillation")
+    deltas = (answers["delta_sc"], audit["delta"])
+    gain, rise = (triple(delta)[0] for delta in deltas)
+    statement = title or f"After distillation: right answers {_moved(gain)}, erroneous steps {_moved(rise)}"
+    judged = ", ".join(f"{audit[when]['n_judged']} {audit[when]['arm']}" for when in ("before", "after"))
     caption = (
-        f"{answers[before]['n_questions']} questions; judged steps: {audit[before]['n_steps']} {before}, "
-        f"{audit[after]['n_steps']} {after}. Whiskers: 95 % intervals over questions."
+        f"{answers['before']['n_questions']} questions, {answers['before']['k']} traces of each. "
+        f"Judged steps: {judged}. Differences with 95 % intervals over questions."
     )
     figure = blank(statement, caption, height=190, left=rows_margin(rows))
-    pairs = [(answers[arm]["sc"], audit[arm]["error_rate"]) for arm in (before, after)]
-    for row in range(2):
-        ends = [triple(pairs[arm][row])[0] for arm in range(2)]
-        figure.add_scatter(
-            x=ends,
-            y=[row, row],
-            mode="lines",
-            line={"color": RULE, "width": 5},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        label = points((answers["delta_sc"], audit["delta"])[row])
+    values = {when: (answers[when]["sc"], _error_rate(audit[when])) for when in ("before", "after")}
+    for row, delta in enumerate(deltas):
+        ends = [triple(values[when][row])[0] for when in ("before", "after")]
+        line = {"color": RULE, "width": 5}
+        figure.add_scatter(x=ends, y=[row, row], mode="lines", line=line, hoverinfo="skip", showlegend=False)
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=row, yshift=26, text=label, showarrow=False
+            x=0, xref="paper", xanchor="left", y=row, yshift=26, text=points(delta), showarrow=False
         )
-    for name, leaves, colour in ((before, pairs[0], BEFORE), (after, pairs[1], AFTER)):
-        hover = [f"{esc(name)}: {percent(triple(leaf)[0], 1)}" for leaf in leaves]
-        dots(figure, name, leaves, rows, hover, colour=colour, shift=0.0)
+    for when, colour in (("before", BEFORE), ("after", AFTER)):
+        name = answers[when]["arm"]
+        hover = [f"{esc(name)}: {percent(triple(value)[0], 1)}" for value in values[when]]
+        dots(figure, name, values[when], rows, hover, colour=colour, shift=0.0)
     rows_axis(figure, rows)
     return figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="share")
+
+
+def _error_rate(arm: Json) -> Any:
+    return arm.get("error_rate_interval", arm["error_rate"])
 
 
 def _moved(change: float | None) -> str:
@@ -76,52 +72,49 @@ def _moved(change: float | None) -> str:
     return f"{'up' if change >= 0 else 'down'} {abs(100 * change):.0f} points"
 
 
-def error_by_kind(
-    rows: Sequence[Json], *, before: str = "base", after: str = "distilled", title: str | None = None
-) -> go.Figure:
-    """Error rate of each kind of step in both arms, with how many a trace holds.
+def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
+    """Error rate of each kind of step in both arms, with how many claims of it a trace makes.
 
     Args:
-        rows: one `{"kind", "arm", "error_rate", "n_steps", "per_trace"}` per kind and arm; a kind that
-            an arm does not write may be missing or hold null.
-        before: name of the arm before distillation.
-        after: name of the arm after it.
-        title: a statement in place of the default one.
+        audit: `AuditResult.to_json()`; its `roles` are the kinds.
+        title: a statement in place of the one read off the numbers.
     """
-    cells = {(row["kind"], row["arm"]): row for row in rows}
-    kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    kinds.sort(key=lambda kind: -(triple(cells.get((kind, after), {}).get("error_rate"))[0] or 0.0))
+    kinds = sorted(audit["roles"], key=lambda kind: -(triple(kind["rate_after"])[0] or 0.0))
+    often = [[_count(kind[f"claims_per_trace_{when}"]) for when in ("before", "after")] for kind in kinds]
     labels = [
-        f"{esc(kind)}<br>{_per_trace(cells, kind, before)} → {_per_trace(cells, kind, after)}"
-        for kind in kinds
+        f"{esc(kind['role'])}<br>{first} → {then}" for kind, (first, then) in zip(kinds, often, strict=True)
     ]
-    totals = [
-        sum(int(row.get("n_steps") or 0) for row in rows if row["arm"] == arm) for arm in (before, after)
-    ]
-    statement = title or "Where the errors are: the rate of each kind of step, and how many a trace holds"
+    names = {when: audit[when]["arm"] for when in ("before", "after")}
+    worst = next((kind for kind in kinds if triple(kind["rate_after"])[0] is not None), None)
+    statement = title or (
+        "No kind of step was judged in both arms"
+        if worst is None
+        else f"Errors gather in some kinds of step: {percent(triple(worst['rate_after'])[0])} of "
+        f'"{worst["role"]}" are wrong after distillation'
+    )
     caption = (
-        f"Under each kind: judged claims per trace, {before} → {after}. {totals[0]} and {totals[1]} judged steps. "
-        "Whiskers: 95 % intervals over questions."
+        f"Under each kind: claims per trace, {names['before']} → {names['after']}. Judged steps: "
+        f"{audit['before']['n_judged']} → {audit['after']['n_judged']}. "
+        "A kind without a dot is not written by that arm."
     )
     figure = blank(statement, caption, height=56 * len(kinds) + 20, left=rows_margin(labels))
-    for arm, colour, shift in ((before, BEFORE, -0.12), (after, AFTER, 0.12)):
-        found = [cells.get((kind, arm), {}) for kind in kinds]
+    for when, colour, shift in (("before", BEFORE, -0.12), ("after", AFTER, 0.12)):
+        leaves = [kind[f"rate_{when}"] for kind in kinds]
         hover = [
-            f"{esc(kind)}, {esc(arm)}: {percent(triple(cell.get('error_rate'))[0], 1)} of {cell.get('n_steps', 0)} steps"
-            for kind, cell in zip(kinds, found, strict=True)
+            f"{esc(kind['role'])}, {esc(names[when])}: {percent(triple(kind[f'rate_{when}'])[0], 1)} of "
+            f"{kind[f'n_judged_{when}']} steps<br>after minus before: {points(kind)}"
+            for kind in kinds
         ]
-        dots(
-            figure, arm, [cell.get("error_rate") for cell in found], labels, hover, colour=colour, shift=shift
-        )
+        dots(figure, names[when], leaves, labels, hover, colour=colour, shift=shift)
     rows_axis(figure, labels)
     return figure.update_xaxes(
         rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
     )
 
 
-def _per_trace(cells: Mapping[tuple[str, str], Json], kind: str, arm: str) -> str:
-    count = finite(cells.get((kind, arm), {}).get("per_trace"))
-    return "–" if count is None else f"{count:.2f}"
+def _count(value: Any) -> str:
+    number = finite(value)
+    return "–" if number is None else f"{number:.2f}"
 
 
 _TERMS = {
@@ -131,46 +124,41 @@ _TERMS = {
 }
 
 
-def split(
-    terms: Json, *, total: Any = None, n_questions: int | None = None, title: str | None = None
-) -> go.Figure:
+def split(result: Json, *, title: str | None = None) -> go.Figure:
     """The change of the step error in its three terms, as a waterfall.
 
     Args:
-        terms: `{"common_composition", "common_within", "unshared"}`, fractions.
-        total: the change they add up to; their sum when left out.
-        n_questions: for the caption.
+        result: `Split.to_json()`, that is, `AuditResult.to_json()["split"]`.
         title: a statement in place of the one read off the numbers.
     """
-    values = {key: triple(terms[key])[0] or 0.0 for key in _TERMS}
-    whole = triple(total)[0] if total is not None else sum(values.values())
-    largest = max(values, key=lambda key: abs(values[key]))
+    leaves = [result["intervals"][key] for key in (*_TERMS, "total")]
+    values = [triple(leaf)[0] or 0.0 for leaf in leaves]
+    largest = max(range(3), key=lambda index: abs(values[index]))
     statement = title or (
-        f"Of the {100 * (whole or 0.0):+.1f} points of step error, {100 * values[largest]:+.1f} come from: "
-        + _TERMS[largest].replace("<br>", " ")
+        f"Of the {100 * values[3]:+.1f} points of step error, {100 * values[largest]:+.1f} come from: "
+        + list(_TERMS.values())[largest].replace("<br>", " ")
     )
-    counted = "" if n_questions is None else f"{n_questions} questions. "
-    caption = counted + "The three terms add up to the whole change. Whiskers: 95 % intervals over questions."
-    labels = [*_TERMS.values(), "whole change"]
+    caption = (
+        f"{result['n_questions']} questions. The three terms add up to the whole change. "
+        "Whiskers: 95 % intervals over questions."
+    )
+    labels = [*_TERMS.values(), "whole<br>change"]
     figure = blank(statement, caption, height=230, left=rows_margin(labels))
     start = 0.0
-    for row, (leaf, base) in enumerate(
-        [(terms[key], None) for key in _TERMS] + [(total if total is not None else whole, 0.0)]
-    ):
-        mid, low, high = triple(leaf)
-        origin = start if base is None else base
+    for row, (leaf, value) in enumerate(zip(leaves, values, strict=True)):
+        _, low, high = triple(leaf)
         figure.add_bar(
-            x=[mid or 0.0],
-            base=[origin],
+            x=[value],
+            base=[0.0 if row == 3 else start],
             y=[row],
             orientation="h",
             width=0.5,
             marker_color=AFTER if row == 3 else tint(AFTER, 0.55),
-            error_x=whisker([mid], [low], [high]),
+            error_x=whisker([value], [low], [high]),
             hovertemplate=f"{points(leaf)}<extra></extra>",
             showlegend=False,
         )
-        start += mid or 0.0
+        start += value
     rows_axis(figure, labels)
     return figure.update_xaxes(tickformat="+.0%", title_text="change of the step error")
 
@@ -217,7 +205,8 @@ def reliability(
             line={"color": colour, "width": 2},
             name=esc(name),
             customdata=[int(row["n"]) for row in rows],
-            hovertemplate=f"{esc(name)}: vote %{{x:.0%}}, right %{{y:.0%}} (%{{customdata}} questions)<extra></extra>",
+            hovertemplate=f"{esc(name)}: vote %{{x:.0%}}, right %{{y:.0%}} "
+            "(%{customdata} questions)<extra></extra>",
         )
     figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="questions answered right")
     return figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title_text="share of the winning vote")

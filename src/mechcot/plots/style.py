@@ -48,10 +48,12 @@ def triple(leaf: Any) -> tuple[float | None, float | None, float | None]:
 
 
 def finite(value: Any) -> float | None:
+    """The number, or None for what is none (a missing leaf, NaN)."""
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def tint(colour: str, alpha: float) -> str:
+    """A hex colour with an opacity."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
 
@@ -115,6 +117,7 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.
 
 
 def rows_margin(labels: Sequence[str]) -> int:
+    """The left margin that row labels need, in pixels, at most 150."""
     longest = max((len(part) for label in labels for part in label.split("<br>")), default=0)
     return min(150, 20 + int(6.4 * longest))
 
@@ -122,12 +125,14 @@ def rows_margin(labels: Sequence[str]) -> int:
 def whisker(
     mid: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]
 ) -> dict[str, Any]:
+    """Interval ends as plotly's asymmetric error bars; a missing end has no whisker."""
     up = [0.0 if m is None or h is None else max(h - m, 0.0) for m, h in zip(mid, high, strict=True)]
     down = [0.0 if m is None or lo is None else max(m - lo, 0.0) for m, lo in zip(mid, low, strict=True)]
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.4, "width": 4}
 
 
 def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
+    """Fill between two lines where both are known."""
     kept = [(a, lo, hi) for a, lo, hi in zip(x, low, high, strict=True) if lo is not None and hi is not None]
     if kept:
         xs, lows, highs = zip(*kept, strict=True)
@@ -167,6 +172,7 @@ def dots(
 
 
 def rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
+    """Put named rows on the y axis, the first on top."""
     figure.update_yaxes(
         tickmode="array",
         tickvals=list(range(len(labels))),

@@ -196,9 +196,7 @@ def fit_report(
         by_layer={key: judge.interval(value) for key, value in sorted(fit.layer_scores.items())},
         within=within,
         baselines=baselines,
-        null=permutation_null(
-            layers, truth, plan, qid=qid, sid=sid, role=role, draws=null_draws, seed=seed
-        ),
+        null=permutation_null(layers, truth, plan, qid=qid, sid=sid, role=role, draws=null_draws, seed=seed),
         chosen=fit.chosen,
         n_steps=len(truth),
         n_errors=int(truth.sum()),

@@ -1,0 +1,204 @@
+"""From a study's tables to its analyses: which arms, which questions, which rows.
+
+Each function reads what one analysis needs and calls it; the pipeline, the notebooks and `Study` call
+these. What an analysis cannot say of a study (no claims, one class) is a result with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot import answers, audit, commitment, hedge, knowledge, probe
+from mechcot.errors import AnalysisError, UsageError
+from mechcot.records import STEP_KEY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mechcot.config import ContrastSettings
+    from mechcot.study import Study
+
+
+def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
+    """The headline's contrast, or a control's, filled up from the headline's.
+
+    Raises:
+        UsageError: there is no such control.
+    """
+    headline = study.settings.contrast
+    if control is None:
+        return headline
+    if control not in study.settings.controls:
+        known = ", ".join(study.settings.controls) or "none"
+        raise UsageError(f"there is no control '{control}' in {study.path}; there are: {known}")
+    own = study.settings.controls[control].model_dump(exclude_none=True)
+    return headline.model_copy(update=own)
+
+
+def answers_of(study: Study, control: str | None = None) -> answers.AnswersResult:
+    """What happened to the answers."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    before, after = (_of(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
+    return answers.analyse(questions, before, after, **_draws(study))
+
+
+def audit_of(study: Study, control: str | None = None) -> audit.AuditResult:
+    """What happened to the steps."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = [
+        _of(questions, table)
+        for arm in (contrast.before, contrast.after)
+        for table in (study.traces(arm), study.steps(arm), study.verdicts(arm))
+    ]
+    claims = pd.concat([study.claims(arm) for arm in {contrast.before, contrast.after}])
+    strata = _of(questions, claims)[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
+    return audit.analyse(questions, *tables, **_draws(study), strata=strata)
+
+
+def controls_of(study: Study) -> dict[str, Any]:
+    """Answers and audit of every control."""
+    found = {}
+    for name in study.settings.controls:
+        contrast = contrast_of(study, name)
+        found[name] = {
+            "contrast": contrast.model_dump(mode="json"),
+            "answers": answers_of(study, name).to_json(),
+            "audit": audit_of(study, name).to_json(),
+        }
+    return found
+
+
+def commitment_of(study: Study, author: str, reader: str | None = None) -> commitment.CommitmentResult:
+    """When an author's traces settle on their answer, as a reader sees it."""
+    questions = study.questions(study.settings.contrast.domain)
+    read = study.settings.reading.traces_per_question
+    traces = _of(questions, study.traces(author))
+    return commitment.curves(
+        study.forced(author, reader),
+        traces[traces.cid < read],
+        study.steps(author),
+        study.verdicts(author),
+        **_draws(study),
+    )
+
+
+def commitments_of(study: Study) -> dict[str, Any]:
+    """Commitment of both arms, their difference, and author x reader."""
+    before, after = _pair(study)
+    cells = {
+        (author, reader): commitment_of(study, author, reader)
+        for author in (before, after)
+        for reader in (before, after)
+    }
+    own = {arm: cells[arm, arm] for arm in (before, after)}
+    return {
+        "arms": {arm: result.to_json() for arm, result in own.items()},
+        "difference": commitment.compare(own[before], own[after], **_draws(study)).to_json(),
+        "two_by_two": commitment.two_by_two(cells, before=before, after=after, **_draws(study)).to_json(),
+    }
+
+
+def hedge_of(study: Study) -> tuple[hedge.HedgeResult, hedge.HedgeProjection]:
+    """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
+    before, after = _pair(study)
+    questions = study.questions(study.settings.contrast.domain)
+    group = dict(zip(questions.qid, questions.group, strict=True))
+    draws = _draws(study)
+    fitted = hedge.direction(*_at_claims(study, before), group=group, **draws)
+    return fitted, hedge.project(fitted, *_at_claims(study, after), study.verdicts(after), **draws)
+
+
+def hedge_json(study: Study) -> dict[str, Any]:
+    """`hedge_of` as JSON, or the reason why the task cannot tell."""
+    for arm in _pair(study):
+        if study.claims(arm).empty:
+            return {"reason": f"the task reads no claims in the steps of '{arm}'"}
+    fitted, projected = hedge_of(study)
+    return {"before": fitted.to_json(), "after": projected.to_json()}
+
+
+def probe_of(study: Study, author: str, reader: str | None = None) -> probe.ProbeReport:
+    """Step-error probes by layer on an author's steps as a reader sees them."""
+    activations = study.activations(author, reader)
+    index = activations.frame()[STEP_KEY]
+    table = probe.step_table(
+        study.steps(author).merge(index, on=STEP_KEY),
+        study.verdicts(author),
+        study.questions(),
+        signals=study.signals(author, reader),
+        claims=study.claims(author),
+    )
+    rows = _positions(index, table)
+    X = {layer: activations.layer(layer, "end")[rows] for layer in activations.layers}
+    settings = study.settings.analysis
+    return probe.fit_table(
+        X,
+        table,
+        n_folds=settings.folds,
+        draws=min(settings.bootstrap, 2000),
+        null_draws=settings.permutations,
+        seed=study.settings.seed,
+    )
+
+
+def probes_of(study: Study) -> dict[str, Any]:
+    """The probe of each arm on its own traces; where one cannot be fitted, the reason."""
+    found: dict[str, Any] = {}
+    for arm in _pair(study):
+        try:
+            found[arm] = probe_of(study, arm).to_json()
+        except AnalysisError as error:
+            found[arm] = {"reason": str(error)}
+    return found
+
+
+def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
+    """Whether the wrong claims of the arm after were known to the arm before."""
+    before, after = _pair(study)
+    return knowledge.table(
+        study.truth(after, before),
+        study.truth(after, after),
+        study.claims(after),
+        study.verdicts(after),
+        **_draws(study),
+    )
+
+
+def knowledge_json(study: Study) -> dict[str, Any]:
+    """`knowledge_of` as JSON, or the reason why the task cannot tell."""
+    if study.truth(study.settings.contrast.after).empty:
+        return {"reason": "the task does not know which objects would make a claim true"}
+    return knowledge_of(study).to_json()
+
+
+def _pair(study: Study) -> tuple[str, str]:
+    return study.settings.contrast.before, study.settings.contrast.after
+
+
+def _draws(study: Study) -> dict[str, int]:
+    return {"draws": study.settings.analysis.bootstrap, "seed": study.settings.seed}
+
+
+def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.qid.isin(questions.qid)].reset_index(drop=True)
+
+
+def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
+    """The residual stream before each claim's decision, by layer, and the claims that were read."""
+    activations = study.activations(arm)
+    index = activations.frame()[STEP_KEY]
+    claims = study.claims(arm).merge(index, on=STEP_KEY)
+    rows = _positions(index, claims)
+    return {layer: activations.layer(layer, "decision")[rows] for layer in activations.layers}, claims
+
+
+def _positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:
+    """Row of the store for each row of a table, by step key."""
+    numbered = index.assign(position=np.arange(len(index)))
+    found = table[STEP_KEY].merge(numbered, on=STEP_KEY, how="left", validate="many_to_one")
+    return found["position"].to_numpy(dtype=np.int64)
