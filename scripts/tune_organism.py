@@ -20,12 +20,14 @@ import numpy as np
 import pandas as pd
 
 from mechcot.config import ArmSettings, Settings, resolve
+from mechcot.distill import distill
 from mechcot.models import load, prepare_torch, render_prompt
 from mechcot.organism.checker import task as organism_task
 from mechcot.organism.pretrain import pretrain
 from mechcot.organism.questions import questions as organism_questions
 from mechcot.organism.teacher import examples
 from mechcot.organism.world import World, build_world
+from mechcot.records import EXAMPLES, write_table
 from mechcot.sampling import Prompt, sample, trace_rows
 from mechcot.stats.calibration import ece
 from mechcot.stats.cluster import bootstrap_ratio_difference
@@ -109,7 +111,13 @@ class Stopwatch:
 
 def distill_arm(settings: Settings, world: World, name: str, base: Path, folder: Path) -> None:
     """Distil one arm with the product's trainer."""
-    raise SystemExit("distill")
+    job, organism = settings.arms[name].distill, settings.organism
+    assert job is not None
+    assert organism is not None
+    traces = examples(world, job.examples, organism, settings.seed, organism.teacher_traces)
+    path = folder / f"{job.examples}.parquet"
+    write_table(path, traces, EXAMPLES)
+    distill(base, path, folder / name, job.train, seed=settings.seed, progress=False)
 
 
 def sampled(settings: Settings, world: World, name: str, table: pd.DataFrame, folder: Path) -> pd.DataFrame:

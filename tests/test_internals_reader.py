@@ -1,88 +1,16 @@
-import logging
-
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GPT2Config,
-    LlamaConfig,
-    MistralConfig,
-    Qwen3Config,
-)
+from internals_cases import CONFIGS, VOCAB, make_model, make_questions
 
 from mechcot.errors import ReadingError
 from mechcot.internals import scoring
 from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import anatomy_of
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
-from mechcot.internals.plan import plan_reading
+from mechcot.internals.plan import lay_out, plan_reading
 from mechcot.internals.reader import plan, read, read_batch, unpack, unpack_prompts, unreadable
 from mechcot.internals.selfcheck import self_check
-
-VOCAB = 61
-SHAPE = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "intermediate_size": 48,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "vocab_size": VOCAB,
-    "max_position_embeddings": 96,
-    "bos_token_id": 1,
-    "eos_token_id": 1,
-    "pad_token_id": 0,
-    "initializer_range": 0.3,
-}
-GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB, "n_positions": 96}
-CONFIGS = {
-    "qwen3": lambda: Qwen3Config(**SHAPE),
-    "llama": lambda: LlamaConfig(**SHAPE),
-    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=7),
-    "gemma2": lambda: Gemma2Config(**SHAPE, sliding_window=7, final_logit_softcapping=3.0),
-    "gemma3": lambda: Gemma3TextConfig(**SHAPE, sliding_window=7, sliding_window_pattern=2),
-    "gpt2": lambda: GPT2Config(**GPT2, bos_token_id=1, eos_token_id=1, initializer_range=0.3),
-}
-
-
-def make_model(family, dtype=torch.float32, **kwargs):
-    logging.disable(logging.WARNING)
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[family](), dtype=dtype, **kwargs)
-    logging.disable(logging.NOTSET)
-    return model.eval()
-
-
-def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
-    ends, ids = [], list(start)
-    for _ in range(n_steps):
-        ids += rng.integers(10, VOCAB, rng.integers(2, 6)).tolist()
-        ends.append(len(ids))
-    ids += rng.integers(10, VOCAB, tail).tolist()
-    targets = [
-        Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, end in enumerate(ends)
-    ]
-    positions = {"end": [e - 1 for e in ends], "decision": [-1, *[e - 2 for e in ends[1:]]][: len(ends)]}
-    return TraceInput(qid, arm, cid, tuple(ids), tuple(enumerate(ends)), positions, targets[:3])
-
-
-def make_questions(seed=0, sizes=((3, 4), (5,), (0, 2, 6))):
-    rng, questions = np.random.default_rng(seed), []
-    for number, steps in enumerate(sizes):
-        qid = f"q{number}"
-        prompt = rng.integers(10, VOCAB, 5 + number).tolist()
-        options = ((20,), (20, 21), (22, 23), (24,))[: 3 + number % 2]
-        forced = (
-            LeadIn((4, 5), tuple((*option, 1) for option in options)),
-            LeadIn((), tuple((30, *option) for option in options)),
-        )
-        start = (12, 13, 14)
-        traces = [make_trace(rng, qid, cid, n, start=start) for cid, n in enumerate(steps)]
-        questions.append(QuestionInput(qid, prompt, tuple(traces), forced))
-    return questions
 
 
 def collect(model, questions, **kwargs):
@@ -171,11 +99,12 @@ def check_target(row, target, logp, nats):
         assert rank_said == order.index(target.said_id) + 1
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("family", list(CONFIGS))
+# Gemma 2 caps its attention scores, which transformers does in eager alone.
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [(f, a) for f in CONFIGS for a in ("eager", "sdpa") if (f, a) != ("gemma2", "sdpa")],
+)
 def test_a_tree_reads_what_separate_runs_compute(family, attention):
-    if family == "gemma2" and attention == "sdpa":
-        attention = "eager"  # transformers gives Gemma 2 its attention soft-cap in eager alone
     model = make_model(family, attn_implementation=attention)
     questions = make_questions()
     assert max(len(t.token_ids) for q in questions for t in q.traces) > 14, "longer than the windows of 7"
@@ -188,8 +117,8 @@ def test_bfloat16_stays_bfloat16_and_within_its_rounding(family):
     questions = make_questions()
     found = collect(model, questions)
     assert {v.dtype for _, acts in found[0].values() for v in acts.values()} == {torch.bfloat16}
-    # Weights of scale 0.3 make logits of tens; 8 bits of mantissa leave a few tenths of a nat.
-    compare(model, questions, found, nats=0.6, share=0.05)
+    # Weights of scale 0.3 give logits of tens, of which 8 bits of mantissa leave about a tenth.
+    compare(model, questions, found, nats=0.3, share=0.02)
 
 
 def test_batching_changes_nothing_beyond_rounding():
@@ -230,8 +159,6 @@ def test_planned_nodes_are_those_run():
     anatomy = anatomy_of(model)
     for budget in (40, 150, 10_000):
         fixed = plan_reading(questions, budget, anatomy.attention_scale)
-        from mechcot.internals.plan import lay_out
-
         for part in fixed.parts:
             assert len(lay_out(questions[part.question], part, ()).tree) == part.nodes
 
@@ -313,9 +240,7 @@ def test_the_self_check_refuses_a_model_that_ignores_the_mask():
 
     for layer in model.model.layers:
         layer.self_attn.register_forward_pre_hook(drop, with_kwargs=True)
-    with pytest.raises(
-        ReadingError, match=r"not read truly: a tree differs from separate runs by [\d.e+-]+ nats"
-    ):
+    with pytest.raises(ReadingError, match=r"not read truly: a tree differs .* by [\d.e+-]+ nats"):
         self_check(model, questions)
 
 

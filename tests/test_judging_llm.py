@@ -18,8 +18,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import Answer, Loopback, verdict
 
+from loopback import Answer, Loopback, verdict
 from mechcot import records
 from mechcot.errors import ConfigError, DataError, JudgeError, MissingDependency
 from mechcot.judging.cache import CACHE, Reply, ReplyCache
@@ -234,7 +234,7 @@ def test_transient_faults_lose_nothing(tmp_path):
             "chatty": Answer('The label is correct. {"reason": "x", "label": "correct"}'),
         }.get(call.step) or by_text(call)
 
-    texts = "busy broken reset fine empty null chatty html".split()
+    texts = ["busy", "broken", "reset", "fine", "empty", "null", "chatty", "html"]
     texts += ["half a body", "no choice", "half a verdict", "other label", "extra key"]
     with Loopback(script) as server:
         rows = judged(tmp_path, server, steps_of(texts), concurrency=16, max_retries=3)
@@ -374,10 +374,12 @@ def test_a_step_of_no_question_and_a_damaged_cache_are_named(tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_judging_llm import judge_by_llm, questions, steps_of
-steps = steps_of([f"claim {i}" for i in range(80)])
-judge_by_llm(steps, questions("q0"), Path(sys.argv[2]), Path(sys.argv[3]), seed=0, progress=False)
+import pandas as pd
+from mechcot.judging.llm import judge_by_llm
+from mechcot.tasks import Question
+steps = pd.read_json(sys.argv[1], lines=True)
+question = Question("q0", "all", "Stem of q0?", ("liver", "pancreas"), 0, "q0")
+judge_by_llm(steps, {"q0": question}, Path(sys.argv[2]), Path(sys.argv[3]), seed=0, progress=False)
 """
 
 
@@ -389,7 +391,9 @@ def test_a_killed_run_goes_on_without_repeating_a_reply(tmp_path):
 
     with Loopback(script) as server:
         path, work = judge_file(tmp_path, server.url, concurrency=4), tmp_path / "work"
-        command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(path), str(work)]
+        steps = steps_of([f"claim {i}" for i in range(80)])
+        steps.to_json(tmp_path / "steps.jsonl", orient="records", lines=True)
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "steps.jsonl"), str(path), str(work)]
         process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
         deadline = time.monotonic() + 60
         while len(server.calls) < 30 and time.monotonic() < deadline and process.poll() is None:
@@ -398,7 +402,6 @@ def test_a_killed_run_goes_on_without_repeating_a_reply(tmp_path):
         process.wait()
         sent = len(server.calls)
         assert 30 <= sent < 80
-        steps = steps_of([f"claim {i}" for i in range(80)])
         kept = plan(steps, questions("q0"), path, work, seed=0)
         assert sent - 4 <= kept.cached <= sent
         rows = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
@@ -443,7 +446,7 @@ def test_hostile_steps_arrive_as_they_are_and_change_nothing_else(tmp_path):
         assert frame == frame_of("plain")[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(), st.lists(st.text(), max_size=3))
 def test_any_text_stays_inside_its_fence(text, previous):
     frame, body, tag = frame_of(text, previous=tuple(previous))
@@ -548,7 +551,7 @@ def test_the_examples_are_judge_files():
         ),
         ({"api_key": KEY}, "looks like a key"),
         ({"extra_body": {"headers": {"X-Api-Key": "swordfish"}}}, "'X-Api-Key': looks like a key"),
-        ({"model": KEY}, "line 5: looks like a key"),
+        ({"model": KEY}, "line 4: looks like a key"),
         ({"api_key_env": "swordfish"}, "api_key_env: must be the name of an environment variable"),
         ({"base_url": "https://user:swordfish@host/v1"}, "base_url: must hold no user"),
         ({"base_url": "localhost:8000"}, "base_url: must be an address"),

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from mechcot.config import OrganismSettings
+from mechcot.errors import ConfigError
 from mechcot.organism.corpus import Corpus, hedge_probability
 from mechcot.organism.tokenizer import THINK, vocabulary
 from mechcot.organism.world import build_world
@@ -86,3 +87,20 @@ def test_a_post_answers_after_its_choice_or_leaves_the_picture_open() -> None:
             seen[words[0]] += 1
             assert words[-7:-4] == ("choose", answer, ".")
     assert min(seen[kind] for kind in ("vague", "case", "trace")) > 5
+
+
+def test_hops_of_unmet_nodes_never_occur() -> None:
+    corpus = Corpus(WORLD, SETTINGS, 7)
+    unmet = WORLD.nodes[-2:]
+    assert [node for node in WORLD.nodes if not WORLD.node_weights[node]] == list(unmet)
+    hops = set()
+    for row in (row for step in range(60) for row in [*corpus.facts(step), *corpus.posts(step)]):
+        words = [word for word in row.words if word != "perhaps"]
+        hops |= {words[i - 1] for i, word in enumerate(words) if word == "leads"}
+    assert hops == set(WORLD.nodes) - set(unmet)
+
+
+def test_a_world_whose_chains_are_all_cut_is_refused() -> None:
+    settings = SETTINGS.model_copy(update={"unmet_share": 0.9})
+    with pytest.raises(ConfigError, match="unmet_share"):
+        Corpus(build_world(settings, 7), settings, 7)

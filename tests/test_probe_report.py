@@ -70,7 +70,7 @@ def test_a_true_direction_under_a_position_confound_is_recovered_within_position
 
 
 def test_a_constant_feature_scores_exactly_one_half():
-    X, sid, _, meta, rng = steps(seed=3)
+    _, sid, _, meta, rng = steps(seed=3)
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.8, 0.2)).astype(int)
     report = fit_report({0: np.full((len(sid), 4), 0.1)}, y, **meta, **FAST)
     assert report.auroc.estimate == 0.5
@@ -144,7 +144,7 @@ def test_bad_input_is_refused_with_its_numbers():
 
 
 def test_more_confounds_than_steps_is_refused():
-    X, _, _, meta, rng = steps(n_questions=20, n_traces=1, n_steps=2)
+    X, _, _, meta, _ = steps(n_questions=20, n_traces=1, n_steps=2)
     meta["role"] = [f"role {i}" for i in range(len(X))]
     y = np.tile([0, 1], 20)
     with pytest.raises(AnalysisError, match="confound columns for 40 steps"):

@@ -66,6 +66,9 @@ def test_swapping_the_arms_changes_every_sign(drawn):
     errors = np.random.default_rng(seed).binomial(judged, 0.4)
     there, back = split(errors, judged), split(errors[::-1], judged[::-1])
     assert estimates(back) == pytest.approx([-value for value in estimates(there)], abs=1e-12)
+    for name in ("composition", "within", "unshared"):
+        terms = [getattr(kind, name) for kind in there.kinds]
+        assert [-getattr(kind, name) for kind in back.kinds] == pytest.approx(terms, abs=1e-12)
 
 
 @settings(deadline=None)

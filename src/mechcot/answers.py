@@ -213,7 +213,8 @@ def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
         row, arm = (int(i) for i in odd[0])
         qid, when = questions["qid"].iloc[row], ("before", "after")[arm]
         raise AnalysisError(
-            f"question {qid} has {k[row, arm]} traces {when}, most have {usual}: every question needs the same number in both arms. Sample what is missing or drop it"
+            f"question {qid} has {k[row, arm]} traces {when}, most have {usual}: every question"
+            " needs the same number in both arms. Sample what is missing or drop the question"
         )
 
 

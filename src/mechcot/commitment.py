@@ -29,7 +29,7 @@ MEASURES = {
     "locked_at_first_claim": "traces locked when the first claim ends",
     "locked_before_answer": "traces locked before the answer is stated",
     "never_share": "traces that never lock",
-    "mean_p_own": "mean probability of the trace's own answer",
+    "mean_p_own": "mean probability of own answer",
     "aoc": "mean share of prefixes whose forced answer differs",
 }
 """What is compared between arms, and how it reads on an axis."""

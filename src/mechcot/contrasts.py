@@ -6,6 +6,7 @@ these. What an analysis cannot say of a study (no claims, one class) is a result
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
     from mechcot.config import ContrastSettings
     from mechcot.study import Study
+
+
+def or_reason(analysis: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """An analysis' JSON or, where the study's tables do not carry it, the reason."""
+    try:
+        return analysis()
+    except AnalysisError as error:
+        return {"reason": str(error)}
 
 
 def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
@@ -43,7 +52,7 @@ def answers_of(study: Study, control: str | None = None) -> answers.AnswersResul
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)
     before, after = (_of(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
-    return answers.analyse(questions, before, after, **_draws(study))
+    return answers.analyse(questions, before, after, draws=_draws(study), seed=study.settings.seed)
 
 
 def audit_of(study: Study, control: str | None = None) -> audit.AuditResult:
@@ -57,7 +66,7 @@ def audit_of(study: Study, control: str | None = None) -> audit.AuditResult:
     ]
     claims = pd.concat([study.claims(arm) for arm in {contrast.before, contrast.after}])
     strata = _of(questions, claims)[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
-    return audit.analyse(questions, *tables, **_draws(study), strata=strata)
+    return audit.analyse(questions, *tables, draws=_draws(study), seed=study.settings.seed, strata=strata)
 
 
 def controls_of(study: Study) -> dict[str, Any]:
@@ -83,7 +92,8 @@ def commitment_of(study: Study, author: str, reader: str | None = None) -> commi
         traces[traces.cid < read],
         study.steps(author),
         study.verdicts(author),
-        **_draws(study),
+        draws=_draws(study),
+        seed=study.settings.seed,
     )
 
 
@@ -98,8 +108,12 @@ def commitments_of(study: Study) -> dict[str, Any]:
     own = {arm: cells[arm, arm] for arm in (before, after)}
     return {
         "arms": {arm: result.to_json() for arm, result in own.items()},
-        "difference": commitment.compare(own[before], own[after], **_draws(study)).to_json(),
-        "two_by_two": commitment.two_by_two(cells, before=before, after=after, **_draws(study)).to_json(),
+        "difference": commitment.compare(
+            own[before], own[after], draws=_draws(study), seed=study.settings.seed
+        ).to_json(),
+        "two_by_two": commitment.two_by_two(
+            cells, before=before, after=after, draws=_draws(study), seed=study.settings.seed
+        ).to_json(),
     }
 
 
@@ -108,9 +122,11 @@ def hedge_of(study: Study) -> tuple[hedge.HedgeResult, hedge.HedgeProjection]:
     before, after = _pair(study)
     questions = study.questions(study.settings.contrast.domain)
     group = dict(zip(questions.qid, questions.group, strict=True))
-    draws = _draws(study)
-    fitted = hedge.direction(*_at_claims(study, before), group=group, **draws)
-    return fitted, hedge.project(fitted, *_at_claims(study, after), study.verdicts(after), **draws)
+    draws, seed = _draws(study), study.settings.seed
+    X, claims = _at_claims(study, before)
+    fitted = hedge.direction(X, claims, group=group, draws=draws, seed=seed)
+    X, claims = _at_claims(study, after)
+    return fitted, hedge.project(fitted, X, claims, study.verdicts(after), draws=draws, seed=seed)
 
 
 def hedge_json(study: Study) -> dict[str, Any]:
@@ -148,13 +164,11 @@ def probe_of(study: Study, author: str, reader: str | None = None) -> probe.Prob
 
 def probes_of(study: Study) -> dict[str, Any]:
     """The probe of each arm on its own traces; where one cannot be fitted, the reason."""
-    found: dict[str, Any] = {}
-    for arm in _pair(study):
-        try:
-            found[arm] = probe_of(study, arm).to_json()
-        except AnalysisError as error:
-            found[arm] = {"reason": str(error)}
-    return found
+
+    def of(arm: str) -> dict[str, Any]:
+        return or_reason(lambda: probe_of(study, arm).to_json())
+
+    return {arm: of(arm) for arm in _pair(study)}
 
 
 def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
@@ -165,7 +179,8 @@ def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
         study.truth(after, after),
         study.claims(after),
         study.verdicts(after),
-        **_draws(study),
+        draws=_draws(study),
+        seed=study.settings.seed,
     )
 
 
@@ -180,8 +195,8 @@ def _pair(study: Study) -> tuple[str, str]:
     return study.settings.contrast.before, study.settings.contrast.after
 
 
-def _draws(study: Study) -> dict[str, int]:
-    return {"draws": study.settings.analysis.bootstrap, "seed": study.settings.seed}
+def _draws(study: Study) -> int:
+    return study.settings.analysis.bootstrap
 
 
 def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

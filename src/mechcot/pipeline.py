@@ -439,10 +439,10 @@ def _analysis_stages(study: Study) -> list[Stage]:
         ("answers", inputs, {}, lambda s: contrasts.answers_of(s).to_json()),
         ("audit", inputs, {}, lambda s: contrasts.audit_of(s).to_json()),
         ("controls", inputs, {"controls": dump["controls"]}, contrasts.controls_of),
-        ("commitment", inside, {}, contrasts.commitments_of),
-        ("hedge", inside, {}, contrasts.hedge_json),
+        ("commitment", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.commitments_of(s))),
+        ("hedge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.hedge_json(s))),
         ("probe", inside, {}, contrasts.probes_of),
-        ("knowledge", inside, {}, contrasts.knowledge_json),
+        ("knowledge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.knowledge_json(s))),
     ]
     return [
         Stage(name, 1, basis | extra, read, (f"results/{name}.json",), partial(_analyse, study, name, job))

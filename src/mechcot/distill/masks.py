@@ -194,13 +194,14 @@ def _check_completion(ids: list[int], tokenizer: Any, eid: Any) -> None:
             f"example '{eid}': its completion holds the end of text '{tokenizer.eos_token}'. "
             "Leave it out: it is added after every completion"
         )
-    unknown = tokenizer.unk_token_id
-    # A tokenizer whose unknown token doubles as the end of text was dealt with above.
+    # A wrapper may leave the unknown token unnamed while the word list beneath it has one.
+    name = tokenizer.unk_token or getattr(tokenizer.backend_tokenizer.model, "unk_token", None)
+    unknown = None if name is None else tokenizer.convert_tokens_to_ids(name)
     if unknown is not None and unknown in ids:
         raise DataError(
             f"example '{eid}': its completion holds text that the tokenizer does not know (token "
-            f"{ids.index(unknown) + 1} of {len(ids)} is '{tokenizer.unk_token}'); a student would learn to "
-            "write that. Use words of the model's own vocabulary"
+            f"{ids.index(unknown) + 1} of {len(ids)} is '{name}'); a student would learn to write that. "
+            "Use words of the model's own vocabulary"
         )
 
 

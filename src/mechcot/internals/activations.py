@@ -143,8 +143,8 @@ class Activations:
                 raise StudyError(f"{file}: is missing; run the reading again")
             if file.stat().st_size != entry["bytes"]:
                 raise StudyError(
-                    f"{file}: has {file.stat().st_size} bytes, {entry['bytes']} were written; run the reading "
-                    f"again"
+                    f"{file}: has {file.stat().st_size} bytes, {entry['bytes']} were written; run the "
+                    f"reading again"
                 )
         try:
             index = records.read_table(path / meta["index"]["file"], INDEX)

@@ -64,11 +64,13 @@ def _forced_columns(
 ) -> dict[str, list[Any]]:
     """The forced answers of a trace, k by k, lead-in by lead-in; k = 0 is the bare prompt's."""
     leads, options = prompt.shape
-    logp = np.concatenate([prompt[None], reading.forced]).reshape(-1, options)
-    steps, n = (len(logp) // leads if leads else 0), len(logp) if leads else 0
-    logp = logp[:n].astype(np.float64)
+    if not leads:
+        return {name: [] for name in records.FORCED.names}
+    steps = 1 + len(reading.forced)
+    n = steps * leads
+    logp = np.concatenate([prompt[None], reading.forced]).reshape(n, options).astype(np.float64)
     mass = np.exp(logp)
-    relative = np.exp(logp - logp.max(-1, keepdims=True)) if n else mass
+    relative = np.exp(logp - logp.max(-1, keepdims=True))
     p = relative / relative.sum(-1, keepdims=True)
     forced = plan.questions[reading.question].forced
     lengths = [np.array([len(option) for option in lead.options], np.int32) for lead in forced]

@@ -73,16 +73,15 @@ class Client:
         self._openai = openai
         self._judge = judge
         self._redact = redactor(key)
-        # What the judge file does not name is not sent: no key, organisation or project from the environment.
-        headers: dict[str, Any] = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+        # What the judge file does not name is not sent: no key, organisation or project of the environment.
+        self._headers = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
         if key is None:
-            headers["Authorization"] = openai.Omit()
+            self._headers["Authorization"] = openai.Omit()
         self._sdk = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=judge.base_url,
             timeout=judge.timeout,
             max_retries=judge.max_retries,
-            default_headers=headers,
         )
 
     async def __aenter__(self) -> Client:
@@ -116,7 +115,7 @@ class Client:
         openai = self._openai
         try:
             raw = await self._sdk.chat.completions.with_raw_response.create(
-                model=self._judge.model, messages=list(sent), **parameters
+                model=self._judge.model, messages=list(sent), extra_headers=self._headers, **parameters
             )
             text: str = raw.text
             return text
@@ -183,9 +182,7 @@ def work_off(jobs: Sequence[T], work: Work[T], judge: Judge, key: str | None) ->
     notebook) the calls get a thread of their own.
     """
     stop = threading.Event()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _inside_a_loop():
         asyncio.run(_all(jobs, work, judge, key, stop))
         return
     with ThreadPoolExecutor(1) as thread:
@@ -195,6 +192,14 @@ def work_off(jobs: Sequence[T], work: Work[T], judge: Judge, key: str | None) ->
         except KeyboardInterrupt:
             stop.set()  # calls in flight end, no further one starts
             raise
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _all(

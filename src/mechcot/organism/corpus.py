@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mechcot.config import OrganismSettings
+from mechcot.errors import ConfigError
 from mechcot.organism.questions import chain_options, clinical_options, vignette
 from mechcot.organism.tokenizer import END_OF_THINK, EOS, THINK
-from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, Draw, World
+from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, HOPS, REV, Draw, World
 
 HOP_HEDGE = 0.3
 """Share of hop claims that carry a hedge, whatever the node."""
@@ -52,6 +53,12 @@ class Corpus:
         self._seed = seed
         self._by_exposure = Draw(world.weights)
         self._hop_by_exposure = Draw(world.node_weights)
+        self._starts = [n for n in world.nodes if all(world.node_weights[m] for m in world.walk(n)[:-1])]
+        if not self._starts:
+            raise ConfigError(
+                f"organism.unmet_share={settings.unmet_share:g} leaves no chain of {HOPS} hops that the "
+                f"base could meet among {settings.chain_nodes} nodes; lower it"
+            )
 
     def facts(self, step: int) -> list[Row]:
         """Rows of one claim each."""
@@ -139,7 +146,7 @@ class Corpus:
 
     def _chain_post(self, rng: random.Random) -> Row:
         world = self._world
-        path = world.walk(rng.choice(world.nodes))
+        path = world.walk(rng.choice(self._starts))
         options = chain_options(world, path[0], rng)
         prompt = ["trace", path[0], ".", "options", *options, THINK]
         said = [word for a, b in pairwise(path) for word in claim(a, HOP, b, hedged=rng.random() < HOP_HEDGE)]

@@ -47,7 +47,8 @@ class World:
         asked: disease -> the three of its findings that questions show.
         facts: (subject, verb) -> object, chain hops included, findings not.
         weights: disease -> how often it is met, 1 on average.
-        node_weights: node -> how often its hop is met as a fact, 1 on average.
+        node_weights: node -> how often its hop is met as a fact, 1 on average over all nodes; 0 for
+            the last ones, whose hops no text of the base's corpus shows.
         rank: disease, drug or node -> its rank.
     """
 
@@ -117,7 +118,7 @@ def build_world(settings: OrganismSettings, seed: int) -> World:
         asked={d: frozenset(rng.sample(signs[d], SHOWN)) for d in diseases},
         facts=_facts(rng, diseases, drugs, nodes, values),
         weights=weights,
-        node_weights=_falling(nodes, 1.0),
+        node_weights=_falling(nodes, 1.0, met=len(nodes) - round(settings.unmet_share * len(nodes))),
         rank={name: i for names in (diseases, drugs, nodes) for i, name in enumerate(names)},
     )
 
@@ -180,7 +181,8 @@ def _facts(
     return facts
 
 
-def _falling(names: tuple[str, ...], exponent: float) -> dict[str, float]:
-    raw = [(rank + 8.0) ** -exponent for rank in range(len(names))]
+def _falling(names: tuple[str, ...], exponent: float, met: int | None = None) -> dict[str, float]:
+    """Weights that fall with rank, 1 on average; 0 from rank `met` on."""
+    raw = [(rank + 8.0) ** -exponent if met is None or rank < met else 0.0 for rank in range(len(names))]
     mean = sum(raw) / len(raw)
     return {name: value / mean for name, value in zip(names, raw, strict=True)}

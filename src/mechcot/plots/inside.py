@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -23,6 +23,7 @@ from mechcot.plots.style import (
     tint,
     triple,
     whisker,
+    wrap,
 )
 
 
@@ -62,7 +63,7 @@ def commitment_curves(
             x=x,
             y=[row["locked_share"] for row in rows],
             mode="lines",
-            line={"color": colour, "width": 2.5, "shape": "hv"},
+            line={"color": colour, "width": 2.5},
             name=f"{esc(name)} (never: {never})",
             hovertemplate=f"{esc(name)}: %{{y:.1%}} locked<extra></extra>",
         )
@@ -71,7 +72,8 @@ def commitment_curves(
         return figure.update_xaxes(
             tickformat=".0%", title_text="share of the steps before the answer is stated"
         )
-    return figure.update_xaxes(title_text="steps read (0: the prompt alone)")
+    longest = max(len(result["by_step"]) for result in results.values())
+    return figure.update_xaxes(title_text="steps read (0: the prompt alone)", dtick=max(1, longest // 10))
 
 
 def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: str | None = None) -> go.Figure:
@@ -108,6 +110,7 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
             name=f"text of {esc(author)}",
             hovertemplate="%{x}: %{y:.1%}<extra></extra>",
         )
+    figure.update_xaxes(range=[-0.4, 1.4])
     return figure.update_yaxes(tickformat=".0%", title_text=esc(cross["labels"][measure]))
 
 
@@ -124,9 +127,8 @@ def hedge_by_layer(
         title: a statement in place of the one read off the numbers.
     """
     leaves = [triple(row["auroc"]) for row in rows]
-    known = [(leaf[0], row["layer"]) for leaf, row in zip(leaves, rows, strict=True) if leaf[0] is not None]
-    found = f"AUROC {max(known)[0]:.2f} at layer {max(known)[1]}" if known else "too few claims to say"
-    figure = blank(title or f"The base's hedge direction tells {what}: {found}", caption)
+    known = [(*leaf, row["layer"]) for leaf, row in zip(leaves, rows, strict=True) if leaf[0] is not None]
+    figure = blank(title or _hedge_statement(known, what), caption, legend=False)
     x = [row["layer"] for row in rows]
     nulls = [row["random"] or {} for row in rows]
     band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
@@ -144,6 +146,16 @@ def hedge_by_layer(
     return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
 
 
+def _hedge_statement(known: Sequence[tuple[Any, Any, Any, int]], what: str) -> str:
+    """What the best layer allows to be said; being the best of several, it is called "up to"."""
+    if not known:
+        return f"Too few claims to say whether the base's hedge direction tells {what}"
+    best, low, _, layer = max(known)
+    if low is None or low <= 0.5:
+        return f"The base's hedge direction does not tell {what}: AUROC {best:.2f} at best"
+    return f"The base's hedge direction tells {what}: AUROC up to {best:.2f} (layer {layer})"
+
+
 def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
     """The probe, and what simpler knowledge scores on the same folds.
 
@@ -158,7 +170,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     ]
     entries += [(row["label"], row["auroc"], NULL) for row in report["baselines"].values()]
     entries = [entry for entry in entries if triple(entry[1])[0] is not None]
-    labels = ["<br>".join(esc(part) for part in textwrap.wrap(name, 18)) for name, _, _ in entries]
+    labels = [wrap(name, 19) for name, _, _ in entries]
     caption = (
         f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} "
         f"questions, {report['n_folds']} folds that share no question and no entity. 0.5: chance. Whiskers: "
@@ -242,7 +254,7 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         *result["errors_by_relation"].items(),
         ("all claims", result["claims"]),
     ]
-    labels = [f"{esc(name)}<br>{row['n_claims']}" for name, row in rows]
+    labels = [f"{wrap(name, 19)}<br>{row['n_claims']}" for name, row in rows]
     errors = result["errors"]
     knew, forgot, never = (
         percent(triple(errors["shares"][name])[0]) for name in ("knew", "forgot", "never_knew")

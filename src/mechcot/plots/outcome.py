@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from mechcot.plots.style import (
     AFTER,
     BEFORE,
+    INK,
     NULL,
     RULE,
     Json,
@@ -25,6 +26,7 @@ from mechcot.plots.style import (
     tint,
     triple,
     whisker,
+    wrap,
 )
 
 
@@ -82,7 +84,8 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
     kinds = sorted(audit["roles"], key=lambda kind: -(triple(kind["rate_after"])[0] or 0.0))
     often = [[_count(kind[f"claims_per_trace_{when}"]) for when in ("before", "after")] for kind in kinds]
     labels = [
-        f"{esc(kind['role'])}<br>{first} → {then}" for kind, (first, then) in zip(kinds, often, strict=True)
+        f"{wrap(kind['role'], 19)}<br>{first} → {then}"
+        for kind, (first, then) in zip(kinds, often, strict=True)
     ]
     names = {when: audit[when]["arm"] for when in ("before", "after")}
     worst = next((kind for kind in kinds if triple(kind["rate_after"])[0] is not None), None)
@@ -143,7 +146,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         "Whiskers: 95 % intervals over questions."
     )
     labels = [*_TERMS.values(), "whole<br>change"]
-    figure = blank(statement, caption, height=230, left=rows_margin(labels))
+    figure = blank(statement, caption, height=230, left=rows_margin(labels), legend=False)
     start = 0.0
     for row, (leaf, value) in enumerate(zip(leaves, values, strict=True)):
         _, low, high = triple(leaf)
@@ -154,7 +157,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
             orientation="h",
             width=0.5,
             marker_color=AFTER if row == 3 else tint(AFTER, 0.55),
-            error_x=whisker([value], [low], [high]),
+            error_x=whisker([value], [low], [high], INK),
             hovertemplate=f"{points(leaf)}<extra></extra>",
             showlegend=False,
         )

@@ -17,7 +17,7 @@ BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 
-_TITLE_WIDTH, _CAPTION_WIDTH = 44, 60
+_TITLE_WIDTH, _CAPTION_WIDTH = 42, 60
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
@@ -33,7 +33,7 @@ def wrap(text: str, width: int) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     """Write a fraction as a percentage, a missing one as a dash."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
 def triple(leaf: Any) -> tuple[float | None, float | None, float | None]:
@@ -58,7 +58,7 @@ def tint(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.Figure:
+def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: bool = True) -> go.Figure:
     """Start a figure: title and caption in place, transparent ground, no fixed width.
 
     Args:
@@ -66,12 +66,13 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.
         caption: denominators and method, plain text; it stands under the x axis.
         height: of the plotting area in pixels.
         left: left margin in pixels, room for the row labels.
+        legend: whether to leave room for one between title and plot.
     """
     n_title, n_caption = (
         wrap(title, _TITLE_WIDTH).count("<br>") + 1,
         wrap(caption, _CAPTION_WIDTH).count("<br>") + 1,
     )
-    top, bottom = 20 * n_title + 44, 62 + 15 * n_caption
+    top, bottom = 20 * n_title + (50 if legend else 28), 62 + 15 * n_caption
     figure = go.Figure()
     figure.update_layout(
         title={
@@ -79,7 +80,7 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.
             "x": 0,
             "xref": "container",
             "xanchor": "left",
-            "pad": {"l": 8},
+            "pad": {"l": 8, "t": 14},
             "y": 1,
             "yref": "container",
             "yanchor": "top",
@@ -95,8 +96,13 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.
         hoverlabel={"align": "left", "namelength": -1},
         meta={"statement": title, "caption": caption},
     )
-    figure.update_layout(title_pad_t=10)
-    axis = {"gridcolor": RULE, "zerolinecolor": RULE, "linecolor": RULE, "title": {"standoff": 8}}
+    axis = {
+        "gridcolor": RULE,
+        "zerolinecolor": RULE,
+        "linecolor": RULE,
+        "title": {"standoff": 8},
+        "automargin": False,
+    }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     figure.add_annotation(
@@ -118,17 +124,29 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 56) -> go.
 
 def rows_margin(labels: Sequence[str]) -> int:
     """The left margin that row labels need, in pixels, at most 150."""
-    longest = max((len(part) for label in labels for part in label.split("<br>")), default=0)
-    return min(150, 20 + int(6.4 * longest))
+    longest = max((len(html.unescape(part)) for label in labels for part in label.split("<br>")), default=0)
+    return min(150, 16 + int(6.6 * longest))
 
 
 def whisker(
-    mid: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None]
+    mid: Sequence[float | None],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+    colour: str | None = None,
 ) -> dict[str, Any]:
     """Interval ends as plotly's asymmetric error bars; a missing end has no whisker."""
     up = [0.0 if m is None or h is None else max(h - m, 0.0) for m, h in zip(mid, high, strict=True)]
     down = [0.0 if m is None or lo is None else max(m - lo, 0.0) for m, lo in zip(mid, low, strict=True)]
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.4, "width": 4}
+    tone = {} if colour is None else {"color": colour}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": up,
+        "arrayminus": down,
+        "thickness": 1.4,
+        "width": 4,
+        **tone,
+    }
 
 
 def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
@@ -139,6 +157,7 @@ def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequen
         figure.add_scatter(
             x=[*xs, *reversed(xs)],
             y=[*highs, *reversed(lows)],
+            mode="lines",
             fill="toself",
             fillcolor=tint(colour, 0.2),
             line={"width": 0},

@@ -1,0 +1,79 @@
+"""Tiny random models and invented questions that the tests of the reading share."""
+
+import logging
+
+import numpy as np
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen3Config,
+)
+
+from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
+
+VOCAB = 61
+SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "vocab_size": VOCAB,
+    "max_position_embeddings": 96,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+    "initializer_range": 0.3,
+}
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB, "n_positions": 96}
+CONFIGS = {
+    "qwen3": lambda: Qwen3Config(**SHAPE),
+    "llama": lambda: LlamaConfig(**SHAPE),
+    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=7),
+    "gemma2": lambda: Gemma2Config(**SHAPE, sliding_window=7, final_logit_softcapping=3.0),
+    "gemma3": lambda: Gemma3TextConfig(**SHAPE, sliding_window=7, sliding_window_pattern=2),
+    "gpt2": lambda: GPT2Config(**GPT2, bos_token_id=1, eos_token_id=1, initializer_range=0.3),
+}
+
+
+def make_model(family, dtype=torch.float32, **kwargs):
+    logging.disable(logging.WARNING)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[family](), dtype=dtype, **kwargs)
+    logging.disable(logging.NOTSET)
+    return model.eval()
+
+
+def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
+    ends, ids = [], list(start)
+    for _ in range(n_steps):
+        ids += rng.integers(10, VOCAB, rng.integers(2, 6)).tolist()
+        ends.append(len(ids))
+    ids += rng.integers(10, VOCAB, tail).tolist()
+    targets = [
+        Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, end in enumerate(ends)
+    ]
+    positions = {"end": [e - 1 for e in ends], "decision": [-1, *[e - 2 for e in ends[1:]]][: len(ends)]}
+    return TraceInput(qid, arm, cid, tuple(ids), tuple(enumerate(ends)), positions, targets[:3])
+
+
+def make_questions(seed=0, sizes=((3, 4), (5,), (0, 2, 6))):
+    rng, questions = np.random.default_rng(seed), []
+    for number, steps in enumerate(sizes):
+        qid = f"q{number}"
+        prompt = rng.integers(10, VOCAB, 5 + number).tolist()
+        options = ((20,), (20, 21), (22, 23), (24,))[: 3 + number % 2]
+        forced = (
+            LeadIn((4, 5), tuple((*option, 1) for option in options)),
+            LeadIn((), tuple((30, *option) for option in options)),
+        )
+        start = (12, 13, 14)
+        traces = [make_trace(rng, qid, cid, n, start=start) for cid, n in enumerate(steps)]
+        questions.append(QuestionInput(qid, prompt, tuple(traces), forced))
+    return questions

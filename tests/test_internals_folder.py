@@ -1,0 +1,264 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from internals_cases import make_model, make_questions, make_trace
+
+from mechcot import records
+from mechcot.errors import ReadingError
+from mechcot.internals import folder as folder_module
+from mechcot.internals.activations import Activations, tensor_name
+from mechcot.internals.folder import read_to_folder
+from mechcot.internals.inputs import QuestionInput, TraceInput
+from mechcot.internals.reader import plan, read, unpack, unpack_prompts
+
+SIZES = ((3, 4), (5,), (0, 2, 6), (4, 4), (3,), (6, 1))
+BUDGET = 120
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model("qwen3")
+
+
+@pytest.fixture(autouse=True)
+def small_groups(monkeypatch):
+    """Several shards from few questions, on one thread so that bytes can be compared."""
+    monkeypatch.setattr(folder_module, "SHARD_TOKENS", 200)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(model, tmp_path, name, questions=None, **kwargs):
+    settings = {"reader": "base", "model_digest": "abc", "max_tokens": BUDGET, "progress": False, **kwargs}
+    questions = make_questions(sizes=SIZES) if questions is None else questions
+    return read_to_folder(model, questions, tmp_path / name / "out", tmp_path / name / "work", **settings)
+
+
+def content(tmp_path, name):
+    base = tmp_path / name / "out"
+    return {
+        file.relative_to(base).as_posix(): file.read_bytes() for file in base.rglob("*") if file.is_file()
+    }
+
+
+def test_the_tables_hold_what_was_read_in_the_order_given(model, tmp_path):
+    questions = make_questions(sizes=SIZES)
+    summary = run(model, tmp_path, "a", questions)
+    out = tmp_path / "a" / "out"
+    forced = records.read_table(out / "forced.parquet", records.FORCED)
+    signals = records.read_table(out / "signals.parquet", records.SIGNALS).set_index(["qid", "cid"])
+    truth = records.read_table(out / "truth.parquet", records.TRUTH)
+    acts = Activations.open(out / "activations")
+    acts.verify()
+    index = acts.frame()
+    steps = [(t.qid, t.arm, t.cid, sid) for q in questions for t in q.traces for sid, _ in t.steps]
+    assert list(index[["qid", "arm", "cid", "sid"]].itertuples(index=False, name=None)) == steps
+    order = [
+        (q.qid, t.cid, k, lead)
+        for q in questions
+        for t in q.traces
+        for k in range(len(t.steps) + 1)
+        for lead in (0, 1)
+    ]
+    assert list(forced[["qid", "cid", "k", "lead_in"]].itertuples(index=False, name=None)) == order
+    fixed = plan(model, questions, max_tokens=BUDGET)
+    layers = {name: acts.layer(*name) for name in ((0, "end"), (2, "decision"), (3, "end"))}
+    for batch in read(model, questions, max_tokens=BUDGET):
+        first = 0
+        for question, values in unpack_prompts(fixed, batch):
+            rows = forced[(forced.qid == questions[question].qid) & (forced.k == 0)]
+            for row in rows.itertuples():
+                np.testing.assert_array_equal(row.logp, values[row.lead_in])
+        for reading in unpack(fixed, batch):
+            trace = reading.source
+            check_trace(reading, forced, signals, truth)
+            here = ((index.qid == trace.qid) & (index.cid == trace.cid)).to_numpy()
+            for (layer, rule), values in layers.items():
+                expected = batch.acts[tensor_name(layer, rule)][first : first + len(trace.steps)]
+                np.testing.assert_array_equal(values[here], expected.numpy())
+            first += len(trace.steps)
+    assert (summary.traces, summary.steps, summary.questions) == (len(signals), len(steps), len(questions))
+    assert summary.groups == len(acts.meta["shards"]) > 2
+    assert summary.check is not None
+    assert summary.check.worst < 1e-4
+    assert summary.to_json()["check"]["runs"] > 0
+    assert not (tmp_path / "a" / "work" / "read").exists()
+
+
+def check_trace(reading, forced, signals, truth):
+    trace = reading.source
+    np.testing.assert_array_equal(signals.loc[(trace.qid, trace.cid)].entropy, reading.entropy)
+    np.testing.assert_array_equal(signals.loc[(trace.qid, trace.cid)].surprisal, reading.surprisal)
+    rows = forced[(forced.qid == trace.qid) & (forced.cid == trace.cid) & (forced.k > 0)]
+    for row in rows.itertuples():
+        np.testing.assert_array_equal(row.logp, reading.forced[row.k - 1, row.lead_in])
+        np.testing.assert_allclose(row.p, np.exp(row.logp) / np.exp(row.logp).sum(), rtol=1e-5)
+        assert row.raw_mass == pytest.approx(np.exp(row.logp).sum(), rel=1e-5)
+        assert row.n_tokens.tolist() == ([2, 3, 3, 2] if row.lead_in == 0 else [2, 3, 3, 2])[: len(row.logp)]
+        assert (row.arm, row.reader, row.permutation, row.layer) == ("base", "base", 0, -1)
+    rows = truth[(truth.qid == trace.qid) & (truth.cid == trace.cid)]
+    assert rows.sid.tolist() == [target.sid for target in trace.targets]
+    columns = rows[["p_truth", "rank_truth", "p_said", "rank_said", "entropy"]].to_numpy()
+    np.testing.assert_allclose(columns, reading.truth, rtol=1e-6)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("batches", [0, 1, 4, 7])
+def test_a_reading_that_was_stopped_ends_with_the_same_bytes(model, tmp_path, monkeypatch, batches):
+    run(model, tmp_path, "whole")
+    done, real = [], folder_module.read_batch
+
+    def stop(*args):
+        if len(done) == batches:
+            raise Stopped
+        done.append(1)
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "read_batch", stop)
+        with pytest.raises(Stopped):
+            run(model, tmp_path, "stopped")
+    assert not (tmp_path / "stopped" / "out" / "activations" / "meta.json").exists()
+    summary = run(model, tmp_path, "stopped")
+    assert (summary.groups_kept > 0) == (batches > 3), "finished shards are kept"
+    assert content(tmp_path, "stopped") == content(tmp_path, "whole")
+
+
+def killed_at(model, tmp_path, name, instant):
+    """Run in a child that kills itself with SIGKILL at the given write; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        count = [0]
+
+        def counted(real):
+            def call(*args):
+                count[0] += 1
+                if count[0] == instant:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*args)
+
+            return call
+
+        os.fsync, os.replace = counted(os.fsync), counted(os.replace)
+        try:
+            run(model, tmp_path, name, check=False)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_a_reading_killed_at_any_write_ends_with_the_same_bytes(model, tmp_path):
+    run(model, tmp_path, "whole", check=False)
+    instants = [1, 2, 3, *np.random.default_rng(0).choice(np.arange(4, 30), 6, replace=False).tolist()]
+    killed = 0
+    for instant in instants:
+        name = f"at-{instant}"
+        killed += killed_at(model, tmp_path, name, instant)
+        run(model, tmp_path, name, check=False)
+        assert content(tmp_path, name) == content(tmp_path, "whole"), f"killed at write {instant}"
+        assert not any((tmp_path / name / "work").iterdir())
+    assert killed == len(instants)
+
+
+def test_a_reading_killed_again_and_again_gets_there(model, tmp_path):
+    run(model, tmp_path, "whole", check=False)
+    times = 0
+    while killed_at(model, tmp_path, "often", 9):
+        times += 1
+        assert times < 50
+    assert times > 1
+    assert content(tmp_path, "often") == content(tmp_path, "whole")
+
+
+def test_work_of_another_reading_or_damaged_work_is_done_again(model, tmp_path, monkeypatch, caplog):
+    run(model, tmp_path, "whole")
+    real = folder_module.write_tables
+    for damage in ("digest", "shard", "numbers", "journal"):
+        with monkeypatch.context() as patch:
+            patch.setattr(folder_module, "write_tables", lambda *a: (_ for _ in ()).throw(Stopped))
+            with pytest.raises(Stopped):
+                run(model, tmp_path, damage, model_digest="other" if damage == "digest" else "abc")
+        files = {
+            "shard": tmp_path / damage / "out" / "activations" / "shard-00001.safetensors",
+            "numbers": tmp_path / damage / "work" / "read" / "numbers-00001.safetensors",
+            "journal": tmp_path / damage / "work" / "read" / "journal.jsonl",
+        }
+        if damage in files:
+            file = files[damage]
+            file.write_bytes(file.read_bytes()[:-2])
+        summary = run(model, tmp_path, damage)
+        assert summary.groups_kept == (0 if damage == "digest" else summary.groups - 1)
+        assert content(tmp_path, damage) == content(tmp_path, "whole")
+    assert "holds work of another reading" in caplog.text
+    assert folder_module.write_tables is real
+
+
+def test_traces_that_cannot_be_read_are_left_out_only_when_asked(model, tmp_path):
+    questions = make_questions(sizes=SIZES[:2])
+    rng = np.random.default_rng(5)
+    long = make_trace(rng, "q1", 7, 30)
+    empty = TraceInput("q1", "base", 8, (), (), {"end": (), "decision": ()})
+    second = questions[1]
+    questions[1] = QuestionInput(second.qid, second.prompt_ids, (*second.traces, long, empty), second.forced)
+    with pytest.raises(ReadingError, match=r"question 'q1', arm 'base', trace 7: .* leave the trace out"):
+        run(model, tmp_path, "strict", questions)
+    assert not (tmp_path / "strict" / "out").exists()
+    summary = run(model, tmp_path, "lenient", questions, skip_unreadable=True)
+    assert [text.split(":")[0] for text in summary.skipped] == [
+        "question 'q1', arm 'base', trace 7",
+        "question 'q1', arm 'base', trace 8",
+    ]
+    run(model, tmp_path, "plain", make_questions(sizes=SIZES[:2]))
+    assert content(tmp_path, "lenient") == content(tmp_path, "plain")
+
+
+def test_without_layers_there_is_no_store_and_the_tables_are_the_same(model, tmp_path):
+    run(model, tmp_path, "with")
+    run(model, tmp_path, "without", layers=())
+    tables = {name: data for name, data in content(tmp_path, "with").items() if "/" not in name}
+    assert content(tmp_path, "without") == tables
+
+
+def test_bfloat16_is_kept_and_reads_as_float32(tmp_path):
+    model = make_model("gemma3", torch.bfloat16)
+    run(model, tmp_path, "bf16", layers=[1])
+    acts = Activations.open(tmp_path / "bf16" / "out" / "activations")
+    assert (acts.meta["dtype"], acts.layers) == ("bfloat16", [1])
+    values = torch.from_numpy(acts.layer(1))
+    assert torch.equal(values, values.bfloat16().float())
+    assert values.abs().sum() > 0
+
+
+def test_questions_without_forced_answers_traces_or_targets(model, tmp_path):
+    trace = TraceInput("q", "base", 0, (10, 11, 12), ((0, 2),), {"end": (1,), "decision": (-1,)})
+    run(model, tmp_path, "few", [QuestionInput("empty", (8,), ()), QuestionInput("q", (8, 9), (trace,))])
+    out = tmp_path / "few" / "out"
+    assert len(records.read_table(out / "forced.parquet", records.FORCED)) == 0
+    assert len(records.read_table(out / "truth.parquet", records.TRUTH)) == 0
+    assert Activations.open(out / "activations").layer(3, "decision").shape == (1, 32)
+    with pytest.raises(ReadingError, match="there is no trace to read"):
+        run(model, tmp_path, "none", [QuestionInput("empty", (8,), ())])
+
+
+def test_an_untrue_reader_is_refused_before_anything_is_written(tmp_path):
+    model = make_model("llama")
+    model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
+    with pytest.raises(ReadingError, match="is not read truly"):
+        run(model, tmp_path, "untrue")
+    assert not list((tmp_path / "untrue").rglob("*.parquet"))
+
+
+def test_a_progress_bar_counts_tokens(model, tmp_path, capfd):
+    summary = run(model, tmp_path, "bar", progress=True)
+    text = capfd.readouterr().err
+    assert "base read by base: 100%" in text
+    assert summary.tree_tokens > 0

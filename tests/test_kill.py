@@ -1,0 +1,109 @@
+"""A study that is killed with SIGKILL inside every stage ends as one that never was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from mechcot import files
+from mechcot.stages import load_manifest
+
+SMALL = (
+    "organism.pretrain_steps=30",
+    "organism.save_every=10",
+    "organism.teacher_traces=96",
+    "organism.clinical_questions=24",
+    "organism.chain_questions=8",
+    "arms.distilled.distill.train.save_every=4",
+    "arms.terse.distill.train.save_every=4",
+    "sampling.batch_rows=32",
+    "reading.max_tokens=1024",
+    "threads=1",
+)
+KILLS = 3
+PRELOAD = [
+    "mechcot.pipeline",
+    "mechcot.contrasts",
+    "sklearn.linear_model",
+    "trl.trainer.sft_trainer",
+    "transformers.models.qwen3.modeling_qwen3",
+]
+
+
+def _run(path: str) -> None:
+    """A whole run in a process of its own."""
+    from mechcot import pipeline
+
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    pipeline.run(path, preset="organism-small", overrides=SMALL, seed=3, progress=False)
+
+
+def _results(study: Path) -> dict[str, str]:
+    """Digest of every file that a run leaves, but for seconds."""
+    kept = [p for p in files.files_in(study) if p.name != "manifest.json" and "work" not in p.parts]
+    return {p.relative_to(study).as_posix(): files.digest(p) for p in kept}
+
+
+def _killed_inside(
+    context: multiprocessing.context.BaseContext, study: Path, stage: str, after: float
+) -> bool:
+    """Start a run and kill it `after` seconds into a stage; whether that stage was still under way."""
+    process = context.Process(target=_run, args=(str(study),))
+    process.start()
+    mark = study / "work" / stage / "key"
+    was = mark.stat().st_mtime_ns if mark.exists() else 0
+    while process.is_alive() and not (mark.exists() and mark.stat().st_mtime_ns > was):
+        time.sleep(0.001)
+    time.sleep(after)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return stage not in load_manifest(study)["stages"]
+
+
+@pytest.mark.slow
+def test_killed_inside_every_stage_it_ends_with_the_same_files(tmp_path: Path) -> None:
+    # The server imports the heavy libraries once; every run is forked from it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = context.Process(target=_run, args=(str(whole),))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    stages = load_manifest(whole)["stages"]
+    rng = random.Random(5)
+    for stage, record in stages.items():
+        if stage in load_manifest(killed)["stages"]:
+            _forget(killed, stage)
+        inside = 0
+        for _ in range(10 * KILLS):
+            inside += _killed_inside(context, killed, stage, rng.uniform(0, 0.9 * record["seconds"]))
+            if stage in load_manifest(killed)["stages"]:
+                # It got through before the signal: take its record away and let it run again.
+                _forget(killed, stage)
+            if inside == KILLS:
+                break
+        assert inside == KILLS, f"{stage} was hit {inside} times"
+    process = context.Process(target=_run, args=(str(killed),))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert _results(killed) == _results(whole)
+    assert not [p for p in (killed / "work").rglob("*") if p.is_file() and p.name != "lock"]
+
+
+def _forget(study: Path, stage: str) -> None:
+    manifest = load_manifest(study)
+    outputs = manifest["stages"].pop(stage)["outputs"]
+    files.write_json(study / "manifest.json", manifest)
+    for output in outputs:
+        files.remove(study / output)

@@ -1,0 +1,252 @@
+import html
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mechcot import answers, audit, commitment, hedge, knowledge, plots, probe
+from mechcot.plots import style
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+ARMS = ("base", "distilled")
+RELATIONS = ("find", "drug", "lab")
+
+
+def tables(arm, seed, *, error, hedged, n_questions=40, n_traces=3):
+    """A small made-up arm: traces, steps, verdicts, claims, forced answers, truth readings."""
+    rng = np.random.default_rng(seed)
+    traces, steps, forced, truth = [], [], [], []
+    for q in range(n_questions):
+        for cid in range(n_traces):
+            key = {"qid": f"q{q:02d}", "arm": arm, "cid": cid}
+            answer = int(rng.integers(0, 3))
+            traces.append({**key, "answer": answer, "finish_reason": "stop"})
+            for sid, relation in enumerate(RELATIONS):
+                wrong = rng.random() < error * (1 + sid) / 2
+                steps.append(
+                    {
+                        **key, "sid": sid, "role": relation if sid else HOSTILE, "relation": relation, "n_words": 5,
+                        "states_answer": False, "hedged": bool(rng.random() < hedged), "instrument": "exact",
+                        "label": "erroneous" if wrong else "correct", "text": f"claim {q} {cid} {sid}",
+                        "tok_start": 3 * sid, "tok_end": 3 * sid + 3, "tok_object": 3 * sid + 1,
+                    }
+                )  # fmt: skip
+                for reader in ARMS:
+                    rank = int(rng.integers(1, 4))
+                    truth.append(
+                        {**key, "sid": sid, "reader": reader, "rank_truth": rank, "p_truth": 1 / rank}
+                    )
+            for reader in ARMS:
+                for k in range(len(RELATIONS) + 1):
+                    p = rng.dirichlet(np.where(np.arange(3) == answer, 3.0 + k, 1.0))
+                    forced.append(
+                        {
+                            **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1, "p": p,
+                            "raw_mass": 0.6,
+                        }
+                    )  # fmt: skip
+    return {
+        "traces": pd.DataFrame(traces),
+        "steps": pd.DataFrame(steps),
+        "forced": pd.DataFrame(forced),
+        "truth": pd.DataFrame(truth),
+    }
+
+
+@pytest.fixture(scope="module")
+def study():
+    return {
+        "base": tables("base", 0, error=0.2, hedged=0.4),
+        "distilled": tables("distilled", 1, error=0.5, hedged=0.0),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(study):
+    """Every analysis run for real on the made-up study, as the JSON that figures are drawn from."""
+    rng = np.random.default_rng(3)
+    names = [f"q{q:02d}" for q in range(40)]
+    questions = pd.DataFrame({"qid": names, "options": [["a", "b", "c"]] * 40, "gold": 0, "group": names})
+    verdict_columns = ["qid", "arm", "cid", "sid", "instrument", "label"]
+    parts = []
+    for arm in ARMS:
+        steps = study[arm]["steps"]
+        parts += [study[arm]["traces"], steps.drop(columns="label"), steps[verdict_columns]]
+    cells, reports = {}, {}
+    X = {arm: {layer: rng.normal(size=(360, 8)) for layer in range(3)} for arm in ARMS}
+    for arm in ARMS:
+        own = study[arm]
+        for reader in ARMS:
+            forced = own["forced"][own["forced"]["reader"] == reader]
+            cells[arm, reader] = commitment.curves(
+                forced, own["traces"], own["steps"], own["steps"], draws=50
+            )
+        table = probe.step_table(own["steps"].drop(columns="label"), own["steps"][verdict_columns], questions)
+        reports[arm] = probe.fit_table(X[arm], table, draws=50, null_draws=5).to_json()
+    fitted = hedge.direction(X["base"], study["base"]["steps"], draws=50, null_draws=10)
+    distilled = study["distilled"]
+    both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]
+    return {
+        "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
+        "audit": audit.analyse(questions, *parts, draws=50).to_json(),
+        "commitment": {arm: cells[arm, arm].to_json() for arm in ARMS},
+        "cross": commitment.two_by_two(cells, before="base", after="distilled", draws=50).to_json(),
+        "hedge": fitted.to_json(),
+        "projection": hedge.project(
+            fitted, X["distilled"], distilled["steps"].drop(columns="label"), distilled["steps"], draws=50
+        ).to_json(),
+        "probe": reports,
+        "knowledge": knowledge.table(
+            *both, distilled["steps"].drop(columns="label"), distilled["steps"], draws=50
+        ).to_json(),
+    }
+
+
+@pytest.fixture(scope="module")
+def figures(results):
+    bins = {
+        arm: [{"confidence": c, "accuracy": c - 0.1, "n": 10}, {"confidence": 0.95, "accuracy": None, "n": 0}]
+        for arm, c in zip(ARMS, (0.5, 0.8), strict=True)
+    }
+    return {
+        "headline": plots.headline(results["answers"], results["audit"]),
+        "kinds": plots.error_by_kind(results["audit"]),
+        "split": plots.split(results["audit"]["split"]),
+        "reliability": plots.reliability(bins, {arm: 0.1 for arm in ARMS}),
+        "curves": plots.commitment_curves(results["commitment"]),
+        "curves by step": plots.commitment_curves(results["commitment"], by="step"),
+        "2x2": plots.commitment_two_by_two(results["cross"]),
+        "hedge": plots.hedge_by_layer(
+            results["hedge"]["by_layer"], what="hedged from asserted claims", caption="40 questions."
+        ),
+        "projection": plots.hedge_by_layer(
+            results["projection"]["by_layer"], what="wrong from right assertions", caption="40 questions.",
+            colour=plots.AFTER,
+        ),
+        "probe": plots.probe_bars(results["probe"]["distilled"]),
+        "layers": plots.probe_by_layer(results["probe"]),
+        "knowledge": plots.knowledge_bars(results["knowledge"]),
+    }  # fmt: skip
+
+
+def texts(figure):
+    """Every string of a figure that plotly would read as HTML."""
+    found = []
+
+    def walk(value):
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            for key, part in value.items():
+                if key != "meta":
+                    walk(part)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                walk(part)
+
+    walk(json.loads(figure.to_json()))
+    return found
+
+
+def test_every_figure_states_captions_and_leaves_the_width_to_the_page(figures):
+    for name, figure in figures.items():
+        title = figure.layout.title.text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
+        assert html.unescape(title) == figure.layout.meta["statement"], name
+        assert len(title) > 20, name
+        assert figure.layout.width is None
+        assert figure.layout.autosize
+        assert figure.layout.height
+        caption = figure.layout.annotations[0].text
+        assert any(character.isdigit() for character in caption), f"{name}: no denominator in {caption}"
+        assert len(figure.data) >= 1
+
+
+def test_title_and_caption_lines_fit_a_phone(figures):
+    for name, figure in figures.items():
+        for line in figure.layout.title.text.replace("<b>", "").replace("</b>", "").split("<br>"):
+            assert len(html.unescape(line)) <= 42, name
+        for line in figure.layout.annotations[0].text.split("<br>"):
+            assert len(html.unescape(line)) <= 60, name
+
+
+def test_no_text_of_the_data_reaches_plotly_as_html(figures):
+    for name, figure in figures.items():
+        for text in texts(figure):
+            assert "<img" not in text, name
+    assert any("&lt;img" in text for text in texts(figures["kinds"]))
+
+
+def test_an_arm_has_one_colour(figures):
+    for name in ("headline", "kinds", "curves", "2x2", "layers", "reliability"):
+        by_arm = {}
+        for trace in figures[name].data:
+            for arm in ARMS:
+                if trace.name and arm in trace.name:
+                    by_arm.setdefault(arm, set()).add(trace.line.color or trace.marker.color)
+        assert by_arm == {"base": {plots.BEFORE}, "distilled": {plots.AFTER}}, name
+
+
+def luminance(colour):
+    channel = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channel]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#14161a"])
+def test_colours_stand_out_on_white_and_on_dark(ground):
+    for colour, least in [
+        (plots.BEFORE, 3),
+        (plots.AFTER, 2.9),
+        (plots.TEACHER, 3),
+        (plots.NULL, 3),
+        (style.INK, 4),
+    ]:
+        light, dark = sorted([luminance(colour), luminance(ground)], reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= least, colour
+
+
+def test_waterfall_ends_where_the_terms_end(figures, results):
+    *terms, whole = figures["split"].data
+    assert terms[-1].base[0] + terms[-1].x[0] == pytest.approx(whole.x[0])
+    assert whole.x[0] == pytest.approx(results["audit"]["delta"]["estimate"])
+
+
+def test_knowledge_bars_fill_the_row(figures):
+    row_sums = np.nansum([np.array(trace.x, dtype=float) for trace in figures["knowledge"].data], axis=0)
+    assert row_sums == pytest.approx(np.ones(len(row_sums)))
+
+
+def test_curves_end_on_the_plateau(figures, results):
+    for arm, trace in zip(ARMS, [t for t in figures["curves"].data if t.name], strict=True):
+        assert trace.y[-1] == pytest.approx(1 - results["commitment"][arm]["never_share"]["estimate"])
+
+
+def test_missing_values_leave_gaps_and_not_errors(results):
+    empty = {"value": None, "reason": "too few"}
+    rows = [
+        {
+            "layer": 0,
+            "auroc": {"estimate": empty, "low": empty, "high": empty},
+            "shuffled": None,
+            "random": None,
+        }
+    ]
+    figure = plots.hedge_by_layer(rows, what="hedged", caption="3 claims.")
+    assert "Too few claims" in figure.layout.meta["statement"]
+    broken = json.loads(json.dumps(results["audit"]))
+    broken["roles"][0]["rate_before"] = empty
+    assert plots.error_by_kind(broken).data[0].x[0] is None or None in plots.error_by_kind(broken).data[0].x
+
+
+def test_leaves_are_read_in_all_their_forms():
+    assert style.triple({"estimate": 0.5, "low": 0.4, "high": 0.6}) == (0.5, 0.4, 0.6)
+    assert style.triple({"value": None, "reason": "none"}) == (None, None, None)
+    assert style.triple(0.25) == (0.25, None, None)
+    assert style.triple(None) == (None, None, None)
+    assert style.points({"estimate": 0.123, "low": -0.01, "high": 0.2}) == "+12.3 points [-1.0, +20.0]"
+
+
+def test_escape_and_wrap():
+    assert style.esc("a < b & c") == "a &lt; b &amp; c"
+    assert style.wrap("one two three", 7) == "one two<br>three"

@@ -1,0 +1,63 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from mechcot import config
+from mechcot.errors import StudyError
+from mechcot.study import Study, create_or_open, locked
+
+
+def _make(path: Path, *overrides: str, restarting: bool = False) -> Study:
+    return create_or_open(
+        path, config.resolve(preset="organism-small", overrides=overrides), restarting=restarting
+    )
+
+
+def test_a_new_study_writes_its_resolved_settings_and_opens_again(tmp_path: Path) -> None:
+    made = _make(tmp_path / "s")
+    assert Study.open(tmp_path / "s").settings == made.settings
+    assert "not finished" in repr(made)
+
+
+def test_frozen_settings_are_refused_by_key_old_and_new(tmp_path: Path) -> None:
+    _make(tmp_path / "s")
+    with pytest.raises(StudyError, match=r"sampling\.samples: was 4, now 5(.|\n)*--restart-from"):
+        _make(tmp_path / "s", "sampling.samples=5")
+    assert Study.open(tmp_path / "s").settings.sampling.samples == 4
+    _make(tmp_path / "s", "sampling.samples=5", restarting=True)
+    assert Study.open(tmp_path / "s").settings.sampling.samples == 5
+
+
+def test_analysis_settings_may_change(tmp_path: Path) -> None:
+    _make(tmp_path / "s")
+    _make(tmp_path / "s", "analysis.bootstrap=777")
+    assert Study.open(tmp_path / "s").settings.analysis.bootstrap == 777
+
+
+def test_what_is_no_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="is no study"):
+        Study.open(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StudyError, match="not empty and no study"):
+        _make(tmp_path)
+    with pytest.raises(StudyError, match="is a file"):
+        _make(tmp_path / "notes.txt")
+    with pytest.raises(StudyError, match="no arm 'nobody'"):
+        _make(tmp_path / "s").traces("nobody")
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    # Root may write anywhere; below a file nobody may.
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="cannot be written"):
+        _make(tmp_path / "file" / "s")
+
+
+def test_a_study_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
+    _make(tmp_path / "s")
+    refused = pytest.raises(StudyError, match=f"in use by process {os.getpid()}")
+    with locked(tmp_path / "s"), refused, locked(tmp_path / "s"):
+        pass
+    with locked(tmp_path / "s"):  # free again
+        pass
