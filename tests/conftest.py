@@ -103,3 +103,12 @@ def save_checkpoint(folder: Path, family: str = "qwen3", *, seed: int = 0) -> Pa
 @pytest.fixture(scope="session")
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One small organism study that all tests share; nobody may write to it."""
+    from mechcot import pipeline
+
+    path = tmp_path_factory.mktemp("shared") / "study"
+    return pipeline.run(path, preset="organism-small", overrides=("threads=2",), seed=3, progress=False)

@@ -63,7 +63,7 @@ def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
     return TraceInput(qid, arm, cid, tuple(ids), tuple(enumerate(ends)), positions, targets[:3])
 
 
-def make_questions(seed=0, sizes=((3, 4), (5,), (0, 2, 6))):
+def make_questions(seed=0, sizes=((3,), (0, 2, 5))):
     rng, questions = np.random.default_rng(seed), []
     for number, steps in enumerate(sizes):
         qid = f"q{number}"

@@ -183,7 +183,7 @@ def test_other_lead_ins_permutations_and_layers_do_not_count():
 
 
 def planted(author, reader, share, seed):
-    """40 questions x 3 traces of 4 steps, locked at the prompt in `share` of them, else at the last prefix."""
+    """40 questions x 3 traces of 4 steps; a `share` locks at the prompt, the rest at the last prefix."""
     rng = np.random.default_rng(seed)
     cases = []
     for q in range(40):

@@ -4,8 +4,8 @@ import signal
 import numpy as np
 import pytest
 import torch
-from internals_cases import make_model, make_questions, make_trace
 
+from internals_cases import make_model, make_questions, make_trace
 from mechcot import records
 from mechcot.errors import ReadingError
 from mechcot.internals import folder as folder_module
@@ -99,7 +99,7 @@ def check_trace(reading, forced, signals, truth):
         np.testing.assert_array_equal(row.logp, reading.forced[row.k - 1, row.lead_in])
         np.testing.assert_allclose(row.p, np.exp(row.logp) / np.exp(row.logp).sum(), rtol=1e-5)
         assert row.raw_mass == pytest.approx(np.exp(row.logp).sum(), rel=1e-5)
-        assert row.n_tokens.tolist() == ([2, 3, 3, 2] if row.lead_in == 0 else [2, 3, 3, 2])[: len(row.logp)]
+        assert row.n_tokens.tolist() == [2, 3, 3, 2][: len(row.logp)]
         assert (row.arm, row.reader, row.permutation, row.layer) == ("base", "base", 0, -1)
     rows = truth[(truth.qid == trace.qid) & (truth.cid == trace.cid)]
     assert rows.sid.tolist() == [target.sid for target in trace.targets]
@@ -172,7 +172,7 @@ def test_a_reading_killed_at_any_write_ends_with_the_same_bytes(model, tmp_path)
 def test_a_reading_killed_again_and_again_gets_there(model, tmp_path):
     run(model, tmp_path, "whole", check=False)
     times = 0
-    while killed_at(model, tmp_path, "often", 9):
+    while killed_at(model, tmp_path, "often", 12):  # the tables at the end are ten writes in one go
         times += 1
         assert times < 50
     assert times > 1

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from internals_cases import CONFIGS, VOCAB, make_model, make_questions
 
+from internals_cases import CONFIGS, VOCAB, make_model, make_questions
 from mechcot.errors import ReadingError
 from mechcot.internals import scoring
 from mechcot.internals.activations import tensor_name

@@ -26,7 +26,8 @@ def tables(arm, seed, *, error, hedged, n_questions=40, n_traces=3):
                 wrong = rng.random() < error * (1 + sid) / 2
                 steps.append(
                     {
-                        **key, "sid": sid, "role": relation if sid else HOSTILE, "relation": relation, "n_words": 5,
+                        **key, "sid": sid, "role": relation if sid else HOSTILE, "relation": relation,
+                        "n_words": 5,
                         "states_answer": False, "hedged": bool(rng.random() < hedged), "instrument": "exact",
                         "label": "erroneous" if wrong else "correct", "text": f"claim {q} {cid} {sid}",
                         "tok_start": 3 * sid, "tok_end": 3 * sid + 3, "tok_object": 3 * sid + 1,
@@ -42,8 +43,8 @@ def tables(arm, seed, *, error, hedged, n_questions=40, n_traces=3):
                     p = rng.dirichlet(np.where(np.arange(3) == answer, 3.0 + k, 1.0))
                     forced.append(
                         {
-                            **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1, "p": p,
-                            "raw_mass": 0.6,
+                            **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1,
+                            "p": p, "raw_mass": 0.6,
                         }
                     )  # fmt: skip
     return {
@@ -113,7 +114,7 @@ def figures(results):
         "headline": plots.headline(results["answers"], results["audit"]),
         "kinds": plots.error_by_kind(results["audit"]),
         "split": plots.split(results["audit"]["split"]),
-        "reliability": plots.reliability(bins, {arm: 0.1 for arm in ARMS}),
+        "reliability": plots.reliability(bins, dict.fromkeys(ARMS, 0.1)),
         "curves": plots.commitment_curves(results["commitment"]),
         "curves by step": plots.commitment_curves(results["commitment"], by="step"),
         "2x2": plots.commitment_two_by_two(results["cross"]),

@@ -32,7 +32,7 @@ def write_tables(plan: ReadingPlan, batches: Iterable[ReadBatch], reader: str, o
     readings = [found[key] for key in sorted(found)]
     forced = [_forced_columns(plan, reading, prompts[reading.question], reader) for reading in readings]
     columns = {name: [value for part in forced for value in part[name]] for name in records.FORCED.names}
-    records.write_table(out / "forced.parquet", pd.DataFrame(columns), records.FORCED)
+    records.write_table(out / "forced.parquet", pd.DataFrame(columns, dtype=object), records.FORCED)
     signals = [
         {**_ids(reading, reader), "entropy": reading.entropy, "surprisal": reading.surprisal}
         for reading in readings

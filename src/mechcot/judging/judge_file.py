@@ -90,10 +90,7 @@ class Judge(Section):
     def parameters(self) -> dict[str, Any]:
         """The parameters that shape a reply, as they go into the request."""
         named = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
-        sent: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-        if self.extra_body:
-            sent["extra_body"] = self.extra_body
-        return sent
+        return {name: value for name, value in named.items() if value is not None} | self.extra_body
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """What tokens cost, in the file's money; None: the file names no price."""

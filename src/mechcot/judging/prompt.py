@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -121,6 +122,7 @@ def response_format(judge: Judge) -> dict[str, Any] | None:
     return {"type": "json_object"} if judge.response_format == "json_object" else None
 
 
+@cache
 def schema() -> dict[str, Any]:
     """JSON schema of `Verdict`, reason before label."""
     return Verdict.model_json_schema()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -15,6 +14,7 @@ from mechcot.plots.style import (
     Json,
     band,
     blank,
+    covers_zero,
     esc,
     percent,
     points,
@@ -85,12 +85,7 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
         title: a statement in place of the one read off the numbers.
     """
     before, after, values = cross["before"], cross["after"], cross["measures"][measure]
-    text, reader = triple(values["effect_text"])[0], triple(values["effect_reader"])[0]
-    larger = "the text" if abs(text or 0.0) >= abs(reader or 0.0) else "the reader"
-    statement = (
-        title
-        or f"What moves the forced answer is mostly {larger}: text {points(text)}, reader {points(reader)}"
-    )
+    statement = title or _cross_statement(values)
     caption = (
         f"{cross['n_questions']} questions. Text: {points(values['effect_text'])}; reader: "
         f"{points(values['effect_reader'])}; interaction: {points(values['interaction'])}. "
@@ -114,21 +109,41 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
     return figure.update_yaxes(tickformat=".0%", title_text=esc(cross["labels"][measure]))
 
 
-def hedge_by_layer(
-    rows: Sequence[Json], *, what: str, caption: str, colour: str = BEFORE, title: str | None = None
-) -> go.Figure:
-    """What a direction tells at each layer, over the band that chance alone gives.
+def _cross_statement(values: Json) -> str:
+    """Which of text and reader moves the forced answer, as far as their intervals allow."""
+    effects = {"the text": values["effect_text"], "the reader": values["effect_reader"]}
+    clear = {name: leaf for name, leaf in effects.items() if not covers_zero(leaf)}
+    if not clear:
+        return "Neither the text nor the reader clearly moves the forced answer"
+    name = max(clear, key=lambda key: abs(triple(clear[key])[0] or 0.0))
+    more = "both move it, most of all" if len(clear) == 2 else "what moves it is"
+    return f"The forced answer: {more} {name}, {points(clear[name])}"
+
+
+def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
+    """What a hedge direction tells at each layer, over the band that random directions give.
 
     Args:
-        rows: the result's `by_layer`: one `{"layer", "auroc", "shuffled", "random"}` a layer.
-        what: what the direction should tell apart, for the title ("hedged from asserted claims").
-        caption: denominators and how the band was made.
-        colour: of the arm whose claims are scored.
+        result: `HedgeResult.to_json()` or `HedgeProjection.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
+    if "fitted_on" in result:
+        source, colour = result["fitted_on"], AFTER
+        what = f"wrong from right among what {result['arm']} asserts"
+        counts = f"{result['n_errors']} erroneous and {result['n_correct']} correct asserted claims"
+    else:
+        source, colour = result["arm"], BEFORE
+        what = "claims it will hedge from claims it will assert"
+        counts = (
+            f"{result['n_hedged']} hedged and {result['n_asserted']} asserted claims, halves held out in turn"
+        )
+    caption = (
+        f"{counts}; {result['n_questions']} questions. Grey: 95 % of random directions. "
+        "Band: 95 % interval over questions. Pairs within one kind of claim only."
+    )
+    rows = result["by_layer"]
     leaves = [triple(row["auroc"]) for row in rows]
-    known = [(*leaf, row["layer"]) for leaf, row in zip(leaves, rows, strict=True) if leaf[0] is not None]
-    figure = blank(title or _hedge_statement(known, what), caption, legend=False)
+    figure = blank(title or _hedge_statement(rows, source, what), caption, legend=False)
     x = [row["layer"] for row in rows]
     nulls = [row["random"] or {} for row in rows]
     band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
@@ -146,14 +161,17 @@ def hedge_by_layer(
     return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
 
 
-def _hedge_statement(known: Sequence[tuple[Any, Any, Any, int]], what: str) -> str:
+def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:
     """What the best layer allows to be said; being the best of several, it is called "up to"."""
+    subject = f"The hedge direction of {source}"
+    known = [(*triple(row["auroc"]), row) for row in rows if triple(row["auroc"])[0] is not None]
     if not known:
-        return f"Too few claims to say whether the base's hedge direction tells {what}"
-    best, low, _, layer = max(known)
-    if low is None or low <= 0.5:
-        return f"The base's hedge direction does not tell {what}: AUROC {best:.2f} at best"
-    return f"The base's hedge direction tells {what}: AUROC up to {best:.2f} (layer {layer})"
+        return f"Too few claims to say whether the hedge direction of {source} tells {what}"
+    best, low, _, row = max(known, key=lambda item: item[0] or 0.0)
+    beyond = (row["random"] or {}).get("high")
+    if low is None or low <= 0.5 or (beyond is not None and (best or 0.0) <= beyond):
+        return f"{subject} does not tell {what} better than chance: AUROC {best:.2f} at best"
+    return f"{subject} tells {what}: AUROC up to {best:.2f} (layer {row['layer']})"
 
 
 def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:

@@ -16,6 +16,7 @@ from mechcot.plots.style import (
     RULE,
     Json,
     blank,
+    covers_zero,
     dots,
     esc,
     finite,
@@ -40,8 +41,8 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     """
     rows = ["answers<br>right (vote)", "steps<br>erroneous"]
     deltas = (answers["delta_sc"], audit["delta"])
-    gain, rise = (triple(delta)[0] for delta in deltas)
-    statement = title or f"After distillation: right answers {_moved(gain)}, erroneous steps {_moved(rise)}"
+    gain, rise = (_moved(delta) for delta in deltas)
+    statement = title or f"After distillation: right answers {gain}, erroneous steps {rise}"
     judged = ", ".join(f"{audit[when]['n_judged']} {audit[when]['arm']}" for when in ("before", "after"))
     caption = (
         f"{answers['before']['n_questions']} questions, {answers['before']['k']} traces of each. "
@@ -68,10 +69,13 @@ def _error_rate(arm: Json) -> Any:
     return arm.get("error_rate_interval", arm["error_rate"])
 
 
-def _moved(change: float | None) -> str:
+def _moved(delta: Any) -> str:
+    change = triple(delta)[0]
     if change is None:
         return "not comparable"
-    return f"{'up' if change >= 0 else 'down'} {abs(100 * change):.0f} points"
+    if covers_zero(delta):
+        return f"not clearly changed ({100 * change:+.0f} points)"
+    return f"{'up' if change > 0 else 'down'} {abs(100 * change):.0f} points"
 
 
 def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:

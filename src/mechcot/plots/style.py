@@ -209,3 +209,9 @@ def points(leaf: Any) -> str:
         return "difference not known"
     text = f"{100 * mid:+.1f} points"
     return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def covers_zero(leaf: Any) -> bool:
+    """Whether a difference's interval holds 0, or there is none."""
+    _, low, high = triple(leaf)
+    return low is None or high is None or low <= 0 <= high

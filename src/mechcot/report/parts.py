@@ -1,0 +1,91 @@
+"""What the page is made of: sections of parts, a part being one sentence and one figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from mechcot.report.summary import RESULTS
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from mechcot.config import Settings
+    from mechcot.study import Study
+
+
+@dataclass(frozen=True)
+class Part:
+    """One statement of a section.
+
+    Attributes:
+        name: id of its figure on the page.
+        sentence: what the numbers say, plain text; the title of the figure.
+        figure: what shows it; None where there is nothing to draw.
+        reason: why there is nothing, else "".
+    """
+
+    name: str
+    sentence: str
+    figure: go.Figure | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One step of the page's argument.
+
+    Attributes:
+        name: its anchor.
+        title: the question that it answers.
+        parts: its statements.
+        reading: how to read it, terms in plain words at first use; safe HTML.
+        limits: what it does not show; safe HTML.
+    """
+
+    name: str
+    title: str
+    parts: tuple[Part, ...]
+    reading: Markup
+    limits: Markup
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All results of a study with the names that the page calls its arms by."""
+
+    settings: Settings
+    results: dict[str, Any]
+
+    @classmethod
+    def of(cls, study: Study) -> Findings:
+        """Read a study's results."""
+        return cls(study.settings, {name: study.result(name) for name in RESULTS})
+
+    @property
+    def before(self) -> str:
+        """Name of the arm before."""
+        return self.settings.contrast.before
+
+    @property
+    def after(self) -> str:
+        """Name of the arm after."""
+        return self.settings.contrast.after
+
+    @property
+    def asked(self) -> str:
+        """What was asked: "clinical questions"."""
+        domain = self.settings.contrast.domain
+        return f"{domain} questions" if domain else "questions"
+
+    @property
+    def judge(self) -> str:
+        """Who finds a step wrong, as the end of a sentence."""
+        judge = self.settings.judge
+        if judge.kind == "exact":
+            return "the task's own exact checker looks its claim up and finds it false"
+        if judge.kind == "llm":
+            return "the judge, a language model, calls it erroneous"
+        return "the table of verdicts that came with the study calls it erroneous"

@@ -1,0 +1,97 @@
+"""Numbers and directions in words: what is said must be true whichever way the numbers fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Direction = Literal["up", "down", "unclear", "unknown"]
+NBSP = "\u00a0"
+MINUS = "\u2212"
+
+
+def number(leaf: Any) -> float | None:
+    """The number of a leaf: a plain one, an interval's estimate, or None for what has only a reason."""
+    if isinstance(leaf, Mapping):
+        return number(leaf.get("estimate", leaf.get("value")))
+    if isinstance(leaf, bool) or not isinstance(leaf, int | float):
+        return None
+    return float(leaf) if math.isfinite(leaf) else None
+
+
+def why(leaf: Any) -> str:
+    """The reason why a leaf holds no number, "" where it holds one."""
+    if number(leaf) is not None or not isinstance(leaf, Mapping):
+        return ""
+    inner = leaf.get("estimate")
+    return str(leaf.get("reason") or (why(inner) if isinstance(inner, Mapping) else "")) or "not known"
+
+
+def direction(interval: Any) -> Direction:
+    """Where a difference points; "unclear" when its interval holds zero or there is none."""
+    if number(interval) is None:
+        return "unknown"
+    low, high = (number(interval.get(end)) for end in ("low", "high"))
+    if low is not None and low > 0:
+        return "up"
+    if high is not None and high < 0:
+        return "down"
+    return "unclear"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, a true minus, and no sign at zero."""
+    text = f"{value:+.{digits}f}".replace("-", MINUS)
+    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
+
+
+def percent(leaf: Any, digits: int = 1) -> str:
+    """A fraction as a percentage, a missing one as a dash."""
+    value = number(leaf)
+    return "–" if value is None else f"{100 * value:.{digits}f}{NBSP}%"
+
+
+def points(leaf: Any) -> str:
+    """A difference of fractions in percentage points, with its interval in brackets."""
+    value = number(leaf)
+    if value is None:
+        return f"not known: {why(leaf)}"
+    return f"{signed(100 * value)}{NBSP}points" + _bracket(leaf, lambda end: signed(100 * end))
+
+
+def score(leaf: Any) -> str:
+    """A number between 0 and 1 with two digits, with its interval in brackets."""
+    value = number(leaf)
+    return "–" if value is None else f"{value:.2f}" + _bracket(leaf, lambda end: f"{end:.2f}")
+
+
+def _bracket(leaf: Any, write: Any) -> str:
+    if not isinstance(leaf, Mapping):
+        return ""
+    low, high = number(leaf.get("low")), number(leaf.get("high"))
+    return "" if low is None or high is None else f" [{write(low)},{NBSP}{write(high)}]"
+
+
+def clause(what: str, before: Any, after: Any, delta: Any) -> str:
+    """Say how a rate (plural: "right answers") changed, as far as its interval allows."""
+    a, b = percent(before), percent(after)
+    match direction(delta):
+        case "up":
+            return f"{what} rise from {a} to {b} ({points(delta)})"
+        case "down":
+            return f"{what} fall from {a} to {b} ({points(delta)})"
+        case "unclear":
+            return f"{what} show no clear change ({a} before, {b} after; {points(delta)})"
+        case _:
+            return f"{what} cannot be compared ({why(delta)})"
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: 1 question, 2 questions."""
+    return f"{n:,}{NBSP}{one if n == 1 else many or one + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Parts in a row: a, b and c."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

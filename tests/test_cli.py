@@ -1,0 +1,100 @@
+"""The command line as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import save_checkpoint
+from mechcot import Study
+
+
+def _call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mechcot", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_is_quick_light_and_shows_examples_first() -> None:
+    _call("--help")  # files into the cache
+    started = time.perf_counter()
+    done = _call("--help")
+    seconds = time.perf_counter() - started
+    assert done.returncode == 0
+    assert done.stdout.index("mechcot run studies/organism") < done.stdout.index("Commands")
+    assert seconds < 2  # half a second on an idle machine
+    code = (
+        "import sys, mechcot.cli; print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
+    )
+    light = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert light.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify"])
+def test_every_command_teaches_by_example(command: str) -> None:
+    done = _call(command, "--help")
+    assert done.returncode == 0
+    assert f"mechcot {command} " in done.stdout.split("Options")[0].split("\n", 2)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "{tmp}/s", "--set", "sampling.sample=3"], 2, "'sampling.sample' is no setting"),
+        (["run", "{tmp}/s", "--config", "{tmp}/none.yaml"], 2, "none.yaml: cannot be read"),
+        (["run", "{tmp}/s", "--preset", "mouse"], 2, "there is no preset 'mouse'"),
+        (["run", "{tmp}/file/s"], 1, "cannot be written"),
+        (["run"], 2, "Missing argument"),
+        (["verify", "{tmp}"], 1, "is no study"),
+        (["audit", "{tmp}"], 1, "is no study"),
+        (
+            ["distill", "--model", "{tmp}/none", "--examples", "{tmp}/file", "--out", "{tmp}/o"],
+            1,
+            "no such folder",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_message_and_its_exit_code(
+    arguments: list[str], code: int, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = _call(*[a.format(tmp=tmp_path) for a in arguments])
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "s" / "study.yaml").exists()
+
+
+def test_a_finished_study_is_shown_audited_and_verified(study: Study) -> None:
+    shown = _call("run", study.path)
+    assert shown.returncode == 0, shown.stderr
+    assert "step error" in shown.stdout.lower()
+    assert str(study.report) in shown.stdout
+    as_json = json.loads(_call("run", study.path, "--json").stdout)
+    assert as_json == study.summary()
+    assert (
+        json.loads(_call("audit", study.path, "--control", "terse", "--json").stdout)["after"]["arm"]
+        == "terse"
+    )
+    assert "as they were written" in _call("verify", study.path).stdout
+
+
+def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
+    base = save_checkpoint(tmp_path / "base")
+    examples = tmp_path / "examples.jsonl"
+    rows = [{"prompt": f"w{i} <think>", "completion": f"w{i} . </think> answer w{i}"} for i in range(8)]
+    examples.write_text("\n".join(json.dumps(row) for row in rows))
+    call = ["distill", "--model", base, "--examples", examples, "--out", tmp_path / "student"]
+    dry = _call(*call, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "8" in dry.stdout
+    assert not (tmp_path / "student").exists()
+    done = _call(*call, "--set", "epochs=1", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(dry.stdout.splitlines()[0])
+    assert (tmp_path / "student" / "model.safetensors").exists()
