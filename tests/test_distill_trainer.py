@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from mechcot.distill.schedule import row_order
 from mechcot.distill.trainer import CARD, train
 from mechcot.errors import ModelError, TrainingError, UsageError
 from mechcot.files import digest
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # models this small only lose by a second one
+    yield
+    torch.set_num_threads(threads)
 
 
 def rows(n: int, tokenizer: Any, settings: TrainSettings, *, seed: int = 0) -> Supervised:
@@ -152,7 +161,7 @@ def test_trajectory_equals_a_hand_written_loop(
     model, losses = plain_loop(base, data, settings, seed=5)
     assert result.losses == pytest.approx(losses, abs=2e-5)
     trained, start = weights(tmp_path / "student"), weights(base)
-    own = dict(model.named_parameters())
+    own = {name: parameter.detach() for name, parameter in model.named_parameters()}
     assert max(float((trained[name] - own[name]).abs().max()) for name in trained) < 2e-5
     assert min(float((trained[name] - start[name]).abs().max()) for name in trained) > 1e-3
     order = row_order(22, 2.5, 5)
@@ -306,7 +315,7 @@ def test_unusable_bases_are_named(tokenizer: Any, tmp_path: Path) -> None:
     data = rows(4, tokenizer, settings)
     bare = tmp_path / "bare"
     tiny_model().save_pretrained(bare)
-    with pytest.raises(ModelError, match=f"{bare}: its tokenizer cannot be loaded"):
+    with pytest.raises(ModelError, match=f"{bare}: .*tokenizer"):
         run(bare, data, tmp_path, "student", settings)
     small = tmp_path / "small"
     word_tokenizer(small)

@@ -118,17 +118,12 @@ def figures(results):
         "curves": plots.commitment_curves(results["commitment"]),
         "curves by step": plots.commitment_curves(results["commitment"], by="step"),
         "2x2": plots.commitment_two_by_two(results["cross"]),
-        "hedge": plots.hedge_by_layer(
-            results["hedge"]["by_layer"], what="hedged from asserted claims", caption="40 questions."
-        ),
-        "projection": plots.hedge_by_layer(
-            results["projection"]["by_layer"], what="wrong from right assertions", caption="40 questions.",
-            colour=plots.AFTER,
-        ),
+        "hedge": plots.hedge_by_layer(results["hedge"]),
+        "projection": plots.hedge_by_layer(results["projection"]),
         "probe": plots.probe_bars(results["probe"]["distilled"]),
         "layers": plots.probe_by_layer(results["probe"]),
         "knowledge": plots.knowledge_bars(results["knowledge"]),
-    }  # fmt: skip
+    }
 
 
 def texts(figure):
@@ -225,15 +220,9 @@ def test_curves_end_on_the_plateau(figures, results):
 
 def test_missing_values_leave_gaps_and_not_errors(results):
     empty = {"value": None, "reason": "too few"}
-    rows = [
-        {
-            "layer": 0,
-            "auroc": {"estimate": empty, "low": empty, "high": empty},
-            "shuffled": None,
-            "random": None,
-        }
-    ]
-    figure = plots.hedge_by_layer(rows, what="hedged", caption="3 claims.")
+    no_auroc = {"estimate": empty, "low": empty, "high": empty}
+    rows = [{"layer": 0, "auroc": no_auroc, "shuffled": None, "random": None}]
+    figure = plots.hedge_by_layer({**results["hedge"], "by_layer": rows})
     assert "Too few claims" in figure.layout.meta["statement"]
     broken = json.loads(json.dumps(results["audit"]))
     broken["roles"][0]["rate_before"] = empty
@@ -251,3 +240,29 @@ def test_leaves_are_read_in_all_their_forms():
 def test_escape_and_wrap():
     assert style.esc("a < b & c") == "a &lt; b &amp; c"
     assert style.wrap("one two three", 7) == "one two<br>three"
+
+
+def statement(figure):
+    return figure.layout.meta["statement"]
+
+
+def test_statements_claim_no_more_than_the_intervals(results):
+    cross = json.loads(json.dumps(results["cross"]))
+    measure = cross["measures"]["mean_p_own"]
+    measure["effect_text"] = {"estimate": 0.2, "low": 0.1, "high": 0.3}
+    measure["effect_reader"] = {"estimate": 0.3, "low": -0.1, "high": 0.7}
+    assert "what moves it is the text, +20.0 points" in statement(plots.commitment_two_by_two(cross))
+    measure["effect_text"]["low"] = -0.01
+    assert "Neither" in statement(plots.commitment_two_by_two(cross))
+    fitted = json.loads(json.dumps(results["hedge"]))
+    for row in fitted["by_layer"]:
+        row["auroc"] = {"estimate": 0.6, "low": 0.55, "high": 0.65}
+        row["random"] = {"low": 0.45, "high": 0.58, "p": 0.01, "draws": 10}
+    assert "AUROC up to 0.60" in statement(plots.hedge_by_layer(fitted))
+    for row in fitted["by_layer"]:
+        row["random"]["high"] = 0.61
+    assert "better than chance" in statement(plots.hedge_by_layer(fitted))
+    moved = {**results["answers"], "delta_sc": {"estimate": 0.2, "low": 0.1, "high": 0.3}}
+    assert "right answers up 20 points" in statement(plots.headline(moved, results["audit"]))
+    moved["delta_sc"] = {"estimate": 0.2, "low": -0.1, "high": 0.3}
+    assert "not clearly changed (+20 points)" in statement(plots.headline(moved, results["audit"]))

@@ -375,7 +375,9 @@ def _judge(study: Study, progress: bool, work: Path) -> None:
     else:
         from mechcot.judging.llm import judge_by_llm
 
-        rows = judge_by_llm(steps, questions, path, work, seed=study.settings.seed, progress=progress)
+        # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
+        calls = study.path / "work" / "calls"
+        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)
     for arm in study.settings.arms:
         out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"

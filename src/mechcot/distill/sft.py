@@ -260,6 +260,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # one library's use of another's old names
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")  # set right by itself
             yield
     finally:
         hf_logging.set_verbosity(level)

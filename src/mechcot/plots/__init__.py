@@ -9,6 +9,7 @@ A rate or difference in these inputs is `{"estimate", "low", "high"}` (other key
 `{"value": null, "reason": ...}` where there is none, or a bare number.
 """
 
+from mechcot.plots.contrast import controls, error_by_answers
 from mechcot.plots.inside import (
     commitment_curves,
     commitment_two_by_two,
@@ -18,15 +19,18 @@ from mechcot.plots.inside import (
     probe_by_layer,
 )
 from mechcot.plots.outcome import error_by_kind, headline, reliability, split
-from mechcot.plots.style import AFTER, BEFORE, NULL, TEACHER
+from mechcot.plots.style import AFTER, BEFORE, NULL, TEACHER, bare
 
 __all__ = [
     "AFTER",
     "BEFORE",
     "NULL",
     "TEACHER",
+    "bare",
     "commitment_curves",
     "commitment_two_by_two",
+    "controls",
+    "error_by_answers",
     "error_by_kind",
     "headline",
     "hedge_by_layer",

@@ -122,6 +122,24 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
     return figure
 
 
+def bare(figure: go.Figure) -> go.Figure:
+    """A copy without title and caption, for a page that sets both as text.
+
+    They stay readable in `layout.meta`; the room that they took is given back.
+    """
+    page = go.Figure(figure)
+    old = page.layout.margin
+    named = any(trace.name is not None and trace.showlegend is not False for trace in page.data)
+    top, bottom = (34 if named else 10), 48
+    page.update_layout(
+        title=None,
+        height=page.layout.height - (old.t - top) - (old.b - bottom),
+        margin={"t": top, "b": bottom},
+        annotations=page.layout.annotations[1:],
+    )
+    return page
+
+
 def rows_margin(labels: Sequence[str]) -> int:
     """The left margin that row labels need, in pixels, at most 150."""
     longest = max((len(html.unescape(part)) for label in labels for part in label.split("<br>")), default=0)
