@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -17,6 +18,17 @@ from transformers import (
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
 
 VOCAB = 61
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For tests on models this small: two threads cost more than they save, and bytes stay equal."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 SHAPE = {
     "hidden_size": 32,
     "num_hidden_layers": 3,
@@ -63,7 +75,7 @@ def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
     return TraceInput(qid, arm, cid, tuple(ids), tuple(enumerate(ends)), positions, targets[:3])
 
 
-def make_questions(seed=0, sizes=((3,), (0, 2, 5))):
+def make_questions(seed=0, sizes=((3, 4), (5,), (0, 2, 6))):
     rng, questions = np.random.default_rng(seed), []
     for number, steps in enumerate(sizes):
         qid = f"q{number}"

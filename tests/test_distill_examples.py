@@ -79,7 +79,7 @@ def test_ids_that_are_numbers_become_text_and_missing_starts_are_none(tmp_path: 
 )
 def test_a_bad_row_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
     path = lines(tmp_path / "bad.jsonl", [ROWS[0], {**ROWS[1], **change}])
-    with pytest.raises(DataError, match="bad.jsonl: ") as caught:
+    with pytest.raises(DataError, match=r"bad\.jsonl: ") as caught:
         load_examples(path)
     assert message in str(caught.value)
 

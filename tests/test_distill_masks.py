@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import word_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import word_tokenizer
 from mechcot.config import TrainSettings
 from mechcot.distill.masks import IGNORED, KINDS, Supervised, mask_report, supervised, trained_tokens
 from mechcot.errors import DataError, ModelError, TrainingError

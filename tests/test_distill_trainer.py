@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import save_checkpoint, tiny_model, word_tokenizer
 from safetensors.torch import load_file
 
+from conftest import save_checkpoint, tiny_model, word_tokenizer
 from mechcot.config import LoraSettings, TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised, supervised
@@ -169,6 +169,29 @@ def test_trajectory_equals_a_hand_written_loop(
     assert result.trained_tokens == sum(int((data.rows[i].labels != IGNORED).sum()) for i in order)
 
 
+def test_the_head_used_on_accelerators_gives_the_same_student(
+    base: Path, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mechcot.distill import sft
+
+    settings = TrainSettings(batch_size=4, accumulation=2, epochs=1, loss_on=("reasoning", "end"))
+    data = rows(20, tokenizer, settings)
+    own = run(base, data, tmp_path, "own", settings)
+    monkeypatch.delattr(sft._Trainer, "compute_loss")
+    theirs = run(base, data, tmp_path, "theirs", settings)
+    assert theirs.losses == pytest.approx(own.losses, abs=1e-5)
+    assert difference(tmp_path / "own", tmp_path / "theirs") < 1e-5
+
+
+def test_bfloat16_is_written_as_such_and_learns(base: Path, tokenizer: Any, tmp_path: Path) -> None:
+    settings = TrainSettings(batch_size=4, epochs=15, dtype="bfloat16", learning_rate=3e-3, save_every=9)
+    data = rows(8, tokenizer, settings)
+    result = run(base, data, tmp_path, "student", settings)
+    assert result.final_loss < 0.9 * result.losses[0]
+    assert {value.dtype for value in weights(tmp_path / "student").values()} == {torch.bfloat16}
+    assert json.loads((tmp_path / "student" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
 class Stopped(Exception):
     pass
 
@@ -297,7 +320,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_nothing(tokenizer: Any
     base = save_checkpoint(tmp_path / "base")
     poison(base)
     settings = TrainSettings(batch_size=4)
-    with pytest.raises(TrainingError, match="the loss of step 1 is nan; nothing was written. Lower learning"):
+    with pytest.raises(
+        TrainingError, match=r"the loss of step 1 is nan; nothing was written\. Lower learning"
+    ):
         run(base, rows(8, tokenizer, settings), tmp_path, "student", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
@@ -325,7 +350,7 @@ def test_unusable_bases_are_named(tokenizer: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         run(tmp_path / "none" / "here", data, tmp_path, "student", settings)
     wrong = TrainSettings(lora=LoraSettings(targets=("no_such_module",)))
-    with pytest.raises(ModelError, match="adapter of settings.lora does not fit"):
+    with pytest.raises(ModelError, match=r"adapter of settings\.lora does not fit"):
         run(save_checkpoint(tmp_path / "base"), data, tmp_path, "student", wrong)
     assert not (tmp_path / "student").exists()
 

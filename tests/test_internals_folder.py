@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from internals_cases import make_model, make_questions, make_trace
+from internals_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot import records
 from mechcot.errors import ReadingError
 from mechcot.internals import folder as folder_module
@@ -25,12 +25,8 @@ def model():
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    """Several shards from few questions, on one thread so that bytes can be compared."""
+    """Several shards from few questions."""
     monkeypatch.setattr(folder_module, "SHARD_TOKENS", 200)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(model, tmp_path, name, questions=None, **kwargs):

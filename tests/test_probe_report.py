@@ -42,7 +42,7 @@ def test_position_only_labels_look_good_and_are_found_out():
     assert within.low < 0.5 < within.high
     assert report.baselines["position_only"].auroc.estimate > 0.9
     assert "no better than knowing the step's position" in report.verdict
-    assert "is at chance" in report.verdict
+    assert "cannot be told from chance" in report.verdict
     assert report.null.p is None or report.null.p > 0.02
 
 
@@ -174,4 +174,9 @@ def test_verdict_in_words():
         "The probe is no better than knowing the kind of step: 0.79 against 0.81. "
         "Within one kind it still separates: 0.66 [0.60, 0.70]."
     )
+    stack = Baseline(
+        "all", interval(0.9, 0.88, 0.92), interval(0.8, 0.7, 0.9), interval(-0.1, -0.2, -0.05), 9, 9
+    )
+    better = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind, "stack": stack})
+    assert better == text + " Position, kind and uncertainty together do better: 0.90."
     assert "chance" in in_words(interval(0.52, 0.45, 0.6), within, {"kind_only": kind})

@@ -174,10 +174,11 @@ def probes_of(study: Study) -> dict[str, Any]:
 def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
     """Whether the wrong claims of the arm after were known to the arm before."""
     before, after = _pair(study)
+    claims = study.claims(after)
     return knowledge.table(
         study.truth(after, before),
         study.truth(after, after),
-        study.claims(after),
+        claims[claims.cid < study.settings.reading.traces_per_question],
         study.verdicts(after),
         draws=_draws(study),
         seed=study.settings.seed,

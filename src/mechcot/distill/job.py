@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mechcot import files
 from mechcot.config import TrainSettings
 from mechcot.distill.examples import load_examples
 from mechcot.distill.masks import mask_report, supervised
-from mechcot.errors import UsageError
+from mechcot.errors import ModelError, UsageError
 from mechcot.models import load_tokenizer, local_folder
 
 if TYPE_CHECKING:
@@ -77,7 +76,8 @@ def distill(
         raise UsageError(f"{out} is the base itself; name another folder for the student")
     examples = load_examples(Path(examples_path))
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    data = supervised(examples, tokenizer, settings, context=context_of(folder))
+    context = context_of(folder, trust_remote_code=trust_remote_code)
+    data = supervised(examples, tokenizer, settings, context=context)
     report = mask_report(data, tokenizer)
     say(report)
     if dry_run:
@@ -104,8 +104,17 @@ def distill(
     return Distilled(report, result)
 
 
-def context_of(folder: Path) -> int | None:
-    """The longest sequence that a checkpoint's config names, in tokens; None: it names none."""
-    config = files.read_json(folder / "config.json")
-    found = [config.get(key) for key in ("max_position_embeddings", "n_positions")]
-    return next((int(value) for value in found if isinstance(value, int)), None)
+def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
+    """The longest sequence that a checkpoint takes, in tokens; None: its config names no limit.
+
+    Raises:
+        ModelError: the config cannot be read.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: its config.json cannot be used: {error}") from error
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None

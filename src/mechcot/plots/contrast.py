@@ -58,7 +58,7 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
             x=mids,
             y=list(range(len(rows))),
             xaxis=axis,
-            error_x=whisker(mids, lows, highs),
+            error_x=whisker(mids, lows, highs, NULL),
             mode="markers",
             marker={"size": 10, "color": [AFTER] + [NULL] * (len(rows) - 1)},
             customdata=[f"{esc(name)}: {points(row[part][key])}" for name, row in zip(names, rows, strict=True)],

@@ -85,7 +85,8 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
         audit: `AuditResult.to_json()`; its `roles` are the kinds.
         title: a statement in place of the one read off the numbers.
     """
-    kinds = sorted(audit["roles"], key=lambda kind: -(triple(kind["rate_after"])[0] or 0.0))
+    judged = [kind for kind in audit["roles"] if kind["n_judged_before"] or kind["n_judged_after"]]
+    kinds = sorted(judged, key=lambda kind: -(triple(kind["rate_after"])[0] or 0.0))
     often = [[_count(kind[f"claims_per_trace_{when}"]) for when in ("before", "after")] for kind in kinds]
     labels = [
         f"{wrap(kind['role'], 19)}<br>{first} → {then}"
@@ -102,7 +103,7 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
     caption = (
         f"Under each kind: claims per trace, {names['before']} → {names['after']}. Judged steps: "
         f"{audit['before']['n_judged']} → {audit['after']['n_judged']}. "
-        "A kind without a dot is not written by that arm."
+        "An arm without a dot has no judged claim of that kind; kinds that claim nothing are not shown."
     )
     figure = blank(statement, caption, height=56 * len(kinds) + 20, left=rows_margin(labels))
     for when, colour, shift in (("before", BEFORE, -0.12), ("after", AFTER, 0.12)):
@@ -167,7 +168,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         )
         start += value
     rows_axis(figure, labels)
-    return figure.update_xaxes(tickformat="+.0%", title_text="change of the step error")
+    return figure.update_xaxes(tickformat="+.0%", title_text="change of the step error, percentage points")
 
 
 def reliability(

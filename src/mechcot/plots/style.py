@@ -131,13 +131,12 @@ def bare(figure: go.Figure) -> go.Figure:
     old = page.layout.margin
     named = any(trace.name is not None and trace.showlegend is not False for trace in page.data)
     top, bottom = (34 if named else 10), 48
-    page.update_layout(
+    page.layout.annotations = page.layout.annotations[1:]  # an update would keep what it does not name
+    return page.update_layout(
         title=None,
         height=page.layout.height - (old.t - top) - (old.b - bottom),
         margin={"t": top, "b": bottom},
-        annotations=page.layout.annotations[1:],
     )
-    return page
 
 
 def rows_margin(labels: Sequence[str]) -> int:

@@ -287,7 +287,7 @@ def in_words(headline: Interval, within: Mapping[str, Interval], baselines: Mapp
     pool = unbeaten or known
     if not pool:
         return f"The probe scores {_numbers(headline)}; nothing simpler could be scored."
-    # a single comparator explains more than the stack of them, so the stack is named only when alone
+    # one comparator explains more than their stack, which is named first only when it stands alone
     singles = {name: row for name, row in pool.items() if name != "stack"} or pool
     name = max(singles, key=lambda key: singles[key].auroc.estimate or 0.0)
     best, (phrase, where) = singles[name].auroc.estimate or 0.0, _COMPARED[name]
@@ -295,8 +295,11 @@ def in_words(headline: Interval, within: Mapping[str, Interval], baselines: Mapp
     inside = within[where]
     tail = f"Within one {where} it cannot be scored."
     if inside.estimate is not None and inside.low is not None:
-        found = "still separates" if inside.low > 0.5 else "is at chance"
+        found = "still separates" if inside.low > 0.5 else "cannot be told from chance"
         tail = f"Within one {where} it {found}: {_numbers(inside)}."
+    stack = baselines.get("stack")
+    if stack and stack.auroc.estimate is not None and (stack.probe_minus.high or 0.0) < 0:
+        tail += f" Position, kind and uncertainty together do better: {stack.auroc.estimate:.2f}."
     return f"The probe is {relation} {phrase}: {headline.estimate:.2f} against {best:.2f}. {tail}"
 
 

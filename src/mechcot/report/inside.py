@@ -89,17 +89,11 @@ def _own(found: Findings, result: dict[str, Any]) -> Part:
     )
     if own["reason"]:
         return Part("hedge", f"{rates}; no hedge direction can be found.", reason=own["reason"])
-    caption = (
-        f"{found.before}: {own['n_hedged']} hedged and {own['n_asserted']} asserted claims of "
-        f"{own['n_questions']} questions, scored on the half of the questions that the direction has not seen. "
-        "Coloured band: 95 % interval over questions. Grey: random directions."
-    )
-    figure = plots.hedge_by_layer(own["by_layer"], what="hedged from asserted claims", caption=caption)
     return Part(
         "hedge",
         f"{rates}; inside {found.before}, what will be hedged can be told from what will be asserted "
         f"{_best(own['by_layer'])}.",
-        figure,
+        plots.hedge_by_layer(own),
     )
 
 
@@ -108,19 +102,11 @@ def _moved(found: Findings, result: dict[str, Any]) -> Part:
     if moved["reason"]:
         sentence = f"What the direction says of {found.after}’s claims cannot be told."
         return Part("projection", sentence, reason=moved["reason"])
-    caption = (
-        f"{found.after}: {moved['n_errors']} wrong and {moved['n_correct']} right asserted claims of "
-        f"{moved['n_questions']} questions; above 0.5, wrong claims lie on the hedged side. The direction "
-        f"comes from {found.before} and was not fitted to them. Coloured band: 95 % interval over questions. "
-        "Grey: random directions."
-    )
-    what = "wrong from right assertions"
-    figure = plots.hedge_by_layer(moved["by_layer"], what=what, caption=caption, colour=plots.AFTER)
     return Part(
         "projection",
         f"Along the same direction, wrong claims that {found.after} asserts can be told from right ones "
         f"{_best(moved['by_layer'])}.",
-        figure,
+        plots.hedge_by_layer(moved),
     )
 
 
@@ -172,8 +158,4 @@ def probes(found: Findings) -> Section:
 def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
     if "auroc" not in report:
         return Part(f"probe-{name}", f"{name}: no probe can be fitted.", reason=report["reason"])
-    null = report["null"]
-    chance = number(null.get("p"))
-    tail = "" if chance is None else f" (permutation p = {chance:.3f})"
-    verdict = report["verdict"].rstrip(".")
-    return Part(f"probe-{name}", f"{name}: {verdict}{tail}.", plots.probe_bars(report, colour=colour))
+    return Part(f"probe-{name}", f"{name}: {report['verdict']}", plots.probe_bars(report, colour=colour))

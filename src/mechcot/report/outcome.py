@@ -153,10 +153,8 @@ def controls(found: Findings) -> Section:
         return Section("controls", title, (part,), reading, limits)
     rows = [{"name": "headline", "answers": found.results["answers"], "audit": found.results["audit"]}]
     rows += [{"name": name, **result} for name, result in results.items()]
-    said = [f"in “{name}” {_shift(result['audit']['delta'])}" for name, result in results.items()]
-    sentence = (
-        f"Wrong steps, which {_shift(found.results['audit']['delta'])} in the headline: {listed(said)}."
-    )
+    said = [f"in the control “{name}” they {_shift(result['audit']['delta'])}" for name, result in results.items()]
+    sentence = f"In the headline wrong steps {_shift(found.results['audit']['delta'])}; {listed(said)}."
     return Section("controls", title, (Part("controls", sentence, plots.controls(rows)),), reading, limits)
 
 
