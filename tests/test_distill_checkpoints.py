@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mechcot.distill import checkpoints
+from mechcot.errors import UsageError
 
 
 def write(work: Path, step: int, *, whole: bool) -> Path:
@@ -48,8 +49,17 @@ def test_checkpoints_of_another_run_are_discarded(tmp_path: Path, caplog: pytest
     assert checkpoints.open_work(tmp_path, "two") is None
 
 
-def test_checkpoints_without_a_record_are_discarded(tmp_path: Path) -> None:
+def test_checkpoints_that_others_wrote_are_never_touched(tmp_path: Path) -> None:
+    folder = write(tmp_path, 5, whole=True)
+    with pytest.raises(UsageError, match="they are not touched"):
+        checkpoints.open_work(tmp_path, "run")
+    assert folder.exists()
+
+
+def test_a_damaged_record_is_that_of_another_run(tmp_path: Path) -> None:
+    checkpoints.open_work(tmp_path, "run")
     write(tmp_path, 5, whole=True)
+    (tmp_path / checkpoints.RUN).write_text("{")
     assert checkpoints.open_work(tmp_path, "run") is None
     assert not (tmp_path / "checkpoint-5").exists()
 

@@ -12,7 +12,7 @@ from mechcot.internals import folder as folder_module
 from mechcot.internals.activations import Activations, tensor_name
 from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import QuestionInput, TraceInput
-from mechcot.internals.reader import plan, read, unpack, unpack_prompts
+from mechcot.internals.reader import plan_for, read, unpack, unpack_prompts
 
 SIZES = ((3, 4), (5,), (0, 2, 6), (4, 4), (3,), (6, 1))
 BUDGET = 120
@@ -62,7 +62,7 @@ def test_the_tables_hold_what_was_read_in_the_order_given(model, tmp_path):
         for lead in (0, 1)
     ]
     assert list(forced[["qid", "cid", "k", "lead_in"]].itertuples(index=False, name=None)) == order
-    fixed = plan(model, questions, max_tokens=BUDGET)
+    fixed = plan_for(model, questions, max_tokens=BUDGET)
     layers = {name: acts.layer(*name) for name in ((0, "end"), (2, "decision"), (3, "end"))}
     for batch in read(model, questions, max_tokens=BUDGET):
         first = 0
@@ -215,6 +215,15 @@ def test_traces_that_cannot_be_read_are_left_out_only_when_asked(model, tmp_path
     ]
     run(model, tmp_path, "plain", make_questions(sizes=SIZES[:2]))
     assert content(tmp_path, "lenient") == content(tmp_path, "plain")
+
+
+def test_a_reading_that_fails_leaves_nothing_of_an_earlier_one(model, tmp_path, monkeypatch):
+    run(model, tmp_path, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "read_batch", lambda *a: (_ for _ in ()).throw(Stopped))
+        with pytest.raises(Stopped):
+            run(model, tmp_path, "a", make_questions(seed=1))
+    assert content(tmp_path, "a") == {}
 
 
 def test_without_layers_there_is_no_store_and_the_tables_are_the_same(model, tmp_path):

@@ -9,13 +9,13 @@ from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import anatomy_of
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
 from mechcot.internals.plan import lay_out, plan_reading
-from mechcot.internals.reader import plan, read, read_batch, unpack, unpack_prompts, unreadable
+from mechcot.internals.reader import plan_for, read, read_batch, unpack, unpack_prompts, unreadable
 from mechcot.internals.selfcheck import self_check
 
 
 def collect(model, questions, **kwargs):
     """All numbers of a reading by trace: forced, entropy, surprisal, truth, acts."""
-    fixed = plan(model, questions, max_tokens=kwargs.get("max_tokens"))
+    fixed = plan_for(model, questions, max_tokens=kwargs.get("max_tokens"))
     traces, prompts = {}, {}
     for batch in read(model, questions, **kwargs):
         first = 0
@@ -215,7 +215,7 @@ def test_the_model_is_left_as_it_was():
 
 def test_hooks_go_when_a_batch_fails():
     model, questions = make_model("qwen3"), make_questions()
-    fixed, anatomy = plan(model, questions), anatomy_of(model)
+    fixed, anatomy = plan_for(model, questions), anatomy_of(model)
     model.model.norm.register_forward_hook(lambda *a: (_ for _ in ()).throw(RuntimeError("broken norm")))
     with pytest.raises(RuntimeError, match="broken norm"):
         read_batch(model, anatomy, fixed, 0, anatomy.layers, ("end",))
@@ -291,7 +291,7 @@ def test_what_cannot_be_read_is_refused_by_name():
     ]
     for questions, message in cases:
         with pytest.raises(ReadingError, match=message):
-            plan(model, questions)
+            plan_for(model, questions)
     assert list(unreadable(model, with_trace(token_ids=long))) == [("q0", "base", 0)]
     assert unreadable(model, [question]) == {}
 
@@ -310,11 +310,11 @@ def test_layers_that_do_not_attend_by_a_mask_are_refused():
     model = make_model("qwen3")
     model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
     with pytest.raises(ReadingError, match="linear_attention"):
-        plan(model, make_questions())
+        plan_for(model, make_questions())
     model = make_model("qwen3")
     model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ReadingError, match="attn_implementation='sdpa'"):
-        plan(model, make_questions())
+        plan_for(model, make_questions())
 
 
 def test_a_question_without_forced_answers_or_steps_is_read_all_the_same():

@@ -3,10 +3,9 @@ from collections import Counter
 import pytest
 
 from mechcot.config import OrganismSettings
-from mechcot.errors import ConfigError
 from mechcot.organism.corpus import Corpus, hedge_probability
 from mechcot.organism.tokenizer import THINK, vocabulary
-from mechcot.organism.world import build_world
+from mechcot.organism.world import HOP, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12, hop_share=0.1)
 WORLD = build_world(SETTINGS, 7)
@@ -89,18 +88,16 @@ def test_a_post_answers_after_its_choice_or_leaves_the_picture_open() -> None:
     assert min(seen[kind] for kind in ("vague", "case", "trace")) > 5
 
 
-def test_hops_of_unmet_nodes_never_occur() -> None:
+def test_the_hops_of_unmet_nodes_are_never_shown() -> None:
     corpus = Corpus(WORLD, SETTINGS, 7)
-    unmet = WORLD.nodes[-2:]
-    assert [node for node in WORLD.nodes if not WORLD.node_weights[node]] == list(unmet)
-    hops = set()
+    unmet = set(WORLD.nodes[-2:])
+    assert {node for node in WORLD.nodes if not WORLD.node_weights[node]} == unmet
+    shown, starts = set(), set()
     for row in (row for step in range(60) for row in [*corpus.facts(step), *corpus.posts(step)]):
         words = [word for word in row.words if word != "perhaps"]
-        hops |= {words[i - 1] for i, word in enumerate(words) if word == "leads"}
-    assert hops == set(WORLD.nodes) - set(unmet)
-
-
-def test_a_world_whose_chains_are_all_cut_is_refused() -> None:
-    settings = SETTINGS.model_copy(update={"unmet_share": 0.9})
-    with pytest.raises(ConfigError, match="unmet_share"):
-        Corpus(build_world(settings, 7), settings, 7)
+        shown |= {(words[i - 1], words[i + 2]) for i, word in enumerate(words) if word == "leads"}
+        starts |= {words[1]} if words[0] == "trace" else set()
+    true = {(node, WORLD.facts[node, HOP]) for node in WORLD.nodes}
+    assert shown & true == {(node, after) for node, after in true if node not in unmet}
+    assert {node for node, _ in shown - true} == unmet
+    assert starts == set(WORLD.nodes)

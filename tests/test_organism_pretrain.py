@@ -14,7 +14,7 @@ from mechcot.organism.world import build_world
 
 TINY = OrganismSettings(
     diseases=12,
-    chain_nodes=8,
+    chain_nodes=12,
     pretrain_steps=12,
     hidden_size=32,
     layers=1,

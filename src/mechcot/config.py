@@ -29,7 +29,7 @@ class OrganismSettings(Section):
     """The embedded model organism: its world, how long its base is trained, how much is asked."""
 
     diseases: int = Field(160, ge=8, le=2000, description="diseases in the invented world")
-    chain_nodes: int = Field(80, ge=8, le=2000, description="nodes of the chain task")
+    chain_nodes: int = Field(80, ge=12, le=2000, description="nodes of the chain task")
     pretrain_steps: int = Field(750, ge=1, description="optimiser steps of the base")
     teacher_traces: int = Field(2000, ge=8, description="teacher traces a variant")
     clinical_questions: int = Field(150, ge=1)
@@ -42,7 +42,7 @@ class OrganismSettings(Section):
     hop_share: float = Field(0.05, ge=0, le=1, description="share of the base's facts that are chain hops")
     unmet_share: float = Field(0.125, ge=0, lt=1, description="share of hops that the base never meets")
     chain_post_share: float = Field(
-        0.07, ge=0, le=1, description="share of its posts that are chain questions"
+        0.1, ge=0, le=1, description="share of its posts that are chain questions"
     )
     uniform_post_share: float = Field(
         0.2, ge=0, le=1, description="clinical posts drawn without regard to rank"
@@ -205,7 +205,7 @@ class ReadingSettings(Section):
     """What a reading covers."""
 
     traces_per_question: int = Field(4, ge=1)
-    max_tokens: int = Field(4096, ge=16, description="nodes of all prefix trees in one forward pass")
+    max_tokens: int = Field(2048, ge=16, description="nodes of all prefix trees in one forward pass")
 
 
 class AnalysisSettings(Section):

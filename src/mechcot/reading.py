@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mechcot import records
+from mechcot.files import write_json
 from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
 from mechcot.models import forced_ids, load
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, question_of
+
+log = logging.getLogger("mechcot")
 
 RULES = ("end", "decision")
 """Position rules: a step's last token; the last token before the place of a hedge (for a step
@@ -27,17 +32,24 @@ def read_arm(
     settings = study.settings
     checkpoint = load(settings.arms[reader], folder, settings.device)
     inputs = question_inputs(study, author, task, checkpoint.tokenizer)
-    read_to_folder(
+    out = study.reading_path(author, reader)
+    done = read_to_folder(
         checkpoint.model,
         inputs,
-        study.reading_path(author, reader),
+        out,
         work,
         reader=reader,
         model_digest=_recorded_digest(study, folder),
         rules=RULES,
         max_tokens=settings.reading.max_tokens,
+        skip_unreadable=True,
         progress=progress,
     )
+    for reason in done.skipped.values():
+        log.warning("left out of the reading: %s", reason)
+    counts = ("questions", "traces", "steps", "text_tokens", "tree_tokens", "skipped")
+    told = {name: value for name, value in asdict(done).items() if name in counts}
+    write_json(out / "reading.json", told | {"skipped": sorted(map(str, done.skipped.values()))})
 
 
 def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> list[QuestionInput]:

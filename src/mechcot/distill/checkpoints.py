@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import files
-from mechcot.errors import DataError
+from mechcot.errors import DataError, UsageError
 
 log = logging.getLogger("mechcot")
 
@@ -30,8 +30,15 @@ def open_work(work: Path, run: str) -> Path | None:
 
     Returns:
         The newest complete checkpoint to go on from, None to start afresh.
+
+    Raises:
+        UsageError: the folder holds checkpoints of something else.
     """
     work.mkdir(parents=True, exist_ok=True)
+    if _checkpoints(work) and not (work / RUN).exists():
+        raise UsageError(
+            f"{work} holds checkpoints that mechcot did not write; they are not touched. Name another folder"
+        )
     if _checkpoints(work) and _recorded(work) != run:
         log.info("%s: holds checkpoints of other data, settings or versions: discarded", work)
         clear(work, keep_folder=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mechcot.config import TrainSettings
 from mechcot.distill.examples import load_examples
-from mechcot.distill.masks import mask_report, supervised
+from mechcot.distill.masks import Supervised, mask_report, supervised
 from mechcot.errors import ModelError, UsageError
 from mechcot.models import load_tokenizer, local_folder
 
@@ -68,20 +68,17 @@ def distill(
         UsageError: `out` holds something that this call may not replace.
         MechcotError: as `load_examples`, `supervised` and `train` raise it.
     """
-    from mechcot.distill.trainer import CARD, check_out, finished, run_fingerprint, train
+    from mechcot.distill.trainer import CARD, check_out, finished, need_packages, run_fingerprint, train
 
     check_out(out)
     folder = local_folder(str(model), revision)
-    if not dry_run and out.resolve() == folder.resolve():
-        raise UsageError(f"{out} is the base itself; name another folder for the student")
-    examples = load_examples(Path(examples_path))
-    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    context = context_of(folder, trust_remote_code=trust_remote_code)
-    data = supervised(examples, tokenizer, settings, context=context)
-    report = mask_report(data, tokenizer)
+    data, report = _masked(folder, Path(examples_path), settings, trust_remote_code)
     say(report)
     if dry_run:
         return Distilled(report, None)
+    need_packages()
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} is the base itself; name another folder for the student")
     done = finished(out, run_fingerprint(folder, data, settings, seed), data, settings, seed)
     if done is not None:
         say(f"{out} already holds this student; nothing to train")
@@ -91,17 +88,21 @@ def distill(
             f"{out} holds a student of other examples, settings, seed, base or versions. "
             "Name another folder, or remove it"
         )
+    work = work if work is not None else out.with_name(f"{out.name}.work")
     result = train(
-        folder,
-        data,
-        out,
-        work if work is not None else out.with_name(f"{out.name}.work"),
-        settings,
-        seed=seed,
-        progress=progress,
-        trust_remote_code=trust_remote_code,
+        folder, data, out, work, settings, seed=seed, progress=progress, trust_remote_code=trust_remote_code
     )
     return Distilled(report, result)
+
+
+def _masked(
+    folder: Path, examples_path: Path, settings: TrainSettings, trust_remote_code: bool
+) -> tuple[Supervised, str]:
+    examples = load_examples(examples_path)
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    context = context_of(folder, trust_remote_code=trust_remote_code)
+    data = supervised(examples, tokenizer, settings, context=context)
+    return data, mask_report(data, tokenizer)
 
 
 def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:

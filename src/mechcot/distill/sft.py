@@ -79,40 +79,10 @@ def build_trainer(
         ModelError: the adapter does not fit the model.
         TrainingError: TRL or transformers refuse the call.
     """
-    on_cpu = not torch.cuda.is_available()
-    config = SFTConfig(
-        output_dir=str(work),
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
-        num_train_epochs=1,  # all epochs are in `order`
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.beta1,
-        adam_beta2=settings.beta2,
-        max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch_fused",
-        bf16=settings.dtype == "bfloat16",
-        use_cpu=on_cpu,
-        activation_checkpointing=not on_cpu,
-        max_length=None,
-        packing=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        train_sampling_strategy="sequential",
-        dataloader_pin_memory=not on_cpu,
-        save_strategy="steps",
-        save_steps=settings.save_every,
-        save_total_limit=None,  # `checkpoints.complete` drops the older ones, after its mark
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed % 2**32,
-    )
     try:
         trainer = _Trainer(
             model=model,
-            args=config,
+            args=_arguments(settings, work, seed),
             train_dataset=Dataset.from_dict({"row": order.tolist()}),
             processing_class=tokenizer,
             data_collator=lambda items: collate([data.rows[item["row"]] for item in items]),
@@ -266,6 +236,39 @@ def quiet_libraries() -> Iterator[None]:
         hf_logging.set_verbosity(level)
         if bars:
             hf_logging.enable_progress_bar()
+
+
+def _arguments(settings: TrainSettings, work: Path, seed: int) -> SFTConfig:
+    on_cpu = not torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(work),
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        num_train_epochs=1,  # all epochs are in `order`
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.beta1,
+        adam_beta2=settings.beta2,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=settings.dtype == "bfloat16",
+        use_cpu=on_cpu,
+        activation_checkpointing=not on_cpu,
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        dataloader_pin_memory=not on_cpu,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=None,  # `checkpoints.complete` drops the older ones, after its mark
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed % 2**32,
+    )
 
 
 def _adapter(settings: TrainSettings) -> Any:

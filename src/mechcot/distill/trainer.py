@@ -100,14 +100,12 @@ def train(
         revision: of a Hub name.
 
     Raises:
-        UsageError: `out` holds something other than a student.
+        UsageError: `out` holds something other than a student, or `work` others' checkpoints.
         MissingDependency: a package of the extra `train` is not installed.
         ModelError: weights or tokenizer cannot be used.
         TrainingError: a loss or weight is no finite number, or there are several GPUs or processes.
     """
-    for package in ("torch", "transformers", "trl", "peft"):
-        if find_spec(package) is None:
-            raise MissingDependency(package, "train")
+    need_packages()
     check_out(out)
     started = time.perf_counter()
     _no_telemetry()
@@ -123,19 +121,20 @@ def train(
         checkpoints.clear(work)
         raise
     result = _result(losses, data, settings, seed)
-    card = {
-        "format": FORMAT,
-        "run": run,
-        "rows": data.digest,
-        "n_rows": len(data.rows),
-        "n_truncated": data.n_truncated,
-        "seed": seed,
-        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
-        "result": result.to_json(),
-    }
-    _write(student, tokenizer, out, card)
+    _write(student, tokenizer, out, _card(run, data, settings, seed, result))
     checkpoints.clear(work)
     return replace(result, seconds=time.perf_counter() - started, resumed_from=_step_of(newest))
+
+
+def need_packages() -> None:
+    """Check that what training needs is installed.
+
+    Raises:
+        MissingDependency: with the line that installs it.
+    """
+    for package in _DECIDING:
+        if find_spec(package) is None:
+            raise MissingDependency(package, "train")
 
 
 def check_out(out: Path) -> None:
@@ -252,6 +251,21 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
             "Use the tokenizer that belongs to the weights"
         )
     return model
+
+
+def _card(
+    run: str, data: Supervised, settings: TrainSettings, seed: int, result: TrainResult
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "run": run,
+        "rows": data.digest,
+        "n_rows": len(data.rows),
+        "n_truncated": data.n_truncated,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
+        "result": result.to_json(),
+    }
 
 
 def _write(student: Any, tokenizer: Any, out: Path, card: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mechcot import files
+from mechcot import __version__, files
 from mechcot.errors import ReadingError
 from mechcot.internals.activations import SITE, Shard, finish_store, write_shard
 from mechcot.internals.anatomy import Anatomy, anatomy_of
@@ -33,7 +33,7 @@ from mechcot.internals.reader import (
     RULES,
     ReadBatch,
     check_layers,
-    plan,
+    plan_for,
     read_batch,
     steps_of,
     unreadable,
@@ -147,7 +147,7 @@ def read_to_folder(
     skipped = unreadable(model, questions) if skip_unreadable else {}
     kept = [_without(question, skipped) for question in questions]
     anatomy = anatomy_of(model)
-    fixed = plan(model, kept, rules=rules, max_tokens=max_tokens)
+    fixed = plan_for(model, kept, rules=rules, max_tokens=max_tokens)
     if not fixed.parts:
         raise ReadingError(
             f"there is no trace to read ({len(questions)} questions, {len(skipped)} traces skipped)"
@@ -236,7 +236,8 @@ def _open_journal(job: _Job) -> tuple[Journal, dict[int, Shard | None]]:
         files.remove(job.work)
         journal = Journal(path)
     if not journal.entries:
-        files.remove(job.store)
+        for name in ("activations", "forced.parquet", "signals.parquet", "truth.parquet"):
+            files.remove(job.out / name)
         journal.append({"plan": digest})
     finished = {}
     for entry in journal.entries[1:]:
@@ -283,12 +284,12 @@ def _plan_digest(job: _Job) -> str:
 
     add(_about(job))
     add({"shard_tokens": SHARD_TOKENS, "shard_bytes": SHARD_BYTES, "device": str(job.anatomy.device)})
-    add({name: version(name) for name in ("mechcot", "torch", "transformers")})
+    add([__version__, torch.__version__, version("transformers")])
     for question in job.plan.questions:
         add([question.qid, question.prompt_ids, [asdict(lead) for lead in question.forced]])
         for trace in question.traces:
-            add([trace.arm, trace.cid, trace.token_ids, trace.steps, [asdict(t) for t in trace.targets]])
-            add(dict(trace.positions))
+            add([trace.arm, trace.cid, trace.token_ids, trace.steps, dict(trace.positions)])
+            add([[t.sid, t.position, t.true_ids, t.said_id] for t in trace.targets])
     return total.hexdigest()
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mechcot.config import OrganismSettings
-from mechcot.errors import ConfigError
-from mechcot.organism.questions import chain_options, clinical_options, vignette
+from mechcot.organism.questions import clinical_options, vignette
 from mechcot.organism.tokenizer import END_OF_THINK, EOS, THINK
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, HOPS, REV, Draw, World
 
@@ -53,12 +52,6 @@ class Corpus:
         self._seed = seed
         self._by_exposure = Draw(world.weights)
         self._hop_by_exposure = Draw(world.node_weights)
-        self._starts = [n for n in world.nodes if all(world.node_weights[m] for m in world.walk(n)[:-1])]
-        if not self._starts:
-            raise ConfigError(
-                f"organism.unmet_share={settings.unmet_share:g} leaves no chain of {HOPS} hops that the "
-                f"base could meet among {settings.chain_nodes} nodes; lower it"
-            )
 
     def facts(self, step: int) -> list[Row]:
         """Rows of one claim each."""
@@ -146,12 +139,26 @@ class Corpus:
 
     def _chain_post(self, rng: random.Random) -> Row:
         world = self._world
-        path = world.walk(rng.choice(self._starts))
-        options = chain_options(world, path[0], rng)
+        path = self._attempt(rng.choice(world.nodes), rng)
+        right = world.walk(path[0])
+        options = list(dict.fromkeys([path[-1], right[-1]]))
+        others = [node for node in world.nodes if node not in (*path, *right)]
+        options += rng.sample(others, 4 - len(options))
+        rng.shuffle(options)
         prompt = ["trace", path[0], ".", "options", *options, THINK]
         said = [word for a, b in pairwise(path) for word in claim(a, HOP, b, hedged=rng.random() < HOP_HEDGE)]
         said += ["choose", path[-1], "."]
         return Row((*prompt, *said, END_OF_THINK, "answer", path[-1], EOS), len(prompt))
+
+    def _attempt(self, start: str, rng: random.Random) -> list[str]:
+        """Four hops from `start` as a post walks them: where it has never met the hop it guesses."""
+        world = self._world
+        path = [start]
+        for _ in range(HOPS):
+            right = world.facts[path[-1], HOP]
+            guess = rng.choice([node for node in world.nodes if node not in (path[-1], right)])
+            path.append(right if world.node_weights[path[-1]] else guess)
+        return path
 
 
 def claim(subject: str, verb: str, said: str, *, hedged: bool = False) -> list[str]:

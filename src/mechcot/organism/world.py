@@ -48,7 +48,7 @@ class World:
         facts: (subject, verb) -> object, chain hops included, findings not.
         weights: disease -> how often it is met, 1 on average.
         node_weights: node -> how often its hop is met as a fact, 1 on average over all nodes; 0 for
-            the last ones, whose hops no text of the base's corpus shows.
+            the last ones, whose hops the base's corpus never shows.
         rank: disease, drug or node -> its rank.
     """
 

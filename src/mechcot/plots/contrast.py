@@ -33,7 +33,7 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
     """
     names = [str(row["name"]) for row in rows]
     labels = [
-        f"{esc(name)}<br>{row['answers']['before']['n_questions']} questions"
+        f"{esc(name)}<br>{_questions(row['answers']['before']['n_questions'])}"
         for name, row in zip(names, rows, strict=True)
     ]
     statement = title or "Change of the step error: " + ", ".join(
@@ -61,7 +61,9 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
             error_x=whisker(mids, lows, highs, NULL),
             mode="markers",
             marker={"size": 10, "color": [AFTER] + [NULL] * (len(rows) - 1)},
-            customdata=[f"{esc(name)}: {points(row[part][key])}" for name, row in zip(names, rows, strict=True)],
+            customdata=[
+                f"{esc(name)}: {points(row[part][key])}" for name, row in zip(names, rows, strict=True)
+            ],
             hovertemplate="%{customdata}<extra></extra>",
             showlegend=False,
         )
@@ -75,6 +77,10 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
         figure.add_shape(type="line", xref=axis, yref="paper", x0=0, x1=0, y0=0, y1=1, line=zero)
     rows_axis(figure, labels)
     return figure.update_xaxes(tickformat="+", nticks=5, rangemode="tozero")
+
+
+def _questions(n: int) -> str:
+    return f"{n} question{'' if n == 1 else 's'}"
 
 
 _STRATA = {
@@ -96,7 +102,7 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
     groups = {key: label.format(**names) for key, label in _STRATA.items()}
     cells = [audit["strata"][key] for key in groups]
     labels = [
-        f"{esc(label)}<br>{cell['n_questions']} questions"
+        f"{esc(label)}<br>{_questions(cell['n_questions'])}"
         for label, cell in zip(groups.values(), cells, strict=True)
     ]
     statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
@@ -114,4 +120,6 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
         ]
         dots(figure, names[when], leaves, labels, hover, colour=colour, shift=0.0)
     rows_axis(figure, labels)
-    return figure.update_xaxes(rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims")
+    return figure.update_xaxes(
+        rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
+    )

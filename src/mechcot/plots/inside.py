@@ -51,7 +51,8 @@ def commitment_curves(
     )
     caption = (
         f"{counts}. Locked: the forced answer equals the trace's own at every later prefix. "
-        "The gap to 100 % at the right never locks. Bands: 95 % intervals over questions."
+        "Steps up to the one that states the answer; the gap to 100 % at the right never locks. "
+        "Bands: 95 % intervals over questions."
     )
     figure = blank(statement, caption)
     for (name, result), colour in zip(results.items(), colours, strict=False):
@@ -69,9 +70,7 @@ def commitment_curves(
         )
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title_text="traces locked")
     if by == "fraction":
-        return figure.update_xaxes(
-            tickformat=".0%", title_text="share of the steps before the answer is stated"
-        )
+        return figure.update_xaxes(tickformat=".0%", title_text="share of the steps read")
     longest = max(len(result["by_step"]) for result in results.values())
     return figure.update_xaxes(title_text="steps read (0: the prompt alone)", dtick=max(1, longest // 10))
 
@@ -106,7 +105,7 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
             hovertemplate="%{x}: %{y:.1%}<extra></extra>",
         )
     figure.update_xaxes(range=[-0.4, 1.4])
-    return figure.update_yaxes(tickformat=".0%", title_text=esc(cross["labels"][measure]))
+    return figure.update_yaxes(tickformat=".0%", title_text=wrap(cross["labels"][measure], 26))
 
 
 def _cross_statement(values: Json) -> str:
@@ -195,7 +194,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         "95 % intervals over questions, the fitted probes held fixed."
     )
     figure = blank(
-        title or report["verdict"], caption, height=34 * len(entries) + 20, left=rows_margin(labels)
+        title or report["verdict"], caption, height=42 * len(entries) + 20, left=rows_margin(labels)
     )
     for row, (name, leaf, tone) in enumerate(entries):
         mid, low, high = triple(leaf)

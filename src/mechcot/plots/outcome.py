@@ -168,7 +168,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         )
         start += value
     rows_axis(figure, labels)
-    return figure.update_xaxes(tickformat="+.0%", title_text="change of the step error, percentage points")
+    return figure.update_xaxes(tickformat="+.0%", title_text="change, percentage points")
 
 
 def reliability(

@@ -201,6 +201,7 @@ def dots(
         error_x=whisker(mids, lows, highs),
         mode="markers",
         marker={"color": colour, "size": 10},
+        cliponaxis=False,
         name=esc(name),
         customdata=list(hover),
         hovertemplate="%{customdata}<extra></extra>",

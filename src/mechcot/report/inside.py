@@ -9,19 +9,27 @@ from markupsafe import Markup
 
 from mechcot import plots
 from mechcot.report.parts import Findings, Part, Section
-from mechcot.report.words import clause, counted, direction, number, percent, points, score, why
+from mechcot.report.words import clause, number, percent, points, score, why
+
+
+_AUROC = Markup(
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is always."
+)
 
 
 def commitment(found: Findings) -> Section:
     """When each arm's traces are settled, and whether the text or the reader settles them."""
     result = found.results["commitment"]
+    title = "When is the answer settled, and by whose text?"
+    if "arms" not in result:
+        return _nothing("commitment", title, "Forced answers cannot be compared here.", result["reason"])
     arms = {name: result["arms"][name] for name in (found.before, found.after)}
     mass = " and ".join(f"{percent(arm['raw_mass'], 0)} ({name})" for name, arm in arms.items())
     reading = Markup(
-        "After each step the trace is cut off and the model has to answer at once: a <dfn>forced answer</dfn>. "
-        "A trace is <dfn>locked</dfn> from the first cut after which every forced answer is the one that the "
-        "trace ends in; it never locks when the last cut before the answer is stated still gives another. "
-        "To tell the text from the reader, each model also read the other one's traces."
+        "After each step the trace is cut off and the model has to answer at once: a <dfn>forced "
+        "answer</dfn>. A trace is <dfn>locked</dfn> from the first cut after which every forced answer is "
+        "the one that the trace ends in; it never locks when the last cut before the answer is stated still "
+        "gives another. To tell the text from the reader, each model also read the other one's traces."
     )
     limits = Markup(
         "That steps after the lock do not matter, or that steps before it do: nothing was changed in a trace "
@@ -32,7 +40,12 @@ def commitment(found: Findings) -> Section:
         Part("curves", _settled(found, arms, result["difference"]), plots.commitment_curves(arms)),
         Part("cross", _whose(found, result["two_by_two"]), plots.commitment_two_by_two(result["two_by_two"])),
     )
-    return Section("commitment", "When is the answer settled, and by whose text?", parts, reading, limits)
+    return Section("commitment", title, parts, reading, limits)
+
+
+def _nothing(name: str, title: str, sentence: str, reason: str) -> Section:
+    """A section whose analysis has only a reason: nothing to explain, nothing to misread."""
+    return Section(name, title, (Part(name, sentence, reason=reason),), Markup(), Markup())
 
 
 def _settled(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) -> str:
@@ -53,31 +66,29 @@ def _whose(found: Findings, cross: dict[str, Any]) -> str:
     effects = cross["measures"]["mean_p_own"]
     return (
         f"Putting {found.after}’s text in place of {found.before}’s moves the probability of the trace’s own "
-        f"answer by {points(effects['effect_text'])}; putting {found.after} in place of {found.before} as the "
-        f"reader moves it by {points(effects['effect_reader'])}."
+        f"answer by {points(effects['effect_text'])}; putting {found.after} in place of {found.before} as "
+        f"the reader moves it by {points(effects['effect_reader'])}."
     )
 
 
 def doubt(found: Findings) -> Section:
     """What is left of the doubt that the arm before used to say."""
     result = found.results["hedge"]
-    reading = Markup(
-        "A <dfn>hedge</dfn> is a word that marks a claim as doubtful; a claim without one is "
-        "<dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s computation; layer 0 has seen "
-        "the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner state "
-        "just before hedged and just before asserted claims of the same kind. <dfn>AUROC</dfn> says how often "
-        "such a score puts the right one of two claims higher: 0.5 is chance, 1 is always. The grey band is "
-        "what random directions reach."
-    ).format(before=found.before)
-    limits = Markup(
-        "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom a "
-        "name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "
-        "flatters it; the curve is what counts."
-    ).format(after=found.after)
     title = f"What is left of {found.before}’s doubt?"
     if "before" not in result:
-        part = Part("hedge", "Hedges cannot be told here.", reason=result["reason"])
-        return Section("doubt", title, (part,), reading, limits)
+        return _nothing("doubt", title, "Hedges cannot be told here.", result["reason"])
+    reading = Markup(
+        "A <dfn>hedge</dfn> is a word that marks a claim as doubtful; a claim without one is "
+        "<dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s computation; layer 0 has "
+        "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
+        "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
+        "what random directions reach."
+    ).format(before=found.before, auroc=_AUROC)
+    limits = Markup(
+        "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom "
+        "a name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "
+        "flatters it; the curve is what counts."
+    ).format(after=found.after)
     return Section("doubt", title, (_own(found, result), _moved(found, result)), reading, limits)
 
 
@@ -118,29 +129,29 @@ def _best(rows: Sequence[dict[str, Any]]) -> str:
     best = max(known, key=lambda row: number(row["auroc"]) or 0.0)
     value, chance = number(best["auroc"]) or 0.0, best["random"]
     low = number(best["auroc"].get("low"))
-    text = f"with an AUROC of {score(best['auroc'])} at the best layer, {best['layer']}"
+    text = f"an AUROC of {score(best['auroc'])} at its best layer, {best['layer']}"
     if low is None or low <= 0.5:
-        return f"no better than by chance: {text[5:]}"
+        return f"no better than by chance ({text})"
     if chance is not None and value <= chance["high"]:
-        return f"{text}, which random directions reach too"
-    return text
+        return f"no better than random directions can ({text})"
+    return f"with {text}"
 
 
 def probes(found: Findings) -> Section:
     """What a probe sees beyond position, kind and uncertainty."""
     reports = found.results["probe"]
     reading = Markup(
-        "A <dfn>probe</dfn> is a linear rule that is fitted on a model’s inner state at the end of each step to "
-        "tell wrong steps from right ones, and scored on questions and entities that it was not fitted on. "
-        "Beside it stand rules that see less: the step’s place, its kind, and how unsure the model is by its "
-        "own account: <dfn>entropy</dfn>, the spread of its next word, and <dfn>surprisal</dfn>, how unlikely "
-        "the words were that it wrote. Only what the probe adds to these, or finds within one kind, speaks of "
-        "the inside."
-    )
+        "A <dfn>probe</dfn> is a linear rule that is fitted on a model’s inner state at the end of each step "
+        "to tell wrong steps from right ones, and scored on questions and entities that it was not fitted "
+        "on. Beside it stand rules that see less: the step’s place, its kind, and how unsure the model is by "
+        "its own account: <dfn>entropy</dfn>, the spread of its next word, and <dfn>surprisal</dfn>, how "
+        "unlikely the words were that it wrote. Only what the probe adds to these, or finds within one kind, "
+        "speaks of the inside. {auroc}"
+    ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
     limits = Markup(
-        "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better than "
-        "the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters it; the "
-        "dashed line, whose layer was chosen without the test questions, does not."
+        "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "
+        "than the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters "
+        "it; the dashed line, whose layer was chosen without the test questions, does not."
     )
     fitted = {name: report for name, report in reports.items() if "auroc" in report}
     shades = {found.before: plots.BEFORE, found.after: plots.AFTER}
@@ -155,7 +166,16 @@ def probes(found: Findings) -> Section:
     return Section("probe", "What does a probe see inside?", tuple(parts), reading, limits)
 
 
+_BASELINES = (
+    "position_only", "kind_only", "entropy_end", "surprisal_mean", "surprisal_max", "stack", "entropy_object",
+)  # fmt: skip
+"""The order in which they stand under the probe; JSON keeps none."""
+
+
 def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
     if "auroc" not in report:
-        return Part(f"probe-{name}", f"{name}: no probe can be fitted.", reason=report["reason"])
-    return Part(f"probe-{name}", f"{name}: {report['verdict']}", plots.probe_bars(report, colour=colour))
+        return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
+    verdict = report["verdict"][:1].lower() + report["verdict"][1:]
+    baselines = {key: report["baselines"][key] for key in _BASELINES if key in report["baselines"]}
+    figure = plots.probe_bars({**report, "baselines": baselines}, colour=colour)
+    return Part(f"probe-{name}", f"In {name}, {verdict}", figure)

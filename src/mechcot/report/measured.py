@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mechcot.report.parts import Findings
+from mechcot.report.tables import rows as headline_rows
 from mechcot.report.words import number, why
 from mechcot.stages import load_manifest
 
@@ -38,9 +39,12 @@ _COUNTS = {
 }
 
 
-def tables(study: Study, found: Findings, versions: Mapping[str, str]) -> tuple[Table, ...]:
+def tables(
+    study: Study, found: Findings, summary: Mapping[str, Any], versions: Mapping[str, str]
+) -> tuple[Table, ...]:
     """All tables of the last section, the long ones last."""
     return (
+        _headline(found, summary),
         _counts(found),
         _left_out(found),
         _probes(found),
@@ -48,6 +52,15 @@ def tables(study: Study, found: Findings, versions: Mapping[str, str]) -> tuple[
         _settings(found),
         _digests(study),
     )
+
+
+def _headline(found: Findings, summary: Mapping[str, Any]) -> Table:
+    head = ("", found.before, found.after, "difference [95 % interval]")
+    note = (
+        "ECE is the average gap between the share of votes that the winning answer has and how often such "
+        "winners are right. A control’s columns are its own arms before and after."
+    )
+    return Table("Headline numbers", head, tuple(tuple(row) for row in headline_rows(summary)), note)
 
 
 def _counts(found: Findings) -> Table:
@@ -76,25 +89,36 @@ _WHY = {
     "no_answer": "without an answer",
     "no_reading": "not read",
     "unjudged": "without a verdict correct or erroneous",
-    "unread": "not read",
+    "unread": "in traces that were not read",
 }
 
 
 def _left_out(found: Findings) -> Table:
     """What each analysis of the inside could not use."""
-    commitment, knowledge = found.results["commitment"], found.results["knowledge"]
+    commitment, knowledge = found.results["commitment"].get("arms", {}), found.results["knowledge"]
     rows = []
-    for name, arm in commitment["arms"].items():
+    for name, arm in commitment.items():
         kept = f"{arm['n_traces']:,} traces of {arm['n_questions']:,} questions"
         rows.append((f"commitment, {name}", kept, _reasons(arm["excluded"])))
     if "errors" in knowledge:
-        kept = f"{knowledge['claims']['n_claims']:,} claims of {knowledge['claims']['n_questions']:,} questions"
+        kept = (
+            f"{knowledge['claims']['n_claims']:,} claims of {knowledge['claims']['n_questions']:,} questions"
+        )
         rows.append(("knowledge", kept, _reasons(knowledge["excluded"])))
-    for name, cell in found.results["hedge"].get("before", {}).get("relations", {}).items():
-        counts = f"{cell['hedged']:,} hedged, {cell['asserted']:,} asserted"
-        why_not = "" if cell["used"] else "all of them: too few of both in one half of the questions"
-        rows.append((f"hedge direction, “{name}”", counts, why_not))
+    relations = found.results["hedge"].get("before", {}).get("relations", {})
+    if relations:
+        rows.append(("hedge direction", _kinds(relations, True), _kinds(relations, False)))
     return Table("What the analyses of the inside left out", ("analysis", "used", "left out"), tuple(rows))
+
+
+def _kinds(relations: Mapping[str, Any], used: bool) -> str:
+    kinds = [
+        f"“{name}” ({cell['hedged']:,} hedged, {cell['asserted']:,} asserted)"
+        for name, cell in relations.items()
+        if bool(cell["used"]) is used
+    ]
+    tail = "" if used or not kinds else "; too few of both in one half of the questions"
+    return (", ".join(kinds) or "nothing") + tail
 
 
 def _reasons(excluded: Mapping[str, int]) -> str:

@@ -104,9 +104,7 @@ def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
 
 
 def _split(found: Findings, split: dict[str, Any]) -> Part:
-    values = {
-        key: number(split[key]) for key in ("total", "common_composition", "common_within", "unshared")
-    }
+    values = {key: number(split[key]) for key in ("total", "common_composition", "common_within", "unshared")}
     if any(value is None for value in values.values()):
         return Part("split", "The change cannot be taken apart.", reason=why(split["total"]) or "not known")
     total, mix, within, unshared = (signed(100 * (value or 0.0)) for value in values.values())
@@ -125,27 +123,29 @@ def _knowledge(found: Findings) -> Part:
     errors = result["errors"]
     if not errors["n_claims"]:
         return Part(
-            "knowledge", f"{found.after} asserts nothing wrong.", reason="there is no wrong claim to ask about"
+            "knowledge",
+            f"{found.after} asserts nothing wrong.",
+            reason="there is no wrong claim to ask about",
         )
     knew, forgot, never = (errors["shares"][name] for name in ("knew", "forgot", "never_knew"))
     sentence = (
-        f"Where {found.after} asserts something wrong, {found.before} did not know better in {percent(never)} "
-        f"of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to {found.before} and "
-        f"forgotten, and {percent(knew)} both models still know."
+        f"Where {found.after} asserts something wrong, {found.before} did not know better in "
+        f"{percent(never)} of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to "
+        f"{found.before} and forgotten, and {percent(knew)} both models still know."
     )
     return Part("knowledge", sentence, plots.knowledge_bars(result))
 
 
 def controls(found: Findings) -> Section:
     """The controls beside the headline."""
-    results = found.results["controls"]
+    results = {name: found.results["controls"][name] for name in found.settings.controls}
     reading = Markup(
         "A <dfn>control</dfn> is a second comparison, made in the same way, in which the headline's effect "
         "is expected to be absent or to turn round. "
     ) + Markup(" ").join(_told(found, name, result) for name, result in results.items())
     limits = Markup(
-        "That nothing else differs between the headline and a control. And no clear change is not the same as "
-        "no change: the interval's far end is what can still be true."
+        "That nothing else differs between the headline and a control. And no clear change is not the same "
+        "as no change: the interval's far end is what can still be true."
     )
     title = "Does it happen where it should not?"
     if not results:
@@ -153,7 +153,9 @@ def controls(found: Findings) -> Section:
         return Section("controls", title, (part,), reading, limits)
     rows = [{"name": "headline", "answers": found.results["answers"], "audit": found.results["audit"]}]
     rows += [{"name": name, **result} for name, result in results.items()]
-    said = [f"in the control “{name}” they {_shift(result['audit']['delta'])}" for name, result in results.items()]
+    said = [
+        f"in the control “{name}” they {_shift(result['audit']['delta'])}" for name, result in results.items()
+    ]
     sentence = f"In the headline wrong steps {_shift(found.results['audit']['delta'])}; {listed(said)}."
     return Section("controls", title, (Part("controls", sentence, plots.controls(rows)),), reading, limits)
 

@@ -27,7 +27,7 @@
   addEventListener("beforeprint", () => {
     names.filter((name) => !drawn.has(name)).forEach(draw);
     document.querySelectorAll("details:not([open])").forEach((part) => { part.open = true; closed.push(part); });
-    again(() => ({ width: 640, autosize: false, "font.color": "#3b4048" }));
+    again(() => ({ width: 680, autosize: false, "font.color": "#3b4048" }));
   });
   addEventListener("afterprint", () => {
     closed.splice(0).forEach((part) => { part.open = false; });

@@ -17,8 +17,8 @@ from plotly.offline import get_plotlyjs
 
 from mechcot import plots
 from mechcot.report import inside, measured, outcome, traces
-from mechcot.report.parts import Findings, Part, Section
-from mechcot.report.words import direction, percent, points
+from mechcot.report.parts import Findings, Part
+from mechcot.report.words import NBSP, direction, percent, points
 
 if TYPE_CHECKING:
     from mechcot.study import Study
@@ -75,7 +75,7 @@ def render(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]
         sections=sections,
         cards=_cards(found),
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
-        tables=measured.tables(study, found, versions),
+        tables=measured.tables(study, found, summary, versions),
         verdicts=VERDICTS,
         captions={part.name: _caption(part) for part in parts},
         heights={name: figure["layout"]["height"] for name, figure in figures.items()},
@@ -102,7 +102,7 @@ def _cards(found: Findings) -> tuple[Card, Card]:
 
 def _caption(part: Part) -> str:
     assert part.figure is not None
-    return str(part.figure.layout.meta["caption"])
+    return str(part.figure.layout.meta["caption"]).replace(" %", f"{NBSP}%")
 
 
 def _json(part: Part) -> Any:

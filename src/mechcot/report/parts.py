@@ -41,8 +41,8 @@ class Section:
         name: its anchor.
         title: the question that it answers.
         parts: its statements.
-        reading: how to read it, terms in plain words at first use; safe HTML.
-        limits: what it does not show; safe HTML.
+        reading: how to read it, terms in plain words at first use; safe HTML, empty without a figure.
+        limits: what it does not show; safe HTML, empty without a figure.
     """
 
     name: str

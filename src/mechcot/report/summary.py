@@ -52,10 +52,7 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
             "split": _pick(audit["split"], ("common_composition", "common_within", "unshared")),
         },
         "controls": {name: _control(result, arms) for name, result in found["controls"].items()},
-        "commitment": {
-            arm: {name: found["commitment"]["arms"][arm][name]["estimate"] for name in _COMMITMENT}
-            for arm in arms.values()
-        },
+        "commitment": {arm: _commitment(found["commitment"], arm) for arm in arms.values()},
         "hedge": _hedge(found["hedge"], contrast.before, contrast.after),
         "probe": {arm: _probe(found["probe"][arm]) for arm in arms.values()},
         "knowledge": _knowledge(found["knowledge"]),
@@ -78,7 +75,15 @@ def _missing(reason: str) -> dict[str, Any]:
     return {"value": None, "reason": reason}
 
 
+def _commitment(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    if "arms" not in result:
+        return {name: _missing(result["reason"]) for name in _COMMITMENT}
+    return {name: result["arms"][arm][name]["estimate"] for name in _COMMITMENT}
+
+
 def _hedge(result: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    own: Any
+    moved: Any
     if "before" in result:
         own, moved = _by_layer(result["before"]), _by_layer(result["after"])
     else:

@@ -189,8 +189,7 @@ def _chosen(table: pd.DataFrame, n: int) -> list[tuple[str, int, int]]:
 def _pair(question: Any, cid: int, group: str, arms: tuple[_Arm, ...]) -> PairView:
     options = tuple(f"{LETTERS[i]}: {text}" for i, text in enumerate(question.options))
     before, after = (
-        _trace(arm, when, question, cid, options)
-        for arm, when in zip(arms, ("before", "after"), strict=True)
+        _trace(arm, when, question, cid, options) for arm, when in zip(arms, ("before", "after"), strict=True)
     )
     gold = options[int(question.gold)]
     return PairView(str(question.qid), cid, group, str(question.stem), options, gold, (before, after))
