@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mechcot import config, pipeline, records
@@ -30,7 +31,7 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Arm:
-    """How an invented arm behaves: shares of right answers, wrong steps, hedged claims, and its kinds of step."""
+    """How an invented arm behaves: shares of right answers, wrong steps and hedged claims; its kinds of step."""
 
     right: float
     error: float
@@ -68,7 +69,7 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
     settings = config.resolve(
         preset="organism-small",
         overrides=(
-            "analysis.bootstrap=100", "analysis.permutations=2", f"reading.traces_per_question={READ}",
+            "analysis.bootstrap=100", "analysis.permutations=2", "analysis.folds=2", f"reading.traces_per_question={READ}",
             "sampling.samples=3", *case.overrides,
         ),
     )  # fmt: skip
@@ -143,7 +144,8 @@ def _step(key: dict, sid: int, kind: str, arm: Arm, case: Case, rng: np.random.G
     verdict = {**key, "sid": sid, "instrument": "exact", "label": label, "reason": reason}
     claim = {
         **key, "sid": sid, "relation": said(case, kind, sid), "subject": "s", "object": f"o{rng.integers(6)}",
-        "hedged": bool(hedged), "truth": ["o0"], "stratum": "", "tok_decision": 4 * sid, "tok_object": 4 * sid + 2,
+        "hedged": bool(hedged), "truth": ["o0"], "stratum": "", "tok_decision": 4 * sid,
+        "tok_object": 4 * sid + 2,
     }  # fmt: skip
     return step, verdict, claim if checkable else None
 
@@ -229,6 +231,4 @@ def _activations(
         "reader": reader, "model_digest": "", "sites": ["resid_post"], "layers": list(range(LAYERS)),
         "rules": ["end", "decision"], "dtype": "float32", "d_model": WIDTH, "packing": {},
     }  # fmt: skip
-    import pandas as pd
-
     finish_store(path, pd.DataFrame(index), [shard], about)

@@ -15,9 +15,9 @@ from mechcot import files
 from mechcot.stages import load_manifest
 
 SMALL = (
-    "organism.pretrain_steps=30",
-    "organism.save_every=10",
-    "organism.teacher_traces=96",
+    "organism.pretrain_steps=60",
+    "organism.save_every=12",
+    "organism.teacher_traces=192",
     "organism.clinical_questions=24",
     "organism.chain_questions=8",
     "arms.distilled.distill.train.save_every=4",

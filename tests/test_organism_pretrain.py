@@ -1,4 +1,8 @@
 import logging
+import signal
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +63,39 @@ def test_a_killed_training_ends_at_the_same_bytes(whole, step, tmp_path, monkeyp
     resumed = train(tmp_path)
     assert digest(resumed) == digest(whole)
     assert not (tmp_path / "work" / STATE).exists()
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+import torch
+from mechcot.config import OrganismSettings
+from mechcot.organism.pretrain import pretrain
+from mechcot.organism.world import build_world
+torch.set_num_threads(1)
+settings = OrganismSettings.model_validate_json(sys.argv[1])
+folder = Path(sys.argv[2])
+pretrain(build_world(settings, 7), settings, 7, folder / "base", folder / "work", progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_shot_dead_ends_at_the_same_bytes(tmp_path) -> None:
+    settings = TINY.model_copy(update={"pretrain_steps": 400, "save_every": 7})
+    command = [sys.executable, "-c", _TRAIN, settings.model_dump_json()]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    for _ in range(2):
+        shot = subprocess.Popen([*command, str(tmp_path / "shot")])
+        state = tmp_path / "shot" / "work" / STATE
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        while not (state.exists() and state.stat().st_mtime_ns > before):
+            assert shot.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)
+        shot.kill()
+        assert shot.wait() == -signal.SIGKILL
+    subprocess.run([*command, str(tmp_path / "shot")], check=True)
+    assert digest(tmp_path / "shot" / "base") == digest(tmp_path / "whole" / "base")
 
 
 def test_a_resumed_training_does_not_repeat_saved_steps(tmp_path, monkeypatch) -> None:

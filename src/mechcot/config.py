@@ -295,9 +295,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "organism-small": {
         **_ORGANISM,
         "organism": {
-            "diseases": 40,
-            "chain_nodes": 24,
-            "pretrain_steps": 120,
+            "diseases": 24,
+            "chain_nodes": 16,
+            "pretrain_steps": 180,
+            "layers": 2,
+            "fact_rows": 48,
+            "post_rows": 16,
+            "learning_rate": 4e-3,
             "teacher_traces": 320,
             "clinical_questions": 40,
             "chain_questions": 12,

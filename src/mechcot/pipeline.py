@@ -264,6 +264,7 @@ def _distill(study: Study, arm: str, progress: bool, work: Path) -> None:
         settings.train,
         seed=study.settings.seed,
         work=work / "trainer",
+        overwrite=True,  # a stage that was killed, then changed, leaves a student behind
         progress=progress,
     )
 

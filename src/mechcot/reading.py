@@ -45,11 +45,11 @@ def read_arm(
         skip_unreadable=True,
         progress=progress,
     )
-    for reason in done.skipped.values():
+    for reason in done.skipped:
         log.warning("left out of the reading: %s", reason)
     counts = ("questions", "traces", "steps", "text_tokens", "tree_tokens", "skipped")
     told = {name: value for name, value in asdict(done).items() if name in counts}
-    write_json(out / "reading.json", told | {"skipped": sorted(map(str, done.skipped.values()))})
+    write_json(out / "reading.json", told | {"skipped": list(done.skipped)})
 
 
 def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> list[QuestionInput]:

@@ -11,9 +11,9 @@ from mechcot import plots
 from mechcot.report.parts import Findings, Part, Section
 from mechcot.report.words import clause, number, percent, points, score, why
 
-
 _AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is always."
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
+    "always."
 )
 
 

@@ -1,0 +1,259 @@
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, Arm, Case, build
+
+from mechcot import files
+from mechcot.report import write_report
+from mechcot.report.page import embedded
+
+VERSIONS = {"mechcot": "0.1", "torch": "2"}
+VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}
+SECTIONS = ["changed", "origin", "controls", "commitment", "doubt", "probe", "traces", "measured"]
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: elements, attributes, scripts, and the text of each section."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.scripts, self.text, self.section = [], [], [], {}, ""
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.elements.append((tag, attributes))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self.section = attributes["id"]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        if tag == "section":
+            self.section = ""
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif not (self.open and self.open[-1] == "style"):
+            self.text[self.section] = self.text.get(self.section, "") + data
+
+    def ids(self, kind):
+        return [a["id"] for _, a in self.elements if a.get("class") == kind]
+
+    def said(self, section):
+        return " ".join(self.text[section].split())
+
+
+def report(folder, case=None):
+    study = build(folder, case)
+    write_report(study, VERSIONS)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return report(tmp_path_factory.mktemp("page") / "s")
+
+
+@pytest.fixture(scope="module")
+def page(study):
+    return Page(study.report.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Hostile text everywhere, and arms that change the other way round."""
+    arms = {"base": Arm(0.9, 0.5, 0.4, RICH.kinds), "distilled": Arm(0.3, 0.1, 0.0, BASE.kinds), "terse": TERSE}
+    return report(tmp_path_factory.mktemp("hostile") / "s", Case(arms, hostile=True, questions=36))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """Nothing changes, the task reads no claims, and there are no controls and no traces to show."""
+    arms = {"base": BASE, "distilled": dataclasses.replace(BASE, hedged=0.0), "terse": TERSE}
+    overrides = ("analysis.traces_shown=0",)
+    return report(tmp_path_factory.mktemp("bare") / "s", Case(arms, overrides, claims=False))
+
+
+def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
+    assert [a["id"] for tag, a in page.elements if tag == "section"] == SECTIONS
+    figures = json.loads(page.scripts[0])
+    assert page.ids("plot") == [f"fig-{name}" for name in (
+        "headline", "by_answers", "kinds", "split", "knowledge", "controls", "curves", "cross", "hedge",
+        "projection", "probe-distilled", "probe-base", "layers",
+    )]  # fmt: skip
+    assert {f"fig-{name}" for name in figures} == set(page.ids("plot"))
+    for name, figure in figures.items():
+        assert figure["data"], name
+        assert "width" not in figure["layout"], name
+        assert "text" not in figure["layout"].get("title", {}), name
+    for section in SECTIONS[:-1]:
+        assert page.said(section).count("What this does not show") == 1
+
+
+def test_anchors_lead_somewhere_and_ids_are_given_once(page):
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert [link.removeprefix("#") for link in links] == SECTIONS
+
+
+def test_nothing_is_fetched_and_only_the_pages_own_scripts_may_run(page, study):
+    assert not [a for _, a in page.elements if "src" in a or "srcset" in a]
+    assert "link" not in [tag for tag, _ in page.elements]
+    policy = next(a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    assert "connect-src" not in policy and "http" not in policy
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    assert len(page.scripts) == 3
+    for script, digest in zip(page.scripts[1:], allowed, strict=True):
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() == digest
+    assert "url(" not in study.report.read_text(encoding="utf-8").split("</style>")[0]
+
+
+def test_it_is_one_file_small_enough_to_mail(study):
+    assert 4_000_000 < study.report.stat().st_size < 8_000_000
+    assert sum(script.count("plotly.js v") for script in Page(study.report.read_text()).scripts) == 1
+
+
+def test_the_same_tables_give_the_same_bytes_in_any_folder(study, tmp_path):
+    again = report(tmp_path / "elsewhere")
+    for name in ("summary.json", "report.html"):
+        assert files.digest(study.path / name) == files.digest(again.path / name), name
+    assert files.read_json(study.path / "summary.json") == again.summary()
+
+
+def test_terms_are_said_in_plain_words_where_they_come_first(page, study):
+    text = study.report.read_text(encoding="utf-8")
+    for term in ("trace", "step", "95&nbsp;% intervals", "kind", "split", "control", "forced answer", "locked",
+                 "hedge", "layer", "AUROC", "probe", "entropy", "surprisal"):  # fmt: skip
+        assert text.count(f"<dfn>{term}</dfn>") == 1, term
+    body = text.split("</header>")[1]
+    for term in ("AUROC", "entropy", "surprisal"):
+        assert body.index(f"<dfn>{term}</dfn>") == body.index(term) - len("<dfn>"), term
+
+
+def test_the_headline_says_what_its_intervals_say(page, hostile, bare):
+    assert "right answers rise from" in page.said("changed")
+    assert ", while wrong steps rise from" in page.said("changed")
+    turned = Page(hostile.report.read_text())
+    assert "right answers fall from" in turned.said("changed")
+    assert ", while wrong steps fall from" in turned.said("changed")
+    same = Page(bare.report.read_text())
+    assert "right answers show no clear change" in same.said("changed")
+    assert "and wrong steps show no clear change" in same.said("changed")
+    assert same.said("").count("no clear change") == 2
+
+
+def test_every_number_of_a_sentence_is_the_summarys(page, study):
+    summary = study.summary()
+    for arm in ("base", "distilled"):
+        assert f"{100 * summary['answers'][arm]['sc']:.1f} %" in page.said("changed")
+        assert f"{100 * summary['audit'][arm]['error_rate']:.1f} %" in page.said("changed")
+        assert f"{100 * summary['commitment'][arm]['never_share']:.1f} %" in page.said("commitment")
+        assert f"{summary['probe'][arm]['auroc']:.2f}" in page.said("probe")
+    for term in summary["audit"]["split"].values():
+        assert f"{100 * term:+.1f}".replace("-", "\u2212") in page.said("origin")
+    for share in summary["knowledge"].values():
+        assert f"{100 * share:.1f} %" in page.said("origin")
+    assert f"{max(summary['hedge']['base']['auroc_by_layer']):.2f}" in page.said("doubt")
+
+
+def test_controls_stand_in_the_settings_order_and_are_told_apart(page):
+    said = page.said("controls")
+    assert said.index("terse compares base with terse") < said.index("chain compares base with distilled")
+    assert "in the control “terse” they fall by" in said
+
+
+def test_hostile_text_stays_text(hostile):
+    raw = hostile.report.read_text(encoding="utf-8")
+    page = Page(raw)
+    allowed = {
+        "html", "head", "meta", "title", "style", "body", "header", "p", "h1", "span", "div", "h2", "h3", "h4",
+        "nav", "a", "main", "noscript", "section", "figure", "figcaption", "aside", "dfn", "b", "br", "article",
+        "ul", "li", "bdi", "table", "thead", "tbody", "tr", "th", "td", "i", "details", "summary", "script",
+    }  # fmt: skip
+    assert {tag for tag, _ in page.elements} <= allowed
+    assert len(page.scripts) == raw.count("<script") == raw.count("</script>") == 3
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    for text in HOSTILE:
+        assert " ".join(text.split()) in page.said("traces")
+    assert "<img" not in raw.replace("&lt;img", "")
+    figures = json.loads(page.scripts[0])
+    drawn = json.dumps(figures["kinds"], ensure_ascii=False)
+    assert "&lt;!--" in drawn  # plotly reads its labels as HTML, so they are escaped for it
+    assert "<!--" not in drawn
+
+
+def test_json_for_a_script_element_cannot_end_it():
+    value = {"a": "</script><!--<script>&\u2028\u2029", "b": [1.5, None]}
+    text = embedded(value)
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        embedded({"a": float("nan")})
+
+
+def test_what_has_only_a_reason_shows_it_and_no_empty_figure(bare):
+    page = Page(bare.report.read_text())
+    assert {"fig-hedge", "fig-projection", "fig-knowledge"}.isdisjoint(page.ids("plot"))
+    assert "the task reads no claims in the steps of 'base'" in page.said("doubt")
+    assert "does not know which objects would make a claim true" in page.said("origin")
+    assert "What this does not show" not in page.said("doubt")
+    assert "AUROC says how often" in page.said("probe")
+    assert "No trace is shown" in page.said("traces")
+
+
+def test_forced_answers_without_a_result_are_a_reason_everywhere(bare):
+    files.write_json(bare.path / "results" / "commitment.json", {"reason": "no trace has an answer"})
+    write_report(bare, VERSIONS)
+    page = Page(bare.report.read_text())
+    assert "no trace has an answer" in page.said("commitment")
+    assert "fig-curves" not in page.ids("plot")
+    for arm in ("base", "distilled"):
+        assert bare.summary()["commitment"][arm]["never_share"]["reason"] == "no trace has an answer"
+
+
+def test_the_last_section_holds_settings_versions_counts_and_exclusions(page, study):
+    said = page.said("measured")
+    for part in ("sampling.temperature 0.7", "analysis.folds 2", "torch 2", "seed 0", "ECE"):
+        assert part in said
+    judged = study.result("audit")
+    assert f"steps judged erroneous {judged['before']['n_erroneous']} {judged['after']['n_erroneous']}" in said
+    excluded = study.result("commitment")["arms"]["base"]["excluded"]["no_answer"]
+    assert f"{excluded} without an answer" in said
+
+
+def test_recorded_digests_are_listed_and_the_reports_own_is_not(study, tmp_path):
+    stages = {
+        "answers": {"outputs": {"results/answers.json": "ab" * 32}, "seconds": 12.345},
+        "report": {"outputs": {"report.html": "cd" * 32}, "seconds": 1.0},
+    }
+    manifest = {"format": "mechcot-study/1", "versions": {}, "stages": stages}
+    files.write_json(study.path / "manifest.json", manifest)
+    try:
+        write_report(study, VERSIONS)
+        said = Page(study.report.read_text()).said("measured")
+    finally:
+        files.remove(study.path / "manifest.json")
+        write_report(study, VERSIONS)
+    assert f"results/answers.json {'ab' * 32}" in said
+    assert "cd" * 32 not in said
+    assert "12.345" not in said
+
+
+def test_layers_stand_on_the_axis_as_they_are(page):
+    figure = json.loads(page.scripts[0])["hedge"]
+    curve = next(trace for trace in figure["data"] if trace.get("hovertemplate"))
+    assert curve["x"] == list(range(LAYERS))
