@@ -12,13 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from mechcot import config, pipeline, records
 from mechcot.internals.activations import finish_store, tensor_name, write_shard
+from mechcot.report import write_report
 from mechcot.report.summary import RESULTS
 from mechcot.study import Study, create_or_open
 
+VERSIONS = {"torch": "2", "mechcot": "0.1"}
 LAYERS, WIDTH, N_OPTIONS, READ = 3, 8, 4, 2
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -31,7 +34,7 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Arm:
-    """How an invented arm behaves: shares of right answers, wrong steps and hedged claims; its kinds of step."""
+    """How an invented arm behaves: shares of right answers, wrong steps, hedged claims; kinds of step."""
 
     right: float
     error: float
@@ -69,8 +72,8 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
     settings = config.resolve(
         preset="organism-small",
         overrides=(
-            "analysis.bootstrap=100", "analysis.permutations=2", "analysis.folds=2", f"reading.traces_per_question={READ}",
-            "sampling.samples=3", *case.overrides,
+            "analysis.bootstrap=100", "analysis.permutations=2", "analysis.folds=2", "sampling.samples=3",
+            f"reading.traces_per_question={READ}", *case.overrides,
         ),
     )  # fmt: skip
     study = create_or_open(folder, settings, restarting=False)
@@ -92,6 +95,17 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
     for name in RESULTS:
         stages[name].run(folder / "work" / name)
     return study
+
+
+_BUILT: list[Study] = []
+
+
+def ordinary(factory: pytest.TempPathFactory) -> Study:
+    """The study of the default case, built once for all test files; only ever read."""
+    if not _BUILT:
+        _BUILT.append(build(factory.mktemp("ordinary") / "s"))
+        write_report(_BUILT[0], VERSIONS)
+    return _BUILT[0]
 
 
 def said(case: Case, text: str, number: int) -> str:
@@ -194,8 +208,8 @@ def _forced(trace: dict, n_steps: int, reader: str, rng: np.random.Generator) ->
         key = {name: trace[name] for name in ("qid", "arm", "cid")}
         rows.append(
             {
-                **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1, "logp": np.log(p),
-                "n_tokens": [1] * N_OPTIONS, "p": p, "raw_mass": 0.6,
+                **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1,
+                "logp": np.log(p), "n_tokens": [1] * N_OPTIONS, "p": p, "raw_mass": 0.6,
             }
         )  # fmt: skip
     return rows

@@ -73,7 +73,7 @@ def test_wrong_usage_is_one_message_and_its_exit_code(
 def test_a_finished_study_is_shown_audited_and_verified(study: Study) -> None:
     shown = _call("run", study.path)
     assert shown.returncode == 0, shown.stderr
-    assert "step error" in shown.stdout.lower()
+    assert "difference [95 % interval]" in shown.stdout
     assert str(study.report) in shown.stdout
     as_json = json.loads(_call("run", study.path, "--json").stdout)
     assert as_json == study.summary()

@@ -90,3 +90,10 @@ def test_train_settings_take_overrides() -> None:
     assert settings.lora.rank == 4
     with pytest.raises(ConfigError, match=r"'lora\.rnk' is no setting; there are: rank"):
         config.train_settings(("lora.rnk=4",))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "examples").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_the_example_settings_resolve(path: Path) -> None:
+    assert config.resolve(file=path).questions is not None

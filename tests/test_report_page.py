@@ -3,16 +3,18 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
-from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, Arm, Case, build
 
 from mechcot import files
 from mechcot.report import write_report
 from mechcot.report.page import embedded
+from mechcot.report.words import signed
+from mechcot.study import Study
+from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case, build, ordinary
 
-VERSIONS = {"mechcot": "0.1", "torch": "2"}
 VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}
 SECTIONS = ["changed", "origin", "controls", "commitment", "doubt", "probe", "traces", "measured"]
 
@@ -38,7 +40,9 @@ class Page(HTMLParser):
             self.scripts.append("")
 
     def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+        if tag in ("td", "th", "li"):
+            self.text[self.section] += " "
         if tag == "section":
             self.section = ""
 
@@ -63,7 +67,7 @@ def report(folder, case=None):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return report(tmp_path_factory.mktemp("page") / "s")
+    return ordinary(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,11 @@ def page(study):
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """Hostile text everywhere, and arms that change the other way round."""
-    arms = {"base": Arm(0.9, 0.5, 0.4, RICH.kinds), "distilled": Arm(0.3, 0.1, 0.0, BASE.kinds), "terse": TERSE}
+    arms = {
+        "base": Arm(0.9, 0.5, 0.4, RICH.kinds),
+        "distilled": Arm(0.3, 0.1, 0.0, BASE.kinds),
+        "terse": TERSE,
+    }
     return report(tmp_path_factory.mktemp("hostile") / "s", Case(arms, hostile=True, questions=36))
 
 
@@ -114,7 +122,8 @@ def test_nothing_is_fetched_and_only_the_pages_own_scripts_may_run(page, study):
     assert "link" not in [tag for tag, _ in page.elements]
     policy = next(a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv"))
     assert policy.startswith("default-src 'none'")
-    assert "connect-src" not in policy and "http" not in policy
+    assert "connect-src" not in policy
+    assert "http" not in policy
     allowed = re.findall(r"'sha256-([^']+)'", policy)
     assert len(page.scripts) == 3
     for script, digest in zip(page.scripts[1:], allowed, strict=True):
@@ -136,8 +145,8 @@ def test_the_same_tables_give_the_same_bytes_in_any_folder(study, tmp_path):
 
 def test_terms_are_said_in_plain_words_where_they_come_first(page, study):
     text = study.report.read_text(encoding="utf-8")
-    for term in ("trace", "step", "95&nbsp;% intervals", "kind", "split", "control", "forced answer", "locked",
-                 "hedge", "layer", "AUROC", "probe", "entropy", "surprisal"):  # fmt: skip
+    for term in ("trace", "step", "95&nbsp;% intervals", "kind", "split", "control", "forced answer",
+        "locked",                 "hedge", "layer", "AUROC", "probe", "entropy", "surprisal"):  # fmt: skip
         assert text.count(f"<dfn>{term}</dfn>") == 1, term
     body = text.split("</header>")[1]
     for term in ("AUROC", "entropy", "surprisal"):
@@ -164,7 +173,7 @@ def test_every_number_of_a_sentence_is_the_summarys(page, study):
         assert f"{100 * summary['commitment'][arm]['never_share']:.1f} %" in page.said("commitment")
         assert f"{summary['probe'][arm]['auroc']:.2f}" in page.said("probe")
     for term in summary["audit"]["split"].values():
-        assert f"{100 * term:+.1f}".replace("-", "\u2212") in page.said("origin")
+        assert signed(100 * term) in page.said("origin")
     for share in summary["knowledge"].values():
         assert f"{100 * share:.1f} %" in page.said("origin")
     assert f"{max(summary['hedge']['base']['auroc_by_layer']):.2f}" in page.said("doubt")
@@ -180,9 +189,10 @@ def test_hostile_text_stays_text(hostile):
     raw = hostile.report.read_text(encoding="utf-8")
     page = Page(raw)
     allowed = {
-        "html", "head", "meta", "title", "style", "body", "header", "p", "h1", "span", "div", "h2", "h3", "h4",
-        "nav", "a", "main", "noscript", "section", "figure", "figcaption", "aside", "dfn", "b", "br", "article",
-        "ul", "li", "bdi", "table", "thead", "tbody", "tr", "th", "td", "i", "details", "summary", "script",
+        "html", "head", "meta", "title", "style", "body", "header", "p", "h1", "span", "div", "h2", "h3",
+        "h4", "nav", "a", "main", "noscript", "section", "figure", "figcaption", "aside", "dfn", "b", "br",
+        "article", "ul", "li", "bdi", "table", "thead", "tbody", "tr", "th", "td", "i", "details",
+        "summary", "script",
     }  # fmt: skip
     assert {tag for tag, _ in page.elements} <= allowed
     assert len(page.scripts) == raw.count("<script") == raw.count("</script>") == 3
@@ -215,7 +225,9 @@ def test_what_has_only_a_reason_shows_it_and_no_empty_figure(bare):
     assert "No trace is shown" in page.said("traces")
 
 
-def test_forced_answers_without_a_result_are_a_reason_everywhere(bare):
+def test_forced_answers_without_a_result_are_a_reason_everywhere(bare, tmp_path):
+    shutil.copytree(bare.path, tmp_path / "s")
+    bare = Study.open(tmp_path / "s")
     files.write_json(bare.path / "results" / "commitment.json", {"reason": "no trace has an answer"})
     write_report(bare, VERSIONS)
     page = Page(bare.report.read_text())
@@ -230,7 +242,9 @@ def test_the_last_section_holds_settings_versions_counts_and_exclusions(page, st
     for part in ("sampling.temperature 0.7", "analysis.folds 2", "torch 2", "seed 0", "ECE"):
         assert part in said
     judged = study.result("audit")
-    assert f"steps judged erroneous {judged['before']['n_erroneous']} {judged['after']['n_erroneous']}" in said
+    assert (
+        f"steps judged erroneous {judged['before']['n_erroneous']} {judged['after']['n_erroneous']}" in said
+    )
     excluded = study.result("commitment")["arms"]["base"]["excluded"]["no_answer"]
     assert f"{excluded} without an answer" in said
 
@@ -241,13 +255,10 @@ def test_recorded_digests_are_listed_and_the_reports_own_is_not(study, tmp_path)
         "report": {"outputs": {"report.html": "cd" * 32}, "seconds": 1.0},
     }
     manifest = {"format": "mechcot-study/1", "versions": {}, "stages": stages}
-    files.write_json(study.path / "manifest.json", manifest)
-    try:
-        write_report(study, VERSIONS)
-        said = Page(study.report.read_text()).said("measured")
-    finally:
-        files.remove(study.path / "manifest.json")
-        write_report(study, VERSIONS)
+    shutil.copytree(study.path, tmp_path / "s")
+    files.write_json(tmp_path / "s" / "manifest.json", manifest)
+    write_report(Study.open(tmp_path / "s"), VERSIONS)
+    said = Page((tmp_path / "s" / "report.html").read_text()).said("measured")
     assert f"results/answers.json {'ab' * 32}" in said
     assert "cd" * 32 not in said
     assert "12.345" not in said

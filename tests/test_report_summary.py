@@ -2,12 +2,11 @@ import json
 
 import pandas as pd
 import pytest
-from report_cases import BASE, LAYERS, RICH, TERSE, Case, build
 
 from mechcot import contrasts
 from mechcot.report.summary import summarise
+from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordinary
 
-VERSIONS = {"torch": "0", "mechcot": "1"}
 INTERVAL = {"estimate", "low", "high"}
 PROBE = {"layer", "auroc", "position_only", "kind_only", "entropy", "within_kind"}
 COMMITMENT = {"locked_at_prompt", "locked_at_first_claim", "never_share"}
@@ -15,7 +14,7 @@ COMMITMENT = {"locked_at_prompt", "locked_at_first_claim", "never_share"}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("summary") / "s")
+    return ordinary(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +24,8 @@ def summary(study):
 
 def test_the_keys_are_the_promised_ones_and_no_others(summary):
     assert summary.keys() == {
-        "schema_version", "study", "contrast", "seed", "versions", "answers", "audit", "controls", "commitment",
-        "hedge", "probe", "knowledge",
+        "schema_version", "study", "contrast", "seed", "versions", "answers", "audit", "controls",
+        "commitment", "hedge", "probe", "knowledge",
     }  # fmt: skip
     assert summary["schema_version"] == 1
     assert summary["contrast"] == {"before": "base", "after": "distilled", "domain": "clinical"}
@@ -61,7 +60,9 @@ def test_the_numbers_are_those_of_the_tables(study, summary):
         labels = labels[labels.index.isin(questions.index)]
         judged = labels.isin(["correct", "erroneous"])
         assert summary["audit"][arm]["error_rate"] == pytest.approx((labels[judged] == "erroneous").mean())
-        assert summary["audit"][arm]["not_checkable_rate"] == pytest.approx((labels == "not_checkable").mean())
+        assert summary["audit"][arm]["not_checkable_rate"] == pytest.approx(
+            (labels == "not_checkable").mean()
+        )
         assert summary["audit"][arm]["n_steps"] == len(labels)
     delta = summary["audit"]["delta"]
     rates = [summary["audit"][arm]["error_rate"] for arm in ("base", "distilled")]

@@ -1,13 +1,15 @@
+import dataclasses
+
 import pytest
-from report_cases import Case, build
 
 from mechcot.report.summary import summarise
 from mechcot.report.tables import audit_text, headline_html, headline_text
+from report_cases import HOSTILE, ordinary
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("tables") / "s", Case(hostile=True))
+    return ordinary(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,12 @@ def test_the_table_sets_both_arms_and_their_difference_in_columns(summary):
         "control chain: right answers", "control chain: wrong steps", "control terse: right answers",
         "control terse: wrong steps",
     ]  # fmt: skip
-    assert [line.split(":")[0] for line in lines.splitlines()] == ["commitment", "hedge", "probe", "knowledge"]
+    assert [line.split(":")[0] for line in lines.splitlines()] == [
+        "commitment",
+        "hedge",
+        "probe",
+        "knowledge",
+    ]
     assert max(map(len, (*rows, *lines.splitlines()))) < 130
     assert all(character.isascii() for character in headline_text(summary))
 
@@ -80,4 +87,7 @@ def test_the_audit_has_a_row_a_judged_kind_and_hides_control_characters(study):
     assert "kind: plan" not in text
     assert f"{100 * result.after.error_rate.estimate:.1f} % of {result.after.n_judged}" in text
     assert f"{100 * result.delta.estimate:+.1f} points" in text
-    assert "\u202e" not in text
+    role = dataclasses.replace(judged[0], role=f"fact{HOSTILE[-1]}\n\x1b[31m")
+    text = audit_text(dataclasses.replace(result, roles=(role,)))
+    assert "kind: fact?gnp.exe" in text
+    assert all(character.isprintable() for character in text.replace("\n", ""))

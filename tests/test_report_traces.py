@@ -3,14 +3,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from report_cases import READ, build
 
 from mechcot.report import traces
+from report_cases import READ, ordinary
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("traces") / "s")
+    return ordinary(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,10 @@ def test_a_pair_holds_both_arms_on_one_question_with_its_gold(study, shown):
         row = questions.loc[pair.qid]
         assert pair.stem == row.stem
         assert pair.gold == pair.options[row.gold] == f"{'ABCD'[row.gold]}: {row.options[row.gold]}"
-        assert [(trace.arm, trace.when) for trace in pair.traces] == [("base", "before"), ("distilled", "after")]
+        assert [(trace.arm, trace.when) for trace in pair.traces] == [
+            ("base", "before"),
+            ("distilled", "after"),
+        ]
 
 
 def test_steps_carry_their_text_verdict_commitment_and_surprisal(study, shown):
@@ -65,18 +68,29 @@ def test_groups_say_what_is_in_them_and_their_shares_add_to_all(study):
         words, share = pair.group.rsplit(" (", 1)
         sizes.setdefault(words, [0, share])[0] += 1
         if words.startswith("Both answers are right; only distilled has wrong"):
-            assert before.right and after.right and after.n_wrong > 0 and before.n_wrong == 0
+            assert before.right
+            assert after.right
+            assert after.n_wrong > 0
+            assert before.n_wrong == 0
         elif words == "base answers wrong, distilled right":
-            assert after.right and not before.right
+            assert after.right
+            assert not before.right
         elif words == "base answers right, distilled wrong":
-            assert before.right and not after.right
+            assert before.right
+            assert not after.right
         elif words == "Both answers are right; distilled has no wrong step":
-            assert before.right and after.right and after.n_wrong == 0
+            assert before.right
+            assert after.right
+            assert after.n_wrong == 0
         elif words == "Both answers are right, and both have wrong steps":
-            assert before.right and after.right and before.n_wrong > 0 and after.n_wrong > 0
+            assert before.right
+            assert after.right
+            assert before.n_wrong > 0
+            assert after.n_wrong > 0
         else:
             assert words == "Both answers are wrong"
-            assert not before.right and not after.right
+            assert not before.right
+            assert not after.right
     for count, share in sizes.values():
         assert share == f"{100 * count / 48:.0f}\u00a0% of 48\u00a0pairs)"
 
@@ -86,7 +100,9 @@ def test_the_first_pair_of_a_group_is_the_one_closest_to_its_median(study, shown
     group = [pair for pair in everything if pair.group == shown[0].group]
     wrong = np.array([pair.traces[1].n_wrong for pair in group])
     far = abs(wrong - np.median(wrong))
-    closest = {(pair.qid, pair.cid) for pair, distance in zip(group, far, strict=True) if distance == far.min()}
+    closest = {
+        (pair.qid, pair.cid) for pair, distance in zip(group, far, strict=True) if distance == far.min()
+    }
     assert (shown[0].qid, shown[0].cid) == min(closest)
 
 
@@ -105,7 +121,9 @@ def test_a_trace_without_an_answer_shows_none(study):
     keys = set(zip(silent.qid, silent.cid, silent.arm, strict=True))
     assert keys
     found = {
-        (pair.qid, pair.cid, trace.arm): trace for pair in traces.pairs(study, 10_000) for trace in pair.traces
+        (pair.qid, pair.cid, trace.arm): trace
+        for pair in traces.pairs(study, 10_000)
+        for trace in pair.traces
     }
     for key in keys:
         assert dataclasses.asdict(found[key])["answer"] == ""

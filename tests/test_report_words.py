@@ -1,7 +1,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.report.words import clause, counted, direction, listed, number, percent, points, score, signed, why
+from mechcot.report.words import (
+    clause,
+    counted,
+    direction,
+    listed,
+    number,
+    percent,
+    points,
+    score,
+    signed,
+    why,
+)
 from mechcot.stats import Interval
 
 MISSING = {"value": None, "reason": "too few claims"}

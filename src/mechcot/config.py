@@ -30,7 +30,7 @@ class OrganismSettings(Section):
 
     diseases: int = Field(160, ge=8, le=2000, description="diseases in the invented world")
     chain_nodes: int = Field(80, ge=12, le=2000, description="nodes of the chain task")
-    pretrain_steps: int = Field(750, ge=1, description="optimiser steps of the base")
+    pretrain_steps: int = Field(700, ge=1, description="optimiser steps of the base")
     teacher_traces: int = Field(2000, ge=8, description="teacher traces a variant")
     clinical_questions: int = Field(150, ge=1)
     chain_questions: int = Field(60, ge=0)
@@ -38,9 +38,9 @@ class OrganismSettings(Section):
     exposure_exponent: float = Field(
         1.7, ge=0, description="how steeply exposure falls with a disease's rank"
     )
-    core_share: float = Field(0.7, ge=0, le=1, description="share of clinical facts that answers depend on")
+    core_share: float = Field(0.8, ge=0, le=1, description="share of clinical facts that answers depend on")
     hop_share: float = Field(0.05, ge=0, le=1, description="share of the base's facts that are chain hops")
-    unmet_share: float = Field(0.125, ge=0, lt=1, description="share of hops that the base never meets")
+    unmet_share: float = Field(0.125, ge=0, le=0.9, description="share of hops that the base never meets")
     chain_post_share: float = Field(
         0.1, ge=0, le=1, description="share of its posts that are chain questions"
     )

@@ -2,7 +2,8 @@
 
 The corpus hedges by rule: the less often a disease is met, the more often a claim about it carries
 "perhaps". Its posts speak little about rare diseases, leave their picture open and guess. That is
-the habit that distillation on an assertive teacher removes.
+the habit that distillation on an assertive teacher removes. Of the chain's hops it never shows a
+few; where a post comes to one, it guesses the next node and goes on from there.
 """
 
 from __future__ import annotations

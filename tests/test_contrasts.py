@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mechcot import Study, config, contrasts
+from mechcot.errors import AnalysisError, UsageError
+from mechcot.study import create_or_open
+
+
+def _study(path: Path) -> Study:
+    return create_or_open(path, config.resolve(preset="organism-small"), restarting=False)
+
+
+def test_a_control_takes_from_the_headline_what_it_does_not_name(tmp_path: Path) -> None:
+    study = _study(tmp_path / "s")
+    assert contrasts.contrast_of(study).after == "distilled"
+    terse, chain = contrasts.contrast_of(study, "terse"), contrasts.contrast_of(study, "chain")
+    assert (terse.before, terse.after, terse.domain) == ("base", "terse", "clinical")
+    assert (chain.before, chain.after, chain.domain) == ("base", "distilled", "chain")
+    with pytest.raises(UsageError, match=r"no control 'sugar'.*terse, chain"):
+        contrasts.contrast_of(study, "sugar")
+
+
+def test_an_analysis_that_cannot_be_made_leaves_its_reason() -> None:
+    def fails() -> dict[str, object]:
+        raise AnalysisError("too few")
+
+    assert contrasts.or_reason(fails) == {"reason": "too few"}
+    assert contrasts.or_reason(lambda: {"a": 1}) == {"a": 1}
+
+
+def test_rows_of_the_store_are_found_by_key_not_by_order(study: Study) -> None:
+    arm = study.settings.contrast.after
+    index = study.activations(arm).frame()[["qid", "arm", "cid", "sid"]]
+    shuffled = index.sample(frac=1.0, random_state=0).reset_index(drop=True)
+    rows = contrasts._positions(index, shuffled)
+    pd.testing.assert_frame_equal(index.iloc[rows].reset_index(drop=True), shuffled)
+
+
+def test_the_audit_of_a_control_uses_its_domain_and_arms(study: Study) -> None:
+    audit = contrasts.audit_of(study, "chain").to_json()
+    steps = study.steps("base")
+    chain = study.questions("chain").qid
+    assert audit["before"]["n_steps"] == steps.qid.isin(chain).sum()
+    assert {row["role"] for row in audit["roles"]} <= set(steps.role)
