@@ -71,6 +71,16 @@ def test_the_numbers_are_those_of_the_tables(study, summary):
     assert sum(summary["knowledge"].values()) == pytest.approx(1)
 
 
+def test_a_probes_numbers_are_its_reports(study, summary):
+    for arm in ("base", "distilled"):
+        report, found = study.result("probe")[arm], summary["probe"][arm]
+        assert found["layer"] == report["layer"]
+        assert found["auroc"] == report["auroc"]["estimate"]
+        assert found["within_kind"] == report["within"]["kind"]["estimate"]
+        for ours, theirs in (("entropy", "entropy_end"), ("kind_only",) * 2, ("position_only",) * 2):
+            assert found[ours] == report["baselines"][theirs]["auroc"]["estimate"]
+
+
 def test_a_control_stands_under_the_names_of_the_headlines_roles(study, summary):
     terse = contrasts.audit_of(study, "terse")
     assert terse.after.arm == "terse"

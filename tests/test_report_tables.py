@@ -31,6 +31,9 @@ def test_the_table_sets_both_arms_and_their_difference_in_columns(summary):
     assert vote.endswith(
         f"{100 * delta['estimate']:+.1f} points [{100 * delta['low']:+.1f}, {100 * delta['high']:+.1f}]"
     )
+    single = next(row for row in rows if row.startswith("right answers, single traces"))
+    gain = summary["answers"]["distilled"]["accuracy"] - summary["answers"]["base"]["accuracy"]
+    assert single.endswith(f"{100 * gain:+.1f} points")
     assert [row.split("  ")[0] for row in rows if row.startswith("control")] == [
         "control chain: right answers", "control chain: wrong steps", "control terse: right answers",
         "control terse: wrong steps",

@@ -76,7 +76,7 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
     for axis in ("x", "x2"):
         figure.add_shape(type="line", xref=axis, yref="paper", x0=0, x1=0, y0=0, y1=1, line=zero)
     rows_axis(figure, labels)
-    return figure.update_xaxes(tickformat="+", nticks=5, rangemode="tozero")
+    return figure.update_xaxes(tickformat="+", nticks=4, tickangle=0, rangemode="tozero")
 
 
 def _questions(n: int) -> str:
