@@ -170,8 +170,8 @@ def _trace(key: dict, own: list, answer: int) -> dict:
     return {
         **key, "text": text, "prompt_ids": [1, 2, 3], "token_ids": list(range(n)), "token_start": [0] * n,
         "token_end": [1] * n, "finish_reason": "stop", "sum_logprob": -1.0, "reasoning_end": len(text),
-        "answer": answer, "answer_rule": "text" if answer >= 0 else "not_an_option", "answer_start": -1,
-        "answer_end": -1,
+        "answer": answer, "answer_rule": "text" if answer >= 0 else "not_an_option",
+        "answer_start": -1 if answer >= 0 else 0, "answer_end": -1 if answer >= 0 else 4,
     }  # fmt: skip
 
 

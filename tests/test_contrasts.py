@@ -43,4 +43,4 @@ def test_the_audit_of_a_control_uses_its_domain_and_arms(study: Study) -> None:
     steps = study.steps("base")
     chain = study.questions("chain").qid
     assert audit["before"]["n_steps"] == steps.qid.isin(chain).sum()
-    assert {row["role"] for row in audit["roles"]} <= set(steps.role)
+    assert {row["role"] for row in audit["roles"]} <= {*steps.role, *study.steps("distilled").role}

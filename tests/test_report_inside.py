@@ -18,7 +18,8 @@ def layers(*scores, chance=0.6):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (layers((0.5, 0.4), (0.8, 0.7)), "with an AUROC of 0.80 [0.70,\u00a00.90] at its best layer, 1"),
+        (layers((0.5, 0.4), (0.8, 0.7)), "with an AUROC of 0.80 [0.70,\u00a00.90] at layer 1, its best"),
+        (layers((0.3, 0.2), (0.45, 0.3)), "only the other way round (an AUROC of 0.30 [0.20,\u00a00.40] at"),
         (layers((0.7, 0.45), (0.6, 0.4)), "no better than by chance (an AUROC of 0.70"),
         (
             layers((0.7, 0.55), (0.6, 0.4), chance=0.75),

@@ -179,6 +179,12 @@ def test_every_number_of_a_sentence_is_the_summarys(page, study):
     assert f"{max(summary['hedge']['base']['auroc_by_layer']):.2f}" in page.said("doubt")
 
 
+def test_traces_that_answer_no_option_are_counted_where_answers_are_first_named(page, study):
+    shares = [100 * study.result("answers")[when]["share_no_answer"] for when in ("before", "after")]
+    silent = f"{shares[0]:.1f} % of base’s traces, {shares[1]:.1f} % of distilled’s"
+    assert silent in page.said("changed")
+
+
 def test_controls_stand_in_the_settings_order_and_are_told_apart(page):
     said = page.said("controls")
     assert said.index("terse compares base with terse") < said.index("chain compares base with distilled")
@@ -223,6 +229,18 @@ def test_what_has_only_a_reason_shows_it_and_no_empty_figure(bare):
     assert "What this does not show" not in page.said("doubt")
     assert "AUROC says how often" in page.said("probe")
     assert "No trace is shown" in page.said("traces")
+
+
+def test_arms_in_which_nothing_is_judged_still_make_a_page(tmp_path):
+    silent = Arm(0.5, 0.2, 0.3, ("plan", "plan"))
+    study = report(tmp_path / "s", Case({"base": silent, "distilled": silent, "terse": silent}, questions=6))
+    page = Page(study.report.read_text())
+    assert "wrong steps cannot be compared (nothing to divide by before and after)" in page.said("changed")
+    assert "no kind of step stands out" in page.said("origin")
+    assert "The change cannot be taken apart" in page.said("origin")
+    assert page.said("probe").count("no probe can be fitted") == 2
+    for words in page.text.values():
+        assert not re.search(r"\b(None|nan|inf)\b", words)
 
 
 def test_forced_answers_without_a_result_are_a_reason_everywhere(bare, tmp_path):

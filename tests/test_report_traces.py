@@ -128,4 +128,5 @@ def test_a_trace_without_an_answer_shows_none(study):
     for key in keys:
         assert dataclasses.asdict(found[key])["answer"] == ""
         assert not found[key].right
+        assert found[key].written == "plan"  # what stands in the answer's place
         assert found[key].p_start is None

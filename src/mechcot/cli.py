@@ -117,7 +117,7 @@ the character of the completion where the answer begins. Killed, the same comman
 def distill(
     model: Annotated[str, typer.Option(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
     examples: Annotated[Path, typer.Option(help="Examples file.")],
-    out: Annotated[Path, typer.Option(help="Folder of the student: new, empty, or holding this very student.")],
+    out: Annotated[Path, typer.Option(help="Folder of the student: new or empty.")],
     seed: Annotated[int, typer.Option(help="Seed of the order of examples and of dropout.")] = 0,
     set_: Annotated[
         list[str] | None,

@@ -83,9 +83,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder}: its tokenizer cannot be loaded: {error}"
-        ) from error
+        raise ModelError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: its tokenizer gives no character offsets; a fast tokenizer is needed")
     return tokenizer

@@ -67,7 +67,8 @@ def pretrain(
     start = _restore(state, run, model, optimizer)
     model.train()
     steps = range(start, settings.pretrain_steps)
-    bar = tqdm(steps, "base", settings.pretrain_steps, initial=start, disable=not progress, unit="step")
+    quiet = None if progress else True  # None: quiet where there is no terminal
+    bar = tqdm(steps, "base", settings.pretrain_steps, initial=start, disable=quiet, unit="step")
     for step in bar:
         learning_rate = settings.learning_rate * rate(step, settings.pretrain_steps)
         for group in optimizer.param_groups:

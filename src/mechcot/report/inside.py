@@ -129,8 +129,12 @@ def _best(rows: Sequence[dict[str, Any]]) -> str:
     best = max(known, key=lambda row: number(row["auroc"]) or 0.0)
     value, chance = number(best["auroc"]) or 0.0, best["random"]
     low = number(best["auroc"].get("low"))
-    text = f"an AUROC of {score(best['auroc'])} at its best layer, {best['layer']}"
+    text = f"an AUROC of {score(best['auroc'])} at layer {best['layer']}, its best"
     if low is None or low <= 0.5:
+        worst = min(known, key=lambda row: number(row["auroc"]) or 0.0)
+        if (number(worst["auroc"].get("high")) or 1.0) < 0.5:
+            turned = f"an AUROC of {score(worst['auroc'])} at layer {worst['layer']}"
+            return f"only the other way round ({turned})"
         return f"no better than by chance ({text})"
     if chance is not None and value <= chance["high"]:
         return f"no better than random directions can ({text})"

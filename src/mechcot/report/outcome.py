@@ -22,14 +22,21 @@ def changed(found: Findings) -> Section:
     ways = (direction(answers["delta_sc"]), direction(audit["delta"]))
     link = ", while " if ways in (("up", "up"), ("down", "down")) else " and "
     reading = Markup(
-        "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its answer. "
-        "Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered right</dfn> when "
-        "the answer that most of its traces give is the right one (a vote; winners of a tie share the "
-        "point). A <dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when "
-        "{judge}. Steps that claim nothing are not counted. Square brackets hold "
-        "<dfn>95&nbsp;% intervals</dfn>: how far the number may move had other questions of the same sort "
-        "been asked."
-    ).format(k=counted(before["k"], "trace"), n=before["n_questions"], asked=found.asked, judge=found.judge)
+        "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its "
+        "answer. Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered "
+        "right</dfn> when the answer that most of its traces give is the right one (a vote; winners of a "
+        "tie share the point). A trace that gives none of the options counts as wrong ({silent}). A "
+        "<dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when {judge}. "
+        "Steps that claim nothing are not counted. Square brackets hold <dfn>95&nbsp;% intervals</dfn>: "
+        "how far the number may move had other questions of the same sort been asked."
+    ).format(
+        k=counted(before["k"], "trace"),
+        n=before["n_questions"],
+        asked=found.asked,
+        silent=f"{percent(before['share_no_answer'])} of {found.before}’s traces, "
+        f"{percent(after['share_no_answer'])} of {found.after}’s",
+        judge=found.judge,
+    )
     limits = Markup(
         "Whether the answers are right because of the steps or in spite of them: this counts sentences, it "
         "does not follow what a model computes. The intervals cover the choice of questions; one training "

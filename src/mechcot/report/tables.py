@@ -128,6 +128,8 @@ def _both(arms: Sequence[Mapping[str, Any]], name: str) -> str:
 def _hedge(hedge: Mapping[str, Any], before: str, after: str) -> str:
     own = hedge[before]["auroc_by_layer"]
     moved = hedge[f"{before}_direction_in_{after}"]["error_auroc_by_layer"]
+    if number(own) is None and isinstance(own, Mapping):
+        return f"not known ({why(own)})"
     return f"AUROC {_highest(own)} for {before}'s hedges, {_highest(moved)} for {after}'s asserted errors"
 
 

@@ -43,11 +43,24 @@ class StepView:
 
 @dataclass(frozen=True)
 class TraceView:
-    """One trace: its steps, its answer, and the probability of that answer before the first step."""
+    """One trace.
+
+    Attributes:
+        arm: who wrote it.
+        when: "before" or "after".
+        answer: the option it answers, with its letter; "" when it answers none of them.
+        written: what stands where the answer should, when that is no option.
+        right: whether the answer is the right one.
+        truncated: whether the token limit cut it.
+        n_wrong: its steps judged erroneous.
+        p_start: probability of its own answer when forced before the first step; None if not read.
+        steps: in order.
+    """
 
     arm: str
     when: str
     answer: str
+    written: str
     right: bool
     truncated: bool
     n_wrong: int
@@ -216,10 +229,12 @@ def _trace(arm: _Arm, when: str, question: Any, cid: int, options: tuple[str, ..
         )
         for step in records.rows(arm.steps[key])
     )
+    written = str(trace.text)[trace.answer_start : trace.answer_end] if trace.answer_start >= 0 else ""
     return TraceView(
         arm=arm.name,
         when=when,
         answer=options[answer] if answer >= 0 else "",
+        written=written,
         right=answer == int(question.gold),
         truncated=trace.finish_reason == "length",
         n_wrong=sum(step.label == "erroneous" for step in steps),
