@@ -24,8 +24,8 @@ import torch
 
 from mechcot import Study, records
 from mechcot.config import SamplingSettings
+from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import Checkpoint, load, render_prompt
-from mechcot.pipeline import checkpoint_folder, task_of
 from mechcot.sampling import Prompt, sample
 from mechcot.tasks import question_of
 

@@ -111,4 +111,4 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mechcot import pipeline
 
     path = tmp_path_factory.mktemp("shared") / "study"
-    return pipeline.run(path, preset="organism-small", overrides=("threads=1",), seed=3, progress=False)
+    return pipeline.run(path, preset="organism-small", seed=3, progress=False)

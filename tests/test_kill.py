@@ -24,7 +24,6 @@ SMALL = (
     "arms.terse.distill.train.save_every=4",
     "sampling.batch_rows=32",
     "reading.max_tokens=1024",
-    "threads=1",
 )
 KILLS = 3
 PRELOAD = [

@@ -5,8 +5,9 @@ import pytest
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from mechcot import models
-from mechcot.config import PRESETS, ArmSettings, PromptSettings
+from mechcot.config import ArmSettings, PromptSettings
 from mechcot.errors import ModelError
+from mechcot.presets import PRESETS
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
 

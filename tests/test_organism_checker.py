@@ -2,12 +2,13 @@ import random
 
 import pytest
 
-from mechcot.config import PRESETS, OrganismSettings, PromptSettings
+from mechcot.config import OrganismSettings, PromptSettings
 from mechcot.organism.checker import FORMAT, ROLES, task
 from mechcot.organism.corpus import claim
 from mechcot.organism.questions import questions
 from mechcot.organism.teacher import examples
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, build_world
+from mechcot.presets import PRESETS
 from mechcot.steps import segment
 from mechcot.tasks import Question, question_of, read_answer
 

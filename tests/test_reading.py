@@ -2,8 +2,8 @@ import json
 from types import SimpleNamespace
 
 from mechcot import Study
+from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import load_tokenizer
-from mechcot.pipeline import checkpoint_folder, task_of
 from mechcot.reading import _target, question_inputs
 
 

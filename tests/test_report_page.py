@@ -83,7 +83,7 @@ def hostile(tmp_path_factory):
         "distilled": Arm(0.3, 0.1, 0.0, BASE.kinds),
         "terse": TERSE,
     }
-    return report(tmp_path_factory.mktemp("hostile") / "s", Case(arms, hostile=True, questions=36))
+    return report(tmp_path_factory.mktemp("hostile") / "s", Case(arms, hostile=True))
 
 
 @pytest.fixture(scope="module")

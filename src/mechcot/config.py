@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mechcot.errors import ConfigError
+from mechcot.presets import PRESETS
 
 FROZEN = ("seed", "threads", "organism", "questions", "prompt", "arms", "sampling", "steps")
 """Sections that an existing study does not let change without `--restart-from`."""
@@ -265,53 +266,6 @@ class Settings(Section):
                 if arm is not None
             ]
         return named
-
-
-_ORGANISM: dict[str, Any] = {
-    "organism": {},
-    "prompt": {
-        "question": "{stem} . options {options}",
-        "option": "{text}",
-        "separator": " ",
-        "chat": True,
-        "reasoning_end": "</think>",
-        "answer_pattern": r"answer (?P<answer>\S+)",
-        "answer_form": "text",
-        "lead_in": ["</think> answer "],
-        "terminator": None,
-    },
-    "arms": {
-        "base": {"model": "organism"},
-        "distilled": {"distill": {"base": "base", "examples": "rich"}},
-        "terse": {"distill": {"base": "base", "examples": "terse"}},
-    },
-    "contrast": {"before": "base", "after": "distilled", "domain": "clinical"},
-    "controls": {"terse": {"after": "terse"}, "chain": {"domain": "chain"}},
-    "sampling": {"max_new_tokens": 90, "batch_rows": 512},
-}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "organism": _ORGANISM,
-    "organism-small": {
-        **_ORGANISM,
-        "organism": {
-            "diseases": 24,
-            "chain_nodes": 16,
-            "pretrain_steps": 180,
-            "layers": 2,
-            "fact_rows": 48,
-            "post_rows": 16,
-            "learning_rate": 4e-3,
-            "teacher_traces": 320,
-            "clinical_questions": 40,
-            "chain_questions": 12,
-        },
-        "sampling": {"samples": 4, "max_new_tokens": 90, "batch_rows": 64},
-        "reading": {"traces_per_question": 2},
-        "analysis": {"bootstrap": 500, "permutations": 4, "traces_shown": 3},
-    },
-    "models": {},
-}
 
 
 def resolve(

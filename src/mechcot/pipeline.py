@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from mechcot import config, records
-from mechcot.errors import ConfigError
+from mechcot import config, jobs
 from mechcot.stages import Stage, restart_from, run_stages
 from mechcot.study import Study, create_or_open, locked
-from mechcot.tasks import Question, Task, question_of
 
 VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow")
 
@@ -123,7 +120,7 @@ def _question_stages(study: Study, progress: bool) -> list[Stage]:
                 settings.questions.model_dump(mode="json"),
                 (),
                 ("questions.parquet",),
-                partial(_load_questions, study),
+                partial(jobs.ask, study),
                 frozen=True,
                 outside=(file,) if file and file.exists() else (),
             )
@@ -133,105 +130,32 @@ def _question_stages(study: Study, progress: bool) -> list[Stage]:
         dict.fromkeys(arm.distill.examples for arm in settings.arms.values() if arm.distill is not None)
     )
     stages = [
-        Stage("questions", 1, own, (), ("questions.parquet",), partial(_invent, study), frozen=True),
+        Stage("questions", 1, own, (), ("questions.parquet",), partial(jobs.invent, study), frozen=True),
         Stage(
             "pretrain",
             1,
             own | {"threads": settings.threads},
             (),
             ("models/base",),
-            partial(_pretrain, study, progress),
+            partial(jobs.pretrain_base, study, progress),
             frozen=True,
         ),
     ]
-    made = tuple(f"examples/{name}.parquet" for name in variants if name in TEACHER_VARIANTS)
+    made = tuple(f"examples/{name}.parquet" for name in variants if name in jobs.TEACHER_VARIANTS)
     if made:
-        stages.append(Stage("teacher", 1, own, (), made, partial(_teach, study), frozen=True))
+        stages.append(Stage("teacher", 1, own, (), made, partial(jobs.teach, study), frozen=True))
     return stages
 
 
-Variant = Literal["rich", "terse"]
-TEACHER_VARIANTS: tuple[Variant, ...] = ("rich", "terse")
-
-
-def _load_questions(study: Study, work: Path) -> None:
-    from mechcot.tasks.questions import load_questions
-
-    assert study.settings.questions is not None
-    table = load_questions(study.settings.questions)
-    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
-
-
-def _world(study: Study) -> Any:
-    from mechcot.organism.world import build_world
-
-    if study.settings.organism is None:
-        raise ConfigError("this study has no organism; its arms name checkpoints")
-    return build_world(study.settings.organism, study.settings.seed)
-
-
-def _invent(study: Study, work: Path) -> None:
-    from mechcot.organism.questions import questions
-
-    assert study.settings.organism is not None
-    table = questions(_world(study), study.settings.organism, study.settings.seed)
-    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
-
-
-def _pretrain(study: Study, progress: bool, work: Path) -> None:
-    from mechcot.organism.pretrain import pretrain
-
-    assert study.settings.organism is not None
-    pretrain(
-        _world(study),
-        study.settings.organism,
-        study.settings.seed,
-        study.path / "models" / "base",
-        work,
-        progress=progress,
-    )
-
-
-def _teach(study: Study, work: Path) -> None:
-    from mechcot.organism.teacher import examples
-
-    organism = study.settings.organism
-    assert organism is not None
-    used = {arm.distill.examples for arm in study.settings.arms.values() if arm.distill}
-    for variant in TEACHER_VARIANTS:
-        path = study.path / "examples" / f"{variant}.parquet"
-        if variant in used:
-            table = examples(_world(study), variant, organism, study.settings.seed, organism.teacher_traces)
-            records.write_table(path, table, records.EXAMPLES)
-
-
 # --- arms -----------------------------------------------------------------------------------------
-
-
-def _checkpoint(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
-    """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
-    settings = study.settings.arms[arm]
-    if settings.model is None:
-        return (f"models/{arm}",), ()
-    if settings.model == "organism":
-        return ("models/base",), ()
-    from mechcot.models import local_folder
-
-    return (), (local_folder(settings.model, settings.revision),)
-
-
-def checkpoint_folder(study: Study, arm: str) -> Path:
-    """The folder that holds an arm's weights and tokenizer."""
-    own, outside = _checkpoint(study, arm)
-    return study.path / own[0] if own else outside[0]
 
 
 def _training_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
     settings = study.settings.arms[arm].distill
     if settings is None:
         return []
-    own, outside = _checkpoint(study, settings.base)
-    if settings.examples in TEACHER_VARIANTS:
+    own, outside = jobs.checkpoint_of(study, settings.base)
+    if settings.examples in jobs.TEACHER_VARIANTS:
         own = (*own, f"examples/{settings.examples}.parquet")
     else:
         outside = (*outside, Path(settings.examples).expanduser())
@@ -243,35 +167,16 @@ def _training_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
             | {"threads": study.settings.threads},
             own,
             (f"models/{arm}",),
-            partial(_distill, study, arm, progress),
+            partial(jobs.distil, study, arm, progress),
             frozen=True,
             outside=outside,
         )
     ]
 
 
-def _distill(study: Study, arm: str, progress: bool, work: Path) -> None:
-    from mechcot.distill import distill
-
-    settings = study.settings.arms[arm].distill
-    assert settings is not None
-    source = settings.examples
-    examples = study.path / "examples" / f"{source}.parquet" if source in TEACHER_VARIANTS else Path(source)
-    distill(
-        checkpoint_folder(study, settings.base),
-        examples,
-        study.path / "models" / arm,
-        settings.train,
-        seed=study.settings.seed,
-        work=work / "trainer",
-        overwrite=True,  # a stage that was killed, then changed, leaves a student behind
-        progress=progress,
-    )
-
-
 def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
     settings = study.settings
-    own, outside = _checkpoint(study, arm)
+    own, outside = jobs.checkpoint_of(study, arm)
     prompt = settings.prompt.model_dump(mode="json")
     return [
         Stage(
@@ -280,7 +185,7 @@ def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
             {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
             ("questions.parquet", *own),
             (f"arms/{arm}/traces.parquet",),
-            partial(_sample, study, arm, progress),
+            partial(jobs.sample_traces, study, arm, progress),
             frozen=True,
             outside=outside,
         ),
@@ -290,59 +195,10 @@ def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
             {"steps": settings.steps.model_dump(mode="json")},
             ("questions.parquet", f"arms/{arm}/traces.parquet"),
             (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
-            partial(_cut, study, arm),
+            partial(jobs.cut, study, arm),
             frozen=True,
         ),
     ]
-
-
-def task_of(study: Study) -> Task:
-    """The study's task: the organism's, with its checker, or plain multiple choice."""
-    from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
-
-    settings = study.settings
-    if settings.organism is None:
-        return multiple_choice(settings.prompt, settings.steps.segmenter)
-    from mechcot.organism.checker import task
-
-    return replace(
-        task(_world(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
-    )
-
-
-def questions_by_id(study: Study) -> dict[str, Question]:
-    """The study's questions by id."""
-    return {row.qid: question_of(row) for row in records.rows(study.questions())}
-
-
-def _sample(study: Study, arm: str, progress: bool, work: Path) -> None:
-    from mechcot.models import load, render_prompt
-    from mechcot.sampling import Prompt, sample, trace_rows
-
-    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
-    checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
-    prompts = [
-        Prompt(qid, tuple(render_prompt(question, task.format, checkpoint.tokenizer)[1]))
-        for qid, question in questions.items()
-    ]
-    completions = sample(
-        checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
-    )
-    rows = trace_rows(completions, prompts, questions, task.format, checkpoint, arm)
-    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
-
-
-def _cut(study: Study, arm: str, work: Path) -> None:
-    import pandas as pd
-
-    from mechcot.steps import claim_rows, step_rows
-
-    task, questions, traces = task_of(study), questions_by_id(study), study.traces(arm)
-    steps = step_rows(traces, questions, task)
-    records.write_table(study.arm_path(arm) / "steps.parquet", steps, records.STEPS)
-    frame = pd.DataFrame(steps, columns=records.STEPS.names)
-    claims = claim_rows(frame, traces, questions, task)
-    records.write_table(study.arm_path(arm) / "claims.parquet", claims, records.CLAIMS)
 
 
 def _judge_stage(study: Study, progress: bool) -> Stage:
@@ -354,35 +210,9 @@ def _judge_stage(study: Study, progress: bool) -> Stage:
         settings.model_dump(mode="json"),
         ("questions.parquet", *steps),
         tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms),
-        partial(_judge, study, progress),
+        partial(jobs.judge, study, progress),
         outside=(Path(settings.path).expanduser(),) if settings.path else (),
     )
-
-
-def _judge(study: Study, progress: bool, work: Path) -> None:
-    import pandas as pd
-
-    settings, questions = study.settings.judge, questions_by_id(study)
-    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    path = Path(settings.path).expanduser() if settings.path else Path()
-    if settings.kind == "exact":
-        from mechcot.judging.exact import judge_exactly
-
-        rows = judge_exactly(steps, questions, task_of(study))
-    elif settings.kind == "table":
-        from mechcot.judging.table import judge_by_table
-
-        rows = judge_by_table(steps, path)
-    else:
-        from mechcot.judging.llm import judge_by_llm
-
-        # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
-        calls = study.path / "work" / "calls"
-        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress)
-    table = pd.DataFrame(rows, columns=records.VERDICTS.names)
-    for arm in study.settings.arms:
-        out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"
-        records.write_table(out, table[table.arm == arm], records.VERDICTS)
 
 
 # --- readings, analyses, report -------------------------------------------------------------------
@@ -394,7 +224,7 @@ def _reading_stages(study: Study, progress: bool) -> list[Stage]:
     stages = []
     for author in pair:
         for reader in pair:
-            own, outside = _checkpoint(study, reader)
+            own, outside = jobs.checkpoint_of(study, reader)
             tables = tuple(f"arms/{author}/{name}.parquet" for name in ("traces", "steps", "claims"))
             stages.append(
                 Stage(
@@ -407,17 +237,11 @@ def _reading_stages(study: Study, progress: bool) -> list[Stage]:
                     },
                     ("questions.parquet", *tables, *own),
                     (f"readings/{author}/{reader}",),
-                    partial(_read, study, author, reader, progress),
+                    partial(jobs.read, study, author, reader, progress),
                     outside=outside,
                 )
             )
     return stages
-
-
-def _read(study: Study, author: str, reader: str, progress: bool, work: Path) -> None:
-    from mechcot.reading import read_arm
-
-    read_arm(study, author, reader, work, task_of(study), checkpoint_folder(study, reader), progress=progress)
 
 
 def _analysis_stages(study: Study) -> list[Stage]:
@@ -438,7 +262,7 @@ def _analysis_stages(study: Study) -> list[Stage]:
     )
     inputs = ("questions.parquet", *texts)
     inside = (*inputs, *(f"arms/{arm}/claims.parquet" for arm in (before, after)), *readings)
-    jobs: list[tuple[str, tuple[str, ...], dict[str, Any], Callable[[Study], dict[str, Any]]]] = [
+    analyses: list[tuple[str, tuple[str, ...], dict[str, Any], Callable[[Study], dict[str, Any]]]] = [
         ("answers", inputs, {}, lambda s: contrasts.answers_of(s).to_json()),
         ("audit", inputs, {}, lambda s: contrasts.audit_of(s).to_json()),
         ("controls", inputs, {"controls": dump["controls"]}, contrasts.controls_of),
@@ -448,15 +272,11 @@ def _analysis_stages(study: Study) -> list[Stage]:
         ("knowledge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.knowledge_json(s))),
     ]
     return [
-        Stage(name, 1, basis | extra, read, (f"results/{name}.json",), partial(_analyse, study, name, job))
-        for name, read, extra, job in jobs
+        Stage(
+            name, 1, basis | extra, read, (f"results/{name}.json",), partial(jobs.analyse, study, name, job)
+        )
+        for name, read, extra, job in analyses
     ]
-
-
-def _analyse(study: Study, name: str, job: Callable[[Study], dict[str, Any]], work: Path) -> None:
-    from mechcot.files import write_json
-
-    write_json(study.path / "results" / f"{name}.json", job(study))
 
 
 RESULTS = ("answers", "audit", "controls", "commitment", "hedge", "probe", "knowledge")
@@ -477,11 +297,5 @@ def _report_stage(study: Study) -> Stage:
         {"settings": study.settings.model_dump(mode="json")},
         ("questions.parquet", *tables, *readings, *results),
         ("summary.json", "report.html"),
-        partial(_report, study),
+        partial(jobs.write, study),
     )
-
-
-def _report(study: Study, work: Path) -> None:
-    from mechcot.report import write_report
-
-    write_report(study, versions())

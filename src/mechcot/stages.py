@@ -47,11 +47,15 @@ class Stage:
 def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) -> None:
     """Run every stage whose key is not the recorded one, in order.
 
+    The manifest holds the versions of this run, and beside each stage those that it was made with.
+
     Raises:
         StudyError: a frozen stage was made from something else, or a file cannot be written.
     """
     manifest = load_manifest(root)
-    manifest["versions"] = versions
+    if manifest["versions"] != versions:
+        manifest["versions"] = versions
+        files.write_json(root / MANIFEST, manifest)
     for number, stage in enumerate(stages, start=1):
         inputs, outside = _digests(root, manifest, stage)
         key = _key(stage, inputs, outside)
@@ -67,6 +71,7 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
         manifest["stages"][stage.name] = {
             "key": key,
             "version": stage.version,
+            "versions": versions,
             "settings": stage.settings,
             "inputs": inputs,
             "outside": outside,

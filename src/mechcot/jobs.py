@@ -1,0 +1,235 @@
+"""What the stages do: each job reads the study, does one thing, and writes its files.
+
+A job's last argument is the folder for its work in flight.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from mechcot import files, records
+from mechcot.errors import ConfigError, DataError
+from mechcot.stages import load_manifest
+from mechcot.study import Study
+from mechcot.tasks import Question, Task, question_of
+
+log = logging.getLogger("mechcot")
+
+Variant = Literal["rich", "terse"]
+TEACHER_VARIANTS: tuple[Variant, ...] = ("rich", "terse")
+
+
+def ask(study: Study, work: Path) -> None:
+    """Load the questions that the settings name."""
+    from mechcot.tasks.questions import load_questions
+
+    assert study.settings.questions is not None
+    table = load_questions(study.settings.questions)
+    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+
+
+def world_of(study: Study) -> Any:
+    """The organism's world.
+
+    Raises:
+        ConfigError: the study has no organism.
+    """
+    from mechcot.organism.world import build_world
+
+    if study.settings.organism is None:
+        raise ConfigError("this study has no organism; its arms name checkpoints")
+    return build_world(study.settings.organism, study.settings.seed)
+
+
+def invent(study: Study, work: Path) -> None:
+    """Write the organism's questions."""
+    from mechcot.organism.questions import questions
+
+    assert study.settings.organism is not None
+    table = questions(world_of(study), study.settings.organism, study.settings.seed)
+    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+
+
+def pretrain_base(study: Study, progress: bool, work: Path) -> None:
+    """Train the organism's base from scratch."""
+    from mechcot.organism.pretrain import pretrain
+
+    assert study.settings.organism is not None
+    pretrain(
+        world_of(study),
+        study.settings.organism,
+        study.settings.seed,
+        study.path / "models" / "base",
+        work,
+        progress=progress,
+    )
+
+
+def teach(study: Study, work: Path) -> None:
+    """Write the organism's teacher traces, each variant that an arm learns from."""
+    from mechcot.organism.teacher import examples
+
+    organism = study.settings.organism
+    assert organism is not None
+    used = {arm.distill.examples for arm in study.settings.arms.values() if arm.distill}
+    for variant in TEACHER_VARIANTS:
+        path = study.path / "examples" / f"{variant}.parquet"
+        if variant in used:
+            table = examples(world_of(study), variant, organism, study.settings.seed, organism.teacher_traces)
+            records.write_table(path, table, records.EXAMPLES)
+
+
+def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
+    settings = study.settings.arms[arm]
+    if settings.model is None:
+        return (f"models/{arm}",), ()
+    if settings.model == "organism":
+        return ("models/base",), ()
+    from mechcot.models import local_folder
+
+    return (), (local_folder(settings.model, settings.revision),)
+
+
+def checkpoint_folder(study: Study, arm: str) -> Path:
+    """The folder that holds an arm's weights and tokenizer."""
+    own, outside = checkpoint_of(study, arm)
+    return study.path / own[0] if own else outside[0]
+
+
+def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Distil an arm's examples into its base."""
+    from mechcot.distill import distill
+
+    settings = study.settings.arms[arm].distill
+    assert settings is not None
+    source = settings.examples
+    examples = study.path / "examples" / f"{source}.parquet" if source in TEACHER_VARIANTS else Path(source)
+    distill(
+        checkpoint_folder(study, settings.base),
+        examples,
+        study.path / "models" / arm,
+        settings.train,
+        seed=study.settings.seed,
+        work=work / "trainer",
+        overwrite=True,  # a stage that was killed, then changed, leaves a student behind
+        progress=progress,
+    )
+
+
+def task_of(study: Study) -> Task:
+    """The study's task: the organism's, with its checker, or plain multiple choice."""
+    from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
+
+    settings = study.settings
+    if settings.organism is None:
+        return multiple_choice(settings.prompt, settings.steps.segmenter)
+    from mechcot.organism.checker import task
+
+    return replace(
+        task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
+    )
+
+
+def questions_by_id(study: Study) -> dict[str, Question]:
+    """The study's questions by id."""
+    return {row.qid: question_of(row) for row in records.rows(study.questions())}
+
+
+def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Sample an arm's traces and read their answers off."""
+    from mechcot.models import load, render_prompt
+    from mechcot.sampling import Prompt, sample, trace_rows
+
+    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
+    checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
+    prompts = [
+        Prompt(qid, tuple(render_prompt(question, task.format, checkpoint.tokenizer)[1]))
+        for qid, question in questions.items()
+    ]
+    completions = sample(
+        checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
+    )
+    rows = trace_rows(completions, prompts, questions, task.format, checkpoint, arm)
+    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+
+
+def cut(study: Study, arm: str, work: Path) -> None:
+    """Cut an arm's traces into steps, and read their claims."""
+    from mechcot.steps import claim_rows, step_rows
+
+    task, questions, traces = task_of(study), questions_by_id(study), study.traces(arm)
+    steps = step_rows(traces, questions, task)
+    _tell_empty(arm, traces, steps)
+    records.write_table(study.arm_path(arm) / "steps.parquet", steps, records.STEPS)
+    frame = pd.DataFrame(steps, columns=records.STEPS.names)
+    claims = claim_rows(frame, traces, questions, task)
+    records.write_table(study.arm_path(arm) / "claims.parquet", claims, records.CLAIMS)
+
+
+def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]]) -> None:
+    """Name traces without steps; an arm that has none at all cannot be studied."""
+    found = {(step["qid"], step["cid"]) for step in steps}
+    empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
+    if len(empty) == len(traces):
+        raise DataError(
+            f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
+            f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "
+            "steps.segmenter"
+        )
+    if empty:
+        log.warning(
+            "arm %s: %d of %d traces have no steps (first: question %s, sample %d); "
+            "they count among the answers, and nothing of them is judged or read",
+            arm, len(empty), len(traces), *empty[0],
+        )  # fmt: skip
+
+
+def judge(study: Study, progress: bool, work: Path) -> None:
+    """Judge the steps of all arms, in one go: a judge may shuffle them."""
+    settings, questions = study.settings.judge, questions_by_id(study)
+    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    path = Path(settings.path).expanduser() if settings.path else Path()
+    if settings.kind == "exact":
+        from mechcot.judging.exact import judge_exactly
+
+        rows = judge_exactly(steps, questions, task_of(study))
+    elif settings.kind == "table":
+        from mechcot.judging.table import judge_by_table
+
+        rows = judge_by_table(steps, path)
+    else:
+        from mechcot.judging.llm import judge_by_llm
+
+        # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
+        calls = study.path / "work" / "calls"
+        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress)
+    table = pd.DataFrame(rows, columns=records.VERDICTS.names)
+    for arm in study.settings.arms:
+        out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"
+        records.write_table(out, table[table.arm == arm], records.VERDICTS)
+
+
+def read(study: Study, author: str, reader: str, progress: bool, work: Path) -> None:
+    """Read an author's traces with a reader's weights."""
+    from mechcot.reading import read_arm
+
+    read_arm(study, author, reader, work, task_of(study), checkpoint_folder(study, reader), progress=progress)
+
+
+def analyse(study: Study, name: str, job: Callable[[Study], dict[str, Any]], work: Path) -> None:
+    """Write an analysis' result."""
+    files.write_json(study.path / "results" / f"{name}.json", job(study))
+
+
+def write(study: Study, work: Path) -> None:
+    """Write summary and report."""
+    from mechcot.report import write_report
+
+    write_report(study, load_manifest(study.path)["versions"])

@@ -1,0 +1,54 @@
+"""Named settings that a study starts from: what they do not name has the default of its section."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ORGANISM: dict[str, Any] = {
+    # Its matrices are tiny: a second thread gains little, loses much beside other jobs, and the same
+    # seed would give other bytes on a machine with other cores.
+    "threads": 1,
+    "organism": {},
+    "prompt": {
+        "question": "{stem} . options {options}",
+        "option": "{text}",
+        "separator": " ",
+        "chat": True,
+        "reasoning_end": "</think>",
+        "answer_pattern": r"answer (?P<answer>\S+)",
+        "answer_form": "text",
+        "lead_in": ["</think> answer "],
+        "terminator": None,
+    },
+    "arms": {
+        "base": {"model": "organism"},
+        "distilled": {"distill": {"base": "base", "examples": "rich"}},
+        "terse": {"distill": {"base": "base", "examples": "terse"}},
+    },
+    "contrast": {"before": "base", "after": "distilled", "domain": "clinical"},
+    "controls": {"terse": {"after": "terse"}, "chain": {"domain": "chain"}},
+    "sampling": {"max_new_tokens": 90, "batch_rows": 512},
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "organism": _ORGANISM,
+    "organism-small": {
+        **_ORGANISM,
+        "organism": {
+            "diseases": 24,
+            "chain_nodes": 16,
+            "pretrain_steps": 180,
+            "layers": 2,
+            "fact_rows": 48,
+            "post_rows": 16,
+            "learning_rate": 4e-3,
+            "teacher_traces": 320,
+            "clinical_questions": 40,
+            "chain_questions": 12,
+        },
+        "sampling": {"samples": 4, "max_new_tokens": 90, "batch_rows": 64},
+        "reading": {"traces_per_question": 2},
+        "analysis": {"bootstrap": 500, "permutations": 4, "traces_shown": 3},
+    },
+    "models": {},
+}
