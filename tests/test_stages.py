@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mechcot import files, stages
@@ -102,8 +103,16 @@ def test_a_full_disk_is_one_message_that_names_stage_and_file(tmp_path: Path) ->
     def full(work: Path) -> None:
         raise OSError(28, "No space left on device", "big.parquet")
 
-    with pytest.raises(StudyError, match=r"stage a: big\.parquet: No space left on device"):
+    with pytest.raises(StudyError, match=r"stage a of .*big\.parquet: No space left on device"):
         run_stages(tmp_path, [Stage("a", 1, {}, (), ("a.txt",), full)], {})
+
+    def full_for_tensors(work: Path) -> None:
+        from safetensors.numpy import save_file
+
+        save_file({"a": np.zeros(3)}, tmp_path / "none" / "a.safetensors")
+
+    with pytest.raises(StudyError, match=r"stage a of .*os error 2"):
+        run_stages(tmp_path, [Stage("a", 1, {}, (), ("a.txt",), full_for_tensors)], {})
     with pytest.raises(MechcotError, match=r"without writing a\.txt"):
         run_stages(tmp_path, [Stage("a", 1, {}, (), ("a.txt",), lambda work: None)], {})
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mechcot.errors import MechcotError
+from mechcot.files import disk_problem
 
 app = typer.Typer(
     add_completion=False,
@@ -181,6 +182,12 @@ def main() -> None:
     except MechcotError as error:
         typer.echo(f"mechcot: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        problem = disk_problem(error)
+        if problem is None:
+            raise
+        typer.echo(f"mechcot: {problem}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("mechcot: stopped; the same command goes on from here", err=True)
         sys.exit(130)

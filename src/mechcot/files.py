@@ -78,6 +78,17 @@ def stamp(path: Path) -> str:
     return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
+def disk_problem(error: Exception) -> str | None:
+    """What an error says about the disk, in one line; None: it is about something else.
+
+    Tensors are written by compiled code, whose error for a full disk is no `OSError`.
+    """
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}" if error.filename else what
+    return str(error) if "(os error " in str(error) else None
+
+
 def remove(path: Path) -> None:
     """Remove a file or folder if it is there."""
     if path.is_dir():

@@ -132,10 +132,14 @@ def _run(root: Path, stage: Stage, key: str) -> None:
         work.mkdir(parents=True, exist_ok=True)
         files.write_text(mark, key)
         stage.run(work)
-    except OSError as error:
-        where = error.filename or root
+    except MechcotError:
+        raise
+    except Exception as error:
+        problem = files.disk_problem(error)
+        if problem is None:
+            raise
         raise StudyError(
-            f"stage {stage.name}: {where}: {error.strerror or error}. "
+            f"stage {stage.name} of {root}: {problem}. "
             "Make room or fix the permissions and run again: it goes on where it stopped."
         ) from error
     missing = [name for name in stage.outputs if not (root / name).exists()]
