@@ -64,3 +64,18 @@ def test_forced_answers_share_the_lead_in_and_end_with_the_terminator(checkpoint
     lead, options = models.forced_ids(QUESTION, FORM.lead_in[0], FORM, tokenizer)
     assert tokenizer.decode(lead) == "</think> answer"
     assert [tokenizer.decode(ids) for ids in options] == ["w1 <eos>", "w2 <eos>"]
+
+
+def test_a_tokenizer_that_begins_texts_begins_every_prompt(tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = word_tokenizer(tmp_path)
+    tokenizer.bos_token = "w9"
+    assert not models.adds_bos(tokenizer)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="w9 $A", special_tokens=[("w9", tokenizer.bos_token_id)]
+    )
+    assert models.adds_bos(tokenizer)
+    _, ids = models.render_prompt(QUESTION, FORM, tokenizer)
+    assert ids.count(tokenizer.bos_token_id) == 1
+    assert ids[0] == tokenizer.bos_token_id

@@ -2,13 +2,12 @@ import random
 
 import pytest
 
-from mechcot.config import OrganismSettings, PromptSettings
-from mechcot.organism.checker import FORMAT, ROLES, task
+from mechcot.config import OrganismSettings
+from mechcot.organism.checker import ROLES, task
 from mechcot.organism.corpus import claim
 from mechcot.organism.questions import questions
 from mechcot.organism.teacher import examples
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, build_world
-from mechcot.presets import PRESETS
 from mechcot.steps import segment
 from mechcot.tasks import Question, question_of, read_answer
 
@@ -118,9 +117,3 @@ def test_roles(role, question, text) -> None:
 
 def test_every_role_is_listed() -> None:
     assert {role for role, _, _ in ROLE_CASES} == set(ROLES)
-
-
-def test_the_presets_prompt_is_the_tasks_format() -> None:
-    for preset in ("organism", "organism-small"):
-        prompt = PromptSettings(**PRESETS[preset]["prompt"])
-        assert {name: getattr(FORMAT, name) for name in PromptSettings.model_fields} == prompt.model_dump()

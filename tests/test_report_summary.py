@@ -34,7 +34,13 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
     assert summary["audit"].keys() == {"base", "distilled", "delta", "both_correct", "split"}
     for arm in ("base", "distilled"):
         assert summary["answers"][arm].keys() == {"accuracy", "sc", "ece", "k", "n_questions"}
-        assert summary["audit"][arm].keys() == {"error_rate", "abstain_rate", "not_checkable_rate", "n_steps"}
+        assert summary["audit"][arm].keys() == {
+            "error_rate",
+            "abstain_rate",
+            "not_checkable_rate",
+            "n_steps",
+            "n_judged",
+        }
         assert summary["commitment"][arm].keys() == COMMITMENT
         assert summary["probe"][arm].keys() == PROBE
     assert summary["answers"]["delta_sc"].keys() == summary["audit"]["delta"].keys() == INTERVAL

@@ -215,7 +215,7 @@ class AnalysisSettings(Section):
     bootstrap: int = Field(10_000, ge=100)
     folds: int = Field(5, ge=2)
     permutations: int = Field(20, ge=0)
-    traces_shown: int = Field(6, ge=0, description="traces that the report shows in full")
+    traces_shown: int = Field(6, ge=0, description="traces that the report shows in full, in pairs")
 
 
 class Settings(Section):

@@ -138,14 +138,23 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
         text = tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, **extra
         )
-    ids: list[int] = tokenizer(text, add_special_tokens=not form.chat)["input_ids"]
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
     if bos is not None and ids[:2] == [bos, bos]:
         raise ModelError(f"{tokenizer.name_or_path}: the prompt begins with two beginning-of-text tokens")
-    # A plain prompt must not be closed before the completion begins.
-    if not form.chat and ids and ids[-1] == tokenizer.eos_token_id:
-        ids = ids[:-1]
+    if adds_bos(tokenizer) and ids[:1] != [bos]:
+        ids = [bos, *ids]
     return text, ids
+
+
+def adds_bos(tokenizer: Any) -> bool:
+    """Whether a tokenizer itself begins a text with a beginning-of-text token.
+
+    Then every prompt begins with one, chat template or not, in training as in sampling.
+    """
+    if tokenizer.bos_token_id is None:
+        return False
+    return bool(tokenizer("a", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id])
 
 
 def forced_ids(

@@ -267,9 +267,16 @@ def locked(path: Path) -> Iterator[None]:
 def headline(summary: dict[str, Any]) -> str:
     """The headline pair in one line."""
     before, after = summary["contrast"]["before"], summary["contrast"]["after"]
-    answers, audit = summary["answers"], summary["audit"]
+    answers = [summary["answers"][arm] for arm in (before, after)]
+    audits = [summary["audit"][arm] for arm in (before, after)]
+    sc, error = ([row[key] for row in rows] for rows, key in ((answers, "sc"), (audits, "error_rate")))
+    judged = " and ".join(str(row["n_judged"]) for row in audits)
     return (
-        f"SC@{answers[before]['k']} {answers[before]['sc']:.3f} -> {answers[after]['sc']:.3f} "
-        f"({answers[before]['n_questions']} questions), step error {audit[before]['error_rate']:.3f} -> "
-        f"{audit[after]['error_rate']:.3f} ({audit[before]['n_steps']} and {audit[after]['n_steps']} steps)"
+        f"SC@{answers[0]['k']} {_arrow(sc)} ({answers[0]['n_questions']} questions), "
+        f"step error {_arrow(error)} ({judged} judged steps)"
     )
+
+
+def _arrow(pair: list[Any]) -> str:
+    """Two rates, or `?` for one that has no value."""
+    return " -> ".join("?" if isinstance(rate, dict) else f"{rate:.3f}" for rate in pair)

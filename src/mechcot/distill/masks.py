@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mechcot.config import TrainSettings
 from mechcot.errors import DataError, ModelError, TrainingError
+from mechcot.models import adds_bos
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -98,11 +99,11 @@ def supervised(
     completions = tokenizer(
         list(examples["completion"]), add_special_tokens=False, return_offsets_mapping=True
     )
-    adds_bos = _adds_bos(tokenizer)
+    begins = adds_bos(tokenizer)
     limit = min((n for n in (settings.max_length, context) if n is not None), default=None)
     rows, n_truncated = [], 0
     for i, (eid, start) in enumerate(zip(examples["eid"], examples["answer_start"], strict=True)):
-        before = _prompt(prompts[i], tokenizer, adds_bos, eid)
+        before = _prompt(prompts[i], tokenizer, begins, eid)
         after = completions["input_ids"][i]
         _check_completion(after, tokenizer, eid)
         cut = _first_answer_token(completions["offset_mapping"][i], int(start))
@@ -167,14 +168,7 @@ def _trained(row: Row, start: int, end: int) -> bool:
     return bool((row.labels[start:end] != IGNORED).all())
 
 
-def _adds_bos(tokenizer: Any) -> bool:
-    """Whether the tokenizer itself begins a text with a beginning-of-text token."""
-    if tokenizer.bos_token_id is None:
-        return False
-    return tokenizer("a", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id]
-
-
-def _prompt(ids: list[int], tokenizer: Any, adds_bos: bool, eid: Any) -> list[int]:
+def _prompt(ids: list[int], tokenizer: Any, begins: bool, eid: Any) -> list[int]:
     bos = tokenizer.bos_token_id
     if not ids:
         raise DataError(f"example '{eid}': the tokenizer makes no token of its prompt")
@@ -183,7 +177,7 @@ def _prompt(ids: list[int], tokenizer: Any, adds_bos: bool, eid: Any) -> list[in
             f"example '{eid}': its prompt begins with two beginning-of-text tokens "
             f"('{tokenizer.bos_token}'); leave one out"
         )
-    return [bos, *ids] if adds_bos and ids[0] != bos else ids
+    return [bos, *ids] if begins and ids[0] != bos else ids
 
 
 def _check_completion(ids: list[int], tokenizer: Any, eid: Any) -> None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from mechcot.organism.tokenizer import END_OF_THINK, words_of
+from mechcot.config import PromptSettings
+from mechcot.organism.tokenizer import words_of
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
-from mechcot.tasks.base import Claim, Judged, PromptFormat, Question, Task
+from mechcot.presets import PRESETS
+from mechcot.tasks.base import Claim, Judged, Question, Task
+from mechcot.tasks.multiple_choice import prompt_format
 
-FORMAT = PromptFormat(
-    question="{stem} . options {options}",
-    option="{text}",
-    separator=" ",
-    chat=True,
-    thinking=None,
-    reasoning_end=END_OF_THINK,
-    answer_pattern=r"answer (?P<answer>\S+)",
-    answer_form="text",
-    lead_in=(f"{END_OF_THINK} answer ",),
-    terminator=None,
-)
+FORMAT = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
+"""How the organism's questions are put, unless a study's settings say otherwise."""
+
 _OPENERS = {"review": "plan", "picture": "vague", "choose": "choice"}
 _ROLES = {
     FIND: "find",

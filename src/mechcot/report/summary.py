@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 RESULTS = ("answers", "audit", "controls", "commitment", "hedge", "probe", "knowledge")
 
 _ANSWERS = ("accuracy", "sc", "ece", "k", "n_questions")
-_AUDIT = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps")
+_AUDIT = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
 _INTERVAL = ("estimate", "low", "high")
 _COMMITMENT = ("locked_at_prompt", "locked_at_first_claim", "never_share")
 _KNOWLEDGE = ("knew", "never_knew", "forgot")
