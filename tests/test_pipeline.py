@@ -140,8 +140,16 @@ def test_changed_sampling_is_refused_and_can_be_made_again(copied: Path) -> None
     with pytest.raises(StudyError, match=r"sampling\.temperature: was 0\.7, now 1\.0"):
         pipeline.run(copied, overrides=("sampling.temperature=1.0",), progress=False)
     old = load_manifest(copied)["stages"]
+    with pytest.raises(StudyError, match="stage questions of this study is done"):
+        pipeline.run(
+            copied, overrides=("organism.pretrain_steps=9",), restart_from="sample-base", progress=False
+        )
+    organism = Study.open(copied).settings.organism
+    assert organism is not None
+    assert organism.pretrain_steps != 9
+    assert load_manifest(copied)["stages"] == old
     study = pipeline.run(
-        copied, overrides=("sampling.temperature=1.0",), restart="sample-base", progress=False
+        copied, overrides=("sampling.temperature=1.0",), restart_from="sample-base", progress=False
     )
     new = load_manifest(copied)["stages"]
     assert new["pretrain"] == old["pretrain"]
@@ -205,14 +213,14 @@ threads: 1
 def test_two_plain_checkpoints_go_through_the_same_stages(models_study: Path) -> None:
     path = models_study / "out"
     with pytest.raises(DataError, match=r"verdicts\.csv"):
-        pipeline.run(path, config_file=models_study / "study.yaml", progress=False)
+        pipeline.run(path, config=models_study / "study.yaml", progress=False)
     steps = pd.concat(
         [pd.read_parquet(path / "arms" / arm / "steps.parquet") for arm in ("base", "distilled")]
     )
     verdicts = steps[["qid", "arm", "cid", "sid"]].copy()
     verdicts["label"] = ["erroneous" if len(text) % 3 == 0 else "correct" for text in steps.text]
     verdicts.to_csv(models_study / "verdicts.csv", index=False)
-    study = pipeline.run(path, config_file=models_study / "study.yaml", progress=False)
+    study = pipeline.run(path, config=models_study / "study.yaml", progress=False)
     summary = study.summary()
     assert summary["audit"]["base"]["n_steps"] == len(study.steps("base"))
     assert summary["knowledge"]["knew"]["reason"]
@@ -222,8 +230,8 @@ def test_two_plain_checkpoints_go_through_the_same_stages(models_study: Path) ->
 def test_changed_questions_are_refused_by_name(models_study: Path) -> None:
     path = models_study / "out"
     with pytest.raises(DataError):
-        pipeline.run(path, config_file=models_study / "study.yaml", progress=False)
+        pipeline.run(path, config=models_study / "study.yaml", progress=False)
     file = models_study / "questions.jsonl"
     file.write_text(file.read_text().replace('"key": "B"', '"key": "A"'))
     with pytest.raises(StudyError, match=r"questions\.jsonl changed since.*--restart-from questions"):
-        pipeline.run(path, config_file=models_study / "study.yaml", progress=False)
+        pipeline.run(path, config=models_study / "study.yaml", progress=False)

@@ -5,7 +5,7 @@ import pytest
 
 from mechcot import files, stages
 from mechcot.errors import MechcotError, StudyError
-from mechcot.stages import Stage, restart_from, run_stages, verify
+from mechcot.stages import Stage, forget_from, run_stages, verify
 
 
 def _stage(
@@ -63,14 +63,14 @@ def test_a_frozen_stage_refuses_changed_settings_and_files_by_name(tmp_path: Pat
     outside.write_text("2")
     with pytest.raises(StudyError, match=r"questions\.csv changed since"):
         run_stages(tmp_path, frozen(1), {})
-    restart_from(tmp_path, frozen(1), "a")
+    forget_from(tmp_path, frozen(1), "a")
     run_stages(tmp_path, frozen(1), {})
     assert ran == ["a", "a"]
 
 
 def test_restarting_from_an_unknown_stage_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there are: a"):
-        restart_from(tmp_path, [_stage(tmp_path, [], "a")], "b")
+        forget_from(tmp_path, [_stage(tmp_path, [], "a")], "b")
 
 
 def test_work_in_flight_of_other_settings_is_not_continued(tmp_path: Path) -> None:

@@ -68,11 +68,11 @@ def run(
     _show_stages(quiet)
     done = pipeline.run(
         study,
-        config_file=config,
+        config=config,
         preset=preset,
         seed=seed,
         overrides=tuple(set_ or ()),
-        restart=restart_from,
+        restart_from=restart_from,
         progress=not quiet,
     )
     if as_json:

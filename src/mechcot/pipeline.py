@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mechcot import config, jobs
-from mechcot.stages import Stage, restart_from, run_stages
+from mechcot import jobs
+from mechcot.config import Settings, read_yaml, resolve
+from mechcot.stages import Stage, forget_from, run_stages
 from mechcot.study import Study, create_or_open, locked
 
 VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow")
@@ -20,22 +21,22 @@ VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn",
 def run(
     path: str | Path,
     *,
-    config_file: str | Path | None = None,
+    config: str | Path | None = None,
     preset: str | None = None,
     seed: int | None = None,
     overrides: tuple[str, ...] = (),
-    restart: str | None = None,
+    restart_from: str | None = None,
     progress: bool = True,
 ) -> Study:
     """Make a study, or go on with one: every stage that is not done, and the report.
 
     Args:
         path: the study's folder; made when it is not there.
-        config_file: settings (YAML); None: the embedded organism, or an existing study's own.
+        config: settings (YAML); None: the embedded organism, or an existing study's own.
         preset: a named set of defaults (`organism`, `organism-small`, `models`).
         seed: the study's seed, 0 by default.
         overrides: settings of the form `a.b=c`.
-        restart: a stage to make again with all after it; changed settings are then taken over.
+        restart_from: a stage to make again with all after it; changed settings are then taken over.
         progress: whether to draw bars.
 
     Returns:
@@ -45,12 +46,13 @@ def run(
         MechcotError: with what was expected, what came and what to do.
     """
     folder = Path(path)
-    settings = _settings(folder, config_file, preset, seed, overrides)
-    study = create_or_open(folder, settings, restarting=restart is not None)
+    settings = _settings(folder, config, preset, seed, overrides)
+    study = create_or_open(folder, settings, restarting=restart_from is not None)
     with locked(folder):
         stages = stages_of(study, progress=progress)
-        if restart is not None:
-            restart_from(folder, stages, restart)
+        if restart_from is not None:
+            forget_from(folder, stages, restart_from)
+            study.save_settings()
         _prepare_process(study.settings)
         run_stages(folder, stages, versions())
     return study
@@ -58,16 +60,16 @@ def run(
 
 def _settings(
     folder: Path,
-    config_file: str | Path | None,
+    config: str | Path | None,
     preset: str | None,
     seed: int | None,
     overrides: tuple[str, ...],
-) -> config.Settings:
+) -> Settings:
     existing = folder / "study.yaml"
-    if config_file is None and preset is None and existing.exists():
-        return config.resolve(base=config.read_yaml(existing), overrides=overrides, seed=seed)
-    file = Path(config_file) if config_file is not None else None
-    return config.resolve(preset=preset, file=file, overrides=overrides, seed=seed)
+    if config is None and preset is None and existing.exists():
+        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed)
+    file = Path(config) if config is not None else None
+    return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
 
 
 def versions() -> dict[str, str]:
@@ -81,7 +83,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _prepare_process(settings: config.Settings) -> None:
+def _prepare_process(settings: Settings) -> None:
     """Threads and quiet libraries, before anything heavy is imported."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -57,14 +57,10 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
         manifest["versions"] = versions
         files.write_json(root / MANIFEST, manifest)
     for number, stage in enumerate(stages, start=1):
+        if _is_current(root, manifest, stage):
+            continue
         inputs, outside = _digests(root, manifest, stage)
         key = _key(stage, inputs, outside)
-        record = manifest["stages"].get(stage.name)
-        if record and all((root / name).exists() for name in stage.outputs):
-            if record["key"] == key:
-                continue
-            if stage.frozen:
-                raise _changed(stage, record, inputs, outside)
         log.info("[%d/%d] %s", number, len(stages), stage.name)
         started = time.perf_counter()
         _run(root, stage, key)
@@ -82,16 +78,20 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
         files.remove(root / "work" / stage.name)
 
 
-def restart_from(root: Path, stages: Sequence[Stage], name: str) -> None:
+def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
     """Forget a stage and all after it, outputs included.
 
     Raises:
-        StudyError: there is no such stage.
+        StudyError: there is no such stage, or a frozen one before it was made from something else.
     """
     names = [stage.name for stage in stages]
     if name not in names:
         raise StudyError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
     manifest = load_manifest(root)
+    for stage in stages[: names.index(name)]:
+        if stage.name not in manifest["stages"]:
+            break  # not done yet, so nothing after it is bound to anything
+        _is_current(root, manifest, stage)
     for stage in stages[names.index(name) :]:
         manifest["stages"].pop(stage.name, None)
         files.write_json(root / MANIFEST, manifest)
@@ -120,6 +120,21 @@ def load_manifest(root: Path) -> dict[str, Any]:
     if manifest.get("format") != "mechcot-study/1":
         raise StudyError(f"{root / MANIFEST}: the format is {manifest.get('format')!r}, not mechcot-study/1")
     return manifest
+
+
+def _is_current(root: Path, manifest: dict[str, Any], stage: Stage) -> bool:
+    """Whether a stage is done and made from what it would be made from now.
+
+    Raises:
+        StudyError: it is done, frozen, and made from something else.
+    """
+    record = manifest["stages"].get(stage.name)
+    if not record or not all((root / name).exists() for name in stage.outputs):
+        return False
+    inputs, outside = _digests(root, manifest, stage)
+    if record["key"] != _key(stage, inputs, outside) and stage.frozen:
+        raise _changed(stage, record, inputs, outside)
+    return bool(record["key"] == _key(stage, inputs, outside))
 
 
 def _run(root: Path, stage: Stage, key: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 
 from mechcot import config, files, records
 from mechcot.errors import AnalysisError, DataError, StudyError
@@ -63,6 +62,19 @@ class Study:
         from mechcot.report.tables import headline_html
 
         return headline_html(self.summary())
+
+    def save_settings(self) -> None:
+        """Write the settings to study.yaml, unless they stand there already.
+
+        Raises:
+            StudyError: the folder cannot be written.
+        """
+        file, text = self.path / "study.yaml", config.to_yaml(self.settings)
+        try:
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
+                files.write_text(file, text)
+        except OSError as error:
+            raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
     # --- tables -------------------------------------------------------------------------------
 
@@ -199,37 +211,27 @@ class Study:
         return contrasts.knowledge_of(self)
 
 
-def create_or_open(path: Path, settings: config.Settings | None, *, restarting: bool) -> Study:
+def create_or_open(path: Path, settings: config.Settings, *, restarting: bool) -> Study:
     """A study folder for these settings: a new one, or the existing one if they fit.
 
     Args:
         path: the folder.
-        settings: what is wanted; None: the defaults, or an existing study's own.
-        restarting: changed frozen settings are taken over (the caller remakes the stages).
+        settings: what is wanted.
+        restarting: frozen settings may differ; the caller saves them once the stages agree.
 
     Raises:
         StudyError: the folder is something else, or frozen settings differ.
     """
-    file = path / "study.yaml"
+    study, exists = Study(path, settings), (path / "study.yaml").exists()
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path} is a file; a study is a folder")
-    if not file.exists():
-        if path.exists() and any(p.name != "work" for p in path.iterdir()):
-            raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
-        settings = settings or config.resolve()
-    else:
-        old = Study.open(path).settings
-        settings = settings or old
-        if not restarting:
-            _refuse_frozen(path, old, settings)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        text = config.to_yaml(settings)
-        if not file.exists() or yaml.safe_load(file.read_text()) != yaml.safe_load(text):
-            files.write_text(file, text)
-    except OSError as error:
-        raise StudyError(f"{error.filename or path}: cannot be written: {error.strerror}") from error
-    return Study(path, settings)
+    if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
+        raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    if exists and not restarting:
+        _refuse_frozen(path, Study.open(path).settings, settings)
+    if not (exists and restarting):
+        study.save_settings()
+    return study
 
 
 def _refuse_frozen(path: Path, old: config.Settings, new: config.Settings) -> None:
