@@ -25,9 +25,9 @@ import torch
 from mechcot import Study, records
 from mechcot.config import SamplingSettings
 from mechcot.jobs import checkpoint_folder, task_of
-from mechcot.models import Checkpoint, load, render_prompt
+from mechcot.models import Checkpoint, load
 from mechcot.sampling import Prompt, sample
-from mechcot.tasks import question_of
+from mechcot.tasks import question_of, render_prompt
 
 LIMIT = 90
 

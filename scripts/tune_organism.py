@@ -21,7 +21,7 @@ import pandas as pd
 
 from mechcot.config import ArmSettings, Settings, resolve
 from mechcot.distill import distill
-from mechcot.models import load, prepare_torch, render_prompt
+from mechcot.models import load, prepare_torch
 from mechcot.organism.checker import task as organism_task
 from mechcot.organism.pretrain import pretrain
 from mechcot.organism.questions import questions as organism_questions
@@ -33,7 +33,7 @@ from mechcot.stats.calibration import ece
 from mechcot.stats.cluster import bootstrap_ratio_difference
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence, votes
 from mechcot.steps.segment import segment
-from mechcot.tasks import Question, question_of
+from mechcot.tasks import Question, question_of, render_prompt
 
 REPORTED_SEEDS = range(10)
 DRAWS = 2000

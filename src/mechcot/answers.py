@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.errors import AnalysisError
+from mechcot.shown import Shown
 from mechcot.stats.calibration import bootstrap_ece_difference, brier_terms, ece
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
@@ -84,7 +85,7 @@ class ArmAnswers:
 
 
 @dataclass(frozen=True)
-class AnswersResult:
+class AnswersResult(Shown):
     """Two arms' answers to the same questions, and the paired differences (after - before).
 
     The intervals resample questions. `mcnemar` sorts questions by whether gold is the one and

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from mechcot.shown import Shown
 from mechcot.stats.decomposition import Split
 from mechcot.stats.interval import Interval, leaf
 
@@ -133,7 +134,7 @@ class RoleAudit:
 
 
 @dataclass(frozen=True)
-class AuditResult:
+class AuditResult(Shown):
     """Two arms' step error on the same questions, and the paired differences (after - before).
 
     Attributes:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mechcot.errors import AnalysisError
 from mechcot.locks import countable, one_reading, trace_locks, with_first_claim
+from mechcot.shown import Shown
 from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, leaf, percentile_interval
 from mechcot.stats.cluster import resampled_sums
 
@@ -38,7 +39,7 @@ _GRID = np.round(np.linspace(0.0, 1.0, 21), 2)
 
 
 @dataclass(frozen=True, eq=False)
-class CommitmentResult:
+class CommitmentResult(Shown):
     """Commitment of one author's traces under one reader.
 
     Attributes:
@@ -105,7 +106,7 @@ class CommitmentResult:
 
 
 @dataclass(frozen=True, eq=False)
-class CommitmentComparison:
+class CommitmentComparison(Shown):
     """After minus before, paired by question: `MEASURES` to difference and interval."""
 
     before: str
@@ -136,7 +137,7 @@ class CommitmentComparison:
 
 
 @dataclass(frozen=True, eq=False)
-class TwoByTwo:
+class TwoByTwo(Shown):
     """Author x reader: how much the text moves a measure, how much the reader does, and both together.
 
     `effects` holds for each measure effect_text (mean over readers of after's text minus before's),

@@ -29,6 +29,7 @@ from mechcot.directions import (
 )
 from mechcot.errors import AnalysisError
 from mechcot.records import STEP_KEY
+from mechcot.shown import Shown
 from mechcot.stats import (
     Interval,
     bootstrap_ratio,
@@ -83,7 +84,7 @@ class LayerScore:
 
 
 @dataclass(frozen=True, eq=False)
-class HedgeResult:
+class HedgeResult(Shown):
     """The direction by layer and how well it foretells a hedge on questions it has not seen.
 
     Attributes:
@@ -130,7 +131,7 @@ class HedgeResult:
 
 
 @dataclass(frozen=True, eq=False)
-class HedgeProjection:
+class HedgeProjection(Shown):
     """The direction of one arm on another arm's asserted claims: does it mark errors?
 
     Attributes:

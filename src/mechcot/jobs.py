@@ -17,7 +17,7 @@ from mechcot import files, records
 from mechcot.errors import ConfigError, DataError
 from mechcot.stages import load_manifest
 from mechcot.study import Study
-from mechcot.tasks import Question, Task, question_of
+from mechcot.tasks import Question, Task, question_of, render_prompt
 
 log = logging.getLogger("mechcot")
 
@@ -144,7 +144,7 @@ def questions_by_id(study: Study) -> dict[str, Question]:
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
-    from mechcot.models import load, render_prompt
+    from mechcot.models import load
     from mechcot.sampling import Prompt, sample, trace_rows
 
     settings, task, questions = study.settings, task_of(study), questions_by_id(study)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mechcot.errors import AnalysisError
 from mechcot.records import STEP_KEY
+from mechcot.shown import Shown
 from mechcot.stats import Interval, bootstrap_ratio, leaf
 
 CLASSES = ("knew", "forgot", "learned", "never_knew")
@@ -57,7 +58,7 @@ class KnowledgeShares:
 
 
 @dataclass(frozen=True, eq=False)
-class KnowledgeResult:
+class KnowledgeResult(Shown):
     """Knowledge at the claims of one author, under the weights before and after.
 
     Attributes:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from mechcot.config import ArmSettings
 from mechcot.errors import MissingDependency, ModelError
-from mechcot.tasks import PromptFormat, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,32 +120,6 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
     return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
 
 
-def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tuple[str, list[int]]:
-    """A question's prompt as text and as token ids, with at most one beginning-of-text token.
-
-    Raises:
-        ModelError: the format wants a chat template and the tokenizer has none.
-    """
-    text = form.render(question)
-    if form.chat:
-        if not tokenizer.chat_template:
-            raise ModelError(
-                f"{tokenizer.name_or_path}: the tokenizer has no chat template. "
-                "Set prompt.chat=false to send the plain text"
-            )
-        extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, **extra
-        )
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    bos = tokenizer.bos_token_id
-    if bos is not None and ids[:2] == [bos, bos]:
-        raise ModelError(f"{tokenizer.name_or_path}: the prompt begins with two beginning-of-text tokens")
-    if adds_bos(tokenizer) and ids[:1] != [bos]:
-        ids = [bos, *ids]
-    return text, ids
-
-
 def adds_bos(tokenizer: Any) -> bool:
     """Whether a tokenizer itself begins a text with a beginning-of-text token.
 
@@ -155,32 +128,6 @@ def adds_bos(tokenizer: Any) -> bool:
     if tokenizer.bos_token_id is None:
         return False
     return bool(tokenizer("a", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id])
-
-
-def forced_ids(
-    question: Question, lead_in: str, form: PromptFormat, tokenizer: Any
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Tokens of a lead-in, and of each option with its terminator after it.
-
-    Lead-in, option and terminator are tokenised together, so that the tokens at the seams are those
-    the model knows; what all share with the lead-in alone is the lead-in.
-
-    Raises:
-        ModelError: there is no terminator.
-    """
-    if form.terminator is None:
-        if tokenizer.eos_token_id is None:
-            raise ModelError(f"{tokenizer.name_or_path}: no end of text; set prompt.terminator")
-        end, tail = "", [tokenizer.eos_token_id]
-    else:
-        end, tail = form.terminator, []
-    rows = [
-        [*tokenizer(lead_in + form.written(question, i) + end, add_special_tokens=False)["input_ids"], *tail]
-        for i in range(len(question.options))
-    ]
-    alone = tokenizer(lead_in, add_special_tokens=False)["input_ids"]
-    shared = shared_prefix([alone, *rows])
-    return tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows)
 
 
 def shared_prefix(sequences: Sequence[Sequence[Any]]) -> int:

@@ -14,9 +14,9 @@ from mechcot import records
 from mechcot.files import write_json
 from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
-from mechcot.models import forced_ids, load
+from mechcot.models import load
 from mechcot.study import Study
-from mechcot.tasks import Question, Task, question_of
+from mechcot.tasks import Question, Task, forced_ids, question_of
 
 log = logging.getLogger("mechcot")
 

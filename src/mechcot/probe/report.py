@@ -16,6 +16,7 @@ from mechcot.probe.fit import Design, FloatArray, Nested, design, nested
 from mechcot.probe.folds import IntArray
 from mechcot.probe.null import PermutationNull, permutation_null
 from mechcot.probe.table import SIGNALS
+from mechcot.shown import Shown
 from mechcot.stats import Interval, auroc_replicates, cluster_bootstrap_auroc, percentile_interval
 
 GRID = (0.001, 0.01, 0.1)
@@ -46,7 +47,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeReport:
+class ProbeReport(Shown):
     """What a linear probe knows of a step's verdict, and what simpler knowledge does.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from mechcot.tasks.answers import ReadAnswer, read_answer, reasoning_end
 from mechcot.tasks.base import Claim, Judged, PromptFormat, Question, Task, question_of
+from mechcot.tasks.render import forced_ids, render_prompt
 
 __all__ = [
     "Claim",
@@ -10,7 +11,9 @@ __all__ = [
     "Question",
     "ReadAnswer",
     "Task",
+    "forced_ids",
     "question_of",
     "read_answer",
     "reasoning_end",
+    "render_prompt",
 ]
