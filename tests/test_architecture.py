@@ -47,19 +47,6 @@ def test_analyses_do_not_import_one_another() -> None:
 
 
 def test_statistics_analyses_and_report_load_no_torch() -> None:
-    modules = [
-        "stats",
-        "answers",
-        "audit",
-        "commitment",
-        "hedge",
-        "knowledge",
-        "probe",
-        "report",
-        "study",
-        "contrasts",
-        "plots",
-    ]
     code = (
         f"import sys; [__import__('mechcot.' + name) for name in {LIGHT!r}.split()]; "
         "print([m for m in ('torch', 'transformers', 'trl') if m in sys.modules])"
