@@ -163,3 +163,24 @@ def test_json_is_plain_and_repeats_with_the_seed():
         for _ in range(2)
     )
     assert first == second
+
+
+def test_equal_activations_tie_wherever_they_stand():
+    """At the embedding every mention of a name is the same vector; its last bits may not decide ranks."""
+    rng = np.random.default_rng(3)
+    names = rng.normal(size=(7, 128)).astype(np.float32)
+    _, claims, _ = planted(n_questions=80)
+    X = names[rng.integers(0, 7, len(claims))]
+    fitted = hedge.direction({0: X}, claims, draws=100, null_draws=5, seed=1)
+    wrong = rng.random(len(claims)) < 0.4
+    order = rng.permutation(len(claims))
+    straight = hedge.project(fitted, {0: X}, claims, verdicts_of(claims, wrong), draws=100, null_draws=5)
+    shuffled = hedge.project(
+        fitted,
+        {0: X[order]},
+        claims.iloc[order].reset_index(drop=True),
+        verdicts_of(claims, wrong),
+        draws=100,
+        null_draws=5,
+    )
+    assert straight.by_layer[0].auroc.estimate == shuffled.by_layer[0].auroc.estimate

@@ -281,7 +281,7 @@ def test_lasting_faults_are_counted_apart_and_resumed(tmp_path):
 
 def test_a_server_that_is_down_stops_the_run_early(tmp_path):
     with Loopback(lambda call: Answer(status=503, body=b"down")) as server:
-        with pytest.raises(JudgeError, match="16 calls in a row failed, the last with: HTTP 503"):
+        with pytest.raises(JudgeError, match=r"\d+ calls in a row failed, the last with: HTTP 503"):
             judged(
                 tmp_path, server, steps_of([f"claim {i}" for i in range(200)]), concurrency=4, max_retries=0
             )

@@ -116,6 +116,10 @@ class CommitmentComparison(Shown):
     draws: int
     seed: int
 
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{name} {value}" for name, value in self.differences.items())
+        return f"CommitmentComparison({self.before} -> {self.after}, {self.n_questions} questions: {shown})"
+
     def to_frame(self) -> pd.DataFrame:
         """One row a measure."""
         rows = [
@@ -151,6 +155,10 @@ class TwoByTwo(Shown):
     effects: dict[str, dict[str, Interval]]
     draws: int
     seed: int
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {value}" for name, value in self.effects["mean_p_own"].items())
+        return f"TwoByTwo({self.before} x {self.after}, mean P(own answer): {shown})"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a measure and effect."""

@@ -110,6 +110,12 @@ class HedgeResult(Shown):
     reason: str
     seed: int
 
+    def __repr__(self) -> str:
+        return (
+            f"HedgeResult({self.arm}: hedges {self.rate} of its claims, {self.n_hedged} hedged and "
+            f"{self.n_asserted} asserted; {_best(self.by_layer)})"
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """One row a layer."""
         return _frame(self.by_layer)
@@ -154,6 +160,12 @@ class HedgeProjection(Shown):
     by_layer: tuple[LayerScore, ...]
     reason: str
     seed: int
+
+    def __repr__(self) -> str:
+        return (
+            f"HedgeProjection({self.fitted_on}'s direction on {self.arm}'s asserted claims, {self.n_errors} "
+            f"erroneous and {self.n_correct} correct; {_best(self.by_layer)})"
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row a layer."""
@@ -312,13 +324,23 @@ def _score(
     draws: int,
     seed: int,
 ) -> LayerScore:
-    found = cluster_bootstrap_auroc(values, truth, folds, questions, draws, seed, strata=kinds)
+    found = cluster_bootstrap_auroc(_tied(values), truth, folds, questions, draws, seed, strata=kinds)
 
     def measure(column: FloatArray) -> float | None:
-        return stratified_auroc(column, truth, folds, kinds).auroc
+        return stratified_auroc(_tied(column), truth, folds, kinds).auroc
 
     bands = {name: _band(found.estimate, table, measure) for name, table in chance.items()}
     return LayerScore(layer, found, bands["shuffled"], bands["random"])
+
+
+def _tied(values: FloatArray) -> NDArray[np.float32]:
+    """Scores at the precision of the activations, so that equal activations tie.
+
+    A product in double precision gives equal rows other last bits by where they stand in the matrix and by
+    the number of threads; at the embedding, where every mention of a name is the same vector, those
+    bits would decide the ranks.
+    """
+    return np.asarray(values, dtype=np.float32)
 
 
 def _band(
@@ -370,6 +392,15 @@ def _no_score(layer: int, reason: str) -> LayerScore:
 
 def _aurocs(scores: tuple[LayerScore, ...]) -> dict[str, Any]:
     return {str(score.layer): leaf(score.auroc.estimate, score.auroc.reason) for score in scores}
+
+
+def _best(scores: tuple[LayerScore, ...]) -> str:
+    """The layer whose AUROC is highest, in words that say it was picked."""
+    known = [score for score in scores if score.auroc.estimate is not None]
+    if not known:
+        return "no layer has an AUROC"
+    best = max(known, key=lambda score: score.auroc.estimate or 0.0)
+    return f"best of {len(scores)} layers: {best.layer}, AUROC {best.auroc}"
 
 
 def _frame(scores: tuple[LayerScore, ...]) -> pd.DataFrame:

@@ -48,13 +48,17 @@ def run(
     folder = Path(path)
     settings = _settings(folder, config, preset, seed, overrides)
     study = create_or_open(folder, settings, restarting=restart_from is not None)
+    from threadpoolctl import threadpool_limits
+
     with locked(folder):
         stages = stages_of(study, progress=progress)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
         _prepare_process(study.settings)
-        run_stages(folder, stages, versions())
+        # Sums depend on how many threads share them, in numpy as in torch.
+        with threadpool_limits(study.settings.threads):
+            run_stages(folder, stages, versions())
     return study
 
 
