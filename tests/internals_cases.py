@@ -10,9 +10,14 @@ from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
+    Qwen2Config,
     Qwen3Config,
+    Qwen3MoeConfig,
 )
 
 from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
@@ -43,6 +48,8 @@ SHAPE = {
     "pad_token_id": 0,
     "initializer_range": 0.3,
 }
+PLAIN = {name: value for name, value in SHAPE.items() if name != "head_dim"}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "decoder_sparse_step": 1}
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB, "n_positions": 96}
 CONFIGS = {
     "qwen3": lambda: Qwen3Config(**SHAPE),
@@ -50,6 +57,11 @@ CONFIGS = {
     "mistral": lambda: MistralConfig(**SHAPE, sliding_window=7),
     "gemma2": lambda: Gemma2Config(**SHAPE, sliding_window=7, final_logit_softcapping=3.0),
     "gemma3": lambda: Gemma3TextConfig(**SHAPE, sliding_window=7, sliding_window_pattern=2),
+    "qwen2": lambda: Qwen2Config(**PLAIN),
+    "qwen3_moe": lambda: Qwen3MoeConfig(**SHAPE, **EXPERTS),
+    "phi3": lambda: Phi3Config(**PLAIN),
+    "olmo2": lambda: Olmo2Config(**PLAIN),
+    "gpt_neox": lambda: GPTNeoXConfig(**{k: v for k, v in PLAIN.items() if k != "num_key_value_heads"}),
     "gpt2": lambda: GPT2Config(**GPT2, bos_token_id=1, eos_token_id=1, initializer_range=0.3),
 }
 

@@ -89,6 +89,19 @@ def test_every_number_of_a_study_small_enough_to_count_by_hand():
     assert mc.p_value == 0.5
 
 
+def test_every_smaller_vote_stands_beside_the_full_one():
+    result = small()
+    for arm in (result.before, result.after):
+        assert len(arm.sc_at_k) == arm.k == 4
+        assert arm.sc_at_k[0] == pytest.approx(arm.accuracy)
+        assert arm.sc_at_k[1] == pytest.approx(arm.accuracy)
+        assert arm.sc_at_k[3] == pytest.approx(arm.votes.sc)
+    # three of four: q0 has gold in 2 of 4 with two singles (3 of 3-subsets: 2 win, 2 tie by thirds),
+    # q1 loses but for the tie of three (2 of 4), q2 is silent, q3 wins half
+    assert result.before.sc_at_k[2] == pytest.approx(((2 + 2 / 3) / 4 + (2 / 3) / 4 + 0 + 0.5) / 4)
+    assert result.to_json()["before"]["sc_at_k"] == list(result.before.sc_at_k)
+
+
 def test_parsed_answers_alone_stand_beside():
     answered = small().before.answered
     assert answered.n_questions == 4
@@ -107,7 +120,7 @@ def test_result_is_json_and_a_frame_and_one_line():
     result = small()
     value = json.loads(json.dumps(result.to_json(), allow_nan=False))
     for arm in ("before", "after"):
-        assert {"accuracy", "sc", "ece", "k", "n_questions"} <= value[arm].keys()
+        assert {"accuracy", "sc", "sc_at_k", "ece", "k", "n_questions"} <= value[arm].keys()
     assert {"estimate", "low", "high"} <= value["delta_sc"].keys()
     frame = result.to_frame().set_index("measure")
     assert frame.loc["sc", "before"] == result.before.votes.sc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ def test_help_is_quick_light_and_shows_examples_first() -> None:
     assert light.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify"])
+@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify", "check"])
 def test_every_command_teaches_by_example(command: str) -> None:
     done = _call(command, "--help")
     assert done.returncode == 0
@@ -50,6 +51,7 @@ def test_every_command_teaches_by_example(command: str) -> None:
         (["run", "{tmp}/s", "--preset", "mouse"], 2, "there is no preset 'mouse'"),
         (["run", "{tmp}/file/s"], 1, "cannot be written"),
         (["run"], 2, "Missing argument"),
+        (["distill", "--model", "m", "--examples", "e", "--out", "o", "--seed", "-1"], 2, "'--seed'"),
         (["verify", "{tmp}"], 1, "is no study"),
         (["audit", "{tmp}"], 1, "is no study"),
         (
@@ -98,3 +100,16 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(dry.stdout.splitlines()[0])
     assert (tmp_path / "student" / "model.safetensors").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = ["-m", "mechcot", "run", str(tmp_path / "s"), "--preset", "organism-small"]
+    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "pretrain" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.rstrip().endswith("mechcot: stopped; the same command goes on from here")

@@ -36,7 +36,17 @@ def test_resolved_settings_resolve_to_themselves() -> None:
         ("controls.terse.after=nobody", "controls.terse.after"),
         ("arms.distilled.distill.base=terse", "is itself distilled"),
         ("judge.kind=table", "has a path"),
+        ("contrast.after=base", "contrast: before and after are the same arm, 'base'"),
         ("prompt.question=hello", "{stem}"),
+        ("prompt.option=hello", "option must hold the slot {text}"),
+        ("prompt.answer_pattern='(?P<answer>['", "answer_pattern is no regular expression: unterminated"),
+        ("sampling.temperature=.inf", "sampling.temperature"),
+        ("seed=-1", "seed: Input should be greater"),
+        ("seed=4294967296", "seed: Input should be less"),
+        ('arms.base.model=""', "arms.base.model"),
+        ("arms.distilled.distill.examples=''", "arms.distilled.distill.examples"),
+        ("sampling=3", "sampling: Input should be"),
+        ("sampling.samples=null", "sampling.samples"),
         ("sampling", "key=value"),
         ("sampling.samples=[", "not YAML"),
     ],
@@ -56,7 +66,28 @@ def test_a_settings_file_that_is_no_mapping_or_not_there_is_named(tmp_path: Path
     with pytest.raises(ConfigError, match="found a list"):
         config.resolve(file=file)
     file.write_text("a: [")
-    with pytest.raises(ConfigError, match="is not YAML"):
+    with pytest.raises(ConfigError, match=r"study\.yaml: is not YAML: line 1: ") as error:
+        config.resolve(file=file)
+    assert "\n" not in str(error.value)
+    file.write_text("sampling:\n\tsamples: 2\n")
+    with pytest.raises(ConfigError, match=r"line 2: found character '\\t'"):
+        config.resolve(file=file)
+
+
+def test_a_key_written_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("seed: 1\nsampling: {samples: 2}\nseed: 2\n")
+    with pytest.raises(ConfigError, match="line 3: the key 'seed' stands there already"):
+        config.resolve(file=file)
+
+
+def test_the_teacher_s_variants_need_the_organism(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "questions: {path: q.jsonl}\njudge: {kind: table, path: v.csv}\n"
+        "arms: {base: {model: a}, distilled: {distill: {base: base, examples: rich}}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"arms\.distilled\.distill\.examples: 'rich'.*organism"):
         config.resolve(file=file)
 
 

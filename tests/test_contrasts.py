@@ -6,6 +6,7 @@ import pytest
 from mechcot import Study, config, contrasts
 from mechcot.errors import AnalysisError, UsageError
 from mechcot.study import create_or_open
+from report_cases import build
 
 
 def _study(path: Path) -> Study:
@@ -44,3 +45,14 @@ def test_the_audit_of_a_control_uses_its_domain_and_arms(study: Study) -> None:
     chain = study.questions("chain").qid
     assert audit["before"]["n_steps"] == steps.qid.isin(chain).sum()
     assert {row["role"] for row in audit["roles"]} <= {*steps.role, *study.steps("distilled").role}
+
+
+def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_path: Path) -> None:
+    study = build(tmp_path / "s")
+    asked = study.questions("clinical").qid
+    claims = study.claims("distilled")
+    read = claims[claims.cid < study.settings.reading.traces_per_question]
+    assert not read.qid.isin(asked).all()  # the chain control has claims too, which no reading holds
+    result = contrasts.knowledge_of(study)
+    assert result.excluded == {"unjudged": 0, "unread": 0}
+    assert result.claims.n_claims == read.qid.isin(asked).sum()

@@ -349,6 +349,11 @@ def test_unusable_bases_are_named(tokenizer: Any, tmp_path: Path) -> None:
         run(small, data, tmp_path, "student", settings)
     with pytest.raises(ModelError, match="no such folder"):
         run(tmp_path / "none" / "here", data, tmp_path, "student", settings)
+    cut = save_checkpoint(tmp_path / "cut")
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+    with pytest.raises(ModelError, match=r"cut: its weights cannot be loaded"):
+        run(cut, data, tmp_path, "student", settings)
     wrong = TrainSettings(lora=LoraSettings(targets=("no_such_module",)))
     with pytest.raises(ModelError, match=r"adapter of settings\.lora does not fit"):
         run(save_checkpoint(tmp_path / "base"), data, tmp_path, "student", wrong)

@@ -110,14 +110,15 @@ def test_a_tree_reads_what_separate_runs_compute(family, attention):
     compare(model, questions, collect(model, questions, max_tokens=400), nats=1e-4, share=1e-5)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "gemma3", "gpt2"])
+@pytest.mark.parametrize("family", CONFIGS)
 def test_bfloat16_stays_bfloat16_and_within_its_rounding(family):
     model = make_model(family, torch.bfloat16)
     questions = make_questions()
     found = collect(model, questions)
     assert {v.dtype for _, acts in found[0].values() for v in acts.values()} == {torch.bfloat16}
     # Weights of scale 0.3 give logits of tens, of which 8 bits of mantissa leave about a tenth.
-    compare(model, questions, found, nats=0.3, share=0.02)
+    # A mixture of experts also chooses its experts by rounded scores.
+    compare(model, questions, found, nats=1.0 if family == "qwen3_moe" else 0.3, share=0.02)
 
 
 def test_batching_changes_nothing_beyond_rounding():

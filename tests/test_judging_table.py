@@ -76,7 +76,7 @@ def test_tables_that_do_not_fit_the_steps(tmp_path, suffix, change, message):
 
 
 def test_files_that_are_no_tables(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match=r"does not exist.*a row for every step of arms/\*/steps\.parquet"):
         judge_by_table(STEPS, tmp_path / "none.csv")
     with pytest.raises(DataError, match=r"verdicts come from \.parquet, \.csv, \.jsonl"):
         judge_by_table(STEPS, tmp_path / "verdicts.xlsx")

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import save_checkpoint, word_tokenizer
 from mechcot import Study, pipeline
-from mechcot.errors import DataError, StudyError
+from mechcot.errors import ConfigError, DataError, StudyError
 from mechcot.stages import load_manifest, verify
 
 LEAVES = [
@@ -225,6 +225,14 @@ def test_two_plain_checkpoints_go_through_the_same_stages(models_study: Path) ->
     assert summary["audit"]["base"]["n_steps"] == len(study.steps("base"))
     assert summary["knowledge"]["knew"]["reason"]
     assert study.report.read_text().startswith("<!doctype html>")
+
+
+def test_a_judge_file_is_read_before_anything_runs(models_study: Path) -> None:
+    path = models_study / "out"
+    overrides = ("judge.kind=llm", f"judge.path={models_study}/none.yaml")
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        pipeline.run(path, config=models_study / "study.yaml", overrides=overrides, progress=False)
+    assert not (path / "questions.parquet").exists()
 
 
 def test_changed_questions_are_refused_by_name(models_study: Path) -> None:

@@ -180,3 +180,18 @@ def test_verdict_in_words():
     better = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind, "stack": stack})
     assert better == text + " Position, kind and uncertainty together do better: 0.90."
     assert "chance" in in_words(interval(0.52, 0.45, 0.6), within, {"kind_only": kind})
+
+
+def test_verdict_says_no_more_than_the_intervals():
+    """A lead that its interval does not bear out is no tie, and below chance is not at chance."""
+    within = {"kind": interval(0.4, 0.35, 0.45), "position": interval(0.7, 0.6, 0.8)}
+    ahead = Baseline(
+        "kind", interval(0.78, 0.74, 0.82), interval(0.5, 0.5, 0.5), interval(0.01, -0.02, 0.04), 9, 4
+    )
+    text = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": ahead})
+    assert text == (
+        "The probe is not clearly better than knowing the kind of step: 0.79 against 0.78. "
+        "Within one kind it does worse than chance: 0.40 [0.35, 0.45]."
+    )
+    below = in_words(interval(0.4, 0.35, 0.45), within, {"kind_only": ahead})
+    assert below == "The probe does worse than chance: 0.40 [0.35, 0.45]."

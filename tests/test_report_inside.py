@@ -1,7 +1,7 @@
 import pytest
 
 from mechcot.hedge import LayerScore, NullBand
-from mechcot.report.inside import _best
+from mechcot.report.inside import _best, _left_out
 from mechcot.stats import Interval
 
 
@@ -34,3 +34,10 @@ def test_the_best_layer_is_praised_only_as_far_as_chance_allows(rows, said):
 def test_without_a_value_the_reason_is_told():
     score = LayerScore(0, Interval(None, None, None, 0, "", reason="3 hedged claims"), None, None).to_json()
     assert _best([score]) == "at no layer (3 hedged claims)"
+
+
+def test_nothing_is_said_of_traces_left_out_where_none_are():
+    whole = {"n_traces": 8, "excluded": {"truncated": 0, "no_answer": 0, "no_reading": 0}}
+    less = {"n_traces": 5, "excluded": {"truncated": 1, "no_answer": 2, "no_reading": 0}}
+    assert _left_out({"a": whole, "b": whole}) == ""
+    assert "(0 of a’s 8\u00a0traces and 3 of b’s 8\u00a0traces)" in _left_out({"a": whole, "b": less})

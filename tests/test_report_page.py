@@ -267,6 +267,27 @@ def test_the_last_section_holds_settings_versions_counts_and_exclusions(page, st
     assert f"{excluded} without an answer" in said
 
 
+def test_who_is_left_out_of_the_locks_is_said_beside_them(page, study):
+    arms = study.result("commitment")["arms"]
+    said = page.said("commitment")
+    for name in ("base", "distilled"):
+        left = sum(arms[name]["excluded"].values())
+        assert f"{left:,} of {name}’s {arms[name]['n_traces'] + left:,} traces" in said
+
+
+def test_the_probe_is_not_said_to_be_scored_on_new_entities_only(page):
+    """Folds keep the right answer's entity together; a wrong option may be spoken of in several folds."""
+    assert "entities that it was not fitted on" not in page.said("probe")
+    assert "may be spoken of in both" in page.said("probe")
+
+
+def test_answers_that_were_read_off_stand_apart(page, study):
+    answers = study.result("answers")
+    shares = [f"{100 * answers[arm]['answered_only']['sc']:.1f} %" for arm in ("before", "after")]
+    said = page.said("measured").replace("\u00a0", " ")
+    assert f"right answers by vote, traces with an answer alone {shares[0]} {shares[1]}" in said
+
+
 def test_recorded_digests_are_listed_and_the_reports_own_is_not(study, tmp_path):
     stages = {
         "answers": {"outputs": {"results/answers.json": "ab" * 32}, "seconds": 12.345},

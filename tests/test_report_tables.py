@@ -94,3 +94,9 @@ def test_the_audit_has_a_row_a_judged_kind_and_hides_control_characters(study):
     text = audit_text(dataclasses.replace(result, roles=(role,)))
     assert "kind: fact?gnp.exe" in text
     assert all(character.isprintable() for character in text.replace("\n", ""))
+
+
+def test_a_commitment_that_no_trace_shows_says_why(summary):
+    none = {"value": None, "reason": "no trace is left"}
+    arms = {name: dict.fromkeys(summary["commitment"][name], none) for name in ("base", "distilled")}
+    assert "commitment: not known (no trace is left)" in headline_text({**summary, "commitment": arms})

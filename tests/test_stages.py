@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mechcot import files, stages
-from mechcot.errors import MechcotError, StudyError
+from mechcot.errors import MechcotError, StudyError, UsageError
 from mechcot.stages import Stage, forget_from, run_stages, verify
 
 
@@ -69,7 +69,7 @@ def test_a_frozen_stage_refuses_changed_settings_and_files_by_name(tmp_path: Pat
 
 
 def test_restarting_from_an_unknown_stage_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="there are: a"):
+    with pytest.raises(UsageError, match="there are: a"):
         forget_from(tmp_path, [_stage(tmp_path, [], "a")], "b")
 
 

@@ -59,7 +59,14 @@ def test_csv_and_parquet(tmp_path: Path) -> None:
         ({"answer": None}, "row 2: the gold answer"),
         ({"options": "x or y"}, "row 2: the options are neither"),
         ({"options": 5}, "row 2: the options are a int"),
-        ({"question": " "}, "row 2: the question in column 'question' is empty"),
+        ({"options": ["x", None]}, "row 2: option B is empty"),
+        ({"options": ["x", float("nan")]}, "row 2: option B is empty"),
+        ({"options": {"A": " ", "B": "y"}}, "row 2: option A is empty"),
+        ({"options": [f"o{i}" for i in range(27)]}, "row 2: has 27 options; at most 26"),
+        ({"answer": [1]}, "row 2: the gold answer [1] is not among"),
+        ({"question": " "}, "row 2: the question in column 'question' is empty or no text: ' '"),
+        ({"question": 5}, "row 2: the question in column 'question' is empty or no text: 5"),
+        ({"qid": None}, "row 2: the qid in column 'qid' is empty"),
         ({"qid": "a"}, "row 2: the id 'a' is already that of row 1"),
     ],
 )
@@ -77,3 +84,36 @@ def test_a_missing_column_file_or_kind_is_named(tmp_path: Path) -> None:
         load_questions(QuestionSettings(path=str(tmp_path / "none.csv")))
     with pytest.raises(DataError, match="questions come from"):
         load_questions(QuestionSettings(path=str(tmp_path / "q.xlsx")))
+
+
+def test_csv_keeps_ids_and_questions_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text('qid,question,options,answer\n007,12,"[""x"", ""y""]",1\n')
+    table = load_questions(QuestionSettings(path=str(path)))
+    assert (table.qid[0], table.stem[0], table.gold[0]) == ("007", "12", 1)
+
+
+def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text('qid,question,question,options,answer\na,b,c,"[""x"", ""y""]",A\n')
+    with pytest.raises(DataError, match=r"q\.csv: two columns are named 'question'"):
+        load_questions(QuestionSettings(path=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"), [('{"qid": "b"', "line 2 is not JSON"), ('"text"', "line 2: expected an object")]
+)
+def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str, says: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(ROW) + "\n" + line)
+    with pytest.raises(DataError, match=says):
+        load_questions(QuestionSettings(path=str(path)))
+
+
+def test_json_lines_keep_values_as_they_stand(tmp_path: Path) -> None:
+    """A separator of lines inside a text, an id like a number, an index beside a letter."""
+    rows = [{**ROW, "qid": "007", "question": "a\u2028b", "answer": 1}, {**ROW, "qid": "8"}]
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    table = load_questions(QuestionSettings(path=str(path)))
+    assert (table.qid.tolist(), table.stem[0], table.gold.tolist()) == (["007", "8"], "a\u2028b", [1, 1])

@@ -19,9 +19,11 @@ from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
 from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
 
 _NO_ANSWER_AT_ALL = "no question has an answer that could be read"
+_LONGEST_CURVE = 128  # the work grows with the cube of k
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class ArmAnswers:
         votes: scores with "no answer" as a class that can win.
         answered: scores with the parsed answers alone, on the questions that have one; None if
             there is none.
+        sc_at_k: expected plurality score of a vote over 1, 2, ... of the k traces, "no answer" a
+            class that can win; entry i is SC@(i + 1), the last is `votes.sc` (up to k = 128).
     """
 
     arm: str
@@ -69,6 +73,7 @@ class ArmAnswers:
     share_truncated: float
     votes: VoteScores
     answered: VoteScores | None
+    sc_at_k: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Counts and rates as JSON values; the scores of the vote stand at the top level."""
@@ -76,6 +81,7 @@ class ArmAnswers:
             "arm": self.arm,
             "accuracy": self.accuracy,
             **asdict(self.votes),
+            "sc_at_k": list(self.sc_at_k),
             "k": self.k,
             "n_traces": self.n_traces,
             "share_no_answer": self.share_no_answer,
@@ -239,7 +245,13 @@ def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers
         share_truncated=float((traces["finish_reason"] == "length").mean()),
         votes=_vote_scores(table, gold),
         answered=_vote_scores(parsed[some], gold[some]) if some.any() else None,
+        sc_at_k=_sc_curve(table, gold),
     )
+
+
+def _sc_curve(table: Ints, gold: Ints) -> tuple[float, ...]:
+    curves = sc_at_k(table, gold, min(int(table[0].sum()), _LONGEST_CURVE))
+    return tuple(float(value) for value in curves.mean(axis=0))
 
 
 def _vote_scores(table: Ints, gold: Ints) -> VoteScores:

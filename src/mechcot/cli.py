@@ -119,7 +119,9 @@ def distill(
     model: Annotated[str, typer.Option(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
     examples: Annotated[Path, typer.Option(help="Examples file.")],
     out: Annotated[Path, typer.Option(help="Folder of the student: new or empty.")],
-    seed: Annotated[int, typer.Option(help="Seed of the order of examples and of dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the order of examples and of dropout.")
+    ] = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A=B", help="A training setting, such as epochs=3 or lora.rank=16."),
@@ -170,6 +172,33 @@ def verify(study: StudyPath) -> None:
     typer.echo(f"{study}: all {outputs} recorded outputs are as they were written")
 
 
+@app.command(
+    help="""Compare mechcot's reading of a checkpoint with the checkpoint's own plain runs.
+
+\b
+  mechcot check models/mine
+  mechcot check Qwen/Qwen3-0.6B --dtype float32 --json
+
+Questions are made of words of its own vocabulary, so nothing else is needed. Prints the differences beside
+what is allowed for its dtype; exit code 1 if one is larger, or if the model cannot be read (and why)."""
+)
+def check(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16; auto: the checkpoint's own.")
+    ] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Check that a checkpoint is read truly."""
+    from mechcot.internals.certificate import check_model
+
+    certificate = check_model(model, device=device, dtype=dtype)
+    typer.echo(json.dumps(certificate.to_json(), ensure_ascii=False) if as_json else certificate.text())
+    if not certificate.passed:
+        raise typer.Exit(1)
+
+
 def _show_stages(quiet: bool) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
@@ -188,6 +217,7 @@ def main() -> None:
             raise
         typer.echo(f"mechcot: {problem}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("mechcot: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # how typer ends after Ctrl-C
+            typer.echo("mechcot: stopped; the same command goes on from here", err=True)
+        raise

@@ -7,6 +7,7 @@ change in an existing study; the others can, and the analyses that read them run
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +21,14 @@ FROZEN = ("seed", "threads", "organism", "questions", "prompt", "arms", "samplin
 """Sections that an existing study does not let change without `--restart-from`."""
 
 
+TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
+"""What an arm's `distill.examples` may name in place of a file, where the organism is."""
+
+
 class Section(BaseModel):
     """A part of the settings: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class OrganismSettings(Section):
@@ -94,6 +99,12 @@ class PromptSettings(Section):
     def _slots(self) -> PromptSettings:
         if "{stem}" not in self.question or "{options}" not in self.question:
             raise ValueError("question must hold the slots {stem} and {options}")
+        if "{text}" not in self.option:
+            raise ValueError("option must hold the slot {text}")
+        try:
+            re.compile(self.answer_pattern)
+        except re.error as error:
+            raise ValueError(f"answer_pattern is no regular expression: {error}") from None
         if "(?P<answer>" not in self.answer_pattern:
             raise ValueError("answer_pattern must hold the group (?P<answer>...)")
         if not self.lead_in:
@@ -136,14 +147,18 @@ class DistillSettings(Section):
     """An arm made by distilling into another arm's checkpoint."""
 
     base: str = Field(description="the arm it starts from")
-    examples: str = Field(description="an examples file, or a variant of the organism's teacher: rich, terse")
+    examples: str = Field(
+        min_length=1, description="an examples file, or a variant of the organism's teacher: rich, terse"
+    )
     train: TrainSettings = TrainSettings()
 
 
 class ArmSettings(Section):
     """A checkpoint under comparison: given (`model`) or made here (`distill`)."""
 
-    model: str | None = Field(None, description="folder or Hub name of a causal LM; `organism`: trained here")
+    model: str | None = Field(
+        None, min_length=1, description="folder or Hub name of a causal LM; `organism`: trained here"
+    )
     distill: DistillSettings | None = None
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -214,7 +229,7 @@ class AnalysisSettings(Section):
 
     bootstrap: int = Field(10_000, ge=100)
     folds: int = Field(5, ge=2)
-    permutations: int = Field(20, ge=0)
+    permutations: int = Field(200, ge=0)
     traces_shown: int = Field(6, ge=0, description="traces that the report shows in full, in pairs")
 
 
@@ -222,7 +237,7 @@ class Settings(Section):
     """All settings of a study."""
 
     preset: str
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
     organism: OrganismSettings | None = None
@@ -250,9 +265,16 @@ class Settings(Section):
                 raise ValueError(f"arms.{name}.distill.base: '{arm.distill.base}' is itself distilled")
             if arm.model == "organism" and self.organism is None:
                 raise ValueError(f"arms.{name}.model: the organism is not part of this study")
+            if arm.distill and arm.distill.examples in TEACHER_VARIANTS and self.organism is None:
+                raise ValueError(
+                    f"arms.{name}.distill.examples: '{arm.distill.examples}' is of the organism's teacher, "
+                    "and the organism is not part of this study; name a file"
+                )
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
+        if self.contrast.before == self.contrast.after:
+            raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
         if self.judge.kind == "exact" and self.organism is None:
             raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
         return self
@@ -275,6 +297,7 @@ def resolve(
     overrides: tuple[str, ...] = (),
     seed: int | None = None,
     base: dict[str, Any] | None = None,
+    source: str = "the settings",
 ) -> Settings:
     """Resolve settings: preset < file (or `base`, an existing study's) < overrides < seed.
 
@@ -285,6 +308,7 @@ def resolve(
         overrides: texts of the form `a.b=c`, the value in YAML.
         seed: the study's seed.
         base: settings already resolved, in place of preset and file.
+        source: what messages call settings that come from no `file`.
 
     Raises:
         ConfigError: an unknown preset or key, or a value that does not fit.
@@ -301,7 +325,7 @@ def resolve(
         merged = _merge(merged, _override(text))
     if seed is not None:
         merged = _merge(merged, {"seed": seed})
-    settings = _validated(merged, str(file) if file else "the settings")
+    settings = _validated(merged, str(file) if file else source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     return settings.model_copy(update={"threads": threads})
 
@@ -313,16 +337,37 @@ def read_yaml(file: Path) -> dict[str, Any]:
         ConfigError: it is missing, is no YAML or holds no mapping.
     """
     try:
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        loaded = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is not YAML: {error}") from error
+        raise ConfigError(f"{file}: is not YAML: {_yaml_problem(error)}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file}: expected keys and values, found a {type(loaded).__name__}")
     return loaded
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, and a key that stands twice in one mapping is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                problem = f"the key '{key_node.value}' stands there already"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml_problem(error: Exception) -> str:
+    """What the parser says, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', None) or 'cannot be parsed'}"
 
 
 def to_yaml(settings: Settings) -> str:
@@ -349,7 +394,7 @@ def _override(text: str) -> dict[str, Any]:
     try:
         parsed: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: the value '{value}' is not YAML: {error}") from error
+        raise ConfigError(f"--set {key}: the value '{value}' is not YAML: {_yaml_problem(error)}") from error
     for part in reversed(key.strip().split(".")):
         parsed = {part: parsed}
     return parsed

@@ -174,7 +174,8 @@ def probes_of(study: Study) -> dict[str, Any]:
 def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
     """Whether the wrong claims of the arm after were known to the arm before."""
     before, after = _pair(study)
-    claims = study.claims(after)
+    # a reading holds the contrast's questions: claims about others were not left out, they were never asked
+    claims = _of(study.questions(study.settings.contrast.domain), study.claims(after))
     return knowledge.table(
         study.truth(after, before),
         study.truth(after, after),

@@ -54,6 +54,32 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not JSON: {error}") from error
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON Lines file, values as they stand; blank lines are left out.
+
+    Raises:
+        DataError: it is not UTF-8, or a line holds no JSON object.
+        OSError: it cannot be opened.
+    """
+    try:
+        # Not splitlines: that would cut a text at a U+2028 inside it.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read as UTF-8: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number}: expected an object, found a {type(row).__name__}")
+        rows.append(row)
+    return rows
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of a folder's file names and contents; dot files are left out."""
     if path.is_file():

@@ -9,20 +9,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from mechcot import files, records
+from mechcot.config import TEACHER_VARIANTS
 from mechcot.errors import ConfigError, DataError
 from mechcot.stages import load_manifest
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, question_of, render_prompt
 
 log = logging.getLogger("mechcot")
-
-Variant = Literal["rich", "terse"]
-TEACHER_VARIANTS: tuple[Variant, ...] = ("rich", "terse")
 
 
 def ask(study: Study, work: Path) -> None:
@@ -32,6 +30,14 @@ def ask(study: Study, work: Path) -> None:
     assert study.settings.questions is not None
     table = load_questions(study.settings.questions)
     records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    _domains(study)
+
+
+def _domains(study: Study) -> None:
+    """Refuse a contrast of a domain that no question has, before anything is sampled."""
+    domains = [study.settings.contrast.domain, *(c.domain for c in study.settings.controls.values())]
+    for domain in domains:
+        study.questions(domain)
 
 
 def world_of(study: Study) -> Any:
@@ -54,6 +60,7 @@ def invent(study: Study, work: Path) -> None:
     assert study.settings.organism is not None
     table = questions(world_of(study), study.settings.organism, study.settings.seed)
     records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    _domains(study)
 
 
 def pretrain_base(study: Study, progress: bool, work: Path) -> None:
@@ -87,20 +94,17 @@ def teach(study: Study, work: Path) -> None:
 
 def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
-    settings = study.settings.arms[arm]
-    if settings.model is None:
-        return (f"models/{arm}",), ()
-    if settings.model == "organism":
-        return ("models/base",), ()
-    from mechcot.models import local_folder
-
-    return (), (local_folder(settings.model, settings.revision),)
+    folder = checkpoint_folder(study, arm)
+    if folder.is_relative_to(study.path / "models"):
+        return (folder.relative_to(study.path).as_posix(),), ()
+    return (), (folder,)
 
 
 def checkpoint_folder(study: Study, arm: str) -> Path:
     """The folder that holds an arm's weights and tokenizer."""
-    own, outside = checkpoint_of(study, arm)
-    return study.path / own[0] if own else outside[0]
+    from mechcot.models import arm_folder
+
+    return arm_folder(study.path, study.settings.arms[arm], arm)
 
 
 def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
@@ -110,7 +114,8 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
     settings = study.settings.arms[arm].distill
     assert settings is not None
     source = settings.examples
-    examples = study.path / "examples" / f"{source}.parquet" if source in TEACHER_VARIANTS else Path(source)
+    own = study.path / "examples" / f"{source}.parquet"
+    examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
     distill(
         checkpoint_folder(study, settings.base),
         examples,

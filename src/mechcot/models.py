@@ -51,7 +51,9 @@ def local_folder(name: str, revision: str | None = None) -> Path:
             raise ModelError(f"{folder} holds no config.json: it is no checkpoint folder")
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ModelError(f"{name}: there is no such folder (and it is no Hub name, OWNER/NAME)")
+        raise ModelError(
+            f"{name}: there is no such folder {_start()}, and it is no Hub name (OWNER/NAME) either"
+        )
     _need("huggingface_hub", "models")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -60,9 +62,27 @@ def local_folder(name: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(name, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"{name}: is no folder here and the Hub did not give it ({type(error).__name__}). "
+            f"{name}: is no folder {_start()}, and the Hub did not give it ({type(error).__name__}). "
             "Give a folder, or check the name, the network and your access"
         ) from error
+
+
+def _start() -> str:
+    """Where relative paths begin, for messages."""
+    return f"in {Path.cwd()} (relative paths begin where mechcot is started)"
+
+
+def arm_folder(root: Path, settings: ArmSettings, arm: str) -> Path:
+    """The folder of an arm's weights and tokenizer: the study's own below `root`, or the one it names.
+
+    Raises:
+        ModelError: it names one that is not there.
+    """
+    if settings.model is None:
+        return root / "models" / arm
+    if settings.model == "organism":
+        return root / "models" / "base"
+    return local_folder(settings.model, settings.revision)
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -102,6 +122,7 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
     _need("torch", "models")
     _need("transformers", "models")
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     folder = folder or local_folder(settings.model or "", settings.revision)
@@ -109,15 +130,38 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
     dtype: Any = "auto" if settings.dtype == "auto" else getattr(torch, settings.dtype)
     try:
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=dtype, trust_remote_code=settings.trust_remote_code
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                dtype=dtype,
+                trust_remote_code=settings.trust_remote_code,
+                output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
+    refuse_partial(folder, info)
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model.to(where).eval()
+    try:
+        model.to(where).eval()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"device: '{where}' cannot be used: {reason}. Set device to cpu, or to one there is"
+        ) from error
     context = getattr(model.config, "max_position_embeddings", None)
     return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
+
+
+def refuse_partial(folder: Path, info: dict[str, Any]) -> None:
+    """Refuse weights that lack tensors: the loader fills them with random numbers.
+
+    Raises:
+        ModelError: with the first tensor that is missing.
+    """
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}"
+        )
 
 
 def adds_bos(tokenizer: Any) -> bool:

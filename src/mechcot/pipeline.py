@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import jobs
-from mechcot.config import Settings, read_yaml, resolve
+from mechcot.config import TEACHER_VARIANTS, Settings, read_yaml, resolve
 from mechcot.stages import Stage, forget_from, run_stages
 from mechcot.study import Study, create_or_open, locked
 
@@ -71,7 +71,7 @@ def _settings(
 ) -> Settings:
     existing = folder / "study.yaml"
     if config is None and preset is None and existing.exists():
-        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed)
+        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
     file = Path(config) if config is not None else None
     return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
 
@@ -147,7 +147,7 @@ def _question_stages(study: Study, progress: bool) -> list[Stage]:
             frozen=True,
         ),
     ]
-    made = tuple(f"examples/{name}.parquet" for name in variants if name in jobs.TEACHER_VARIANTS)
+    made = tuple(f"examples/{name}.parquet" for name in variants if name in TEACHER_VARIANTS)
     if made:
         stages.append(Stage("teacher", 1, own, (), made, partial(jobs.teach, study), frozen=True))
     return stages
@@ -161,7 +161,7 @@ def _training_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
     if settings is None:
         return []
     own, outside = jobs.checkpoint_of(study, settings.base)
-    if settings.examples in jobs.TEACHER_VARIANTS:
+    if settings.examples in TEACHER_VARIANTS:
         own = (*own, f"examples/{settings.examples}.parquet")
     else:
         outside = (*outside, Path(settings.examples).expanduser())
@@ -209,6 +209,11 @@ def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
 
 def _judge_stage(study: Study, progress: bool) -> Stage:
     settings = study.settings.judge
+    if settings.kind == "llm":
+        from mechcot.judging.judge_file import read_judge
+
+        assert settings.path is not None  # by JudgeSettings' own validation
+        read_judge(Path(settings.path).expanduser())  # before hours of sampling, not after them
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
     return Stage(
         "judge",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import files
-from mechcot.errors import MechcotError, StudyError
+from mechcot.errors import MechcotError, StudyError, UsageError
 
 log = logging.getLogger("mechcot")
 
@@ -82,11 +82,12 @@ def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
     """Forget a stage and all after it, outputs included.
 
     Raises:
-        StudyError: there is no such stage, or a frozen one before it was made from something else.
+        UsageError: there is no such stage.
+        StudyError: a frozen one before it was made from something else.
     """
     names = [stage.name for stage in stages]
     if name not in names:
-        raise StudyError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
+        raise UsageError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
     manifest = load_manifest(root)
     for stage in stages[: names.index(name)]:
         if stage.name not in manifest["stages"]:

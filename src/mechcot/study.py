@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from mechcot import config, files, records
 from mechcot.errors import AnalysisError, DataError, StudyError
+from mechcot.stages import load_manifest
 
 if TYPE_CHECKING:
     from mechcot.answers import AnswersResult
@@ -47,9 +49,10 @@ class Study:
             StudyError: the folder is no study.
         """
         path = Path(path)
-        if not (path / "study.yaml").exists():
+        file = path / "study.yaml"
+        if not file.exists():
             raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
-        return cls(path, config.resolve(base=config.read_yaml(path / "study.yaml")))
+        return cls(path, config.resolve(base=config.read_yaml(file), source=str(file)))
 
     def __repr__(self) -> str:
         """One line with the numbers that matter."""
@@ -76,41 +79,62 @@ class Study:
         except OSError as error:
             raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
+    def _table(self, path: Path, schema: pa.Schema) -> pd.DataFrame:
+        try:
+            return records.read_table(path, schema)
+        except DataError as error:
+            raise DataError(
+                f"{error}. To make what is missing: mechcot run {self.path} (delete a damaged file first)"
+            ) from error
+
     # --- tables -------------------------------------------------------------------------------
 
     def questions(self, domain: str | None = None) -> pd.DataFrame:
-        """The questions, of one domain or all (schema `records.QUESTIONS`)."""
-        table = records.read_table(self.path / "questions.parquet", records.QUESTIONS)
-        return table if domain is None else table[table.domain == domain].reset_index(drop=True)
+        """The questions, of one domain or all (schema `records.QUESTIONS`).
+
+        Raises:
+            DataError: there is no question of that domain.
+        """
+        path = self.path / "questions.parquet"
+        table = self._table(path, records.QUESTIONS)
+        if domain is None:
+            return table
+        if domain not in set(table.domain):
+            raise DataError(
+                f"{path}: there is no question of the domain '{domain}'; there are: "
+                f"{', '.join(sorted(set(table.domain)))}. Mend contrast.domain or controls.*.domain, or "
+                "name the column that holds domains with questions.columns.domain"
+            )
+        return table[table.domain == domain].reset_index(drop=True)
 
     def traces(self, arm: str) -> pd.DataFrame:
         """An arm's traces (schema `records.TRACES`)."""
-        return records.read_table(self.arm_path(arm) / "traces.parquet", records.TRACES)
+        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES)
 
     def steps(self, arm: str) -> pd.DataFrame:
         """An arm's steps (schema `records.STEPS`)."""
-        return records.read_table(self.arm_path(arm) / "steps.parquet", records.STEPS)
+        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS)
 
     def claims(self, arm: str) -> pd.DataFrame:
         """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""
-        return records.read_table(self.arm_path(arm) / "claims.parquet", records.CLAIMS)
+        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS)
 
     def verdicts(self, arm: str, instrument: str | None = None) -> pd.DataFrame:
         """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
         name = instrument or self.settings.judge.kind
-        return records.read_table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
+        return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
 
     def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
-        return records.read_table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
+        return self._table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
 
     def signals(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Token entropies and surprisals of a reading (schema `records.SIGNALS`)."""
-        return records.read_table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
+        return self._table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
 
     def truth(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """What a reading says of the true objects of claims (schema `records.TRUTH`)."""
-        return records.read_table(self.reading_path(author, reader) / "truth.parquet", records.TRUTH)
+        return self._table(self.reading_path(author, reader) / "truth.parquet", records.TRUTH)
 
     def activations(self, author: str, reader: str | None = None) -> Activations:
         """The activations of a reading, memory-mapped."""
@@ -236,13 +260,22 @@ def create_or_open(path: Path, settings: config.Settings, *, restarting: bool) -
 
 def _refuse_frozen(path: Path, old: config.Settings, new: config.Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
-    frozen = [c for c in differing if c[0].split(".")[0] in config.FROZEN]
+    done = load_manifest(path)["stages"]
+    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(
             f"{path} was made with other settings:\n{lines}\n"
             "Use another study folder, or make the stages again with --restart-from STAGE"
         )
+
+
+def _bound(section: str, done: Iterable[str]) -> bool:
+    """Whether a stage that is done depends on a frozen section; until then it may be mended."""
+    sampled = ("sample-",)
+    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "prompt": sampled, "steps": ("steps-",)}
+    by["arms"] = ("distill-", *sampled)
+    return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
 
 
 @contextmanager

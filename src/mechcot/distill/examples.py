@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.errors import DataError
+from mechcot.files import read_json_lines
 from mechcot.records import EXAMPLES, read_table
 
 
@@ -90,21 +90,10 @@ def _absent(value: Any) -> bool:
 
 
 def _read_lines(path: Path) -> pd.DataFrame:
-    rows = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8: {error}") from error
-    for i, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}: line {i} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {i}: expected an object, found a {type(row).__name__}")
-        rows.append(row)
+        rows = read_json_lines(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     # Whole numbers stay whole numbers beside missing values only in columns of plain objects.
     return pd.DataFrame(rows, dtype=object)
 

@@ -218,9 +218,10 @@ def _step_of(checkpoint: Path | None) -> int:
 
 def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    from mechcot.models import quiet
+    from mechcot.models import quiet, refuse_partial
 
     if torch.cuda.device_count() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainingError(
@@ -234,13 +235,9 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
             model, info = AutoModelForCausalLM.from_pretrained(
                 str(folder), dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise ModelError(
-            f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}"
-        )
+    refuse_partial(folder, info)
     rows, largest = (
         model.get_input_embeddings().weight.shape[0],
         max(int(r.input_ids.max()) for r in data.rows),

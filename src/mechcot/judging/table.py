@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.errors import DataError
+from mechcot.files import read_json_lines
 from mechcot.records import LABELS, STEP_KEY
 
 StepKey = tuple[str, str, int, int]
@@ -114,24 +114,16 @@ def _read(path: Path) -> pd.DataFrame:
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".parquet": pd.read_parquet,
         ".csv": lambda p: pd.read_csv(p, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
-        ".jsonl": _read_lines,
+        ".jsonl": lambda p: pd.DataFrame(read_json_lines(p), dtype=object),
     }
     if path.suffix not in readers:
         raise DataError(f"{path}: verdicts come from {', '.join(readers)}")
     if not path.is_file():
-        raise DataError(f"{path} does not exist")
+        raise DataError(
+            f"{path} does not exist. Write it with a row for every step of arms/*/steps.parquet "
+            f"({', '.join((*STEP_KEY, 'label'))}), and run again"
+        )
     try:
         return readers[path.suffix](path)
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
-
-
-def _read_lines(path: Path) -> pd.DataFrame:
-    """A row a line, values as they stand: pandas' own reader would turn ids like "007" into numbers."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        row = json.loads(line) if line.strip() else None
-        if not isinstance(row, dict):
-            raise ValueError(f"line {number} is no JSON object")
-        rows.append(row)
-    return pd.DataFrame(rows, dtype=object)

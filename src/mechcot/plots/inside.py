@@ -190,7 +190,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     labels = [wrap(name, 19) for name, _, _ in entries]
     caption = (
         f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} "
-        f"questions, {report['n_folds']} folds that share no question and no entity. 0.5: chance. Whiskers: "
+        f"questions, {report['n_folds']} folds that share no question and no group. 0.5: chance. Whiskers: "
         "95 % intervals over questions, the fitted probes held fixed."
     )
     figure = blank(
@@ -277,7 +277,7 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         percent(triple(errors["shares"][name])[0]) for name in ("knew", "forgot", "never_knew")
     )
     statement = title or (
-        f"Of the errors that the distilled model asserts, the base never knew the truth of {never}; "
+        f"Of the errors that {result['author']} asserts, {result['before']} never knew the truth of {never}; "
         f"{forgot} were forgotten; {knew} both still know"
     )
     caption = (

@@ -279,6 +279,8 @@ def in_words(headline: Interval, within: Mapping[str, Interval], baselines: Mapp
     """Say what the probe is worth: against chance, against what is simpler, and within kind or position."""
     if headline.estimate is None:
         return f"The probe cannot be scored: {headline.reason}."
+    if headline.high is not None and headline.high < 0.5:
+        return f"The probe does worse than chance: {_numbers(headline)}."
     if headline.low is None or headline.high is None or headline.low <= 0.5:
         return f"The probe is not distinguishable from chance: {_numbers(headline)}."
     known = {
@@ -292,11 +294,15 @@ def in_words(headline: Interval, within: Mapping[str, Interval], baselines: Mapp
     singles = {name: row for name, row in pool.items() if name != "stack"} or pool
     name = max(singles, key=lambda key: singles[key].auroc.estimate or 0.0)
     best, (phrase, where) = singles[name].auroc.estimate or 0.0, _COMPARED[name]
-    relation = "no better than" if unbeaten else "better than"
+    relation = "better than"
+    if unbeaten:  # ahead without an interval that bears it out is neither a lead nor a tie
+        ahead = (singles[name].probe_minus.estimate or 0.0) > 0
+        relation = "not clearly better than" if ahead else "no better than"
     inside = within[where]
     tail = f"Within one {where} it cannot be scored."
-    if inside.estimate is not None and inside.low is not None:
+    if inside.estimate is not None and inside.low is not None and inside.high is not None:
         found = "still separates" if inside.low > 0.5 else "cannot be told from chance"
+        found = "does worse than chance" if inside.high < 0.5 else found
         tail = f"Within one {where} it {found}: {_numbers(inside)}."
     stack = baselines.get("stack")
     if stack and stack.auroc.estimate is not None and (stack.probe_minus.high or 0.0) < 0:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from mechcot import plots
 from mechcot.report.parts import Findings, Part, Section
-from mechcot.report.words import clause, number, percent, points, score, why
+from mechcot.report.words import clause, counted, listed, number, percent, points, score, why
 
 _AUROC = Markup(
     "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
@@ -35,12 +35,27 @@ def commitment(found: Findings) -> Section:
         "That steps after the lock do not matter, or that steps before it do: nothing was changed in a trace "
         "to try it. A forced answer stands where the model would not answer by itself: there the options "
         "together hold {mass} of the probability. A model may also repeat an option that was just named."
-    ).format(mass=mass)
+        "{left}"
+    ).format(mass=mass, left=_left_out(arms))
     parts = (
         Part("curves", _settled(found, arms, result["difference"]), plots.commitment_curves(arms)),
         Part("cross", _whose(found, result["two_by_two"]), plots.commitment_two_by_two(result["two_by_two"])),
     )
     return Section("commitment", title, parts, reading, limits)
+
+
+def _left_out(arms: dict[str, Any]) -> str:
+    """How many of the arms' traces their locks leave out, "" where they leave out none."""
+    counts = {name: sum(arm["excluded"].values()) for name, arm in arms.items()}
+    if not any(counts.values()):
+        return ""
+    parts = [
+        f"{n:,} of {name}’s {counted(arms[name]['n_traces'] + n, 'trace')}" for name, n in counts.items()
+    ]
+    return (
+        " Traces that give no option, were cut or were not read are left out "
+        f"({listed(parts)}), so the two models may be seen on partly other questions."
+    )
 
 
 def _nothing(name: str, title: str, sentence: str, reason: str) -> Section:
@@ -146,11 +161,12 @@ def probes(found: Findings) -> Section:
     reports = found.results["probe"]
     reading = Markup(
         "A <dfn>probe</dfn> is a linear rule that is fitted on a model’s inner state at the end of each step "
-        "to tell wrong steps from right ones, and scored on questions and entities that it was not fitted "
-        "on. Beside it stand rules that see less: the step’s place, its kind, and how unsure the model is by "
-        "its own account: <dfn>entropy</dfn>, the spread of its next word, and <dfn>surprisal</dfn>, how "
-        "unlikely the words were that it wrote. Only what the probe adds to these, or finds within one kind, "
-        "speaks of the inside. {auroc}"
+        "to tell wrong steps from right ones, and scored on questions that it was not fitted on. Questions "
+        "with one right answer’s entity stay together, and no claim is scored whose very words it was fitted "
+        "on; an entity of another option may be spoken of in both. Beside it stand rules that see less: the "
+        "step’s place, its kind, and how unsure the model is by its own account: <dfn>entropy</dfn>, the "
+        "spread of its next word, and <dfn>surprisal</dfn>, how unlikely the words were that it wrote. Only "
+        "what the probe adds to these, or finds within one kind, speaks of the inside. {auroc}"
     ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
     limits = Markup(
         "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "

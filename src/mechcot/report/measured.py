@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcot.report.parts import Findings
 from mechcot.report.tables import rows as headline_rows
-from mechcot.report.words import number, why
+from mechcot.report.words import number, percent, why
 from mechcot.stages import load_manifest
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def _counts(found: Findings) -> Table:
         ("questions", *(f"{answers[arm]['n_questions']:,}" for arm in arms)),
         ("traces a question", *(f"{answers[arm]['k']:,}" for arm in arms)),
         *((label, *(f"{audit[arm][key]:,}" for arm in arms)) for key, label in _COUNTS.items()),
+        (
+            "right answers by vote, traces with an answer alone",
+            *(percent(answers[arm]["answered_only"].get("sc")) for arm in arms),
+        ),
         ("traces without an answer", *(_share(answers[arm]["share_no_answer"]) for arm in arms)),
         ("traces cut by the token limit", *(_share(answers[arm]["share_truncated"]) for arm in arms)),
     ]

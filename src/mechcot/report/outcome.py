@@ -24,17 +24,19 @@ def changed(found: Findings) -> Section:
     reading = Markup(
         "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its "
         "answer. Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered "
-        "right</dfn> when the answer that most of its traces give is the right one (a vote; winners of a "
-        "tie share the point). A trace that gives none of the options counts as wrong ({silent}). A "
+        "right</dfn> when more of its traces give the right answer than any other (a vote; winners of a "
+        "tie share the point). Traces that give none of the options vote for no answer ({silent}{among}). A "
         "<dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when {judge}. "
-        "Steps that claim nothing are not counted. Square brackets hold <dfn>95&nbsp;% intervals</dfn>: "
-        "how far the number may move had other questions of the same sort been asked."
+        "Steps that claim nothing, and claims left undecided, are not counted. Square brackets hold "
+        "<dfn>95&nbsp;% intervals</dfn>: how far the number may move had other questions of the same sort "
+        "been asked."
     ).format(
         k=counted(before["k"], "trace"),
         n=before["n_questions"],
         asked=found.asked,
         silent=f"{percent(before['share_no_answer'])} of {found.before}’s traces, "
         f"{percent(after['share_no_answer'])} of {found.after}’s",
+        among=_among_answers(before, after),
         judge=found.judge,
     )
     limits = Markup(
@@ -55,6 +57,14 @@ def changed(found: Findings) -> Section:
         reading,
         limits,
     )
+
+
+def _among_answers(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The vote without those traces: a model can get better by naming an option at all."""
+    alone = [arm["answered_only"].get("sc") for arm in (before, after)]
+    if None in alone or not (before["share_no_answer"] or after["share_no_answer"]):
+        return ""
+    return f"; without them the vote is right on {percent(alone[0])} and {percent(alone[1])}"
 
 
 def origin(found: Findings) -> Section:

@@ -116,6 +116,9 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
+    leaves = [leaf for arm in arms for leaf in arm.values()]
+    if all(number(leaf) is None for leaf in leaves):
+        return f"not known ({why(leaves[0])})"
     words = {"locked_at_prompt": "at the prompt", "locked_at_first_claim": "at the first claim"}
     parts = [f"{said} {_both(arms, name)}" for name, said in words.items()]
     return f"locked {', '.join(parts)}, never {_both(arms, 'never_share')}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from mechcot import files
 from mechcot.config import ColumnNames, QuestionSettings
 from mechcot.errors import DataError, MissingDependency
 from mechcot.tasks.base import LETTERS
@@ -26,12 +29,13 @@ def load_questions(settings: QuestionSettings) -> pd.DataFrame:
     option's letter, its text or its index (counted from 0).
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or a row has fewer than two options,
-            two equal options, a gold that is no option, or an id that another row has.
+        DataError: the file cannot be read, a column is missing, or a row has fewer than two options or
+            more than letters, an empty option, two equal ones, a gold that is no option, an empty
+            field, or an id that another row has.
     """
     path = source_file(settings)
     name = str(path) if path else settings.path
-    table = _read_file(path) if path else _read_hub(settings)
+    table = _read_file(path, settings.columns) if path else _read_hub(settings)
     if settings.limit is not None:
         table = table.head(settings.limit)
     if table.empty:
@@ -60,13 +64,23 @@ def _row(name: str, number: int, row: dict[Any, Any], columns: ColumnNames) -> d
     letters, options = _options(where, row[columns.options])
     if len(options) < 2:
         raise DataError(f"{where}: has {len(options)} option; a question needs at least two")
+    if len(options) > len(LETTERS):
+        raise DataError(f"{where}: has {len(options)} options; at most {len(LETTERS)} have a letter")
+    for letter, option in zip(letters, options, strict=True):
+        if not option.strip():
+            raise DataError(f"{where}: option {letter} is empty. Fix the row, or leave the option out")
     if len({option.casefold() for option in options}) < len(options):
         raise DataError(f"{where}: two options have the same text: {options}")
     stem = row[columns.stem]
     if not isinstance(stem, str) or not stem.strip():
-        raise DataError(f"{where}: the question in column '{columns.stem}' is empty")
-    qid = row.get(columns.qid) if columns.qid else None
-    qid = f"q{number:05d}" if qid is None else str(qid)
+        raise DataError(f"{where}: the question in column '{columns.stem}' is empty or no text: {stem!r}")
+    for key, column in (("qid", columns.qid), ("domain", columns.domain), ("group", columns.group)):
+        if column in row and not _text(row[column]).strip():
+            raise DataError(
+                f"{where}: the {key} in column '{column}' is empty. "
+                f"Fill it in every row, or set questions.columns.{key}=null"
+            )
+    qid = str(row[columns.qid]) if columns.qid in row else f"q{number:05d}"
     return {
         "qid": qid,
         "domain": str(row[columns.domain]) if columns.domain else "all",
@@ -85,14 +99,19 @@ def _options(where: str, value: Any) -> tuple[list[str], list[str]]:
         except ValueError:
             raise DataError(f"{where}: the options are neither a list nor JSON: {value[:80]!r}") from None
     if isinstance(value, dict) and {"text", "label"} <= set(value):
-        return [str(label) for label in value["label"]], [str(text) for text in value["text"]]
+        return [str(label) for label in value["label"]], [_text(text) for text in value["text"]]
     if isinstance(value, dict):
-        pairs = [(str(key), str(text)) for key, text in value.items() if text is not None]
+        pairs = [(str(key), _text(text)) for key, text in value.items() if text is not None]
         return [key for key, _ in pairs], [text for _, text in pairs]
     if hasattr(value, "__iter__"):
-        options = [str(text) for text in value]
+        options = [_text(text) for text in value]
         return list(LETTERS[: len(options)]), options
     raise DataError(f"{where}: the options are a {type(value).__name__}; a list or an object is needed")
+
+
+def _text(value: Any) -> str:
+    """A cell as text; empty when nothing stands there."""
+    return "" if value is None or value is pd.NA or value != value else str(value)
 
 
 def _gold(where: str, value: Any, letters: list[str], options: list[str]) -> int:
@@ -101,7 +120,11 @@ def _gold(where: str, value: Any, letters: list[str], options: list[str]) -> int
             return letters.index(value)
         if value in options:
             return options.index(value)
-    elif not isinstance(value, bool) and float(value).is_integer() and 0 <= int(value) < len(options):
+    elif (
+        isinstance(value, (int, float, Integral))
+        and not isinstance(value, bool)
+        and value in range(len(options))
+    ):
         return int(value)
     raise DataError(
         f"{where}: the gold answer {value!r} is not among the options {letters[0]}-{letters[-1]}. "
@@ -109,11 +132,22 @@ def _gold(where: str, value: Any, letters: list[str], options: list[str]) -> int
     )
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: ColumnNames) -> pd.DataFrame:
+    with open(path, encoding="utf-8-sig", newline="") as source:
+        header = next(csv.reader(source), [])
+    for name in header:
+        if header.count(name) > 1:
+            raise DataError(f"{path}: two columns are named '{name}'; rename one")
+    # Only the gold may be a number (an index); an id such as 007 keeps its zeros.
+    texts: dict[Any, Any] = {name: str for name in header if name != columns.gold}
+    return pd.read_csv(path, keep_default_na=False, dtype=texts, encoding="utf-8-sig")
+
+
+def _read_file(path: Path, columns: ColumnNames) -> pd.DataFrame:
     readers: dict[str, Any] = {
         ".parquet": pd.read_parquet,
-        ".csv": lambda p: pd.read_csv(p, keep_default_na=False),
-        ".jsonl": lambda p: pd.read_json(p, lines=True, dtype=False),
+        ".csv": lambda p: _read_csv(p, columns),
+        ".jsonl": lambda p: pd.DataFrame(files.read_json_lines(p), dtype=object),
         ".json": lambda p: pd.read_json(p, dtype=False),
     }
     if path.suffix not in readers:

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
+
+from mechcot.errors import AnalysisError, UsageError
+from mechcot.stats import agreement
+
+
+def panel(codes, names="abcdef"):
+    return pd.DataFrame(np.asarray(codes, dtype=object), columns=list(names[: np.shape(codes)[1]]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(2, 4), st.integers(2, 4))
+def test_equals_statsmodels_and_sklearn(seed, judges, width):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, width, 60)
+    codes = np.where(rng.random((60, judges)) < 0.6, truth[:, None], rng.integers(0, width, (60, judges)))
+    result = agreement(panel(codes), np.arange(60) // 4, draws=10, seed=0)
+    table, _ = aggregate_raters(codes)
+    assert result.kappa.estimate == pytest.approx(fleiss_kappa(table))
+    assert result.n_steps == 60
+    for pair in result.pairs:
+        i, j = ("abcd".index(name) for name in pair.judges)
+        assert pair.kappa.estimate == pytest.approx(cohen_kappa_score(codes[:, i], codes[:, j]))
+        cross = np.zeros((width, width))
+        np.add.at(cross, (codes[:, i], codes[:, j]), 1)
+        known = cohens_kappa(cross)
+        assert pair.kappa.estimate == pytest.approx(known.kappa)
+        assert pair.kappa_max == pytest.approx(known.kappa_max)
+        assert pair.raw.estimate == pytest.approx((codes[:, i] == codes[:, j]).mean())
+
+
+def test_kappa_is_low_at_98_percent_agreement_and_ac1_is_not():
+    # 1000 steps: 977 both correct, 3 both erroneous, 10 and 10 apart
+    cells = [(0, 0)] * 977 + [(1, 1)] * 3 + [(0, 1)] * 10 + [(1, 0)] * 10
+    pair = agreement(panel(cells), np.arange(1000) // 5, draws=200, seed=0).pairs[0]
+    assert pair.raw.estimate == 0.98
+    assert pair.kappa.estimate == pytest.approx(0.2206, abs=1e-3)
+    chance = 2 * 0.013 * 0.987
+    assert pair.ac1.estimate == pytest.approx((0.98 - chance) / (1 - chance))
+    assert pair.ac1.estimate > 0.97
+    assert pair.kappa.high - pair.kappa.low > 5 * (pair.ac1.high - pair.ac1.low)
+
+
+def test_missing_ratings_by_hand():
+    rows = [["c", "c", None], ["c", "e", "e"], ["e", None, None], [None, None, None], ["e", "e", "e"]]
+    result = agreement(panel(rows), [0, 1, 2, 3, 4], draws=50, seed=0)
+    raw = (1 + 1 / 3 + 1) / 3
+    share = (1 + 1 / 3 + 0 + 0) / 4
+    assert result.raw.estimate == pytest.approx(raw)
+    assert result.shares == pytest.approx({"c": share, "e": 1 - share})
+    chance = share**2 + (1 - share) ** 2
+    assert result.kappa.estimate == pytest.approx((raw - chance) / (1 - chance))
+    chance = 2 * share * (1 - share)
+    assert result.ac1.estimate == pytest.approx((raw - chance) / (1 - chance))
+    assert (result.n_steps, result.n_rated, result.n_ratings) == (3, 4, {"a": 4, "b": 3, "c": 2})
+    assert [pair.n_steps for pair in result.pairs] == [3, 2, 2]
+    assert result.raw.n == 3
+
+
+def test_every_gap_is_the_same_as_no_row():
+    rng = np.random.default_rng(3)
+    codes = panel(rng.integers(0, 2, (50, 2)))
+    gaps = panel([[None, None]] * 20)
+    whole = agreement(pd.concat([codes, gaps]), [*range(50), *range(20)], draws=30, seed=1)
+    assert whole.kappa.estimate == agreement(codes, range(50), draws=30, seed=1).kappa.estimate
+
+
+def test_more_categories_than_occur_raise_ac1_and_leave_kappa():
+    rng = np.random.default_rng(3)
+    codes = panel(rng.integers(0, 2, (80, 2)).astype(str))
+    two = agreement(codes, range(80), draws=10)
+    three = agreement(codes, range(80), draws=10, categories=["0", "1", "abstain"])
+    assert three.kappa.estimate == pytest.approx(two.kappa.estimate)
+    assert three.ac1.estimate > two.ac1.estimate
+    assert three.shares["abstain"] == 0
+
+
+def test_clusters_widen_the_interval():
+    rng = np.random.default_rng(0)
+    agree = rng.random(60) < 0.5  # a question is agreed on as a whole or not at all
+    first = rng.integers(0, 2, 600)
+    second = np.where(np.repeat(agree, 10), first, 1 - first)
+    codes = panel(np.column_stack([first, second]))
+    clustered = agreement(codes, np.repeat(np.arange(60), 10), draws=500, seed=0).raw
+    single = agreement(codes, np.arange(600), draws=500, seed=0).raw
+    assert clustered.high - clustered.low > 2.2 * (single.high - single.low)  # root of 10 is 3.2
+    assert clustered == agreement(codes, np.repeat(np.arange(60), 10), draws=500, seed=0).raw
+
+
+def test_the_interval_covers():
+    rng, hits = np.random.default_rng(5), 0
+    for run in range(200):
+        skill = np.repeat(rng.beta(6, 2, 80), 5)  # per question, mean .75
+        truth = rng.integers(0, 2, 400)
+        codes = np.where(rng.random((400, 2)) < skill[:, None], truth[:, None], 1 - truth[:, None])
+        got = agreement(panel(codes), np.repeat(np.arange(80), 5), draws=200, seed=run).pairs[0].raw
+        second = 6 * 7 / (8 * 9)  # E skill^2
+        hits += got.low <= 1 - 2 * 0.75 + 2 * second <= got.high
+    assert 180 <= hits <= 199
+
+
+def test_one_category_has_no_kappa_but_raw_agreement_and_ac1():
+    result = agreement(panel([["c", "c"]] * 5), range(5), draws=20)
+    assert result.raw.estimate == 1
+    assert result.kappa.estimate is None
+    assert "one category" in result.kappa.reason
+    assert result.pairs[0].kappa_max is None
+    json.dumps(result.to_json(), allow_nan=False)
+    nothing = agreement(panel([["c", None]] * 5), range(5), draws=20)
+    assert nothing.raw.estimate is None
+    assert nothing.n_steps == 0
+    empty = agreement(panel(np.empty((0, 2))), [], draws=20)
+    assert empty.raw.reason.startswith("no step")
+    json.dumps(empty.to_json(), allow_nan=False)
+
+
+def test_json_and_frame():
+    result = agreement(panel(np.random.default_rng(0).integers(0, 2, (40, 3))), np.arange(40) // 2, draws=50)
+    value = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert "do not compare" in value["note"]
+    assert len(value["pairs"]) == 3
+    assert len(result.to_frame()) == 12
+
+
+@pytest.mark.parametrize(
+    ("labels", "questions", "more", "error", "words"),
+    [
+        (panel([["c"]]), [0], {}, AnalysisError, "at least two judges"),
+        (pd.DataFrame([["c", "e"]], columns=["a", "a"]), [0], {}, AnalysisError, "different names"),
+        (panel([["c", "e"]]), [0, 1], {}, AnalysisError, "one question per step"),
+        (panel([["c", "e"]]), [None], {}, AnalysisError, "row 0 has no question"),
+        (panel([["c", "x"]]), [0], {"categories": ["c", "e"]}, AnalysisError, "'x' is none of"),
+        (panel([["c", "c"]]), [0], {"categories": ["c"]}, UsageError, "two different categories"),
+        (panel([["c", "c"]]), [0], {"draws": 0}, UsageError, "at least 1"),
+    ],
+)
+def test_bad_input_is_named(labels, questions, more, error, words):
+    with pytest.raises(error, match=words):
+        agreement(labels, questions, **more)
