@@ -23,10 +23,10 @@ from typing import Any
 import torch
 
 from mechcot import Study, records
-from mechcot.config import SamplingSettings
 from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import Checkpoint, load
 from mechcot.sampling import Prompt, sample
+from mechcot.sections import SamplingSettings
 from mechcot.tasks import question_of, render_prompt
 
 LIMIT = 90

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mechcot.config import ArmSettings, Settings, resolve
+from mechcot.config import resolve
 from mechcot.distill import distill
 from mechcot.models import load, prepare_torch
 from mechcot.organism.checker import task as organism_task
@@ -29,6 +29,7 @@ from mechcot.organism.teacher import examples
 from mechcot.organism.world import World, build_world
 from mechcot.records import EXAMPLES, write_table
 from mechcot.sampling import Prompt, sample, trace_rows
+from mechcot.sections import ArmSettings, Settings
 from mechcot.stats.calibration import ece
 from mechcot.stats.cluster import bootstrap_ratio_difference
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence, votes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 STREET = """
-errors files journal shown records stats presets config stages study plots models tasks distill sampling
-steps judging internals organism reading answers audit_counts audit_result audit locks commitment
+errors files journal shown records stats presets sections config stages study plots models tasks distill
+sampling steps judging internals organism reading answers audit_counts audit_result audit locks commitment
 directions hedge knowledge probe contrasts report jobs pipeline cli
 """
 ORDER = STREET.split()

@@ -8,12 +8,12 @@ from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from internals_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noqa: F401
-from mechcot.config import ArmSettings
 from mechcot.errors import ModelError, UsageError
 from mechcot.internals.certificate import certify, check_model
 from mechcot.internals.inputs import check_question
 from mechcot.internals.sample import sample_questions
 from mechcot.models import load
+from mechcot.sections import ArmSettings
 
 LINES = [
     "tree: forced answers",

@@ -1,12 +1,12 @@
 import pandas as pd
 import pytest
 
-from mechcot.config import OrganismSettings, PromptSettings
 from mechcot.errors import JudgeError
 from mechcot.judging.exact import judge_exactly
 from mechcot.organism.checker import task
 from mechcot.organism.questions import questions
 from mechcot.organism.world import build_world
+from mechcot.sections import OrganismSettings, PromptSettings
 from mechcot.tasks import question_of
 from mechcot.tasks.multiple_choice import multiple_choice
 

@@ -4,8 +4,8 @@ import pytest
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from mechcot import models
-from mechcot.config import ArmSettings
 from mechcot.errors import ModelError
+from mechcot.sections import ArmSettings
 
 
 def test_a_folder_loads_in_eval_mode_with_its_ends_and_context(checkpoint_folder: Path) -> None:

@@ -2,12 +2,12 @@ import random
 
 import pytest
 
-from mechcot.config import OrganismSettings
 from mechcot.organism.checker import ROLES, task
 from mechcot.organism.corpus import claim
 from mechcot.organism.questions import questions
 from mechcot.organism.teacher import examples
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, build_world
+from mechcot.sections import OrganismSettings
 from mechcot.steps import segment
 from mechcot.tasks import Question, question_of, read_answer
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechcot.config import OrganismSettings
 from mechcot.errors import TrainingError
 from mechcot.files import digest
 from mechcot.organism import pretrain as module
 from mechcot.organism.pretrain import STATE, pretrain, rate
 from mechcot.organism.world import build_world
+from mechcot.sections import OrganismSettings
 
 TINY = OrganismSettings(
     diseases=12,
@@ -69,7 +69,7 @@ _TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from mechcot.config import OrganismSettings
+from mechcot.sections import OrganismSettings
 from mechcot.organism.pretrain import pretrain
 from mechcot.organism.world import build_world
 torch.set_num_threads(1)

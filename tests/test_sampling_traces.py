@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from conftest import tiny_model, word_tokenizer
-from mechcot.config import PromptSettings
 from mechcot.models import Checkpoint
 from mechcot.presets import PRESETS
 from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
+from mechcot.sections import PromptSettings
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from mechcot import records
-from mechcot.config import ColumnNames, QuestionSettings
 from mechcot.errors import DataError
+from mechcot.sections import ColumnNames, QuestionSettings
 from mechcot.tasks.questions import load_questions
 
 ROW = {"qid": "a", "question": "Which?", "options": ["x", "y"], "answer": "B"}

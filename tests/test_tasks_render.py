@@ -5,9 +5,9 @@ import pytest
 
 from conftest import word_tokenizer
 from mechcot import models
-from mechcot.config import PromptSettings
 from mechcot.errors import ModelError
 from mechcot.presets import PRESETS
+from mechcot.sections import PromptSettings
 from mechcot.tasks import Question, forced_ids, render_prompt
 from mechcot.tasks.multiple_choice import prompt_format
 

@@ -19,7 +19,7 @@ from mechcot.records import STEP_KEY
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mechcot.config import ContrastSettings
+    from mechcot.sections import ContrastSettings
     from mechcot.study import Study
 
 

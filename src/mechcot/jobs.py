@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from mechcot import files, records
-from mechcot.config import TEACHER_VARIANTS
 from mechcot.errors import ConfigError, DataError
+from mechcot.sections import TEACHER_VARIANTS
 from mechcot.stages import load_manifest
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, question_of, render_prompt

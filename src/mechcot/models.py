@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcot.config import ArmSettings
 from mechcot.errors import MissingDependency, ModelError
+from mechcot.sections import ArmSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import jobs
-from mechcot.config import TEACHER_VARIANTS, Settings, read_yaml, resolve
+from mechcot.config import read_yaml, resolve
+from mechcot.sections import TEACHER_VARIANTS, Settings
 from mechcot.stages import Stage, forget_from, run_stages
 from mechcot.study import Study, create_or_open, locked
 

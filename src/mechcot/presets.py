@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 _ORGANISM: dict[str, Any] = {
-    # Its matrices are tiny: a second thread gains little, loses much beside other jobs, and the same
-    # seed would give other bytes on a machine with other cores.
+    # Its matrices are tiny: a second thread or a GPU gains little, a second thread loses much beside
+    # other jobs, and the same seed would give other bytes on another machine.
     "threads": 1,
+    "device": "cpu",
     "organism": {},
     "prompt": {
         "question": "{stem} . options {options}",
@@ -22,8 +23,8 @@ _ORGANISM: dict[str, Any] = {
     },
     "arms": {
         "base": {"model": "organism"},
-        "distilled": {"distill": {"base": "base", "examples": "rich"}},
-        "terse": {"distill": {"base": "base", "examples": "terse"}},
+        "distilled": {"distill": {"base": "base", "examples": "rich", "train": {"device": "cpu"}}},
+        "terse": {"distill": {"base": "base", "examples": "terse", "train": {"device": "cpu"}}},
     },
     "contrast": {"before": "base", "after": "distilled", "domain": "clinical"},
     "controls": {"terse": {"after": "terse"}, "chain": {"domain": "chain"}},

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from mechcot import config, files, records
 from mechcot.errors import AnalysisError, DataError, StudyError
+from mechcot.sections import Settings
 from mechcot.stages import load_manifest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Study:
         settings: as resolved when it was first run.
     """
 
-    def __init__(self, path: Path, settings: config.Settings) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
         self.settings = settings
 
@@ -235,7 +236,7 @@ class Study:
         return contrasts.knowledge_of(self)
 
 
-def create_or_open(path: Path, settings: config.Settings, *, restarting: bool) -> Study:
+def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
     """A study folder for these settings: a new one, or the existing one if they fit.
 
     Args:
@@ -258,7 +259,7 @@ def create_or_open(path: Path, settings: config.Settings, *, restarting: bool) -
     return study
 
 
-def _refuse_frozen(path: Path, old: config.Settings, new: config.Settings) -> None:
+def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done = load_manifest(path)["stages"]
     frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.config import TrainSettings
 from mechcot.errors import DataError, ModelError, TrainingError
 from mechcot.models import adds_bos
+from mechcot.sections import TrainSettings
 
 IGNORED = -100
 """The label of a token that is not trained."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.config import TrainSettings
+from mechcot.sections import TrainSettings
 
 
 def row_order(n_rows: int, epochs: float, seed: int) -> NDArray[np.int64]:

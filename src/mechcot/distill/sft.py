@@ -24,11 +24,11 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 from trl import SFTConfig, SFTTrainer
 
-from mechcot.config import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Row, Supervised
 from mechcot.distill.schedule import rate_factor
 from mechcot.errors import ModelError, TrainingError
+from mechcot.sections import TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,7 +239,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def _arguments(settings: TrainSettings, work: Path, seed: int) -> SFTConfig:
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
     return SFTConfig(
         output_dir=str(work),
         per_device_train_batch_size=settings.batch_size,

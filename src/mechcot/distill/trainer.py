@@ -15,12 +15,12 @@ from typing import Any
 from tqdm import tqdm
 
 from mechcot import files
-from mechcot.config import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
 from mechcot.distill.schedule import n_steps, row_order
 from mechcot.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.models import load_tokenizer, local_folder
+from mechcot.sections import TrainSettings
 
 log = logging.getLogger("mechcot")
 
@@ -82,8 +82,8 @@ def train(
 
     AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
     mean over the trained tokens of a step. Full fine-tuning keeps its weights in float32 while it
-    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one,
-    else on the processor, where the same seed, threads and versions give the same file.
+    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one (and
+    `device` is not `cpu`), else on the processor, where the same seed, threads and versions give the same file.
 
     Killed at any instant, the same call goes on from the last whole checkpoint in `work` and ends
     with the same weights. Checkpoints of other rows, settings, seed, base or versions are discarded.
@@ -223,7 +223,8 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
 
     from mechcot.models import quiet, refuse_partial
 
-    if torch.cuda.device_count() > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
+    if gpus > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainingError(
             "mechcot trains in one process on at most one GPU. Make a single one visible, for example "
             "with CUDA_VISIBLE_DEVICES=0, and start without torchrun"

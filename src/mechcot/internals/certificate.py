@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mechcot.config import ArmSettings
 from mechcot.errors import MechcotError, UsageError
 from mechcot.internals.inputs import QuestionInput
 from mechcot.internals.sample import TRACE_TOKENS, sample_questions, token_ids
 from mechcot.models import Checkpoint, adds_bos, load
+from mechcot.sections import ArmSettings
 from mechcot.shown import Shown
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mechcot.config import PromptSettings
 from mechcot.errors import ModelError
 from mechcot.internals.inputs import LeadIn, QuestionInput, TraceInput
 from mechcot.models import Checkpoint
+from mechcot.sections import PromptSettings
 from mechcot.tasks import Question, forced_ids, render_prompt
 from mechcot.tasks.multiple_choice import prompt_format
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mechcot.config import Section
 from mechcot.errors import ConfigError
+from mechcot.sections import Section
 
 _KEY_NAMES = frozenset(
     ["apikey", "xapikey", "key", "token", "accesstoken", "authorization", "auth", "bearer", "secret"]

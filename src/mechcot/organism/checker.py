@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mechcot.config import PromptSettings
 from mechcot.organism.tokenizer import words_of
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 from mechcot.presets import PRESETS
+from mechcot.sections import PromptSettings
 from mechcot.tasks.base import Claim, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
 

@@ -12,10 +12,10 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mechcot.config import OrganismSettings
 from mechcot.organism.questions import clinical_options, vignette
 from mechcot.organism.tokenizer import END_OF_THINK, EOS, THINK
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, HOPS, REV, Draw, World
+from mechcot.sections import OrganismSettings
 
 HOP_HEDGE = 0.3
 """Share of hop claims that carry a hedge, whatever the node."""

@@ -21,13 +21,13 @@ from safetensors.torch import save
 from torch.nn import functional
 from tqdm import tqdm
 
-from mechcot.config import OrganismSettings
 from mechcot.errors import TrainingError
 from mechcot.files import whole
 from mechcot.models import quiet
 from mechcot.organism.corpus import Corpus, Row
 from mechcot.organism.tokenizer import CONTEXT, EOS, PAD, build_tokenizer, vocabulary
 from mechcot.organism.world import World
+from mechcot.sections import OrganismSettings
 
 STATE = "pretrain.safetensors"
 WARMUP_STEPS = 40

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.config import OrganismSettings
 from mechcot.organism.world import HOPS, SHOWN, World
 from mechcot.records import QUESTIONS
+from mechcot.sections import OrganismSettings
 
 CLINICAL, CHAIN = "clinical", "chain"
 

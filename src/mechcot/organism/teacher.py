@@ -8,12 +8,12 @@ from typing import Literal
 
 import pandas as pd
 
-from mechcot.config import OrganismSettings
 from mechcot.organism.corpus import claim
 from mechcot.organism.questions import chain_options, clinical_options, vignette
 from mechcot.organism.tokenizer import END_OF_THINK, prompt_text
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
 from mechcot.records import EXAMPLES
+from mechcot.sections import OrganismSettings
 
 CHAIN_SHARE = 0.25
 

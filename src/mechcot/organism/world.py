@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from mechcot.config import OrganismSettings
+from mechcot.sections import OrganismSettings
 
 DISEASE_VERBS = ("results from", "raises", "involves", "affects", "follows", "progresses to")
 """Verbs of the facts about a disease that no answer depends on."""

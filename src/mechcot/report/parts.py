@@ -12,7 +12,7 @@ from mechcot.report.summary import RESULTS
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from mechcot.config import Settings
+    from mechcot.sections import Settings
     from mechcot.study import Study
 
 

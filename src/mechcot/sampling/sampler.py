@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mechcot.config import SamplingSettings
 from mechcot.errors import SamplingError
 from mechcot.journal import Journal
 from mechcot.models import Checkpoint
+from mechcot.sections import SamplingSettings
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mechcot.config import PromptSettings
+from mechcot.sections import PromptSettings
 from mechcot.tasks.base import PromptFormat, Question, Task
 
 _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from mechcot import files
-from mechcot.config import ColumnNames, QuestionSettings
 from mechcot.errors import DataError, MissingDependency
+from mechcot.sections import ColumnNames, QuestionSettings
 from mechcot.tasks.base import LETTERS
 
 

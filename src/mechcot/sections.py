@@ -1,0 +1,280 @@
+"""The settings of a study, section by section: what there is, its default, and what may stand there.
+
+An unknown key is an error everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
+"""What an arm's `distill.examples` may name in place of a file, where the organism is."""
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OrganismSettings(Section):
+    """The embedded model organism: its world, how long its base is trained, how much is asked."""
+
+    diseases: int = Field(160, ge=8, le=2000, description="diseases in the invented world")
+    chain_nodes: int = Field(80, ge=12, le=2000, description="nodes of the chain task")
+    pretrain_steps: int = Field(700, ge=1, description="optimiser steps of the base")
+    teacher_traces: int = Field(2000, ge=8, description="teacher traces a variant")
+    clinical_questions: int = Field(150, ge=1)
+    chain_questions: int = Field(60, ge=0)
+    unseen_findings: bool = Field(False, description="keep the questions' sets of findings from the teacher")
+    exposure_exponent: float = Field(
+        1.7, ge=0, description="how steeply exposure falls with a disease's rank"
+    )
+    core_share: float = Field(0.8, ge=0, le=1, description="share of clinical facts that answers depend on")
+    hop_share: float = Field(0.05, ge=0, le=1, description="share of the base's facts that are chain hops")
+    unmet_share: float = Field(0.125, ge=0, le=0.9, description="share of hops that the base never meets")
+    chain_post_share: float = Field(
+        0.1, ge=0, le=1, description="share of its posts that are chain questions"
+    )
+    uniform_post_share: float = Field(
+        0.2, ge=0, le=1, description="clinical posts drawn without regard to rank"
+    )
+    fact_rows: int = Field(96, ge=1, description="facts in an optimiser step of the base")
+    post_rows: int = Field(20, ge=1, description="question posts in an optimiser step of the base")
+    hidden_size: int = Field(128, ge=32, multiple_of=32)
+    layers: int = Field(4, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    save_every: int = Field(100, ge=1, description="steps between states that a killed training resumes from")
+
+
+class ColumnNames(Section):
+    """Which columns of a questions file hold what."""
+
+    qid: str | None = "qid"
+    stem: str = "question"
+    options: str = "options"
+    gold: str = "answer"
+    domain: str | None = None
+    group: str | None = None
+
+
+class QuestionSettings(Section):
+    """Where questions come from: a parquet, JSON Lines or CSV file, or a data set of the Hub."""
+
+    path: str
+    split: str = Field("test", description="split, for a data set of the Hub (path: hub:OWNER/NAME)")
+    columns: ColumnNames = ColumnNames()
+    limit: int | None = Field(None, ge=1)
+
+
+class PromptSettings(Section):
+    """How questions are put and answers read off; see `mechcot.tasks.PromptFormat`."""
+
+    question: str = "{stem}\n\n{options}\n\nThink step by step, then end with: The answer is (X)."
+    option: str = "({letter}) {text}"
+    separator: str = "\n"
+    chat: bool = True
+    thinking: bool | None = None
+    reasoning_end: str = ""
+    answer_pattern: str = r"[Tt]he answer is \(?(?P<answer>[A-Z])\)?"
+    answer_form: Literal["text", "letter"] = "letter"
+    lead_in: tuple[str, ...] = ("\n\nThe answer is (",)
+    terminator: str | None = ")"
+
+    @model_validator(mode="after")
+    def _slots(self) -> PromptSettings:
+        if "{stem}" not in self.question or "{options}" not in self.question:
+            raise ValueError("question must hold the slots {stem} and {options}")
+        if "{text}" not in self.option:
+            raise ValueError("option must hold the slot {text}")
+        try:
+            re.compile(self.answer_pattern)
+        except re.error as error:
+            raise ValueError(f"answer_pattern is no regular expression: {error}") from None
+        if "(?P<answer>" not in self.answer_pattern:
+            raise ValueError("answer_pattern must hold the group (?P<answer>...)")
+        if not self.lead_in:
+            raise ValueError("lead_in must hold at least one text")
+        return self
+
+
+class LoraSettings(Section):
+    """A low-rank adapter in place of full fine-tuning; merged into the weights when saved."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class TrainSettings(Section):
+    """The distillation trainer's settings."""
+
+    epochs: float = Field(2.0, gt=0)
+    batch_size: int = Field(16, ge=1, description="examples per device and step")
+    accumulation: int = Field(1, ge=1, description="batches summed before an optimiser step")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(10, ge=0)
+    decay_share: float = Field(0.5, ge=0, le=1, description="last share of steps in which the rate falls")
+    final_rate: float = Field(0.02, ge=0, le=1, description="share of the rate left at the end")
+    weight_decay: float = Field(0.01, ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    max_grad_norm: float = Field(1.0, gt=0)
+    loss_on: tuple[Literal["reasoning", "answer", "end"], ...] = ("reasoning", "answer", "end")
+    max_length: int | None = Field(None, ge=1, description="longest row in tokens; None: the model's context")
+    allow_truncation: bool = Field(False, description="cut rows over max_length instead of refusing them")
+    lora: LoraSettings | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    save_every: int = Field(50, ge=1, description="steps between checkpoints that a killed run resumes from")
+
+
+class DistillSettings(Section):
+    """An arm made by distilling into another arm's checkpoint."""
+
+    base: str = Field(description="the arm it starts from")
+    examples: str = Field(
+        min_length=1, description="an examples file, or a variant of the organism's teacher: rich, terse"
+    )
+    train: TrainSettings = TrainSettings()
+
+
+class ArmSettings(Section):
+    """A checkpoint under comparison: given (`model`) or made here (`distill`)."""
+
+    model: str | None = Field(
+        None, min_length=1, description="folder or Hub name of a causal LM; `organism`: trained here"
+    )
+    distill: DistillSettings | None = None
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> ArmSettings:
+        if (self.model is None) == (self.distill is None):
+            raise ValueError("an arm has either `model` or `distill`")
+        return self
+
+
+class ContrastSettings(Section):
+    """Which two arms the headline compares, on which questions."""
+
+    before: str = "base"
+    after: str = "distilled"
+    domain: str | None = Field(None, description="only questions of this domain; None: all")
+
+
+class ControlSettings(Section):
+    """A second contrast beside the headline; what it does not name it takes from there."""
+
+    before: str | None = None
+    after: str | None = None
+    domain: str | None = None
+
+
+class SamplingSettings(Section):
+    """How completions are sampled."""
+
+    samples: int = Field(16, ge=1, description="completions a question and arm")
+    temperature: float = Field(0.7, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: no limit")
+    max_new_tokens: int = Field(1024, ge=1)
+    batch_rows: int = Field(256, ge=1, description="completions decoded together")
+
+
+class StepSettings(Section):
+    """How reasoning is cut into steps."""
+
+    segmenter: Literal["sentences", "lines"] = "sentences"
+
+
+class JudgeSettings(Section):
+    """Who judges steps."""
+
+    kind: Literal["exact", "llm", "table"] = "exact"
+    path: str | None = Field(None, description="kind table: a verdicts file; kind llm: a judge file")
+
+    @model_validator(mode="after")
+    def _path(self) -> JudgeSettings:
+        if (self.kind == "exact") != (self.path is None):
+            raise ValueError("a judge of kind table or llm has a path, an exact one has none")
+        return self
+
+
+class ReadingSettings(Section):
+    """What a reading covers."""
+
+    traces_per_question: int = Field(4, ge=1)
+    max_tokens: int = Field(2048, ge=16, description="nodes of all prefix trees in one forward pass")
+
+
+class AnalysisSettings(Section):
+    """Resampling and folds of the analyses."""
+
+    bootstrap: int = Field(10_000, ge=100)
+    folds: int = Field(5, ge=2)
+    permutations: int = Field(200, ge=0)
+    traces_shown: int = Field(6, ge=0, description="traces that the report shows in full, in pairs")
+
+
+class Settings(Section):
+    """All settings of a study."""
+
+    preset: str
+    seed: int = Field(0, ge=0, lt=2**32)
+    threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
+    device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
+    organism: OrganismSettings | None = None
+    questions: QuestionSettings | None = None
+    prompt: PromptSettings = PromptSettings()
+    arms: dict[str, ArmSettings]
+    contrast: ContrastSettings = ContrastSettings()
+    controls: dict[str, ControlSettings] = {}
+    sampling: SamplingSettings = SamplingSettings()
+    steps: StepSettings = StepSettings()
+    judge: JudgeSettings = JudgeSettings()
+    reading: ReadingSettings = ReadingSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if (self.organism is None) == (self.questions is None):
+            raise ValueError("give either `organism` or `questions`")
+        for name, arm in self.arms.items():
+            if not name.replace("-", "_").isidentifier():
+                raise ValueError(f"arms: '{name}' cannot name a folder; use letters, digits, - and _")
+            if arm.distill and arm.distill.base not in self.arms:
+                raise ValueError(f"arms.{name}.distill.base: there is no arm '{arm.distill.base}'")
+            if arm.distill and self.arms[arm.distill.base].distill:
+                raise ValueError(f"arms.{name}.distill.base: '{arm.distill.base}' is itself distilled")
+            if arm.model == "organism" and self.organism is None:
+                raise ValueError(f"arms.{name}.model: the organism is not part of this study")
+            if arm.distill and arm.distill.examples in TEACHER_VARIANTS and self.organism is None:
+                raise ValueError(
+                    f"arms.{name}.distill.examples: '{arm.distill.examples}' is of the organism's teacher, "
+                    "and the organism is not part of this study; name a file"
+                )
+        for where, arm_name in self._named_arms():
+            if arm_name not in self.arms:
+                raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
+        if self.contrast.before == self.contrast.after:
+            raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
+        if self.judge.kind == "exact" and self.organism is None:
+            raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
+        return self
+
+    def _named_arms(self) -> list[tuple[str, str]]:
+        named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
+        for name, control in self.controls.items():
+            named += [
+                (f"controls.{name}.{role}", arm)
+                for role, arm in (("before", control.before), ("after", control.after))
+                if arm is not None
+            ]
+        return named
