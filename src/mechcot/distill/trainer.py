@@ -82,8 +82,9 @@ def train(
 
     AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
     mean over the trained tokens of a step. Full fine-tuning keeps its weights in float32 while it
-    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one (and
-    `device` is not `cpu`), else on the processor, where the same seed, threads and versions give the same file.
+    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one and
+    `device` allows it, else on the processor, where the same seed, threads and versions give the same
+    file.
 
     Killed at any instant, the same call goes on from the last whole checkpoint in `work` and ends
     with the same weights. Checkpoints of other rows, settings, seed, base or versions are discarded.
