@@ -104,7 +104,13 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["-m", "mechcot", "run", str(tmp_path / "s"), "--preset", "organism-small"]
-    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, text=True)
+    # Started in the background of a script, the tests ignore the signal, and so would a child.
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "pretrain" in line:
