@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 STREET = """
 errors files journal shown records stats presets sections config stages study plots models tasks distill
 sampling steps judging internals organism reading answers audit_counts audit_result audit locks commitment
-directions hedge knowledge probe contrasts report jobs pipeline cli
+directions hedge_result hedge knowledge probe contrasts report jobs pipeline cli
 """
 ORDER = STREET.split()
 LIGHT = "stats answers audit commitment hedge knowledge probe report study contrasts plots"

@@ -199,8 +199,9 @@ def quiet() -> Iterator[None]:
 
 
 def prepare_torch(threads: int) -> None:
-    """Threads and determinism of this process; telemetry of the libraries off."""
+    """Torch's threads; the libraries' telemetry and the tokenizers' own threads off."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _need("torch", "models")
     import torch
 

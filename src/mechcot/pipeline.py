@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 from mechcot import jobs
 from mechcot.config import read_yaml, resolve
+from mechcot.models import prepare_torch
 from mechcot.sections import TEACHER_VARIANTS, Settings
 from mechcot.stages import Stage, forget_from, run_stages
 from mechcot.study import Study, create_or_open, locked
@@ -56,7 +56,7 @@ def run(
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
-        _prepare_process(study.settings)
+        prepare_torch(study.settings.threads)
         # Sums depend on how many threads share them, in numpy as in torch.
         with threadpool_limits(study.settings.threads):
             run_stages(folder, stages, versions())
@@ -86,15 +86,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def _prepare_process(settings: Settings) -> None:
-    """Threads and quiet libraries, before anything heavy is imported."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from mechcot.models import prepare_torch
-
-    prepare_torch(settings.threads)
 
 
 def stages_of(study: Study, *, progress: bool = True) -> list[Stage]:
