@@ -1,0 +1,382 @@
+"""Many L2-regularised logistic regressions on one matrix, solved together.
+
+Whatever its labels and whichever rows it trains on, a logistic loss on X has its Hessian between
+lambda I and X'X/4 + lambda I (Böhning & Lindsay 1988). So one eigendecomposition of X'X a layer
+(of XX' when rows are fewer than columns) gives every fold, penalty and label draw its
+preconditioner: in the eigenbasis it is a diagonal, h e_j + lambda. The bound has h = 1/4; h here is the mean
+of p (1 - p) over the problem's rows at its present fit, which is below it and tighter where fits
+are confident. All problems descend as matrix products by L-BFGS (Nocedal & Wright 2006, algorithm 7.4)
+with that diagonal as its starting matrix, and leave as soon as their own gradient is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mechcot.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = NDArray[np.float64]
+
+TOL = 1e-4
+MAX_ITER = 300
+MEMORY = 10
+"""Pairs of steps and gradient changes that L-BFGS remembers."""
+
+BATCH = 256
+"""Problems that descend together; more gain no speed and cost memory."""
+
+_SMALL = 1e-5  # squared scores a row below which a problem's size no longer tightens its tolerance
+_SLOPE = 0.5  # share of the slope that a step may leave: L-BFGS needs no more exact a search
+_SEARCH = 20
+_RANK = 1e-12  # eigenvalues of XX' below this share of the largest are rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """One matrix, centred, scaled and rotated into its eigenbasis.
+
+    Attributes:
+        Z: rotated rows and, last, a column of ones for the intercept, [rows, rank + 1].
+        eigenvalues: sums of squares of Z's columns, [rank + 1].
+        basis: scaled X is Z @ basis.T, [columns, rank].
+        centre: mean of each column, [columns].
+        scale: one over its standard deviation, 0 for a constant column, [columns].
+    """
+
+    Z: torch.Tensor
+    eigenvalues: torch.Tensor
+    basis: torch.Tensor
+    centre: FloatArray
+    scale: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Solved problems, in the order in which they were given.
+
+    Attributes:
+        scores: decision value of every row, trained on or not, [problems, rows].
+        weights: coefficients in the factor's eigenbasis, the intercept last, [problems, rank + 1].
+        iterations: gradients computed after the first, [problems].
+        gradient_norm: what was compared with the tolerance, see `solve`, [problems].
+        converged: whether it got below, [problems].
+        factor: the matrix that was fitted.
+    """
+
+    scores: NDArray[Any]
+    weights: NDArray[Any]
+    iterations: NDArray[np.int64]
+    gradient_norm: FloatArray
+    converged: NDArray[np.bool_]
+    factor: Factor
+
+    def coef(self) -> FloatArray:
+        """Coefficients in the units of the matrix that was factored, [problems, columns]."""
+        import torch
+
+        basis = self.factor.basis
+        weights = torch.as_tensor(self.weights[:, :-1], device=basis.device)
+        out: FloatArray = (weights @ basis.T).cpu().numpy().astype(np.float64) * self.factor.scale
+        return out
+
+    @property
+    def intercept(self) -> FloatArray:
+        """Intercepts that go with `coef()`, [problems]."""
+        out: FloatArray = self.weights[:, -1] - self.coef() @ self.factor.centre
+        return out
+
+
+def factor(X: ArrayLike, *, device: str = "auto", dtype: str = "float32") -> Factor:
+    """Centre and scale X on all its rows, and rotate it into its eigenbasis.
+
+    Labels play no part, so held-out rows leak nothing but their mean and spread. A constant column becomes
+    exactly 0. The eigenvectors of XX' are found in float64, as they need it; those of X'X in `dtype`.
+
+    Args:
+        X: [rows, columns].
+        device: `cpu`, `cuda`, ... or `auto`.
+        dtype: of the rotated rows and of all fits, `float32` or `float64`.
+
+    Raises:
+        AnalysisError: X is no matrix, has fewer than 2 rows, or holds NaN or infinite values.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    values = np.array(X, dtype=np.float64)  # a copy: it is scaled in place
+    if values.ndim != 2 or len(values) < 2 or not values.shape[1]:
+        raise AnalysisError(f"expected [rows, columns] with at least 2 rows, got {list(values.shape)}")
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise AnalysisError(
+            f"{bad.size} of {len(values)} rows have NaN or infinite values, the first is row {bad[0]}. "
+            "Leave those rows out or read them again."
+        )
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    constant = spread <= 1e-6 * np.abs(values).max(axis=0)
+    scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread))
+    values -= centre
+    values *= scale
+    kind = getattr(torch, dtype)
+    scaled = torch.from_numpy(values).to(device)
+    if len(scaled) < scaled.shape[1]:
+        eigenvalues, vectors = torch.linalg.eigh(scaled @ scaled.T)
+        kept = eigenvalues > _RANK * eigenvalues[-1]
+        eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
+        basis, rotated = scaled.T @ (vectors / eigenvalues.sqrt()), vectors * eigenvalues.sqrt()
+    else:
+        # the rows are rotated themselves, so rounding in the vectors costs a little speed and no accuracy
+        scaled = scaled.to(kind)
+        eigenvalues, basis = torch.linalg.eigh(scaled.T @ scaled)
+        eigenvalues, rotated = eigenvalues.clamp_min(0.0), scaled @ basis
+    n = len(rotated)
+    return Factor(
+        torch.cat([rotated, rotated.new_ones(n, 1)], dim=1).to(kind),
+        torch.cat([eigenvalues, eigenvalues.new_full((1,), n)]).to(kind),
+        basis.to(kind),
+        centre,
+        scale,
+    )
+
+
+def solve(
+    factor: Factor,
+    labels: ArrayLike,
+    rows: ArrayLike | None = None,
+    C: ArrayLike = 1.0,
+    *,
+    tol: float = TOL,
+    max_iter: int = MAX_ITER,
+) -> Fits:
+    """Fit one logistic regression a problem: sum of losses plus |coef|² / (2 C) on the scaled columns.
+
+    This is scikit-learn's C. The intercept is not penalised. A problem is done when
+    sqrt(g' P g) <= tol * sqrt(w' P^-1 w + a little), g its gradient, w its coefficients and P its diagonal
+    preconditioner: about the share of its scores that is still wrong. In float32 a tolerance below
+    1e-5 cannot always be reached. Results depend on the number of threads by rounding alone.
+
+    Args:
+        factor: the matrix.
+        labels: 0 or 1, [problems, rows], or [rows] for all problems alike.
+        rows: the rows a problem trains on, bool or weights from 0, [problems, rows] or [rows]; None for all.
+        C: inverse penalties, [problems] or one for all.
+        tol: tolerance.
+        max_iter: most iterations of a problem.
+
+    Raises:
+        AnalysisError: shapes do not fit, a label is not 0 or 1, a weight or C is out of range, or a
+            problem trains on one class only; the problem is named.
+    """
+    truth, weight, inverse = _checked(len(factor.Z), labels, rows, C)
+    problems = len(inverse)
+    kind = np.empty(0, dtype=str(factor.Z.dtype).removeprefix("torch.")).dtype
+    fits = Fits(
+        scores=np.empty((problems, len(factor.Z)), dtype=kind),
+        weights=np.empty((problems, factor.Z.shape[1]), dtype=kind),
+        iterations=np.zeros(problems, dtype=np.int64),
+        gradient_norm=np.full(problems, np.inf),
+        converged=np.zeros(problems, dtype=np.bool_),
+        factor=factor,
+    )
+    order = np.argsort(inverse, kind="stable")  # equal penalties take about equally many iterations
+    for start in range(0, problems, BATCH):
+        part = order[start : start + BATCH]
+        _descend(_started(factor, truth, weight, inverse, part), fits, tol, max_iter)
+    return fits
+
+
+def peak_bytes(rows: int, columns: int, problems: int, *, itemsize: int = 4) -> int:
+    """Predict the most memory that `factor` and `solve` hold at once beside X itself, in bytes."""
+    rank = min(rows, columns)
+    working = 8 if rows < columns else itemsize
+    factoring = 8 * rows * columns + working * (2 * rows * columns + 4 * rank * rank)
+    batch = min(problems, BATCH)
+    solving = itemsize * (rank * (rows + columns) + batch * (12 * rows + (2 * MEMORY + 12) * rank))
+    return max(factoring, solving) + itemsize * problems * (rows + rank)
+
+
+def _checked(
+    n: int, labels: ArrayLike, rows: ArrayLike | None, C: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any], FloatArray]:
+    """Labels [problems, n], weights [problems, n] and C [problems], broadcast without copies."""
+    truth, inverse = np.asarray(labels), np.asarray(C, dtype=np.float64)
+    weight = np.ones(n, dtype=np.bool_) if rows is None else np.asarray(rows)
+    for name, values in (("labels", truth), ("rows", weight)):
+        if values.ndim not in (1, 2) or values.shape[-1] != n:
+            raise AnalysisError(f"{name}: expected [problems, {n}] or [{n}], got {list(values.shape)}")
+    counts = {len(values) for values in (truth, weight) if values.ndim == 2} | set(inverse.shape)
+    if inverse.ndim > 1 or len(counts - {1}) > 1:
+        raise AnalysisError(f"labels, rows and C are for different numbers of problems: {sorted(counts)}")
+    problems = max(counts, default=1)
+    if not ((truth == 0) | (truth == 1)).all():
+        raise AnalysisError("labels must be 0 or 1")
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise AnalysisError("rows must be bool, or finite weights that are not negative")
+    if not (np.isfinite(inverse).all() and (inverse > 0).all()):
+        raise AnalysisError(f"C must be finite and above 0, got {inverse.min()}")
+    truth, weight = (np.broadcast_to(values, (problems, n)) for values in (truth, weight))
+    for index in range(problems):
+        found = truth[index][weight[index] > 0]
+        if not len(found) or found.min() == found.max():
+            raise AnalysisError(
+                f"problem {index}: its {len(found)} training rows hold {int(found.sum())} labelled 1; "
+                "both classes are needed"
+            )
+    return truth, weight, np.broadcast_to(inverse, (problems,))
+
+
+@dataclass(eq=False)
+class _Batch:
+    """The problems still descending; the first axis of every tensor is the problem."""
+
+    Z: torch.Tensor  # shared, [rows, rank + 1]
+    eigenvalues: torch.Tensor  # shared, [rank + 1]
+    index: NDArray[np.int64]  # place in `Fits`
+    y: torch.Tensor  # [active, rows]
+    weight: torch.Tensor  # [active, rows]
+    penalty: torch.Tensor  # [active, rank + 1], 0 for the intercept
+    w: torch.Tensor  # [active, rank + 1]
+    scores: torch.Tensor  # Z w, [active, rows]
+    gradient: torch.Tensor  # [active, rank + 1]
+    diagonal: torch.Tensor  # of the preconditioner, [active, rank + 1]
+    steps: list[torch.Tensor]  # of L-BFGS, [active, rank + 1] each
+    changes: list[torch.Tensor]  # of the gradient over these steps
+
+    def take(self, kept: torch.Tensor) -> None:
+        """Drop the problems that are not kept."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, list):
+                setattr(self, item.name, [part[kept] for part in value])
+            elif item.name == "index":
+                self.index = value[kept.cpu().numpy()]
+            elif item.name not in ("Z", "eigenvalues"):
+                setattr(self, item.name, value[kept])
+
+    def refresh(self, p: torch.Tensor) -> torch.Tensor:
+        """Renew the preconditioner at probabilities p and return the gradient there."""
+        # the intercept's column has the eigenvalue n and no penalty: its entry is the sum of p (1 - p)
+        mean = (p * (1 - p) * self.weight).sum(1) / len(self.Z)
+        floor = 1e-6 if self.Z.dtype.itemsize == 4 else 1e-12  # p may round to 0 or 1 on every row
+        self.diagonal = mean.clamp_min(floor)[:, None] * self.eigenvalues + self.penalty
+        return (p - self.y).mul_(self.weight) @ self.Z + self.penalty * self.w
+
+
+def _started(
+    factor: Factor, truth: NDArray[Any], weight: NDArray[Any], C: FloatArray, part: NDArray[np.int64]
+) -> _Batch:
+    """The problems of one batch at coefficients 0 and the log odds of their labels."""
+    import torch
+
+    Z = factor.Z
+    y = torch.as_tensor(truth[part], device=Z.device).to(Z.dtype)
+    given = torch.as_tensor(weight[part], device=Z.device).to(Z.dtype)
+    penalty = torch.as_tensor(1.0 / C[part], device=Z.device).to(Z.dtype)[:, None].repeat(1, Z.shape[1])
+    penalty[:, -1] = 0.0
+    w = torch.zeros_like(penalty)
+    positive = (y * given).sum(1)
+    w[:, -1] = torch.log(positive / (given.sum(1) - positive))
+    scores = w[:, -1:].repeat(1, len(Z))
+    empty = torch.empty_like(w)
+    batch = _Batch(Z, factor.eigenvalues, part, y, given, penalty, w, scores, empty, empty, [], [])
+    batch.gradient = batch.refresh(torch.sigmoid(scores))
+    return batch
+
+
+def _descend(batch: _Batch, fits: Fits, tol: float, max_iter: int) -> None:
+    """Run a batch to its end and write its problems into `fits` as they finish."""
+    import torch
+
+    for iteration in range(max_iter + 1):
+        size = (batch.w[:, :-1] ** 2 * batch.diagonal[:, :-1]).sum(1) + _SMALL * len(batch.Z)
+        norm = ((batch.gradient**2 / batch.diagonal).sum(1) / size).sqrt()
+        below = norm <= tol
+        done = below if iteration < max_iter else torch.ones_like(below)
+        if done.any():
+            at = batch.index[done.cpu().numpy()]
+            fits.scores[at] = batch.scores[done].cpu().numpy()
+            fits.weights[at] = batch.w[done].cpu().numpy()
+            fits.iterations[at] = iteration
+            fits.gradient_norm[at] = norm[done].cpu().numpy()
+            fits.converged[at] = below[done].cpu().numpy()
+            if len(at) == len(batch.index):
+                return
+            batch.take(~done)
+        _step(batch)
+
+
+def _step(batch: _Batch) -> None:
+    """Take one L-BFGS step."""
+    import torch
+
+    direction = _direction(batch)
+    slope = (direction * batch.gradient).sum(1)
+    uphill = slope >= 0  # by rounding, close to the end: take the preconditioned gradient instead
+    if uphill.any():
+        direction[uphill] = -(batch.gradient / batch.diagonal)[uphill]
+        slope = (direction * batch.gradient).sum(1)
+    along = direction @ batch.Z.T
+    t = _search(batch, direction, along, slope)
+    step = t[:, None] * direction
+    batch.scores = batch.scores + t[:, None] * along
+    batch.w = batch.w + step
+    gradient = batch.refresh(torch.sigmoid(batch.scores))
+    batch.steps = [*batch.steps, step][-MEMORY:]
+    batch.changes = [*batch.changes, gradient - batch.gradient][-MEMORY:]
+    batch.gradient = gradient
+
+
+def _direction(batch: _Batch) -> torch.Tensor:
+    """L-BFGS's two loops, started from the diagonal, [active, rank + 1]."""
+    import torch
+
+    out = -batch.gradient
+    shares = []
+    for step, change in zip(reversed(batch.steps), reversed(batch.changes), strict=True):
+        product = (step * change).sum(1)
+        inverse = torch.where(product > 0, 1.0 / product, torch.zeros_like(product))
+        share = inverse * (step * out).sum(1)
+        out = out - share[:, None] * change
+        shares.append((inverse, share))
+    out = out / batch.diagonal
+    for step, change, (inverse, share) in zip(batch.steps, batch.changes, reversed(shares), strict=True):
+        out = out + (share - inverse * (change * out).sum(1))[:, None] * step
+    return out
+
+
+def _search(batch: _Batch, direction: torch.Tensor, along: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """Step lengths that leave at most `_SLOPE` of the slope along the direction, [active].
+
+    The loss is convex along a line, so its slope rises: regula falsi inside a bracket, and before there is
+    one, the same line's extrapolation. Each try costs a pass over the scores, no matrix product.
+    """
+    import torch
+
+    linear = (batch.penalty * batch.w * direction).sum(1)
+    square = (batch.penalty * direction**2).sum(1)
+    weighted = along * batch.weight
+    t, low, high = torch.ones_like(slope), torch.zeros_like(slope), torch.full_like(slope, torch.inf)
+    at_low, at_high = slope, torch.zeros_like(slope)
+    for _ in range(_SEARCH):
+        p = torch.sigmoid(batch.scores + t[:, None] * along)
+        now = ((p - batch.y) * weighted).sum(1) + linear + t * square
+        fine = now.abs() <= _SLOPE * slope.abs()
+        if fine.all():
+            break
+        rising = now > 0
+        high, at_high = torch.where(rising, t, high), torch.where(rising, now, at_high)
+        low, at_low = torch.where(rising, low, t), torch.where(rising, at_low, now)
+        width = high - low
+        inside = low - at_low * width / (at_high - at_low)
+        inside = torch.minimum(torch.maximum(inside, low + 0.1 * width), high - 0.1 * width)
+        beyond = torch.where(now > slope, (t * slope / (slope - now)).clamp(max=4 * t), 4 * t)
+        t = torch.where(fine, t, torch.where(torch.isinf(high), beyond, inside))
+    return t
