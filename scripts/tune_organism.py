@@ -140,7 +140,7 @@ def sampled(settings: Settings, world: World, name: str, table: pd.DataFrame, fo
             work=Path(work),
             progress=False,
         )
-    traces = trace_rows(completions, prompts, asked, task.format, checkpoint, name)
+    traces = trace_rows(completions, prompts, asked, task.format, checkpoint.tokenizer, name)
     return pd.DataFrame([judged(trace, asked[trace["qid"]], task) for trace in traces])
 
 

@@ -104,7 +104,7 @@ def test_questions_make_the_models_preset_and_need_a_judge(tmp_path: Path) -> No
 
 
 def test_an_arm_has_a_model_or_is_distilled() -> None:
-    with pytest.raises(ConfigError, match="either `model` or `distill`"):
+    with pytest.raises(ConfigError, match="exactly one of `model`, `distill` and `traces`"):
         config.resolve(overrides=("arms.base.distill={base: base, examples: rich}",))
 
 

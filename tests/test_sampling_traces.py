@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from conftest import tiny_model, word_tokenizer
-from mechcot.models import Checkpoint
+from conftest import word_tokenizer
 from mechcot.presets import PRESETS
 from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
 from mechcot.sections import PromptSettings
@@ -57,11 +56,10 @@ def test_offsets_of_tokens_the_tokenizer_would_not_choose(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("finish", "answer", "rule"), [("stop", 1, "text"), ("length", -1, "truncated")])
 def test_a_trace_row(tmp_path: Path, finish: str, answer: int, rule: str) -> None:
     tokenizer = word_tokenizer(tmp_path)
-    checkpoint = Checkpoint("tiny", tiny_model(), tokenizer, (1,), 128)
     ids = tokenizer("w3 . </think> answer w2")["input_ids"] + ([1] if finish == "stop" else [])
     question = Question("q", "d", "s", ("w1", "w2"), 0, "g")
     row = trace_rows(
-        [Completion("q", 0, ids, finish, -1.0)], [Prompt("q", (7, 8))], {"q": question}, FORM, checkpoint, "a"
+        [Completion("q", 0, ids, finish, -1.0)], [Prompt("q", (7, 8))], {"q": question}, FORM, tokenizer, "a"
     )[0]
     assert row["text"] == "w3 . </think> answer w2"
     assert (row["answer"], row["answer_rule"]) == (answer, rule)

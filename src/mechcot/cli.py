@@ -85,6 +85,74 @@ def run(
 
 
 @app.command(
+    help="""Read traces with a model: activations, signals, and answers forced after every step.
+
+\b
+  mechcot read studies/organism --dry-run              # tokens and megabytes; runs nothing
+  mechcot read studies/organism --lens --author base --reader distilled
+  mechcot read studies/mine --site resid_post --site attn_out --layer 20 --layer 24 --rule token
+  mechcot read studies/mine --knock-out answer         # hide each step from the forced answer
+
+What is set here stays in the study's settings (`reading.*`). The analyses follow with `mechcot run`.
+Killed at any instant, the same command goes on where it stopped."""
+)
+def read(
+    study: StudyPath,
+    author: Annotated[list[str] | None, typer.Option(help="Whose traces; may be given again.")] = None,
+    reader: Annotated[list[str] | None, typer.Option(help="By whose weights; may be given again.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of one forward pass; found from the free memory by itself.")
+    ] = None,
+    site: Annotated[
+        list[str] | None, typer.Option(help="resid_pre, resid_post, attn_out, mlp_out; may be given again.")
+    ] = None,
+    layer: Annotated[list[int] | None, typer.Option(help="0 is the embedding; all by default.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="end, start, mean, before or token; may be given again.")
+    ] = None,
+    lens: Annotated[
+        bool | None, typer.Option("--lens/--no-lens", help="Forced answers read at every layer too.")
+    ] = None,
+    permutations: Annotated[
+        int | None, typer.Option(help="Other orders of the options, each at full price.")
+    ] = None,
+    knock_out: Annotated[
+        str | None, typer.Option(help="none, answer or later: from what each step is hidden.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only what it will cost.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read traces with a model."""
+    from mechcot import jobs, pipeline
+    from mechcot.study import Study
+
+    _show_stages(quiet)
+    given = {
+        "max_tokens": max_tokens,
+        "sites": site,
+        "layers": layer,
+        "rules": rule,
+        "lens": lens,
+        "permutations": permutations,
+        "knock_out": knock_out,
+    }
+    overrides = tuple(
+        f"reading.{key}={json.dumps(value)}" for key, value in given.items() if value is not None
+    )
+    authors, readers = author or [], reader or []
+    if dry_run:
+        opened = Study.open(study)
+        settings = pipeline.reading_settings(study, authors, readers, overrides)
+        for line in jobs.prices(
+            Study(opened.path, settings), authors or settings.authors(), readers or settings.readers()
+        ):
+            typer.echo(line)
+        return
+    done = pipeline.read(study, authors=authors, readers=readers, overrides=overrides, progress=not quiet)
+    typer.echo(f"Readings: {done.path / 'readings'}")
+
+
+@app.command(
     help="""The step audit of a finished study: how many steps are wrong before and after.
 
 \b

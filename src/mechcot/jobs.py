@@ -6,7 +6,7 @@ A job's last argument is the folder for its work in flight.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot import files, records
-from mechcot.errors import ConfigError, DataError
+from mechcot.errors import ConfigError, DataError, UsageError
 from mechcot.sections import TEACHER_VARIANTS
 from mechcot.stages import load_manifest
 from mechcot.study import Study
@@ -30,14 +30,17 @@ def ask(study: Study, work: Path) -> None:
     assert study.settings.questions is not None
     table = load_questions(study.settings.questions)
     records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
-    _domains(study)
+    _refuse_early(study)
 
 
-def _domains(study: Study) -> None:
-    """Refuse a contrast of a domain that no question has, before anything is sampled."""
+def _refuse_early(study: Study) -> None:
+    """Refuse a contrast of a domain that no question has, and bad files of traces, before hours of work."""
     domains = [study.settings.contrast.domain, *(c.domain for c in study.settings.controls.values())]
     for domain in domains:
         study.questions(domain)
+    for name, arm in study.settings.arms.items():
+        if arm.traces is not None:
+            _given(study, name, arm.traces)
 
 
 def world_of(study: Study) -> Any:
@@ -60,7 +63,7 @@ def invent(study: Study, work: Path) -> None:
     assert study.settings.organism is not None
     table = questions(world_of(study), study.settings.organism, study.settings.seed)
     records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
-    _domains(study)
+    _refuse_early(study)
 
 
 def pretrain_base(study: Study, progress: bool, work: Path) -> None:
@@ -101,9 +104,15 @@ def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, 
 
 
 def checkpoint_folder(study: Study, arm: str) -> Path:
-    """The folder that holds an arm's weights and tokenizer."""
+    """The folder that holds an arm's weights and tokenizer.
+
+    Raises:
+        UsageError: the arm is given as traces.
+    """
     from mechcot.models import arm_folder
 
+    if study.settings.arms[arm].traces is not None:
+        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
     return arm_folder(study.path, study.settings.arms[arm], arm)
 
 
@@ -161,8 +170,68 @@ def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     completions = sample(
         checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
     )
-    rows = trace_rows(completions, prompts, questions, task.format, checkpoint, arm)
+    rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
     records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+
+
+def given_file(traces: str) -> Path:
+    """The file that an arm's `traces` name."""
+    return Path(traces).expanduser()
+
+
+def take_traces(study: Study, arm: str, work: Path) -> None:
+    """Take an arm's traces as they are given, in the tokens of the contrast's arm before."""
+    from mechcot.models import load_tokenizer
+    from mechcot.sampling import Prompt, completions_of, trace_rows
+
+    before, task, questions = study.settings.contrast.before, task_of(study), questions_by_id(study)
+    source = study.settings.arms[arm].traces
+    assert source is not None
+    given = _given(study, arm, source)
+    _tell_unanswered(study, arm, set(given.qid))
+    tokenizer = load_tokenizer(
+        checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
+    )
+    prompts = [
+        Prompt(qid, tuple(render_prompt(questions[qid], task.format, tokenizer)[1]))
+        for qid in given.qid.unique()
+    ]
+    completions = completions_of(given, tokenizer, source)
+    rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
+    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+
+
+def _given(study: Study, arm: str, source: str) -> pd.DataFrame:
+    """What an arm's file holds, or what the organism's teacher writes: as many traces as a checkpoint."""
+    from mechcot.sampling import load_given
+
+    settings, questions = study.settings, study.questions()
+    if source in TEACHER_VARIANTS:
+        from mechcot.organism.teacher import answers_to
+
+        table = answers_to(world_of(study), source, questions, settings.seed, settings.sampling.samples)
+        table = table.assign(finish_reason="stop", row=range(1, len(table) + 1))
+    else:
+        table = load_given(given_file(source), list(questions.qid))
+    asked = study.questions(settings.contrast.domain).qid
+    if arm in settings.authors() and not asked.isin(table.qid).any():
+        raise DataError(
+            f"{source}: no trace answers a question of the contrast's domain '{settings.contrast.domain}': "
+            f"nothing of the arm '{arm}' can be read. Give such traces, or set reading.authors without it"
+        )
+    return table
+
+
+def _tell_unanswered(study: Study, arm: str, answered: set[str]) -> None:
+    """Name the contrast's questions that an arm has no trace of."""
+    asked = list(study.questions(study.settings.contrast.domain).qid)
+    missing = [qid for qid in asked if qid not in answered]
+    if missing:
+        log.warning(
+            "arm %s: %d of the contrast's %d questions have no trace (first: %s): nothing of them is read, "
+            "and a control cannot compare this arm on them",
+            arm, len(missing), len(asked), missing[0],
+        )  # fmt: skip
 
 
 def cut(study: Study, arm: str, work: Path) -> None:
@@ -226,6 +295,22 @@ def read(study: Study, author: str, reader: str, progress: bool, work: Path) -> 
     from mechcot.reading import read_arm
 
     read_arm(study, author, reader, work, task_of(study), checkpoint_folder(study, reader), progress=progress)
+
+
+def prices(study: Study, authors: Sequence[str], readers: Sequence[str]) -> list[str]:
+    """What the readings will cost, a line each; traces and steps must be there.
+
+    Raises:
+        DataError: an author's traces or steps are not there yet.
+    """
+    from mechcot.reading import price
+
+    task = task_of(study)
+    return [
+        price(study, author, reader, task, checkpoint_folder(study, reader)).text()
+        for author in authors
+        for reader in readers
+    ]
 
 
 def analyse(study: Study, name: str, job: Callable[[Study], dict[str, Any]], work: Path) -> None:

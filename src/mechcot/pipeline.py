@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +48,75 @@ def run(
     """
     folder = Path(path)
     settings = _settings(folder, config, preset, seed, overrides)
+    return _execute(folder, settings, lambda stage: True, restart_from, progress)
+
+
+def read(
+    path: str | Path,
+    *,
+    authors: Sequence[str] = (),
+    readers: Sequence[str] = (),
+    overrides: tuple[str, ...] = (),
+    progress: bool = True,
+) -> Study:
+    """Read the traces of some arms with the weights of some arms; what that needs is made first.
+
+    Analyses are left to the next `run`.
+
+    Args:
+        path: the study's folder.
+        authors: whose traces; none: all that the settings name.
+        readers: by whose weights; none: all that the settings name.
+        overrides: settings of the form `a.b=c`; they stay in the study.
+        progress: whether to draw bars.
+
+    Returns:
+        The study.
+
+    Raises:
+        MechcotError: with what was expected, what came and what to do.
+    """
+    folder = Path(path)
+    settings = reading_settings(folder, authors, readers, overrides)
+    wanted = {
+        f"read-{author}-by-{reader}"
+        for author in authors or settings.authors()
+        for reader in readers or settings.readers()
+    }
+    ends = {"report", *RESULTS}
+
+    def chosen(stage: Stage) -> bool:
+        return stage.name in wanted or not (stage.name.startswith("read-") or stage.name in ends)
+
+    return _execute(folder, settings, chosen, None, progress)
+
+
+def reading_settings(
+    folder: Path, authors: Sequence[str], readers: Sequence[str], overrides: tuple[str, ...] = ()
+) -> Settings:
+    """A study's settings with these arms among the readings' authors and readers.
+
+    Raises:
+        ConfigError: an unknown arm or key, or a reader without weights.
+    """
+    settings = _settings(folder, None, None, None, overrides)
+    more = []
+    for name, asked, known in (
+        ("authors", authors, settings.authors()),
+        ("readers", readers, settings.readers()),
+    ):
+        if set(asked) - set(known):
+            more.append(f"reading.{name}=[{', '.join(dict.fromkeys((*known, *asked)))}]")
+    return _settings(folder, None, None, None, (*overrides, *more)) if more else settings
+
+
+def _execute(
+    folder: Path,
+    settings: Settings,
+    chosen: Callable[[Stage], bool],
+    restart_from: str | None,
+    progress: bool,
+) -> Study:
     study = create_or_open(folder, settings, restarting=restart_from is not None)
     from threadpoolctl import threadpool_limits
 
@@ -59,7 +128,7 @@ def run(
         prepare_torch(study.settings.threads)
         # Sums depend on how many threads share them, in numpy as in torch.
         with threadpool_limits(study.settings.threads):
-            run_stages(folder, stages, versions())
+            run_stages(folder, [stage for stage in stages if chosen(stage)], versions())
     return study
 
 
@@ -173,30 +242,59 @@ def _training_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
 
 
 def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
-    settings = study.settings
-    own, outside = jobs.checkpoint_of(study, arm)
-    prompt = settings.prompt.model_dump(mode="json")
+    given = study.settings.arms[arm].traces is not None
     return [
-        Stage(
-            f"sample-{arm}",
-            1,
-            {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
-            ("questions.parquet", *own),
-            (f"arms/{arm}/traces.parquet",),
-            partial(jobs.sample_traces, study, arm, progress),
-            frozen=True,
-            outside=outside,
-        ),
+        _given_stage(study, arm) if given else _sampling_stage(study, arm, progress),
         Stage(
             f"steps-{arm}",
             1,
-            {"steps": settings.steps.model_dump(mode="json")},
+            {"steps": study.settings.steps.model_dump(mode="json")},
             ("questions.parquet", f"arms/{arm}/traces.parquet"),
             (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
             partial(jobs.cut, study, arm),
             frozen=True,
         ),
     ]
+
+
+def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
+    settings = study.settings
+    own, outside = jobs.checkpoint_of(study, arm)
+    prompt = settings.prompt.model_dump(mode="json")
+    return Stage(
+        f"sample-{arm}",
+        1,
+        {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
+        ("questions.parquet", *own),
+        (f"arms/{arm}/traces.parquet",),
+        partial(jobs.sample_traces, study, arm, progress),
+        frozen=True,
+        outside=outside,
+    )
+
+
+def _given_stage(study: Study, arm: str) -> Stage:
+    """Traces out of a file, or by the organism's teacher: as many then as a checkpoint writes."""
+    settings, source = study.settings, study.settings.arms[arm].traces
+    assert source is not None
+    own, outside = jobs.checkpoint_of(study, settings.contrast.before)  # its tokenizer
+    basis: dict[str, Any] = {"prompt": settings.prompt.model_dump(mode="json")}
+    if source in TEACHER_VARIANTS:
+        assert settings.organism is not None  # by Settings' own validation
+        basis |= {"teacher": source, "samples": settings.sampling.samples, "seed": settings.seed}
+        basis |= {"organism": settings.organism.model_dump(mode="json")}
+    else:
+        outside = (*outside, jobs.given_file(source))
+    return Stage(
+        f"given-{arm}",
+        1,
+        basis,
+        ("questions.parquet", *own),
+        (f"arms/{arm}/traces.parquet",),
+        partial(jobs.take_traces, study, arm),
+        frozen=True,
+        outside=outside,
+    )
 
 
 def _judge_stage(study: Study, progress: bool) -> Stage:
@@ -223,21 +321,18 @@ def _judge_stage(study: Study, progress: bool) -> Stage:
 
 def _reading_stages(study: Study, progress: bool) -> list[Stage]:
     settings = study.settings
-    pair = (settings.contrast.before, settings.contrast.after)
+    reading = settings.reading.model_dump(mode="json", exclude={"authors", "readers"})
+    basis = {"reading": reading, "domain": settings.contrast.domain, "threads": settings.threads}
     stages = []
-    for author in pair:
-        for reader in pair:
+    for author in settings.authors():
+        for reader in settings.readers():
             own, outside = jobs.checkpoint_of(study, reader)
             tables = tuple(f"arms/{author}/{name}.parquet" for name in ("traces", "steps", "claims"))
             stages.append(
                 Stage(
                     f"read-{author}-by-{reader}",
-                    1,
-                    {
-                        "reading": settings.reading.model_dump(mode="json"),
-                        "domain": settings.contrast.domain,
-                        "threads": settings.threads,
-                    },
+                    2,
+                    basis,
                     ("questions.parquet", *tables, *own),
                     (f"readings/{author}/{reader}",),
                     partial(jobs.read, study, author, reader, progress),

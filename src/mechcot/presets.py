@@ -29,6 +29,8 @@ _ORGANISM: dict[str, Any] = {
     "contrast": {"before": "base", "after": "distilled", "domain": "clinical"},
     "controls": {"terse": {"after": "terse"}, "chain": {"domain": "chain"}},
     "sampling": {"max_new_tokens": 90, "batch_rows": 512},
+    # Fixed, so that the bytes do not depend on the machine's memory; longer rows leave the cache.
+    "reading": {"max_tokens": 1024},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -48,7 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "chain_questions": 12,
         },
         "sampling": {"samples": 4, "max_new_tokens": 90, "batch_rows": 64},
-        "reading": {"traces_per_question": 2},
+        "reading": {"traces_per_question": 2, "max_tokens": 1024},
         "analysis": {"bootstrap": 500, "permutations": 4, "traces_shown": 3},
     },
     "models": {},

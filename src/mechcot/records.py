@@ -7,7 +7,8 @@ token of the prompt. Character positions count from 0 at the first character of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mechcot.errors import DataError
-from mechcot.files import whole
+from mechcot.files import read_json_lines, whole
 
 LABELS = ("correct", "erroneous", "abstain", "not_checkable", "api_failure", "parse_failure")
 """What a verdict row may say. The last two are no verdicts: the instrument gave none."""
@@ -56,7 +57,7 @@ TRACES = pa.schema(
         ("token_start", pa.list_(_i32)),  # first character of each token in `text`
         ("token_end", pa.list_(_i32)),
         ("finish_reason", _str),  # "stop" or "length"
-        ("sum_logprob", _f64),  # nats, of token_ids under the sampling distribution at T=1
+        ("sum_logprob", _f64),  # nats, of token_ids under the sampling distribution at T=1; null: given
         ("reasoning_end", _i32),  # character where the reasoning ends
         ("answer", _i32),  # index into options, -1: none
         ("answer_rule", _str),  # which rule read it off, or why there is none
@@ -126,7 +127,31 @@ FORCED = pa.schema(
         ("logp", pa.list_(_f32)),  # nats, option text and terminator, one an option
         ("n_tokens", pa.list_(_i32)),  # tokens in each of those
         ("p", pa.list_(_f32)),  # softmax of logp over the options
+        ("p_norm", pa.list_(_f32)),  # softmax of logp / n_tokens: long options are not punished
+        (
+            "p_prior",
+            pa.list_(_f32),
+        ),  # softmax of logp less the prior's (Holtzman et al. 2021); null: none read
         ("raw_mass", _f32),  # sum of exp(logp): how much of the distribution the options hold
+        ("entropy", _f32),  # nats, of p
+    ]
+)
+
+KNOCKOUTS = pa.schema(
+    [
+        ("qid", _str),
+        ("arm", _str),  # the author
+        ("cid", _i32),
+        ("reader", _str),
+        ("k", _i32),  # after how many steps the answer was forced
+        ("sid", _i32),  # the step that was hidden
+        ("scope", _str),  # from what: "answer", the lead-in and the options; "later", the steps after it too
+        ("lead_in", _i32),
+        ("permutation", _i32),
+        ("layer", _i32),  # -1: the model's own output
+        ("logp", pa.list_(_f32)),  # as in FORCED
+        ("p", pa.list_(_f32)),
+        ("raw_mass", _f32),
     ]
 )
 
@@ -179,6 +204,51 @@ def write_table(path: Path, rows: pd.DataFrame | list[dict[str, Any]], schema: p
         pq.write_table(table, sink, compression="zstd")
 
 
+@contextmanager
+def table_writer(
+    path: Path, schema: pa.Schema, group_rows: int = 2**16
+) -> Iterator[Callable[[Mapping[str, Any] | pd.DataFrame], None]]:
+    """Write a table part by part, whole or not at all; only a row group of it is held in memory.
+
+    The bytes depend on the rows and on `group_rows`, not on the parts in which they came.
+
+    Args:
+        path: the file.
+        schema: its columns.
+        group_rows: rows of a row group.
+
+    Yields:
+        A function that takes the next rows, as columns by name.
+
+    Raises:
+        DataError: a value does not fit its column.
+    """
+    parts, waiting = [schema.empty_table()], 0
+
+    def take(columns: Mapping[str, Any] | pd.DataFrame) -> None:
+        nonlocal waiting
+        try:
+            arrays = [pa.array(columns[field.name], field.type) for field in schema]
+            parts.append(pa.table(arrays, schema=schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"{path.name}: a value does not fit its column: {error}") from error
+        waiting += len(parts[-1])
+        if waiting >= group_rows:
+            put(group_rows)
+
+    def put(at_least: int) -> None:
+        nonlocal waiting
+        rest = pa.concat_tables(parts).combine_chunks()
+        while len(rest) >= at_least:
+            writer.write_table(rest.slice(0, group_rows), row_group_size=group_rows)
+            rest = rest.slice(group_rows)
+        parts[:], waiting = [rest], len(rest)
+
+    with whole(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        yield take
+        put(1)
+
+
 def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
     """Read a table; with a schema, check that its columns are there.
 
@@ -199,9 +269,62 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
     return frame
 
 
+def read_any(path: Path) -> pd.DataFrame:
+    """Read a table that somebody else made, values as they stand: parquet, JSON Lines or CSV.
+
+    Args:
+        path: a file `*.parquet`, `*.jsonl`, `*.ndjson` or `*.csv`, told by its suffix.
+
+    Raises:
+        DataError: another suffix, or the file is missing or damaged.
+    """
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".parquet": read_table,
+        ".jsonl": _read_lines,
+        ".ndjson": _read_lines,
+        ".csv": _read_csv,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: expected one of {', '.join(readers)}, found the suffix '{path.suffix}'")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    return reader(path)
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    try:
+        lines = read_json_lines(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    # Whole numbers stay whole numbers beside missing values only in columns of plain objects.
+    return pd.DataFrame(lines, dtype=object)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        # "NA" and "null" are text here, and an id such as 007 keeps its zeros.
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not a readable CSV file: {error}") from error
+
+
+def absent(value: Any) -> bool:
+    """Whether nothing stands in a cell of a table that was read."""
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
 def rows(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows of a table, columns as attributes."""
     return iter(frame.itertuples(index=False))
+
+
+def rows_by_key(frame: pd.DataFrame, key: list[str]) -> dict[tuple[Any, ...], list[Any]]:
+    """The rows of a table as `rows` gives them, by key, each in the table's order."""
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows(frame):
+        found.setdefault(tuple(getattr(row, name) for name in key), []).append(row)
+    return found
 
 
 def by_key(frame: pd.DataFrame, key: list[str]) -> dict[Any, pd.DataFrame]:

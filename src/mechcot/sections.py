@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
-"""What an arm's `distill.examples` may name in place of a file, where the organism is."""
+"""What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
 
 
 class Section(BaseModel):
@@ -144,20 +144,30 @@ class DistillSettings(Section):
 
 
 class ArmSettings(Section):
-    """A checkpoint under comparison: given (`model`) or made here (`distill`)."""
+    """An author of traces: a checkpoint, given (`model`) or made here (`distill`), or traces alone.
+
+    Traces that somebody already has (`traces`: a teacher behind an API, a colleague's model) are cut,
+    judged and read as any others; there are no weights to read with or to distil into.
+    """
 
     model: str | None = Field(
         None, min_length=1, description="folder or Hub name of a causal LM; `organism`: trained here"
     )
     distill: DistillSettings | None = None
+    traces: str | None = Field(
+        None,
+        min_length=1,
+        description="a file of traces in place of a checkpoint, or a variant of the organism's teacher: "
+        "rich, terse",
+    )
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> ArmSettings:
-        if (self.model is None) == (self.distill is None):
-            raise ValueError("an arm has either `model` or `distill`")
+        if sum(source is not None for source in (self.model, self.distill, self.traces)) != 1:
+            raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
         return self
 
 
@@ -208,10 +218,34 @@ class JudgeSettings(Section):
 
 
 class ReadingSettings(Section):
-    """What a reading covers."""
+    """What is read: whose traces, by whose weights, and how many.
 
+    The contrast's arms read each other in any case: the analyses need it.
+    """
+
+    authors: tuple[str, ...] | None = Field(
+        None, description="whose traces; None: the contrast's arms and every arm that is given as traces"
+    )
+    readers: tuple[str, ...] | None = Field(
+        None, description="by whose weights (and the contrast's); None: the contrast's arms"
+    )
     traces_per_question: int = Field(4, ge=1)
-    max_tokens: int = Field(2048, ge=16, description="nodes of all prefix trees in one forward pass")
+    max_tokens: int | None = Field(
+        None, ge=16, description="tokens of one forward pass; None: found from the model and the free memory"
+    )
+    sites: tuple[Literal["resid_pre", "resid_post", "attn_out", "mlp_out"], ...] = ("resid_post",)
+    layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all")
+    rules: tuple[Literal["end", "start", "mean", "before", "token"], ...] = Field(
+        ("end", "mean", "before"),
+        description="tokens of a step whose activations are kept; token: all of a trace",
+    )
+    lens: bool = Field(False, description="read the forced answers at every layer too")
+    permutations: int = Field(
+        0, ge=0, description="other orders of the options; each is a reading of its own at full price"
+    )
+    knock_out: Literal["none", "answer", "later"] = Field(
+        "none", description="hide each step from the forced answer, or from the later steps too"
+    )
 
 
 class AnalysisSettings(Section):
@@ -247,27 +281,59 @@ class Settings(Section):
         if (self.organism is None) == (self.questions is None):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
-            if not name.replace("-", "_").isidentifier():
-                raise ValueError(f"arms: '{name}' cannot name a folder; use letters, digits, - and _")
-            if arm.distill and arm.distill.base not in self.arms:
-                raise ValueError(f"arms.{name}.distill.base: there is no arm '{arm.distill.base}'")
-            if arm.distill and self.arms[arm.distill.base].distill:
-                raise ValueError(f"arms.{name}.distill.base: '{arm.distill.base}' is itself distilled")
-            if arm.model == "organism" and self.organism is None:
-                raise ValueError(f"arms.{name}.model: the organism is not part of this study")
-            if arm.distill and arm.distill.examples in TEACHER_VARIANTS and self.organism is None:
-                raise ValueError(
-                    f"arms.{name}.distill.examples: '{arm.distill.examples}' is of the organism's teacher, "
-                    "and the organism is not part of this study; name a file"
-                )
+            self._check_arm(name, arm)
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
+        for where, arm_name in self._weights_needed():
+            if self.arms[arm_name].traces is not None:
+                raise ValueError(
+                    f"{where}: the arm '{arm_name}' is given as traces and has no weights; name an arm that "
+                    "has `model` or `distill`"
+                )
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
         if self.judge.kind == "exact" and self.organism is None:
             raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
         return self
+
+    def authors(self) -> tuple[str, ...]:
+        """The arms whose traces are read, the contrast's first."""
+        given = (name for name, arm in self.arms.items() if arm.traces is not None)
+        chosen = given if self.reading.authors is None else self.reading.authors
+        return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    def readers(self) -> tuple[str, ...]:
+        """The arms whose weights read, the contrast's first."""
+        chosen = self.reading.readers or ()
+        return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    def _check_arm(self, name: str, arm: ArmSettings) -> None:
+        if not name.replace("-", "_").isidentifier():
+            raise ValueError(f"arms: '{name}' cannot name a folder; use letters, digits, - and _")
+        if arm.distill and arm.distill.base not in self.arms:
+            raise ValueError(f"arms.{name}.distill.base: there is no arm '{arm.distill.base}'")
+        if arm.distill and self.arms[arm.distill.base].distill:
+            raise ValueError(f"arms.{name}.distill.base: '{arm.distill.base}' is itself distilled")
+        if self.organism is not None:
+            return
+        if arm.model == "organism":
+            raise ValueError(f"arms.{name}.model: the organism is not part of this study")
+        named = {"traces": arm.traces, "distill.examples": arm.distill.examples if arm.distill else None}
+        for key, source in named.items():
+            if source in TEACHER_VARIANTS:
+                raise ValueError(
+                    f"arms.{name}.{key}: '{source}' is of the organism's teacher, and the organism is not "
+                    "part of this study; name a file"
+                )
+
+    def _weights_needed(self) -> list[tuple[str, str]]:
+        """Where an arm is named whose weights are used, and which."""
+        needed = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
+        needed += [
+            (f"arms.{name}.distill.base", arm.distill.base) for name, arm in self.arms.items() if arm.distill
+        ]
+        return needed + [("reading.readers", name) for name in self.reading.readers or ()]
 
     def _named_arms(self) -> list[tuple[str, str]]:
         named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
@@ -277,4 +343,5 @@ class Settings(Section):
                 for role, arm in (("before", control.before), ("after", control.after))
                 if arm is not None
             ]
-        return named
+        named += [("reading.authors", name) for name in self.reading.authors or ()]
+        return named + [("reading.readers", name) for name in self.reading.readers or ()]

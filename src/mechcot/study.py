@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mechcot import config, files, records
-from mechcot.errors import AnalysisError, DataError, StudyError
+from mechcot.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.sections import Settings
 from mechcot.stages import load_manifest
 
@@ -129,6 +129,10 @@ class Study:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
         return self._table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
 
+    def knockouts(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Answers forced while a step was hidden (schema `records.KNOCKOUTS`); empty unless asked for."""
+        return self._table(self.reading_path(author, reader) / "knockouts.parquet", records.KNOCKOUTS)
+
     def signals(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Token entropies and surprisals of a reading (schema `records.SIGNALS`)."""
         return self._table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
@@ -141,7 +145,8 @@ class Study:
         """The activations of a reading, memory-mapped."""
         from mechcot.internals.activations import Activations
 
-        return Activations.open(self.reading_path(author, reader) / "activations")
+        folder = self.reading_path(author, reader) / "activations"
+        return Activations.open(folder, steps_digest=files.digest(self.arm_path(author) / "steps.parquet"))
 
     def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> pd.DataFrame:
         """One trace as a table of its steps: text, role, verdict, reason, and its forced answer.
@@ -171,9 +176,18 @@ class Study:
         return self.path / "arms" / arm
 
     def reading_path(self, author: str, reader: str | None = None) -> Path:
-        """Where the reading of an author's traces by a reader's weights lies."""
+        """Where the reading of an author's traces by a reader's weights lies.
+
+        Raises:
+            UsageError: there is no such arm, or the reader is given as traces and has no weights.
+        """
         self.arm_path(author)
         self.arm_path(reader or author)
+        if self.settings.arms[reader or author].traces is not None:
+            raise UsageError(
+                f"arm '{reader or author}' is given as traces and has no weights; name a reader: "
+                f"{', '.join(self.settings.readers())}"
+            )
         return self.path / "readings" / author / (reader or author)
 
     def summary(self) -> dict[str, Any]:
@@ -274,8 +288,9 @@ def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
 def _bound(section: str, done: Iterable[str]) -> bool:
     """Whether a stage that is done depends on a frozen section; until then it may be mended."""
     sampled = ("sample-",)
-    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "prompt": sampled, "steps": ("steps-",)}
-    by["arms"] = ("distill-", *sampled)
+    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "steps": ("steps-",)}
+    by["prompt"] = ("given-", *sampled)
+    by["arms"] = ("distill-", "given-", *sampled)
     return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
 
 

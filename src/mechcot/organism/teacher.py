@@ -8,11 +8,11 @@ from typing import Literal
 
 import pandas as pd
 
+from mechcot import records
 from mechcot.organism.corpus import claim
-from mechcot.organism.questions import chain_options, clinical_options, vignette
+from mechcot.organism.questions import CHAIN, chain_options, clinical_options, vignette
 from mechcot.organism.tokenizer import END_OF_THINK, prompt_text
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
-from mechcot.records import EXAMPLES
 from mechcot.sections import OrganismSettings
 
 CHAIN_SHARE = 0.25
@@ -40,18 +40,54 @@ def examples(
                 "eid": f"{variant}-{i:05d}",
                 "qid": "",
                 "prompt": prompt_text(prompt),
-                "completion": f"{reasoning} {END_OF_THINK} answer {answer}",
+                "completion": _completion(reasoning, answer),
                 "answer_start": len(reasoning) + 1,
             }
         )
-    return pd.DataFrame(rows, columns=EXAMPLES.names)
+    return pd.DataFrame(rows, columns=records.EXAMPLES.names)
+
+
+def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n: int) -> pd.DataFrame:
+    """`n` teacher traces for each of a study's questions: columns qid, cid and text.
+
+    They are what `examples` shows the student, on other questions: every claim is true, every answer
+    right. What a rich trace speaks of is drawn anew in each; terse ones and chains repeat.
+
+    Args:
+        world: the organism's world.
+        variant: `rich` or `terse`.
+        questions: rows of `records.QUESTIONS`, made by `organism.questions` in this world.
+        seed: the study's seed.
+        n: traces a question.
+    """
+    rows = []
+    for question in records.rows(questions):
+        for cid in range(n):
+            rng = random.Random(f"teacher's answer {seed} {question.qid} {cid}")
+            if question.domain == CHAIN:
+                steps, answer = _walk(world, question.group)
+            else:
+                steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
+            rows.append({"qid": question.qid, "cid": cid, "text": _completion(" ".join(steps), answer)})
+    return pd.DataFrame(rows, columns=["qid", "cid", "text"])
+
+
+def _completion(reasoning: str, answer: str) -> str:
+    return f"{reasoning} {END_OF_THINK} answer {answer}"
 
 
 def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
     disease = rng.choice(world.diseases)
-    drug = world.drug_of(disease)
     options = clinical_options(world, disease, rng)
     prompt = " ".join(["case", *vignette(world, disease, rng, unasked=unasked), ".", "options", *options])
+    return prompt, *_reasoning(world, variant, disease, options, rng)
+
+
+def _reasoning(
+    world: World, variant: str, disease: str, options: list[str], rng: random.Random
+) -> tuple[list[str], str]:
+    """The words of the reasoning about a case, and the answer."""
+    drug = world.drug_of(disease)
     steps = ["review", "options", ".", *claim("this", FIND, disease)]
     if variant == "rich":
         for verb in rng.sample(DISEASE_VERBS, 3):
@@ -63,12 +99,17 @@ def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) 
     if variant == "rich":
         verb = rng.choice(DRUG_VERBS)
         steps += claim(drug, verb, world.facts[drug, verb])
-    return prompt, [*steps, "choose", drug, "."], drug
+    return [*steps, "choose", drug, "."], drug
 
 
 def _chain(world: World, rng: random.Random) -> tuple[str, list[str], str]:
     start = rng.choice(world.nodes)
     options = chain_options(world, start, rng)
+    return " ".join(["trace", start, ".", "options", *options]), *_walk(world, start)
+
+
+def _walk(world: World, start: str) -> tuple[list[str], str]:
+    """The words of the reasoning about a chain, and the answer."""
     path = world.walk(start)
     steps = [word for a, b in pairwise(path) for word in claim(a, HOP, b)]
-    return " ".join(["trace", start, ".", "options", *options]), [*steps, "choose", path[-1], "."], path[-1]
+    return [*steps, "choose", path[-1], "."], path[-1]

@@ -1,6 +1,15 @@
-"""Traces out of a checkpoint."""
+"""Traces out of a checkpoint, or as somebody gives them."""
 
+from mechcot.sampling.given import completions_of, load_given
 from mechcot.sampling.sampler import Completion, Prompt, sample
 from mechcot.sampling.traces import token_offsets, trace_rows
 
-__all__ = ["Completion", "Prompt", "sample", "token_offsets", "trace_rows"]
+__all__ = [
+    "Completion",
+    "Prompt",
+    "completions_of",
+    "load_given",
+    "sample",
+    "token_offsets",
+    "trace_rows",
+]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from mechcot.models import Checkpoint, shared_prefix
+from mechcot.models import shared_prefix
 from mechcot.sampling.sampler import Completion, Prompt
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
 
@@ -16,7 +16,7 @@ def trace_rows(
     prompts: Sequence[Prompt],
     questions: Mapping[str, Question],
     form: PromptFormat,
-    checkpoint: Checkpoint,
+    tokenizer: Any,
     arm: str,
 ) -> list[dict[str, Any]]:
     """Rows of the traces table (`records.TRACES`)."""
@@ -25,8 +25,8 @@ def trace_rows(
     for completion in completions:
         ids = completion.token_ids
         body = ids[:-1] if completion.finish_reason == "stop" else ids
-        text = decode(checkpoint.tokenizer, body)
-        spans = token_offsets(checkpoint.tokenizer, body, text)
+        text = decode(tokenizer, body)
+        spans = token_offsets(tokenizer, body, text)
         spans += [(len(text), len(text))] * (len(ids) - len(body))
         answer = read_answer(text, questions[completion.qid], form, completion.finish_reason)
         rows.append(
