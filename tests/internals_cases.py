@@ -75,16 +75,17 @@ def make_model(family, dtype=torch.float32, **kwargs):
 
 
 def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
-    ends, ids = [], list(start)
-    for _ in range(n_steps):
+    spans, ids = [], list(start)
+    for n in range(n_steps):
+        first = len(ids) if n else 0
         ids += rng.integers(10, VOCAB, rng.integers(2, 6)).tolist()
-        ends.append(len(ids))
+        spans.append((n, first, len(ids)))
     ids += rng.integers(10, VOCAB, tail).tolist()
     targets = [
-        Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, end in enumerate(ends)
+        Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, _, end in spans
     ]
-    positions = {"end": [e - 1 for e in ends], "decision": [-1, *[e - 2 for e in ends[1:]]][: len(ends)]}
-    return TraceInput(qid, arm, cid, tuple(ids), tuple(enumerate(ends)), positions, targets[:3])
+    positions = {"decision": [-1, *[end - 2 for _, _, end in spans[1:]]][: len(spans)]}
+    return TraceInput(qid, arm, cid, tuple(ids), tuple(spans), positions, targets[:3])
 
 
 def make_questions(seed=0, sizes=((3, 4), (5,), (0, 2, 6))):

@@ -209,7 +209,8 @@ def _forced(trace: dict, n_steps: int, reader: str, rng: np.random.Generator) ->
         rows.append(
             {
                 **key, "k": k, "reader": reader, "lead_in": 0, "permutation": 0, "layer": -1,
-                "logp": np.log(p), "n_tokens": [1] * N_OPTIONS, "p": p, "raw_mass": 0.6,
+                "logp": np.log(p), "n_tokens": [1] * N_OPTIONS, "p": p, "p_norm": p, "p_prior": None,
+                "raw_mass": 0.6, "entropy": float(-(p * np.log(p)).sum()),
             }
         )  # fmt: skip
     return rows

@@ -10,7 +10,7 @@ from conftest import save_checkpoint, tiny_model, word_tokenizer
 from internals_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noqa: F401
 from mechcot.errors import ModelError, UsageError
 from mechcot.internals.certificate import certify, check_model
-from mechcot.internals.inputs import check_question
+from mechcot.internals.inputs import STEP_RULES, question_problem, trace_problem
 from mechcot.internals.sample import sample_questions
 from mechcot.models import load
 from mechcot.sections import ArmSettings
@@ -59,8 +59,8 @@ def test_a_sound_model_passes_line_by_line(family, dtype, tmp_path):
     assert [finding.name for finding in certificate.findings] == LINES
     assert certificate.dtype == dtype
     for finding in certificate.findings[:5]:
-        assert 0 <= finding.found <= (1e-4 if dtype == "float32" else 0.5)
-        assert finding.allowed == (1e-3 if dtype == "float32" else 0.5)
+        assert 0 <= finding.found <= (1e-4 if dtype == "float32" else 0.25)
+        assert finding.allowed == (1e-3 if dtype == "float32" else 0.25)
     assert certificate.findings[0].found > 0, "two ways of computing round differently"
     assert not certificate.findings[0].note
     told = json.loads(json.dumps(certificate.to_json(), allow_nan=False))
@@ -101,20 +101,19 @@ def test_a_window_off_by_one_fails(tmp_path):
     assert certificate.findings[0].found > 0.01
 
 
-def test_what_does_not_attend_by_a_mask_fails_with_the_reason(tmp_path):
-    certificate = check_model(saved(tmp_path / "linear", linear_attention()), device="cpu")
-    assert not certificate.passed
-    assert [f.name for f in certificate.findings] == ["prefix tree", *LINES[4:]]
-    assert "layers of type ['linear_attention'] do not attend by a mask" in certificate.findings[0].note
-    assert certificate.findings[1].passed, "its own cache is sound"
-    certificate = check_model(saved(tmp_path / "alibi", bloom()), device="cpu")
-    assert not certificate.passed
-    assert "the model's own code raised ValueError" in certificate.findings[0].note
-    assert "FAIL" in certificate.text()
-    assert "Traceback" not in certificate.text()
+@pytest.mark.parametrize("family", ["linear", "alibi"])
+def test_what_cannot_read_a_tree_is_read_text_by_text_and_says_so(family, tmp_path):
+    model = linear_attention() if family == "linear" else bloom()
+    certificate = check_model(saved(tmp_path / family, model), device="cpu")
+    assert certificate.passed
+    assert [f.name for f in certificate.findings] == [line.replace("tree:", "text:") for line in LINES]
+    why = {"linear": "layers of type ['linear_attention']", "alibi": "attention interface"}[family]
+    assert "it is read text by text, which is slow" in certificate.findings[0].note
+    assert why in certificate.findings[0].note
+    assert why in certificate.text()
 
 
-def test_layers_that_ignore_the_mask_fail_by_their_numbers(tmp_path):
+def test_layers_that_ignore_the_mask_are_read_text_by_text(tmp_path):
     checkpoint = opened(save_checkpoint(tmp_path / "c"))
 
     def drop(module, args, kwargs):
@@ -123,10 +122,16 @@ def test_layers_that_ignore_the_mask_fail_by_their_numbers(tmp_path):
     for layer in checkpoint.model.model.layers:
         layer.self_attn.register_forward_pre_hook(drop, with_kwargs=True)
     certificate = certify(checkpoint)
-    by_name = {finding.name: finding for finding in certificate.findings}
-    assert not by_name["tree: activations"].passed
-    assert by_name["tree: activations"].found > by_name["tree: activations"].allowed
-    assert by_name["final norm and head"].passed
+    assert certificate.passed
+    assert "changed its mask" in certificate.findings[0].note
+
+
+def test_a_head_that_does_not_give_the_logits_fails_by_its_numbers(tmp_path):
+    checkpoint = opened(save_checkpoint(tmp_path / "c"))
+    checkpoint.model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
+    by_name = {finding.name: finding for finding in certify(checkpoint).findings}
+    assert not by_name["final norm and head"].passed
+    assert by_name["final norm and head"].found > by_name["final norm and head"].allowed
 
 
 def test_a_cache_that_loses_a_token_fails(tmp_path):
@@ -191,7 +196,8 @@ def test_the_sample_is_readable_and_the_same_each_time(tmp_path):
     checkpoint = opened(save_checkpoint(tmp_path / "c"))
     questions = sample_questions(checkpoint)
     for question in questions:
-        check_question(question, ("end", "decision"), 64)
+        assert question_problem(question, 64) is None
+        assert all(trace_problem(question, t, STEP_RULES, vocab_size=64) is None for t in question.traces)
         assert all(len(trace.steps) > 1 for trace in question.traces)
     assert questions == sample_questions(checkpoint)
     assert questions != sample_questions(checkpoint, seed=1)
@@ -234,7 +240,10 @@ def test_a_certificate_loads_torch_when_it_is_made():
 
 
 def test_the_command_prints_the_certificate_and_exits_with_it(tmp_path):
-    sound, unsound = save_checkpoint(tmp_path / "c"), saved(tmp_path / "alibi", bloom())
+    broken = make_model("qwen3")
+    with torch.no_grad():
+        broken.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
+    sound, unsound = save_checkpoint(tmp_path / "c"), saved(tmp_path / "broken", broken)
     call = [sys.executable, "-m", "mechcot", "check", "--device", "cpu"]
     done = subprocess.run([*call, str(sound)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

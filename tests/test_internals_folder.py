@@ -1,14 +1,17 @@
 import os
+import resource
 import signal
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BloomConfig
 
 from internals_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot import records
 from mechcot.errors import ReadingError
 from mechcot.internals import folder as folder_module
+from mechcot.internals import groups as groups_module
 from mechcot.internals.activations import Activations, tensor_name
 from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import QuestionInput, TraceInput
@@ -26,7 +29,7 @@ def model():
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
     """Several shards from few questions."""
-    monkeypatch.setattr(folder_module, "SHARD_TOKENS", 200)
+    monkeypatch.setattr(groups_module, "SHARD_TOKENS", 200)
 
 
 def run(model, tmp_path, name, questions=None, **kwargs):
@@ -52,7 +55,7 @@ def test_the_tables_hold_what_was_read_in_the_order_given(model, tmp_path):
     acts = Activations.open(out / "activations")
     acts.verify()
     index = acts.frame()
-    steps = [(t.qid, t.arm, t.cid, sid) for q in questions for t in q.traces for sid, _ in t.steps]
+    steps = [(t.qid, t.arm, t.cid, sid) for q in questions for t in q.traces for sid, _, _ in t.steps]
     assert list(index[["qid", "arm", "cid", "sid"]].itertuples(index=False, name=None)) == steps
     order = [
         (q.qid, t.cid, k, lead)
@@ -63,13 +66,13 @@ def test_the_tables_hold_what_was_read_in_the_order_given(model, tmp_path):
     ]
     assert list(forced[["qid", "cid", "k", "lead_in"]].itertuples(index=False, name=None)) == order
     fixed = plan_for(model, questions, max_tokens=BUDGET)
-    layers = {name: acts.layer(*name) for name in ((0, "end"), (2, "decision"), (3, "end"))}
+    layers = {name: acts.layer("resid_post", *name) for name in ((0, "end"), (2, "before"), (3, "end"))}
     for batch in read(model, questions, max_tokens=BUDGET):
         first = 0
-        for question, values in unpack_prompts(fixed, batch):
+        for question, values, _ in unpack_prompts(fixed, batch):
             rows = forced[(forced.qid == questions[question].qid) & (forced.k == 0)]
             for row in rows.itertuples():
-                np.testing.assert_array_equal(row.logp, values[row.lead_in])
+                np.testing.assert_array_equal(row.logp, values[0, row.lead_in])
         for reading in unpack(fixed, batch):
             trace = reading.source
             check_trace(reading, forced, signals, truth)
@@ -92,7 +95,7 @@ def check_trace(reading, forced, signals, truth):
     np.testing.assert_array_equal(signals.loc[(trace.qid, trace.cid)].surprisal, reading.surprisal)
     rows = forced[(forced.qid == trace.qid) & (forced.cid == trace.cid) & (forced.k > 0)]
     for row in rows.itertuples():
-        np.testing.assert_array_equal(row.logp, reading.forced[row.k - 1, row.lead_in])
+        np.testing.assert_array_equal(row.logp, reading.forced[0, row.k - 1, row.lead_in])
         np.testing.assert_allclose(row.p, np.exp(row.logp) / np.exp(row.logp).sum(), rtol=1e-5)
         assert row.raw_mass == pytest.approx(np.exp(row.logp).sum(), rel=1e-5)
         assert row.n_tokens.tolist() == [2, 3, 3, 2][: len(row.logp)]
@@ -110,7 +113,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("batches", [0, 1, 4, 7])
 def test_a_reading_that_was_stopped_ends_with_the_same_bytes(model, tmp_path, monkeypatch, batches):
     run(model, tmp_path, "whole")
-    done, real = [], folder_module.read_batch
+    done, real = [], groups_module.read_batch
 
     def stop(*args):
         if len(done) == batches:
@@ -119,7 +122,7 @@ def test_a_reading_that_was_stopped_ends_with_the_same_bytes(model, tmp_path, mo
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "read_batch", stop)
+        patch.setattr(groups_module, "read_batch", stop)
         with pytest.raises(Stopped):
             run(model, tmp_path, "stopped")
     assert not (tmp_path / "stopped" / "out" / "activations" / "meta.json").exists()
@@ -128,7 +131,7 @@ def test_a_reading_that_was_stopped_ends_with_the_same_bytes(model, tmp_path, mo
     assert content(tmp_path, "stopped") == content(tmp_path, "whole")
 
 
-def killed_at(model, tmp_path, name, instant):
+def killed_at(model, tmp_path, name, instant, run=run, **kwargs):
     """Run in a child that kills itself with SIGKILL at the given write; whether it was killed."""
     child = os.fork()
     if child == 0:
@@ -145,7 +148,7 @@ def killed_at(model, tmp_path, name, instant):
 
         os.fsync, os.replace = counted(os.fsync), counted(os.replace)
         try:
-            run(model, tmp_path, name, check=False)
+            run(model, tmp_path, name, check=False, **kwargs)
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -168,7 +171,7 @@ def test_a_reading_killed_at_any_write_ends_with_the_same_bytes(model, tmp_path)
 def test_a_reading_killed_again_and_again_gets_there(model, tmp_path):
     run(model, tmp_path, "whole", check=False)
     times = 0
-    while killed_at(model, tmp_path, "often", 12):  # the tables at the end are ten writes in one go
+    while killed_at(model, tmp_path, "often", 14):  # the tables at the end are twelve writes in one go
         times += 1
         assert times < 50
     assert times > 1
@@ -202,10 +205,12 @@ def test_traces_that_cannot_be_read_are_left_out_only_when_asked(model, tmp_path
     questions = make_questions(sizes=SIZES[:2])
     rng = np.random.default_rng(5)
     long = make_trace(rng, "q1", 7, 30)
-    empty = TraceInput("q1", "base", 8, (), (), {"end": (), "decision": ()})
+    empty = TraceInput("q1", "base", 8, ())
     second = questions[1]
     questions[1] = QuestionInput(second.qid, second.prompt_ids, (*second.traces, long, empty), second.forced)
-    with pytest.raises(ReadingError, match=r"question 'q1', arm 'base', trace 7: .* leave the trace out"):
+    with pytest.raises(
+        ReadingError, match=r"question 'q1', arm 'base', trace 7: .* leave it out of the reading"
+    ):
         run(model, tmp_path, "strict", questions)
     assert not (tmp_path / "strict" / "out").exists()
     summary = run(model, tmp_path, "lenient", questions, skip_unreadable=True)
@@ -220,7 +225,7 @@ def test_traces_that_cannot_be_read_are_left_out_only_when_asked(model, tmp_path
 def test_a_reading_that_fails_leaves_nothing_of_an_earlier_one(model, tmp_path, monkeypatch):
     run(model, tmp_path, "a")
     with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "read_batch", lambda *a: (_ for _ in ()).throw(Stopped))
+        patch.setattr(groups_module, "read_batch", lambda *a: (_ for _ in ()).throw(Stopped))
         with pytest.raises(Stopped):
             run(model, tmp_path, "a", make_questions(seed=1))
     assert content(tmp_path, "a") == {}
@@ -238,18 +243,18 @@ def test_bfloat16_is_kept_and_reads_as_float32(tmp_path):
     run(model, tmp_path, "bf16", layers=[1])
     acts = Activations.open(tmp_path / "bf16" / "out" / "activations")
     assert (acts.meta["dtype"], acts.layers) == ("bfloat16", [1])
-    values = torch.from_numpy(acts.layer(1))
+    values = torch.from_numpy(acts.layer("resid_post", 1))
     assert torch.equal(values, values.bfloat16().float())
     assert values.abs().sum() > 0
 
 
 def test_questions_without_forced_answers_traces_or_targets(model, tmp_path):
-    trace = TraceInput("q", "base", 0, (10, 11, 12), ((0, 2),), {"end": (1,), "decision": (-1,)})
+    trace = TraceInput("q", "base", 0, (10, 11, 12), ((0, 0, 2),))
     run(model, tmp_path, "few", [QuestionInput("empty", (8,), ()), QuestionInput("q", (8, 9), (trace,))])
     out = tmp_path / "few" / "out"
     assert len(records.read_table(out / "forced.parquet", records.FORCED)) == 0
     assert len(records.read_table(out / "truth.parquet", records.TRUTH)) == 0
-    assert Activations.open(out / "activations").layer(3, "decision").shape == (1, 32)
+    assert Activations.open(out / "activations").layer("resid_post", 3, "before").shape == (1, 32)
     with pytest.raises(ReadingError, match="there is no trace to read"):
         run(model, tmp_path, "none", [QuestionInput("empty", (8,), ())])
 
@@ -267,3 +272,71 @@ def test_a_progress_bar_counts_tokens(model, tmp_path, capfd):
     text = capfd.readouterr().err
     assert "base read by base: 100%" in text
     assert summary.tree_tokens > 0
+
+
+def test_sites_and_rules_are_kept_where_the_model_has_them(model, tmp_path):
+    questions = make_questions(sizes=SIZES[:3])
+    rules = ("end", "mean", "decision", "token")
+    sites = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+    run(model, tmp_path, "a", questions, sites=sites, rules=rules, layers=[0, 2], about={"steps_digest": "s"})
+    acts = Activations.open(tmp_path / "a" / "out" / "activations", steps_digest="s", model_digest="abc")
+    assert acts.places == [
+        (site, layer) for site in sites for layer in (0, 2) if layer or site == "resid_post"
+    ]
+    traces = [trace for question in questions for trace in question.traces]
+    tokens = [(t.qid, t.cid, i) for t in traces for i in range(len(t.token_ids))]
+    assert acts.frame("token")[["qid", "cid", "token"]].apply(tuple, axis=1).tolist() == tokens
+    steps = [(t.qid, t.cid, sid) for t in traces for sid, _, _ in t.steps]
+    assert acts.frame()[["qid", "cid", "sid"]].apply(tuple, axis=1).tolist() == steps
+    for place in acts.places:
+        every, end, mean = (acts.layer(*place, rule) for rule in ("token", "end", "mean"))
+        assert every.shape == (len(tokens), 32)
+        first = step = 0
+        for trace in traces:
+            for _, start, stop in trace.steps:
+                np.testing.assert_array_equal(end[step], every[first + stop - 1])
+                np.testing.assert_allclose(mean[step], every[first + start : first + stop].mean(0), atol=1e-6)
+                step += 1
+            first += len(trace.token_ids)
+    # what enters block 2 is what block 1 gave
+    run(model, tmp_path, "b", questions, layers=[1])
+    before = Activations.open(tmp_path / "b" / "out" / "activations").layer("resid_post", 1)
+    np.testing.assert_allclose(acts.layer("resid_pre", 2), before, atol=1e-5)
+
+
+def test_a_model_that_reads_no_trees_is_read_text_by_text_and_can_be_taken_up(tmp_path, caplog):
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=61, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    questions = make_questions(sizes=SIZES[:3])
+    summary = run(model, tmp_path, "whole", questions)
+    assert "cannot read a prefix tree" in caplog.text
+    assert summary.check.way == "alone"
+    acts = Activations.open(tmp_path / "whole" / "out" / "activations")
+    assert acts.meta["packing"]["trees"] is False
+    assert killed_at(model, tmp_path, "killed", 8, questions=questions)
+    resumed = run(model, tmp_path, "killed", questions, check=False)
+    assert resumed.groups_kept > 0
+    assert content(tmp_path, "killed") == content(tmp_path, "whole")
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(model, tmp_path):
+    run(model, tmp_path, "whole")
+    sizes = [shard["bytes"] for shard in Activations.open(tmp_path / "whole/out/activations").meta["shards"]]
+    largest = sizes.index(max(sizes))
+    assert largest > 0
+    child = os.fork()
+    if child == 0:
+        # No file may be as large as the largest shard: the same call fails as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - 1, max(sizes) - 1))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            run(model, tmp_path, "full")
+        except OSError:
+            os._exit(3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert not (tmp_path / "full" / "out" / "activations" / "meta.json").exists()
+    assert not list((tmp_path / "full").rglob("*.tmp"))
+    assert run(model, tmp_path, "full").groups_kept == largest
+    assert content(tmp_path, "full") == content(tmp_path, "whole")

@@ -7,9 +7,9 @@ import torch
 from conftest import save_checkpoint
 from internals_cases import CONFIGS, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from mechcot.errors import ReadingError
-from mechcot.internals.anatomy import anatomy_of, residuals
+from mechcot.internals.anatomy import anatomy_of, watched
 from mechcot.internals.interventions import ablate, add, patch, replace
-from mechcot.internals.reader import plan_for, read_batch, unpack
+from mechcot.internals.reader import plan_for, read_batch, recipe_for, unpack
 from mechcot.models import load
 from mechcot.sampling import Prompt, sample
 from mechcot.sections import ArmSettings, SamplingSettings
@@ -35,8 +35,9 @@ def logits(model, tokens, **kwargs):
 def stream(model, tokens):
     """The residual stream of every layer, [layers + 1, batch, nodes, d_model]."""
     anatomy = anatomy_of(model)
-    rows = torch.arange(tokens.numel())
-    with residuals(anatomy, anatomy.layers, rows, len(tokens)) as found:
+    found = {}
+    places = [("resid_post", layer) for layer in anatomy.layers]
+    with watched(anatomy, places, lambda site, layer, hidden: found.__setitem__(layer, hidden)):
         model(input_ids=tokens, use_cache=False)
     return torch.stack([found[layer] for layer in anatomy.layers]).unflatten(1, tokens.shape)
 
@@ -300,9 +301,10 @@ def test_the_model_is_left_as_it_was_also_when_the_body_fails():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reading_inside_an_edit_reads_the_edited_model(family):
     model, v, question = make_model(family), direction(), make_questions()[0]
-    plan = plan_for(model, [question])
+    recipe = recipe_for(anatomy_of(model), layers=[2], rules=("end",))
+    plan = plan_for(model, [question], rules=recipe.rules)
     with add(model, v, layers=[1], scale=0.5):
-        batch = read_batch(model, anatomy_of(model), plan, 0, (2,), ("end",))
+        batch = read_batch(model, anatomy_of(model), plan, 0, recipe)
         first = 0
         for reading in unpack(plan, batch):
             prompt, trace = len(question.prompt_ids), reading.source
@@ -310,7 +312,7 @@ def test_a_reading_inside_an_edit_reads_the_edited_model(family):
             logp = logits(model, tokens)[0].float().log_softmax(-1)[prompt - 1 : -1]
             surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
             np.testing.assert_allclose(reading.surprisal, surprisal, atol=1e-4)
-            rows = stream(model, tokens)[2][0, [prompt + place for place in trace.positions["end"]]]
+            rows = stream(model, tokens)[2][0, [prompt + end - 1 for _, _, end in trace.steps]]
             got = batch.acts["resid_post.2@end"][first : first + len(rows)]
             torch.testing.assert_close(got, rows, atol=1e-4, rtol=1e-4)
             first += len(rows)
@@ -319,7 +321,7 @@ def test_a_reading_inside_an_edit_reads_the_edited_model(family):
             pytest.raises(ReadingError, match="the n-th entry is not the n-th token"),
             add(model, v, layers=[1], positions=positions, prompt_length=2),
         ):
-            read_batch(model, anatomy_of(model), plan, 0, (2,), ("end",))
+            read_batch(model, anatomy_of(model), plan, 0, recipe)
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", None])

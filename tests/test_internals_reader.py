@@ -1,30 +1,43 @@
+import random
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from internals_cases import CONFIGS, VOCAB, make_model, make_questions, one_thread  # noqa: F401
+from internals_cases import CONFIGS, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot.errors import ReadingError
 from mechcot.internals import scoring
 from mechcot.internals.activations import tensor_name
-from mechcot.internals.anatomy import anatomy_of
-from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
-from mechcot.internals.plan import lay_out, plan_reading
-from mechcot.internals.reader import plan_for, read, read_batch, unpack, unpack_prompts, unreadable
-from mechcot.internals.selfcheck import self_check
+from mechcot.internals.anatomy import SITES, anatomy_of
+from mechcot.internals.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
+from mechcot.internals.plan import plan_reading
+from mechcot.internals.reader import (
+    plan_for,
+    read,
+    read_batch,
+    recipe_for,
+    rows_of,
+    unpack,
+    unpack_prompts,
+    unreadable,
+)
+from mechcot.internals.selfcheck import self_check, usable
+
+RULES = ("end", "start", "mean", "before", "decision")
 
 
-def collect(model, questions, **kwargs):
+def collect(model, questions, rules=RULES, **kwargs):
     """All numbers of a reading by trace: forced, entropy, surprisal, truth, acts."""
-    fixed = plan_for(model, questions, max_tokens=kwargs.get("max_tokens"))
+    plan = plan_for(model, questions, rules=rules, max_tokens=kwargs.get("max_tokens"))
     traces, prompts = {}, {}
-    for batch in read(model, questions, **kwargs):
-        first = 0
-        for reading in unpack(fixed, batch):
-            n = len(reading.source.steps)
-            acts = {name: values[first : first + n] for name, values in batch.acts.items()}
-            first += n
+    for batch in read(model, questions, rules=rules, **kwargs):
+        owners = rows_of(plan, batch.parts, "end")
+        for reading in unpack(plan, batch):
+            rows = [i for i, (trace, _) in enumerate(owners) if trace is reading.source]
+            acts = {name: values[rows] for name, values in batch.acts.items()}
             traces[reading.source.qid, reading.source.cid] = (reading, acts)
-        prompts |= {questions[i].qid: values for i, values in unpack_prompts(fixed, batch)}
+        prompts |= {questions[i].qid: values[0] for i, values, _ in unpack_prompts(plan, batch)}
     return traces, prompts
 
 
@@ -71,19 +84,22 @@ def compare(model, questions, found, nats, share):
             surprisal = -logp[range(len(trace.token_ids)), list(trace.token_ids)]
             np.testing.assert_allclose(reading.surprisal, surprisal, atol=nats)
             np.testing.assert_allclose(reading.entropy, -(logp.exp() * logp).sum(-1), atol=nats)
-            for k, (_, end) in enumerate(trace.steps):
+            for k, (_, _, end) in enumerate(trace.steps):
                 expected = plain_forced(model, [*prompt, *trace.token_ids[:end]], question)
-                np.testing.assert_allclose(reading.forced[k], expected, atol=nats)
+                np.testing.assert_allclose(reading.forced[0, k], expected, atol=nats)
             for row, target in zip(reading.truth, trace.targets, strict=True):
                 check_target(row, target, logp[target.position], nats)
             states = plain_residuals(model, ids)
             for layer, state in enumerate(states):
-                for rule, places in trace.positions.items():
-                    rows = state[[len(prompt) + place for place in places]].float()
+                for rule in RULES:
+                    spans = [
+                        state[len(prompt) + a : len(prompt) + b].float().mean(0) for a, b in trace.spans(rule)
+                    ]
                     got = acts[tensor_name(layer, rule)].float()
-                    assert got.shape == rows.shape
-                    if len(rows):
-                        assert float((got - rows).abs().max()) <= share * max(1.0, float(rows.abs().max()))
+                    assert len(got) == len(spans) == len(trace.steps)
+                    if spans:
+                        rows = torch.stack(spans)
+                        assert float((got - rows).abs().max()) <= share * max(1.0, float(state.abs().max()))
 
 
 def check_target(row, target, logp, nats):
@@ -136,35 +152,9 @@ def test_batching_changes_nothing_beyond_rounding():
                 torch.testing.assert_close(split[key][1][name], values, atol=2e-5, rtol=1e-5)
 
 
-def test_the_plan_shares_beginnings_and_keeps_the_budget():
-    questions = make_questions()
-    one = plan_reading(questions, 10_000)
-    assert [part.question for part in one.parts if part.prompt] == [p.question for p in one.parts]
-    assert one.tree_tokens == sum(part.nodes for part in one.parts) < one.separate_tokens
-    many = plan_reading(questions, 60)
-    assert sorted((p.question, t) for p in many.parts for t in p.traces) == [
-        (q, t) for q, question in enumerate(questions) for t in range(len(question.traces))
-    ]
-    for batch in range(len(many.batches)):
-        members = many.members(batch)
-        assert len(members) == 1 or len(members) * max(part.nodes for part in members) <= 60
-    assert sum(part.prompt for part in many.parts) == len(questions), "bare prompts are read once"
-    quadratic = plan_reading(questions, 10_000, attention_scale=1.0)
-    assert len(quadratic.parts) > len(one.parts), "where attention is dear, traces part"
-
-
-def test_planned_nodes_are_those_run():
-    model, questions = make_model("qwen3"), make_questions()
-    anatomy = anatomy_of(model)
-    for budget in (40, 150, 10_000):
-        fixed = plan_reading(questions, budget, anatomy.attention_scale)
-        for part in fixed.parts:
-            assert len(lay_out(questions[part.question], part, ()).tree) == part.nodes
-
-
 def test_single_token_options_cost_one_node_each_and_their_terminator_none():
     lead = LeadIn((4, 5), tuple((option, 1) for option in (20, 21, 22, 23)))
-    trace = TraceInput("q", "base", 0, (10, 11, 12), ((0, 2),), {})
+    trace = TraceInput("q", "base", 0, (10, 11, 12), ((0, 0, 2),))
     fixed = plan_reading([QuestionInput("q", (8, 9), (trace,), (lead,))], 1000)
     # 2 prompt + 2 of the trace (its last token is read by nothing) + 2 prefixes x (2 lead-in + 4 options)
     assert fixed.tree_tokens == 2 + 2 + 2 * 6
@@ -198,61 +188,83 @@ def test_the_model_is_left_as_it_was():
     modes = [module.training for module in model.modules()]
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    attention, cache = model.config._attn_implementation, model.config.use_cache
-    seed = torch.random.get_rng_state()
-    batches = read(model, questions, max_tokens=100)
+    config = model.config.to_dict() | {"attention": model.config._attn_implementation}
+    torch_seed, python_seed = torch.get_rng_state(), random.getstate()
+    numpy_seed = str(np.random.get_state())  # noqa: NPY002 - a library's use of it would be the old one
+    batches = read(model, questions, max_tokens=100, sites=SITES, lens=True)
     acts = next(batches).acts
     assert not torch.is_inference_mode_enabled()
     assert all(not value.is_inference() for value in acts.values())
     assert [module.training for module in model.modules()] == modes, "also between two batches"
     list(batches)
-    self_check(model, questions)
+    usable(model, questions, recipe_for(anatomy_of(model)))
     assert [module.training for module in model.modules()] == modes
     assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()] == hooks
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
-    assert (model.config._attn_implementation, model.config.use_cache) == (attention, cache)
-    assert torch.equal(torch.random.get_rng_state(), seed)
+    assert model.config.to_dict() | {"attention": model.config._attn_implementation} == config
+    assert torch.equal(torch.get_rng_state(), torch_seed)
+    assert str(np.random.get_state()) == numpy_seed  # noqa: NPY002
+    assert random.getstate() == python_seed
 
 
-def test_hooks_go_when_a_batch_fails():
+def test_hooks_and_attention_go_back_when_a_batch_fails():
     model, questions = make_model("qwen3"), make_questions()
     fixed, anatomy = plan_for(model, questions), anatomy_of(model)
     model.model.norm.register_forward_hook(lambda *a: (_ for _ in ()).throw(RuntimeError("broken norm")))
     with pytest.raises(RuntimeError, match="broken norm"):
-        read_batch(model, anatomy, fixed, 0, anatomy.layers, ("end",))
+        read_batch(model, anatomy, fixed, 0, recipe_for(anatomy, rules=("end",)))
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in anatomy.blocks)
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_the_self_check_passes_a_true_model_and_names_its_numbers():
     for family in CONFIGS:
-        report = self_check(make_model(family), make_questions())
+        model = make_model(family)
+        report = self_check(model, make_questions(), recipe_for(anatomy_of(model), sites=SITES, rules=RULES))
         assert report.worst < 1e-4
         assert report.runs > 10
-        assert set(report.to_json()) >= {"forced", "signals", "residual", "head", "tolerance", "runs"}
-
-
-def test_the_self_check_refuses_a_model_that_ignores_the_mask():
-    model, questions = make_model("qwen3"), make_questions()
-
-    def drop(module, args, kwargs):
-        return args, {**kwargs, "attention_mask": None}
-
-    for layer in model.model.layers:
-        layer.self_attn.register_forward_pre_hook(drop, with_kwargs=True)
-    with pytest.raises(ReadingError, match=r"not read truly: a tree differs .* by [\d.e+-]+ nats"):
-        self_check(model, questions)
+        assert set(report.to_json()) >= {
+            "forced",
+            "signals",
+            "residual",
+            "head",
+            "cache",
+            "tolerance",
+            "runs",
+        }
 
 
 def test_the_self_check_refuses_logits_that_the_head_does_not_give():
     model, questions = make_model("gemma2"), make_questions()
+    recipe = recipe_for(anatomy_of(model))
     model.config.final_logit_softcapping = None
-    self_check(model, questions)
+    usable(model, questions, recipe)
     cap = anatomy_of(make_model("gemma2")).softcap
     assert cap == 3.0
     model = make_model("qwen3")
     model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
-    with pytest.raises(ReadingError, match="head from the model's logits by"):
-        self_check(model, questions)
+    with pytest.raises(ReadingError, match="head against logits"):
+        usable(model, questions, recipe)
+
+
+def test_the_self_check_refuses_a_cache_that_changes_the_model():
+    model, questions = make_model("qwen3"), make_questions()
+
+    def worse(module, args, kwargs, output):
+        scale = 1.01 if kwargs.get("past_key_values") is not None else 1.0
+        return (output[0] * scale, *output[1:])
+
+    model.model.layers[1].self_attn.register_forward_hook(worse, with_kwargs=True)
+    with pytest.raises(ReadingError, match="cache against none"):
+        usable(model, questions, recipe_for(anatomy_of(model)))
+
+
+def test_a_prompt_with_two_beginnings_is_refused():
+    model = make_model("qwen3")
+    question = make_questions()[0]
+    twice = replace(question, prompt_ids=(1, 1, *question.prompt_ids))
+    with pytest.raises(ReadingError, match="two beginning-of-text tokens"):
+        usable(model, [twice], recipe_for(anatomy_of(model)))
 
 
 def test_what_cannot_be_read_is_refused_by_name():
@@ -265,36 +277,42 @@ def test_what_cannot_be_read_is_refused_by_name():
         return [QuestionInput(question.qid, question.prompt_ids, (TraceInput(**values),), question.forced)]
 
     def with_options(*options):
-        return [QuestionInput("q", (8, 9), (), (LeadIn((4,), options),))]
+        return [QuestionInput("q", (8, 9), (replace(trace, qid="q"),), (LeadIn((4,), options),))]
 
     long = tuple([10] * 120)
     cases = [
-        (
-            with_trace(token_ids=(), steps=(), positions={"end": (), "decision": ()}, targets=()),
-            "has no tokens",
-        ),
+        (with_trace(token_ids=(), steps=(), positions={"decision": ()}, targets=()), "has no tokens"),
         (with_trace(token_ids=long), r"question 'q0', arm 'base', trace 0: .* the model has 96"),
         (
             with_trace(token_ids=(*trace.token_ids, VOCAB)),
             f"token {VOCAB}, but the reader's vocabulary has {VOCAB}",
         ),
-        (with_trace(steps=((7, 0),)), "step 7: it ends before token 0"),
-        (with_trace(positions={"end": trace.positions["end"]}), "rule 'decision' needs one token for each"),
-        (
-            with_trace(positions={**trace.positions, "end": [99] * len(trace.steps)}),
-            "step 0: rule 'end' points at",
-        ),
+        (with_trace(steps=((7, 0, 0),)), "step 7: it should hold the tokens 0 to -1"),
+        (with_trace(positions={}), "rule 'decision' needs one token for each"),
+        (with_trace(positions={"decision": [99] * len(trace.steps)}), "step 0: rule 'decision' points at"),
         (with_trace(targets=(Target(2, 3, (), 5),)), "step 2: a target needs"),
+        (with_trace(knock_outs=(KnockOut(1, 0, (0, 90)),)), "hides tokens 0 to 89"),
         (with_options((20, 1), (20, 1)), "options 0 and 1 have the same tokens"),
         (with_options((20, 1), ()), "option 1 has no tokens"),
-        ([QuestionInput("q", (), (), ())], "the prompt has no tokens"),
+        ([QuestionInput("q", (), (replace(trace, qid="q"),), ())], "the prompt has no tokens"),
         ([question, question], "each question may be given once"),
     ]
     for questions, message in cases:
         with pytest.raises(ReadingError, match=message):
-            plan_for(model, questions)
+            plan_for(model, questions, rules=RULES)
     assert list(unreadable(model, with_trace(token_ids=long))) == [("q0", "base", 0)]
     assert unreadable(model, [question]) == {}
+
+
+def test_an_option_that_begins_another_is_read_like_any():
+    model = make_model("qwen3")
+    question = QuestionInput(
+        "q",
+        (8, 9),
+        (make_trace(np.random.default_rng(0), "q", 0, 3),),
+        (LeadIn((4,), ((20,), (20, 21), (20, 21, 22))),),
+    )
+    compare(model, [question], collect(model, [question]), nats=1e-4, share=1e-5)
 
 
 def test_numbers_that_are_not_finite_name_question_trace_and_step():
@@ -307,45 +325,115 @@ def test_numbers_that_are_not_finite_name_question_trace_and_step():
         list(read(model, questions))
 
 
-def test_layers_that_do_not_attend_by_a_mask_are_refused():
-    model = make_model("qwen3")
-    model.config.layer_types = ["full_attention", "linear_attention", "full_attention"]
-    with pytest.raises(ReadingError, match="linear_attention"):
-        plan_for(model, make_questions())
-    model = make_model("qwen3")
-    model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ReadingError, match="attn_implementation='sdpa'"):
-        plan_for(model, make_questions())
-
-
 def test_a_question_without_forced_answers_or_steps_is_read_all_the_same():
     model = make_model("llama")
-    trace = TraceInput("q", "base", 3, (10, 11, 12, 13), (), {"end": (), "decision": ()})
+    trace = TraceInput("q", "base", 3, (10, 11, 12, 13), (), {"decision": ()})
     found, prompts = collect(model, [QuestionInput("q", (8, 9), (trace,), ())])
     reading, acts = found["q", 3]
-    assert reading.forced.shape == (0, 0, 0)
+    assert reading.forced.shape == (1, 0, 0, 0)
     assert prompts["q"].shape == (0, 0)
     assert acts["resid_post.0@end"].shape == (0, 32)
     logp = plain_logp(model, [8, 9, 10, 11, 12, 13])
     np.testing.assert_allclose(reading.surprisal, -logp[range(1, 5), [10, 11, 12, 13]], atol=1e-5)
 
 
-def test_residuals_agree_with_nnsight():
+def test_every_site_agrees_with_nnsight():
     nnsight = pytest.importorskip("nnsight")
     model, questions = make_model("qwen3"), make_questions()
-    found, _ = collect(model, questions)
+    found, _ = collect(model, questions, sites=SITES)
     question = questions[0]
     for trace in question.traces:
         ids = torch.tensor([[*question.prompt_ids, *trace.token_ids]])
-        wrapped, saved = nnsight.NNsight(model), []
+        wrapped = nnsight.NNsight(model)
         with wrapped.trace(ids):
             states = nnsight.save([])
             states.append(wrapped.model.embed_tokens.output)
             for layer in wrapped.model.layers:
+                states.append(layer.self_attn.output[0])
+                states.append(layer.mlp.output)
                 states.append(layer.output)
-        saved = [state[0] if isinstance(state, tuple) else state for state in states]
-        places = [len(question.prompt_ids) + place for place in trace.positions["end"]]
-        for layer, state in enumerate(saved):
-            expected = state.reshape(-1, 32)[places].detach()
-            got = found["q0", trace.cid][1][tensor_name(layer, "end")]
-            torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+        flat = [state.reshape(-1, 32).detach() for state in states]
+        places = [len(question.prompt_ids) + end - 1 for _, _, end in trace.steps]
+        expected = {"resid_post.0": flat[0]}
+        for layer in range(1, 4):
+            attn, mlp, post = flat[3 * layer - 2 : 3 * layer + 1]
+            expected |= {f"attn_out.{layer}": attn, f"mlp_out.{layer}": mlp, f"resid_post.{layer}": post}
+            expected[f"resid_pre.{layer}"] = flat[3 * layer - 3]
+        acts = found["q0", trace.cid][1]
+        assert {name.split("@")[0] for name in acts} == set(expected)
+        for name, state in expected.items():
+            torch.testing.assert_close(acts[f"{name}@end"], state[places], atol=1e-5, rtol=1e-5)
+
+
+def test_every_token_is_kept_on_request():
+    model, questions = make_model("qwen3"), make_questions()
+    plan = plan_for(model, questions, rules=("token",))
+    batch = next(read(model, questions, rules=("token",)))
+    rows = rows_of(plan, batch.parts, "token")
+    assert len(rows) == sum(len(t.token_ids) for q in questions for t in q.traces)
+    values = batch.acts["resid_post.3@token"]
+    for question in questions:
+        for trace in question.traces:
+            mine = values[[i for i, (owner, _) in enumerate(rows) if owner is trace]]
+            state = plain_residuals(model, [*question.prompt_ids, *trace.token_ids])[3]
+            torch.testing.assert_close(mine, state[len(question.prompt_ids) :], atol=1e-5, rtol=1e-5)
+
+
+def test_the_lens_reads_each_layer_and_ends_in_the_models_own_answer():
+    model, questions = make_model("gemma2"), make_questions()
+    plan = plan_for(model, questions, rules=())
+    batch = next(read(model, questions, layers=(), lens=True))
+    assert batch.forced.shape[0] == 1 + 4
+    np.testing.assert_allclose(batch.forced[-1], batch.forced[0], atol=1e-4)
+    reading = next(unpack(plan, batch))
+    question, trace = questions[0], reading.source
+    lead = question.forced[0]
+    ids = [*question.prompt_ids, *trace.token_ids[: trace.steps[0][2]], *lead.ids]
+    for layer, state in enumerate(plain_residuals(model, ids)):
+        with torch.no_grad():
+            logits = model.lm_head(model.model.norm(state[-1:]))
+            logp = (torch.tanh(logits / 3.0) * 3.0).float().log_softmax(-1)[0]
+        # The first option is one token and the terminator; its first token is read here.
+        assert reading.forced[1 + layer, 0, 0, 0] <= float(logp[20]) + 1e-5
+    first = QuestionInput("q", ids, (TraceInput("q", "base", 0, (10,)),), (LeadIn((), ((20,), (22,))),))
+    alone = next(read(model, [first], layers=(), lens=True))
+    states = plain_residuals(model, ids)
+    for layer, state in enumerate(states):
+        with torch.no_grad():
+            logits = model.lm_head(model.model.norm(state[-1:]))
+            logp = (torch.tanh(logits / 3.0) * 3.0).float().log_softmax(-1)[0]
+        np.testing.assert_allclose(alone.prompt[1 + layer], logp[[20, 22]], atol=1e-4)
+
+
+def test_a_prior_is_forced_after_its_own_prompt():
+    model = make_model("llama")
+    questions = [replace(question, prior_ids=(11, 12, 13)) for question in make_questions()]
+    plan = plan_for(model, questions)
+    seen = 0
+    for batch in read(model, questions, max_tokens=150):
+        for index, _, prior in unpack_prompts(plan_for(model, questions, max_tokens=150), batch):
+            np.testing.assert_allclose(
+                prior[0], plain_forced(model, [11, 12, 13], questions[index]), atol=1e-4
+            )
+            seen += 1
+    assert seen == len(questions) == len(plan.questions)
+
+
+def test_another_order_of_the_options_gives_answers_only():
+    model, (question, *_) = make_model("llama"), make_questions()
+    other = replace(
+        question,
+        permutation=1,
+        prompt_ids=(9, *question.prompt_ids),
+        traces=tuple(replace(t, positions={}, targets=()) for t in question.traces),
+    )
+    batch = next(read(model, [question, other], rules=("end",)))
+    plan = plan_for(model, [question, other], rules=("end",))
+    n = sum(len(t.steps) for t in question.traces)
+    assert batch.acts["resid_post.1@end"].shape[0] == n
+    assert len(batch.entropy) == sum(len(t.token_ids) for t in question.traces)
+    for reading in unpack(plan, batch):
+        q = plan.questions[reading.question]
+        for k, (_, _, end) in enumerate(reading.source.steps):
+            expected = plain_forced(model, [*q.prompt_ids, *reading.source.token_ids[:end]], q)
+            np.testing.assert_allclose(reading.forced[0, k], expected, atol=1e-4)

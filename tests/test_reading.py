@@ -1,7 +1,15 @@
 import json
+import re
+import shutil
 from types import SimpleNamespace
 
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
 from mechcot import Study
+from mechcot.cli import app
+from mechcot.errors import MechcotError, StudyError
 from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import load_tokenizer
 from mechcot.reading import _target, question_inputs
@@ -32,9 +40,8 @@ def test_what_is_read_are_the_first_traces_of_the_headlines_questions(study: Stu
     assert len(index) == len(read)
     for q in inputs:
         for trace in q.traces:
-            assert all(
-                place == end - 1 for place, (_, end) in zip(trace.positions["end"], trace.steps, strict=True)
-            )
+            mine = read[(read.qid == trace.qid) & (read.cid == trace.cid)].sort_values("sid")
+            assert list(trace.steps) == list(zip(mine.sid, mine.tok_start, mine.tok_end, strict=True))
 
 
 def test_the_folder_says_what_was_read_and_what_was_left_out(study: Study) -> None:
@@ -42,3 +49,109 @@ def test_the_folder_says_what_was_read_and_what_was_left_out(study: Study) -> No
     told = json.loads((study.reading_path(arm) / "reading.json").read_text())
     assert told["traces"] == len(study.signals(arm))
     assert told["skipped"] == []
+
+
+def test_a_prompt_without_the_question_gives_the_prior(study: Study) -> None:
+    arm = study.settings.contrast.after
+    tokenizer = load_tokenizer(checkpoint_folder(study, arm))
+    question = question_inputs(study, arm, task_of(study), tokenizer)[0]
+    row = study.questions().set_index("qid").loc[question.qid]
+    unsaid = tokenizer.decode(question.prior_ids)
+    assert row.stem not in unsaid
+    assert all(option in unsaid for option in row.options)
+    forced = study.forced(arm)
+    own = forced[forced.k == 0].iloc[0]
+    assert abs(sum(own.p_prior) - 1) < 1e-5
+    assert abs(sum(own.p_norm) - 1) < 1e-5
+    assert list(own.p_prior) != list(own.p)
+
+
+@pytest.fixture(scope="module")
+def reread(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The small study, its distilled arm read once more with everything that a reading can give."""
+    path = tmp_path_factory.mktemp("reread") / "study"
+    shutil.copytree(study.path, path)
+    call = ["read", str(path), "--author", "distilled", "--reader", "distilled", "--lens", "--quiet"]
+    call += ["--permutations", "2", "--knock-out", "answer", "--site", "resid_post", "--site", "mlp_out"]
+    call += ["--layer", "0", "--layer", "2", "--rule", "end", "--rule", "token"]
+    run = CliRunner().invoke(app, call)
+    assert run.exit_code == 0, run.output
+    return Study.open(path)
+
+
+def test_the_command_reads_what_it_is_told_to(reread: Study) -> None:
+    store = reread.activations("distilled")
+    assert store.rules == ["end", "token", "decision"]
+    assert store.layer("mlp_out", 2).shape == store.layer("resid_post", 0).shape
+    tokens = reread.signals("distilled").surprisal.map(len).sum()
+    assert len(store.layer("resid_post", 2, "token")) == len(store.frame("token")) == tokens
+    with pytest.raises(StudyError, match="mlp_out"):
+        store.layer("mlp_out", 0)
+    assert reread.settings.reading.lens is True, "what is asked for stays in the study"
+
+
+def test_another_order_shows_other_options_first_and_keeps_the_columns(reread: Study) -> None:
+    forced = reread.forced("distilled")
+    own = forced[forced.layer == -1]
+    assert sorted(own.permutation.unique()) == [0, 1, 2]
+    keys = ["qid", "cid", "k", "lead_in"]
+    by_order = {n: rows.set_index(keys).sort_index() for n, rows in own.groupby("permutation")}
+    assert by_order[0].index.equals(by_order[1].index)
+    tokenizer = load_tokenizer(checkpoint_folder(reread, "distilled"))
+    inputs = question_inputs(reread, "distilled", task_of(reread), tokenizer)
+    first = [q for q in inputs if q.qid == inputs[0].qid]
+    assert [q.permutation for q in first] == [0, 1, 2]
+    assert len({tuple(q.prompt_ids) for q in first}) == 3
+    # An answer in words is the same text wherever it stands.
+    assert {q.forced for q in first} == {first[0].forced}
+
+
+def test_the_lens_ends_in_the_models_own_answer(reread: Study) -> None:
+    forced = reread.forced("distilled")
+    forced = forced[forced.permutation == 0]
+    layers = sorted(forced.layer.unique())
+    assert layers == [-1, 0, 1, 2]
+    own, last = (np.stack(forced[forced.layer == layer].logp.to_list()) for layer in (-1, 2))
+    np.testing.assert_allclose(own, last, atol=1e-4)
+
+
+def test_each_step_is_hidden_once_from_the_answer(reread: Study) -> None:
+    rows = reread.knockouts("distilled")
+    assert set(rows.scope) == {"answer"}
+    steps = reread.steps("distilled")
+    counted = rows[rows.layer == -1].groupby(["qid", "cid"]).size()
+    for (qid, cid), n in counted.items():
+        mine = steps[(steps.qid == qid) & (steps.cid == cid)].sort_values("sid")
+        stated = mine.states_answer.to_numpy().argmax() if mine.states_answer.any() else len(mine)
+        assert n == stated
+
+
+def test_a_dry_run_prices_and_writes_nothing(study: Study) -> None:
+    before = sorted(p.stat().st_mtime_ns for p in study.path.rglob("*") if p.is_file())
+    plain = CliRunner().invoke(app, ["read", str(study.path), "--dry-run"])
+    dear = CliRunner().invoke(app, ["read", str(study.path), "--dry-run", "--permutations", "3"])
+    assert plain.exit_code == dear.exit_code == 0
+    assert len(plain.output.splitlines()) == 4
+    assert "of them for other orders" in dear.output
+    assert "of them for other orders" not in plain.output
+    assert sorted(p.stat().st_mtime_ns for p in study.path.rglob("*") if p.is_file()) == before
+    told = json.loads((study.reading_path("base") / "reading.json").read_text())
+    assert f"{told['tree_tokens']:,} tokens" in plain.output.splitlines()[0]
+    size = sum(f.stat().st_size for f in (study.reading_path("base") / "activations").glob("*.safetensors"))
+    assert abs(size / 1e6 - int(plain.output.splitlines()[0].split()[-4].replace(",", ""))) < 1
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--author", "nobody"], "there is no arm 'nobody'"),
+        (["--rule", "middle"], "reading.rules"),
+        (["--layer", "99"], r"layers 0 \(embedding\) to 2, asked for \[99\]"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_runs(
+    study: Study, more: list[str], says: str
+) -> None:
+    run = CliRunner().invoke(app, ["read", str(study.path), "--dry-run", *more])
+    assert isinstance(run.exception, MechcotError)
+    assert re.search(says, str(run.exception)), run.exception

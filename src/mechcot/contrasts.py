@@ -150,7 +150,7 @@ def probe_of(study: Study, author: str, reader: str | None = None) -> probe.Prob
         claims=study.claims(author),
     )
     rows = _positions(index, table)
-    X = {layer: activations.layer(layer, "end")[rows] for layer in activations.layers}
+    X = {layer: activations.layer("resid_post", layer, "end")[rows] for layer in activations.layers}
     settings = study.settings.analysis
     return probe.fit_table(
         X,
@@ -211,7 +211,8 @@ def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.Data
     index = activations.frame()[STEP_KEY]
     claims = study.claims(arm).merge(index, on=STEP_KEY)
     rows = _positions(index, claims)
-    return {layer: activations.layer(layer, "decision")[rows] for layer in activations.layers}, claims
+    layers = activations.layers
+    return {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in layers}, claims
 
 
 def _positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:

@@ -25,6 +25,10 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        # What a full disk refuses to write comes without a name.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -1,27 +1,17 @@
 """The store of activations, format `mechcot-activations/1`. Reading it needs neither torch nor a model.
 
-A folder with three kinds of files:
-
-- `shard-00000.safetensors`, ...: one tensor for each site, layer and position rule, named
-  `resid_post.3@end`, each [rows, d_model]; all tensors of a shard have the same rows. float32,
-  float16 or bfloat16, as the model computed them.
-- `index.parquet`: one row a step with `qid`, `arm`, `cid`, `sid`, `shard` (which shard, counted
-  from 0) and `row` (which row of its tensors). Its order is the store's order of steps.
-- `meta.json`: `format`, `reader`, `model_digest`, `sites`, `layers`, `rules`, `dtype`, `d_model`,
-  `n_rows`, `shards` (a list of `file`, `rows`, `bytes`, `sha256`), `index` (`file`, `bytes`,
-  `sha256`), and `packing`, which is information only. Written last: without it there is no store.
-
-Layer 0 is the residual stream after the embedding, layer l the one after block l, before the
-final norm.
+A folder of `shard-00000.safetensors`, ... (tensors), `index.parquet` (which row of them is which step),
+`tokens.parquet` (the same for the rule that keeps every token) and `meta.json`, which is written last:
+without it there is no store. `docs/activations.md` has the format in full.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,25 +19,27 @@ import pandas as pd
 import pyarrow as pa
 
 from mechcot import files, records
-from mechcot.errors import DataError, StudyError
+from mechcot.errors import StudyError
+from mechcot.internals.inputs import EVERY_TOKEN
+from mechcot.internals.manifest import (
+    FORMAT,
+    INDEX,
+    TOKENS,
+    check_digest,
+    check_size,
+    checked_index,
+    checked_meta,
+    files_of,
+)
+from mechcot.internals.tensor_file import TensorFile, as_float32, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "mechcot-activations/1"
 SITE = "resid_post"
-INDEX = pa.schema(
-    [
-        ("qid", pa.string()),
-        ("arm", pa.string()),
-        ("cid", pa.int32()),
-        ("sid", pa.int32()),
-        ("shard", pa.int32()),
-        ("row", pa.int32()),
-    ]
-)
 
-_WIDTHS = {"F32": ("<f4", "float32"), "F16": ("<f2", "float16"), "BF16": ("<u2", "bfloat16")}
+Rows = Mapping[str, Any] | pd.DataFrame
+"""Some rows of an index, as columns by name."""
 
 
 def tensor_name(layer: int, rule: str, site: str = SITE) -> str:
@@ -61,55 +53,77 @@ class Shard:
 
     Attributes:
         file: its name.
-        rows: rows of each of its tensors.
+        rows: rows of each of its tensors of a step rule: steps.
+        tokens: rows of each of its tensors of the rule `token`.
         bytes: its size.
         sha256: its digest.
     """
 
     file: str
     rows: int
+    tokens: int
     bytes: int
     sha256: str
 
 
-def write_shard(folder: Path, number: int, tensors: Mapping[str, Tensor]) -> Shard:
+def write_shard(
+    folder: Path, number: int, tensors: Mapping[str, Tensor | Sequence[Tensor]], model_digest: str = ""
+) -> Shard:
     """Write one shard whole or not at all; equal tensors give equal bytes.
 
     Args:
         folder: the store.
         number: which shard.
-        tensors: by `tensor_name`, each [rows, d_model].
+        tensors: by `tensor_name`, each [rows, d_model], or pieces of it to be put one below the other.
+        model_digest: digest of the reader's weights, kept in the shard: it ties it to its meta.json.
     """
-    from safetensors.torch import save
-
     path = folder / f"shard-{number:05d}.safetensors"
-    with files.whole(path) as sink:
-        sink.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
-    rows = next(iter(tensors.values())).shape[0]
-    return Shard(path.name, rows, path.stat().st_size, files.digest(path))
+    pieces: dict[str, Sequence[Tensor]] = {
+        name: found if isinstance(found, list | tuple) else [cast("Tensor", found)]
+        for name, found in tensors.items()
+    }
+    sha256 = write_tensors(path, pieces, {"model_digest": model_digest} if model_digest else {})
+    rows = {name.rpartition("@")[2] == EVERY_TOKEN: sum(map(len, found)) for name, found in pieces.items()}
+    return Shard(path.name, rows.get(False, 0), rows.get(True, 0), path.stat().st_size, sha256)
 
 
 def finish_store(
-    folder: Path, index: pd.DataFrame, shards: Sequence[Shard], about: Mapping[str, Any]
+    folder: Path,
+    index: Rows | Iterable[Rows],
+    shards: Sequence[Shard],
+    about: Mapping[str, Any],
+    tokens: Iterable[Rows] = (),
 ) -> None:
     """Write the index and, last, the meta data that make the shards a store.
 
     Args:
         folder: the store.
-        index: columns as `INDEX`, in the order of steps that the store shall have.
+        index: columns as `INDEX`, in the order of steps that the store shall have; or its parts in order.
         shards: all of them in order.
-        about: `reader`, `model_digest`, `sites`, `layers`, `rules`, `dtype`, `d_model`, `packing`.
+        about: `reader`, `model_digest`, `sites`, `layers`, `rules`, `dtype`, `d_model`, and what else
+            meta.json shall say; `places` where not all sites have all layers.
+        tokens: the parts of the index of the rule `token`, columns as `TOKENS`.
     """
-    path = folder / "index.parquet"
-    records.write_table(path, index, INDEX)
     meta = {
+        "places": [[site, layer] for site in about["sites"] for layer in about["layers"]],
         **about,
         "format": FORMAT,
-        "n_rows": len(index),
         "shards": [asdict(shard) for shard in shards],
-        "index": {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest(path)},
     }
+    parts = [index] if isinstance(index, Mapping | pd.DataFrame) else index
+    meta["index"], meta["n_rows"] = _write_index(folder / "index.parquet", INDEX, parts)
+    if EVERY_TOKEN in about["rules"]:
+        meta["tokens"], meta["n_tokens"] = _write_index(folder / "tokens.parquet", TOKENS, tokens)
     files.write_json(folder / "meta.json", meta)
+
+
+def _write_index(path: Path, schema: pa.Schema, parts: Iterable[Rows]) -> tuple[dict[str, Any], int]:
+    rows = 0
+    with records.table_writer(path, schema) as write:
+        for part in parts:
+            write(part)
+            rows += len(part["row"])
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest(path)}, rows
 
 
 class Activations:
@@ -121,82 +135,98 @@ class Activations:
         self._index = index
 
     @classmethod
-    def open(cls, path: str | Path) -> Activations:
-        """Open a store; sizes are checked, digests only by `verify`.
+    def open(cls, path: str | Path, **digests: str) -> Activations:
+        """Open a store.
+
+        Checked are meta.json, that every file is there in its size, the index's digest, that its rows lie
+        in the shards, and that the shards' headers say what meta.json says; the shards' digests only by
+        `verify`.
+
+        Args:
+            path: the folder.
+            digests: what the store is expected to be of, as meta.json calls it: `model_digest`,
+                `tokenizer_digest`, `template_digest`, `steps_digest`.
 
         Raises:
-            StudyError: no store, an unknown format, a file that is missing or of another size.
+            StudyError: no store, an unknown format, another digest, a file that is missing, of another
+                size or of another model, an index whose rows do not fit the shards.
         """
         path = Path(path)
-        if not (path / "meta.json").exists():
-            raise StudyError(f"{path / 'meta.json'}: does not exist, so there are no activations to open")
-        try:
-            meta = files.read_json(path / "meta.json")
-        except DataError as error:
-            raise StudyError(str(error)) from error
-        found = meta.get("format") if isinstance(meta, dict) else None
-        if found != FORMAT:
-            raise StudyError(f"{path / 'meta.json'}: expected the format {FORMAT!r}, found {found!r}")
-        for entry in [*meta["shards"], meta["index"]]:
-            file = path / entry["file"]
-            if not file.exists():
-                raise StudyError(f"{file}: is missing; run the reading again")
-            if file.stat().st_size != entry["bytes"]:
+        meta = checked_meta(path / "meta.json")
+        for name, expected in digests.items():
+            if meta.get(name) != expected:
                 raise StudyError(
-                    f"{file}: has {file.stat().st_size} bytes, {entry['bytes']} were written; run the "
-                    f"reading again"
+                    f"{path}: holds activations of another {name.removesuffix('_digest')}: meta.json says "
+                    f"{name} {meta.get(name)!r}, expected is {expected!r}; run the reading again"
                 )
-        try:
-            index = records.read_table(path / meta["index"]["file"], INDEX)
-        except DataError as error:
-            raise StudyError(str(error)) from error
-        if len(index) != meta["n_rows"]:
-            raise StudyError(
-                f"{path / 'index.parquet'}: has {len(index)} rows, meta.json says {meta['n_rows']}"
-            )
-        return cls(path, meta, index)
+        for entry in files_of(meta):
+            check_size(path / entry["file"], entry["bytes"])
+        store = cls(path, meta, checked_index(path, meta, "index", INDEX, "rows", meta["n_rows"]))
+        for number in range(len(meta["shards"])):
+            store._check_shard(number)
+        return store
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __repr__(self) -> str:
         return (
-            f"Activations({len(self)} steps, reader {self.meta['reader']!r}, layers {self.layers}, "
-            f"rules {self.rules}, {self.meta['dtype']}, d_model {self.meta['d_model']})"
+            f"Activations({len(self)} steps, reader {self.meta['reader']!r}, sites {self.sites}, layers "
+            f"{self.layers}, rules {self.rules}, {self.meta['dtype']}, d_model {self.meta['d_model']})"
         )
 
     @property
+    def sites(self) -> list[str]:
+        """The sites that are kept."""
+        return list(self.meta["sites"])
+
+    @property
     def layers(self) -> list[int]:
-        """The layers that are kept."""
+        """The layers that are kept, at one site at least."""
         return list(self.meta["layers"])
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """The sites and layers that are kept."""
+        return [(site, layer) for site, layer in self.meta["places"]]
 
     @property
     def rules(self) -> list[str]:
         """The position rules at which they are kept."""
         return list(self.meta["rules"])
 
-    def frame(self) -> pd.DataFrame:
-        """The index: a row a step, in the order of the rows of `layer`."""
-        return self._index.copy()
+    def frame(self, rule: str = "end") -> pd.DataFrame:
+        """The index: what each row of `layer(site, layer, rule)` is.
 
-    def layer(self, layer: int, rule: str = "end", site: str = SITE) -> npt.NDArray[np.float32]:
-        """One layer at every step, [steps, d_model], in the order of `frame`.
+        A row a step, for every rule but `token`, which has a row for each token of the completions.
 
         Raises:
-            StudyError: it was not kept, or a shard does not hold what meta.json says.
+            StudyError: the rule `token` was not kept, or its index is damaged.
         """
-        if layer not in self.layers or rule not in self.rules or site not in self.meta["sites"]:
+        return self._index_of(rule).copy()
+
+    def layer(self, site: str, layer: int, rule: str = "end") -> npt.NDArray[np.float32]:
+        """A site at one layer at every step, [steps, d_model], in the order of `frame`.
+
+        For the rule `token` at every token, [tokens, d_model], in the order of `frame("token")`.
+
+        Raises:
+            StudyError: it was not kept.
+        """
+        if (site, layer) not in self.places or rule not in self.rules:
             raise StudyError(
-                f"{self.path}: has no {tensor_name(layer, rule, site)}; it has the sites "
-                f"{self.meta['sites']}, layers {self.layers}, rules {self.rules}"
+                f"{self.path}: has no {tensor_name(layer, rule, site)}; it has the sites {self.sites}, "
+                f"layers {self.layers}, rules {self.rules} (give a site, then a layer, then a rule)"
             )
-        out = np.empty((len(self), self.meta["d_model"]), np.float32)
-        shard, row = self._index["shard"].to_numpy(), self._index["row"].to_numpy()
-        for number, entry in enumerate(self.meta["shards"]):
+        index, width = self._index_of(rule), self.meta["d_model"]
+        out = np.empty((len(index), width), np.float32)
+        shard, row = index["shard"].to_numpy(), index["row"].to_numpy()
+        for number in range(len(self.meta["shards"])):
             here = np.flatnonzero(shard == number)
             if len(here):
-                values = _tensor(self.path / entry["file"], tensor_name(layer, rule, site), self.meta, entry)
-                out[here] = values[row[here]]
+                file, shape = self._headers[number], (self._rows_of(number, rule), width)
+                values = file.tensor(tensor_name(layer, rule, site), self.meta["dtype"], shape)
+                out[_run(here)] = as_float32(values[_run(row[here])])
         return out
 
     def verify(self) -> None:
@@ -205,44 +235,42 @@ class Activations:
         Raises:
             StudyError: a file is not the one that was written.
         """
-        for entry in [*self.meta["shards"], self.meta["index"]]:
-            file = self.path / entry["file"]
-            if files.digest(file) != entry["sha256"]:
-                raise StudyError(
-                    f"{file}: is damaged or foreign (its SHA-256 differs); run the reading again"
-                )
+        for entry in files_of(self.meta):
+            check_digest(self.path / entry["file"], entry["sha256"])
+
+    def _index_of(self, rule: str) -> pd.DataFrame:
+        return self._tokens if rule == EVERY_TOKEN else self._index
+
+    @cached_property
+    def _tokens(self) -> pd.DataFrame:
+        if EVERY_TOKEN not in self.rules:
+            raise StudyError(f"{self.path}: has no tokens, only the rules {self.rules}")
+        return checked_index(self.path, self.meta, "tokens", TOKENS, "tokens", self.meta["n_tokens"])
+
+    @cached_property
+    def _headers(self) -> list[TensorFile]:
+        return [TensorFile.open(self.path / entry["file"]) for entry in self.meta["shards"]]
+
+    def _rows_of(self, shard: int, rule: str) -> int:
+        rows: int = self.meta["shards"][shard]["tokens" if rule == EVERY_TOKEN else "rows"]
+        return rows
+
+    def _check_shard(self, number: int) -> None:
+        file = self._headers[number]
+        found, expected = file.metadata.get("model_digest"), self.meta["model_digest"]
+        if found is not None and found != expected:
+            raise StudyError(
+                f"{file.path}: is of the model {found!r}, meta.json of {expected!r}: one of them belongs to "
+                f"another store; run the reading again"
+            )
+        for rule in self.rules:
+            shape = (self._rows_of(number, rule), self.meta["d_model"])
+            for site, layer in self.places:
+                file.expect(tensor_name(layer, rule, site), self.meta["dtype"], shape)
 
 
-def _tensor(
-    path: Path, name: str, meta: Mapping[str, Any], shard: Mapping[str, Any]
-) -> npt.NDArray[np.float32]:
-    """One tensor of a safetensors file as float32, through a memory map.
-
-    The layout is the published one: eight bytes with the header's length, a JSON header with each
-    tensor's dtype, shape and byte range, the data. Read here rather than by safetensors' numpy
-    reader, which has no bfloat16, so that a store opens without torch.
-    """
-    size = path.stat().st_size
-    try:
-        with open(path, "rb") as source:
-            start = 8 + int.from_bytes(source.read(8), "little")
-            entry = json.loads(source.read(min(start, size) - 8))[name]
-        kind, dtype = _WIDTHS[entry["dtype"]]
-        first, stop = entry["data_offsets"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{path}: has no readable tensor {name}; run the reading again") from error
-    shape = (shard["rows"], meta["d_model"])
-    item = np.dtype(kind).itemsize
-    sound = 0 <= first <= stop <= size - start and stop - first == shape[0] * shape[1] * item
-    if tuple(entry["shape"]) != shape or dtype != meta["dtype"] or not sound:
-        raise StudyError(
-            f"{path}: {name} is {entry['dtype']} {entry['shape']}, meta.json says {meta['dtype']} "
-            f"{list(shape)}; run the reading again"
-        )
-    if not shape[0]:
-        return np.empty(shape, np.float32)
-    raw = np.memmap(path, kind, "r", offset=start + first, shape=shape)
-    if dtype != "bfloat16":
-        return np.asarray(raw).astype(np.float32, copy=False)
-    # bfloat16 is the upper half of a float32.
-    return (raw.astype(np.uint32) << 16).view(np.float32)
+def _run(places: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """The same places as a slice where they lie side by side, which is copied faster."""
+    first = int(places[0])
+    side_by_side = np.array_equal(places, np.arange(first, first + len(places)))
+    return slice(first, first + len(places)) if side_by_side else places

@@ -20,11 +20,10 @@ from mechcot.shown import Shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mechcot.internals.anatomy import Anatomy
+
 LONGEST_WINDOW = 512
 """Sliding windows up to this many tokens are outgrown by the sample; wider ones would cost too much."""
-
-CACHED_STEPS = 8
-"""Tokens that are run one by one over the cache."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,11 @@ def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto"
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for the checkpoint's own.
 
     Returns:
-        The findings: the prefix tree against one run per text (forced answers, entropy and surprisal,
-        activations), the final norm and head against the logits, a cache of keys and values against
-        none, and the beginning-of-text tokens of a prompt. A model that cannot be read at all gets a
-        failed finding with the reason.
+        The findings: the reading against one run per text (forced answers, entropy and surprisal,
+        activations at all sites), by prefix trees or, where the model cannot read them, text by text, with
+        the reason; the final norm and head against the logits, a cache of keys and values against none,
+        and the beginning-of-text tokens of a prompt. A model that cannot be read at all gets a failed
+        finding with the reason.
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or not to this device.
@@ -146,8 +146,7 @@ def certify(checkpoint: Checkpoint) -> Certificate:
         findings = [Finding("questions of its own words", None, None, "", False, str(error))]
     else:
         findings = [
-            *_attempt("prefix tree", lambda: _tree(model, questions, allowed)),
-            *_attempt("cache of keys and values", lambda: _cache(model, questions[0], allowed)),
+            *_attempt("reading", lambda: _reading(model, questions, allowed)),
             _bos(checkpoint.tokenizer, questions),
         ]
     return Certificate(
@@ -166,42 +165,38 @@ def _length(model: Any) -> int:
     return max(TRACE_TOKENS, window + 16 if window <= LONGEST_WINDOW else 0)
 
 
-def _tree(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
-    from mechcot.internals.anatomy import anatomy_of
-    from mechcot.internals.selfcheck import self_check
+def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+    from mechcot.internals.anatomy import SITES, anatomy_of
+    from mechcot.internals.inputs import STEP_RULES
+    from mechcot.internals.reader import recipe_for
+    from mechcot.internals.selfcheck import best_way
 
-    windows = anatomy_of(model).windows.values()
+    anatomy = anatomy_of(model)
     longest = max(len(q.prompt_ids) + len(t.token_ids) for q in questions for t in q.traces)
-    wider = {window for window in windows if window and window >= longest}
+    wider = {window for window in anatomy.windows.values() if window and window >= longest}
     note = f"texts of up to {longest} tokens do not reach the window of {max(wider)}" if wider else ""
-    # Its own refusal names all numbers at once; here each has a line.
-    report = self_check(model, questions, tolerance=math.inf)
+    sites = [site for site in SITES if _has(anatomy, site)]
+    recipe, report = best_way(model, questions, recipe_for(anatomy, sites=sites, rules=STEP_RULES))
+    way = "text" if recipe.alone else "tree"
+    if recipe.alone:
+        note = f"it is read text by text, which is slow: {report.why}"
     return [
-        _difference("tree: forced answers", report.forced, allowed, "nats a token", note),
-        _difference("tree: entropy and surprisal", report.signals, allowed, "nats"),
-        _difference("tree: activations", report.residual, allowed, "of the largest"),
+        _difference(f"{way}: forced answers", report.forced, allowed, "nats a token", note),
+        _difference(f"{way}: entropy and surprisal", report.signals, allowed, "nats"),
+        _difference(f"{way}: activations", report.residual, allowed, "of the largest"),
         _difference("final norm and head", report.head, allowed, "of the largest logit"),
+        _difference("cache of keys and values", report.cache, allowed, "of the largest logit"),
     ]
 
 
-def _cache(model: Any, question: QuestionInput, allowed: float) -> list[Finding]:
-    import torch
+def _has(anatomy: Anatomy, site: str) -> bool:
+    """Whether the blocks have a site under a known name; a mixer of states has no attention output."""
+    from mechcot.internals.anatomy import part_of
 
-    from mechcot.internals.anatomy import as_found
-
-    ids = [*question.prompt_ids, *question.traces[0].token_ids]
-    tokens = torch.tensor([ids], device=model.get_input_embeddings().weight.device)
-    first = max(1, len(ids) - CACHED_STEPS)
-    with as_found(model):
-        plain = model(input_ids=tokens, use_cache=False).logits[0].float()
-        done = model(input_ids=tokens[:, :first], use_cache=True)
-        rows = [done.logits[0].float()]
-        for i in range(first, len(ids)):
-            cache = {"past_key_values": done.past_key_values}
-            done = model(input_ids=tokens[:, i : i + 1], use_cache=True, **cache)
-            rows.append(done.logits[0].float())
-        worst = float((torch.cat(rows) - plain).abs().max() / plain.abs().max())
-    return [_difference("cache of keys and values", worst, allowed, "of the largest logit")]
+    try:
+        return site == "resid_pre" or all(part_of(block, site) is not None for block in anatomy.blocks)
+    except MechcotError:
+        return False
 
 
 def _bos(tokenizer: Any, questions: Sequence[QuestionInput]) -> Finding:

@@ -13,19 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.errors import ReadingError
-
-SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+from mechcot.internals.anatomy import SITES, anatomy_of, part_of
 
 Positions: TypeAlias = str | Sequence[int] | Sequence[Sequence[int]] | None
 """All tokens; "prompt" or "generated"; indices; or indices for each row of the batch."""
 
 Vector: TypeAlias = Any
 """A tensor or array [d_model], or a mapping from layers to such."""
-
-_PARTS = {
-    "attn_out": ("self_attn", "attn", "attention", "self_attention"),
-    "mlp_out": ("mlp", "ffn", "feed_forward", "block_sparse_moe"),
-}
 
 
 @dataclass(frozen=True)
@@ -165,35 +159,17 @@ def _hang(decoder: EditedDecoder, layer: int, site: str, where: Where, change: C
     block = decoder.blocks[max(layer, 1) - 1]
     if site == "resid_pre" or layer == 0:
         return block.register_forward_pre_hook(before, with_kwargs=True)
-    if site == "resid_post":
-        return block.register_forward_hook(after)
-    part = next((getattr(block, name) for name in _PARTS[site] if hasattr(block, name)), None)
-    if not isinstance(part, nn.Module):
-        raise ReadingError(
-            f"{place}: {decoder.name}'s block has no module named {' or '.join(_PARTS[site])}; it has "
-            f"{', '.join(name for name, _ in block.named_children())}"
-        )
-    return part.register_forward_hook(after)
+    return part_of(block, site).register_forward_hook(after)
 
 
 def decoder_of(model: Any) -> EditedDecoder:
-    """The decoder's blocks; asked less of than for a reading, since an edit needs no mask."""
-    name = type(model).__name__
-    module = model.get_decoder() if hasattr(model, "get_decoder") else None
-    if not isinstance(module, nn.Module):
-        raise ReadingError(f"{name}: expected a causal language model with get_decoder()")
-    config = model.config.get_text_config()
-    stacks = [
-        child
-        for child in module.children()
-        if isinstance(child, nn.ModuleList) and len(child) == int(config.num_hidden_layers)
-    ]
-    if len(stacks) != 1:
-        raise ReadingError(
-            f"{name}: expected one list of {config.num_hidden_layers} blocks in the decoder, "
-            f"found {len(stacks)}"
-        )
-    return EditedDecoder(name, module, stacks[0], int(config.hidden_size))
+    """The decoder and its blocks.
+
+    Raises:
+        ReadingError: it is not a causal language model of a known build.
+    """
+    anatomy = anatomy_of(model)
+    return EditedDecoder(type(model).__name__, anatomy.decoder, anatomy.blocks, anatomy.d_model)
 
 
 def where_of(positions: Positions, prompt_length: int | Sequence[int] | None) -> Where:

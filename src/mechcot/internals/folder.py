@@ -2,8 +2,9 @@
 
 Batches are grouped; a group is a shard of activations, written where it will stay, and a file of
 numbers in `work`. A journal line makes a group finished. When all are, the numbers become tables.
-Batches, groups and their order follow from the plan alone, so a reading that was killed and taken
-up again leaves the same bytes as one that was not.
+Batches, groups and their order follow from the plan and the journalled halvings alone, so a reading that
+was killed and taken up again leaves the same bytes as one that was not. A group is written while the
+next one is read.
 """
 
 from __future__ import annotations
@@ -11,42 +12,34 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
 from mechcot import __version__, files
 from mechcot.errors import ReadingError
-from mechcot.internals.activations import SITE, Shard, finish_store, write_shard
-from mechcot.internals.anatomy import Anatomy, anatomy_of
-from mechcot.internals.inputs import QuestionInput
-from mechcot.internals.plan import ReadingPlan
+from mechcot.internals.activations import finish_store
+from mechcot.internals.anatomy import anatomy_of
+from mechcot.internals.budget import find_max_tokens, free_memory
+from mechcot.internals.groups import SHARD_BYTES, SHARD_TOKENS, Job, read_groups
+from mechcot.internals.inputs import EVERY_TOKEN, QuestionInput
 from mechcot.internals.reader import (
     RULES,
     ReadBatch,
-    check_layers,
     plan_for,
-    read_batch,
-    steps_of,
+    recipe_for,
     unreadable,
 )
-from mechcot.internals.selfcheck import SelfCheck, self_check
-from mechcot.internals.tables import store_index, write_tables
-from mechcot.journal import Journal
+from mechcot.internals.selfcheck import SelfCheck
+from mechcot.internals.tables import TABLES, Key, store_index, write_tables
+from mechcot.internals.unfinished import Unfinished, recorded_budget
 
 log = logging.getLogger(__name__)
-
-SHARD_TOKENS = 2**15
-SHARD_BYTES = 2**28
-NUMBERS = ("prompt", "forced", "entropy", "surprisal", "truth")
 
 
 @dataclass(frozen=True)
@@ -54,25 +47,27 @@ class ReadingSummary:
     """What a reading covered.
 
     Attributes:
-        questions: questions with at least one trace.
+        questions: questions with at least one trace; permuted orders of one are not counted again.
         traces: traces read.
         steps: steps read.
-        text_tokens: tokens of prompts (once a question) and traces.
-        tree_tokens: nodes of all trees.
-        padded_tokens: tokens computed, padding included.
+        bare_tokens: tokens of a plain forward pass over prompts and traces.
+        tree_tokens: tokens computed.
+        max_tokens: the budget of a forward pass at first.
+        halvings: (batch, budget): from which batch on memory made it smaller.
         batches: forward passes.
         groups: shards.
         groups_kept: shards that an earlier, killed run had finished.
         skipped: traces left out, with the reason.
-        check: the self-check; None if nothing was left to run.
+        check: the self-check; None if nothing was left to run, or none was asked for.
     """
 
     questions: int
     traces: int
     steps: int
-    text_tokens: int
+    bare_tokens: int
     tree_tokens: int
-    padded_tokens: int
+    max_tokens: int
+    halvings: tuple[tuple[int, int], ...]
     batches: int
     groups: int
     groups_kept: int
@@ -82,29 +77,8 @@ class ReadingSummary:
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
         check = self.check.to_json() if self.check else None
-        return {**asdict(self), "skipped": list(self.skipped), "check": check}
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One reading: what, with which weights, where to."""
-
-    model: Any
-    anatomy: Anatomy
-    plan: ReadingPlan
-    layers: tuple[int, ...]
-    rules: tuple[str, ...]
-    reader: str
-    model_digest: str
-    out: Path
-    work: Path
-
-    @property
-    def store(self) -> Path:
-        return self.out / "activations"
-
-    def numbers(self, group: int) -> Path:
-        return self.work / f"numbers-{group:05d}.safetensors"
+        halvings = [list(halving) for halving in self.halvings]
+        return {**asdict(self), "halvings": halvings, "skipped": list(self.skipped), "check": check}
 
 
 def read_to_folder(
@@ -116,13 +90,19 @@ def read_to_folder(
     reader: str,
     model_digest: str,
     layers: Sequence[int] | None = None,
+    sites: Sequence[str] = ("resid_post",),
     rules: Sequence[str] = RULES,
     max_tokens: int | None = None,
+    lens: bool = False,
     skip_unreadable: bool = False,
     check: bool = True,
     progress: bool = True,
+    about: Mapping[str, str] | None = None,
 ) -> ReadingSummary:
-    """Read traces with a model and write `forced`, `signals`, `truth` and `activations`.
+    """Read traces with a model; write `forced`, `knockouts`, `signals`, `truth` and `activations`.
+
+    A forward pass that finds too little memory is tried again in halves, down to one text at a time; what
+    was finished before stays.
 
     Args:
         model: the reader.
@@ -133,47 +113,52 @@ def read_to_folder(
         reader: the reader's name, for the tables.
         model_digest: digest of its weights.
         layers: layers to keep; None is all, empty keeps no activations.
+        sites: sites to keep; see `anatomy.SITES`.
         rules: position rules.
-        max_tokens: budget of a forward pass, padding included; None chooses by device.
-        skip_unreadable: leave out traces that are empty or too long, and name them in the
-            result, rather than raise.
+        max_tokens: budget of a forward pass; None finds one that fits the memory that is free when the
+            reading begins.
+        lens: whether to read the forced answers at every layer too.
+        skip_unreadable: leave out traces that are empty or too long, or whose numbers are not finite, and
+            name them in the result, rather than raise.
         check: compare a small sample with separate plain runs first.
         progress: whether to draw a bar.
+        about: what else meta.json shall say: `tokenizer_digest`, `template_digest`, `steps_digest`.
 
     Raises:
         ReadingError: what cannot be read, named; a model that is not read truly; numbers that are
-            not finite. Nothing is left in `out` that looks finished.
+            not finite; too little memory for one text. Nothing is left in `out` that looks finished.
+        OSError: a file cannot be written; what was finished stays.
     """
-    skipped = unreadable(model, questions) if skip_unreadable else {}
-    kept = [_without(question, skipped) for question in questions]
     anatomy = anatomy_of(model)
-    fixed = plan_for(model, kept, rules=rules, max_tokens=max_tokens)
-    if not fixed.parts:
+    recipe = recipe_for(anatomy, layers=layers, sites=sites, rules=rules, lens=lens)
+    skipped = unreadable(model, questions, recipe.rules) if skip_unreadable else {}
+    kept = [_without(question, skipped) for question in questions]
+    if not any(question.traces for question in kept):
         raise ReadingError(
             f"there is no trace to read ({len(questions)} questions, {len(skipped)} traces skipped)"
         )
-    wanted = check_layers(anatomy, layers)
-    job = _Job(model, anatomy, fixed, wanted, tuple(rules), reader, model_digest, out, work / "read")
-    groups = _groups(job)
-    shards, groups_kept, report = _run(job, groups, check=check, progress=progress)
-    write_tables(fixed, _batches(job, groups), reader, out)
-    if shards := [shard for shard in shards if shard]:
-        finish_store(job.store, store_index(fixed, groups), shards, _about(job))
-    files.remove(job.work)
-    traces = [trace for question in fixed.questions for trace in question.traces]
-    return ReadingSummary(
-        questions=sum(1 for question in fixed.questions if question.traces),
-        traces=len(traces),
-        steps=sum(len(trace.steps) for trace in traces),
-        text_tokens=fixed.text_tokens,
-        tree_tokens=fixed.tree_tokens,
-        padded_tokens=fixed.padded_tokens,
-        batches=len(fixed.batches),
-        groups=len(groups),
-        groups_kept=groups_kept,
-        skipped=tuple(skipped.values()),
-        check=report,
-    )
+    job = Job(model, anatomy, recipe, reader, model_digest, out / "activations", skip_unreadable)
+    told = {**(about or {}), **_about(job)}
+    digest, folder = _digest(job, kept, told), work / "read"
+    if max_tokens is None:
+        max_tokens = recorded_budget(folder, digest) or _budget(job)
+    plan = plan_for(model, kept, rules=recipe.rules, max_tokens=max_tokens)
+    results = [job.store, *(out / f"{name}.parquet" for name in TABLES)]
+    state = Unfinished.open(folder, digest, plan, job.store, results)
+    try:
+        groups_kept = len(state.groups)
+        report = read_groups(job, state, check=check, progress=progress)
+    finally:
+        state.close()
+    broken = state.broken()
+    left_out = [*skipped.values(), *broken.values()]
+    if len(broken) == sum(len(question.traces) for question in kept):
+        raise ReadingError(f"no trace gave numbers that are finite; {left_out[-1]}")
+    write_tables(state.plan, _batches(state), reader, out, broken)
+    if recipe.places:
+        _finish(job, state, told, broken)
+    files.remove(folder)
+    return _summary(state, broken, groups_kept, left_out, report)
 
 
 def _without(question: QuestionInput, skipped: Mapping[tuple[str, str, int], str]) -> QuestionInput:
@@ -181,115 +166,28 @@ def _without(question: QuestionInput, skipped: Mapping[tuple[str, str, int], str
     return replace(question, traces=traces)
 
 
-def _groups(job: _Job) -> list[tuple[int, ...]]:
-    """Consecutive batches that are journalled together, by their tokens and the bytes they keep."""
-    row_bytes = len(job.layers) * len(job.rules) * job.anatomy.d_model * job.anatomy.dtype.itemsize
-    groups: list[tuple[int, ...]] = []
-    open_group: list[int] = []
-    tokens = size = 0
-    for number in range(len(job.plan.batches)):
-        open_group.append(number)
-        tokens += job.plan.nodes(number)
-        size += row_bytes * len(steps_of(job.plan, job.plan.members(number)))
-        if tokens >= SHARD_TOKENS or size >= SHARD_BYTES:
-            groups.append(tuple(open_group))
-            open_group, tokens, size = [], 0, 0
-    return [*groups, tuple(open_group)] if open_group else groups
+def _budget(job: Job) -> int:
+    free, host = free_memory(job.anatomy.device), free_memory(torch.device("cpu"))
+    found = find_max_tokens(job.anatomy, job.recipe, free, host)
+    log.info("%d tokens in a forward pass (%.1f GB of memory are free)", found, free / 1e9)
+    return found
 
 
-def _run(
-    job: _Job, groups: Sequence[tuple[int, ...]], *, check: bool, progress: bool
-) -> tuple[list[Shard | None], int, SelfCheck | None]:
-    """Read the groups that are not finished; all shards, how many were there, and the self-check."""
-    journal, finished = _open_journal(job)
-    try:
-        kept, report = len(finished), None
-        if check and kept < len(groups):
-            report = self_check(job.model, job.plan.questions, rules=job.rules)
-        authors = "+".join(dict.fromkeys(t.arm for q in job.plan.questions for t in q.traces))
-        done = sum(job.plan.nodes(batch) for group in finished for batch in groups[group])
-        label = f"{authors} read by {job.reader}"
-        with tqdm(
-            total=job.plan.tree_tokens,
-            initial=done,
-            desc=label,
-            unit="tok",
-            unit_scale=True,
-            disable=not progress,
-        ) as bar:
-            for number, group in enumerate(groups):
-                if number not in finished:
-                    finished[number] = _read_group(job, number, group, journal, bar)
-    finally:
-        journal.close()
-    return [finished[number] for number in range(len(groups))], kept, report
-
-
-def _open_journal(job: _Job) -> tuple[Journal, dict[int, Shard | None]]:
-    """The journal of this very plan, and the groups that it proves finished."""
-    digest = _plan_digest(job)
-    path = job.work / "journal.jsonl"
-    journal = Journal(path)
-    if journal.entries and journal.entries[0].get("plan") != digest:
-        log.warning("%s holds work of another reading; it is discarded", job.work)
-        journal.close()
-        files.remove(job.work)
-        journal = Journal(path)
-    if not journal.entries:
-        for name in ("activations", "forced.parquet", "signals.parquet", "truth.parquet"):
-            files.remove(job.out / name)
-        journal.append({"plan": digest})
-    finished = {}
-    for entry in journal.entries[1:]:
-        shard = Shard(**entry["shard"]) if entry["shard"] else None
-        claimed = [(job.numbers(entry["group"]), entry["numbers"])]
-        if shard:
-            claimed.append((job.store / shard.file, shard.sha256))
-        if all(file.exists() and files.digest(file) == sha256 for file, sha256 in claimed):
-            finished[entry["group"]] = shard
-    return journal, finished
-
-
-def _read_group(job: _Job, number: int, group: Sequence[int], journal: Journal, bar: Any) -> Shard | None:
-    from safetensors.numpy import save
-
-    numbers: dict[str, npt.NDArray[Any]] = {}
-    acts: dict[str, list[Tensor]] = {}
-    for batch_number in group:
-        batch = read_batch(job.model, job.anatomy, job.plan, batch_number, job.layers, job.rules)
-        for name in NUMBERS:
-            numbers[f"{batch_number}.{name}"] = np.ascontiguousarray(getattr(batch, name))
-        for name, values in batch.acts.items():
-            acts.setdefault(name, []).append(values)
-        bar.update(job.plan.nodes(batch_number))
-    shard = (
-        write_shard(job.store, number, {name: torch.cat(rows) for name, rows in acts.items()})
-        if acts
-        else None
-    )
-    path = job.numbers(number)
-    with files.whole(path) as sink:
-        sink.write(save(numbers))
-    entry = {"group": number, "numbers": files.digest(path), "shard": asdict(shard) if shard else None}
-    journal.append(entry)
-    return shard
-
-
-def _plan_digest(job: _Job) -> str:
-    """What must be equal for work to be taken up: everything that the bytes depend on."""
+def _digest(job: Job, questions: Sequence[QuestionInput], told: Mapping[str, Any]) -> str:
+    """What must be equal for work to be taken up: everything but the budget that the bytes depend on."""
     total = hashlib.sha256()
 
     def add(value: Any) -> None:
         total.update(json.dumps(value, sort_keys=True, default=_plain).encode() + b"\n")
 
-    add(_about(job))
-    add({"shard_tokens": SHARD_TOKENS, "shard_bytes": SHARD_BYTES, "device": str(job.anatomy.device)})
-    add([__version__, torch.__version__, version("transformers")])
-    for question in job.plan.questions:
-        add([question.qid, question.prompt_ids, [asdict(lead) for lead in question.forced]])
+    add([told, job.recipe.lens, SHARD_TOKENS, SHARD_BYTES, str(job.anatomy.device)])
+    add([__version__, torch.__version__, version("transformers"), job.anatomy.config._attn_implementation])
+    for question in questions:
+        forced = [asdict(lead) for lead in question.forced]
+        add([question.qid, question.permutation, question.prompt_ids, question.prior_ids, forced])
         for trace in question.traces:
             add([trace.arm, trace.cid, trace.token_ids, trace.steps, dict(trace.positions)])
-            add([[t.sid, t.position, t.true_ids, t.said_id] for t in trace.targets])
+            add([[asdict(target) for target in trace.targets], [asdict(k) for k in trace.knock_outs]])
     return total.hexdigest()
 
 
@@ -299,30 +197,74 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} in the inputs of a reading is no JSON value")
 
 
-def _about(job: _Job) -> dict[str, Any]:
+def _about(job: Job) -> dict[str, Any]:
     return {
         "reader": job.reader,
         "model_digest": job.model_digest,
-        "sites": [SITE],
-        "layers": list(job.layers),
-        "rules": list(job.rules),
+        "sites": list(job.recipe.sites),
+        "layers": list(job.recipe.layers),
+        "places": [list(place) for place in job.recipe.places],
+        "rules": list(job.recipe.rules),
         "dtype": str(job.anatomy.dtype).removeprefix("torch."),
         "d_model": job.anatomy.d_model,
-        "packing": {
-            "max_tokens": job.plan.max_tokens,
-            "attention_scale": job.anatomy.attention_scale,
-            "batches": len(job.plan.batches),
-            "tree_tokens": job.plan.tree_tokens,
-        },
     }
 
 
-def _batches(job: _Job, groups: Sequence[Sequence[int]]) -> Iterator[ReadBatch]:
+def _finish(job: Job, state: Unfinished, told: Mapping[str, Any], broken: Container[Key]) -> None:
+    groups, plan = state.in_order(), state.plan
+    packing = {
+        "max_tokens": state.max_tokens,
+        "batches": len(plan.batches),
+        "tree_tokens": plan.tree_tokens,
+        "trees": state.trees,
+        "halvings": [list(halving) for halving in state.halvings],
+        "alone": sorted(state.alone),
+    }
+    index = {
+        rule: store_index(plan, [(group.first, group.stop) for group in groups], rule, broken)
+        for rule in ("end", EVERY_TOKEN)
+    }
+    shards = [group.shard for group in groups if group.shard]
+    finish_store(job.store, index["end"], shards, {**told, "packing": packing}, index[EVERY_TOKEN])
+
+
+def _batches(state: Unfinished) -> Iterator[ReadBatch]:
     """All batches again, from the files of finished groups; without activations."""
     from safetensors.numpy import load_file
 
-    for number, group in enumerate(groups):
-        numbers = load_file(job.numbers(number))
-        for batch in group:
-            values = {name: numbers[f"{batch}.{name}"] for name in NUMBERS}
-            yield ReadBatch(number=batch, parts=job.plan.members(batch), acts={}, **values)
+    for group in state.in_order():
+        numbers = load_file(state.numbers(group.number))
+        for batch in range(group.first, group.stop):
+            prefix = f"{batch}."
+            values = {name.removeprefix(prefix): v for name, v in numbers.items() if name.startswith(prefix)}
+            yield ReadBatch(number=batch, parts=state.plan.members(batch), acts={}, broken={}, **values)
+
+
+def _summary(
+    state: Unfinished,
+    broken: Container[Key],
+    groups_kept: int,
+    skipped: Sequence[str],
+    check: SelfCheck | None,
+) -> ReadingSummary:
+    plan = state.plan
+    steps = {
+        (trace.qid, trace.arm, trace.cid): len(trace.steps)
+        for number, question in enumerate(plan.questions)
+        for i, trace in enumerate(question.traces)
+        if (number, i) not in broken
+    }
+    return ReadingSummary(
+        questions=len({qid for qid, _, _ in steps}),
+        traces=len(steps),
+        steps=sum(steps.values()),
+        bare_tokens=plan.bare_tokens,
+        tree_tokens=plan.tree_tokens,
+        max_tokens=state.max_tokens,
+        halvings=tuple(state.halvings),
+        batches=len(plan.batches),
+        groups=len(state.groups),
+        groups_kept=groups_kept,
+        skipped=tuple(skipped),
+        check=check,
+    )

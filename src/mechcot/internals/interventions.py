@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from mechcot.errors import ReadingError
+from mechcot.internals.anatomy import SITES
 from mechcot.internals.edit_hooks import (
-    SITES,
     Change,
     Positions,
     Vector,

@@ -72,14 +72,14 @@ def sample_questions(
 def _trace(
     checkpoint: Checkpoint, qid: str, cid: int, start: list[int], say: Callable[[int], str], tokens: int
 ) -> TraceInput:
-    tokenizer, ids, ends = checkpoint.tokenizer, list(start), [len(start)]
+    tokenizer, ids, spans = checkpoint.tokenizer, list(start), [(0, 0, len(start))]
     while len(ids) < tokens:
+        first = len(ids)
         ids += token_ids(tokenizer, " " + say(_STEP_WORDS))
-        ends.append(min(len(ids), tokens))
+        spans.append((len(spans), first, min(len(ids), tokens)))
     if tokens < len(start) + 2:
         raise ModelError(f"{checkpoint.name}: its {checkpoint.context} positions are too few for a sample")
-    places = {"end": [end - 1 for end in ends], "decision": [-1, *(end - 1 for end in ends[:-1])]}
-    return TraceInput(qid, "sample", cid, tuple(ids[:tokens]), tuple(enumerate(ends)), places)
+    return TraceInput(qid, "sample", cid, tuple(ids[:tokens]), tuple(spans))
 
 
 def _words(checkpoint: Checkpoint, n: int = 64) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,16 +48,18 @@ def score(
     *,
     entropy: bool = False,
     ranks: bool = False,
+    norm: Callable[[Tensor], Tensor] | None = None,
 ) -> Scores:
     """Log-probabilities of tokens at rows, and more on request.
 
     Args:
         anatomy: the model.
-        hidden: hidden states after the final norm, [nodes, d_model].
+        hidden: hidden states after the final norm (before it, if `norm` is given), [nodes, d_model].
         pair_row: the row at which each token is asked for, [pairs].
         pair_token: the token, [pairs].
         entropy: also the entropy of each distinct row.
         ranks: also the rank of each pair's token.
+        norm: what hidden states must still go through.
     """
     rows, local = np.unique(pair_row, return_inverse=True)
     order = np.argsort(local, kind="stable")
@@ -71,7 +74,8 @@ def score(
         at = torch.from_numpy(local[pairs] - first).to(hidden.device)
         token = torch.from_numpy(pair_token[pairs]).to(hidden.device)
         chosen = torch.from_numpy(rows[first:stop]).to(hidden.device)
-        logits = head_logits(anatomy, hidden.index_select(0, chosen))
+        states = hidden.index_select(0, chosen)
+        logits = head_logits(anatomy, norm(states) if norm else states)
         logits = logits - logits.amax(-1, keepdim=True)
         wanted = logits[at, token]
         if ranks:

@@ -1,0 +1,117 @@
+"""Models that cannot read a tree: each is read all the same, text by text, and says so."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Qwen3NextConfig
+
+from internals_cases import SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
+from mechcot.errors import ReadingError
+from mechcot.internals.anatomy import anatomy_of
+from mechcot.internals.inputs import KnockOut
+from mechcot.internals.reader import plan_for, read, read_batch, recipe_for
+from mechcot.internals.selfcheck import self_check, usable
+from test_internals_reader import collect, compare
+
+NEXT = {
+    **SHAPE,
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 24,
+    "layer_types": ["linear_attention", "linear_attention", "full_attention"],
+}
+STRANGE = {
+    "bloom": lambda: BloomConfig(
+        vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=1
+    ),
+    "mamba": lambda: MambaConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, state_size=4, bos_token_id=1, eos_token_id=1
+    ),
+    "qwen3_next": lambda: Qwen3NextConfig(**NEXT),
+}
+
+
+def strange_model(family):
+    logging.disable(logging.WARNING)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(STRANGE[family]()).eval()
+    logging.disable(logging.NOTSET)
+    return model
+
+
+@pytest.mark.parametrize("family", STRANGE)
+def test_it_is_read_text_by_text_with_a_warning(family, caplog):
+    model, questions = strange_model(family), make_questions(sizes=((3,), (2,)))
+    recipe = recipe_for(anatomy_of(model), rules=("end", "mean"))
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        found, report = usable(model, questions, recipe)
+    assert found.alone
+    assert report.way == "alone"
+    assert report.worst < 1e-4
+    assert "cannot read a prefix tree" in caplog.text
+    plan = plan_for(model, questions, rules=recipe.rules)
+    batch = read_batch(model, anatomy_of(model), plan, 0, found)
+    assert batch.acts["resid_post.1@end"].shape == (5, 32)
+
+
+@pytest.mark.parametrize("family", STRANGE)
+def test_its_numbers_are_those_of_separate_runs(family):
+    model, questions = strange_model(family), make_questions(sizes=((3,), (2,)))
+    # Mamba's own list of hidden states begins after the first block, so it does not line up with the others'.
+    share = np.inf if family == "mamba" else 1e-4
+    compare(model, questions, collect(model, questions), nats=1e-4, share=share)
+
+
+def test_layers_that_would_be_silently_wrong_in_a_tree_are_found_out():
+    """Qwen3-Next takes a tree, and its linear layers would read it as one text."""
+    model, questions = strange_model("qwen3_next"), make_questions()
+    hopeful = replace(anatomy_of(model), strange="", windows={"full_attention": None})
+    recipe = recipe_for(hopeful)
+    plan = plan_for(model, questions, rules=recipe.rules)
+    with pytest.raises(ReadingError, match="1 of 3 layers attend"):
+        read_batch(model, hopeful, plan, 0, recipe)
+
+
+def test_a_model_that_mixes_texts_is_found_out_by_its_numbers(caplog):
+    model, questions = make_model("qwen3"), make_questions()
+
+    def mix(module, args, output):
+        # A state carried along a row, in rows that no single text of this test fills.
+        return output + 1e-2 * output.cumsum(1) if output.shape[1] > 60 else output
+
+    model.model.layers[1].register_forward_hook(mix)
+    recipe = recipe_for(anatomy_of(model))
+    assert self_check(model, questions, recipe).worst > 1e-3
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        found, _ = usable(model, questions, recipe)
+    assert found.alone
+    assert "trees differ from separate runs by" in caplog.text
+
+
+def test_steps_cannot_be_hidden_without_a_tree():
+    model, questions = strange_model("bloom"), make_questions()
+    trace = questions[0].traces[0]
+    hiding = replace(trace, knock_outs=(KnockOut(2, 0, trace.steps[0][1:]),))
+    with pytest.raises(ReadingError, match="question 'q0', arm 'base', trace 0: this model reads no trees"):
+        list(read(model, [replace(questions[0], traces=(hiding,))]))
+
+
+def test_the_lens_is_the_same_text_by_text():
+    model, questions = make_model("llama"), make_questions(sizes=((3, 2),))
+    plan, anatomy = plan_for(model, questions), anatomy_of(model)
+    recipe = recipe_for(anatomy, lens=True)
+    trees = read_batch(model, anatomy, plan, 0, recipe)
+    texts = read_batch(model, anatomy, plan, 0, replace(recipe, alone=True))
+    for name in ("prompt", "forced", "entropy", "surprisal", "truth"):
+        np.testing.assert_allclose(getattr(trees, name), getattr(texts, name), atol=2e-5)
+    assert trees.acts.keys() == texts.acts.keys()
+    for name, values in trees.acts.items():
+        torch.testing.assert_close(values, texts.acts[name], atol=2e-5, rtol=1e-5)
