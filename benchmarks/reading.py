@@ -1,0 +1,318 @@
+"""The reading: forced answers and activations against the other ways to get them.
+
+    python benchmarks/reading.py [--json] [--rounds 3] [--threads N] [--only JOB ...] [--plot FILE.html]
+
+Five jobs, on Qwen3 models with random weights, in float32 on the processor:
+
+- forced: forced answers and all layers at the steps' ends, against a bare forward pass over the traces, one
+  run per prefix, those runs padded into batches, and one cached pass branched at every step;
+- branches: options of several tokens, three lead-ins, the organism: the price over bare beside the ratio of
+  tokens (distinct prefixes / tokens of the bare pass);
+- length: the price over bare as traces grow;
+- activations: all layers at the steps' ends alone, against the bare decoder, nnsight and TransformerLens;
+- store: memory as traces grow, the share of writing, a layer read back against a copy of a memory map.
+
+All sides of a job run in one process and take turns; medians. A side that has settings runs each once;
+those within a tenth of the fastest take part, and the fastest median counts. Before the clock starts, the
+sides must agree. Memory is the highest resident size above that of the loaded model, each side in a fresh
+process (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mechcot.internals.activations import tensor_name
+from mechcot.internals.reader import ReadBatch, plan_for, read, rows_of, unpack, unpack_prompts
+from reading_measure import Options, Result, Sides, apart, peak, race
+from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
+from reading_store import store_costs
+from reading_texts import OPTIONS, ORGANISM, Text, Work, make_work
+
+BOUNDS = {
+    "over_bare": "<= 1.25",
+    "vs_separate": ">= 8",
+    "vs_padded": ">= 5",
+    "vs_kv_branch": "> 1",
+    "over_predicted": "<= 1.10",
+    "growth of over_predicted": "<= 1.05",
+    "activations_over_bare": "<= 1.05",
+    "vs_nnsight": "> 1",
+    "vs_transformer_lens": "> 1",
+    "peak_growth": "<= 1.10",
+    "writing_share": "< 0.05",
+    "layer_over_memmap": "<= 1.25",
+}
+"""What a ratio must reach, by its name after the colon."""
+
+OTHERS: dict[str, Callable[[Work, int], Callable[[], Any]]] = {
+    "bare": bare,
+    "nnsight": nnsight_cache,
+    "TransformerLens": transformer_lens_cache,
+}
+"""What gives activations alone, and the bare decoder."""
+
+
+def main() -> None:
+    """Run the jobs and print what they found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", choices=JOBS, nargs="+", default=list(JOBS))
+    parser.add_argument("--plot", type=Path, help="where the figure of the job `length` goes")
+    parser.add_argument("--small", action="store_true", help="a small model, to try the benchmark itself")
+    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    given = parser.parse_args()
+    options = Options(given.rounds, given.threads, given.small)
+    torch.set_num_threads(options.threads)
+    found = {}
+    for name in given.only:
+        print(f"\n{name}", flush=True)
+        found[name] = JOBS[name](options)
+        _show(found[name])
+    if given.plot and "length" in found:
+        _plot(found["length"], given.plot)
+    if given.json:
+        parts = ("sizes", "seconds", "ratios", "megabytes")
+        merged = {
+            part: {
+                key if part == "ratios" else f"{job}, {key}": value
+                for job, result in found.items()
+                for key, value in getattr(result, part).items()
+            }
+            for part in parts
+        }
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads"
+        print(json.dumps({"name": "reading", **merged, "rounds": options.rounds, "machine": machine}))
+
+
+def _show(result: Result) -> None:
+    for name, value in result.sizes.items():
+        print(f"  {name:46s} {value:>14,}")
+    for name, value in result.seconds.items():
+        print(f"  {name:46s} {value:14.3f} s")
+    for name, value in result.megabytes.items():
+        print(f"  {name:46s} {value:14.1f} MB above the model")
+    for name, value in result.ratios.items():
+        verdict = _verdict(value, BOUNDS.get(name.split(": ")[-1]))
+        print(f"  {name:46s} {value:14.3f}{verdict}", flush=True)
+
+
+def _verdict(value: float, bound: str | None) -> str:
+    if bound is None:
+        return ""
+    sign, limit = bound.split()
+    signs = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+    return f"   {'met' if signs[sign](value, float(limit)) else 'MISSED'} ({bound})"
+
+
+def _ours(work: Work, *, signals: bool = False) -> Callable[[], list[ReadBatch]]:
+    return lambda: list(read(work.model, work.questions, rules=("end",), signals=signals))
+
+
+def _answers(work: Work, batches: list[ReadBatch]) -> Answers:
+    """The reading of one question in the order of `prefixes`."""
+    plan = plan_for(work.model, work.questions, rules=("end",))
+    forced: dict[int, Any] = {}
+    rows: dict[tuple[int, int], torch.Tensor] = {}
+    names = [tensor_name(layer, "end") for layer in range(work.model.config.num_hidden_layers + 1)]
+    for batch in batches:
+        for _, values, _ in unpack_prompts(plan, batch):
+            forced[-1] = values[0]
+        for reading in unpack(plan, batch):
+            forced[reading.trace] = reading.forced[0]
+        acts = torch.stack([batch.acts[name] for name in names])
+        for row, (trace, sid) in enumerate(rows_of(plan, batch.parts, "end")):
+            rows[trace.cid, sid] = acts[:, row]
+    table = np.concatenate([forced[trace].reshape(-1, OPTIONS) for trace in sorted(forced)])
+    return Answers(torch.from_numpy(table), torch.stack([rows[step] for step in sorted(rows)], dim=1))
+
+
+def _forced(options: Options) -> Result:
+    """Forced answers and activations, against all other ways."""
+    work = make_work(options.shape, Text())
+    bare_rows = (1, len(work.sequences()))
+    sides: Sides = {
+        "mechcot": {"": _ours(work)},
+        "mechcot with signals": {"": _ours(work, signals=True)},
+        "bare": {f"{n} rows": bare(work, n) for n in bare_rows},
+        "bare with logits": {f"{n} rows": bare(work, n, logits=True) for n in bare_rows},
+        "separate": {"": lambda: separate(work)},
+        "padded": {f"{n} rows": lambda n=n: padded(work, n) for n in (2, 4, 8)},  # type: ignore[misc]
+        "kv_branch": {
+            f"{n} rows, prompt {'shared' if share else 'repeated'}": lambda n=n, share=share: kv_branch(  # type: ignore[misc]
+                work, n, share_prompt=share
+            )
+            for n in (len(work.sequences()), 14, 56)
+            for share in (True, False)
+        },
+    }
+
+    def agree(outputs: dict[str, Any]) -> None:
+        ours = _answers(work, outputs["mechcot"])
+        _same("mechcot with signals", _answers(work, outputs["mechcot with signals"]), ours)
+        for name in ("separate", "padded", "kv_branch"):
+            _same(name, outputs[name], ours)
+
+    seconds = race(sides, options.rounds, agree)
+    ours = seconds["mechcot"]
+    return Result(
+        seconds,
+        {
+            "over_bare": ours / seconds["bare"],
+            "over_bare_with_signals": seconds["mechcot with signals"] / seconds["bare with logits"],
+            **{f"vs_{name}": seconds[name] / ours for name in ("separate", "padded", "kv_branch")},
+        },
+        sizes=_sizes(work),
+    )
+
+
+def _sizes(work: Work) -> dict[str, int]:
+    return {
+        "parameters": sum(p.numel() for p in work.model.parameters()),
+        "tokens of the bare pass": work.trace_tokens(),
+        "distinct prefixes": work.tree_tokens(),
+    }
+
+
+def _same(name: str, found: Answers, ours: Answers) -> None:
+    nats = float((found.forced - ours.forced).abs().max())
+    print(f"  {name}: forced answers differ by at most {nats:.1e} nats", flush=True)
+    if not nats <= 1e-4:
+        raise SystemExit(f"{name}: its forced answers differ by {nats} nats")
+    _same_acts(name, found.acts, ours.acts)
+
+
+def _same_acts(name: str, found: torch.Tensor, ours: torch.Tensor) -> None:
+    share = float(((found - ours).abs().amax((1, 2)) / ours.abs().amax((1, 2))).max())
+    print(f"  {name}: activations differ by at most {share:.1e} of a layer's largest", flush=True)
+    if not share <= 1e-4:
+        raise SystemExit(f"{name}: its activations differ by {share} of a layer's largest")
+
+
+def _branches(options: Options) -> Result:
+    """The price over bare beside the ratio of tokens."""
+    organism = Text(prompt=24, steps=6, step=10, jitter=2, lead=2, option=2, questions=32)
+    variants = {
+        "options of 3 tokens": (options.shape, Text(option=3)),
+        "three lead-ins": (options.shape, Text(leads=3)),
+        "three lead-ins, options of 3 tokens": (options.shape, Text(leads=3, option=3)),
+        "organism": (ORGANISM, organism),
+    }
+    result = Result()
+    for name, (shape, text) in variants.items():
+        _price(name, make_work(shape, text), options.rounds, result)
+    return result
+
+
+def _price(name: str, work: Work, rounds: int, result: Result) -> None:
+    """Add what a reading costs over a bare pass."""
+    rows = {1, 4, *(n for n in (16, 64) if n <= len(work.sequences()))}
+    sides: Sides = {
+        "mechcot": {"": _ours(work)},
+        "bare": {f"{n} rows": bare(work, n) for n in sorted(rows)},
+    }
+    seconds = race(sides, rounds, lambda outputs: None)
+    predicted = work.tree_tokens() / work.trace_tokens()
+    measured = seconds["mechcot"] / seconds["bare"]
+    result.seconds |= {f"{name}, {side}": value for side, value in seconds.items()}
+    result.ratios |= {
+        f"{name}: predicted": predicted,
+        f"{name}: measured": measured,
+        f"{name}: over_predicted": measured / predicted,
+    }
+
+
+def _length(options: Options) -> Result:
+    """The price over bare as traces grow, a step every 40 tokens."""
+    result, lengths = Result(), (140, 280, 560, 1120, 2240)
+    for tokens in lengths:
+        work = make_work(options.shape, Text(steps=tokens // 40, tail=tokens % 40))
+        _price(f"{tokens} tokens", work, options.rounds, result)
+    for what in ("measured", "over_predicted"):
+        short, long = (result.ratios[f"{tokens} tokens: {what}"] for tokens in (lengths[0], lengths[-1]))
+        result.ratios[f"{lengths[0]} to {lengths[-1]} tokens: growth of {what}"] = long / short
+    return result
+
+
+def _plot(result: Result, path: Path) -> None:
+    """Draw the price over the length."""
+    import plotly.graph_objects as go
+
+    from mechcot.plots.style import AFTER, NULL, blank
+
+    prices, predicted = (
+        {int(name.split()[0]): v for name, v in result.ratios.items() if name.endswith(f": {what}")}
+        for what in ("measured", "predicted")
+    )
+    lengths = sorted(prices)
+    short, long = lengths[0], lengths[-1]
+    figure = blank(
+        f"A reading costs {prices[short]:.2f} times a bare forward pass at {short} tokens a trace, "
+        f"{prices[long]:.2f} times at {long:,}",
+        "Forced answers after every step and activations of all layers; four traces after a prompt of 180 "
+        "tokens, a step every 40 tokens, one lead-in of 8 tokens. Grey: distinct prefixes over "
+        "tokens of the bare pass.",
+    )
+    for name, values, colour in (("tokens", predicted, NULL), ("seconds", prices, AFTER)):
+        y = [values[tokens] for tokens in lengths]
+        figure.add_trace(go.Scatter(x=lengths, y=y, name=name, line={"color": colour}))
+    figure.update_xaxes(title_text="tokens a trace", type="log", tickvals=lengths)
+    figure.update_yaxes(title_text="times a bare forward pass", rangemode="tozero")
+    figure.write_html(path, include_plotlyjs=True)
+
+
+def _activations(options: Options) -> Result:
+    """Activations alone, against the bare decoder and the other libraries."""
+    work = make_work(options.shape, Text(leads=0))
+
+    def agree(outputs: dict[str, Any]) -> None:
+        ours = _answers(work, outputs["mechcot"]).acts
+        for name in ("nnsight", "TransformerLens"):
+            _same_acts(name, outputs[name], ours)
+
+    rows = (1, len(work.sequences()))
+    sides: Sides = {
+        "mechcot": {"": _ours(work)},
+        **{name: {f"{n} rows": make(work, n) for n in rows} for name, make in OTHERS.items()},
+    }
+    seconds = race(sides, options.rounds, agree)
+    ours = seconds["mechcot"]
+    ratios = {
+        "activations_over_bare": ours / seconds["bare"],
+        "vs_nnsight": seconds["nnsight"] / ours,
+        "vs_transformer_lens": seconds["TransformerLens"] / ours,
+    }
+    memory = {"mechcot": apart(_activations_peak, options, "mechcot", 0)}
+    for name in OTHERS:
+        memory |= {f"{name}, {n} rows": apart(_activations_peak, options, name, n) for n in rows}
+    return Result(seconds, ratios, memory, _sizes(work))
+
+
+def _activations_peak(options: Options, side: str, rows: int) -> float:
+    torch.set_num_threads(options.threads)
+    work = make_work(options.shape, Text(leads=0))
+    return peak(_ours(work) if side == "mechcot" else OTHERS[side](work, rows))
+
+
+JOBS: dict[str, Callable[[Options], Result]] = {
+    "forced": _forced,
+    "branches": _branches,
+    "length": _length,
+    "activations": _activations,
+    "store": store_costs,
+}
+
+
+if __name__ == "__main__":
+    main()

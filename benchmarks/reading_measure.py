@@ -1,0 +1,93 @@
+"""How the reading benchmark measures: sides that take turns, memory in fresh processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reading_texts import LARGE, ORGANISM
+
+Sides = Mapping[str, Mapping[str, Callable[[], Any]]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line."""
+
+    rounds: int
+    threads: int
+    small: bool
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The model of all jobs but the organism's."""
+        return LARGE if not self.small else {**ORGANISM, "vocab_size": 2000}
+
+
+@dataclass
+class Result:
+    """What a job found."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    megabytes: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+
+def race(sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None]) -> dict[str, float]:
+    """Median seconds of each side at its fastest setting; the sides take turns.
+
+    Every setting runs once; those within a tenth of their side's fastest run in every round.
+
+    Args:
+        sides: for each side its settings, each a way to run it.
+        rounds: how many.
+        check: what the sides' outputs must satisfy.
+    """
+    chosen: dict[tuple[str, str], Callable[[], Any]] = {}
+    outputs: dict[str, Any] = {}
+    for name, settings in sides.items():
+        first = {}
+        for setting, run in settings.items():
+            started = time.perf_counter()
+            outputs[name] = run()
+            first[setting] = time.perf_counter() - started
+        fast = [setting for setting in settings if first[setting] <= 1.1 * min(first.values())]
+        chosen |= {(name, setting): settings[setting] for setting in fast}
+        if len(first) > 1:
+            tried = ", ".join(f"{setting} {seconds:.2f} s" for setting, seconds in first.items())
+            print(f"  {name}, tried once: {tried}", flush=True)
+    check(outputs)
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in chosen}
+    for _ in range(rounds):
+        for key, run in chosen.items():
+            started = time.perf_counter()
+            run()
+            seconds[key].append(time.perf_counter() - started)
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    return {name: min(value for key, value in median.items() if key[0] == name) for name in sides}
+
+
+def apart(measure: Callable[..., float], *given: Any) -> float:
+    """Measure in a fresh process, whose memory nobody has used before."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *given).result()
+
+
+def peak(run: Callable[[], Any]) -> float:
+    """Highest resident size in `run` above that before it, in MB."""
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    before = _status("VmRSS")
+    run()
+    return (_status("VmHWM") - before) / 1e3
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(name)))
