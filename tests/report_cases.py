@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot import config, pipeline, records
+from mechcot import config, files, pipeline, records
 from mechcot.internals.activations import finish_store, tensor_name, write_shard
 from mechcot.report import write_report
 from mechcot.report.summary import RESULTS
@@ -198,7 +198,8 @@ def _reading(study: Study, author: str, reader: str, tables: tuple, rng: np.rand
     records.write_table(path / "signals.parquet", signals, records.SIGNALS)
     truth = [_truth(row, reader, rng) for row in claims if (row["qid"], row["cid"]) in keys]
     records.write_table(path / "truth.parquet", truth, records.TRUTH)
-    _activations(path / "activations", kept, wrong, hedged, reader, rng)
+    digest = files.digest(study.arm_path(author) / "steps.parquet")
+    _activations(path / "activations", kept, wrong, hedged, reader, digest, rng)
 
 
 def _forced(trace: dict, n_steps: int, reader: str, rng: np.random.Generator) -> list[dict]:
@@ -226,7 +227,7 @@ def _truth(claim: dict, reader: str, rng: np.random.Generator) -> dict:
 
 
 def _activations(
-    path: Path, steps: list, wrong: dict, hedged: dict, reader: str, rng: np.random.Generator
+    path: Path, steps: list, wrong: dict, hedged: dict, reader: str, digest: str, rng: np.random.Generator
 ) -> None:
     path.mkdir(parents=True)
     keys = [(row["qid"], row["cid"], row["sid"]) for row in steps]
@@ -245,5 +246,6 @@ def _activations(
     about = {
         "reader": reader, "model_digest": "", "sites": ["resid_post"], "layers": list(range(LAYERS)),
         "rules": ["end", "decision"], "dtype": "float32", "d_model": WIDTH, "packing": {},
+        "steps_digest": digest,
     }  # fmt: skip
     finish_store(path, pd.DataFrame(index), [shard], about)

@@ -39,7 +39,7 @@ def question_inputs(draw):
 def attended(layouts, window=None):
     """Which nodes each node of the row attends to, as its gather says, in the order of their depth."""
     seen = {}
-    for gather in gathers_of(layouts):
+    for gather in (gather for group in gathers_of(layouts) for gather in group):
         n, keys = gather.query.shape[1], gather.key.shape[1]
         for flat, node in zip(gather.source, gather.target, strict=True):
             text, query = divmod(int(flat), n)
@@ -50,6 +50,16 @@ def attended(layouts, window=None):
             depth = np.broadcast_to(gather.key_depth, gather.key.shape)[text][row]
             seen[int(node)] = [int(k) for _, k in sorted(zip(depth, found, strict=True))]
     return seen
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(question_inputs(), min_size=1, max_size=2))
+def test_the_keys_of_a_group_are_the_first_of_its_last_call(questions):
+    layouts = [lay_out(q, range(len(q.traces)), True, ()) for q in questions]
+    for group in gathers_of(layouts):
+        for gather in group:
+            n = gather.key.shape[1]
+            assert np.array_equal(gather.key, group[-1].key[:, :n])
 
 
 def expected_texts(question):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,15 +25,14 @@ from mechcot.errors import ReadingError
 from mechcot.internals.layout import Layout, Trunk
 from mechcot.internals.prefix_tree import Ints
 
+Bools = npt.NDArray[np.bool_]
+
 NAME = "mechcot_tree"
 """Under this name the attention of a tree is registered with transformers."""
 
-ROW_NODES = 128
+ROW_NODES = 256
 """Branch nodes that attend together, one copy of a branch at least: fewer mean more copies of the
 prefix's keys, more mean more of the mask between branches that is empty."""
-
-GATHER_COST = 100
-"""What it costs to gather a token's keys and values once more, in query-key pairs."""
 
 _LIKE = 0.8  # texts down to this share of the longest one share a batch
 
@@ -55,86 +55,84 @@ class Gather:
     key: Ints
     source: Ints
     target: Ints
-    allowed: np.ndarray[Any, np.dtype[np.bool_]] | None
+    allowed: Bools | None
     query_depth: Ints
     key_depth: Ints
 
 
-def gathers_of(layouts: Sequence[Layout]) -> list[Gather]:
-    """Which nodes of some trees, laid side by side in one row, attend together."""
+def gathers_of(layouts: Sequence[Layout]) -> list[tuple[Gather, ...]]:
+    """Which nodes of some trees, laid side by side in one row, attend together.
+
+    Returns:
+        Groups of calls; in a group each call's keys are the first of the last call's.
+    """
     trunks: list[Trunk] = []
     below: list[tuple[Trunk, _Row]] = []
-    whole: list[tuple[Trunk, _Row]] = []
+    both: list[tuple[Trunk, _Row]] = []
     first = 0
     for layout in layouts:
+        size = len(layout.branch)
         for number, trunk in enumerate(layout.trunks):
             moved = Trunk(trunk.path + first, trunk.own, trunk.blind)
-            copies = np.flatnonzero(layout.copies.trunk == number)
+            copies = np.flatnonzero(layout.copies.trunk == number) if size else np.empty(0, np.int64)
             copies = copies[np.argsort(layout.copies.at[copies], kind="stable")]
-            if _cheaper_whole(len(trunk.path), len(copies) * len(layout.branch)):
-                whole.append((moved, _row(layout, copies, first)))
+            step = max(1, ROW_NODES // max(1, size))
+            if 0 < len(copies) <= step:
+                both.append((moved, _row(layout, copies, first)))
                 continue
             trunks.append(moved)
-            step = max(1, ROW_NODES // max(1, len(layout.branch)))
-            for i in range(0, len(copies) if len(layout.branch) else 0, step):
+            for i in range(0, len(copies), step):
                 row = _row(layout, copies[i : i + step], first)
                 below.append((Trunk(moved.path[: row.at.max() + 1], 0), row))
         first += len(layout.token_ids)
-    plain = [trunk for trunk in trunks if trunk.blind is None]
-    blind = [trunk for trunk in trunks if trunk.blind is not None]
-    return [
-        *(_trunk_gather(group) for group in _alike(plain, [len(trunk.path) for trunk in plain])),
-        *(_trunk_gather(group) for group in _alike(blind, [len(trunk.path) for trunk in blind])),
-        *(_gather(group, with_trunk=False) for group in _alike(below, _sizes(below))),
-        *(_gather(group, with_trunk=True) for group in _alike(whole, _sizes(whole))),
-    ]
+    groups: list[tuple[Gather, ...]] = []
+    for some in _alike(trunks, [(len(trunk.path), trunk.blind is None) for trunk in trunks]):
+        groups.append((_trunk_gather(some),))
+    for rows in _alike(both, [(len(t.path) + len(r.node), t.blind is None) for t, r in both]):
+        whole = _trunk_gather([trunk for trunk, _ in rows])
+        groups.append((whole, _branch_gather(rows, whole.key)))
+    for rows in _alike(below, [(len(t.path) + len(r.node), True) for t, r in below]):
+        groups.append((_branch_gather(rows, _padded([trunk.path for trunk, _ in rows])),))
+    return groups
 
 
-def _cheaper_whole(trunk: int, branches: int) -> bool:
-    """Whether a trunk and its branches had better attend in one masked call than in two."""
-    apart = trunk * trunk / 2 + branches * (trunk + branches) + GATHER_COST * trunk
-    return branches > 0 and (trunk + branches) ** 2 <= apart
+def _padded(paths: Sequence[Ints]) -> Ints:
+    out = np.zeros((len(paths), max(len(path) for path in paths)), np.int64)
+    for row, path in zip(out, paths, strict=True):
+        row[: len(path)] = path
+    return out
 
 
-def _sizes(rows: Sequence[tuple[Trunk, _Row]]) -> list[int]:
-    return [len(trunk.path) + len(row.node) for trunk, row in rows]
-
-
-def _alike(items: Sequence[Any], sizes: Sequence[int]) -> Iterator[list[Any]]:
-    """Items of about the same size together, so that padding stays small."""
+def _alike(items: Sequence[Any], sizes: Sequence[tuple[int, bool]]) -> Iterator[list[Any]]:
+    """Items of one kind and of about the same size together, so that padding stays small."""
     group: list[Any] = []
-    longest = 0
-    for i in sorted(range(len(items)), key=lambda i: -sizes[i]):
-        if group and sizes[i] < _LIKE * longest:
+    longest, kind = 0, True
+    for i in sorted(range(len(items)), key=lambda i: (sizes[i][1], -sizes[i][0])):
+        if group and (sizes[i][0] < _LIKE * longest or sizes[i][1] != kind):
             yield group
             group = []
-        longest = longest if group else sizes[i]
+        longest, kind = (longest, kind) if group else sizes[i]
         group.append(items[i])
     if group:
         yield group
 
 
 def _trunk_gather(trunks: Sequence[Trunk]) -> Gather:
-    width = max(len(trunk.path) for trunk in trunks)
-    node = np.zeros((len(trunks), width), np.int64)
-    source, target = [], []
-    for i, trunk in enumerate(trunks):
-        node[i, : len(trunk.path)] = trunk.path
-        source.append(i * width + np.arange(trunk.own, len(trunk.path)))
-        target.append(trunk.path[trunk.own :])
-    allowed, depth = None, np.arange(width)
-    if trunks[0].blind is not None:
-        allowed = np.stack([_causal(width, trunk.blind) for trunk in trunks])
-    return Gather(
-        node, node, np.concatenate(source), np.concatenate(target), allowed, depth[None], depth[None]
-    )
+    node = _padded([trunk.path for trunk in trunks])
+    width = node.shape[1]
+    source = [i * width + np.arange(trunk.own, len(trunk.path)) for i, trunk in enumerate(trunks)]
+    target = [trunk.path[trunk.own :] for trunk in trunks]
+    depth = np.arange(width)[None]
+    blind = trunks[0].blind is not None
+    allowed = np.stack([_causal(width, trunk.blind) for trunk in trunks]) if blind else None
+    return Gather(node, node, np.concatenate(source), np.concatenate(target), allowed, depth, depth)
 
 
-def _causal(width: int, blind: tuple[int, int, int] | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _causal(width: int, blind: tuple[int, int, int] | None) -> Bools:
     depth = np.arange(width)
     lo, hi, since = blind or (0, 0, 0)
     hidden = (depth[:, None] >= since) & (depth >= lo) & (depth < hi)
-    result: np.ndarray[Any, np.dtype[np.bool_]] = (depth <= depth[:, None]) & ~hidden
+    result: Bools = (depth <= depth[:, None]) & ~hidden
     return result
 
 
@@ -172,48 +170,40 @@ def _row(layout: Layout, copies: Ints, first: int) -> _Row:
     )
 
 
-def _gather(rows: Sequence[tuple[Trunk, _Row]], *, with_trunk: bool) -> Gather:
-    """Branches below their trunks, and the trunks' own tokens with them on request.
-
-    Keys are the trunk and then the branches; queries the same, or the branches alone.
-    """
-    keys, branches = (
-        max(sizes) for sizes in zip(*((len(t.path), len(r.node)) for t, r in rows), strict=True)
-    )
-    before = keys if with_trunk else 0
-    query = np.zeros((len(rows), before + branches), np.int64)
-    key = np.zeros((len(rows), keys + branches), np.int64)
-    allowed = np.zeros((*query.shape, keys + branches), np.bool_)
-    query_depth, key_depth = np.zeros_like(query), np.zeros_like(key)
-    key_depth[:, :keys] = np.arange(keys)
+def _branch_gather(rows: Sequence[tuple[Trunk, _Row]], trunk: Ints) -> Gather:
+    """Branches below their trunks; keys are the trunk's [texts, tokens] and then the branches' own."""
+    keys, branches = trunk.shape[1], max(len(row.node) for _, row in rows)
+    query, query_depth = (np.zeros((len(rows), branches), np.int64) for _ in range(2))
+    allowed = np.zeros((len(rows), branches, keys + branches), np.bool_)
     # A padding query sees one key, so that no row of the mask is empty.
     allowed[:, :, 0] = True
     source, target = [], []
-    for i, (trunk, row) in enumerate(rows):
-        m, n = len(trunk.path), len(row.node)
-        mine = slice(before, before + n)
-        query[i, mine] = key[i, keys : keys + n] = row.node
-        query_depth[i, mine] = key_depth[i, keys : keys + n] = row.depth
-        key[i, :m] = trunk.path
-        allowed[i, mine, :m] = _seen(row, m)
+    for i, (text, row) in enumerate(rows):
+        m, n = len(text.path), len(row.node)
+        query[i, :n], query_depth[i, :n] = row.node, row.depth
+        allowed[i, :n, :m] = _seen(row, m)
         copy = np.arange(n) - row.local
         inside = (row.local[None] <= row.local[:, None]) & (row.local[:, None] < row.end[None])
-        allowed[i, mine, keys : keys + n] = inside & (copy[:, None] == copy[None])
-        if with_trunk:
-            query[i, :m], query_depth[i, :m] = trunk.path, np.arange(m)
-            allowed[i, :m, :m] = _causal(m, trunk.blind)
-            source.append(i * query.shape[1] + np.arange(trunk.own, m))
-            target.append(trunk.path[trunk.own :])
-        source.append(i * query.shape[1] + before + np.arange(n))
+        allowed[i, :n, keys : keys + n] = inside & (copy[:, None] == copy[None])
+        source.append(i * branches + np.arange(n))
         target.append(row.node)
-    return Gather(query, key, np.concatenate(source), np.concatenate(target), allowed, query_depth, key_depth)
+    before = np.broadcast_to(np.arange(keys), trunk.shape)
+    return Gather(
+        query=query,
+        key=np.concatenate([trunk, query], axis=1),
+        source=np.concatenate(source),
+        target=np.concatenate(target),
+        allowed=allowed,
+        query_depth=query_depth,
+        key_depth=np.concatenate([before, query_depth], axis=1),
+    )
 
 
-def _seen(row: _Row, keys: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _seen(row: _Row, keys: int) -> Bools:
     """Which of the trunk's tokens each branch node may see, [nodes, keys]."""
     depth = np.arange(keys)
     lo, hi = row.blind[:, :1], row.blind[:, 1:]
-    result: np.ndarray[Any, np.dtype[np.bool_]] = (depth <= row.at[:, None]) & ~((depth >= lo) & (depth < hi))
+    result: Bools = (depth <= row.at[:, None]) & ~((depth >= lo) & (depth < hi))
     return result
 
 
@@ -223,7 +213,6 @@ class _Call:
 
     gather: Gather
     query: Tensor
-    key: Tensor
     source: Tensor
     target: Tensor
     masks: dict[int | None, Tensor | None] = field(default_factory=dict)
@@ -245,7 +234,7 @@ class _Call:
         return self.masks[window]
 
 
-def _additive(allowed: np.ndarray[Any, np.dtype[np.bool_]], like: Tensor) -> Tensor:
+def _additive(allowed: Bools, like: Tensor) -> Tensor:
     blocked = torch.from_numpy(~allowed).to(like.device)[:, None]
     mask = torch.zeros(blocked.shape, dtype=like.dtype, device=like.device)
     return mask.masked_fill_(blocked, torch.finfo(like.dtype).min)
@@ -255,7 +244,7 @@ def _additive(allowed: np.ndarray[Any, np.dtype[np.bool_]], like: Tensor) -> Ten
 class _Active:
     """The forward pass that is running."""
 
-    calls: list[_Call]
+    groups: list[tuple[Tensor, list[_Call]]]
     own: str
     windows: dict[int, int | None]
     layers: int = 0
@@ -297,12 +286,12 @@ def tree_attention(
 
     # Models take a mask of four dimensions as it is; its address tells which one a layer was given.
     masks = {kind: torch.zeros((1, 1, 1, 1), device=device) for kind in windows}
-    calls = [
-        _Call(gather, here(gather.query), here(gather.key), here(gather.source), here(gather.target))
-        for gather in gathers_of(layouts)
+    groups = [
+        (here(group[-1].key), [_Call(g, here(g.query), here(g.source), here(g.target)) for g in group])
+        for group in gathers_of(layouts)
     ]
     own = config._attn_implementation
-    active = _Active(calls, own, {masks[kind].data_ptr(): window for kind, window in windows.items()})
+    active = _Active(groups, own, {masks[kind].data_ptr(): window for kind, window in windows.items()})
     token = _ACTIVE.set(active)
     config._attn_implementation = NAME
     try:
@@ -328,18 +317,24 @@ def _attend(
     window = active.windows[place]
     function = _own_function(module, active.own)
     out = value.new_empty((query.shape[2], query.shape[1], value.shape[3]))
-    for call in active.calls:
-        mask = call.mask(window, query, active.own == "eager")
-        q, k, v = _taken(query, call.query), _taken(key, call.key), _taken(value, call.key)
-        found, _ = function(module, q, k, v, mask, **kwargs)
-        flat = found.reshape(-1, *out.shape[1:])
-        out.index_copy_(0, call.target, flat.index_select(0, call.source))
+    for nodes, calls in active.groups:
+        k, v = _taken(key, nodes), _taken(value, nodes)
+        for call in calls:
+            n = call.gather.key.shape[1]
+            mask = call.mask(window, query, active.own == "eager")
+            q = _taken(query, call.query)
+            found, _ = function(module, q, k[:, :, :n], v[:, :, :n], mask, **kwargs)
+            flat = found.reshape(-1, *out.shape[1:])
+            out.index_copy_(0, call.target, flat.index_select(0, call.source))
     active.layers += 1
     return out[None], None
 
 
 def _taken(states: Tensor, nodes: Tensor) -> Tensor:
-    """[1, heads, nodes, width] to [texts, heads, tokens, width]."""
+    """[1, heads, nodes, width] to [texts, heads, tokens, width], copied in the order they lie in."""
+    if states.stride(2) > states.stride(1):  # token by token, as a projection gives them
+        taken = states[0].transpose(0, 1).index_select(0, nodes.flatten())
+        return taken.reshape(*nodes.shape, *taken.shape[1:]).transpose(1, 2)
     taken = states[0].index_select(1, nodes.flatten())
     return taken.reshape(taken.shape[0], *nodes.shape, taken.shape[2]).transpose(0, 1)
 

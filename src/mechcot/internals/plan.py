@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mechcot.errors import ReadingError
 from mechcot.internals.inputs import QuestionInput, TraceInput
 from mechcot.internals.layout import branch_size, trunk_text
-from mechcot.internals.prefix_tree import Ints, shared_prefix
+from mechcot.internals.prefix_tree import build_trie
 
 
 @dataclass(frozen=True)
@@ -155,27 +155,22 @@ def _parts_of(
     branch, start = branch_size(question), len(question.prompt_ids)
     bare = branch + (len(question.prior_ids) + branch if len(question.prior_ids) else 0)
     bare *= question.n_options > 0
+    texts = [trunk_text(question, question.traces[i], rules) for i in traces]
+    _, paths = build_trie(texts)
     parts: list[Part] = []
     members: list[int] = []
-    texts: list[Ints] = []
+    seen: tuple[set[int], set[int]] = (set(), set())
     nodes = 0
-    for i in traces:
-        text = trunk_text(question, question.traces[i], rules)
-        shared = max((shared_prefix(text, other) for other in texts), default=0)
-        joined = nodes + _nodes(question.traces[i], text, shared, start, branch)
+    for i, path in zip(traces, paths, strict=True):
+        trace = question.traces[i]
+        text, ends = set(path.tolist()), {int(path[start + end - 1]) for _, _, end in trace.steps}
+        later = sum(trace.steps[k.k - 1][2] - k.hidden[1] for k in trace.knock_outs if k.later)
+        hidden = later + branch * len(trace.knock_outs)
+        joined = nodes + hidden + len(text - seen[0]) + branch * len(ends - seen[1])
         if members and joined > max_tokens:
             parts.append(Part(number, tuple(members), prompt and not parts, nodes))
-            members, texts, nodes = [], [], 0
-            joined = _nodes(question.traces[i], text, 0, start, branch)
+            members, seen, joined = [], (set(), set()), hidden + len(text) + branch * len(ends)
         nodes = joined if members or parts or not prompt else joined + bare
         members.append(i)
-        texts.append(text)
+        seen = (seen[0] | text, seen[1] | ends)
     return [*parts, Part(number, tuple(members), prompt and not parts, nodes)] if members else parts
-
-
-def _nodes(trace: TraceInput, text: Ints, shared: int, prompt: int, branch: int) -> int:
-    """What a trace adds to a tree of which it shares the first tokens."""
-    ends = {prompt + end for _, _, end in trace.steps}
-    later = sum(trace.steps[k.k - 1][2] - k.hidden[1] for k in trace.knock_outs if k.later)
-    copies = sum(end > shared for end in ends) + len(trace.knock_outs)
-    return len(text) - shared + later + branch * copies
