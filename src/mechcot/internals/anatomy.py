@@ -144,14 +144,15 @@ def head_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
     """Evaluation and inference mode inside; every module's own mode as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    trained = [module for module in model.modules() if module.training]
+    if trained:
+        model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module in trained:
+            module.training = True
 
 
 def hidden_of(output: Any) -> Tensor:
