@@ -29,7 +29,7 @@ ROWS, WIDTH, LAYERS = 2**15, 768, 3
 def store_costs(options: Options) -> Result:
     """Peak memory by traces a question, the share of writing, a layer against a memory map's copy."""
     result = Result()
-    for traces in (4, 16, 64):
+    for traces in (48, 96, 192):
         result.megabytes[f"{traces} traces a question"] = apart(_folder_peak, options, traces)
     few, *_, many = result.megabytes.values()
     result.ratios["peak_growth"] = many / few
@@ -66,9 +66,9 @@ def _read_to_folder(work: Work, out: Path) -> None:
 
 
 def _folder_peak(options: Options, traces: int) -> float:
-    """Memory of reading 12 questions into a folder; four traces each fill a shard."""
+    """Memory of reading 4 questions into a folder; 12 traces of each fill a shard, 24 two at a time."""
     torch.set_num_threads(options.threads)
-    text = Text(prompt=48, traces=traces, steps=16, lead=4, questions=12)
+    text = Text(prompt=48, traces=traces, steps=16, lead=4, questions=4)
     work = make_work(ORGANISM, text)
     with tempfile.TemporaryDirectory() as name:
         return peak(lambda: _read_to_folder(work, Path(name)))
