@@ -12,6 +12,7 @@ from mechcot.answers import analyse
 from mechcot.errors import AnalysisError
 from mechcot.records import QUESTIONS, TRACES, read_table, write_table
 from mechcot.stats import ece
+from mechcot.stats.calibration import debiased_ece
 
 
 def make_questions(golds, sizes=None):
@@ -82,6 +83,7 @@ def test_every_number_of_a_study_small_enough_to_count_by_hand():
     assert result.delta_accuracy.estimate == pytest.approx(5 / 16)
     shares, score = [0.5, 0.5, 0.75, 0.5], [1, 0, 0, 0.5]
     assert before.votes.ece == pytest.approx(ece(shares, score)) == pytest.approx(0.75 / 4)
+    assert before.votes.ece_debiased == pytest.approx(debiased_ece(shares, score))
     assert before.votes.brier == pytest.approx((0.25 + 0.25 + 0.5625 + 0.25) / 4)
     mc = result.mcnemar
     # the tie of q3 is not right: no loss there

@@ -8,6 +8,11 @@ from sklearn.metrics import brier_score_loss
 
 from mechcot.errors import AnalysisError, UsageError
 from mechcot.stats import bootstrap_ece_difference, brier_terms, calibration_bins, ece
+from mechcot.stats.calibration import (
+    bootstrap_debiased_ece_difference,
+    debiased_ece,
+    squared_calibration_error,
+)
 
 PAIRS = st.lists(
     st.tuples(st.integers(0, 16).map(lambda c: c / 16), st.sampled_from([0, 0.5, 1 / 3, 1])),
@@ -132,3 +137,79 @@ def test_wrong_settings_are_wrong_usage():
 
 def test_no_questions_have_no_difference():
     assert bootstrap_ece_difference([], [], [], [], 10, 0).estimate is None
+
+
+@given(PAIRS, st.sampled_from(["width", "mass"]), st.integers(1, 12))
+def test_the_debiased_square_is_the_mean_over_pairs_of_different_questions(pairs, scheme, n_bins):
+    confidence, outcome = (np.array(column) for column in zip(*pairs, strict=True))
+    bins, gaps = calibration_bins(confidence, n_bins, scheme), outcome - confidence
+    total = 0.0
+    for b in set(bins.tolist()):
+        own = gaps[bins == b]
+        products = [x * y for i, x in enumerate(own) for j, y in enumerate(own) if i != j]
+        total += len(own) / len(gaps) * (np.mean(products) if products else 0.0)
+    assert squared_calibration_error(confidence, outcome, n_bins, scheme) == pytest.approx(total, abs=1e-12)
+    root = debiased_ece(confidence, outcome, n_bins, scheme)
+    assert root * abs(root) == pytest.approx(total, abs=1e-12)
+
+
+def test_it_is_the_published_correction_where_confidences_of_a_bin_are_equal():
+    # Kumar, Liang and Ma (2019): gap^2 - accuracy (1 - accuracy) / (n - 1) in every bin
+    rng = np.random.default_rng(6)
+    confidence = rng.integers(1, 10, 300) / 10 + 0.05
+    right = rng.random(300) < confidence**2
+    expected = 0.0
+    for value in np.unique(confidence):
+        own = right[confidence == value]
+        accuracy, n = own.mean(), len(own)
+        expected += n / 300 * ((accuracy - value) ** 2 - accuracy * (1 - accuracy) / (n - 1))
+    assert squared_calibration_error(confidence, right) == pytest.approx(expected)
+
+
+def test_calibrated_votes_score_zero_on_average_and_the_plug_in_does_not():
+    rng = np.random.default_rng(7)
+    squares, roots, plug_in = [], [], []
+    for _ in range(2000):
+        confidence = rng.integers(4, 17, 150) / 16
+        right = rng.random(150) < confidence
+        squares.append(squared_calibration_error(confidence, right))
+        roots.append(debiased_ece(confidence, right))
+        plug_in.append(ece(confidence, right))
+    error = np.std(squares) / np.sqrt(len(squares))
+    assert abs(np.mean(squares)) < 3 * error
+    assert np.mean(plug_in) > 0.06
+    assert abs(np.mean(roots)) < 0.15 * np.mean(plug_in)
+
+
+def test_votes_that_are_all_off_by_a_tenth_score_a_tenth():
+    rng = np.random.default_rng(8)
+    scores = []
+    for _ in range(400):
+        confidence = rng.integers(4, 17, 400) / 16
+        scores.append(squared_calibration_error(confidence, rng.random(400) < confidence - 0.1))
+    assert np.mean(scores) == pytest.approx(0.01, abs=3 * np.std(scores) / 20)
+
+
+def test_the_interval_of_the_debiased_difference_is_paired_and_centred():
+    rng = np.random.default_rng(9)
+    share0, share1 = rng.integers(4, 17, 400) / 16, rng.integers(4, 17, 400) / 16
+    right0, right1 = rng.random(400) < share0 - 0.2, rng.random(400) < share1
+    interval = bootstrap_debiased_ece_difference(share0, right0, share1, right1, 500, 4)
+    assert interval.estimate == pytest.approx(debiased_ece(share1, right1) - debiased_ece(share0, right0))
+    assert interval.low < interval.estimate < interval.high < 0
+    same = bootstrap_debiased_ece_difference(share0, right0, share0, right0, 200, 4)
+    assert (same.estimate, same.low, same.high) == (0, 0, 0)
+    assert bootstrap_debiased_ece_difference([], [], [], [], 10, 0).estimate is None
+    with pytest.raises(AnalysisError, match="same questions"):
+        bootstrap_debiased_ece_difference([0.5], [0], [0.5, 0.5], [0, 1], 10, 0)
+
+
+def test_the_debiased_interval_covers_a_difference_of_calibration():
+    hits = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        share = rng.integers(5, 17, 300) / 16
+        right0, right1 = rng.random(300) < share - 0.2, rng.random(300) < share - 0.05
+        interval = bootstrap_debiased_ece_difference(share, right0, share, right1, 300, seed)
+        hits += interval.low <= -0.15 <= interval.high
+    assert hits >= 180

@@ -14,7 +14,13 @@ import pandas as pd
 
 from mechcot.errors import AnalysisError
 from mechcot.shown import Shown
-from mechcot.stats.calibration import bootstrap_ece_difference, brier_terms, ece
+from mechcot.stats.calibration import (
+    bootstrap_debiased_ece_difference,
+    bootstrap_ece_difference,
+    brier_terms,
+    debiased_ece,
+    ece,
+)
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
 from mechcot.stats.interval import Interval, leaf
@@ -34,6 +40,8 @@ class VoteScores:
         sc: mean plurality score, winners of a tie sharing the point.
         ece: expected calibration error of the winner's vote share, 10 bins of equal width.
         ece_equal_mass: the same with bins of about equally many questions.
+        ece_debiased: root mean square gap of the equal-width bins, without the bias that makes the
+            other two positive for a calibrated vote; below 0 where noise alone would make more.
         brier: mean squared error of the winner's vote share.
         n_questions: questions with a vote.
     """
@@ -41,6 +49,7 @@ class VoteScores:
     sc: float
     ece: float
     ece_equal_mass: float
+    ece_debiased: float
     brier: float
     n_questions: int
 
@@ -105,6 +114,7 @@ class AnswersResult(Shown):
     delta_sc: Interval
     delta_ece: Interval
     delta_ece_equal_mass: Interval
+    delta_ece_debiased: Interval
     delta_brier: Interval
     mcnemar: McNemar
     draws: int
@@ -150,6 +160,7 @@ class AnswersResult(Shown):
             "sc": self.delta_sc,
             "ece": self.delta_ece,
             "ece_equal_mass": self.delta_ece_equal_mass,
+            "ece_debiased": self.delta_ece_debiased,
             "brier": self.delta_brier,
         }
 
@@ -204,6 +215,7 @@ def analyse(
         delta_sc=bootstrap_mean(scores[1] - scores[0], draws, seed),
         delta_ece=bootstrap_ece_difference(*paired, draws, seed),
         delta_ece_equal_mass=bootstrap_ece_difference(*paired, draws, seed, scheme="mass"),
+        delta_ece_debiased=bootstrap_debiased_ece_difference(*paired, draws, seed),
         delta_brier=bootstrap_mean(brier[1] - brier[0], draws, seed),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
         draws=draws,
@@ -260,6 +272,7 @@ def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
         sc=float(score.mean()),
         ece=ece(confidence, score),
         ece_equal_mass=ece(confidence, score, scheme="mass"),
+        ece_debiased=debiased_ece(confidence, score),
         brier=float(brier_terms(confidence, score).mean()),
         n_questions=len(table),
     )

@@ -10,11 +10,14 @@ from mechcot.stats.auroc import (
     stratified_auroc,
 )
 from mechcot.stats.calibration import (
+    bootstrap_debiased_ece_difference,
     bootstrap_ece_difference,
     brier_terms,
     calibration_bins,
+    debiased_ece,
     ece,
     expected_calibration_gap,
+    squared_calibration_error,
 )
 from mechcot.stats.cluster import (
     RatioDifference,
@@ -40,7 +43,17 @@ from mechcot.stats.inference import (
     sign_flips,
 )
 from mechcot.stats.interval import Interval, leaf
+from mechcot.stats.margin import (
+    Flow,
+    HalfVotes,
+    boundary_flow,
+    equal_share_null,
+    flows_by_margin,
+    half_votes,
+    margin_bins,
+)
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.scales import ScaleDifference, scale_difference
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.sensitivity import (
     AbstentionBounds,
@@ -51,7 +64,15 @@ from mechcot.stats.sensitivity import (
     tipping_interval,
     tipping_point,
 )
-from mechcot.stats.votes import plurality, plurality_right, shared_tie_score, vote_confidence, votes
+from mechcot.stats.vote_split import VoteSplit, split_votes
+from mechcot.stats.votes import (
+    plurality,
+    plurality_right,
+    shared_tie_score,
+    vote_confidence,
+    vote_margin,
+    votes,
+)
 
 __all__ = [
     "AbstentionBounds",
@@ -60,36 +81,47 @@ __all__ = [
     "Calibration",
     "Corrected",
     "DesignEffect",
+    "Flow",
+    "HalfVotes",
     "Interval",
     "KindTerm",
     "McNemar",
     "PairAgreement",
     "RatioDifference",
+    "ScaleDifference",
     "SignFlips",
     "Split",
     "StratifiedAuroc",
     "TippingPoint",
+    "VoteSplit",
     "abstention_bounds",
     "agreement",
     "auroc",
     "auroc_replicates",
+    "bootstrap_debiased_ece_difference",
     "bootstrap_ece_difference",
     "bootstrap_mean",
     "bootstrap_ratio",
     "bootstrap_ratio_difference",
+    "boundary_flow",
     "brier_terms",
     "calibration_bins",
     "cluster_bootstrap_auroc",
     "corrected_difference",
+    "debiased_ece",
     "design_effect",
     "detectable_difference",
     "difference_contributions",
     "difference_design_effect",
     "ece",
+    "equal_share_null",
     "expected_calibration_gap",
+    "flows_by_margin",
     "fold_auroc",
+    "half_votes",
     "imbens_manski",
     "leaf",
+    "margin_bins",
     "mcnemar_exact",
     "percentile_interval",
     "plurality",
@@ -101,12 +133,16 @@ __all__ = [
     "resampled_sums",
     "rogan_gladen",
     "sc_at_k",
+    "scale_difference",
     "shared_tie_score",
     "sign_flips",
     "split_by_kind",
+    "split_votes",
+    "squared_calibration_error",
     "stratified_auroc",
     "tipping_interval",
     "tipping_point",
     "vote_confidence",
+    "vote_margin",
     "votes",
 ]

@@ -107,6 +107,26 @@ def vote_confidence(table: npt.ArrayLike) -> Floats:
     return counts.max(axis=1) / counts.sum(axis=1)
 
 
+def vote_margin(table: npt.ArrayLike, gold: npt.ArrayLike) -> Floats:
+    """By how large a share of the votes gold is ahead of the strongest other class, in -1..1.
+
+    The no-answer class is one of the others. 0 is a tie.
+
+    Args:
+        table: votes [questions, options + 1].
+        gold: index of the right option [questions].
+
+    Raises:
+        AnalysisError: a question without votes, or gold that is not an option.
+    """
+    _winners(table, gold)  # raises
+    counts, truth = _counts(table), np.asarray(gold, dtype=np.int64)
+    rows = np.arange(len(counts))
+    others = counts.copy()
+    others[rows, truth] = -1
+    return (counts[rows, truth] - others.max(axis=1)) / counts.sum(axis=1)
+
+
 def _counts(table: npt.ArrayLike) -> Ints:
     counts = np.asarray(table, dtype=np.int64)
     if counts.ndim != 2 or counts.shape[1] < 2:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot import records
-from mechcot.steps.segment import segment
+from mechcot.steps.segment import WINDOW, segment
 from mechcot.tasks import Question, Task
 
 _CONCLUDES = re.compile(
@@ -18,17 +18,25 @@ _CONCLUDES = re.compile(
 )
 
 
-def step_rows(traces: pd.DataFrame, questions: Mapping[str, Question], task: Task) -> list[dict[str, Any]]:
+def step_rows(
+    traces: pd.DataFrame, questions: Mapping[str, Question], task: Task, window: int = WINDOW
+) -> list[dict[str, Any]]:
     """Rows of the steps table (`records.STEPS`) of one arm's traces.
 
     Steps lie in the reasoning, before the answer. The last step of a trace that the token limit cut
     is kept, with `complete` false.
+
+    Args:
+        traces: rows of `records.TRACES`.
+        questions: by id.
+        task: it names the segmenter and tells roles.
+        window: words of a step, for the segmenter `words`.
     """
     rows = []
     for trace in records.rows(traces):
         question = questions[trace.qid]
         reasoning = trace.text[: trace.reasoning_end]
-        spans = segment(reasoning, task.segmenter)
+        spans = segment(reasoning, task.segmenter, window)
         cut = trace.finish_reason == "length" and trace.reasoning_end == len(trace.text)
         for sid, (start, end) in enumerate(spans):
             text = trace.text[start:end]
