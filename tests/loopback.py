@@ -22,6 +22,11 @@ class Call:
     at: float
 
     @property
+    def is_check(self) -> bool:
+        """Whether it is the client's start-up call."""
+        return self.user.startswith("Reply with the JSON object")
+
+    @property
     def user(self) -> str:
         return self.body["messages"][-1]["content"]
 
@@ -66,15 +71,19 @@ def verdict(label: str, reason: str = "because", **more: Any) -> Answer:
 
 
 class Loopback(ThreadingHTTPServer):
-    """Serves while the block runs; `calls` holds every request."""
+    """Serves while the block runs; `calls` holds every request, but for the start-up calls in `checks`."""
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, script: Callable[[Call], Answer]) -> None:
+    def __init__(
+        self, script: Callable[[Call], Answer], check: Callable[[Call], Answer] | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script = script
+        self.check = check or (lambda call: Answer('{"word": "forced"}'))
         self.calls: list[Call] = []
+        self.checks: list[Call] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -105,10 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         call = Call(self.path, {k.lower(): v for k, v in self.headers.items()}, body, time.monotonic())
         with server.lock:
-            server.calls.append(call)
+            (server.checks if call.is_check else server.calls).append(call)
             server.in_flight += 1
             server.most_in_flight = max(server.most_in_flight, server.in_flight)
-        answer = server.script(call)
+        answer = server.check(call) if call.is_check else server.script(call)
         time.sleep(answer.delay)
         with server.lock:
             server.in_flight -= 1

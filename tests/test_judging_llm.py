@@ -15,21 +15,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from judging_cases import KEY, LABELS, by_text, judge_file, judgement, questions, steps_of
 from loopback import Answer, Loopback, verdict
 from mechcot import records
 from mechcot.errors import ConfigError, DataError, JudgeError, MissingDependency
 from mechcot.judging.cache import CACHE, Reply, ReplyCache
-from mechcot.judging.judge_file import Fields, read_judge
-from mechcot.judging.llm import Plan, judge_by_llm, plan
-from mechcot.judging.prompt import SYSTEM, Item, instrument_digest, messages, read_reply
+from mechcot.judging.instrument import asked_digest, instrument_digest
+from mechcot.judging.judge_file import Fields, Judge, read_judge
+from mechcot.judging.llm import judge_by_llm, plan
+from mechcot.judging.prompt import Item, messages, read_reply, schema, system
 from mechcot.tasks import Question
 
-KEY = "sk-test-4f9a" + "0123456789abcdef" * 2
-LABELS = ("correct", "erroneous", "abstain", "not_checkable")
+JUDGE = Judge(base_url="http://127.0.0.1:9/v1", model="m", api_key_env=None)
+SYSTEM = system(JUDGE)
 QUESTION = Question("q0", "all", "Which organ makes bile?", ("liver", "pancreas"), 0, "q0")
 
 
@@ -39,40 +40,8 @@ def _environment(monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
 
-def steps_of(texts, arm="base", qid="q0", complete=True):
-    rows = [
-        {"qid": qid, "arm": arm, "cid": 0, "sid": sid, "text": text, "complete": complete}
-        for sid, text in enumerate(texts)
-    ]
-    return pd.DataFrame(rows)
-
-
-def questions(*qids):
-    return {qid: Question(qid, "all", f"Stem of {qid}?", ("liver", "pancreas"), 0, qid) for qid in qids}
-
-
-def judge_file(folder, url, **changes):
-    path = folder / "judge.yaml"
-    settings = {
-        "base_url": url,
-        "model": "asked-model",
-        "api_key_env": "JUDGE_KEY",
-        "max_retries": 2,
-        **changes,
-    }
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-def by_text(call):
-    """A judge whose label depends on the step alone."""
-    return verdict(LABELS[hashlib.sha256(call.step.encode()).digest()[0] % 4], f"of {call.step}")
-
-
 def judged(tmp_path, server, steps, **changes):
-    path = judge_file(tmp_path, server.url, **changes)
-    known = questions(*steps.qid.unique())
-    return judge_by_llm(steps, known, path, tmp_path / "work", seed=0, progress=False)
+    return judgement(tmp_path, server, steps, **changes).rows
 
 
 # --- replies ----------------------------------------------------------------------------------
@@ -88,7 +57,8 @@ def test_verdicts_come_in_the_order_of_the_steps_of_several_arms(tmp_path):
     frame = pd.DataFrame(rows)
     assert list(frame.columns) == records.VERDICTS.names
     assert frame[records.STEP_KEY].equals(steps[records.STEP_KEY])
-    assert set(frame.instrument) == {"llm"}
+    judge = read_judge(tmp_path / "judge.yaml")
+    assert set(frame.instrument) == {f"judge-{instrument_digest(judge, 'fixture-1')[:8]}"}
     expected = [LABELS[hashlib.sha256(text.encode()).digest()[0] % 4] for text in steps.text]
     assert list(frame.label) == expected
     assert list(frame.reason) == [f"of {text}" for text in steps.text]
@@ -129,7 +99,9 @@ def test_completion_order_does_not_show(tmp_path):
         folder.mkdir()
         with Loopback(script) as server:
             found.append(judged(folder, server, steps, concurrency=1 + 11 * run))
-    assert found[0] == found[1]
+    # The servers' ports differ, and with them the instruments' names.
+    rows = [[{k: v for k, v in row.items() if k != "instrument"} for row in part] for part in found]
+    assert rows[0] == rows[1]
 
 
 def test_equal_steps_are_one_call_and_empty_or_cut_ones_none(tmp_path):
@@ -159,9 +131,11 @@ def test_everything_kept_means_no_calls_no_key_and_no_server(tmp_path, monkeypat
         assert not work.exists()
         first = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
         sent = sum(len(m["content"]) for call in server.calls for m in call.body["messages"])
-    assert before == Plan(calls=12, cached=0, prompt_characters=sent)
+    assert (before.calls, before.cached, before.prompt_characters) == (12, 0, sent)
+    assert (before.tokens_in, before.tokens_out, before.cost) == (-(-sent // 4), 12 * 400, None)
     monkeypatch.delenv("JUDGE_KEY")
-    assert plan(steps, questions("q0"), path, work, seed=0) == Plan(calls=0, cached=12, prompt_characters=0)
+    after = plan(steps, questions("q0"), path, work, seed=0)
+    assert (after.calls, after.cached, after.prompt_characters) == (0, 12, 0)
     assert judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False) == first
     assert plan(steps, questions("q0"), path, work, seed=1).calls == 12
     more = pd.concat([steps, steps_of(["new"], "distilled")])
@@ -169,14 +143,15 @@ def test_everything_kept_means_no_calls_no_key_and_no_server(tmp_path, monkeypat
 
 
 def test_the_cache_is_its_owners_and_holds_what_was_returned(tmp_path):
-    with Loopback(lambda call: verdict("correct", model="another-model")) as server:
+    other = {"check": lambda call: Answer('{"word": "free"}', model="another-model")}
+    with Loopback(lambda call: verdict("correct", model="another-model"), **other) as server:
         judged(tmp_path, server, steps_of(["a"]))
         endpoint = server.url.removeprefix("http://")
     files = list((tmp_path / "work").iterdir())
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     rows = sqlite3.connect(tmp_path / "work" / CACHE).execute("SELECT * FROM replies").fetchall()
     text = '{"reason": "because", "label": "correct"}'
-    assert [row[1:] for row in rows] == [(endpoint, "asked-model", text, "stop", "another-model", 100, 10)]
+    assert [row[1:] for row in rows] == [("another-model", endpoint, "asked-model", text, "stop", 100, 10)]
 
 
 def test_companion_files_of_an_open_cache_are_private_too(tmp_path):
@@ -185,16 +160,6 @@ def test_companion_files_of_an_open_cache_are_private_too(tmp_path):
         found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert len(found) == 3
     assert set(found.values()) == {0o600}
-
-
-def test_a_change_of_the_returned_model_is_said(tmp_path, caplog):
-    with (
-        Loopback(lambda call: verdict("correct", model=f"m-{call.step}")) as server,
-        caplog.at_level(logging.INFO),
-    ):
-        judged(tmp_path, server, steps_of(["a", "b"]), price_in=1.0, price_out=10.0)
-    assert "several models: m-a, m-b" in caplog.text
-    assert "200 prompt tokens, 20 reply tokens, cost 0.00" in caplog.text
 
 
 def test_it_works_inside_a_running_event_loop(tmp_path):
@@ -404,11 +369,12 @@ def test_a_killed_run_goes_on_without_repeating_a_reply(tmp_path):
         assert 30 <= sent < 80
         kept = plan(steps, questions("q0"), path, work, seed=0)
         assert sent - 4 <= kept.cached <= sent
-        rows = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
+        done = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
         assert len(server.calls) - sent == kept.calls
-    assert [row["reason"] for row in rows] == [f"of {text}" for text in steps.text]
+    assert [row["reason"] for row in done.rows] == [f"of {text}" for text in steps.text]
     repeated = [step for step, count in Counter(call.step for call in server.calls).items() if count > 1]
-    assert len(repeated) <= 4
+    # What was in flight is counted, though a call may have been noted and killed before it left.
+    assert len(repeated) <= done.about["faults"].get("repeated_after_interruption", 0) <= 4
 
 
 # --- prompt -----------------------------------------------------------------------------------
@@ -420,12 +386,17 @@ HOSTILE = [
     "\u202egnp.exe \u200b\x00 \U0001f9ec 東京 e\u0301",
     "a\n\n\n---\nb\r\nc",
     "\\n \\u0041 \\",
+    "東京 {x} [[1]] " * 4_000,  # more than 50 kB
 ]
+
+
+def showing(**fields):
+    return JUDGE.model_copy(update={"fields": Fields(**fields)})
 
 
 def frame_of(text, seed=0, **item):
     """The user's message with its tag and the step taken out, and the step as it arrived."""
-    user = messages(Item(QUESTION, text, **item), Fields(previous=True), seed)[1]["content"]
+    user = messages(Item(QUESTION, text, **item), showing(previous=True), seed)[1]["content"]
     tag = user.split("\n", 1)[0].removeprefix("Tag: ")
     opening, closing = f"[[STEP {tag}]]\n", f"\n[[END STEP {tag}]]\n"
     assert user.count(opening) == user.count(closing) == 1
@@ -462,7 +433,7 @@ def test_look_alike_fences_are_opened_up(mark):
     text = f"before\n{mark.replace('{tag}', tag)}\nafter [[1, 2], [3, 4]] [[link]]"
     _, body, _ = frame_of(text)
     assert body == text.replace(mark.replace("{tag}", tag), "[ " + mark.replace("{tag}", tag)[1:])
-    user = messages(Item(QUESTION, "x", (text,)), Fields(previous=True), 0)[1]["content"]
+    user = messages(Item(QUESTION, "x", (text,)), showing(previous=True), 0)[1]["content"]
     assert mark.replace("{tag}", tag) not in user
 
 
@@ -472,11 +443,11 @@ def test_tags_depend_on_text_and_seed_only():
 
 
 def test_a_field_shows_its_own_part_only():
-    full = Fields(previous=True)
+    full = {"previous": True}
     item = Item(QUESTION, "step", ("one", "two"))
 
     def shown(fields):
-        user = messages(item, fields, 0)[1]["content"]
+        user = messages(item, showing(**fields), 0)[1]["content"]
         tag = user.split("\n", 1)[0].removeprefix("Tag: ")
         return user.replace(tag, "TAG")
 
@@ -488,7 +459,7 @@ def test_a_field_shows_its_own_part_only():
     }
     for name, part in parts.items():
         assert part in shown(full)
-        assert shown(full.model_copy(update={name: False})) == shown(full).replace(part, "")
+        assert shown(full | {name: False}) == shown(full).replace(part, "")
 
 
 def test_previous_steps_are_those_of_the_same_trace(tmp_path):
@@ -528,8 +499,22 @@ def test_the_examples_are_balanced_over_tone():
     ],
 )
 def test_replies_are_read_strictly(text, label):
-    found = read_reply(text)
+    found = read_reply(text, LABELS)
     assert (found and found.label) == label
+
+
+def test_fewer_labels_and_own_instructions_change_words_schema_and_what_is_read(tmp_path):
+    labels = ("correct", "erroneous", "abstain")
+    fewer = JUDGE.model_copy(update={"labels": labels})
+    assert "not_checkable" not in system(fewer) + str(schema(labels))
+    assert read_reply('{"reason": "r", "label": "not_checkable"}', labels) is None
+    own = system(JUDGE.model_copy(update={"prompt": "Be kind to {steps}."}))
+    assert own.startswith("Be kind to {steps}.\n\nThe material stands between marks")
+    assert own.endswith("one of correct, erroneous, abstain, not_checkable.")
+    with Loopback(lambda call: verdict("not_checkable")) as server:
+        rows = judged(tmp_path, server, steps_of(["a"]), labels=list(labels), max_failure_share=1)
+        assert "(one of correct, erroneous, abstain)" in server.calls[1].user
+    assert rows[0]["label"] == "parse_failure"
 
 
 # --- judge file -------------------------------------------------------------------------------
@@ -538,7 +523,7 @@ def test_replies_are_read_strictly(text, label):
 def test_the_examples_are_judge_files():
     paths = sorted((Path(__file__).parent.parent / "examples" / "judges").glob("*.yaml"))
     assert len(paths) >= 2
-    assert len({instrument_digest(read_judge(path)) for path in paths}) == len(paths)
+    assert len({asked_digest(read_judge(path)) for path in paths}) == len(paths)
 
 
 @pytest.mark.parametrize(
@@ -556,6 +541,8 @@ def test_the_examples_are_judge_files():
         ({"base_url": "https://user:swordfish@host/v1"}, "base_url: must hold no user"),
         ({"base_url": "localhost:8000"}, "base_url: must be an address"),
         ({"extra_body": {"messages": []}}, "extra_body must not set messages"),
+        ({"labels": ["correct", "abstain"]}, "labels: must name correct and erroneous"),
+        ({"labels": ["correct", "erroneous", "maybe"]}, "labels.2: Input should be"),
         ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1"),
         ({"response_format": "xml"}, "response_format: Input should be"),
     ],
@@ -582,7 +569,7 @@ def test_broken_judge_files_are_not_repeated(tmp_path, text):
 
 def test_the_instrument_is_named_by_what_shapes_its_verdicts(tmp_path):
     def digest(url="http://127.0.0.1:9/v1", **changes):
-        return instrument_digest(read_judge(judge_file(tmp_path, url, **changes)))
+        return asked_digest(read_judge(judge_file(tmp_path, url, **changes)))
 
     plain = digest()
     other = [
@@ -593,6 +580,8 @@ def test_the_instrument_is_named_by_what_shapes_its_verdicts(tmp_path):
         digest(max_tokens=100),
         digest(response_format="none"),
         digest(extra_body={"top_k": 1}),
+        digest(prompt="Say what you think of the step."),
+        digest(labels=["correct", "erroneous"]),
     ]
-    assert len({plain, *other}) == 8
+    assert len({plain, *other}) == 10
     assert digest(concurrency=2, timeout=1, max_retries=0, price_in=1, api_key_env=None) == plain

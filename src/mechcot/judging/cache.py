@@ -6,24 +6,34 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mechcot.errors import JudgeError
+from mechcot.judging.instrument import Check
 
-CACHE = "judge-cache.sqlite"
+CACHE = "judge-replies.sqlite"
 
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS replies (
-    key TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    returned_model TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     model TEXT NOT NULL,
     text TEXT NOT NULL,
     finish_reason TEXT NOT NULL,
-    returned_model TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL
-) WITHOUT ROWID
+    completion_tokens INTEGER NOT NULL,
+    PRIMARY KEY (key, returned_model)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS in_flight (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checks (
+    asked TEXT PRIMARY KEY, returned_model TEXT NOT NULL, enforces_schema INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counts (
+    asked TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (asked, what)
+) WITHOUT ROWID;
 """
 
 
@@ -47,9 +57,10 @@ class Reply:
 
 
 class ReplyCache:
-    """Replies by the key of their call. Each is on disk before `put` returns; a killed run keeps them.
+    """Replies by call and returned model. Each is on disk before `put` returns; a killed run keeps them.
 
-    The file is readable by its owner only, as traces may be clinical texts.
+    Beside them: which calls are under way, what the last start-up check of a judge found, and what went
+    wrong how often. The file is readable by its owner only, as traces may be clinical texts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +76,7 @@ class ReplyCache:
             )
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(_TABLE)
+            self._connection.executescript(_TABLES)
 
     def __enter__(self) -> ReplyCache:
         return self
@@ -73,31 +84,107 @@ class ReplyCache:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def get(self, key: str) -> Reply | None:
-        """The reply to a call; None: it was never answered.
+    def get(self, key: str, returned_model: str) -> Reply | None:
+        """The reply of a model to a call; None: there is none.
 
         Raises:
             JudgeError: the file cannot be read.
         """
-        query = (
+        row = self._one(
             "SELECT text, finish_reason, returned_model, prompt_tokens, completion_tokens "
-            "FROM replies WHERE key = ?"
+            "FROM replies WHERE key = ? AND returned_model = ?",
+            (key, returned_model),
         )
-        with self._reported():
-            row = self._connection.execute(query, (key,)).fetchone()
         return Reply(*row) if row else None
 
+    def interrupted(self) -> set[str]:
+        """Calls that were under way when a run ended: paid for perhaps, and without a reply.
+
+        Raises:
+            JudgeError: the file cannot be read.
+        """
+        with self._reported():
+            return {key for (key,) in self._connection.execute("SELECT key FROM in_flight").fetchall()}
+
+    def begin(self, key: str) -> None:
+        """Note that a call is about to be sent.
+
+        Raises:
+            JudgeError: the file cannot be written.
+        """
+        with self._reported():
+            self._connection.execute("INSERT OR IGNORE INTO in_flight VALUES (?)", (key,))
+
     def put(self, key: str, endpoint: str, model: str, reply: Reply) -> None:
-        """Keep a reply.
+        """Keep the reply to a call.
+
+        Raises:
+            JudgeError: the file cannot be written.
+        """
+        counted = (reply.prompt_tokens, reply.completion_tokens)
+        row = (key, reply.returned_model, endpoint, model, reply.text, reply.finish_reason, *counted)
+        with self._reported():
+            self._connection.execute("BEGIN")
+            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
+            self._connection.execute("COMMIT")
+
+    def end(self, key: str) -> None:
+        """Note that a call ended without a reply.
+
+        Raises:
+            JudgeError: the file cannot be written.
+        """
+        with self._reported():
+            self._connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
+
+    def check(self, asked: str) -> Check | None:
+        """What the last start-up check found of a judge (`instrument.asked_digest`); None: there was none.
+
+        Raises:
+            JudgeError: the file cannot be read.
+        """
+        row = self._one("SELECT returned_model, enforces_schema FROM checks WHERE asked = ?", (asked,))
+        return Check(row[0], None if row[1] is None else bool(row[1])) if row else None
+
+    def put_check(self, asked: str, check: Check) -> None:
+        """Keep what a start-up check found.
+
+        Raises:
+            JudgeError: the file cannot be written.
+        """
+        row = (asked, check.returned_model, check.enforces_schema)
+        with self._reported():
+            self._connection.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", row)
+
+    def count(self, asked: str, what: str, n: int = 1) -> None:
+        """Count something that happened to a judge's calls, over all runs.
 
         Raises:
             JudgeError: the file cannot be written.
         """
         with self._reported():
             self._connection.execute(
-                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (key, endpoint, model, *astuple(reply)),
+                "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                (asked, what, n),
             )
+
+    def counts(self, asked: str) -> dict[str, int]:
+        """What happened how often to a judge's calls, over all runs.
+
+        Raises:
+            JudgeError: the file cannot be read.
+        """
+        with self._reported():
+            return dict(
+                self._connection.execute(
+                    "SELECT what, n FROM counts WHERE asked = ? ORDER BY what", (asked,)
+                ).fetchall()
+            )
+
+    def _one(self, query: str, values: tuple[str, ...]) -> Any:
+        with self._reported():
+            return self._connection.execute(query, values).fetchone()
 
     @contextmanager
     def _reported(self) -> Iterator[None]:

@@ -1,14 +1,17 @@
-"""Calls to a judge's server: bounded, retried, their failures told apart, the key kept out of sight."""
+"""Calls to a judge's server: bounded, retried, every fault counted, the key kept out of sight."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import random
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -17,8 +20,10 @@ from pydantic import BaseModel, ValidationError
 
 from mechcot.errors import MissingDependency
 from mechcot.judging.cache import Reply
+from mechcot.judging.instrument import Check
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.prompt import Message, response_format
+from mechcot.judging.prompt import Message, format_of, response_format
+from mechcot.judging.spending import Ledger
 
 T = TypeVar("T")
 
@@ -28,6 +33,16 @@ _REFUSALS = {
     404: "does not know the address or the model",
 }
 _FINAL = (401, 404)  # a 403 may concern the content of one step only
+_LONGEST_WAIT = 600.0
+
+# The start-up call: the words ask for one thing, the schema allows another only.
+_CHECK_WORDS = 'Reply with the JSON object {"word": "free"} and nothing else.'
+_CHECK_SCHEMA = {
+    "type": "object",
+    "properties": {"word": {"type": "string", "enum": ["forced"]}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True)
@@ -35,15 +50,22 @@ class Failure:
     """A call that got no reply.
 
     Attributes:
+        kind: what happened, in a word, for counting.
         reason: what happened, without the key.
         final: every other call would fare the same.
+        wait: seconds that the server asks to wait; None: it does not say.
     """
 
+    kind: str
     reason: str
-    final: bool
+    final: bool = False
+    wait: float | None = None
 
 
 Work = Callable[["Client", T], Coroutine[Any, Any, None]]
+Count = Callable[[str], None]
+
+_TRANSIENT = ("rate_limited", "server_error", "timeout", "connection")
 
 
 class _Message(BaseModel):
@@ -63,25 +85,33 @@ class _Completion(BaseModel):
 
 
 class Client:
-    """A judge's server. Use it as an async context; `ask` may run many times at once."""
+    """A judge's server. Use it as an async context; `ask` may run many times at once.
 
-    def __init__(self, judge: Judge, key: str | None) -> None:
+    Args:
+        judge: whom to ask, and how.
+        key: of the server; None: it takes none.
+        ledger: where money is set aside and booked.
+        count: told the kind of every fault.
+    """
+
+    def __init__(self, judge: Judge, key: str | None, ledger: Ledger, count: Count) -> None:
         try:
             import openai
         except ImportError as error:
             raise MissingDependency("openai", "judge") from error
         self._openai = openai
         self._judge = judge
+        self._ledger = ledger
+        self._count = count
         self._redact = redactor(key)
+        self._silent_until = 0.0
         # What the judge file does not name is not sent: no key, organisation or project of the environment.
         self._headers = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
         if key is None:
             self._headers["Authorization"] = openai.Omit()
+        # Retries are made here, as the SDK's own leave no trace to count.
         self._sdk = openai.AsyncOpenAI(
-            api_key=key or "none",
-            base_url=judge.base_url,
-            timeout=judge.timeout,
-            max_retries=judge.max_retries,
+            api_key=key or "none", base_url=judge.base_url, timeout=judge.timeout, max_retries=0
         )
 
     async def __aenter__(self) -> Client:
@@ -92,26 +122,86 @@ class Client:
     ) -> None:
         await self._sdk.close()
 
-    async def ask(self, sent: Sequence[Message]) -> Reply | Failure:
-        """One call. A body that is no chat completion is asked for once more.
+    async def ask(self, sent: Sequence[Message], sample: int, sending: Callable[[], None]) -> Reply | Failure:
+        """One call, asked again where the server is busy, failing, slow or out of reach.
 
-        The SDK waits and asks again on 408, 409, 429, 5xx, timeouts and broken connections, as long as
-        the server's Retry-After says where it says so.
+        Args:
+            sent: its messages.
+            sample: index of the sample.
+            sending: called right before anything goes out.
+
+        Raises:
+            JudgeError: it does not fit the budget.
         """
-        request = {"model": self._judge.model, "messages": list(sent), **self._judge.parameters()}
         form = response_format(self._judge)
+        return await self._ask(sent, self._judge.parameters(sample), form, sending)
+
+    async def check(self) -> Check | Failure:
+        """The start-up call: which model answers, and whether the server enforces a schema.
+
+        Raises:
+            JudgeError: it does not fit the budget.
+        """
+        form = format_of(self._judge, "check", _CHECK_SCHEMA)
+        sent = [{"role": "user", "content": _CHECK_WORDS}]
+        reply = await self._ask(sent, self._judge.parameters(), form, lambda: None)
+        if isinstance(reply, Failure):
+            return reply
+        if self._judge.response_format != "json_schema":
+            return Check(reply.returned_model, None)
+        try:
+            held = json.loads(reply.text) == {"word": "forced"}
+        except ValueError:
+            held = False
+        return Check(reply.returned_model, held)
+
+    async def _ask(
+        self,
+        sent: Sequence[Message],
+        parameters: dict[str, Any],
+        form: dict[str, Any] | None,
+        sending: Callable[[], None],
+    ) -> Reply | Failure:
+        request = {"model": self._judge.model, "messages": list(sent), **parameters}
         if form is not None:
             request["response_format"] = form
-        for _ in range(2):
-            body = await self._body(request)
-            if isinstance(body, Failure):
-                return body
-            result = self._reply(body)
-            if isinstance(result, Reply):
-                break
-        return result
+        retries, broken = 0, 0
+        while True:
+            found = await self._attempt(request, sending)
+            if isinstance(found, Reply):
+                return found
+            self._count(found.kind)
+            if found.kind == "no_completion" and not broken:
+                broken = 1  # the server may have been paid for it: once more, not time and again
+            elif found.kind in _TRANSIENT and retries < self._judge.max_retries:
+                if not await self._wait(found, retries):
+                    return found
+                retries += 1
+            else:
+                return found
 
-    async def _body(self, request: dict[str, Any]) -> str | Failure:
+    async def _attempt(self, request: dict[str, Any], sending: Callable[[], None]) -> Reply | Failure:
+        """Send a request once, its money set aside before and booked after."""
+        loop = asyncio.get_running_loop()
+        while (left := self._silent_until - loop.time()) > 0:
+            await asyncio.sleep(left)
+        dearest = self._ledger.dearest(request["messages"])
+        await self._ledger.admit(dearest)
+        charged = dearest  # for what ends without a word on what it took, cancelled calls included
+        try:
+            sending()
+            body = await self._send(request)
+            found = self._read(body) if isinstance(body, str) else body
+            if isinstance(found, Reply):
+                tokens = found.prompt_tokens, found.completion_tokens
+                charged = self._ledger.usage(request["messages"], *tokens)
+            elif found.kind not in ("timeout", "connection", "no_completion"):
+                charged = 0.0
+        finally:
+            self._ledger.book(dearest, charged)
+        return found
+
+    async def _send(self, request: dict[str, Any]) -> str | Failure:
         openai = self._openai
         try:
             # The body as text: it is checked here, and the SDK's typed calls take twice the time.
@@ -120,41 +210,75 @@ class Client:
             )
             return text
         except openai.APIStatusError as error:
-            status, body = error.status_code, str(error)
+            status, body, headers = error.status_code, str(error), error.response.headers
         except openai.APITimeoutError:
-            return Failure(f"no answer within {self._judge.timeout:g} s", False)
+            return Failure("timeout", f"no answer within {self._judge.timeout:g} s")
         except openai.APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "unknown"
-            return Failure(f"the connection failed ({cause})", False)
+            return Failure("connection", f"the connection failed ({cause})")
         except openai.OpenAIError as error:
-            return Failure(self._redact(f"{type(error).__name__}: {error}")[:300], False)
+            return Failure("no_completion", self._redact(f"{type(error).__name__}: {error}")[:300])
         if status in _REFUSALS:
             # These bodies like to repeat the key, whole or in part; the status says enough.
             refusal = f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})"
-            return Failure(refusal, status in _FINAL)
-        return Failure(f"HTTP {status}: {self._redact(' '.join(body.split()))[:300]}", False)
+            return Failure(f"http_{status}", refusal, status in _FINAL)
+        reason = f"HTTP {status}: {self._redact(' '.join(body.split()))[:300]}"
+        if status == 429:
+            return Failure("rate_limited", reason, wait=_seconds(headers.get("retry-after")))
+        if status in (408, 409) or status >= 500:
+            return Failure("server_error", reason, wait=_seconds(headers.get("retry-after")))
+        return Failure(f"http_{status}", reason)
 
-    def _reply(self, body: str) -> Reply | Failure:
+    async def _wait(self, failure: Failure, retries: int) -> bool:
+        """Wait before a call is sent again; whether it shall be."""
+        if failure.wait is None:
+            await asyncio.sleep(min(0.5 * 2.0**retries, 8.0) * random.uniform(0.75, 1.0))
+            return True
+        if failure.wait > _LONGEST_WAIT:
+            return False
+        if failure.kind == "rate_limited":  # it holds for all calls
+            until = asyncio.get_running_loop().time() + failure.wait
+            self._silent_until = max(self._silent_until, until)
+        await asyncio.sleep(failure.wait)
+        return True
+
+    def _read(self, body: str) -> Reply | Failure:
         try:
             completion = _Completion.model_validate_json(body)
         except ValidationError:
-            return Failure("the server's answer was no chat completion", False)
+            return Failure("no_completion", "the server's answer was no chat completion")
         if not completion.choices:
-            return Failure("the server's answer held no choice", False)
+            return Failure("no_completion", "the server's answer held no choice")
         choice, usage = completion.choices[0], completion.usage or {}
         refusal = choice.message.refusal
         return Reply(
             text=self._redact(refusal or choice.message.content or ""),
             finish_reason="refusal" if refusal else self._redact(choice.finish_reason or ""),
             returned_model=self._redact(completion.model or ""),
-            prompt_tokens=_count(usage.get("prompt_tokens")),
-            completion_tokens=_count(usage.get("completion_tokens")),
+            prompt_tokens=_tokens(usage.get("prompt_tokens")),
+            completion_tokens=_tokens(usage.get("completion_tokens")),
         )
 
 
-def _count(value: Any) -> int:
+def _tokens(value: Any) -> int:
     """A number of tokens as a server reports it; 0 for what is none."""
     return value if isinstance(value, int) and 0 <= value < 2**53 else 0
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """A `Retry-After` header in seconds: a number, or a date."""
+    if not retry_after:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if seconds == seconds else None
 
 
 def redactor(key: str | None) -> Callable[[str], str]:
@@ -175,18 +299,18 @@ def redactor(key: str | None) -> Callable[[str], str]:
     return redact
 
 
-def work_off(jobs: Sequence[T], work: Work[T], judge: Judge, key: str | None) -> None:
-    """Run `work` over all jobs, at most `judge.concurrency` at a time, in no promised order.
+def work_off(jobs: Sequence[T], work: Work[T], connect: Callable[[], Client], concurrency: int) -> None:
+    """Run `work` over all jobs with one client, at most `concurrency` at a time, in no promised order.
 
     The first error ends it and cancels what is in flight. Where an event loop runs already (in a
     notebook) the calls get a thread of their own.
     """
     stop = threading.Event()
     if not _inside_a_loop():
-        asyncio.run(_all(jobs, work, judge, key, stop))
+        asyncio.run(_all(jobs, work, connect, concurrency, stop))
         return
     with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(asyncio.run, _all(jobs, work, judge, key, stop))
+        running = thread.submit(asyncio.run, _all(jobs, work, connect, concurrency, stop))
         try:
             running.result()
         except KeyboardInterrupt:
@@ -203,7 +327,11 @@ def _inside_a_loop() -> bool:
 
 
 async def _all(
-    jobs: Sequence[T], work: Work[T], judge: Judge, key: str | None, stop: threading.Event
+    jobs: Sequence[T],
+    work: Work[T],
+    connect: Callable[[], Client],
+    concurrency: int,
+    stop: threading.Event,
 ) -> None:
     queue = iter(jobs)
 
@@ -213,8 +341,8 @@ async def _all(
                 return
             await work(client, job)
 
-    async with Client(judge, key) as client:
-        workers = [asyncio.create_task(worker(client)) for _ in range(min(judge.concurrency, len(jobs)))]
+    async with connect() as client:
+        workers = [asyncio.create_task(worker(client)) for _ in range(min(concurrency, len(jobs)))]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         finally:

@@ -24,6 +24,9 @@ _KEY_VALUE = re.compile(
 _OWN_PARAMETERS = frozenset({"model", "messages", "response_format", "stream", "n"})
 
 
+Label = Literal["correct", "erroneous", "abstain", "not_checkable"]
+
+
 class Fields(Section):
     """What the judge sees beside the step itself; each is switched alone."""
 
@@ -39,6 +42,15 @@ class Judge(Section):
     base_url: str = Field(description="for example http://127.0.0.1:8000/v1")
     model: str = Field(min_length=1)
     api_key_env: str | None = Field(description="name of the environment variable with the key; null: no key")
+    prompt: str | None = Field(
+        None,
+        min_length=1,
+        description="instructions in place of mechcot's; what the marks mean, and the form of the reply, "
+        "follow in any case",
+    )
+    labels: tuple[Label, ...] = Field(
+        ("correct", "erroneous", "abstain", "not_checkable"), description="what the judge may say"
+    )
     fields: Fields = Fields()
     response_format: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="what the server is asked to enforce; replies are always checked here"
@@ -66,6 +78,13 @@ class Judge(Section):
             raise ValueError("must hold no user, password or parameters; keys come from the environment")
         return value.rstrip("/")
 
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: tuple[Label, ...]) -> tuple[Label, ...]:
+        if len(set(value)) != len(value) or not {"correct", "erroneous"} <= set(value):
+            raise ValueError("must name correct and erroneous, and each label once")
+        return value
+
     @field_validator("api_key_env")
     @classmethod
     def _variable(cls, value: str | None) -> str | None:
@@ -87,16 +106,23 @@ class Judge(Section):
         parts = urlsplit(self.base_url)
         return parts.netloc.lower() + parts.path
 
-    def parameters(self) -> dict[str, Any]:
-        """The parameters that shape a reply, as they go into the request."""
-        named = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
+    def parameters(self, sample: int = 0) -> dict[str, Any]:
+        """The parameters that shape a reply, as they go into the request of a sample."""
+        seed = None if self.seed is None else self.seed + sample
+        named = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": seed}
         return {name: value for name, value in named.items() if value is not None} | self.extra_body
 
+    @property
+    def longest_reply(self) -> int | None:
+        """The most tokens that a reply may have; None: the file sets no limit."""
+        limit = self.max_tokens or self.extra_body.get("max_completion_tokens")
+        return limit if isinstance(limit, int) and limit > 0 else None
+
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What tokens cost, in the file's money; None: the file names no price."""
-        if self.price_in is None and self.price_out is None:
+        """What tokens cost, in the file's money; None: the file does not name both prices."""
+        if self.price_in is None or self.price_out is None:
             return None
-        return ((self.price_in or 0.0) * prompt_tokens + (self.price_out or 0.0) * completion_tokens) / 1e6
+        return (self.price_in * prompt_tokens + self.price_out * completion_tokens) / 1e6
 
 
 def read_judge(path: Path) -> Judge:

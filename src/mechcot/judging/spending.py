@@ -1,0 +1,123 @@
+"""Money: what judging will cost at most, and a ledger that keeps a run within its budget."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mechcot.errors import ConfigError, JudgeError
+from mechcot.judging.judge_file import Judge
+from mechcot.judging.prompt import Message
+
+CHARACTERS_PER_TOKEN = 4
+_FRAMING = 16  # tokens that a chat template puts around a message, generously
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What judging would send.
+
+    Attributes:
+        calls: to the server; re-asks of unreadable replies, and the one start-up call, come on top.
+        cached: calls whose reply is there already.
+        prompt_characters: of the calls to be sent.
+        tokens_in: estimated from the characters, four to a token.
+        tokens_out: at most, from the judge file's limit; None: it sets none.
+        cost: of these tokens at the judge file's prices; None: prices or limit are missing.
+    """
+
+    calls: int
+    cached: int
+    prompt_characters: int
+    tokens_in: int
+    tokens_out: int | None
+    cost: float | None
+
+    def text(self) -> str:
+        """The plan in lines."""
+        out = "no limit set (max_tokens)" if self.tokens_out is None else f"{self.tokens_out} at most"
+        cost = "unknown: the judge file lacks price_in, price_out or max_tokens"
+        if self.cost is not None:
+            cost = f"{self.cost:.2f} at most, by the judge file's prices and these tokens"
+        return (
+            f"calls       {self.calls}, and one at the start-up; {self.cached} more are answered already\n"
+            f"tokens in   {self.tokens_in}, estimated: {self.prompt_characters} characters / "
+            f"{CHARACTERS_PER_TOKEN}\n"
+            f"tokens out  {out}\n"
+            f"money       {cost}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def plan_of(judge: Judge, calls: int, cached: int, characters: int) -> Plan:
+    """The plan for so many calls."""
+    tokens_in = math.ceil(characters / CHARACTERS_PER_TOKEN)
+    tokens_out = None if judge.longest_reply is None else calls * judge.longest_reply
+    cost = None if tokens_out is None else judge.cost(tokens_in, tokens_out)
+    return Plan(calls, cached, characters, tokens_in, tokens_out, cost)
+
+
+class Ledger:
+    """Money spent and set aside. A call is sent only if it fits the budget even at its dearest.
+
+    The dearest a call can be: a token for every byte of its prompt, and the longest reply. A call is
+    booked at what the server says it took; one that ended without a word on that (timed out, broken
+    off), at its dearest.
+
+    Attributes:
+        spent: money, by real usage.
+    """
+
+    def __init__(self, judge: Judge, budget: float | None) -> None:
+        if budget is not None and (judge.longest_reply is None or judge.cost(0, 0) is None):
+            raise ConfigError(
+                "a budget needs price_in, price_out and a limit of the reply (max_tokens, or "
+                "extra_body.max_completion_tokens) in the judge file"
+            )
+        self.spent = 0.0
+        self._judge = judge
+        self._budget = budget
+        self._reserved = 0.0
+
+    def dearest(self, sent: Sequence[Message]) -> float:
+        """The most that a call can cost, 0 without prices or limit."""
+        size = sum(len(message["content"].encode("utf-8", "replace")) + _FRAMING for message in sent)
+        return self._judge.cost(size, self._judge.longest_reply or 0) or 0.0
+
+    def usage(self, sent: Sequence[Message], prompt_tokens: int, completion_tokens: int) -> float:
+        """What a reply cost; at its dearest where the server does not count tokens."""
+        if prompt_tokens == 0:
+            return self.dearest(sent)
+        return self._judge.cost(prompt_tokens, completion_tokens) or 0.0
+
+    async def admit(self, amount: float) -> None:
+        """Set money aside, once it is there: calls in flight may take less than was set aside for them.
+
+        Raises:
+            JudgeError: nothing is in flight any more, and the call does not fit.
+        """
+        if self._budget is not None:
+            while self.spent + self._reserved + amount > self._budget:
+                if self._reserved == 0.0:
+                    raise JudgeError(
+                        f"judging stopped: the budget is {self._budget:g}, {self.spent:.4f} are spent, and "
+                        f"the next call may take {amount:.4f}. What was paid for is kept: run again with a "
+                        "larger budget to go on (it covers what is spent already)"
+                    )
+                await asyncio.sleep(0.01)
+            self._reserved += amount
+
+    def book(self, reserved: float, charged: float) -> None:
+        """Put what a call took in place of what was set aside for it."""
+        self.spent += charged
+        if self._budget is not None:
+            # Sums of floats: nothing in flight must be exactly nothing.
+            self._reserved = max(0.0, self._reserved - reserved)
+            if self._reserved < 1e-12:
+                self._reserved = 0.0

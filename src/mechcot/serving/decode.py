@@ -1,0 +1,262 @@
+"""Decoding for the local server: rows of several requests in one batch, each held to its own schema."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from mechcot.errors import MissingDependency, ModelError, UsageError
+from mechcot.models import Checkpoint
+from mechcot.serving.request import ChatRequest
+
+CLOSING_TOKENS = 64
+"""From here to the limit an open string of a schema is closed, so that the object is finished."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request ready to be decoded.
+
+    Attributes:
+        request: as it came.
+        prompt_ids: tokens of the rendered conversation.
+        grammar: for llguidance; None: any text.
+    """
+
+    request: ChatRequest
+    prompt_ids: list[int]
+    grammar: str | None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What was decoded for a request.
+
+    Attributes:
+        texts: one a choice.
+        finish_reasons: "stop" or "length", likewise.
+        completion_tokens: of all choices, end of text included.
+    """
+
+    texts: list[str]
+    finish_reasons: list[str]
+    completion_tokens: int
+
+
+@dataclass
+class _Row:
+    """One choice under way."""
+
+    limit: int
+    temperature: float
+    generator: Any
+    matcher: Any
+    tokens: list[int] = field(default_factory=list)
+    finish_reason: str = ""
+
+
+class Decoder:
+    """A checkpoint that answers batches of requests.
+
+    A choice depends on its seed and its prompt; beside other requests in a batch its numbers differ by
+    rounding, so that a seed repeats a text exactly only where it is asked for alone.
+
+    Args:
+        checkpoint: a chat model; without a chat template, messages are joined by blank lines.
+
+    Raises:
+        MissingDependency: llguidance is not installed.
+        ModelError: llguidance cannot use the tokenizer.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        try:
+            from llguidance.hf import from_tokenizer
+        except ImportError as error:
+            raise MissingDependency("llguidance", "serve") from error
+        from transformers import GenerationConfig
+
+        self._model = cast(Any, checkpoint.model)
+        self._tokenizer = checkpoint.tokenizer
+        self._context = checkpoint.context
+        self._eos = frozenset(checkpoint.eos_ids)
+        self._vocab = int(self._model.get_output_embeddings().weight.shape[0])
+        # Penalties and limits of the checkpoint's own settings are not what a request asks for.
+        self._model.generation_config = GenerationConfig()
+        self._no_ends = np.array([token not in self._eos for token in range(self._vocab)])
+        self._lock = threading.Lock()
+        try:
+            self._guide = from_tokenizer(self._tokenizer, self._vocab, eos_token=list(checkpoint.eos_ids))
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{checkpoint.name}: llguidance cannot use its tokenizer: {error}") from error
+        self._closers = [
+            [tokens[0] for tokens in map(self._guide.greedy_tokenize, signs) if len(tokens) == 1]
+            for signs in ('"', "}]")
+        ]
+
+    def prepare(self, request: ChatRequest) -> Prepared:
+        """Render a request and compile its schema. May run in several threads.
+
+        Raises:
+            UsageError: the schema cannot be held to, or prompt and limit exceed the model's context.
+        """
+        from llguidance import LLMatcher
+
+        prompt_ids = self._render(request)
+        if self._context is not None and len(prompt_ids) + request.limit > self._context:
+            raise UsageError(
+                f"the prompt has {len(prompt_ids)} tokens and the reply may have {request.limit}: more "
+                f"than the model's context of {self._context}. Lower max_tokens or shorten the messages"
+            )
+        schema, grammar = request.schema_to_hold, None
+        if schema is not None:
+            # Where blanks are free, a weak model writes nothing else.
+            grammar = LLMatcher.grammar_from_json_schema(
+                {**schema, "x-guidance": {"whitespace_flexible": False}}
+            )
+            problem = LLMatcher.validate_grammar(grammar, self._guide)
+            if problem and not problem.startswith("WARNING"):
+                raise UsageError(f"response_format: the schema cannot be held to: {problem}")
+        return Prepared(request, prompt_ids, grammar)
+
+    def complete(self, batch: Sequence[Prepared]) -> list[Completion]:
+        """Decode requests side by side; where memory is short, in halves.
+
+        Raises:
+            ModelError: memory is too short for a single request.
+        """
+        import torch
+
+        try:
+            return self._complete(batch)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        if len(batch) == 1:
+            raise ModelError("the device's memory is too short for this request: lower n or max_tokens")
+        middle = len(batch) // 2
+        return [*self.complete(batch[:middle]), *self.complete(batch[middle:])]
+
+    def _render(self, request: ChatRequest) -> list[int]:
+        messages = [message.model_dump() for message in request.messages]
+        with self._lock:  # tokenizers are not safe to share
+            if self._tokenizer.chat_template is None:
+                text = "\n\n".join(message["content"] for message in messages) + "\n\n"
+                return list(self._tokenizer(text)["input_ids"])
+            try:
+                text = self._tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True, **request.chat_template_kwargs
+                )
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"messages: the model's chat template refuses them: {error}") from error
+            return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _complete(self, batch: Sequence[Prepared]) -> list[Completion]:
+        import torch
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        rows = [self._rows(prepared) for prepared in batch]
+        flat = [row for group in rows for row in group]
+        prompts = [item.prompt_ids for item, group in zip(batch, rows, strict=True) for _ in group]
+        longest = max(map(len, prompts))
+        device = self._model.device
+        ids = torch.zeros((len(flat), longest), dtype=torch.long, device=device)
+        mask = torch.zeros_like(ids)
+        for i, prompt in enumerate(prompts):  # padded on the left: replies begin together
+            ids[i, longest - len(prompt) :] = torch.tensor(prompt, device=device)
+            mask[i, longest - len(prompt) :] = 1
+
+        def choose(_: Any, scores: Any) -> Any:
+            # Every row's token is drawn here; `generate` then takes the only one that is left.
+            chosen = torch.full_like(scores, float("-inf"))
+            for i, row in enumerate(flat):
+                chosen[i, 0 if row.finish_reason else self._next(row, scores[i])] = 0.0
+            return chosen
+
+        def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
+            return torch.tensor([bool(row.finish_reason) for row in flat], device=device)
+
+        with torch.inference_mode():
+            self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max(row.limit for row in flat),
+                do_sample=False,
+                pad_token_id=0,
+                logits_processor=LogitsProcessorList([choose]),
+                stopping_criteria=StoppingCriteriaList([ended]),
+            )
+        return [self._completion(group) for group in rows]
+
+    def _rows(self, prepared: Prepared) -> list[_Row]:
+        import torch
+        from llguidance import LLMatcher
+
+        request, rows = prepared.request, []
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+        for choice in range(request.n):
+            generator = torch.Generator(self._model.device)
+            state = np.random.SeedSequence([seed, choice]).generate_state(1, np.uint64)
+            generator.manual_seed(int(state[0] >> np.uint64(1)))
+            matcher = None if prepared.grammar is None else LLMatcher(self._guide, prepared.grammar)
+            rows.append(_Row(request.limit, request.temperature, generator, matcher))
+        return rows
+
+    def _next(self, row: _Row, logits: Any) -> int:
+        """Draw a row's next token from its logits, [vocabulary], and note how the row stands."""
+        import torch
+
+        logits = logits.float()
+        if row.matcher is not None:
+            allowed = torch.from_numpy(self._allowed(row)).to(logits.device)
+            logits = logits.masked_fill(~allowed, float("-inf"))
+        if row.temperature == 0.0:
+            token = int(logits.argmax())
+        else:
+            shares = torch.softmax(logits / row.temperature, dim=-1)
+            token = int(torch.multinomial(shares, 1, generator=row.generator))
+        row.tokens.append(token)
+        if row.matcher is not None and not row.matcher.consume_token(token):
+            raise ModelError(f"llguidance refused a token that it had allowed: {row.matcher.get_error()}")
+        if token in self._eos or (row.matcher is not None and row.matcher.is_stopped()):
+            row.finish_reason = "stop"
+        elif len(row.tokens) >= row.limit:
+            row.finish_reason = "length"
+        return token
+
+    def _allowed(self, row: _Row) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which tokens the schema allows next, [vocabulary]."""
+        from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+
+        bits = allocate_token_bitmask(1, self._vocab)
+        fill_next_token_bitmask(row.matcher, bits, 0)
+        allowed = np.unpackbits(bits[0].view(np.uint8), bitorder="little")[: self._vocab].astype(bool)
+        # At a dead end llguidance allows the end of the text, or nothing.
+        if not row.matcher.is_accepting() and not allowed[self._no_ends].any():
+            raise ModelError("the model's tokens cannot spell what the schema asks for here")
+        if row.limit - len(row.tokens) <= CLOSING_TOKENS:
+            for tokens in self._closers:
+                closing = [token for token in tokens if allowed[token]]
+                if closing:
+                    allowed[:] = False
+                    allowed[closing] = True
+                    break
+        return allowed
+
+    def _completion(self, group: Sequence[_Row]) -> Completion:
+        return Completion(
+            [self._text(row) for row in group],
+            [row.finish_reason for row in group],
+            sum(len(row.tokens) for row in group),
+        )
+
+    def _text(self, row: _Row) -> str:
+        tokens = [token for token in row.tokens if token not in self._eos]
+        if row.matcher is not None:
+            return str(self._guide.decode_bytes(tokens).decode("utf-8", "replace"))
+        with self._lock:
+            return str(self._tokenizer.decode(tokens, skip_special_tokens=True))

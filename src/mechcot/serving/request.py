@@ -1,0 +1,92 @@
+"""A chat request as it comes in: what is honoured, and nothing else is accepted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mechcot.errors import UsageError
+
+MOST_CHOICES = 16
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Message(_Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class JsonSchema(_Strict):
+    """A schema with its name, as OpenAI's protocol wraps it."""
+
+    name: str = ""
+    description: str = ""
+    strict: bool | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(_Strict):
+    """What a reply shall be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatRequest(_Strict):
+    """The body of a `POST /v1/chat/completions`; parameters that would be ignored are refused."""
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    n: int = Field(1, ge=1, le=MOST_CHOICES)
+    response_format: ResponseFormat | None = None
+    chat_template_kwargs: dict[str, Any] = {}
+    stream: Literal[False] = False
+
+    @property
+    def limit(self) -> int:
+        """The most tokens of a reply; 1024 where the request sets none."""
+        return self.max_completion_tokens or self.max_tokens or 1024
+
+    @property
+    def schema_to_hold(self) -> dict[str, Any] | None:
+        """The JSON schema that a reply must fit; None: any text.
+
+        Raises:
+            UsageError: a schema is announced and not given.
+        """
+        if self.response_format is None or self.response_format.type == "text":
+            return None
+        if self.response_format.type == "json_object":
+            return {"type": "object"}
+        if self.response_format.json_schema is None:
+            raise UsageError("response_format is json_schema, and holds no json_schema")
+        return self.response_format.json_schema.schema_
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """A request out of a body.
+
+    Raises:
+        UsageError: it is no JSON, lacks something, or asks for something that is not honoured here.
+    """
+    try:
+        return ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_input=False, include_url=False):
+            where = ".".join(str(part) for part in item["loc"]) or "body"
+            what = item["msg"]
+            if item["type"] == "extra_forbidden":
+                what = f"is not honoured by this server; it knows {', '.join(ChatRequest.model_fields)}"
+            problems.append(f"{where}: {what}")
+    raise UsageError("; ".join(problems))

@@ -1,0 +1,330 @@
+"""The local server with a random tiny model: real HTTP, real decoding, replies held to their schema."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from conftest import tiny_model
+from judging_cases import LABELS, judgement, steps_of
+from mechcot.errors import MissingDependency, ModelError, UsageError
+from mechcot.models import Checkpoint
+from mechcot.serving import Decoder, LocalServer
+
+TEXT = [
+    '{"reason": "the step claims that bile is made in the liver, and that is so", "label": "correct"}',
+    '{"reason": "the pancreas does not make it", "label": "erroneous"}, not_checkable, abstain',
+    "You check single steps of a written line of reasoning. Which organ makes bile?",
+]
+
+
+def byte_tokenizer(folder, text=TEXT, *, all_bytes=True):
+    """A byte-level BPE tokenizer: it can spell anything, or what its text holds."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if all_bytes else []
+    inner.train_from_iterator(
+        text,
+        trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, special_tokens=["<pad>", "<eos>"]),
+    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<pad>")
+    fast.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if shout is defined %}{{ shout }}{% endif %}assistant: "
+    )
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return byte_tokenizer(tmp_path_factory.mktemp("bytes"))
+
+
+def decoder(tokenizer, seed=0, context=4096):
+    # Rows beyond the tokenizer's own: models pad their vocabulary.
+    model = tiny_model("qwen3", seed=seed, vocab=len(tokenizer) + 7)
+    return Decoder(Checkpoint("tiny", model, tokenizer, (1,), context))
+
+
+@pytest.fixture(scope="module")
+def server(tokenizer):
+    with LocalServer(decoder(tokenizer), "tiny-0") as running:
+        yield running
+
+
+def post(server, path="/v1/chat/completions", raw=None, **body):
+    data = raw if raw is not None else json.dumps({"model": server.model, **body}).encode()
+    root = server.url.removesuffix("/v1")
+    request = urllib.request.Request(root + path, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def say(text, **more):
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": 24, **more}
+
+
+def texts(server, **body):
+    status, answer = post(server, **body)
+    assert status == 200, answer
+    return [choice["message"]["content"] for choice in answer["choices"]]
+
+
+def test_three_random_judges_give_two_hundred_verdicts_that_all_fit_the_schema(tokenizer, tmp_path):
+    steps = steps_of([f"Claim {i}: {'bile ' * (i % 5)}" for i in range(67)])
+    verdicts = []
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        with LocalServer(decoder(tokenizer, seed), f"tiny-{seed}") as running:
+            done = judgement(
+                folder,
+                running,
+                steps,
+                model=running.model,
+                api_key_env=None,
+                max_tokens=80,
+                temperature=1.0,
+                seed=seed,
+                concurrency=32,
+                prompt="Judge.",
+            )
+        assert done.about["server_enforces_schema"] is True
+        assert done.about["returned_model"] == f"tiny-{seed}"
+        # Not one reply was unreadable: none was asked for twice.
+        assert (done.about["faults"], done.about["usage"]["replies"]) == ({}, 67)
+        assert done.about["usage"]["completion_tokens"] <= 67 * 80
+        assert done.about["usage"]["prompt_tokens"] > 67 * 100
+        verdicts += [(seed, row["label"]) for row in done.rows]
+    assert len(verdicts) == 201
+    assert {label for _, label in verdicts} <= set(LABELS)
+    by_judge = [[label for seed, label in verdicts if seed == judge] for judge in range(3)]
+    assert by_judge[0] != by_judge[1] != by_judge[2]
+
+
+def test_a_seed_repeats_a_text_and_choices_differ(server):
+    found = texts(server, **say("hello", seed=5, temperature=1.0, n=4))
+    assert found == texts(server, **say("hello", seed=5, temperature=1.0, n=4))
+    assert len(set(found)) == 4
+    assert found[0] == texts(server, **say("hello", seed=5, temperature=1.0))[0]
+    assert found[0] != texts(server, **say("hello", seed=6, temperature=1.0))[0]
+    assert texts(server, **say("hello", temperature=1.0)) != texts(server, **say("hello", temperature=1.0))
+
+
+def test_temperature_zero_is_greedy_and_equal_to_plain_generation(server, tokenizer):
+    import torch
+
+    found = texts(server, **say("hello", temperature=0, n=2))
+    assert found[0] == found[1]
+    model = tiny_model("qwen3", vocab=len(tokenizer) + 7)
+    ids = tokenizer("user: hello\nassistant: ", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        plain = model.generate(ids, max_new_tokens=24, do_sample=False, eos_token_id=1, pad_token_id=0)
+    assert found[0] == tokenizer.decode(plain[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+def test_draws_follow_the_models_own_probabilities(server, tokenizer):
+    import torch
+
+    model = tiny_model("qwen3", vocab=len(tokenizer) + 7)
+    ids = tokenizer("user: x\nassistant: ", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        share = torch.softmax(model(ids).logits[0, -1] / 2.0, -1)
+    top = int(share.argmax())
+    word = tokenizer.decode([top])
+    ask = [say("x", temperature=2.0, max_tokens=1, n=16, seed=seed) for seed in range(25)]
+    hits = sum(text == word for body in ask for text in texts(server, **body))
+    expected = 400 * float(share[top])
+    spread = (400 * float(share[top]) * (1 - float(share[top]))) ** 0.5
+    assert abs(hits - expected) <= 4 * spread + 1
+
+
+def test_usage_counts_tokens_and_length_is_told(server, tokenizer):
+    _, answer = post(server, **say("hello", max_tokens=7, temperature=0, n=2))
+    prompt = len(tokenizer("user: hello\nassistant: ")["input_ids"])
+    assert answer["usage"] == {
+        "prompt_tokens": prompt,
+        "completion_tokens": 14,
+        "total_tokens": prompt + 14,
+    }
+    assert [choice["finish_reason"] for choice in answer["choices"]] == ["length", "length"]
+    _, answer = post(server, **say("hello", chat_template_kwargs={"shout": "HELLO"}, max_tokens=1))
+    assert answer["usage"]["prompt_tokens"] > prompt
+
+
+@pytest.mark.parametrize("limit", [72, 90, 300])
+def test_an_open_string_is_closed_before_the_tokens_run_out(server, limit):
+    schema = {
+        "type": "object",
+        "properties": {
+            "first": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "integer"}},
+            "sign": {"enum": ["+", "-"]},
+        },
+        "required": ["first", "list", "sign"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for text in texts(server, **say("go", max_tokens=limit, response_format=form, n=8, seed=limit)):
+        found = json.loads(text)
+        assert list(found) == ["first", "list", "sign"]
+        assert found["sign"] in "+-"
+        assert all(type(item) is int for item in found["list"])
+
+
+def test_a_json_object_is_an_object(server):
+    form = {"type": "json_object"}
+    found = texts(server, **say("go", max_tokens=120, response_format=form, n=8, seed=1))
+    assert all(isinstance(json.loads(text), dict) for text in found)
+
+
+def test_requests_that_come_together_are_answered_each_by_its_own_schema(server):
+    def ask(number):
+        schema = {"type": "object", "properties": {"n": {"const": number}}, "required": ["n"]}
+        schema["additionalProperties"] = False
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        return json.loads(texts(server, **say("x" * number, response_format=form, seed=number))[0])
+
+    with ThreadPoolExecutor(24) as pool:
+        assert list(pool.map(ask, range(40))) == [{"n": number} for number in range(40)]
+
+
+def test_health_and_models(server):
+    root = server.url.removesuffix("/v1")
+    with urllib.request.urlopen(root + "/health") as answer:
+        assert json.load(answer) == {"status": "ok"}
+    with urllib.request.urlopen(server.url + "/models") as answer:
+        assert [model["id"] for model in json.load(answer)["data"]] == ["tiny-0"]
+    assert server.url.startswith("http://127.0.0.1:")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(root + "/v1/embeddings")
+    assert post(server, path="/v1/embeddings", raw=b"{}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, messages, temperature"),
+        (say("x", stream=True), "stream"),
+        (say("x", n=17), "n: Input should be less than or equal to 16"),
+        (say("x", temperature=-1), "temperature"),
+        (say("x", max_tokens=5000), "more than the model's context of 4096"),
+        (say("x", model="gpt"), "this server serves 'tiny-0', not 'gpt'"),
+        (say("x", response_format={"type": "json_schema"}), "holds no json_schema"),
+        (
+            say("x", response_format={"type": "json_schema", "json_schema": {"schema": {"type": "frog"}}}),
+            "the schema cannot be held to",
+        ),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
+    ],
+)
+def test_what_is_not_honoured_is_refused(server, body, message):
+    status, answer = post(server, **{"model": "tiny-0", **body})
+    assert status == 400
+    assert message in answer["error"]["message"]
+
+
+def test_bodies_that_are_no_requests_are_refused_and_the_server_goes_on(server):
+    assert post(server, raw=b"not json")[0] == 400
+    assert post(server, raw=b"\xff\xfe")[0] == 400
+    assert len(texts(server, **say("hello"))) == 1
+
+
+def test_a_batch_too_large_for_the_memory_is_decoded_in_halves(tokenizer):
+    import torch
+
+    small = decoder(tokenizer)
+    generate, sizes = small._model.generate, []
+
+    def short_of_memory(**arguments):
+        sizes.append(len(arguments["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("no")
+        return generate(**arguments)
+
+    small._model.generate = short_of_memory
+    with LocalServer(small, "tiny") as running:
+        assert post(running, **say("x", n=2))[0] == 200
+        status, answer = post(running, **say("x", n=4))
+        assert (status, "memory is too short" in answer["error"]["message"]) == (500, True)
+        gate = threading.Barrier(6)
+
+        def ask(_):
+            gate.wait()
+            return post(running, **say("x"))[0]
+
+        with ThreadPoolExecutor(6) as pool:
+            assert list(pool.map(ask, range(6))) == [200] * 6
+
+
+def test_tokenizers_that_cannot_spell_json_are_named(checkpoint_folder, tmp_path):
+    with pytest.raises(ModelError, match="llguidance cannot use its tokenizer"):
+        LocalServer.load(str(checkpoint_folder), device="cpu")
+    form = {"type": "json_object"}
+    poor = byte_tokenizer(tmp_path, ["user: bile", "assistant: liver"], all_bytes=False)
+    with LocalServer(decoder(poor), "poor") as running:
+        status, answer = post(running, **say("bile", response_format=form))
+        assert (status, "cannot spell" in answer["error"]["message"]) == (500, True), answer
+        assert post(running, **say("bile"))[0] == 200
+
+
+def saved(folder, tokenizer):
+    model = tiny_model("qwen3", vocab=len(tokenizer))
+    model.config.max_position_embeddings = 4096
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_command_serves_until_it_is_interrupted(tokenizer, tmp_path):
+    folder = saved(tmp_path / "my-judge", tokenizer)
+    command = [sys.executable, "-m", "mechcot", "serve-local", str(folder), "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        told = yaml.safe_load("".join(process.stdout.readline() for _ in range(3)))
+        assert (told["model"], told["api_key_env"]) == ("my-judge", None)
+        done = judgement(
+            tmp_path, SimpleNamespace(url=""), steps_of(["a"]), max_tokens=80, prompt="Judge.", **told
+        )
+        assert done.rows[0]["label"] in LABELS
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+
+
+def test_a_port_in_use_is_named(server, tokenizer):
+    port = int(server.url.removesuffix("/v1").rsplit(":", 1)[1])
+    with pytest.raises(UsageError, match=f"port {port} cannot be used"):
+        LocalServer(decoder(tokenizer), "x", port=port)
+
+
+def test_llguidance_missing_says_how_to_install_it(tokenizer, monkeypatch):
+    monkeypatch.setitem(sys.modules, "llguidance.hf", None)
+    with pytest.raises(MissingDependency, match=r"mechcot\[serve\]"):
+        decoder(tokenizer)
+
+
+def test_a_checkpoint_folder_is_served_under_its_name(tokenizer, tmp_path):
+    folder = saved(tmp_path / "my-judge", tokenizer)
+    with LocalServer.load(str(folder), device="cpu") as running:
+        assert running.model == "my-judge"
+        assert len(texts(running, **say("hello", max_tokens=4))) == 1
+    with pytest.raises(ModelError, match="no such folder"):
+        LocalServer.load(str(tmp_path / "none"), device="cpu")
