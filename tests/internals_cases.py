@@ -81,9 +81,7 @@ def make_trace(rng, qid, cid, n_steps, tail=4, start=(), arm="base"):
         ids += rng.integers(10, VOCAB, rng.integers(2, 6)).tolist()
         spans.append((n, first, len(ids)))
     ids += rng.integers(10, VOCAB, tail).tolist()
-    targets = [
-        Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, _, end in spans
-    ]
+    targets = [Target(n, end - 1, (int(rng.integers(10, VOCAB)), 11), ids[end - 1]) for n, _, end in spans]
     positions = {"decision": [-1, *[end - 2 for _, _, end in spans[1:]]][: len(spans)]}
     return TraceInput(qid, arm, cid, tuple(ids), tuple(spans), positions, targets[:3])
 

@@ -11,19 +11,33 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 STREET = """
 errors files journal shown records stats presets sections config stages study plots models tasks distill
-sampling steps judging internals organism reading answers audit_counts audit_result audit locks commitment
-directions hedge_result hedge knowledge probe contrasts report jobs pipeline cli
+sampling steps judging serving internals organism reading answers audit_counts audit_result audit audit_scales
+margins_result margins panel sheet locks commitment
+directions hedge_result hedge knowledge probe contrasts report jobs probing pipeline instruments cli
 """
 ORDER = STREET.split()
-LIGHT = "stats answers audit commitment hedge knowledge probe report study contrasts plots"
-ANALYSES = {"answers", "audit", "commitment", "hedge", "knowledge", "probe"}
+LIGHT = (
+    "stats answers audit audit_scales margins panel sheet commitment hedge knowledge probe report study "
+    "contrasts plots"
+)
+ANALYSES = {
+    "answers",
+    "audit",
+    "audit_scales",
+    "commitment",
+    "hedge",
+    "knowledge",
+    "margins",
+    "panel",
+    "probe",
+}
 
 
 def _imports() -> Iterator[tuple[str, str, bool]]:
     """(room, imported room, whether inside `study`'s conveniences)."""
     for path in (ROOT / "src" / "mechcot").rglob("*.py"):
         room = path.relative_to(ROOT / "src" / "mechcot").parts[0].removesuffix(".py")
-        if room.startswith("__"):
+        if room.startswith("__") or path.name == "__main__.py":  # a door, not a room
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mechcot":

@@ -5,6 +5,7 @@ import pytest
 
 from mechcot import Study, config, contrasts
 from mechcot.errors import AnalysisError, UsageError
+from mechcot.probe import positions
 from mechcot.study import create_or_open
 from report_cases import build
 
@@ -35,7 +36,7 @@ def test_rows_of_the_store_are_found_by_key_not_by_order(study: Study) -> None:
     arm = study.settings.contrast.after
     index = study.activations(arm).frame()[["qid", "arm", "cid", "sid"]]
     shuffled = index.sample(frac=1.0, random_state=0).reset_index(drop=True)
-    rows = contrasts._positions(index, shuffled)
+    rows = positions(index, shuffled)
     pd.testing.assert_frame_equal(index.iloc[rows].reset_index(drop=True), shuffled)
 
 
@@ -56,3 +57,14 @@ def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_pa
     result = contrasts.knowledge_of(study)
     assert result.excluded == {"unjudged": 0, "unread": 0}
     assert result.claims.n_claims == read.qid.isin(asked).sum()
+
+
+def test_scales_margins_and_segments_are_of_the_contrasts_questions_and_arms(study: Study) -> None:
+    audit, answers = study.audit(), study.answers()
+    scales, margins, segments = study.error_scales(), study.margins(), study.segments()
+    assert scales.scales["risk"].difference == audit.delta
+    assert scales.n_judged == (audit.before.n_judged, audit.after.n_judged)
+    assert (margins.arms, margins.k) == ((answers.before.arm, answers.after.arm), answers.before.k)
+    assert margins.n_questions == answers.before.n_questions
+    assert segments.arm.tolist() == list(study.settings.arms)
+    assert (segments.share_sentence == 1).all()

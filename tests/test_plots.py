@@ -68,7 +68,9 @@ def results(study):
     """Every analysis run for real on the made-up study, as the JSON that figures are drawn from."""
     rng = np.random.default_rng(3)
     names = [f"q{q:02d}" for q in range(40)]
-    questions = pd.DataFrame({"qid": names, "options": [["a", "b", "c"]] * 40, "gold": 0, "group": names})
+    questions = pd.DataFrame(
+        {"qid": names, "stem": names, "options": [["a", "b", "c"]] * 40, "gold": 0, "group": names}
+    )
     verdict_columns = ["qid", "arm", "cid", "sid", "instrument", "label"]
     parts = []
     for arm in ARMS:
@@ -122,6 +124,9 @@ def figures(results):
         "projection": plots.hedge_by_layer(results["projection"]),
         "probe": plots.probe_bars(results["probe"]["distilled"]),
         "layers": plots.probe_by_layer(results["probe"]),
+        "map": plots.probe_map(results["probe"]["distilled"]),
+        "null": plots.probe_null(results["probe"]["distilled"]["nulls"]),
+        "calibration": plots.probe_calibration(results["probe"]["distilled"]["metrics"]),
         "knowledge": plots.knowledge_bars(results["knowledge"]),
     }
 

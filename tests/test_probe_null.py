@@ -1,76 +1,166 @@
+from collections import Counter
+
 import numpy as np
+import pytest
+from scipy.stats import binom, chisquare, kstest
 
 from mechcot.probe.fit import design
-from mechcot.probe.null import permutation_null, permuted_labels
+from mechcot.probe.null import MIN_CELLS, label_nulls
+from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
 
 
-def test_labels_move_only_inside_their_cell_and_texts_together():
-    qid = ["q1"] * 5 + ["q2"] * 2
-    sid, role = [0, 0, 0, 0, 1, 0, 0], ["a"] * 7
-    codes = np.array([0, 0, 1, 2, 3, 4, 5])
-    y = np.array([1, 1, 0, 0, 1, 1, 1])
-    labels, n_cells, n_steps = permuted_labels(y, codes, qid=qid, sid=sid, role=role, draws=200, seed=0)
+def claims(y, codes, qid, sid=None, role=None, n_steps=None):
+    n = len(y)
+    y, codes = np.asarray(y), np.asarray(codes)
+    return y, claims_of(y, codes, qid=qid, sid=sid or [0] * n, role=role or ["a"] * n, n_steps=n_steps)
+
+
+def test_steps_of_one_text_are_one_claim_and_mixed_labels_do_not_move():
+    y, found = claims([1, 1, 0, 0, 1, 1, 0], [0, 0, 1, 2, 2, 3, 3], ["p", "q", "q", "p", "q", "q", "q"])
+    # text 2 is right in one question and wrong in the other: a claim in each; text 3 is both in one: frozen
+    assert found.of[0] == found.of[1]
+    assert found.of[3] != found.of[4]
+    assert found.of.tolist()[5:] == [-1, -1]
+    assert sorted(set(found.of[:5].tolist())) == [0, 1, 2, 3]
+    assert found.y[found.of[:5]].tolist() == y[:5].tolist()
+    assert found.repeats[found.of[0]] == 1
+
+
+def test_permuted_labels_move_only_inside_their_cell_and_texts_together():
+    y, found = claims(
+        [1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 2, 3, 4, 5], ["q"] * 5 + ["r"] * 2, sid=[0, 0, 0, 0, 1, 0, 0]
+    )
+    labels, n_cells, n_steps = permuted_labels(y, found, draws=300, seed=0)
     assert (n_cells, n_steps) == (1, 4)
     assert (labels[:, 4:] == y[4:]).all()
     assert (labels[:, 0] == labels[:, 1]).all()
-    # exactly one of the three claims of the cell is erroneous in every draw, each about equally often
-    claims = labels[:, [0, 2, 3]]
-    assert (claims.sum(axis=1) == 1).all()
-    assert (claims.mean(axis=0) > 0.2).all()
+    three = labels[:, [0, 2, 3]]
+    assert (three.sum(axis=1) == 1).all()
+    assert (three.mean(axis=0) > 0.2).all()
 
 
-def test_a_claim_with_mixed_labels_stays():
-    labels, n_cells, _ = permuted_labels(
-        np.array([1, 0, 0]), np.array([0, 0, 1]), qid=["q"] * 3, sid=[0] * 3, role=["a"] * 3, draws=9, seed=0
-    )
-    assert n_cells == 0
-    assert (labels == [1, 0, 0]).all()
+def test_redrawn_labels_keep_the_totals_of_every_question_and_stratum():
+    rng = np.random.default_rng(0)
+    n = 600
+    qid, sid, role = np.arange(n) % 30, rng.integers(0, 5, n), rng.choice(["a", "b"], n)
+    length = np.array([4, 9, 20])[qid % 3]
+    y = (rng.random(n) < 0.3 + 0.1 * sid).astype(np.int64)
+    found = claims_of(y, np.arange(n), qid=qid, sid=sid, role=role, n_steps=length)
+    labels, n_moved = redrawn_labels(y, found, draws=50, seed=1)
+    for q in range(30):
+        assert (labels[:, qid == q].sum(axis=1) == y[qid == q].sum()).all()
+    for key in set(zip(sid, role, length, strict=True)):
+        cell = (sid == key[0]) & (role == key[1]) & (length == key[2])
+        assert (labels[:, cell].sum(axis=1) == y[cell].sum()).all()
+    assert n_moved > 400
+    # and they do mix: draws resemble one another as little as the totals let them, the data likewise
+    apart = (labels[:25] != labels[25:]).mean()
+    assert apart > 0.2
+    assert abs((labels != y).mean() - apart) < 0.03
 
 
-def data(seed, signal, n_questions=40, n_traces=4, n_steps=4, d=10):
+def test_redrawn_labels_reach_every_table_alike():
+    # the 3 x 3 tables of 0 and 1 with all totals 1 are the 6 permutations
+    y = np.eye(3, dtype=np.int64).ravel()
+    found = claims_of(y, np.arange(9), qid=np.repeat(range(3), 3), sid=np.tile(range(3), 3), role=["a"] * 9)
+    labels, _ = redrawn_labels(y, found, draws=3000, seed=0)
+    counts = Counter(map(bytes, labels))
+    assert len(counts) == 6
+    assert chisquare(list(counts.values())).pvalue > 0.001
+
+
+def data(seed, *, signal=0.0, position=1.0, question=1.0, repeat=1, n_questions=30, n_traces=2, n_steps=5):
+    """Labels from position, kind, question and a latent; activations hold all but the question."""
     rng = np.random.default_rng(seed)
     n = n_questions * n_traces * n_steps
     sid = np.tile(np.arange(n_steps), n_questions * n_traces)
     qid = np.repeat(np.arange(n_questions), n_traces * n_steps)
+    kind = rng.integers(0, 2, n)
     latent = rng.normal(size=n)
-    y = (rng.random(n) < 1 / (1 + np.exp(-(2.0 * (sid - 1.5) + signal * latent)))).astype(np.int64)
-    X = rng.normal(size=(n, d))
+    effect = question * rng.normal(size=n_questions)[qid]
+    z = position * (sid - (n_steps - 1) / 2) + 0.5 * position * kind + effect + signal * latent
+    y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.int64)
+    X = rng.normal(size=(n, 10))
     X[:, 0] += 3 * sid
     X[:, 1] += 2 * latent
-    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(n)], n_folds=5, seed=seed)
-    return {0: X}, y, plan, {"qid": qid.tolist(), "sid": sid.tolist(), "role": ["a"] * n}
+    X[:, 2] += kind
+    rows = np.repeat(np.arange(n), repeat)  # judged alike each time, read a little differently
+    X = X[rows] + 0.1 * rng.normal(size=(len(rows), 10))
+    y, qid, sid, kind = y[rows], qid[rows], sid[rows], kind[rows]
+    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in rows], n_folds=5, seed=seed)
+    return {0: X, 1: X[:, 1:]}, y, plan, {"qid": qid, "sid": sid, "role": [f"k{k}" for k in kind]}
 
 
-def test_p_is_spread_out_on_position_only_labels():
+def uniform(p, draws, seed=0):
+    """The p-value of uniformity, the steps of 1 / (1 + draws) filled at random."""
+    p = np.asarray(p)
+    return kstest(p - np.random.default_rng(seed).random(len(p)) / (1 + draws), "uniform").pvalue
+
+
+@pytest.mark.parametrize(("repeat", "position"), [(1, 1.5), (3, 1.0)])
+def test_p_is_uniform_on_position_only_labels_with_question_effects(repeat, position):
+    p, observed = [], []
+    for seed in range(100):
+        X, y, plan, where = data(seed, repeat=repeat, position=position)
+        found = label_nulls(X, y, plan, **where, draws=19, seed=seed)
+        p.append(found.redrawn.p)
+        observed.append(found.redrawn.observed)
+    assert np.mean(observed) > 0.75  # the naive figure looks splendid
+    assert uniform(p, 19) > 0.01
+    assert np.sum(np.array(p) <= 0.05) <= binom.ppf(0.999, 100, 0.05)
+    assert np.sum(np.array(p) <= 0.25) >= binom.ppf(0.001, 100, 0.25)  # and it is not merely cautious
+
+
+def test_p_is_uniform_on_pure_noise_wider_than_it_is_long():
     p = []
-    for seed in range(30):
-        X, y, plan, where = data(seed, 0.0)
-        null = permutation_null(X, y, plan, **where, draws=39, seed=seed)
-        assert null.observed > 0.8  # the naive figure looks splendid
-        p.append(null.p)
-    # uniform: mean .5 with standard error .053; at most a few under .05
-    assert 0.34 < np.mean(p) < 0.66
-    assert np.mean(np.array(p) <= 0.05) <= 0.2
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        n, qid, sid = 200, np.repeat(np.arange(40), 5), np.tile(np.arange(5), 40)
+        y, X = rng.integers(0, 2, n), rng.standard_normal((n, 4096), dtype=np.float32)
+        plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(n)], n_folds=5, seed=seed)
+        p.append(
+            label_nulls({0: X}, y, plan, qid=qid, sid=sid, role=["a"] * n, draws=19, seed=seed).redrawn.p
+        )
+    assert uniform(p, 19) > 0.01
+    assert np.sum(np.array(p) <= 0.05) <= binom.ppf(0.999, 100, 0.05)
 
 
-def test_a_real_signal_beats_its_null():
-    X, y, plan, where = data(0, 2.0)
-    null = permutation_null(X, y, plan, **where, draws=99, seed=0)
-    assert null.p == 0.01
-    assert null.high < null.observed
+def test_a_true_direction_beats_both_nulls():
+    X, y, plan, where = data(0, signal=2.0, n_traces=8, n_steps=4)
+    found = label_nulls(X, y, plan, **where, draws=99, seed=0)
+    assert found.permuted.n_cells >= MIN_CELLS
+    assert found.redrawn.p == found.permuted.p == 0.01
+    assert found.redrawn.high < found.redrawn.observed
+    assert found.redrawn.observed == max(found.by_source.values())
+    assert found.by_source[0] > found.by_source[1]  # without position
 
 
 def test_few_cells_give_no_p_but_a_reason():
-    X, y, plan, where = data(1, 2.0, n_questions=10)
-    null = permutation_null(X, y, plan, **where, draws=20, seed=0)
-    assert null.n_cells < 50
-    assert null.p is None
-    assert str(null.n_cells) in null.to_json()["p"]["reason"]
+    X, y, plan, where = data(1, n_questions=20, n_traces=1, n_steps=4)
+    found = label_nulls(X, y, plan, **where, draws=20, seed=0)
+    assert found.permuted.n_cells < MIN_CELLS
+    assert found.permuted.p is None
+    assert f"{found.permuted.n_cells} permutable cells" in found.permuted.to_json()["p"]["reason"]
+    assert found.redrawn.p is None or found.redrawn.n_permutable_steps >= 50
 
 
-def test_wide_activations_take_the_dual_form_and_agree():
-    X, y, plan, where = data(2, 2.0, d=8)
-    padded = {0: np.hstack([X[0], np.zeros((len(y), 800))])}
-    narrow = permutation_null(X, y, plan, **where, draws=5, seed=0)
-    wide = permutation_null(padded, y, plan, **where, draws=5, seed=0)
-    assert abs(narrow.observed - wide.observed) < 1e-9
+def test_labels_that_position_decides_cannot_move():
+    _, _, plan, where = data(2)
+    y = (where["sid"] > 2).astype(np.int64)
+    found = label_nulls({0: where["sid"][:, None]}, y, plan, **where, draws=20, seed=0)
+    assert found.redrawn.observed == 1.0
+    assert found.redrawn.p is None
+    assert "labels of 0 steps can move" in found.redrawn.to_json()["p"]["reason"]
+
+
+def test_a_constant_feature_ties_with_all_its_draws():
+    _, y, plan, where = data(3)
+    found = label_nulls({0: np.full((len(y), 3), 0.1)}, y, plan, **where, draws=19, seed=0)
+    assert (found.redrawn.observed, found.redrawn.mean, found.redrawn.p) == (0.5, 0.5, 1.0)
+
+
+def test_same_seed_same_null():
+    X, y, plan, where = data(4)
+    one, two, other = (label_nulls(X, y, plan, **where, draws=19, seed=seed) for seed in (0, 0, 1))
+    assert one == two
+    assert one != other

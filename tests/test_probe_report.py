@@ -1,197 +1,248 @@
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mechcot.errors import AnalysisError
-from mechcot.probe import fit_report
-from mechcot.probe.report import Baseline, in_words
+from mechcot.probe import Baseline, fit_report
+from mechcot.probe.null import Null, Nulls
+from mechcot.probe.words import in_words
 from mechcot.stats import Interval
 
-ROLES = np.array(["find", "drug", "lab", "gene"])
-FAST = {"draws": 200, "null_draws": 20, "seed": 0}
+KINDS = np.array(["find", "drug", "lab", "gene"])
+FAST = {"draws": 100, "null_draws": 20, "seed": 0, "grid": (0.01, 0.1)}
 
 
-def steps(seed=0, *, n_questions=60, n_traces=3, n_steps=8, d=24, shuffle_kinds=False):
-    """A design with noise activations; position is carried by the first columns, as in a real model."""
+def steps(seed=0, *, n_questions=40, n_traces=2, n_steps=8, d=16):
+    """Noise activations whose first columns carry position and kind, as in a real model."""
     rng = np.random.default_rng(seed)
     sid = np.tile(np.arange(n_steps), n_questions * n_traces)
     n = len(sid)
-    kind = rng.integers(0, len(ROLES), n) if shuffle_kinds else (sid // 2) % len(ROLES)
+    kind = rng.integers(0, len(KINDS), n)
     X = rng.normal(size=(n, d))
     X[:, 0] += 4 * (sid - n_steps / 2) / n_steps * 3
     X[np.arange(n), 1 + kind] += 4
-    qid = np.repeat([f"q{q}" for q in range(n_questions)], n_traces * n_steps)
-    meta = {
-        "qid": qid.tolist(),
-        "group": [f"g{int(q[1:]) // 2}" for q in qid],
-        "text": [f"claim {i}" for i in range(n)],
-        "role": ROLES[kind].tolist(),
-        "sid": sid.tolist(),
-        "n_steps": [n_steps] * n,
-    }
-    return X, sid, kind, meta, rng
+    groups = np.repeat([f"q{q}" for q in range(n_questions)], n_traces * n_steps).tolist()
+    confounds = pd.DataFrame({"sid": sid, "n_steps": n_steps, "kind": KINDS[kind]})
+    return X, sid, kind, {"groups": groups, "confounds": confounds}, rng
 
 
-def test_position_only_labels_look_good_and_are_found_out():
-    X, sid, _, meta, rng = steps(shuffle_kinds=True)
+@pytest.fixture(scope="module")
+def by_position():
+    X, sid, _, given, rng = steps()
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.97, 0.03)).astype(int)
-    report = fit_report({0: X}, y, **meta, **FAST)
+    text = [f"claim {row}" for row in range(len(sid))]
+    return fit_report({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text, **FAST)
+
+
+def test_position_only_labels_look_good_and_are_found_out(by_position):
+    report = by_position
     assert report.auroc.estimate > 0.9
     within = report.within["position"]
     assert within.low < 0.5 < within.high
     assert report.baselines["position_only"].auroc.estimate > 0.9
-    assert "no better than knowing the step's position" in report.verdict
+    assert "The signal is the step's position" in report.verdict
     assert "cannot be told from chance" in report.verdict
-    assert report.null.p is None or report.null.p > 0.02
+    assert "what it adds to them cannot be told from 0" in report.verdict
+    assert report.beyond.bits.gain.low <= 0 <= report.beyond.bits.gain.high
+    assert report.nulls.redrawn.p is None or report.nulls.redrawn.p > 0.02
 
 
 def test_kind_only_labels_look_good_and_are_found_out():
-    X, _, kind, meta, rng = steps(seed=1, shuffle_kinds=True)
+    X, _, kind, given, rng = steps(seed=1)
     y = (rng.random(len(kind)) < np.array([0.03, 0.1, 0.9, 0.97])[kind]).astype(int)
-    report = fit_report({0: X}, y, **meta, **FAST)
+    report = fit_report(X, y, **given, **FAST)
     assert report.auroc.estimate > 0.85
     assert report.within["kind"].low < 0.5 < report.within["kind"].high
     assert report.baselines["kind_only"].within_kind.estimate == 0.5
-    assert "no better than knowing the kind of step" in report.verdict
+    assert "The signal is the kind of step" in report.verdict
+    assert report.beyond.bits.gain.low <= 0 <= report.beyond.bits.gain.high
 
 
 def test_a_true_direction_under_a_position_confound_is_recovered_within_position():
-    X, sid, _, meta, rng = steps(seed=2, shuffle_kinds=True)
+    X, sid, _, given, rng = steps(seed=2)
     signal = rng.normal(size=len(sid))
     y = (rng.random(len(sid)) < 1 / (1 + np.exp(-(sid - 3.5) - 2.5 * signal))).astype(int)
-    X2 = X.copy()
-    X2[:, 10] += 2 * signal
-    report = fit_report({0: X, 1: X2}, y, **meta, **FAST)
+    told = X.copy()
+    told[:, 10] += 2 * signal
+    report = fit_report({("end", 0): X, ("end", 1): lambda: told}, y, **given, **FAST)
+    assert (report.rule, report.layer) == ("end", 1)
     assert report.within["position"].low > 0.6
-    assert report.layer == 1
-    assert report.baselines["position_only"].probe_minus.low > 0
-    assert "still separates" in report.verdict
+    assert report.stack.gain.low > 0
+    assert report.beyond.bits.gain.low > 0
+    assert "it adds +" in report.verdict
+    weights = np.abs(report.card.coef)
+    assert weights.argmax() == 10 or np.abs(report.card.coef[10]) > 0.5 * weights.max()
 
 
 def test_a_constant_feature_scores_exactly_one_half():
-    _, sid, _, meta, rng = steps(seed=3)
+    _, sid, _, given, rng = steps(seed=3)
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.8, 0.2)).astype(int)
-    report = fit_report({0: np.full((len(sid), 4), 0.1)}, y, **meta, **FAST)
+    report = fit_report(np.full((len(sid), 4), 0.1), y, **given, **FAST)
     assert report.auroc.estimate == 0.5
     assert report.by_layer[0].estimate == 0.5
-    assert report.null.observed == 0.5
-
-
-def test_pure_noise_is_chance():
-    X, sid, _, meta, rng = steps(seed=4)
-    noise = rng.normal(size=X.shape)
-    y = rng.integers(0, 2, len(sid))
-    report = fit_report({0: noise, 1: rng.normal(size=X.shape)}, y, **meta, **FAST)
-    assert abs(report.auroc.estimate - 0.5) < 0.06
+    assert report.mass_mean.estimate == 0.5
+    assert (report.card.coef == 0).all()
     assert "not distinguishable from chance" in report.verdict
 
 
-def test_duplicated_claims_across_questions_do_not_inflate():
-    # 40 claims, each with a fixed label and a fixed vector: memorising them is worth nothing on new ones
-    _, sid, _, meta, rng = steps(seed=5)
-    claim = rng.integers(0, 40, len(sid))
-    vectors, labels = rng.normal(size=(40, 24)), rng.integers(0, 2, 40)
-    X, y = vectors[claim] + 0.1 * rng.normal(size=(len(sid), 24)), labels[claim]
-    known = fit_report({0: X}, y, **meta, **FAST)
-    meta["text"] = [f"claim {c}" for c in claim]
-    assert known.auroc.estimate > 0.85
-    with pytest.raises(AnalysisError, match=r"purging .* repeated claims"):
-        fit_report({0: X}, y, **meta, **FAST)
-
-
-def test_some_duplicates_are_purged_and_the_share_is_reported():
-    X, sid, _, meta, rng = steps(seed=6)
-    y = rng.integers(0, 2, len(sid))
-    assert fit_report({0: X}, y, **meta, **FAST).purged_share == 0.0
-    meta["text"] = [f"claim {i if i % 4 else 0}" for i in range(len(sid))]
-    assert fit_report({0: X}, y, **meta, **FAST).purged_share == pytest.approx(0.25, abs=0.01)
-
-
-def test_uncertainty_baselines_are_scored_where_they_are_defined():
-    X, sid, _, meta, rng = steps(seed=7)
-    y = rng.integers(0, 2, len(sid))
-    entropy = y + 0.5 * rng.normal(size=len(sid))
-    gaps = np.where(np.arange(len(sid)) % 3 == 0, np.nan, entropy)
-    report = fit_report({0: X}, y, **meta, signals={"entropy_end": entropy, "entropy_object": gaps}, **FAST)
-    assert report.baselines["entropy_end"].auroc.estimate > 0.85
-    assert report.baselines["entropy_object"].n_steps == int(np.isfinite(gaps).sum())
-    assert report.baselines["entropy_end"].probe_minus.high < 0
-    assert report.baselines["stack"].auroc.estimate > 0.8
-    assert "oracle" in report.baselines["entropy_object"].label
-    with pytest.raises(AnalysisError, match="entropie"):
-        fit_report({0: X}, y, **meta, signals={"entropie": entropy}, **FAST)
-
-
-def test_bad_input_is_refused_with_its_numbers():
-    X, sid, _, meta, rng = steps(n_questions=12)
-    y = rng.integers(0, 2, len(sid))
-    with pytest.raises(AnalysisError, match=f"0 of {len(sid)} steps are erroneous"):
-        fit_report({0: X}, np.zeros(len(sid)), **meta)
-    broken = X.copy()
-    broken[5, 2] = np.inf
-    with pytest.raises(AnalysisError, match=r"layer 3: 1 of .* the first is row 5"):
-        fit_report({3: broken}, y, **meta)
-    with pytest.raises(AnalysisError, match="expected"):
-        fit_report({0: X[:-1]}, y, **meta)
-    with pytest.raises(AnalysisError, match="must be one 0"):
-        fit_report({0: X}, y + 1, **meta)
-    with pytest.raises(AnalysisError, match="role has 3 values"):
-        fit_report({0: X}, y, **{**meta, "role": ["a", "b", "c"]})
-    small = {name: values[:192] for name, values in meta.items()}
-    with pytest.raises(AnalysisError, match="8 questions"):
-        fit_report({0: X[:192]}, y[:192], **small)
-
-
-def test_more_confounds_than_steps_is_refused():
-    X, _, _, meta, _ = steps(n_questions=20, n_traces=1, n_steps=2)
-    meta["role"] = [f"role {i}" for i in range(len(X))]
-    y = np.tile([0, 1], 20)
-    with pytest.raises(AnalysisError, match="confound columns for 40 steps"):
-        fit_report({0: X}, y, **meta)
-
-
-def test_same_seed_same_report():
-    X, sid, _, meta, rng = steps(seed=8, n_questions=20)
-    y = rng.integers(0, 2, len(sid))
-    one, two = (
-        json.dumps(fit_report({0: X}, y, **meta, **FAST).to_json(), allow_nan=False) for _ in range(2)
+def test_the_report_of_bare_arrays_names_no_baseline_that_it_was_not_given():
+    X, sid, _, given, rng = steps(seed=4)
+    report = fit_report(
+        rng.normal(size=X.shape), rng.integers(0, 2, len(sid)), groups=given["groups"], **FAST
     )
+    assert abs(report.auroc.estimate - 0.5) < 0.08
+    assert report.baselines == {}
+    assert report.stack is None
+    assert report.beyond is None
+    assert list(report.within) == ["question"]
+    assert "no texts" in report.notes[0]
+    assert "chance" in report.verdict
+
+
+def test_some_duplicates_are_purged_and_the_share_is_reported(by_position):
+    X, sid, _, given, rng = steps(seed=6)
+    y = rng.integers(0, 2, len(sid))
+    text = [f"claim {i if i % 4 else 0}" for i in range(len(sid))]
+    assert by_position.purged_share == 0.0
+    report = fit_report(X, y, **given, text=text, **FAST)
+    assert report.purged_share == pytest.approx(0.25, abs=0.01)
+
+
+def test_claims_that_all_repeat_are_refused_rather_than_memorised():
+    _, sid, _, given, rng = steps(seed=5)
+    claim = rng.integers(0, 40, len(sid))
+    vectors, labels = rng.normal(size=(40, 16)), rng.integers(0, 2, 40)
+    X, y = vectors[claim] + 0.1 * rng.normal(size=(len(sid), 16)), labels[claim]
+    assert fit_report(X, y, **given, **FAST).auroc.estimate > 0.8
+    with pytest.raises(AnalysisError, match=r"purging .* repeated claims"):
+        fit_report(X, y, **given, text=[f"claim {c}" for c in claim], **FAST)
+
+
+def test_confounds_of_the_caller_join_the_stack():
+    X, sid, _, given, rng = steps(seed=7)
+    hour = rng.normal(size=len(sid))
+    y = (rng.random(len(sid)) < 1 / (1 + np.exp(-3 * hour))).astype(int)
+    given["confounds"] = given["confounds"].assign(hour=hour, room=rng.choice(["a", "b"], len(sid)))
+    report = fit_report(X, y, **given, **FAST)
+    assert report.baselines["confounds_only"].auroc.estimate > 0.85
+    assert report.baselines["stack"].auroc.estimate > 0.85
+
+
+def test_sources_beside_are_shown_and_never_chosen(by_position):
+    X, sid, _, given, rng = steps(seed=8)
+    y = rng.integers(0, 2, len(sid))
+    knows = X + 5 * y[:, None]
+    report = fit_report({("end", 1): X}, y, **given, beside={("mean", 1): lambda: knows}, **FAST)
+    assert report.map["mean", 1].estimate > 0.95
+    assert report.auroc.estimate < 0.65
+    assert (report.rule, report.layer) == ("end", 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"y": np.zeros(640)}, "0 of 640 steps have the label 1; a probe needs both classes"),
+        ({"y": np.full(640, 2)}, "y must be one 0 or 1"),
+        ({"X": np.zeros((639, 4))}, r"layer 0: expected \[640, d_model\]"),
+        ({"groups": ["a"] * 320 + ["b"] * 320}, "2 questions; grouped folds need at least 10"),
+        ({"text": ["a"]}, "text has 1 values for 640 labels"),
+        ({"confounds": pd.DataFrame({"sid": [np.nan] * 640})}, "confound 'sid', row 0: 'nan' is no number"),
+        (
+            {"confounds": pd.DataFrame({"who": [str(i) for i in range(640)]})},
+            "confound columns for 640 steps",
+        ),
+        ({"X": {}}, "no activations"),
+    ],
+)
+def test_bad_input_is_refused_with_its_numbers(change, says):
+    X, sid, _, given, rng = steps()
+    arguments = {"X": X, "y": rng.integers(0, 2, len(sid)), **given} | change
+    with pytest.raises(AnalysisError, match=says):
+        fit_report(arguments.pop("X"), arguments.pop("y"), **arguments, **FAST)
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_infinite_activations_are_refused_with_their_layer_and_row(lazily):
+    X, sid, _, given, _rng = steps()
+    X[5, 2] = np.inf
+    with pytest.raises(AnalysisError, match=r"layer .*3.*the first is row 5"):
+        fit_report(
+            {("end", 3): (lambda: X) if lazily else X}, np.tile([0, 1], len(sid) // 2), **given, **FAST
+        )
+
+
+def test_one_class_in_a_fold_is_refused_by_the_fold():
+    X, sid, _, given, _ = steps()
+    y = np.zeros(len(sid), dtype=int)
+    y[:4] = 1  # all in the first question: the fold that tests it has nothing to learn from
+    with pytest.raises(AnalysisError, match=r"outer fold \d: its \d+ training steps hold 0 erroneous ones"):
+        fit_report(X, y, **given, **FAST)
+
+
+def test_json_is_whole_finite_and_the_same_for_the_same_seed(by_position):
+    X, sid, _, given, rng = steps()
+    y = (rng.random(len(sid)) < np.where(sid >= 4, 0.97, 0.03)).astype(int)
+    text = [f"claim {row}" for row in range(len(sid))]
+    again = fit_report({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text, **FAST)
+    one, two = (json.dumps(report.to_json(), allow_nan=False) for report in (by_position, again))
     assert one == two
+    found = json.loads(one)
+    assert {(row["rule"], row["layer"]) for row in found["map"]} == {("given", 3), ("given", 4)}
+    assert found["nulls"]["redrawn"]["draws"] in (0, 20)
+
+
+def test_the_table_a_person_reads_holds_every_number_with_its_interval(by_position):
+    text, frame = by_position.text(), by_position.to_frame()
+    assert by_position.verdict.split(":")[0] in text.replace("\n", " ")
+    for value in (by_position.auroc, by_position.baselines["stack"].auroc, by_position.within["question"]):
+        assert f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]" in text
+    assert "optimistic" in text
+    assert "null, labels redrawn" in text
+    assert max(len(line) for line in text.splitlines()) <= 130
+    assert frame.loc[frame.measure == "nested estimate", "value"].item() == by_position.auroc.estimate
+    assert "position only" in by_position._repr_html_()
+    assert by_position.figure().layout.meta["statement"] == by_position.verdict
 
 
 def interval(mid, low, high):
     return Interval(mid, low, high, 50, "test")
 
 
-def test_verdict_in_words():
-    kind = Baseline(
-        "kind", interval(0.81, 0.78, 0.84), interval(0.5, 0.5, 0.5), interval(-0.02, -0.05, 0.01), 9, 4
-    )
+def baseline(auroc, minus):
+    return Baseline("x", interval(*auroc), interval(0.5, 0.5, 0.5), interval(*minus), 9, 4)
+
+
+NULL = Null(0.8, 0.7, 0.75, 0.005, None, 900, 200)
+NULLS = Nulls(NULL, NULL, {0: 0.8}, 0.01)
+
+
+def test_verdicts_say_no_more_than_the_intervals():
     within = {"kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
-    text = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind})
-    assert text == (
-        "The probe is no better than knowing the kind of step: 0.79 against 0.81. "
-        "Within one kind it still separates: 0.66 [0.60, 0.70]."
+    kind = baseline((0.81, 0.78, 0.84), (-0.02, -0.05, 0.01))
+    said = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind}, None, NULLS)
+    assert said == (
+        "The probe is no better than knowing the kind of step: 0.79 against 0.81. Within one kind it still "
+        "separates: 0.66 [0.60, 0.70]. p = 0.005 against labels redrawn given question, position, length and "
+        "kind (200 draws)."
     )
-    stack = Baseline(
-        "all", interval(0.9, 0.88, 0.92), interval(0.8, 0.7, 0.9), interval(-0.1, -0.2, -0.05), 9, 9
+    ahead = {"kind_only": baseline((0.78, 0.74, 0.82), (0.01, -0.02, 0.04))}
+    assert "not clearly better than knowing the kind" in in_words(
+        interval(0.79, 0.76, 0.82), within, ahead, None, NULLS
     )
-    better = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind, "stack": stack})
-    assert better == text + " Position, kind and uncertainty together do better: 0.90."
-    assert "chance" in in_words(interval(0.52, 0.45, 0.6), within, {"kind_only": kind})
-
-
-def test_verdict_says_no_more_than_the_intervals():
-    """A lead that its interval does not bear out is no tie, and below chance is not at chance."""
-    within = {"kind": interval(0.4, 0.35, 0.45), "position": interval(0.7, 0.6, 0.8)}
-    ahead = Baseline(
-        "kind", interval(0.78, 0.74, 0.82), interval(0.5, 0.5, 0.5), interval(0.01, -0.02, 0.04), 9, 4
+    worse = {"kind_only": baseline((0.9, 0.88, 0.92), (-0.1, -0.2, -0.05))}
+    assert "is worse than knowing the kind" in in_words(
+        interval(0.79, 0.76, 0.82), within, worse, None, NULLS
     )
-    text = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": ahead})
-    assert text == (
-        "The probe is not clearly better than knowing the kind of step: 0.79 against 0.78. "
-        "Within one kind it does worse than chance: 0.40 [0.35, 0.45]."
+    gone = {**within, "kind": interval(0.5, 0.45, 0.55)}
+    assert in_words(interval(0.79, 0.76, 0.82), gone, {"kind_only": kind}, None, NULLS).startswith(
+        "The signal is the kind of step"
     )
-    below = in_words(interval(0.4, 0.35, 0.45), within, {"kind_only": ahead})
-    assert below == "The probe does worse than chance: 0.40 [0.35, 0.45]."
+    below = in_words(interval(0.4, 0.35, 0.45), within, {"kind_only": kind}, None, NULLS)
+    assert below.startswith("The probe does worse than chance: 0.40 [0.35, 0.45].")
+    none = replace(NULL, p=None, reason="labels of 3 steps can move; a p-value needs 50")
+    unsure = in_words(interval(0.52, 0.45, 0.6), within, {}, None, replace(NULLS, redrawn=none))
+    assert unsure.startswith("The probe is not distinguishable from chance: 0.52 [0.45, 0.60].")
+    assert "labels of 3 steps can move" in unsure

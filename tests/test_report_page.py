@@ -10,7 +10,7 @@ import pytest
 
 from mechcot import files
 from mechcot.report import write_report
-from mechcot.report.page import embedded
+from mechcot.report.frame import embedded
 from mechcot.report.words import signed
 from mechcot.study import Study
 from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case, build, ordinary

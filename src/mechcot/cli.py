@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.errors import MechcotError
+from mechcot.errors import MechcotError, UsageError
 from mechcot.files import disk_problem
 
 app = typer.Typer(
@@ -174,6 +174,66 @@ def audit(
 
 
 @app.command(
+    help="""Have a further judge judge a study's steps, beside the study's own.
+
+\b
+  mechcot judge studies/organism --judge examples/judges/kimi.yaml --dry-run   # sends nothing
+  mechcot judge studies/organism --judge examples/judges/kimi.yaml --budget 20
+
+Killed or stopped by its budget, the same command goes on: what was answered is not asked again."""
+)
+def judge(
+    study: StudyPath,
+    judge_file: Annotated[Path, typer.Option("--judge", metavar="FILE", help="Judge file (YAML).")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="MONEY", help="The most that these verdicts may cost, earlier runs included."
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a study's steps by one more judge."""
+    from mechcot import instruments
+
+    _show_stages(quiet)
+    if dry_run:
+        plan = instruments.price(study, judge_file)
+        typer.echo(json.dumps(plan.to_json()) if as_json else plan.text())
+        return
+    done = instruments.judge_study(study, judge_file, budget=budget, progress=not quiet)
+    typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
+    if not as_json:
+        typer.echo(f"\nVerdicts: {study / 'arms' / '*' / 'verdicts' / done.instrument}.parquet")
+
+
+@app.command(
+    help="""Serve a checkpoint as an OpenAI-compatible chat server that holds replies to a JSON schema.
+
+\b
+  mechcot serve-local models/judge
+  mechcot serve-local Qwen/Qwen3-8B --port 8001 --device cuda
+
+For one machine without a larger server: it listens on the loopback only. Ends with Ctrl-C."""
+)
+def serve_local(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
+) -> None:
+    """Serve a checkpoint to a judge file."""
+    from mechcot.serving import LocalServer
+
+    with LocalServer.load(model, port=port, device=device) as server:
+        typer.echo(f"base_url: {server.url}\nmodel: {server.model}\napi_key_env: null")
+        server.wait()
+
+
+@app.command(
     help="""Distil traces into any causal-LM checkpoint; prints what the loss covers first.
 
 \b
@@ -216,6 +276,130 @@ def distill(
     )
     if not dry_run:
         typer.echo(f"\nStudent: {out}")
+
+
+@app.command(
+    help="""Fit a linear probe on a study's readings, and everything that might explain what it finds.
+
+\b
+  mechcot probe studies/organism
+  mechcot probe studies/organism --spec probes/hedged.yaml --reader distilled --author base
+  mechcot probe --activations store/ --labels steps.parquet --out probes/mine
+
+Prints the table; writes the report (JSON and a page) and the fitted probe with its card into
+STUDY/probes/NAME/AUTHOR/READER. `python -m mechcot.probe` is the same."""
+)
+def probe(
+    study: Annotated[
+        Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="Specification (YAML); without one: step errors of the arm after.")
+    ] = None,
+    author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
+    reader: Annotated[
+        str | None, typer.Option(metavar="ARM", help="Whose insides while reading them, over the spec's.")
+    ] = None,
+    activations: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own store of activations, without a study.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its labels: qid, sid, label; parquet, CSV or JSON Lines."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to write; probes/NAME for your own activations."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fit a probe and report it beside what it has to beat."""
+    from mechcot import probing
+    from mechcot.report.probe import write_probe
+
+    _show_stages(quiet)
+    if study is not None and activations is None and labels is None:
+        result, folder = probing.specified_probe(study, spec, author=author, reader=reader)
+    elif study is None and activations is not None and labels is not None and author is reader is None:
+        result, folder = probing.own_probe(activations, labels, spec)
+    else:
+        raise UsageError("name a study, or --activations with --labels (without --author and --reader)")
+    folder = out or folder
+    write_probe(result, folder)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
+    if not as_json:
+        typer.echo(f"\nPage: {folder / 'report.html'}\nCard: {folder / 'card.json'}")
+
+
+sheet_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Blinded sheets of steps for people to judge, and what they say of the judges.",
+)
+app.add_typer(sheet_app, name="sheet")
+
+
+@sheet_app.command(
+    "draw",
+    help="""Draw a blinded sheet of steps: a page for keyboard or paper, a CSV, and a sealed key.
+
+\b
+  mechcot sheet draw studies/organism --dry-run         # what differences so many steps can see
+  mechcot sheet draw studies/organism --steps 300 --answer-blind
+
+Hand out sheet.html or sheet.csv; keep key.json to yourself. A sheet is never overwritten.""",
+)
+def draw(
+    study: StudyPath,
+    steps: Annotated[int, typer.Option(min=1, help="Different steps, both arms together.")] = 300,
+    repeat: Annotated[int, typer.Option(min=0, help="How many of them stand there twice.")] = 30,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw; the study's by default.")] = None,
+    answer_blind: Annotated[bool, typer.Option("--answer-blind", help="Leave the right answer out.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write; STUDY/sheet by default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only what the sheet can see.")] = False,
+) -> None:
+    """Draw a sheet."""
+    from mechcot import sheet
+    from mechcot.study import Study
+
+    opened = Study.open(study)
+    drawn = sheet.draw_steps(opened, steps, repeat=repeat, seed=seed)
+    typer.echo(drawn.text())
+    if not dry_run:
+        folder = sheet.write_sheet(opened, drawn, out or study / "sheet", answer_blind=answer_blind)
+        typer.echo(f"\nHand out: {folder / 'sheet.html'} or sheet.csv\nKeep: {folder / 'key.json'}")
+
+
+@sheet_app.command(
+    "import",
+    help="""Read a filled sheet: agreement with each judge, corrected error rates, test-retest, blinding.
+
+\b
+  mechcot sheet import studies/organism filled.csv
+
+Prints tables; writes results/sheet.json. Takes the page's export and what a spreadsheet saved as CSV.""",
+)
+def import_sheet(
+    study: StudyPath,
+    filled: Annotated[Path, typer.Argument(help="The filled sheet (CSV).", show_default=False)],
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key; STUDY/sheet/key.json by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a filled sheet."""
+    from mechcot import sheet
+    from mechcot.study import Study
+
+    opened = Study.open(study)
+    result = sheet.read_sheet(opened, filled, key or study / "sheet" / "key.json")
+    path = sheet.write_result(opened, result)
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
+    if not as_json:
+        typer.echo(f"\nResult: {path}")
 
 
 @app.command(
@@ -272,10 +456,14 @@ def _show_stages(quiet: bool) -> None:
     logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def main() -> None:
-    """Run the command line; an error of mechcot's own is one message and its exit code."""
+def main(*before: str) -> None:
+    """Run the command line; an error of mechcot's own is one message and its exit code.
+
+    Args:
+        before: words that stand before those of the user, such as a command.
+    """
     try:
-        app()
+        app([*before, *sys.argv[1:]], prog_name="mechcot")
     except MechcotError as error:
         typer.echo(f"mechcot: {error}", err=True)
         sys.exit(error.exit_code)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from mechcot import answers, audit, commitment, hedge, knowledge, probe
+from mechcot import answers, audit, audit_scales, commitment, hedge, knowledge, margins
 from mechcot.errors import AnalysisError, UsageError
+from mechcot.probe.stored import positions
 from mechcot.records import STEP_KEY
+from mechcot.steps import segment_report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,14 +60,36 @@ def audit_of(study: Study, control: str | None = None) -> audit.AuditResult:
     """What happened to the steps."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)
-    tables = [
-        _of(questions, table)
-        for arm in (contrast.before, contrast.after)
-        for table in (study.traces(arm), study.steps(arm), study.verdicts(arm))
-    ]
+    tables = _of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
     claims = pd.concat([study.claims(arm) for arm in {contrast.before, contrast.after}])
     strata = _of(questions, claims)[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
     return audit.analyse(questions, *tables, draws=_draws(study), seed=study.settings.seed, strata=strata)
+
+
+def error_scales_of(study: Study, control: str | None = None) -> audit_scales.ErrorScales:
+    """The change of step error per step, per 100 words, in log odds and complementary log-log."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = _of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
+    return audit_scales.error_scales(questions, *tables, draws=_draws(study), seed=study.settings.seed)
+
+
+def margins_of(study: Study, control: str | None = None) -> margins.MarginsResult:
+    """Which questions the change of the vote comes from, and what the steps did there."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = _of_both(study, contrast, questions, study.traces, study.verdicts)
+    return margins.analyse(questions, *tables, draws=_draws(study), seed=study.settings.seed)
+
+
+def segments_of(study: Study) -> pd.DataFrame:
+    """How each arm's traces were cut into steps, a row an arm."""
+    settings = study.settings.steps
+    reports = [
+        segment_report(study.traces(arm), study.steps(arm), settings.segmenter, settings.window)
+        for arm in study.settings.arms
+    ]
+    return pd.concat(reports, ignore_index=True)
 
 
 def controls_of(study: Study) -> dict[str, Any]:
@@ -138,39 +161,6 @@ def hedge_json(study: Study) -> dict[str, Any]:
     return {"before": fitted.to_json(), "after": projected.to_json()}
 
 
-def probe_of(study: Study, author: str, reader: str | None = None) -> probe.ProbeReport:
-    """Step-error probes by layer on an author's steps as a reader sees them."""
-    activations = study.activations(author, reader)
-    index = activations.frame()[STEP_KEY]
-    table = probe.step_table(
-        study.steps(author).merge(index, on=STEP_KEY),
-        study.verdicts(author),
-        study.questions(),
-        signals=study.signals(author, reader),
-        claims=study.claims(author),
-    )
-    rows = _positions(index, table)
-    X = {layer: activations.layer("resid_post", layer, "end")[rows] for layer in activations.layers}
-    settings = study.settings.analysis
-    return probe.fit_table(
-        X,
-        table,
-        n_folds=settings.folds,
-        draws=min(settings.bootstrap, 2000),
-        null_draws=settings.permutations,
-        seed=study.settings.seed,
-    )
-
-
-def probes_of(study: Study) -> dict[str, Any]:
-    """The probe of each arm on its own traces; where one cannot be fitted, the reason."""
-
-    def of(arm: str) -> dict[str, Any]:
-        return or_reason(lambda: probe_of(study, arm).to_json())
-
-    return {arm: of(arm) for arm in _pair(study)}
-
-
 def knowledge_of(study: Study) -> knowledge.KnowledgeResult:
     """Whether the wrong claims of the arm after were known to the arm before."""
     before, after = _pair(study)
@@ -201,6 +191,16 @@ def _draws(study: Study) -> int:
     return study.settings.analysis.bootstrap
 
 
+def _of_both(
+    study: Study,
+    contrast: ContrastSettings,
+    questions: pd.DataFrame,
+    *tables: Callable[[str], pd.DataFrame],
+) -> list[pd.DataFrame]:
+    """Tables of the arm before, then those of the arm after, on the contrast's questions."""
+    return [_of(questions, table(arm)) for arm in (contrast.before, contrast.after) for table in tables]
+
+
 def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return table[table.qid.isin(questions.qid)].reset_index(drop=True)
 
@@ -210,13 +210,6 @@ def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.Data
     activations = study.activations(arm)
     index = activations.frame()[STEP_KEY]
     claims = study.claims(arm).merge(index, on=STEP_KEY)
-    rows = _positions(index, claims)
+    rows = positions(index, claims)
     layers = activations.layers
     return {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in layers}, claims
-
-
-def _positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:
-    """Row of the store for each row of a table, by step key."""
-    numbered = index.assign(position=np.arange(len(index)))
-    found = table[STEP_KEY].merge(numbered, on=STEP_KEY, how="left", validate="many_to_one")
-    return found["position"].to_numpy(dtype=np.int64)

@@ -239,7 +239,7 @@ def cut(study: Study, arm: str, work: Path) -> None:
     from mechcot.steps import claim_rows, step_rows
 
     task, questions, traces = task_of(study), questions_by_id(study), study.traces(arm)
-    steps = step_rows(traces, questions, task)
+    steps = step_rows(traces, questions, task, study.settings.steps.window)
     _tell_empty(arm, traces, steps)
     records.write_table(study.arm_path(arm) / "steps.parquet", steps, records.STEPS)
     frame = pd.DataFrame(steps, columns=records.STEPS.names)
@@ -283,7 +283,7 @@ def judge(study: Study, progress: bool, work: Path) -> None:
 
         # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
         calls = study.path / "work" / "calls"
-        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress)
+        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress).rows
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)
     for arm in study.settings.arms:
         out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"

@@ -242,13 +242,14 @@ def _training_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
 
 
 def _text_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
-    given = study.settings.arms[arm].traces is not None
+    given, steps = study.settings.arms[arm].traces is not None, study.settings.steps
+    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
     return [
         _given_stage(study, arm) if given else _sampling_stage(study, arm, progress),
         Stage(
             f"steps-{arm}",
             1,
-            {"steps": study.settings.steps.model_dump(mode="json")},
+            {"steps": steps.model_dump(mode="json", exclude=window)},
             ("questions.parquet", f"arms/{arm}/traces.parquet"),
             (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
             partial(jobs.cut, study, arm),
@@ -307,7 +308,7 @@ def _judge_stage(study: Study, progress: bool) -> Stage:
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
     return Stage(
         "judge",
-        1,
+        2,
         settings.model_dump(mode="json"),
         ("questions.parquet", *steps),
         tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms),
@@ -343,7 +344,7 @@ def _reading_stages(study: Study, progress: bool) -> list[Stage]:
 
 
 def _analysis_stages(study: Study) -> list[Stage]:
-    from mechcot import contrasts
+    from mechcot import contrasts, probing
 
     settings = study.settings
     before, after = settings.contrast.before, settings.contrast.after
@@ -366,12 +367,12 @@ def _analysis_stages(study: Study) -> list[Stage]:
         ("controls", inputs, {"controls": dump["controls"]}, contrasts.controls_of),
         ("commitment", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.commitments_of(s))),
         ("hedge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.hedge_json(s))),
-        ("probe", inside, {}, contrasts.probes_of),
+        ("probe", inside, {}, probing.probes_of),
         ("knowledge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.knowledge_json(s))),
     ]
     return [
         Stage(
-            name, 1, basis | extra, read, (f"results/{name}.json",), partial(jobs.analyse, study, name, job)
+            name, 2, basis | extra, read, (f"results/{name}.json",), partial(jobs.analyse, study, name, job)
         )
         for name, read, extra, job in analyses
     ]

@@ -201,7 +201,8 @@ class SamplingSettings(Section):
 class StepSettings(Section):
     """How reasoning is cut into steps."""
 
-    segmenter: Literal["sentences", "lines"] = "sentences"
+    segmenter: Literal["sentences", "lines", "structural", "words"] = "sentences"
+    window: int = Field(90, ge=1, description="words of a step, for the segmenter `words`")
 
 
 class JudgeSettings(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,14 @@ from mechcot.stages import load_manifest
 if TYPE_CHECKING:
     from mechcot.answers import AnswersResult
     from mechcot.audit import AuditResult
+    from mechcot.audit_scales import ErrorScales
     from mechcot.commitment import CommitmentResult
     from mechcot.hedge import HedgeProjection, HedgeResult
     from mechcot.internals.activations import Activations
     from mechcot.knowledge import KnowledgeResult
-    from mechcot.probe.report import ProbeReport
+    from mechcot.margins import MarginsResult
+    from mechcot.panel import PanelResult
+    from mechcot.probe import ProbeReport, ProbeSpec
 
 
 class Study:
@@ -124,6 +127,12 @@ class Study:
         """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
         name = instrument or self.settings.judge.kind
         return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
+
+    def instruments(self) -> list[str]:
+        """Instruments whose verdicts stand there for both arms of the contrast, the study's own first."""
+        own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
+        there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
+        return sorted(set.intersection(*there), key=lambda name: (name != own, name))
 
     def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
@@ -225,6 +234,30 @@ class Study:
 
         return contrasts.audit_of(self, control)
 
+    def error_scales(self, control: str | None = None) -> ErrorScales:
+        """The change of step error per step, per 100 words, in log odds and complementary log-log."""
+        from mechcot import contrasts
+
+        return contrasts.error_scales_of(self, control)
+
+    def margins(self, control: str | None = None) -> MarginsResult:
+        """Which questions a gain comes from, and whether their reasoning got worse."""
+        from mechcot import contrasts
+
+        return contrasts.margins_of(self, control)
+
+    def segments(self) -> pd.DataFrame:
+        """How each arm's traces were cut into steps: steps, words, coverage, rules."""
+        from mechcot import contrasts
+
+        return contrasts.segments_of(self)
+
+    def panel(self, instruments: Sequence[str] = ()) -> PanelResult:
+        """How far several instruments agree on the steps, and the change that each one sees."""
+        from mechcot import panel
+
+        return panel.panel_of(self, instruments)
+
     def commitment(self, author: str | None = None, reader: str | None = None) -> CommitmentResult:
         """When an author's traces settle on their answer, as a reader sees it."""
         from mechcot import contrasts
@@ -237,11 +270,13 @@ class Study:
 
         return contrasts.hedge_of(self)
 
-    def probe(self, author: str | None = None, reader: str | None = None) -> ProbeReport:
-        """Step-error probes by layer beside what they have to beat."""
-        from mechcot import contrasts
+    def probe(
+        self, author: str | None = None, reader: str | None = None, spec: ProbeSpec | None = None
+    ) -> ProbeReport:
+        """A probe of an author's steps beside what it has to beat; of step errors by default."""
+        from mechcot import probing
 
-        return contrasts.probe_of(self, author or self.settings.contrast.after, reader)
+        return probing.probe_of(self, author or self.settings.contrast.after, reader, spec)
 
     def knowledge(self) -> KnowledgeResult:
         """Whether the wrong claims of the arm after were known to the arm before."""

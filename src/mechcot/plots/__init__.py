@@ -15,10 +15,10 @@ from mechcot.plots.inside import (
     commitment_two_by_two,
     hedge_by_layer,
     knowledge_bars,
-    probe_bars,
-    probe_by_layer,
 )
 from mechcot.plots.outcome import error_by_kind, headline, reliability, split
+from mechcot.plots.probe import probe_bars, probe_by_layer, probe_map
+from mechcot.plots.probe_worth import probe_calibration, probe_null, probe_risk, probe_transfer
 from mechcot.plots.style import AFTER, BEFORE, NULL, TEACHER, bare
 
 __all__ = [
@@ -37,6 +37,11 @@ __all__ = [
     "knowledge_bars",
     "probe_bars",
     "probe_by_layer",
+    "probe_calibration",
+    "probe_map",
+    "probe_null",
+    "probe_risk",
+    "probe_transfer",
     "reliability",
     "split",
 ]

@@ -1,4 +1,4 @@
-"""Figures of what happened inside: commitment, hedging, probes, knowledge."""
+"""Figures of what happened inside: commitment, hedging, knowledge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from mechcot.plots.style import (
     points,
     rows_axis,
     rows_margin,
-    tint,
     triple,
     whisker,
     wrap,
@@ -171,89 +170,6 @@ def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:
     if low is None or low <= 0.5 or (beyond is not None and (best or 0.0) <= beyond):
         return f"{subject} does not tell {what} better than chance: AUROC {best:.2f} at best"
     return f"{subject} tells {what}: AUROC up to {best:.2f} (layer {row['layer']})"
-
-
-def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
-    """The probe, and what simpler knowledge scores on the same folds.
-
-    Args:
-        report: `ProbeReport.to_json()`.
-        colour: of the arm whose steps are scored.
-        title: a statement in place of the report's own verdict.
-    """
-    entries = [("probe (nested)", report["auroc"], colour)]
-    entries += [
-        (f"probe, within one {name}", leaf, tint(colour, 0.6)) for name, leaf in report["within"].items()
-    ]
-    entries += [(row["label"], row["auroc"], NULL) for row in report["baselines"].values()]
-    entries = [entry for entry in entries if triple(entry[1])[0] is not None]
-    labels = [wrap(name, 19) for name, _, _ in entries]
-    caption = (
-        f"{report['n_steps']} judged steps ({report['n_errors']} erroneous) of {report['n_questions']} "
-        f"questions, {report['n_folds']} folds that share no question and no group. 0.5: chance. Whiskers: "
-        "95 % intervals over questions, the fitted probes held fixed."
-    )
-    figure = blank(
-        title or report["verdict"], caption, height=42 * len(entries) + 20, left=rows_margin(labels)
-    )
-    for row, (name, leaf, tone) in enumerate(entries):
-        mid, low, high = triple(leaf)
-        figure.add_scatter(
-            x=[mid],
-            y=[row],
-            error_x=whisker([mid], [low], [high]),
-            mode="markers",
-            marker={"color": tone, "size": 11},
-            showlegend=False,
-            hovertemplate=f"{esc(name)}: AUROC %{{x:.3f}}<extra></extra>",
-        )
-    figure.add_vline(x=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    rows_axis(figure, labels)
-    return figure.update_xaxes(title_text="AUROC", tickformat=".2f")
-
-
-def probe_by_layer(
-    reports: Mapping[str, Json], *, colours: Sequence[str] = (BEFORE, AFTER), title: str | None = None
-) -> go.Figure:
-    """The probe by layer on its own test folds, with the nested estimate as a line.
-
-    Args:
-        reports: arm name to `ProbeReport.to_json()`.
-        colours: one an arm.
-        title: a statement in place of the default one.
-    """
-    best = {
-        name: max(report["by_layer"], key=lambda row: triple(row["auroc"])[0] or 0.0)
-        for name, report in reports.items()
-    }
-    statement = title or "Where the probe reads best: " + ", ".join(
-        f"layer {row['layer']} in {name}" for name, row in best.items()
-    )
-    caption = (
-        "Points: each layer on the test folds; picking the best of them is optimistic. Dashed: the nested "
-        "estimate, layer and penalty chosen inside. "
-        + "; ".join(
-            f"{name}: {r['n_steps']} steps of {r['n_questions']} questions" for name, r in reports.items()
-        )
-        + "."
-    )
-    figure = blank(statement, caption)
-    for (name, report), colour in zip(reports.items(), colours, strict=False):
-        x = [row["layer"] for row in report["by_layer"]]
-        leaves = [triple(row["auroc"]) for row in report["by_layer"]]
-        band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
-        figure.add_scatter(
-            x=x,
-            y=[leaf[0] for leaf in leaves],
-            mode="lines+markers",
-            line={"color": colour, "width": 2.5},
-            name=esc(name),
-            hovertemplate=f"{esc(name)}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
-        )
-        figure.add_hline(y=triple(report["auroc"])[0], line={"color": colour, "width": 1.4, "dash": "dash"})
-    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    figure.update_yaxes(title_text="AUROC", tickformat=".2f")
-    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=1)
 
 
 _KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}

@@ -17,6 +17,9 @@ BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 
+PALE, DARK = "#f1efec", "#1c2027"
+"""The low end of a heat map and the text on its cells: opaque, so that both read on any page."""
+
 _TITLE_WIDTH, _CAPTION_WIDTH = 42, 60
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 

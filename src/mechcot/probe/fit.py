@@ -1,10 +1,9 @@
-"""Nested, grouped, purged cross-validation of a logistic probe over layers and penalties."""
+"""Nested, grouped, purged cross-validation of a linear probe over sources and penalties."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,25 @@ from mechcot.probe.folds import (
     purged_training_rows,
     text_codes,
 )
-from mechcot.stats.auroc import fold_auroc
+from mechcot.probe.sweep import (
+    Effort,
+    FloatArray,
+    Job,
+    Problems,
+    Sources,
+    class_means,
+    fold_aurocs,
+    logistic,
+    sweep,
+)
 
-FloatArray = NDArray[np.float64]
-MAX_ITER = 300
+GRID = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Inverse penalties of a probe on activations."""
+
+BASELINE_GRID = (1e-2, 1e-1, 1.0, 10.0)
+"""Inverse penalties of a fit on a few named features."""
+
+N_INNER = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,104 +79,173 @@ def design(
 
 @dataclass(frozen=True, eq=False)
 class Nested:
-    """What the nested fit found: scores of test rows only."""
+    """What the nested fit found: scores of test rows only.
 
-    scores: FloatArray  # [steps], by the layer and penalty that the fold's inner folds chose
-    layer_scores: dict[int, FloatArray]  # a layer's own test scores, its penalty chosen inside
-    chosen: tuple[dict[str, float], ...]  # an outer fold's layer, C and inner AUROC
+    Attributes:
+        scores: by the source and penalty that the outer fold's inner folds chose, [steps].
+        layer_scores: a source's own test scores, its penalty chosen inside, [steps] each.
+        chosen: an outer fold's source (`layer`), penalty `C` and AUROC over the inner folds.
+        n_fits: number of fits.
+        n_not_converged: fits that stopped at the iteration limit.
+        n_iterations: iterations of the fit that took most.
+    """
+
+    scores: FloatArray
+    layer_scores: dict[Any, FloatArray]
+    chosen: tuple[dict[str, Any], ...]
     n_fits: int
     n_not_converged: int
-
-
-class _Fitter:
-    """Fits probes and counts those that stopped before they converged."""
-
-    def __init__(self) -> None:
-        self.fits = 0
-        self.not_converged = 0
-
-    def scores(self, X: NDArray[Any], y: IntArray, train: BoolArray, test: BoolArray, C: float) -> FloatArray:
-        """Fit on the training rows (scaled by them alone) and score the test rows, [test rows]."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        inside, outside = scaled(X[train], X[test])
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            model = LogisticRegression(C=C, max_iter=MAX_ITER).fit(inside, y[train])
-        self.fits += 1
-        self.not_converged += any(issubclass(item.category, ConvergenceWarning) for item in caught)
-        out: FloatArray = np.asarray(model.decision_function(outside), dtype=np.float64)
-        return out
-
-
-def scaled(inside: NDArray[Any], outside: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Standardise by the first array; a column that is constant there becomes exactly 0 in both."""
-    mean, spread = inside.mean(axis=0, dtype=np.float64), inside.std(axis=0, dtype=np.float64)
-    constant = spread <= 1e-6 * np.abs(inside).max(axis=0)
-    factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread))
-    dtype = inside.dtype
-    return ((inside - mean) * factor).astype(dtype), ((outside - mean) * factor).astype(dtype)
-
-
-def out_of_fold(features: NDArray[Any], y: IntArray, plan: Design, *, C: float = 1.0) -> FloatArray:
-    """Score every step by a logistic fit on the other folds' features, [steps, features] to [steps]."""
-    fitter, scores = _Fitter(), np.zeros(len(y))
-    for index, train in enumerate(plan.train):
-        test = plan.fold == index
-        scores[test] = fitter.scores(features, y, train, test, C)
-    return scores
+    n_iterations: int
 
 
 def nested(
-    X_by_layer: Mapping[int, NDArray[Any]],
+    X_by_layer: Sources,
     y: IntArray,
     plan: Design,
     *,
-    grid: Sequence[float],
-    n_inner: int,
-    seed: int,
+    grid: Sequence[float] = GRID,
+    n_inner: int = N_INNER,
+    seed: int = 0,
 ) -> Nested:
-    """Choose layer and penalty in inner folds of each outer fold's training rows, and score its test rows.
+    """Choose source and penalty in inner folds of each outer fold's training rows, and score its test rows.
 
-    Ties go to the lower layer and the stronger penalty.
+    Columns are scaled once on all rows, without labels. Ties go to the source that comes first and to the
+    stronger penalty. An inner fold whose training rows hold one class counts one half.
+
+    Args:
+        X_by_layer: source (any hashable: a layer, a (rule, layer)) to activations [steps, d_model], or to
+            a function without arguments that loads them.
+        y: 1 where the step is erroneous, [steps].
+        plan: outer folds.
+        grid: inverse penalties to choose from.
+        n_inner: inner folds.
+        seed: of the inner folds.
+
+    Raises:
+        AnalysisError: activations that are not finite or of another number of steps; fewer blocks than folds.
     """
-    fitter, chosen = _Fitter(), []
-    scores = np.zeros(len(y))
-    layer_scores = {layer: np.zeros(len(y)) for layer in X_by_layer}
-    for index, train in enumerate(plan.train):
-        test = plan.fold == index
-        quality = _inner(X_by_layer, y, plan, train, grid, n_inner, seed + 1 + index, fitter)
-        best_C = {layer: max(grid, key=lambda C: (quality[layer, C], -C)) for layer in X_by_layer}
-        for layer, X in X_by_layer.items():
-            layer_scores[layer][test] = fitter.scores(X, y, train, test, best_C[layer])
-        best = max(sorted(X_by_layer), key=lambda layer: quality[layer, best_C[layer]])
-        scores[test] = layer_scores[best][test]
-        chosen.append({"layer": best, "C": best_C[best], "inner_auroc": quality[best, best_C[best]]})
-    return Nested(scores, layer_scores, tuple(chosen), fitter.fits, fitter.not_converged)
+    found: Nested = sweep(X_by_layer, [nested_job(y, plan, grid=grid, n_inner=n_inner, seed=seed)])[0]
+    return found
 
 
-def _inner(
-    X_by_layer: Mapping[int, NDArray[Any]],
+def mass_mean(
+    sources: Sources, y: IntArray, plan: Design, *, n_inner: int = N_INNER, seed: int = 0
+) -> Nested:
+    """Do `nested` with the difference of the class means as the probe; there is no penalty to choose.
+
+    Marks & Tegmark (2024, arXiv 2310.06824): it fits nothing but two means, so it is a second opinion on
+    what a logistic fit found.
+    """
+    found: Nested = sweep(sources, [mass_mean_job(y, plan, n_inner=n_inner, seed=seed)])[0]
+    return found
+
+
+def nested_job(
     y: IntArray,
     plan: Design,
-    rows: BoolArray,
-    grid: Sequence[float],
-    n_inner: int,
-    seed: int,
-    fitter: _Fitter,
-) -> dict[tuple[int, float], float]:
-    """Give every layer and penalty its AUROC over inner folds of the given rows."""
+    *,
+    grid: Sequence[float] = GRID,
+    n_inner: int = N_INNER,
+    seed: int = 0,
+    score: Any = logistic,
+) -> Job:
+    """`nested` as a job of a `sweep`."""
+    penalties = np.array(sorted(grid))  # so that the first of equals is the strongest
+    inner = [_inner_folds(plan, train, n_inner, seed + 1 + k) for k, train in enumerate(plan.train)]
+    fits = [
+        [*(_training(plan, train, fold, index) for index in range(n_inner)), train]
+        for train, fold in zip(plan.train, inner, strict=True)
+    ]
+    rows = np.repeat(np.stack([mask for part in fits for mask in part]), len(penalties), axis=0)
+    C = np.tile(penalties, len(plan.train) * (n_inner + 1))
+
+    def reduce(scores: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """Inner AUROC [outer folds, penalties], and test scores of every penalty [penalties, steps]."""
+        parts = scores.reshape(len(plan.train), n_inner + 1, len(penalties), -1)
+        quality, tested = [], np.zeros((len(penalties), len(y)))
+        for k, (part, fold) in enumerate(zip(parts, inner, strict=True)):
+            left_out = _by_fold(part[:-1], fold)
+            quality.append(np.nan_to_num(fold_aurocs(left_out, y, fold), nan=0.5))
+            tested[:, plan.fold == k] = part[-1][:, plan.fold == k]
+        return np.array(quality), tested
+
+    def finish(parts: dict[Any, tuple[FloatArray, FloatArray]], effort: Effort) -> Nested:
+        return _chosen(parts, plan, penalties, effort)
+
+    return Job(Problems(y, rows, C), reduce, finish, score)
+
+
+def mass_mean_job(y: IntArray, plan: Design, *, n_inner: int = N_INNER, seed: int = 0) -> Job:
+    """`mass_mean` as a job of a `sweep`."""
+    return nested_job(y, plan, grid=(1.0,), n_inner=n_inner, seed=seed, score=class_means)
+
+
+def _chosen(
+    parts: dict[Any, tuple[FloatArray, FloatArray]], plan: Design, penalties: FloatArray, effort: Effort
+) -> Nested:
+    """Pick each outer fold's penalty for every source, and its source."""
+    names = list(parts)
+    scores = np.zeros(len(plan.fold))
+    own = {source: np.zeros(len(plan.fold)) for source in names}
+    chosen = []
+    for k in range(len(plan.train)):
+        test = plan.fold == k
+        at = [int(np.argmax(quality[k])) for quality, _ in parts.values()]
+        reached = [float(quality[k, best]) for (quality, _), best in zip(parts.values(), at, strict=True)]
+        for source, best in zip(names, at, strict=True):
+            own[source][test] = parts[source][1][best, test]
+        first = int(np.argmax(reached))
+        scores[test] = own[names[first]][test]
+        C = float(penalties[at[first]])
+        chosen.append({"layer": names[first], "C": C, "inner_auroc": reached[first]})
+    return Nested(scores, own, tuple(chosen), effort.fits, effort.not_converged, effort.iterations)
+
+
+def _inner_folds(plan: Design, rows: BoolArray, n_inner: int, seed: int) -> IntArray:
+    """Inner fold of each of the given rows, -1 elsewhere, [steps]."""
+    fold = np.full(len(rows), -1, dtype=np.int64)
+    if n_inner == 0:  # nothing to choose
+        return fold
     _, block = np.unique(plan.block[rows], return_inverse=True)
-    fold = np.full(len(y), -1, dtype=np.int64)
     fold[rows] = assign_folds(block.astype(np.int64), n_inner, seed)
-    scores = {(layer, C): np.zeros(len(y)) for layer in X_by_layer for C in grid}
-    for index in range(n_inner):
-        test = fold == index
-        train = purged_training_rows(rows & ~test, test, plan.codes)
-        if len(np.unique(y[train])) < 2:
-            continue  # nothing to learn from: the fold's scores stay tied and count one half
-        for layer, C in scores:
-            scores[layer, C][test] = fitter.scores(X_by_layer[layer], y, train, test, C)
-    found = {key: fold_auroc(value[rows], y[rows], fold[rows]) for key, value in scores.items()}
-    return {key: 0.5 if value is None else value for key, value in found.items()}
+    return fold
+
+
+def _training(plan: Design, rows: BoolArray, fold: IntArray, index: int) -> BoolArray:
+    test = fold == index
+    return purged_training_rows(rows & ~test, test, plan.codes)
+
+
+def _by_fold(scores: NDArray[Any], fold: IntArray) -> NDArray[Any]:
+    """Each row's score from the fit that left its fold out: [folds, scorers, rows] to [scorers, rows]."""
+    out = np.zeros(scores.shape[1:], dtype=scores.dtype)
+    for index, part in enumerate(scores):
+        out[:, fold == index] = part[:, fold == index]
+    return out
+
+
+def out_of_fold(
+    features: NDArray[Any],
+    y: IntArray,
+    plan: Design,
+    *,
+    C: float | Sequence[float] = BASELINE_GRID,
+    n_inner: int = N_INNER,
+    seed: int = 0,
+) -> FloatArray:
+    """Score every step by a logistic fit on the other folds' features, [steps, features] to [steps].
+
+    Of several penalties each outer fold takes the one that its inner folds prefer, as the probe does. A
+    single feature ranks alike under any. Steps with equal features get equal scores to the last bit, so
+    that what cannot tell two steps apart counts one half on them.
+    """
+    grid = [C] if isinstance(C, int | float) else list(C)
+    if features.shape[1] == 1:
+        grid = grid[:1]
+    job = nested_job(y, plan, grid=grid, n_inner=n_inner if len(grid) > 1 else 0, seed=seed)
+    # named features repeat, and products of equal rows may differ in rounding: one row stands for its equals
+    _, first, which = np.unique(features, axis=0, return_index=True, return_inverse=True)
+    same = first[which.ravel()]
+    exact = replace(job, reduce=lambda scores: job.reduce(scores[:, same]), tol=1e-6)
+    found: Nested = sweep({0: features}, [exact], dtype="float64", device="cpu")[0]
+    return found.scores

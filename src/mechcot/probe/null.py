@@ -1,153 +1,210 @@
-"""A permutation null that keeps position, kind and question as they are.
+"""What the probe's AUROC would be if it knew nothing beyond position, length, kind and question.
 
-Labels move only among steps of one question, position and kind, and all steps with one text move
-together, so whatever the null draws share with the data -- difficulty, place, kind -- cannot make the
-probe look significant (methods, amendment 2). The statistic is the best layer's AUROC of a least-squares
-probe on the report's own outer folds, computed alike on the true and on the permuted labels: it has a
-closed form, so that hundreds of draws cost about as much as one logistic sweep.
+The statistic is the largest AUROC over sources of a logistic probe at one penalty fixed in advance, on the
+report's outer folds, computed alike on the true labels and on those of `probe.relabel`. A penalty chosen
+by the true labels would suit them better than the draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.probe.fit import Design, FloatArray, scaled
-from mechcot.probe.folds import IntArray
-from mechcot.stats import leaf, stratified_auroc
+from mechcot.probe.fit import Design
+from mechcot.probe.folds import BoolArray, IntArray
+from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
+from mechcot.probe.sweep import Effort, FloatArray, Job, Problems, Sources, fold_aurocs, logistic, sweep
+from mechcot.stats import leaf
 
 MIN_CELLS = 50
-_RIDGE = 0.1  # of the number of training rows; about what C = 0.01 is to the logistic loss
+MIN_STEPS = 50
+NULL_C = 0.001
+"""The one penalty of nulls and control task: strong, as wide activations want it."""
+
+DRAWS = 200
 
 
 @dataclass(frozen=True)
-class PermutationNull:
-    """What relabelling within (question, position, kind) gives.
+class Null:
+    """The observed statistic beside its null.
 
     Attributes:
-        observed: best layer's AUROC of the least-squares probe on the true labels.
-        mean: mean of the draws; None without permutable cells.
+        observed: best source's AUROC at the fixed penalty on the true labels.
+        mean: mean of the draws; None where too little can move.
         high: their 95 % point.
-        p: share of draws (the data counted in) that reach `observed`; None with fewer than
-            `MIN_CELLS` permutable cells.
-        n_cells: cells with two distinct claims of different label; only these permute.
-        n_permutable_steps: steps in them whose label can move.
-        draws: number of permutations.
+        p: share of draws (the data counted in) that reach `observed`; None likewise.
+        n_cells: cells of one question, position, length and kind that hold claims of either label; None for
+            the redrawn labels, which move between questions.
+        n_permutable_steps: steps whose label changed in some draw.
+        draws: number of them; 0 where too little can move.
+        reason: why `p` is None.
+        values: the draws' statistics.
     """
 
     observed: float | None
     mean: float | None
     high: float | None
     p: float | None
-    n_cells: int
+    n_cells: int | None
     n_permutable_steps: int
     draws: int
+    reason: str = ""
+    values: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        few = f"{self.n_cells} permutable cells; a p-value needs {MIN_CELLS}"
         return {
             "observed": leaf(self.observed, "no pair of steps to compare"),
-            "mean": leaf(self.mean, "no permutable cell"),
-            "high": leaf(self.high, "no permutable cell"),
-            "p": leaf(self.p, few),
-            "n_cells": self.n_cells,
+            "mean": leaf(self.mean, self.reason),
+            "high": leaf(self.high, self.reason),
+            "p": leaf(self.p, self.reason),
+            "n_cells": leaf(self.n_cells, "labels move between questions"),
             "n_permutable_steps": self.n_permutable_steps,
             "draws": self.draws,
+            "values": list(self.values),
         }
 
 
-def permuted_labels(
-    y: IntArray,
-    codes: IntArray,
-    *,
-    qid: Sequence[Any],
-    sid: Sequence[int],
-    role: Sequence[str],
-    draws: int,
-    seed: int,
-) -> tuple[IntArray, int, int]:
-    """Permute labels among the distinct claims of each (question, position, kind) cell.
+@dataclass(frozen=True)
+class Nulls:
+    """Two nulls of one statistic.
 
-    A claim (one normalised text) whose steps bear different labels stays as it is.
-
-    Returns:
-        labels [draws, steps], the number of cells that can change, and of steps in them.
+    Attributes:
+        redrawn: labels redrawn given the numbers of erroneous claims of every question and of every
+            position x length x kind; the primary one.
+        permuted: labels permuted inside question x position x length x kind.
+        by_source: each source's AUROC at the fixed penalty.
+        C: that penalty.
     """
-    out = np.tile(y, (draws, 1))
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({"q": list(qid), "s": list(sid), "r": list(role), "code": codes, "y": y})
-    spread = frame.groupby(["q", "s", "r", "code"])["y"].transform("nunique")
-    movable = frame[spread == 1]
-    n_cells = n_steps = 0
-    for _, cell in movable.groupby(["q", "s", "r"], sort=True):
-        _, first, claim = np.unique(cell["code"].to_numpy(), return_index=True, return_inverse=True)
-        labels = cell["y"].to_numpy()[first]
-        if labels.min() == labels.max():
-            continue
-        n_cells, n_steps = n_cells + 1, n_steps + len(cell)
-        moved = rng.permuted(np.tile(labels, (draws, 1)), axis=1)
-        out[:, cell.index.to_numpy()] = moved[:, claim]
-    return out, n_cells, n_steps
+
+    redrawn: Null
+    permuted: Null
+    by_source: dict[Any, float | None]
+    C: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values, without the sources."""
+        return {"redrawn": self.redrawn.to_json(), "permuted": self.permuted.to_json(), "C": self.C}
 
 
-def permutation_null(
-    X_by_layer: Mapping[int, NDArray[Any]],
+def label_nulls(
+    sources: Sources,
     y: IntArray,
     plan: Design,
     *,
     qid: Sequence[Any],
     sid: Sequence[int],
     role: Sequence[str],
-    draws: int,
-    seed: int,
-) -> PermutationNull:
-    """Compare the best layer's AUROC with what it gives on permuted labels."""
-    labels, n_cells, n_steps = permuted_labels(
-        y, plan.codes, qid=qid, sid=sid, role=role, draws=draws if draws else 1, seed=seed
+    n_steps: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    C: float = NULL_C,
+) -> Nulls:
+    """Compare the best source's AUROC with what it is on redrawn and on permuted labels.
+
+    Args:
+        sources: source to activations [steps, d_model], or to a function that loads them.
+        y: 1 where the step is erroneous, [steps].
+        plan: outer folds.
+        qid: question of each step.
+        sid: index of the step in its trace.
+        role: kind of the step.
+        n_steps: number of steps of its trace, in thirds a stratum too; None to leave length out.
+        draws: labellings of each null.
+        seed: of the draws.
+        C: inverse penalty, fixed before the labels are seen.
+    """
+    job = null_job(y, plan, qid=qid, sid=sid, role=role, n_steps=n_steps, draws=draws, seed=seed, C=C)
+    found: Nulls = sweep(sources, [job])[0]
+    return found
+
+
+def null_job(
+    y: IntArray,
+    plan: Design,
+    *,
+    qid: Sequence[Any],
+    sid: Sequence[int],
+    role: Sequence[str],
+    n_steps: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    C: float = NULL_C,
+) -> Job:
+    """`label_nulls` as a job of a `sweep`."""
+    claims = claims_of(y, plan.codes, qid=qid, sid=sid, role=role, n_steps=n_steps)
+    redrawn, n_redrawn = redrawn_labels(y, claims, draws=draws, seed=seed)
+    permuted, n_cells, n_permuted = permuted_labels(y, claims, draws=draws, seed=seed)
+    few_steps = f"labels of {n_redrawn} steps can move; a p-value needs {MIN_STEPS}"
+    few_cells = f"{n_cells} permutable cells; a p-value needs {MIN_CELLS}"
+    if not draws:
+        few_steps = few_cells = "no draws were asked for"
+    redrawn = redrawn[: draws if n_redrawn >= MIN_STEPS else 0]
+    permuted = permuted[: draws if n_cells >= MIN_CELLS else 0]
+    labels = np.vstack([y.astype(np.int8)[None, :], redrawn, permuted])
+
+    def finish(parts: dict[Any, FloatArray], _effort: Effort) -> Nulls:
+        best = np.fmax.reduce(list(parts.values()))
+        first, second = best[1 : 1 + len(redrawn)], best[1 + len(redrawn) :]
+        return Nulls(
+            _null(best[0], first, None, n_redrawn, few_steps),
+            _null(best[0], second, n_cells, n_permuted, few_cells),
+            {source: None if np.isnan(part[0]) else float(part[0]) for source, part in parts.items()},
+            C,
+        )
+
+    return labellings_job(labels, np.stack(plan.train), plan.fold, C, finish)
+
+
+def labellings_job(
+    labels: NDArray[np.int8],
+    train: BoolArray,
+    fold: IntArray,
+    C: float,
+    finish: Callable[[dict[Any, FloatArray], Effort], Any],
+    *,
+    scored: BoolArray | None = None,
+) -> Job:
+    """Fit many labellings alike and keep one AUROC of each, [labellings] a source.
+
+    Args:
+        labels: [labellings, steps].
+        train: training rows of each fold, [folds, steps].
+        fold: the fold a step is tested in, [steps].
+        C: inverse penalty of all.
+        finish: what to make of the AUROCs of all sources.
+        scored: steps whose pairs count, [steps]; None for all.
+    """
+    problems = Problems(
+        np.repeat(labels, len(train), axis=0),
+        np.tile(train, (len(labels), 1)),
+        np.full(len(labels) * len(train), C),
     )
-    kept = draws if n_cells else 0
-    every = np.vstack([y[None, :], labels[:kept]])
-    best = np.full(len(every), -np.inf)
-    for X in X_by_layer.values():
-        scores = _least_squares_scores(X, every, plan)
-        found = [stratified_auroc(scores[i], every[i], plan.fold, None).auroc for i in range(len(every))]
-        best = np.fmax(best, np.array([np.nan if value is None else value for value in found]))
-    observed, null = float(best[0]), best[1:]
-    enough = n_cells >= MIN_CELLS and kept > 0
-    return PermutationNull(
-        observed=observed if np.isfinite(observed) else None,
-        mean=float(null.mean()) if kept else None,
-        high=float(np.quantile(null, 0.95)) if kept else None,
-        p=float((1 + (null >= observed - 1e-12).sum()) / (1 + kept)) if enough else None,
+    counted = fold if scored is None else np.where(scored, fold, -1)
+
+    def reduce(scores: NDArray[Any]) -> FloatArray:
+        parts = scores.reshape(len(labels), len(train), -1)
+        return fold_aurocs(parts[:, fold, np.arange(len(fold))], labels, counted)
+
+    return Job(problems, reduce, finish, logistic)
+
+
+def _null(observed: float, null: FloatArray, n_cells: int | None, n_steps: int, few: str) -> Null:
+    known = not np.isnan(observed)
+    reason = "" if known and len(null) else few if known else "no pair of steps to compare"
+    p = (1 + (null >= observed - 1e-12).sum()) / (1 + len(null))
+    return Null(
+        observed=float(observed) if known else None,
+        mean=None if reason else float(null.mean()),
+        high=None if reason else float(np.quantile(null, 0.95)),
+        p=None if reason else float(p),
         n_cells=n_cells,
         n_permutable_steps=n_steps,
-        draws=kept,
+        draws=len(null),
+        values=tuple(null.tolist()),
+        reason=reason,
     )
-
-
-def _least_squares_scores(X: NDArray[Any], labels: IntArray, plan: Design) -> FloatArray:
-    """Out-of-fold scores of a ridge fit to each row of labels, [draws, steps].
-
-    One factorisation a fold serves all label rows; of the primal and the dual form the smaller is solved.
-    """
-    out = np.zeros(labels.shape)
-    for index, train in enumerate(plan.train):
-        test = plan.fold == index
-        inside, outside = scaled(X[train].astype(np.float64), X[test].astype(np.float64))
-        target = labels[:, train].T.astype(np.float64)
-        target -= target.mean(axis=0)
-        penalty = _RIDGE * len(inside)
-        if inside.shape[1] <= len(inside):
-            gram = inside.T @ inside + penalty * np.eye(inside.shape[1])
-            weights = np.linalg.solve(gram, inside.T @ target)
-        else:
-            gram = inside @ inside.T + penalty * np.eye(len(inside))
-            weights = inside.T @ np.linalg.solve(gram, target)
-        out[:, test] = (outside @ weights).T
-    return out

@@ -3,354 +3,359 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mechcot.errors import AnalysisError
-from mechcot.probe.baselines import LABELS, BaselineScores, baseline_scores
-from mechcot.probe.fit import Design, FloatArray, Nested, design, nested
-from mechcot.probe.folds import IntArray
-from mechcot.probe.null import PermutationNull, permutation_null
-from mechcot.probe.table import SIGNALS
-from mechcot.shown import Shown
-from mechcot.stats import Interval, auroc_replicates, cluster_bootstrap_auroc, percentile_interval
+from mechcot.probe.baselines import BaselineScores, baseline_scores, feature_blocks
+from mechcot.probe.beyond import BeyondConfounds, beyond_confounds, probe_scores
+from mechcot.probe.card import ProbeCard
+from mechcot.probe.control_task import ControlTask, control_job
+from mechcot.probe.cross_fit import CrossFitted
+from mechcot.probe.fit import GRID, Design, Nested, design, mass_mean_job, nested_job
+from mechcot.probe.inputs import Inputs, checked, place
+from mechcot.probe.metrics import compare_auroc, metrics, within_strata
+from mechcot.probe.null import Nulls, null_job
+from mechcot.probe.result import Baseline, OnTheStack, ProbeReport
+from mechcot.probe.sweep import FloatArray, Sources, sweep
+from mechcot.probe.words import in_words
+from mechcot.records import STEP_KEY
+from mechcot.stats import (
+    Interval,
+    auroc_replicates,
+    percentile_interval,
+    stratified_auroc,
+)
 
-GRID = (0.001, 0.01, 0.1)
-MIN_QUESTIONS = 10
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One baseline: its AUROC, its AUROC within kind, and the probe minus it on the same rows."""
-
-    label: str
-    auroc: Interval
-    within_kind: Interval
-    probe_minus: Interval
-    n_steps: int
-    n_features: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "label": self.label,
-            "auroc": self.auroc.to_json(),
-            "within_kind": self.within_kind.to_json(),
-            "probe_minus": self.probe_minus.to_json(),
-            "n_steps": self.n_steps,
-            "n_features": self.n_features,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class ProbeReport(Shown):
-    """What a linear probe knows of a step's verdict, and what simpler knowledge does.
-
-    Attributes:
-        verdict: in words, what the probe is worth.
-        auroc: the nested estimate: layer and penalty chosen in inner folds; pairs inside an outer fold.
-            The interval resamples questions with the fitted probes held fixed.
-        layer: the layer that most outer folds chose.
-        C: the penalty that most of those folds chose.
-        by_layer: each layer's AUROC on the same test folds; the best of them is optimistic.
-        within: AUROC of the nested scores among steps of one kind, position or question.
-        baselines: on identical folds.
-        null: relabelling within question, position and kind.
-        chosen: an outer fold's layer, C and inner AUROC.
-        purged_share: of training rows, dropped because their claim occurs in the test fold.
-        n_not_converged: fits that reached the iteration limit, of `n_fits`.
-        fold: outer fold of each step, [steps].
-        scores: nested scores, [steps]; comparable inside a fold only.
-    """
-
-    verdict: str
-    auroc: Interval
-    layer: int
-    C: float
-    by_layer: dict[int, Interval]
-    within: dict[str, Interval]
-    baselines: dict[str, Baseline]
-    null: PermutationNull
-    chosen: tuple[dict[str, float], ...]
-    n_steps: int
-    n_errors: int
-    n_questions: int
-    n_blocks: int
-    n_folds: int
-    purged_share: float
-    n_fits: int
-    n_not_converged: int
-    grid: tuple[float, ...]
-    draws: int
-    seed: int
-    fold: IntArray
-    scores: FloatArray
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a measure: the probe, within, by layer, and the baselines."""
-        rows = [("probe", self.auroc, self.n_steps)]
-        rows += [(f"probe within {name}", value, self.n_steps) for name, value in self.within.items()]
-        rows += [(row.label, row.auroc, row.n_steps) for row in self.baselines.values()]
-        rows += [(f"layer {key} (optimistic)", value, self.n_steps) for key, value in self.by_layer.items()]
-        return pd.DataFrame(
-            [
-                {"measure": name, "auroc": value.estimate, "low": value.low, "high": value.high, "n_steps": n}
-                for name, value, n in rows
-            ]
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the scores, as JSON values."""
-        return {
-            "verdict": self.verdict,
-            "auroc": self.auroc.to_json(),
-            "layer": self.layer,
-            "C": self.C,
-            "by_layer": [{"layer": key, "auroc": value.to_json()} for key, value in self.by_layer.items()],
-            "within": {name: value.to_json() for name, value in self.within.items()},
-            "baselines": {name: row.to_json() for name, row in self.baselines.items()},
-            "null": self.null.to_json(),
-            "chosen": [dict(row) for row in self.chosen],
-            "n_steps": self.n_steps,
-            "n_errors": self.n_errors,
-            "n_questions": self.n_questions,
-            "n_blocks": self.n_blocks,
-            "n_folds": self.n_folds,
-            "purged_share": self.purged_share,
-            "n_fits": self.n_fits,
-            "n_not_converged": self.n_not_converged,
-            "grid": list(self.grid),
-            "draws": self.draws,
-            "seed": self.seed,
-        }
-
-    def __repr__(self) -> str:
-        return f"ProbeReport({self.verdict} {self.n_steps} steps, {self.n_errors} erroneous)"
+ERRONEOUS = "the step is judged erroneous"
 
 
 def fit_report(
-    X_by_layer: Mapping[int, NDArray[Any]],
+    X: ArrayLike | Sources,
     y: Sequence[int] | NDArray[Any],
     *,
-    qid: Sequence[Any],
-    group: Sequence[Any],
-    text: Sequence[str],
-    role: Sequence[str],
-    sid: Sequence[int],
-    n_steps: Sequence[int],
-    signals: Mapping[str, NDArray[Any]] | None = None,
+    groups: Sequence[Any],
+    confounds: pd.DataFrame | None = None,
+    text: Sequence[str] | None = None,
+    entity: Sequence[Any] | None = None,
+    question: Sequence[str] | None = None,
+    beside: Sources | None = None,
+    untrained: Sources | None = None,
     grid: Sequence[float] = GRID,
     n_folds: int = 5,
     n_inner: int = 3,
     draws: int = 1000,
     null_draws: int = 200,
     seed: int = 0,
+    meaning: str = ERRONEOUS,
+    about: Mapping[str, Any] | None = None,
 ) -> ProbeReport:
-    """Fit a linear probe for "this step is judged erroneous" and report it with its controls.
+    """Fit a linear probe and report it with its controls.
 
     Args:
-        X_by_layer: layer to the residual stream at each step's last token, [steps, d_model].
-        y: 1 where the step is erroneous, 0 where it is correct, [steps].
-        qid: question of each step.
-        group: its gold entity or template; neither a question nor a group is ever split over folds.
-        text: the step's claim; training steps whose text occurs in the test fold are purged.
-        role: kind of the step.
-        sid: index of the step in its trace.
-        n_steps: number of steps of its trace.
-        signals: any of `probe.table.SIGNALS`, nats, [steps]; missing values allowed.
+        X: activations, [steps, d_model]; or source to such an array, or to a function without arguments that
+            loads one. A source is a layer, or a (position rule, layer). Inner folds choose among them.
+        y: the label, 0 or 1, [steps].
+        groups: question of each step: no fold splits one, and intervals resample them.
+        confounds: a row a step. `sid` (index in its trace), `n_steps` (of its trace), `kind`, `n_words`,
+            `n_tokens`, `answer_right` (1, 0, or -1 for none) and the signals of `probe.table.SIGNALS_AT` have
+            baselines and strata of their own; any other column joins the stack.
+        text: of each step: training rows whose text occurs in the test fold are purged; the words baseline;
+            the control task.
+        entity: a second grouping that no fold splits either, such as the gold entity.
+        question: text of the question.
+        beside: sources that are shown in the map, outside the choice.
+        untrained: the same sources in untrained weights of the same architecture; a baseline.
         grid: inverse penalties C to choose from.
         n_folds: outer folds.
         n_inner: inner folds.
         draws: bootstrap replicates.
-        null_draws: permutations.
-        seed: of folds, bootstrap and permutations.
+        null_draws: draws of each null.
+        seed: of folds, bootstrap and nulls.
+        meaning: what the label 1 says.
+        about: what the card shall say beside: `name`, `site`, `spec`, `source`, `dropped`.
 
     Raises:
-        AnalysisError: lengths differ, values are not finite, one class only (in all or in a
-            training fold), fewer than `MIN_QUESTIONS` questions, fewer blocks than folds, or more
-            confounds than steps.
+        AnalysisError: lengths differ, values are not finite, one class only (in all or in a training
+            fold), fewer than `inputs.MIN_QUESTIONS` questions, fewer blocks than folds, or more confounds
+            than steps.
     """
-    truth = _labels(y)
-    columns = {"qid": qid, "group": group, "text": text, "role": role, "sid": sid, "n_steps": n_steps}
-    layers = _check(X_by_layer, truth, {**columns, **(signals or {})})
-    plan = design(truth, qid=qid, group=group, text=text, n_folds=n_folds, seed=seed)
-    found = baseline_scores(truth, plan, role=role, sid=sid, n_steps=n_steps, signals=signals or {})
-    fit = nested(layers, truth, plan, grid=grid, n_inner=n_inner, seed=seed)
-    judge = _Judge(truth, plan, np.asarray(qid, dtype=object), np.asarray(role, dtype=object), draws, seed)
-    strata = {"kind": role, "position": sid, "question": qid}
-    within = {
-        name: judge.interval(fit.scores, strata=np.asarray(column, dtype=object))
-        for name, column in strata.items()
-    }
-    headline = judge.interval(fit.scores)
-    baselines = {name: judge.baseline(name, item, fit.scores) for name, item in found.items()}
-    layer, C = _most_chosen(fit)
-    return ProbeReport(
-        verdict=in_words(headline, within, baselines),
-        auroc=headline,
-        layer=layer,
+    given = checked(X, y, groups, confounds, text, entity, question)
+    plan = design(
+        given.y,
+        qid=given.qid.tolist(),
+        group=given.entity.tolist(),
+        text=given.text,
+        n_folds=n_folds,
+        seed=seed,
+    )
+    fit, mean, nulls, task, note = _swept(given, plan, grid, n_inner, null_draws, seed)
+    sources = [(row["layer"]) for row in fit.chosen]
+    best = max(sorted(set(sources), key=list(given.sources).index), key=sources.count)
+    penalties = [row["C"] for row in fit.chosen if row["layer"] == best]
+    C = max(sorted(set(penalties)), key=penalties.count)
+    judge = _Judge(given, plan, draws, seed)
+    probe = probe_scores(given.sources, given.y, plan, fit.chosen, n_inner=n_inner, seed=seed)
+    extra = {} if untrained is None else {"untrained weights, same place": _loaded(untrained[best])}
+    found = _baselines(given, plan, probe, extra, n_inner, seed)
+    both = found.pop("stack_probe")
+    if not given.has_confounds:
+        found = {}
+    baselines = {name: judge.baseline(item, fit.scores) for name, item in found.items()}
+    others = _others(given, plan, beside, grid, n_inner, seed)
+    within = within_strata(
+        fit.scores, given.y, plan.fold, given.qid.tolist(), given.strata(), draws=draws, seed=seed
+    )
+    report = ProbeReport(
+        verdict="",
+        meaning=meaning,
+        auroc=judge.interval(fit.scores),
+        rule=place(best)[0],
+        layer=place(best)[1],
         C=C,
-        by_layer={key: judge.interval(value) for key, value in sorted(fit.layer_scores.items())},
-        within=within,
+        map={place(key): judge.interval(v) for key, v in {**fit.layer_scores, **others}.items()},
+        within={name: row.auroc for name, row in within.items()},
+        pairs={name: row.n_pairs for name, row in within.items()},
         baselines=baselines,
-        null=permutation_null(layers, truth, plan, qid=qid, sid=sid, role=role, draws=null_draws, seed=seed),
-        chosen=fit.chosen,
-        n_steps=len(truth),
-        n_errors=int(truth.sum()),
-        n_questions=len(set(qid)),
+        stack=_on_the_stack(given, plan, both, found, judge) if given.has_confounds else None,
+        beyond=_beyond(given, plan, probe, fit, draws, seed, n_inner),
+        mass_mean=judge.interval(mean.scores),
+        nulls=nulls,
+        control_task=task,
+        metrics=metrics(probe, given.y, plan, given.qid.tolist(), draws=draws, seed=seed),
+        chosen=tuple(
+            {**row, **dict(zip(("rule", "layer"), place(row["layer"]), strict=True))} for row in fit.chosen
+        ),
+        n_steps=len(given.y),
+        n_errors=int(given.y.sum()),
+        n_questions=len(np.unique(given.qid)),
         n_blocks=int(plan.block.max()) + 1,
         n_folds=n_folds,
         purged_share=plan.purged_share,
         n_fits=fit.n_fits,
         n_not_converged=fit.n_not_converged,
+        n_iterations=fit.n_iterations,
         grid=tuple(grid),
         draws=draws,
         seed=seed,
         fold=plan.fold,
         scores=fit.scores,
+        card=_fitted(given, plan, best, C, meaning, about or {}),
+        dropped=dict((about or {}).get("dropped", {})),
+        notes=tuple(item for item in (note, _edge(C, grid)) if item),
+    )
+    words = in_words(report.auroc, report.within, report.baselines, report.stack, report.nulls)
+    return replace(report, verdict=words)
+
+
+def fit_table(X: Sources, table: pd.DataFrame, **settings: Any) -> ProbeReport:
+    """Do `fit_report` on the columns of `probe.step_table`; activations have its rows, [steps, d_model].
+
+    Columns that are neither keys, labels nor texts are confounds; `tok_start` and `relative`, which say again
+    what the step's index says, are left out.
+    """
+    spoken = [*STEP_KEY, "y", "text", "question", "group", "entity", "relative", "tok_start"]
+    spoken.remove("sid")
+    optional = {
+        "text": "text",
+        "question": "question",
+        "entity": "group" if "group" in table else "entity",
+    }
+    columns: dict[str, Any] = {
+        name: table[column].tolist() for name, column in optional.items() if column in table
+    }
+    return fit_report(
+        X,
+        table["y"].to_numpy(),
+        groups=table["qid"].tolist(),
+        confounds=table.drop(columns=[name for name in spoken if name in table]),
+        **columns,
+        **settings,
     )
 
 
-def fit_table(X_by_layer: Mapping[int, NDArray[Any]], table: pd.DataFrame, **settings: Any) -> ProbeReport:
-    """Do `fit_report` on the columns of `probe.step_table`; activations have its rows, [steps, d_model]."""
-    names = ("qid", "group", "text", "role", "sid", "n_steps")
-    columns: dict[str, Any] = {name: table[name].tolist() for name in names}
-    signals = {
-        name: table[name].to_numpy(dtype=np.float64)
-        for name in SIGNALS
-        if name in table and np.isfinite(table[name].to_numpy(dtype=np.float64)).any()
-    }
-    return fit_report(X_by_layer, table["y"].to_numpy(), **columns, signals=signals, **settings)
+def _swept(
+    given: Inputs, plan: Design, grid: Sequence[float], n_inner: int, null_draws: int, seed: int
+) -> tuple[Nested, Nested, Nulls, ControlTask | None, str | None]:
+    """Everything that one pass over the sources gives; a control task that cannot be set is a note."""
+    folds: dict[str, Any] = {"n_inner": n_inner, "seed": seed}
+    null = null_job(
+        given.y,
+        plan,
+        qid=given.qid.tolist(),
+        sid=given.column("sid").tolist(),
+        role=given.column("kind").tolist(),
+        n_steps=given.column("n_steps").tolist(),
+        draws=null_draws,
+        seed=seed,
+    )
+    jobs = [nested_job(given.y, plan, grid=grid, **folds), mass_mean_job(given.y, plan, **folds), null]
+    note = "no control task: there are no texts whose labels could be drawn at random"
+    if given.has_text:
+        try:
+            jobs.append(control_job(given.y, plan, types=given.text, seed=seed))
+        except AnalysisError as error:
+            note = f"no control task: {error}"
+    found = sweep(given.sources, jobs)
+    if len(found) < 4:
+        return found[0], found[1], found[2], None, note
+    return found[0], found[1], found[2], found[3], None
+
+
+def _baselines(
+    given: Inputs,
+    plan: Design,
+    probe: CrossFitted,
+    extra: Mapping[str, NDArray[Any]],
+    n_inner: int,
+    seed: int,
+) -> dict[str, BaselineScores]:
+    """Scores of what was given to compare with; position and kind only where they are known."""
+    found = baseline_scores(
+        given.y,
+        plan,
+        **given.features(),
+        text=given.text if given.has_text else None,
+        question=given.question,
+        extra=extra,
+        probe=probe,
+        n_inner=n_inner,
+        seed=seed,
+    )
+    unknown = {"position_only": "sid", "kind_only": "kind"}
+    return {name: row for name, row in found.items() if unknown.get(name, name) in (*given.known, name)}
+
+
+def _edge(C: float, grid: Sequence[float]) -> str:
+    """A warning where the grid may have been too small."""
+    if len(grid) < 2 or min(grid) < C < max(grid):
+        return ""
+    where = "weakest" if max(grid) == C else "strongest"
+    return f"most folds chose the {where} penalty of the grid, C {C:g}; a wider grid might do better"
+
+
+def _on_the_stack(
+    given: Inputs, plan: Design, both: BaselineScores, found: Mapping[str, BaselineScores], judge: _Judge
+) -> OnTheStack:
+    """What the probe adds to the comparator fixed in advance."""
+    added = compare_auroc(
+        both.scores,
+        found["stack"].scores,
+        given.y,
+        plan.fold,
+        given.qid.tolist(),
+        draws=judge.draws,
+        seed=judge.seed,
+    )
+    return OnTheStack(judge.interval(both.scores), added)
+
+
+def _others(
+    given: Inputs, plan: Design, beside: Sources | None, grid: Sequence[float], n_inner: int, seed: int
+) -> dict[Any, FloatArray]:
+    """Scores of the sources that are only shown, [steps] each."""
+    if not beside:
+        return {}
+    job = nested_job(given.y, plan, grid=grid, n_inner=n_inner, seed=seed)
+    found: Nested = sweep(beside, [job])[0]
+    return found.layer_scores
+
+
+def _beyond(
+    given: Inputs, plan: Design, probe: CrossFitted, fit: Nested, draws: int, seed: int, n_inner: int
+) -> BeyondConfounds | None:
+    if not (given.known or given.signals or given.others is not None):
+        return None
+    return beyond_confounds(
+        given.sources,
+        np.hstack(list(feature_blocks(**given.features()).values())),
+        probe,
+        fit.chosen,
+        given.y,
+        plan,
+        qid=given.qid.tolist(),
+        draws=draws,
+        seed=seed,
+        n_inner=n_inner,
+    )
+
+
+def _fitted(
+    given: Inputs, plan: Design, source: Any, C: float, meaning: str, about: Mapping[str, Any]
+) -> ProbeCard:
+    """The probe on all rows at the source and penalty that most folds chose."""
+    from mechcot.probe.solver import factor, solve
+
+    fits = solve(factor(_loaded(given.sources[source]), dtype="float64"), given.y, C=C, tol=1e-6)
+    coef, (centre, scale) = fits.coef()[0], (fits.factor.centre, fits.factor.scale)
+    rule, layer = place(source)
+    settled = {"iterations": int(fits.iterations[0]), "converged": bool(fits.converged[0])}
+    where = {"site": about.get("site", "given"), "rule": rule, "layer": layer, "C": C, "d_model": len(coef)}
+    split = dict(zip(given.qid.astype(str).tolist(), plan.fold.tolist(), strict=True))
+    told = {key: value for key, value in about.items() if key not in ("site", "dropped")}
+    return ProbeCard(
+        mean=centre,
+        scale=scale,
+        coef=np.divide(coef, scale, out=np.zeros_like(coef), where=scale > 0),
+        intercept=float(fits.intercept[0] + coef @ centre),
+        about={
+            "name": "probe",
+            "source": {},
+            **told,
+            "meaning": meaning,
+            "probe": {**where, "rows": len(given.y), **settled},
+            "split": split,
+        },
+    )
+
+
+def _loaded(source: Any) -> NDArray[Any]:
+    return np.asarray(source() if callable(source) else source)
 
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
     """Scores things on one design with one bootstrap, so that differences are paired."""
 
-    y: IntArray
+    given: Inputs
     plan: Design
-    qid: NDArray[Any]
-    role: NDArray[Any]
     draws: int
     seed: int
 
     def interval(
-        self, scores: FloatArray, *, rows: NDArray[np.bool_] | None = None, strata: NDArray[Any] | None = None
+        self,
+        scores: FloatArray,
+        *,
+        rows: NDArray[np.bool_] | None = None,
+        strata: NDArray[Any] | None = None,
+        minus: FloatArray | None = None,
     ) -> Interval:
-        """AUROC with interval; `scores` are those of `rows`, of all rows when left out."""
-        kept = np.ones(len(self.y), dtype=bool) if rows is None else rows
+        """AUROC with interval, or one AUROC minus another's; scores are those of `rows` (None: of all)."""
+        kept = np.ones(len(self.given.y), dtype=np.bool_) if rows is None else rows
+        y, fold, qid = self.given.y[kept], self.plan.fold[kept], self.given.qid[kept].astype(str)
         cells = None if strata is None else strata[kept]
-        return cluster_bootstrap_auroc(
-            scores, self.y[kept], self.plan.fold[kept], self.qid[kept], self.draws, self.seed, strata=cells
-        )
+        point = stratified_auroc(scores, y, fold, cells).auroc
+        replicates = auroc_replicates(scores, y, fold, qid, self.draws, self.seed, cells)
+        if minus is not None:
+            other = stratified_auroc(minus, y, fold, cells).auroc
+            point = None if point is None or other is None else point - other
+            replicates -= auroc_replicates(minus, y, fold, qid, self.draws, self.seed, cells)
+        reason = "no pair of one step of each label to compare"
+        n, unit = len(np.unique(qid)), "questions, scores held fixed"
+        return percentile_interval(point, replicates, n, reason=reason, unit=unit)
 
-    def baseline(self, name: str, item: BaselineScores, probe: FloatArray) -> Baseline:
+    def baseline(self, item: BaselineScores, probe: FloatArray) -> Baseline:
         """A baseline's line of the report; the probe is compared on the baseline's rows."""
-        rows = item.rows
-        own, within = (
-            self.interval(item.scores, rows=rows),
-            self.interval(item.scores, rows=rows, strata=self.role),
+        kinds = self.given.column("kind")
+        return Baseline(
+            label=item.label,
+            auroc=self.interval(item.scores, rows=item.rows),
+            within_kind=self.interval(item.scores, rows=item.rows, strata=kinds),
+            probe_minus=self.interval(probe[item.rows], rows=item.rows, minus=item.scores),
+            n_steps=int(item.rows.sum()),
+            n_features=item.n_features,
         )
-        other = self.interval(probe[rows], rows=rows)
-        gap, replicates = None, np.full(self.draws, np.nan)
-        if own.estimate is not None and other.estimate is not None:
-            gap = other.estimate - own.estimate
-            shared = (self.y[rows], self.plan.fold[rows], self.qid[rows], self.draws, self.seed)
-            replicates = auroc_replicates(probe[rows], *shared) - auroc_replicates(item.scores, *shared)
-        unit = "questions, scores held fixed"
-        difference = percentile_interval(gap, replicates, own.n, reason=own.reason, unit=unit)
-        return Baseline(LABELS[name], own, within, difference, int(rows.sum()), item.n_features)
-
-
-_COMPARED = {
-    "kind_only": ("knowing the kind of step", "kind"),
-    "position_only": ("knowing the step's position", "position"),
-    "entropy_end": ("the model's own entropy at the step's end", "kind"),
-    "stack": ("position, kind and uncertainty together", "kind"),
-}
-"""Comparators fixed in advance: how they read, and within what the probe is then looked at."""
-
-
-def in_words(headline: Interval, within: Mapping[str, Interval], baselines: Mapping[str, Baseline]) -> str:
-    """Say what the probe is worth: against chance, against what is simpler, and within kind or position."""
-    if headline.estimate is None:
-        return f"The probe cannot be scored: {headline.reason}."
-    if headline.high is not None and headline.high < 0.5:
-        return f"The probe does worse than chance: {_numbers(headline)}."
-    if headline.low is None or headline.high is None or headline.low <= 0.5:
-        return f"The probe is not distinguishable from chance: {_numbers(headline)}."
-    known = {
-        name: row for name in _COMPARED if (row := baselines.get(name)) and row.auroc.estimate is not None
-    }
-    unbeaten = {k: r for k, r in known.items() if r.probe_minus.low is None or r.probe_minus.low <= 0}
-    pool = unbeaten or known
-    if not pool:
-        return f"The probe scores {_numbers(headline)}; nothing simpler could be scored."
-    # one comparator explains more than their stack, which is named first only when it stands alone
-    singles = {name: row for name, row in pool.items() if name != "stack"} or pool
-    name = max(singles, key=lambda key: singles[key].auroc.estimate or 0.0)
-    best, (phrase, where) = singles[name].auroc.estimate or 0.0, _COMPARED[name]
-    relation = "better than"
-    if unbeaten:  # ahead without an interval that bears it out is neither a lead nor a tie
-        ahead = (singles[name].probe_minus.estimate or 0.0) > 0
-        relation = "not clearly better than" if ahead else "no better than"
-    inside = within[where]
-    tail = f"Within one {where} it cannot be scored."
-    if inside.estimate is not None and inside.low is not None and inside.high is not None:
-        found = "still separates" if inside.low > 0.5 else "cannot be told from chance"
-        found = "does worse than chance" if inside.high < 0.5 else found
-        tail = f"Within one {where} it {found}: {_numbers(inside)}."
-    stack = baselines.get("stack")
-    if stack and stack.auroc.estimate is not None and (stack.probe_minus.high or 0.0) < 0:
-        tail += f" Position, kind and uncertainty together do better: {stack.auroc.estimate:.2f}."
-    return f"The probe is {relation} {phrase}: {headline.estimate:.2f} against {best:.2f}. {tail}"
-
-
-def _numbers(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.2f}"
-    return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def _most_chosen(fit: Nested) -> tuple[int, float]:
-    layers = [int(row["layer"]) for row in fit.chosen]
-    layer = max(sorted(set(layers)), key=layers.count)
-    penalties = [row["C"] for row in fit.chosen if row["layer"] == layer]
-    return layer, max(sorted(set(penalties)), key=penalties.count)
-
-
-def _labels(y: Sequence[int] | NDArray[Any]) -> IntArray:
-    values = np.asarray(y)
-    if values.ndim != 1 or not np.isin(values, (0, 1)).all():
-        raise AnalysisError("y must be one 0 (correct) or 1 (erroneous) a step, [steps]")
-    return values.astype(np.int64)
-
-
-def _check(
-    X_by_layer: Mapping[int, NDArray[Any]], y: IntArray, columns: Mapping[str, Sequence[Any] | NDArray[Any]]
-) -> dict[int, NDArray[Any]]:
-    """Refuse what cannot give an honest number; return the layers as float32 arrays, sorted."""
-    for name, values in columns.items():
-        if len(values) != len(y):
-            raise AnalysisError(f"{name} has {len(values)} values for {len(y)} labels")
-    errors, questions = int(y.sum()), len(set(columns["qid"]))
-    if questions < MIN_QUESTIONS:
-        raise AnalysisError(f"{questions} questions; grouped folds need at least {MIN_QUESTIONS}")
-    if errors in (0, len(y)):
-        raise AnalysisError(f"{errors} of {len(y)} steps are erroneous; a probe needs both classes")
-    if not X_by_layer:
-        raise AnalysisError("no layers: pass at least one layer's activations")
-    for layer, X in X_by_layer.items():
-        if np.ndim(X) != 2 or len(X) != len(y):
-            raise AnalysisError(f"layer {layer}: expected [{len(y)}, d_model] activations, got {np.shape(X)}")
-        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
-        if bad.size:
-            raise AnalysisError(
-                f"layer {layer}: {bad.size} of {len(y)} steps have NaN or infinite activations, the first is "
-                f"row {bad[0]}. Leave those steps out or read them again."
-            )
-    return {layer: np.asarray(X_by_layer[layer], dtype=np.float32) for layer in sorted(X_by_layer)}

@@ -2,17 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.errors import AnalysisError
-from mechcot.records import STEP_KEY, TRACE_KEY
+from mechcot.records import LABELS, STEP_KEY, TRACE_KEY
 
 FloatArray = NDArray[np.float64]
 
-SIGNALS = ("entropy_end", "surprisal_mean", "surprisal_max", "entropy_object")
-"""Step signals, in nats; the last needs an oracle that knows where the object stands."""
+_WHOLE = ("entropy_end", "entropy_mean", "entropy_max", "surprisal_end", "surprisal_mean", "surprisal_max")
+
+SIGNALS_AT = {
+    "end": _WHOLE,
+    "mean": _WHOLE,
+    "start": ("entropy_start", "surprisal_start"),
+    "before": ("entropy_before", "surprisal_before"),
+    "decision": ("entropy_decision", "surprisal_decision"),
+}
+"""Position rule of a probe to the step signals, in nats, of what the model has read by then.
+
+Entropies are those of the next-token distribution at the tokens that the rule reads, surprisals those of
+these tokens. At a step's end, and for the mean over it, the whole step has been read: last, mean, maximum.
+"""
+
+ORACLE = "entropy_object"
+"""Entropy of the distribution before the claim's object: an oracle has to say where the object stands."""
+
+SIGNALS = (*_WHOLE, ORACLE)
+"""The signals of a probe at step ends, the oracle's included."""
+
+_COLUMNS = (*dict.fromkeys(name for names in SIGNALS_AT.values() for name in names), ORACLE)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Where the steps of an arm went; each is counted once, by the first of these that holds.
+
+    Attributes:
+        steps: of the arm.
+        not_stored: steps without activations, most often of traces that were not read.
+        unjudged: steps that the instrument never saw.
+        abstain: verdicts "abstain".
+        not_checkable: verdicts "not_checkable": the step makes no claim.
+        api_failure: the instrument could not be asked.
+        parse_failure: its reply could not be read.
+        kept: steps called correct or erroneous.
+        without_step: verdicts on steps that the arm does not have; not among `steps`.
+    """
+
+    steps: int
+    not_stored: int
+    unjudged: int
+    abstain: int
+    not_checkable: int
+    api_failure: int
+    parse_failure: int
+    kept: int
+    without_step: int
+
+    def to_json(self) -> dict[str, int]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+def dropped(steps: pd.DataFrame, verdicts: pd.DataFrame, stored: pd.DataFrame | None = None) -> Dropped:
+    """Count what `step_table` leaves out of the same tables, and why.
+
+    Args:
+        steps: rows of `records.STEPS`, one arm.
+        verdicts: rows of `records.VERDICTS`, one instrument.
+        stored: the steps that have activations, by `records.STEP_KEY`; None: all.
+
+    Raises:
+        AnalysisError: a step is there twice, judged twice or stored twice.
+    """
+    table = _judged(steps, verdicts, stored)
+    found = table.loc[table["stored"], "label"].value_counts(dropna=False)
+    known = set(map(tuple, steps[STEP_KEY].to_numpy(dtype=object)))
+    given = map(tuple, verdicts[STEP_KEY].to_numpy(dtype=object))
+    counts = {name: int(found.get(name, 0)) for name in LABELS}
+    return Dropped(
+        steps=len(table),
+        not_stored=int((~table["stored"]).sum()),
+        unjudged=int(table.loc[table["stored"], "label"].isna().sum()),
+        kept=counts.pop("correct") + counts.pop("erroneous"),
+        without_step=sum(key not in known for key in given),
+        **counts,
+    )
 
 
 def step_table(
@@ -22,87 +103,145 @@ def step_table(
     *,
     signals: pd.DataFrame | None = None,
     claims: pd.DataFrame | None = None,
+    traces: pd.DataFrame | None = None,
+    stored: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Join what a probe needs: one row for each step that an instrument called correct or erroneous.
 
     Args:
-        steps: rows of `records.STEPS`, one arm.
+        steps: rows of `records.STEPS`, one arm, all steps of each of its traces.
         verdicts: rows of `records.VERDICTS`, one instrument.
         questions: rows of `records.QUESTIONS`; their `group` keeps folds apart.
         signals: rows of `records.SIGNALS`, one reader; without them the signal columns are missing values.
-        claims: rows of `records.CLAIMS`; they say where the object of a claim begins.
+        claims: rows of `records.CLAIMS`; they say where a claim's decision and its object stand.
+        traces: rows of `records.TRACES`; without them `answer_right` is -1.
+        stored: the steps that have activations, by `records.STEP_KEY`; the others are left out.
 
     Returns:
-        columns qid, arm, cid, sid, role, text, group, n_steps (of the trace), y (1: erroneous) and
-        `SIGNALS`, sorted by key. Steps that are abstained on, hold no claim or got no verdict are left out.
+        columns qid, arm, cid, sid, role, text, group, n_steps (of the trace), relative (0 the trace's first
+        step, 1 its last), n_words, n_tokens, tok_start, answer_right (1 the trace's final answer is gold, 0
+        it is not, -1 it has none), question (stem and options), y (1: erroneous) and every signal of
+        `SIGNALS_AT` and `ORACLE`, sorted by key. `dropped` counts what is left out.
 
     Raises:
-        AnalysisError: steps judged twice, or a question that the questions' table lacks.
+        AnalysisError: a step is there twice, judged twice or stored twice, or its question or its trace is
+            not in the table given.
     """
-    judged = verdicts[verdicts["label"].isin(["correct", "erroneous"])]
-    twice = judged[judged.duplicated(STEP_KEY)]
+    table = _judged(steps, verdicts, stored)
+    table["n_steps"] = table.groupby(TRACE_KEY)["sid"].transform("size")
+    table = table[table["stored"] & table["label"].isin(["correct", "erroneous"])]
+    table = _with_questions(table, questions)
+    table["y"] = (table["label"] == "erroneous").astype(np.int64)
+    table["relative"] = table["sid"] / np.maximum(table["n_steps"] - 1, 1)
+    table["n_tokens"] = table["tok_end"] - table["tok_start"]
+    table["answer_right"] = _answers(table, traces)
+    table = _with_signals(table, signals, claims).sort_values(STEP_KEY, ignore_index=True)
+    told = ["role", "text", "group", "n_steps", "relative", "n_words", "n_tokens", "tok_start"]
+    return table[[*STEP_KEY, *told, "answer_right", "question", "y", *_COLUMNS]]
+
+
+def _judged(steps: pd.DataFrame, verdicts: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
+    """All steps with their label, a missing value where they have none, and whether they are stored."""
+    _once(steps, "is in the table of steps more than once")
+    _once(verdicts, "has more than one verdict. Pass the verdicts of one instrument")
+    table = steps.merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
+    if stored is None:
+        return table.assign(stored=True)
+    _once(stored, "has more than one row of activations")
+    table = table.merge(stored[STEP_KEY], on=STEP_KEY, how="left", indicator="stored")
+    return table.assign(stored=table["stored"] == "both")
+
+
+def _once(frame: pd.DataFrame, complaint: str) -> None:
+    twice = frame[frame.duplicated(STEP_KEY)]
     if len(twice):
         row = twice.iloc[0]
         raise AnalysisError(
-            f"question {row['qid']}, arm {row['arm']}, trace {row['cid']}, step {row['sid']} has more than "
-            "one verdict. Pass the verdicts of one instrument."
+            f"question {row['qid']}, arm {row['arm']}, trace {row['cid']}, step {row['sid']} {complaint}."
         )
-    table = steps.copy()
-    table["n_steps"] = table.groupby(TRACE_KEY)["sid"].transform("size")
-    table = table.merge(judged[[*STEP_KEY, "label"]], on=STEP_KEY, validate="one_to_one")
-    table = table.merge(questions[["qid", "group"]], on="qid", how="left", validate="many_to_one")
-    if table["group"].isna().any():
-        row = table[table["group"].isna()].iloc[0]
+
+
+def _with_questions(table: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
+    text = [_joined(row) for row in zip(questions["stem"], questions["options"], strict=True)]
+    known = questions[["qid", "group", "gold"]].assign(question=text)
+    out = table.merge(known, on="qid", how="left", validate="many_to_one")
+    if out["group"].isna().any():
+        row = out[out["group"].isna()].iloc[0]
         raise AnalysisError(f"question {row['qid']} has steps but is not in the questions' table")
-    table["y"] = (table["label"] == "erroneous").astype(np.int64)
-    table = _with_signals(table, signals, claims).sort_values(STEP_KEY, ignore_index=True)
-    kept = [*STEP_KEY, "role", "text", "group", "n_steps", "y", *SIGNALS]
-    return table[kept]
+    return out
+
+
+def _joined(question: tuple[str, Iterable[str] | None]) -> str:
+    stem, options = question
+    return "\n".join([stem, *(() if options is None else options)])
+
+
+def _answers(table: pd.DataFrame, traces: pd.DataFrame | None) -> NDArray[Any]:
+    """1 where the trace's final answer is gold, 0 where it is another, -1 where there is none."""
+    if traces is None:
+        return np.full(len(table), -1, dtype=np.int64)
+    found = table[TRACE_KEY].merge(
+        traces[[*TRACE_KEY, "answer"]], on=TRACE_KEY, how="left", validate="many_to_one"
+    )
+    missing = np.flatnonzero(found["answer"].isna())
+    if missing.size:
+        row = found.iloc[missing[0]]
+        raise AnalysisError(
+            f"question {row['qid']}, arm {row['arm']}, trace {row['cid']} has steps but is not in the traces'"
+            " table"
+        )
+    answer = found["answer"].to_numpy(dtype=np.int64)
+    return np.where(answer < 0, -1, answer == table["gold"].to_numpy(dtype=np.int64))
 
 
 def _with_signals(
     table: pd.DataFrame, signals: pd.DataFrame | None, claims: pd.DataFrame | None
 ) -> pd.DataFrame:
-    out = table.copy()
-    for name in SIGNALS:
-        out[name] = np.nan
     if signals is None:
-        return out
-    if claims is not None:
-        out = out.merge(claims[[*STEP_KEY, "tok_object"]], on=STEP_KEY, how="left")
+        return table.assign(**dict.fromkeys(_COLUMNS, np.nan))
+    places = ["tok_decision", "tok_object"]
+    if claims is None:
+        out = table.assign(**dict.fromkeys(places, np.nan))
     else:
-        out["tok_object"] = np.nan
+        out = table.merge(claims[[*STEP_KEY, *places]], on=STEP_KEY, how="left", validate="one_to_one")
     keys = zip(*(signals[name] for name in TRACE_KEY), strict=True)
     pairs = zip(signals["entropy"], signals["surprisal"], strict=True)
     series = {
         key: tuple(np.asarray(part, dtype=float) for part in pair)
         for key, pair in zip(keys, pairs, strict=True)
     }
-    columns = [out[name] for name in (*TRACE_KEY, "tok_start", "tok_end", "tok_object")]
+    columns = [out[name] for name in (*TRACE_KEY, "tok_start", "tok_end", *places)]
     found = [
-        _signals_of(series.get((qid, arm, cid)), int(start), int(end), float(tok_object))
-        for qid, arm, cid, start, end, tok_object in zip(*columns, strict=True)
+        _signals_of(series.get((qid, arm, cid)), int(start), int(end), float(decision), float(target))
+        for qid, arm, cid, start, end, decision, target in zip(*columns, strict=True)
     ]
-    out[list(SIGNALS)] = np.array(found, dtype=float).reshape(len(out), len(SIGNALS))
-    return out
+    values = np.array([[row.get(name, np.nan) for name in _COLUMNS] for row in found], dtype=float)
+    return out.assign(**dict(zip(_COLUMNS, values.reshape(len(out), len(_COLUMNS)).T, strict=True)))
 
 
 def _signals_of(
-    series: tuple[FloatArray, ...] | None, start: int, end: int, tok_object: float
-) -> tuple[float, float, float, float]:
-    """Read a step's signals off its trace's series.
+    series: tuple[FloatArray, ...] | None, start: int, end: int, decision: float, target: float
+) -> dict[str, float]:
+    """Read a step's signals off its trace's series; what does not exist is left out.
 
-    The probe sees the residual stream at the step's last token, whose next-token distribution is the
-    one *before* token `end`; at the end of a trace there is none, and the last one stands in.
+    The series hold what stands *before* each completion token. The residual stream at token i gives the
+    distribution before token i + 1, so a site at i has the entropy of place i + 1 and has seen the
+    surprisal of place i. A trace that was cut has no distribution after its last token.
     """
-    missing = float("nan")
     if series is None or len(series[0]) == 0 or end <= start:
-        return missing, missing, missing, missing
+        return {}
     entropy, surprisal = series
-    at_end = entropy[min(end, len(entropy) - 1)]
-    inside = surprisal[start:end]
-    if len(inside) == 0:
-        return float(at_end), missing, missing, missing
-    index = -1 if np.isnan(tok_object) else int(tok_object)
-    at_object = entropy[index] if 0 <= index < len(entropy) else missing
-    return float(at_end), float(inside.mean()), float(inside.max()), float(at_object)
+    at = {"end": end - 1, "start": start, "before": start - 1}
+    at["decision"] = start - 1 if np.isnan(decision) else int(decision)  # as the reading places it
+    out = {}
+    for rule, token in at.items():
+        if 0 <= token + 1 < len(entropy):
+            out[f"entropy_{rule}"] = entropy[token + 1]
+        if 0 <= token < len(surprisal):
+            out[f"surprisal_{rule}"] = surprisal[token]
+    for name, inside in (("entropy", entropy[start + 1 : end + 1]), ("surprisal", surprisal[start:end])):
+        if len(inside):
+            out[f"{name}_mean"], out[f"{name}_max"] = inside.mean(), inside.max()
+    if not np.isnan(target) and 0 <= int(target) < len(entropy):
+        out[ORACLE] = entropy[int(target)]
+    return out

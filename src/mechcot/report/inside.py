@@ -186,16 +186,20 @@ def probes(found: Findings) -> Section:
     return Section("probe", "What does a probe see inside?", tuple(parts), reading, limits)
 
 
+_WITHIN = ("kind", "position", "question")
 _BASELINES = (
-    "position_only", "kind_only", "entropy_end", "surprisal_mean", "surprisal_max", "stack", "entropy_object",
+    "position_only", "kind_only", "answer_only", "uncertainty", "text_only", "stack", "entropy_object",
 )  # fmt: skip
-"""The order in which they stand under the probe; JSON keeps none."""
+"""What stands under the probe, in this order; the probe's own page has them all."""
 
 
 def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
     if "auroc" not in report:
         return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
     verdict = report["verdict"][:1].lower() + report["verdict"][1:]
-    baselines = {key: report["baselines"][key] for key in _BASELINES if key in report["baselines"]}
-    figure = plots.probe_bars({**report, "baselines": baselines}, colour=colour)
+    shown = {"auroc", "verdict", "stack", "n_steps", "n_errors", "n_questions", "n_folds"}
+    kept = {key: value for key, value in report.items() if key in shown}
+    for part, names in (("within", _WITHIN), ("baselines", _BASELINES)):
+        kept[part] = {key: report[part][key] for key in names if key in report[part]}
+    figure = plots.probe_bars(kept, colour=colour)
     return Part(f"probe-{name}", f"In {name}, {verdict}", figure)

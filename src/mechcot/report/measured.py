@@ -144,8 +144,13 @@ def _probes(found: Findings) -> Table:
             *(_share(report["purged_share"]) for report in reports.values()),
         )
     )
-    rows.append(("p against relabelled steps", *(_p(report["null"]) for report in reports.values())))
-    note = "Relabelling moves verdicts only among steps of one question, position and kind."
+    for kind in ("redrawn", "permuted"):
+        told = (_p(report["nulls"][kind]) for report in reports.values())
+        rows.append((f"p against labels {kind}", *told))
+    note = (
+        "Redrawn labels keep how many steps of each question, and of each position, length and kind, are "
+        "erroneous; permuted ones move only among steps of one question, position, length and kind."
+    )
     return Table("Probes", ("", *reports), tuple(rows) if reports else (), note if reports else "")
 
 

@@ -1,0 +1,140 @@
+"""From a store of activations and a table of labelled steps to a report: what a specification asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.report import fit_table
+from mechcot.probe.result import ProbeReport
+from mechcot.probe.spec import AFTER_THE_HEDGE, ProbeSpec
+from mechcot.records import STEP_KEY
+
+if TYPE_CHECKING:
+    from mechcot.internals.activations import Activations
+
+Source = tuple[str, int]
+"""A position rule and a layer."""
+
+
+def fit_stored(
+    store: Activations,
+    table: pd.DataFrame,
+    spec: ProbeSpec,
+    *,
+    seed: int,
+    dropped: Mapping[str, int],
+    source: Mapping[str, Any],
+    meaning: str,
+    untrained: Activations | None = None,
+) -> ProbeReport:
+    """Fit a specification on the activations of a store.
+
+    Args:
+        store: has a row for every row of the table.
+        table: STEP_KEY, `y`, `group`, `text` and confounds, a row a step.
+        spec: what to fit.
+        seed: of everything random.
+        dropped: how many steps the table leaves out, by reason.
+        source: whose steps and whose insides they are, for the card.
+        meaning: what the label 1 says.
+        untrained: the same steps in untrained weights of the same architecture.
+
+    Raises:
+        AnalysisError: a layer or a rule that the store lacks, or as `fit_report`.
+    """
+    rows = positions(store.frame()[STEP_KEY], table)
+    chosen, beside = places(store, spec)
+    digests = {
+        name: store.meta[name]
+        for name in ("model_digest", "tokenizer_digest", "template_digest", "steps_digest")
+        if name in store.meta
+    }
+    return fit_table(
+        loaders(store, spec.site, chosen, rows),
+        table,
+        beside=loaders(store, spec.site, beside, rows),
+        untrained=_untrained(untrained, spec.site, chosen, table),
+        grid=spec.grid,
+        n_folds=spec.folds,
+        n_inner=spec.inner_folds,
+        draws=spec.bootstrap,
+        null_draws=spec.null_draws,
+        seed=seed,
+        meaning=meaning,
+        about={
+            "name": spec.name,
+            "site": spec.site,
+            "spec": spec.model_dump(mode="json"),
+            "dropped": dict(dropped),
+            "source": {**source, "reader": store.meta["reader"], **digests},
+        },
+    )
+
+
+def _untrained(
+    store: Activations | None, site: str, sources: list[Source], table: pd.DataFrame
+) -> dict[Source, Callable[[], NDArray[np.float32]]] | None:
+    if store is None:
+        return None
+    return loaders(store, site, sources, positions(store.frame()[STEP_KEY], table))
+
+
+def places(store: Activations, spec: ProbeSpec) -> tuple[list[Source], list[Source]]:
+    """The rules and layers that inner folds choose from, and those that are only shown beside.
+
+    Raises:
+        AnalysisError: the store lacks one that the specification names, or the site.
+    """
+    kept = [layer for site, layer in store.places if site == spec.site]
+    if not kept:
+        raise AnalysisError(f"{store.path}: has no site {spec.site}; it has {store.sites}")
+    layers = kept if spec.layers is None else list(spec.layers)
+    steps = [rule for rule in store.rules if rule != "token"]
+    late = AFTER_THE_HEDGE if spec.label == "hedged" else ()
+    others = [rule for rule in steps if rule not in (*spec.rules, *late)]
+    beside = others if spec.beside is None else list(spec.beside)
+    for what, wanted, there in (("layer", layers, kept), ("rule", [*spec.rules, *beside], steps)):
+        missing = [item for item in wanted if item not in there]
+        if missing:
+            raise AnalysisError(
+                f"{store.path}: has no {what} {missing[0]} at the site {spec.site}; it has {there}. Mend the "
+                f"specification, or read again with reading.{what}s"
+            )
+    pair = ([(rule, layer) for rule in part for layer in layers] for part in (spec.rules, beside))
+    first, second = pair
+    return first, second
+
+
+def loaders(
+    store: Activations, site: str, sources: list[Source], rows: NDArray[np.int64]
+) -> dict[Source, Callable[[], NDArray[np.float32]]]:
+    """Functions that load a source's rows, [steps, d_model], so that one is in memory at a time."""
+
+    def load(rule: str, layer: int) -> Callable[[], NDArray[np.float32]]:
+        return lambda: store.layer(site, layer, rule)[rows]
+
+    return {(rule, layer): load(rule, layer) for rule, layer in sources}
+
+
+def positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:
+    """Row of the store for each row of a table, by step key.
+
+    Raises:
+        AnalysisError: the store lacks a step of the table.
+    """
+    numbered = index.assign(position=np.arange(len(index)))
+    found = table[STEP_KEY].merge(numbered, on=STEP_KEY, how="left", validate="many_to_one")
+    lost = np.flatnonzero(found["position"].isna())
+    if lost.size:
+        row = found.iloc[lost[0]]
+        raise AnalysisError(
+            f"{lost.size} of {len(table)} steps have no activations, the first is question {row['qid']}, arm "
+            f"{row['arm']}, trace {row['cid']}, step {row['sid']}"
+        )
+    return found["position"].to_numpy(dtype=np.int64)

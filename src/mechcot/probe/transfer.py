@@ -1,0 +1,333 @@
+"""Does a probe carry over: trained on one set of steps, tested on another, no question on both sides.
+
+A *side* is a table of judged steps with activations: an arm under its own weights, the same text under
+another reader's, or the same activations with another judge's labels. All sides share one division of
+their questions into folds. For each fold every side trains a probe on the other folds, and that one
+probe is tested on the fold's steps of every side, so that entries of one row of the matrix differ by
+the steps tested and entries of one column by the steps trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.folds import BoolArray, IntArray, assign_folds, components, text_codes
+from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
+from mechcot.records import STEP_KEY
+from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
+from mechcot.stats.frames import require_columns, require_unique
+
+FloatArray = NDArray[np.float64]
+
+MIN_QUESTIONS = 10
+_COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
+_UNIT = "questions, scores held fixed"
+_NO_PAIRS = "no pair of one erroneous and one correct step to compare"
+_NO_STRATA = "no kind and step index has an erroneous and a correct step of one fold on both sides"
+
+
+def transfer(
+    cells: Mapping[str, tuple[Mapping[int, NDArray[Any]], pd.DataFrame]],
+    *,
+    grid: Sequence[float] = (0.001, 0.01, 0.1),
+    n_folds: int = 5,
+    n_inner: int = 3,
+    draws: int = 2000,
+    seed: int = 0,
+) -> TransferResult:
+    """Train a probe on every side and test it on every side, question-disjoint.
+
+    Layer and penalty are chosen in inner folds of the training rows of the training side alone.
+    Training rows whose claim occurs in the test fold of any side are purged.
+
+    Args:
+        cells: name of a side to its residual stream by layer, [steps, d_model] each, and its
+            `probe.step_table`, a row a step. Layers that not every side has are left out.
+        grid: inverse penalties C to choose from.
+        n_folds: outer folds over the questions of all sides together.
+        n_inner: inner folds.
+        draws: bootstrap replicates.
+        seed: of folds and bootstrap.
+
+    Raises:
+        AnalysisError: fewer than two sides, no layer or width in common, activations that do not fit
+            their table or are not finite, fewer than `MIN_QUESTIONS` questions on a side, a side (or its
+            training rows of a fold) with one class, or fewer blocks than folds.
+    """
+    sides, n_questions = _sides(cells, n_folds, seed)
+    probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in sides}
+    scores = {(a.name, b.name): _scores(probes[a.name][0], b) for a in sides for b in sides}
+    pairs = {side.name: _pairs_by_stratum(side) for side in sides}
+    count = _Counter(n_questions, draws, seed)
+    raw = {(a.name, b.name): count.auroc(scores[a.name, b.name], b, None) for a in sides for b in sides}
+    found = []
+    for home in sides:
+        for side in sides:
+            key = home.name, side.name
+            weights = np.minimum(pairs[home.name], pairs[side.name])
+            even = count.auroc(scores[key], side, weights)
+            at_home = count.auroc(scores[home.name, home.name], home, weights)
+            used = pairs[side.name][weights > 0]
+            found.append(
+                TransferCell(
+                    train=home.name,
+                    test=side.name,
+                    auroc=_interval(raw[key], side, _NO_PAIRS),
+                    matched=_interval(even, side, _NO_STRATA),
+                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, _NO_PAIRS),
+                    minus_home=_interval(even - at_home, side, _NO_STRATA),
+                    n_steps=len(side.y),
+                    n_errors=int(side.y.sum()),
+                    n_questions=len(np.unique(side.question)),
+                    n_strata=int((weights > 0).sum()),
+                    matched_pairs=int(used.sum()),
+                    matched_share=float(used.sum() / max(pairs[side.name].sum(), 1)),
+                )
+            )
+    return TransferResult(
+        cells=tuple(found),
+        training=tuple(probes[side.name][1] for side in sides),
+        n_questions=n_questions,
+        n_blocks=int(max(side.block.max() for side in sides)) + 1,
+        n_folds=n_folds,
+        grid=tuple(grid),
+        draws=draws,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side's rows; numbers are shared by all sides."""
+
+    name: str
+    X: dict[int, NDArray[Any]]  # [steps, d_model]
+    y: IntArray  # [steps]
+    question: IntArray  # [steps]
+    block: IntArray  # [steps]
+    fold: IntArray  # [steps]
+    codes: IntArray  # of the claims' texts, [steps]
+    stratum: IntArray  # of kind and step index, [steps]
+    n_strata: int  # on all sides
+    train: tuple[BoolArray, ...]  # purged training rows of each fold, [steps]
+
+
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """One fold's probe in the units of the activations."""
+
+    layer: int
+    coef: FloatArray  # [d_model]
+    intercept: float
+
+
+def _sides(
+    cells: Mapping[str, tuple[Mapping[int, NDArray[Any]], pd.DataFrame]], n_folds: int, seed: int
+) -> tuple[list[_Side], int]:
+    """Check every side and give all of them one numbering and one division into folds."""
+    if len(cells) < 2:
+        raise AnalysisError(f"{len(cells)} sides; transfer needs at least two sets of steps")
+    layers = sorted(set.intersection(*(set(X) for X, _ in cells.values())))
+    if not layers:
+        have = "; ".join(f"{name}: {sorted(X)}" for name, (X, _) in cells.items())
+        raise AnalysisError(f"no layer is there on every side ({have})")
+    for name, (X, table) in cells.items():
+        _check(name, {layer: X[layer] for layer in layers}, table)
+    for layer in layers:
+        widths = {name: np.shape(X[layer])[1] for name, (X, _) in cells.items()}
+        if len(set(widths.values())) > 1:
+            raise AnalysisError(f"layer {layer}: the sides differ in width, {widths}; readers must be alike")
+    union = pd.concat([table[_COLUMNS] for _, table in cells.values()], ignore_index=True)
+    block = components(union["qid"].tolist(), union["group"].tolist())
+    codes = text_codes(union["text"].tolist())
+    fold = assign_folds(block, n_folds, seed)
+    question, names = pd.factorize(union["qid"], sort=True)
+    stratum: IntArray = union.groupby(["role", "sid"], sort=True).ngroup().to_numpy().astype(np.int64)
+    in_fold = [np.unique(codes[fold == index]) for index in range(n_folds)]
+    found, start = [], 0
+    for name, (X, table) in cells.items():
+        rows = slice(start, start + len(table))
+        start = rows.stop
+        side = _Side(
+            name=name,
+            X={layer: np.asarray(X[layer], dtype=np.float32) for layer in layers},
+            y=table["y"].to_numpy(dtype=np.int64),
+            question=question[rows],
+            block=block[rows],
+            fold=fold[rows],
+            codes=codes[rows],
+            stratum=stratum[rows],
+            n_strata=int(stratum.max()) + 1,
+            train=tuple(
+                (fold[rows] != index) & ~np.isin(codes[rows], texts) for index, texts in enumerate(in_fold)
+            ),
+        )
+        for index, kept in enumerate(side.train):
+            errors = int(side.y[kept].sum())
+            if errors in (0, kept.sum()):
+                raise AnalysisError(
+                    f"side '{name}', outer fold {index}: its {kept.sum()} training steps hold {errors} "
+                    "erroneous ones after purging repeated claims; both classes are needed. Use fewer folds "
+                    "or more steps."
+                )
+        found.append(side)
+    return found, len(names)
+
+
+def _check(name: str, X: Mapping[int, NDArray[Any]], table: pd.DataFrame) -> None:
+    """Refuse a side that cannot give an honest number."""
+    require_columns(table, _COLUMNS, f"side '{name}'")
+    require_unique(table, STEP_KEY, f"side '{name}'")
+    errors, questions = int(table["y"].sum()), table["qid"].nunique()
+    if not table["y"].isin([0, 1]).all() or errors in (0, len(table)):
+        raise AnalysisError(
+            f"side '{name}': {errors} of {len(table)} steps are erroneous; labels 0 and 1, both, are needed"
+        )
+    if questions < MIN_QUESTIONS:
+        raise AnalysisError(f"side '{name}': {questions} questions; folds need at least {MIN_QUESTIONS}")
+    for layer, values in X.items():
+        if np.ndim(values) != 2 or len(values) != len(table):
+            raise AnalysisError(
+                f"side '{name}', layer {layer}: expected [{len(table)}, d_model], got {np.shape(values)}"
+            )
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if bad.size:
+            raise AnalysisError(
+                f"side '{name}', layer {layer}: {bad.size} of {len(table)} steps have NaN or infinite "
+                f"activations, the first is row {bad[0]}. Leave those steps out or read them again."
+            )
+
+
+def _trained(
+    side: _Side, grid: Sequence[float], n_folds: int, n_inner: int, seed: int
+) -> tuple[list[_Probe], TransferTraining]:
+    """Choose layer and penalty inside each fold's training rows, and fit the fold's probe on them.
+
+    All fits of a layer are solved together: inner folds of every outer fold, and the outer fits.
+    Ties go to the lower layer and the stronger penalty.
+    """
+    from mechcot.probe.solver import factor, solve
+
+    inner = [_inner_folds(side, rows, n_inner, seed + 1 + index) for index, rows in enumerate(side.train)]
+    jobs = [(index, part, C) for index in range(n_folds) for part in (*inner[index][1], -1) for C in grid]
+    job = {key: number for number, key in enumerate(jobs)}
+    masks = np.stack([side.train[f] if part < 0 else inner[f][1][part] for f, part, _ in jobs])
+    best: list[tuple[float, int, float]] = [(-1.0, 0, 0.0)] * n_folds
+    probes: list[_Probe | None] = [None] * n_folds
+    not_converged = 0
+    for layer, X in side.X.items():
+        fits = solve(factor(X), side.y, masks, [C for *_, C in jobs])
+        coef, intercept = fits.coef(), fits.intercept
+        not_converged += int((~fits.converged).sum())
+        for index, rows in enumerate(side.train):
+            fold = inner[index][0]
+            for C in sorted(grid):
+                scores = np.zeros(len(side.y))  # a fold with nothing to learn from stays tied
+                for part in inner[index][1]:
+                    tested = fold == part
+                    scores[tested] = fits.scores[job[index, part, C]][tested]
+                quality = fold_auroc(scores[rows], side.y[rows], fold[rows])
+                quality = 0.5 if quality is None else quality
+                if quality > best[index][0]:
+                    number = job[index, -1, C]
+                    best[index] = (quality, layer, C)
+                    probes[index] = _Probe(layer, coef[number], float(intercept[number]))
+    outside = [side.fold != index for index in range(n_folds)]
+    kept = sum(int(rows.sum()) for rows in side.train) / sum(int(rows.sum()) for rows in outside)
+    chosen = tuple({"layer": layer, "C": C, "inner_auroc": quality} for quality, layer, C in best)
+    n_fits = len(jobs) * len(side.X)
+    told = TransferTraining(side.name, chosen, len(side.y), 1.0 - kept, n_fits, not_converged)
+    return [probe for probe in probes if probe is not None], told
+
+
+def _inner_folds(
+    side: _Side, rows: BoolArray, n_inner: int, seed: int
+) -> tuple[IntArray, dict[int, BoolArray]]:
+    """Inner fold of each row (-1 outside), and the purged training rows of those that have both classes."""
+    _, block = np.unique(side.block[rows], return_inverse=True)
+    fold = np.full(len(rows), -1, dtype=np.int64)
+    fold[rows] = assign_folds(block.astype(np.int64), n_inner, seed)
+    masks = {}
+    for part in range(n_inner):
+        test = fold == part
+        mask = rows & ~test & ~np.isin(side.codes, np.unique(side.codes[test]))
+        if len(np.unique(side.y[mask])) == 2:
+            masks[part] = mask
+    return fold, masks
+
+
+def _scores(probes: Sequence[_Probe], side: _Side) -> FloatArray:
+    """Score every step of a side by the probe that saw nothing of its fold, [steps]."""
+    out = np.zeros(len(side.y))
+    for index, probe in enumerate(probes):
+        rows = side.fold == index
+        out[rows] = side.X[probe.layer][rows].astype(np.float64) @ probe.coef + probe.intercept
+    return out
+
+
+def _pairs_by_stratum(side: _Side) -> FloatArray:
+    """Pairs of one erroneous and one correct step of one fold in every stratum, [strata]."""
+    table = np.zeros((2, int(side.fold.max()) + 1, side.n_strata))
+    np.add.at(table, (side.y, side.fold, side.stratum), 1.0)
+    pairs: FloatArray = (table[0] * table[1]).sum(axis=0)
+    return pairs
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """Counts pairs on the data (first entry) and on replicates that resample the questions of all sides."""
+
+    n_questions: int
+    draws: int
+    seed: int
+
+    def auroc(self, scores: FloatArray, side: _Side, weights: FloatArray | None) -> FloatArray:
+        """AUROC over pairs of one fold, or the weighted mean of the strata's own, [1 + draws]."""
+        stratum = np.zeros_like(side.stratum) if weights is None else side.stratum
+        wanted = np.ones(1) if weights is None else weights
+        groups = [
+            (s, np.flatnonzero((stratum == s) & (side.fold == f)))
+            for s in np.flatnonzero(wanted > 0)
+            for f in np.unique(side.fold)
+        ]
+        width = max((len(rows) for _, rows in groups), default=1)
+        ones = np.ones((1, self.n_questions), dtype=np.int64)
+        out = []
+        for counts in (ones, *resampled_counts(self.n_questions, self.draws, self.seed, width=width)):
+            total = np.zeros((2, len(counts), len(wanted)))
+            for s, rows in groups:
+                total[:, :, s] += _pairs(scores[rows], side.y[rows], counts[:, side.question[rows]])
+            right, pairs = total
+            share = np.divide(right, pairs, out=np.zeros_like(right), where=pairs > 0)
+            weight = (pairs > 0) * wanted
+            mass = weight.sum(axis=1)
+            mean = (share * weight).sum(axis=1)
+            out.append(np.divide(mean, mass, out=np.full(len(mass), np.nan), where=mass > 0))
+        return np.concatenate(out)
+
+
+def _pairs(scores: FloatArray, y: IntArray, counts: NDArray[Any]) -> FloatArray:
+    """Pairs in the right order (ties at half) and all pairs, rows counted so often, [2, replicates]."""
+    order = np.argsort(scores[y == 0], kind="stable")
+    negative = counts[:, y == 0][:, order].astype(np.float64)
+    positive = counts[:, y == 1].astype(np.float64)
+    values = scores[y == 0][order]
+    below = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(negative, axis=1)], axis=1)
+    low = np.searchsorted(values, scores[y == 1], side="left")
+    high = np.searchsorted(values, scores[y == 1], side="right")
+    right = (positive * (below[:, low] + below[:, high])).sum(axis=1) / 2
+    return np.stack([right, positive.sum(axis=1) * below[:, -1]])
+
+
+def _interval(values: FloatArray, side: _Side, reason: str) -> Interval:
+    """The data's value with the replicates' percentiles."""
+    estimate = None if np.isnan(values[0]) else float(values[0])
+    n = len(np.unique(side.question))
+    return percentile_interval(estimate, values[1:], n, reason=reason, unit=_UNIT)

@@ -1,0 +1,316 @@
+"""From a study's tables and readings to its probes: whose steps, whose insides, which labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mechcot import files, probe
+from mechcot.errors import AnalysisError, MechcotError
+from mechcot.probe.ablate import ablation, own_answers
+from mechcot.probe.transfer import transfer
+from mechcot.probe.use import trace_table, use
+from mechcot.records import STEP_KEY
+
+if TYPE_CHECKING:
+    from mechcot.internals.activations import Activations
+    from mechcot.probe.ablate_result import AblationResult
+    from mechcot.probe.transfer_result import TransferResult
+    from mechcot.study import Study
+
+log = logging.getLogger("mechcot")
+
+
+def probe_of(
+    study: Study, author: str, reader: str | None = None, spec: probe.ProbeSpec | None = None
+) -> probe.ProbeReport:
+    """A probe on an author's steps as a reader sees them; of step errors by default.
+
+    Raises:
+        AnalysisError: the tables do not carry it: one class, too few questions, a layer that was not kept.
+    """
+    spec = spec or default_spec(study)
+    seed = study.settings.seed if spec.seed is None else spec.seed
+    store = study.activations(author, reader)
+    table, dropped = _table(study, author, reader, spec, store)
+    source = {"author": author, "instrument": _instrument(study, author, spec)}
+    with _untrained(study, author, reader or author, spec, seed) as (untrained, notes):
+        report = probe.fit_stored(
+            store,
+            table,
+            spec,
+            seed=seed,
+            dropped=dropped,
+            source=source,
+            meaning=probe.MEANINGS[spec.label],
+            untrained=untrained,
+        )
+    report = replace(report, notes=(*report.notes, *notes))
+    if spec.label != "step_error":
+        return report
+    known = trace_table(study.traces(author), study.questions(spec.domain), study.signals(author, reader))
+    bought = use(table, report.scores, report.fold, known, draws=spec.bootstrap, seed=seed)
+    report = replace(report, use=bought)
+    if spec.transfer:
+        try:
+            report = replace(report, transfer=_transfer(study, author, reader or author, spec, report, seed))
+        except AnalysisError as error:
+            report = replace(report, notes=(*report.notes, f"no transfer: {error}"))
+    if spec.ablate:
+        if spec.site == "resid_post":
+            report = replace(report, ablation=_ablation(study, author, reader or author, spec, report, seed))
+        else:
+            note = f"no ablation: the probe reads {spec.site}, and directions are taken out of resid_post"
+            report = replace(report, notes=(*report.notes, note))
+    return report
+
+
+def probes_of(study: Study) -> dict[str, Any]:
+    """The probe of each arm of the contrast on its own traces; where one cannot be fitted, the reason.
+
+    Transfer, which has both arms in it, stands with the arm after. Ablating takes 22 readings and is left
+    to `mechcot probe`.
+    """
+    found: dict[str, Any] = {}
+    for arm in (study.settings.contrast.before, study.settings.contrast.after):
+        last = arm == study.settings.contrast.after
+        spec = default_spec(study).model_copy(update={"transfer": last, "ablate": 0})
+        try:
+            found[arm] = probe_of(study, arm, None, spec).to_json()
+        except AnalysisError as error:
+            found[arm] = {"reason": str(error)}
+    return found
+
+
+def specified_probe(
+    path: Path, file: Path | None, *, author: str | None = None, reader: str | None = None
+) -> tuple[probe.ProbeReport, Path]:
+    """The probe that a file specifies on a study, and the folder where it belongs.
+
+    Args:
+        path: the study.
+        file: a specification; None: the default one.
+        author: an arm or a role of the contrast, in place of the specification's.
+        reader: likewise.
+    """
+    from mechcot.study import Study
+
+    study = Study.open(path)
+    spec = probe.load_spec(file) if file else default_spec(study)
+    roles = {"before": study.settings.contrast.before, "after": study.settings.contrast.after}
+
+    def arm(name: str) -> str:
+        return name if name in study.settings.arms else roles.get(name, name)
+
+    whose = arm(author or spec.author)
+    by = arm(reader or spec.reader or whose)
+    return probe_of(study, whose, by, spec), path / "probes" / spec.name / whose / by
+
+
+def own_probe(activations: Path, labels: Path, file: Path | None) -> tuple[probe.ProbeReport, Path]:
+    """A probe on activations and labels that somebody brings along, and a folder for it."""
+    from mechcot.internals.activations import Activations
+
+    spec = probe.load_spec(file) if file else probe.ProbeSpec(name="own")
+    store = Activations.open(activations)
+    table, dropped = probe.read_labels(labels, store)
+    told = files.digest(labels)
+    report = probe.fit_stored(
+        store,
+        table,
+        spec,
+        seed=spec.seed or 0,
+        dropped=dropped,
+        source={"activations": activations.name, "labels": labels.name, "labels_digest": told},
+        meaning=f"the label in {labels.name} is 1",
+    )
+    return report, Path("probes") / spec.name
+
+
+def default_spec(study: Study) -> probe.ProbeSpec:
+    """Step errors of the arm after, with the study's folds and draws."""
+    settings = study.settings.analysis
+    return probe.ProbeSpec(
+        folds=settings.folds, bootstrap=min(settings.bootstrap, 1000), null_draws=settings.permutations
+    )
+
+
+def _table(
+    study: Study, author: str, reader: str | None, spec: probe.ProbeSpec, store: Activations
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows of a probe with their confounds, and how many steps are left out by reason."""
+    steps, labels, left_out = _labelled(study, author, spec)
+    index = store.frame()[STEP_KEY]
+    table = probe.step_table(
+        steps,
+        labels,
+        study.questions(spec.domain),
+        signals=study.signals(author, reader),
+        claims=study.claims(author),
+        traces=study.traces(author),
+        stored=index,
+    )
+    dropped = probe.dropped(steps, labels, index).to_json() | left_out
+    return table.drop(columns=list(probe.LEAKS[spec.label])), dropped
+
+
+def _labelled(
+    study: Study, author: str, spec: probe.ProbeSpec
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+    """An author's steps, their labels as verdicts, and steps that the label leaves out, by reason."""
+    questions = study.questions(spec.domain)
+    steps = _of(questions, study.steps(author))
+    if spec.label == "answer_correct":
+        labels, left_out = probe.answer_labels(steps, study.traces(author), questions)
+        return probe.prefixes(steps), labels, left_out
+    if spec.label == "hedged":
+        claims = _of(questions, study.claims(author))
+        return probe.unhedged(steps, claims), probe.hedge_labels(claims), {}
+    return steps, _of(questions, study.verdicts(author, spec.instrument)), {}
+
+
+def _instrument(study: Study, author: str, spec: probe.ProbeSpec) -> str:
+    """Who gave the labels, by the name that verdicts bear."""
+    if spec.label != "step_error":
+        return spec.label
+    names = study.verdicts(author, spec.instrument)["instrument"].unique()
+    return ", ".join(sorted(map(str, names)))
+
+
+def _transfer(
+    study: Study, author: str, reader: str, spec: probe.ProbeSpec, report: probe.ProbeReport, seed: int
+) -> TransferResult:
+    """Both arms' steps under both readers, and the same steps judged by the study's other instruments.
+
+    Only layers that the headline's folds chose are fitted, at its rule.
+    """
+    contrast = study.settings.contrast
+    arms = tuple(dict.fromkeys((contrast.before, contrast.after, author)))
+    sides = [(a, r, spec.instrument) for a in arms for r in (contrast.before, contrast.after)]
+    if (author, reader, spec.instrument) not in sides:
+        sides.append((author, reader, spec.instrument))
+    own = spec.instrument or study.settings.judge.kind
+    judges = sorted(path.stem for path in (study.arm_path(author) / "verdicts").glob("*.parquet"))
+    sides += [(author, reader, judge) for judge in judges if judge != own]
+    layers = sorted({row["layer"] for row in report.chosen})
+    cells = {}
+    for whose, by, judge in sides:
+        store = study.activations(whose, by)
+        table, _ = _table(study, whose, by, spec.model_copy(update={"instrument": judge}), store)
+        rows = probe.positions(store.frame()[STEP_KEY], table)
+        X = {layer: store.layer(spec.site, layer, report.rule)[rows] for layer in layers}
+        told = f", judged by {judge}" if judge not in (None, spec.instrument) else ""
+        cells[f"{whose} read by {by}{told}"] = (X, table)
+    log.info("probe: transfer between %d sides", len(cells))
+    return transfer(
+        cells, grid=spec.grid, n_folds=spec.folds, n_inner=spec.inner_folds, draws=spec.bootstrap, seed=seed
+    )
+
+
+def _ablation(
+    study: Study, author: str, reader: str, spec: probe.ProbeSpec, report: probe.ProbeReport, seed: int
+) -> AblationResult:
+    """What changes in the reader when the probe's direction is taken out of its residual stream."""
+    from mechcot import jobs
+    from mechcot.models import load
+    from mechcot.reading import question_inputs
+
+    settings = study.settings
+    checkpoint = load(settings.arms[reader], jobs.checkpoint_folder(study, reader), settings.device)
+    inputs = question_inputs(study, author, jobs.task_of(study), checkpoint.tokenizer)
+    some = [item for item in inputs if item.traces and not item.permutation][: spec.ablate]
+    log.info("probe: ablating its direction, %d questions, 22 readings", len(some))
+    return ablation(
+        checkpoint.model,
+        some,
+        report.card.coef * report.card.scale,
+        int(report.layer),
+        answers=own_answers(study.traces(author), study.steps(author)),
+        max_tokens=settings.reading.max_tokens,
+        draws=spec.bootstrap,
+        seed=seed,
+    )
+
+
+@contextmanager
+def _untrained(
+    study: Study, author: str, reader: str, spec: probe.ProbeSpec, seed: int
+) -> Iterator[tuple[Activations | None, tuple[str, ...]]]:
+    """The author's steps as read by the reader's architecture with fresh weights; gone afterwards.
+
+    Yields:
+        the store, or None with the reason where there is none.
+    """
+    if not spec.untrained:
+        yield None, ()
+        return
+    (study.path / "work").mkdir(exist_ok=True)
+    with TemporaryDirectory(prefix="untrained-", dir=study.path / "work") as folder:
+        try:
+            store, notes = _read_untrained(study, author, reader, spec, seed, Path(folder)), ()
+        except (MechcotError, OSError) as error:
+            yield None, (f"no baseline of untrained weights: {error}",)
+            return
+        yield store, notes
+
+
+def _read_untrained(
+    study: Study, author: str, reader: str, spec: probe.ProbeSpec, seed: int, folder: Path
+) -> Activations:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from mechcot import jobs
+    from mechcot.internals.activations import Activations
+    from mechcot.internals.folder import read_to_folder
+    from mechcot.models import load_tokenizer
+    from mechcot.reading import question_inputs
+
+    trust, weights = study.settings.arms[reader].trust_remote_code, jobs.checkpoint_folder(study, reader)
+    config = AutoConfig.from_pretrained(str(weights), trust_remote_code=trust)
+    inputs = question_inputs(
+        study, author, jobs.task_of(study), load_tokenizer(weights, trust_remote_code=trust)
+    )
+    bare = [
+        replace(
+            item,
+            forced=(),
+            prior_ids=(),
+            traces=tuple(replace(trace, targets=(), knock_outs=()) for trace in item.traces),
+        )
+        for item in inputs
+        if not item.permutation
+    ]
+    log.info("probe: reading with untrained weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust, dtype=config.dtype)
+    device = study.settings.device
+    model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
+    read_to_folder(
+        model,
+        bare,
+        folder / "out",
+        folder / "work",
+        reader="untrained",
+        model_digest="untrained",
+        layers=spec.layers,
+        sites=(spec.site,),
+        rules=spec.rules,
+        max_tokens=study.settings.reading.max_tokens,
+        skip_unreadable=True,
+        check=False,
+        progress=False,
+    )
+    return Activations.open(folder / "out" / "activations")
+
+
+def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.qid.isin(questions.qid)].reset_index(drop=True)

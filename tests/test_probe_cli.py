@@ -1,0 +1,180 @@
+"""`mechcot probe` and `python -m mechcot.probe` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mechcot import Study, probing
+from mechcot.errors import MechcotError
+from mechcot.internals.activations import Activations, finish_store, tensor_name, write_shard
+from mechcot.probe import ProbeSpec, load_card, read_labels
+
+
+def _call(*arguments: str | Path, module: str = "mechcot.probe") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_is_light_and_both_doors_open_the_same_room() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['probe', '--help']\n"
+        "try: runpy.run_module('mechcot.probe', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'transformers', 'sklearn', 'plotly') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+    assert "mechcot probe studies/organism" in done.stdout
+    assert _call("--help").stdout == _call("probe", "--help", module="mechcot").stdout
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, dict[str, np.ndarray]]:
+    """A store that nobody's study made: 24 questions, 2 traces of 5 steps, a direction that tells."""
+    rng = np.random.default_rng(0)
+    keys = pd.DataFrame(
+        [(f"q{q}", "mine", c, s) for q in range(24) for c in range(2) for s in range(5)],
+        columns=["qid", "arm", "cid", "sid"],
+    )
+    y = rng.integers(0, 2, len(keys))
+    X = {name: rng.normal(size=(len(keys), 8)).astype(np.float32) for name in ("1@end", "2@end", "2@mean")}
+    X["2@end"][:, 0] += 2 * y
+    folder = tmp_path_factory.mktemp("own") / "store"
+    shard = write_shard(
+        folder, 0, {f"resid_post.{name}": torch.from_numpy(value) for name, value in X.items()}
+        | {tensor_name(1, "mean"): torch.from_numpy(X["1@end"])},
+    )  # fmt: skip
+    about = {"reader": "me", "model_digest": "d1", "sites": ["resid_post"], "layers": [1, 2]}
+    about |= {"rules": ["end", "mean"], "dtype": "float32", "d_model": 8}
+    finish_store(folder, keys.assign(shard=0, row=np.arange(len(keys))), [shard], about)
+    return folder, keys.assign(label=y), X
+
+
+def test_own_tensors_and_labels_give_a_table_a_page_and_a_card(own, tmp_path: Path) -> None:
+    folder, labels, X = own
+    labels = labels.assign(text=[f"text {i}" for i in range(len(labels))], kind=labels.sid.map(str))
+    labels.drop(columns="arm").to_csv(tmp_path / "steps.csv", index=False)
+    (tmp_path / "spec.yaml").write_text("{name: told, null_draws: 5, bootstrap: 100}")
+    call = ["--activations", folder, "--labels", tmp_path / "steps.csv", "--spec", tmp_path / "spec.yaml"]
+    done = _call(*call, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "Probe told: the label in steps.csv is 1" in done.stdout
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "report.json", "report.html", "card.json", "probe.safetensors"
+    }  # fmt: skip
+    card = load_card(tmp_path / "out")
+    assert (card.about["probe"]["layer"], card.about["probe"]["rule"]) == (2, "end")
+    scores = card.score_store(Activations.open(folder))
+    assert np.array_equal(scores.score, card.score(X["2@end"]))
+    assert scores.groupby(labels.label).score.mean().diff().iloc[1] > 1
+    assert {(row["rule"], row["layer"]) for row in card.about["metrics"]["map"]} == {
+        (rule, layer) for rule in ("end", "mean") for layer in (1, 2)
+    }
+    as_json = _call(*call, "--out", tmp_path / "again", "--json", "--quiet")
+    assert json.loads(as_json.stdout) == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert as_json.stderr == ""
+    for name in ("card.json", "report.html", "probe.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_steps_that_the_store_lacks_are_counted_and_unlabelled_ones_too(own, tmp_path: Path) -> None:
+    folder, labels, _ = own
+    more = pd.concat([labels.iloc[:-3], labels.iloc[:2].assign(qid="elsewhere")])
+    more["label"] = more["label"].astype(object)
+    more.iloc[5, more.columns.get_loc("label")] = None
+    more.to_json(tmp_path / "steps.jsonl", orient="records", lines=True)
+    table, dropped = read_labels(tmp_path / "steps.jsonl", Activations.open(folder))
+    assert dropped == {"rows": 239, "not_stored": 2, "without_label": 1, "stored_without_row": 3}
+    assert len(table) == 236
+    assert set(table.n_steps) == {5}
+
+
+@pytest.mark.parametrize(
+    ("change", "spec", "says"),
+    [
+        (
+            lambda t: pd.concat([t, t.iloc[[4]]]),
+            "",
+            "row 241: question q0, arm mine, trace 0, step 4 is there",
+        ),
+        (lambda t: t.assign(qid="x" + t.qid), "", "none of its 240 steps is in"),
+        (lambda t: t.drop(columns="label"), "", "the columns ['label'] are missing"),
+        (lambda t: t.assign(sid="a"), "", "row 1: sid must be a whole number, it is 'a'"),
+        (lambda t: t.assign(label=1), "", "240 of 240 steps have the label 1; a probe needs both classes"),
+        (lambda t: t[t.qid.isin(["q1", "q2", "q3"])], "", "3 questions; grouped folds need at least 10"),
+        (lambda t: t, "layers: [9]", "has no layer 9 at the site resid_post; it has [1, 2]"),
+        (lambda t: t, "rules: [before]", "has no rule before"),
+        (lambda t: t, "site: mlp_out", "has no site mlp_out; it has ['resid_post']"),
+        (lambda t: t.assign(who="w" + t.index.map(str)), "", "confound columns for 240 steps"),
+        (lambda t: t.assign(size=np.inf), "", "confound 'size', row 0: inf is no number"),
+    ],
+)
+def test_bad_labels_and_specifications_are_named(own, tmp_path, change, spec, says) -> None:
+    folder, labels, _ = own
+    change(labels).to_parquet(tmp_path / "steps.parquet")
+    (tmp_path / "spec.yaml").write_text(
+        "{null_draws: 5, bootstrap: 100}" if not spec else f"{spec}\nnull_draws: 5"
+    )
+    with pytest.raises(MechcotError, match=re.escape(says)):
+        probing.own_probe(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
+
+
+def test_what_cannot_be_fitted_is_one_message_and_writes_nothing(own, tmp_path: Path) -> None:
+    own[1].assign(label=0).to_parquet(tmp_path / "steps.parquet")
+    call = ("--activations", own[0], "--labels", tmp_path / "steps.parquet", "--out", tmp_path / "out")
+    done = _call(*call)
+    assert done.returncode == 1
+    assert done.stderr == "mechcot: 0 of 240 steps have the label 1; a probe needs both classes\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["study", "--labels", "x"], ["--activations", "x"]])
+def test_a_study_or_own_tensors_not_both_and_not_neither(arguments: list[str]) -> None:
+    done = _call(*arguments)
+    assert done.returncode == 2
+    assert "name a study, or --activations with --labels" in done.stderr
+
+
+FAST = {"null_draws": 5, "bootstrap": 100, "beside": ()}
+
+
+def test_every_label_can_be_probed_on_a_study(study: Study) -> None:
+    error = study.probe("distilled", "base", ProbeSpec(**FAST))
+    assert error.card.about["source"]["author"] == "distilled"
+    assert error.card.about["source"]["reader"] == "base"
+    assert error.card.about["source"]["model_digest"]
+    assert error.use.n_traces > 0
+    assert len(error.transfer.training) == 4
+    assert error.dropped["kept"] == error.n_steps
+    right = study.probe("distilled", None, ProbeSpec(label="answer_correct", **FAST))
+    assert right.meaning == "the trace's final answer turns out right"
+    assert "answer_only" not in right.baselines
+    assert right.dropped["steps after which the answer stands already"] > 0
+    hedged = study.probe("base", None, ProbeSpec(label="hedged", rules=("decision",), **FAST))
+    assert (
+        hedged.n_errors
+        == study.claims("base")
+        .merge(study.activations("base").frame()[["qid", "arm", "cid", "sid"]])
+        .hedged.sum()
+    )
+    assert hedged.baselines["text_only"].auroc.estimate < 0.95  # the hedge itself is not in the text
+    assert "length_only" not in hedged.baselines
+
+
+def test_the_folder_is_named_by_specification_author_and_reader(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        "{name: mine, author: before, null_draws: 5, bootstrap: 100, beside: []}"
+    )
+    report, folder = probing.specified_probe(study.path, tmp_path / "spec.yaml", reader="after")
+    assert folder == study.path / "probes" / "mine" / "base" / "distilled"
+    assert report.card.about["source"]["reader"] == "distilled"

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.control_task import control_task
+from mechcot.probe.fit import design
+
+
+def data(seed=0, *, n_types=300, n=1500, d=400):
+    """Steps of repeated types; activations hold the type's own random vector and the true direction."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, n_types, n)
+    truth = rng.normal(size=n_types)
+    y = (rng.random(n) < 1 / (1 + np.exp(-3 * truth[kind]))).astype(np.int64)
+    X = 0.3 * rng.normal(size=(n, d))
+    X[:, 0] += 3 * truth[kind]
+    qid = np.repeat(np.arange(n // 10), 10)
+    plan = design(y, qid=qid, group=qid, text=[f"s{i}" for i in range(n)], n_folds=5, seed=seed)
+    return rng.normal(size=(n_types, d))[kind], X, y, plan, [f"type {k}" for k in kind]
+
+
+def test_a_direction_is_selective_and_a_lookup_table_is_not():
+    identity, direction, y, plan, types = data()
+    found = control_task({"direction": direction, "identity": identity}, y, plan, types=types)
+    assert found.control["direction"] < 0.6
+    assert found.selectivity("direction") > 0.3
+    assert found.control["identity"] > 0.8  # memory alone answers
+    assert found.selectivity("identity") < 0.15
+    assert found.n_types == len(set(types))
+
+
+def test_only_steps_of_a_type_seen_in_training_are_scored():
+    _, X, y, plan, types = data()
+    types = [f"own {i}" if plan.fold[i] == 0 else kind for i, kind in enumerate(types)]
+    found = control_task({0: X}, y, plan, types=types, labellings=3)
+    assert found.n_steps <= (plan.fold != 0).sum()
+    alone = control_task({0: X}, y, plan, types=[f"own {i}" for i in range(len(y))], labellings=3)
+    assert (alone.n_steps, alone.task[0], alone.control[0]) == (0, None, None)
+    assert "0 steps are of a type seen" in alone.to_json(0)["selectivity"]["reason"]
+
+
+def test_few_types_are_refused():
+    _, X, y, plan, types = data(n_types=50)
+    with pytest.raises(AnalysisError, match="50 types"):
+        control_task({0: X}, y, plan, types=types)

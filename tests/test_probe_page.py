@@ -1,0 +1,85 @@
+"""The page of a probe: self-contained, escaped, and true to its report."""
+
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mechcot import plots
+from mechcot.probe import fit_report
+from mechcot.report.probe import render_probe, write_probe
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(1)
+    n, kinds = 480, np.array([HOSTILE, "b", "c"])
+    sid = np.tile(np.arange(6), 80)
+    kind = rng.integers(0, 3, n)
+    y = (rng.random(n) < np.array([0.2, 0.5, 0.8])[kind]).astype(int)
+    X = rng.normal(size=(n, 10)) + 3 * (kind[:, None] == np.arange(10))
+    confounds = pd.DataFrame({"sid": sid, "n_steps": 6, "kind": kinds[kind]})
+    about = {"name": HOSTILE, "source": {"author": HOSTILE, "reader": "me"}, "dropped": {HOSTILE: 3}}
+    return fit_report(
+        {("end", 0): X, ("mean", 1): X + rng.normal(size=X.shape)},
+        y,
+        groups=np.repeat([f"q{i}" for i in range(40)], 12).tolist(),
+        confounds=confounds,
+        text=[f"{HOSTILE} {i}" for i in range(n)],
+        draws=100,
+        null_draws=30,
+        meaning=HOSTILE,
+        about=about,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return render_probe(report.to_json(), report.card.about)
+
+
+def test_the_page_needs_no_network_and_runs_no_text(page):
+    assert HOSTILE not in page
+    assert html.escape(HOSTILE) in page
+    outside = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+    assert not re.search(r"(src|href)=\"?(https?:)?//", outside)
+    assert "default-src 'none'" in page
+    assert page.count("<h1>") == 1
+
+
+def test_the_page_says_the_verdict_and_every_number(report, page):
+    assert html.escape(report.verdict, quote=False).replace("'", "&#39;") in page
+    for value in (report.auroc, report.baselines["stack"].auroc, report.within["position"]):
+        assert f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]" in page
+    for name in ("beside", "map", "null", "calibration"):
+        assert f'id="fig-{name}"' in page
+    assert page.count("What this does not show") == 4
+
+
+def test_equal_reports_give_equal_pages_and_the_folder_is_whole(report, page, tmp_path):
+    write_probe(report, tmp_path)
+    assert (tmp_path / "report.html").read_text() == page
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "card.json", "probe.safetensors", "report.html", "report.json"
+    ]  # fmt: skip
+
+
+def test_figures_show_the_report(report):
+    found = report.to_json()
+    bars = plots.probe_bars(found)
+    assert {trace.x[0] for trace in bars.data} >= {report.auroc.estimate, report.mass_mean.estimate}
+    cells = plots.probe_map(found).data[0]
+    assert [list(row) for row in cells.z] == [
+        [report.map["end", 0].estimate, None],
+        [None, report.map["mean", 1].estimate],
+    ]
+    nulls = plots.probe_null(found["nulls"])
+    assert [len(trace.x) for trace in nulls.data] == [
+        len(null.values) for null in (report.nulls.redrawn, report.nulls.permuted) if null.values
+    ]
+    curve = plots.probe_calibration(found["metrics"]).data[1]
+    assert list(curve.x) == [row.predicted for row in report.metrics.calibration]

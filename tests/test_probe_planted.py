@@ -1,0 +1,146 @@
+"""Truths planted in activations and labels, found by real fits on the real folds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.fit import design, mass_mean, nested, out_of_fold
+from mechcot.probe.null import label_nulls
+from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+from coverage_probe import coverage
+
+N_STEPS = 8
+
+
+def steps(seed, *, n_questions=60, n_traces=3, d=24):
+    """Noise activations of traces; position, kind and a latent are there to be read, as in a real model."""
+    rng = np.random.default_rng(seed)
+    sid = np.tile(np.arange(N_STEPS), n_questions * n_traces)
+    n = len(sid)
+    kind, latent = rng.integers(0, 4, n), rng.normal(size=n)
+    X = rng.normal(size=(n, d))
+    X[:, 0] += 1.5 * (sid - N_STEPS / 2)
+    X[np.arange(n), 1 + kind] += 4
+    qid = np.repeat(np.arange(n_questions), n_traces * N_STEPS)
+    return X, sid, kind, latent, qid, rng
+
+
+def plan_of(y, qid, text=None):
+    text = [f"claim {i}" for i in range(len(y))] if text is None else text
+    return design(y, qid=qid, group=qid // 2, text=text, n_folds=5, seed=0)
+
+
+def drawn(rng, p):
+    return (rng.random(len(p)) < p).astype(np.int64)
+
+
+def within(scores, y, plan, qid, strata):
+    return cluster_bootstrap_auroc(scores, y, plan.fold, qid, 1000, 0, strata=strata)
+
+
+def test_position_only_labels():
+    X, sid, kind, _, qid, rng = steps(0)
+    y = drawn(rng, np.where(sid >= 4, 0.97, 0.03))
+    plan = plan_of(y, qid)
+    for found in (nested({0: X, 1: X[:, :8]}, y, plan), mass_mean({0: X[:, :1]}, y, plan)):
+        assert fold_auroc(found.scores, y, plan.fold) >= 0.9
+        inside = within(found.scores, y, plan, qid, sid)
+        assert inside.low < 0.5 < inside.high
+    null = label_nulls({0: X}, y, plan, qid=qid, sid=sid, role=kind, draws=99)
+    assert null.redrawn.observed >= 0.9
+    assert null.redrawn.p > 0.02
+    assert null.redrawn.mean >= 0.9
+
+
+def test_kind_only_labels():
+    X, _, kind, _, qid, rng = steps(1)
+    y = drawn(rng, np.array([0.02, 0.05, 0.95, 0.98])[kind])
+    plan = plan_of(y, qid)
+    found = nested({0: X}, y, plan)
+    assert fold_auroc(found.scores, y, plan.fold) >= 0.9
+    inside = within(found.scores, y, plan, qid, kind)
+    assert inside.low < 0.5 < inside.high
+    named = out_of_fold(np.eye(4)[kind], y, plan)
+    assert fold_auroc(named, y, plan.fold) >= 0.9
+    assert stratified_auroc(named, y, plan.fold, kind).auroc == 0.5
+
+
+def test_a_constant_feature_scores_exactly_one_half():
+    X, sid, kind, _, qid, rng = steps(2)
+    y = drawn(rng, np.where(sid >= 4, 0.8, 0.2))
+    plan = plan_of(y, qid)
+    still = np.full_like(X, 0.1)
+    assert fold_auroc(nested({0: still}, y, plan).scores, y, plan.fold) == 0.5
+    assert fold_auroc(mass_mean({0: still}, y, plan).scores, y, plan.fold) == 0.5
+    assert fold_auroc(out_of_fold(still[:, :1], y, plan), y, plan.fold) == 0.5
+    assert label_nulls({0: still}, y, plan, qid=qid, sid=sid, role=kind, draws=9).redrawn.p == 1.0
+
+
+def test_a_true_direction_under_a_position_confound_is_recovered_within_position():
+    X, sid, kind, latent, qid, rng = steps(3)
+    y = drawn(rng, 1 / (1 + np.exp(-(sid - 3.5) - 2.5 * latent)))
+    plan = plan_of(y, qid)
+    with_it = X.copy()
+    with_it[:, 10] += 2 * latent
+    found = nested({"without": X, "with": with_it}, y, plan)
+    assert {row["layer"] for row in found.chosen} == {"with"}
+    best = stratified_auroc(with_it[:, 10], y, plan.fold, sid).auroc
+    inside = within(found.scores, y, plan, qid, sid)
+    assert inside.low > 0.75
+    assert inside.estimate > best - 0.04  # nearly all that the planted column itself knows
+    assert within(found.layer_scores["without"], y, plan, qid, sid).low < 0.5
+    null = label_nulls({0: X, 1: with_it}, y, plan, qid=qid, sid=sid, role=kind, draws=99).redrawn
+    assert null.p == 0.01
+    assert null.mean > 0.6  # what position alone gives
+
+
+def test_pure_noise_is_chance_and_the_best_layer_on_the_same_folds_is_optimistic():
+    nested_at, best_at = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        qid, y = np.repeat(np.arange(40), 5), rng.integers(0, 2, 200)
+        plan = plan_of(y, qid)
+        noise = {k: rng.normal(size=(200, 1024)).astype(np.float32) for k in range(4)}
+        found = nested(noise, y, plan)
+        nested_at.append(fold_auroc(found.scores, y, plan.fold))
+        best_at.append(max(fold_auroc(scores, y, plan.fold) for scores in found.layer_scores.values()))
+    error = np.std(nested_at) / np.sqrt(10)
+    assert abs(np.mean(nested_at) - 0.5) < 3 * error
+    assert np.mean(best_at) > np.mean(nested_at) + 0.02
+
+
+def test_duplicated_claims_across_questions_do_not_inflate():
+    # half of the steps repeat one of 60 claims, each with its own vector and label: memory alone knows them
+    X, _, _, _, qid, rng = steps(4)
+    n = len(X)
+    claim = rng.integers(0, 60, n)
+    repeated = rng.random(n) < 0.5
+    vectors, labels = 3 * rng.normal(size=(60, X.shape[1])), rng.integers(0, 2, 60)
+    X[repeated] = vectors[claim[repeated]] + 0.1 * rng.normal(size=(repeated.sum(), X.shape[1]))
+    y = np.where(repeated, labels[claim], rng.integers(0, 2, n))
+    text = [f"repeated {claim[i]}" if repeated[i] else f"own {i}" for i in range(n)]
+    naive, purged = plan_of(y, qid), plan_of(y, qid, text)
+    assert naive.purged_share == 0.0
+    assert purged.purged_share == pytest.approx(0.5, abs=0.05)
+    inflated = nested({0: X}, y, naive)
+    assert within(inflated.scores, y, naive, qid, repeated).low > 0.6
+    honest = nested({0: X}, y, purged)
+    assert fold_auroc(honest.scores, y, purged.fold) < 0.56
+    # all repeats: after purging nothing is left to learn from, and that is said
+    everything = [f"repeated {c}" for c in claim]
+    with pytest.raises(AnalysisError, match=r"purging \d+ repeated claims"):
+        plan_of(labels[claim], qid, everything)
+
+
+@pytest.mark.parametrize(("n_questions", "runs"), [(40, 400), (150, 150)])
+def test_the_interval_of_a_fixed_scorer_covers(n_questions, runs):
+    """2,000 runs: `python scripts/coverage_probe.py`; these few would still tell .95 from what steps give."""
+    found = coverage(n_questions, 0.7, runs, 400)
+    assert abs(found - 0.95) < 0.02 + 3 * np.sqrt(0.95 * 0.05 / runs)
+    assert coverage(n_questions, 0.7, runs // 2, 400, by_step=True) < 0.87
