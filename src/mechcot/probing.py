@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -251,14 +250,19 @@ def _untrained(
     if not spec.untrained:
         yield None, ()
         return
-    (study.path / "work").mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix="untrained-", dir=study.path / "work") as folder:
-        try:
-            store, notes = _read_untrained(study, author, reader, spec, seed, Path(folder)), ()
-        except (MechcotError, OSError) as error:
-            yield None, (f"no baseline of untrained weights: {error}",)
-            return
+    # In the place of the stage's own work, so that what a kill leaves behind goes with it.
+    folder = study.path / "work" / "probe" / "untrained"
+    files.remove(folder)
+    try:
+        store, notes = _read_untrained(study, author, reader, spec, seed, folder), ()
+    except (MechcotError, OSError) as error:
+        yield None, (f"no baseline of untrained weights: {error}",)
+    else:
         yield store, notes
+    finally:
+        files.remove(folder)
+        with suppress(OSError):
+            folder.parent.rmdir()  # the stage's own folder holds its key and stays
 
 
 def _read_untrained(
