@@ -75,9 +75,13 @@ class Work:
         """Each prompt with each of its traces."""
         return [[*q.prompt_ids, *t.token_ids] for q in self.questions for t in q.traces]
 
-    def trace_tokens(self) -> int:
+    def bare_tokens(self) -> int:
         """The tokens of a bare forward pass over the traces, each after its prompt."""
         return sum(map(len, self.sequences()))
+
+    def trace_tokens(self) -> int:
+        """The tokens of the traces themselves."""
+        return sum(len(trace.token_ids) for question in self.questions for trace in question.traces)
 
     def tree_tokens(self) -> int:
         """The distinct prefixes that have to be computed, question by question."""
