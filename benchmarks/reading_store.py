@@ -29,7 +29,8 @@ ROWS, WIDTH, LAYERS = 2**15, 768, 3
 def store_costs(options: Options) -> Result:
     """Peak memory by traces a question, the share of writing, a layer against a memory map's copy."""
     result = Result()
-    for traces in (48, 96, 192):
+    # From where one shard is written while the next is read; below that, less is held at once.
+    for traces in (96, 192):
         result.megabytes[f"{traces} traces a question"] = apart(_folder_peak, options, traces)
     few, *_, many = result.megabytes.values()
     result.ratios["peak_growth"] = many / few
