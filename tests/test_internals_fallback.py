@@ -65,9 +65,7 @@ def test_it_is_read_text_by_text_with_a_warning(family, caplog):
 @pytest.mark.parametrize("family", STRANGE)
 def test_its_numbers_are_those_of_separate_runs(family):
     model, questions = strange_model(family), make_questions(sizes=((3,), (2,)))
-    # Mamba's own list of hidden states begins after the first block, so it does not line up with the others'.
-    share = np.inf if family == "mamba" else 1e-4
-    compare(model, questions, collect(model, questions), nats=1e-4, share=share)
+    compare(model, questions, collect(model, questions), nats=1e-4, share=1e-4)
 
 
 def test_layers_that_would_be_silently_wrong_in_a_tree_are_found_out():

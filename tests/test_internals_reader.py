@@ -69,6 +69,8 @@ def plain_residuals(model, ids):
     handle = block.register_forward_hook(lambda m, a, o: last.append(o[0] if isinstance(o, tuple) else o))
     states = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
     handle.remove()
+    if model.config.model_type == "mamba":  # its list begins after the first block
+        states = (model.get_input_embeddings()(torch.tensor([ids])), *states[:-1])
     return [*[state[0] for state in states[:-1]], last[0][0]]
 
 
