@@ -9,9 +9,10 @@ in their size alone. Measured with the line above, at 40 and 150 questions: 0.95
 design, 0.963 and 0.955 in the second. Resampling steps in place of questions covers 0.783 and 0.766 in the
 first.
 
-The first design was chosen after others: one with weak question effects covered 0.978 at 40 questions (2,000
-runs), and six more, at 400 and 150 runs, 0.90 to 0.98, the least where the questions differ in the level of the
-scores alone. So coverage depends on how questions differ, and these numbers are of designs where it is good.
+The first design was chosen after others: one with weak question effects covered 0.978 at 40 questions
+(2,000 runs), and six more, at 400 and 150 runs, 0.90 to 0.98, the least where the questions differ in the
+level of the scores alone. So coverage depends on how questions differ, and these numbers are of designs
+where it is good.
 """
 
 from __future__ import annotations
