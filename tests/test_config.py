@@ -128,3 +128,24 @@ def test_train_settings_take_overrides() -> None:
 )
 def test_the_example_settings_resolve(path: Path) -> None:
     assert config.resolve(file=path).questions is not None
+
+
+def test_a_problem_is_blamed_on_the_file_or_on_the_override_that_made_it() -> None:
+    base = yaml.safe_load(config.to_yaml(config.resolve(preset="organism-small")))
+    with pytest.raises(ConfigError, match=r"^--set sampling\.samples: sampling\.samples: "):
+        config.resolve(base=base, overrides=("sampling.samples=0",), source="old/study.yaml")
+    with pytest.raises(ConfigError, match=r"^--seed: seed: "):
+        config.resolve(base=base, seed=-1, source="old/study.yaml")
+    base["sampling"]["samples"] = 0
+    with pytest.raises(ConfigError, match=r"^old/study\.yaml: sampling\.samples: "):
+        config.resolve(base=base, overrides=("seed=3",), source="old/study.yaml")
+
+
+def test_null_takes_a_control_or_an_arm_away() -> None:
+    settings = config.resolve(overrides=("controls.chain=null",))
+    assert "chain" not in settings.controls
+    assert "terse" in settings.controls
+    left = config.resolve(overrides=("controls.terse=null", "arms.terse=null"))
+    assert "terse" not in left.arms
+    with pytest.raises(ConfigError, match=r"--set arms\.terse: .*there is no arm 'terse'"):
+        config.resolve(overrides=("arms.terse=null",))

@@ -36,7 +36,8 @@ def resolve(
         preset: a name in `PRESETS`; None: the file's own, else `models` when the file names
             questions, else `organism`.
         file: a YAML file.
-        overrides: texts of the form `a.b=c`, the value in YAML.
+        overrides: texts of the form `a.b=c`, the value in YAML; `arms.NAME=null` and `controls.NAME=null`
+            take one away.
         seed: the study's seed.
         base: settings already resolved, in place of preset and file.
         source: what messages call settings that come from no `file`.
@@ -52,11 +53,7 @@ def resolve(
         if name not in PRESETS:
             raise ConfigError(f"there is no preset '{name}'; there are {', '.join(PRESETS)}")
         merged = _merge(PRESETS[name], {**given, "preset": name})
-    for text in overrides:
-        merged = _merge(merged, _override(text))
-    if seed is not None:
-        merged = _merge(merged, {"seed": seed})
-    settings = _validated(merged, str(file) if file else source)
+    settings = _settings_of(merged, overrides, seed, str(file) if file else source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     return settings.model_copy(update={"threads": threads})
 
@@ -139,11 +136,29 @@ def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _validated(merged: dict[str, Any], source: str) -> Settings:
+def _settings_of(base: dict[str, Any], overrides: tuple[str, ...], seed: int | None, source: str) -> Settings:
+    """The base with the overrides and the seed, validated; a problem names where it was written."""
+    keyed = [("--set " + text.partition("=")[0], _override(text)) for text in overrides]
+    keyed += [("--seed", {"seed": seed})] if seed is not None else []
+    merged = base
+    for _, part in keyed:
+        merged = _merge(merged, part)
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(_without_removed(merged))
+    except ValidationError as error:
+        problem = error
+    try:
+        Settings.model_validate(_without_removed(base))
     except ValidationError as error:
         raise ConfigError(_explained(error, source, Settings)) from None
+    # Without them all is well.
+    raise ConfigError(_explained(problem, ", ".join(key for key, _ in keyed), Settings)) from None
+
+
+def _without_removed(merged: dict[str, Any]) -> dict[str, Any]:
+    """The settings without arms and controls that were set to null."""
+    named = {key: merged[key] for key in ("arms", "controls") if isinstance(merged.get(key), dict)}
+    return merged | {key: {n: v for n, v in own.items() if v is not None} for key, own in named.items()}
 
 
 def _explained(error: ValidationError, source: str, root: type[Section]) -> str:
