@@ -11,7 +11,7 @@ run: $(READY)
 	$(VENV)/bin/mechcot run $(STUDY) --seed $(SEED)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
