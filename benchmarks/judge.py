@@ -95,11 +95,10 @@ def _judge(judge: Judge, texts: list[str]) -> int:
         for sid, text in enumerate(texts)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "judge.yaml"
-        file.write_text(
-            json.dumps(judge.model_dump(include={"base_url", "model", "api_key_env", "concurrency"}))
+        known = {"q0": QUESTION}
+        done = judge_by_llm(
+            pd.DataFrame(rows), known, judge, Path(folder), name="instant", seed=0, progress=False
         )
-        done = judge_by_llm(pd.DataFrame(rows), {"q0": QUESTION}, file, Path(folder), seed=0, progress=False)
     return sum(row["label"] == "correct" for row in done.rows)
 
 

@@ -6,7 +6,9 @@ import pandas as pd
 import yaml
 
 from loopback import verdict
-from mechcot.judging.llm import judge_by_llm
+from mechcot.judging.judge_file import read_judge
+from mechcot.judging.llm import judge_by_llm, plan
+from mechcot.judging.spending import Ledger
 from mechcot.tasks import Question
 
 KEY = "sk-test-4f9a" + "0123456789abcdef" * 2
@@ -46,6 +48,15 @@ def by_text(call):
 def judgement(folder, server, steps, *, budget=None, sample=0, **changes):
     path = judge_file(folder, server.url, **changes)
     known = questions(*steps.qid.unique())
-    return judge_by_llm(
-        steps, known, path, folder / "work", seed=0, budget=budget, sample=sample, progress=False
-    )
+    return judged_by(path, folder / "work", steps, known, budget=budget, sample=sample)
+
+
+def judged_by(path, work, steps, known, *, budget=None, sample=0):
+    """The verdicts that a judge file gives."""
+    settings = {"seed": 0, "ledger": Ledger(budget), "sample": sample, "progress": False}
+    return judge_by_llm(steps, known, read_judge(path), work, name=path.stem, **settings)
+
+
+def planned(path, work, steps, known, seed=0):
+    """What a judge file would send."""
+    return plan(steps, known, read_judge(path), work, seed=seed)

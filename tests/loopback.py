@@ -33,7 +33,18 @@ class Call:
     @property
     def step(self) -> str:
         """The text inside the step's fence."""
-        return re.search(r"^\[\[STEP (\w+)\]\]\n(.*)\n\[\[END STEP \1\]\]$", self.user, re.M | re.S)[2]
+        return self.parts("STEP")[0]
+
+    @property
+    def form(self) -> str:
+        """Which form it asks for, by the name of the schema sent along; "" without one."""
+        return self.body.get("response_format", {}).get("json_schema", {}).get("name", "")
+
+    def parts(self, name: str) -> list[str]:
+        """The texts inside the fences of a name, in order."""
+        tag = self.user.split("\n", 1)[0].removeprefix("Tag: ")
+        fence = rf"^\[\[{name} {tag}\]\]\n(.*?)\n\[\[END {name} {tag}\]\]$"
+        return re.findall(fence, self.user, re.M | re.S)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from judging_cases import KEY, by_text, judge_file
@@ -13,7 +14,8 @@ from mechcot.cli import app
 from mechcot.errors import JudgeError, StudyError
 from mechcot.instruments import judge_study, price
 from mechcot.judging.instrument import recorded
-from mechcot.stages import load_manifest, verify
+from mechcot.pipeline import stages_of, versions
+from mechcot.stages import load_manifest, run_stages, verify
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,28 @@ def test_another_field_is_another_instrument_and_both_stay(small):
         ]
     assert len(set(names)) == 2
     assert set(recorded(small)) == set(names)
+
+
+def test_the_studys_own_judge_describes_itself_beside_its_verdicts(small):
+    with Loopback(by_text) as server:
+        file = judge_file(small.parent, server.url)
+        settings = Study.open(small).settings.model_dump(mode="json")
+        settings["judge"] = {"kind": "llm", "path": str(file)}
+        (small / "study.yaml").write_text(yaml.safe_dump(settings))
+        own = Study.open(small)
+        (stage,) = [stage for stage in stages_of(own, progress=False) if stage.name == "judge"]
+        run_stages(small, [stage], versions())
+        sent = len(server.calls)
+        about = files.read_json(small / "instruments" / "llm.json")
+        further = judge_study(small, file, progress=False)  # a further judge: the same replies
+        assert len(server.calls) == sent
+    assert about == further.about
+    assert set(own.verdicts("base").instrument) == {about["instrument"]}
+    assert own.instruments() == ["llm", "exact", further.instrument]
+    assert set(recorded(small)) == {further.instrument}
+    assert verify(small) == []
+    (small / "instruments" / "llm.json").unlink()
+    assert verify(small) == ["instruments/llm.json (stage judge): is missing"]
 
 
 def test_failed_calls_are_sent_again_and_nothing_else(small):

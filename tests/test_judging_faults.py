@@ -9,12 +9,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from judging_cases import KEY, by_text, judge_file, judgement, questions, steps_of
+from judging_cases import KEY, by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
 from mechcot.errors import JudgeError
 from mechcot.judging.instrument import instrument_digest
 from mechcot.judging.judge_file import read_judge
-from mechcot.judging.llm import plan
 
 
 @pytest.fixture(autouse=True)
@@ -140,8 +139,26 @@ def test_a_server_that_changes_its_model_is_another_judge(tmp_path):
         assert done.instrument == f"judge-{instrument_digest(judge, 'm-2')[:8]}"
         assert done.instrument != f"judge-{instrument_digest(judge, 'm-1')[:8]}"
         now[0] = "m-1"
-        left = plan(steps, questions("q0"), tmp_path / "judge.yaml", tmp_path / "work", seed=0)
+        left = planned(tmp_path / "judge.yaml", tmp_path / "work", steps, questions("q0"))
         assert left.calls == 0
+
+
+def test_a_model_that_comes_back_is_asked_nothing_twice(tmp_path):
+    now = ["m-2"]
+
+    def answer(call):
+        return Answer('{"word": "free"}', model=now[0]) if call.is_check else verdict("correct", model=now[0])
+
+    steps = steps_of([f"claim {i}" for i in range(5)])
+    with Loopback(answer, check=answer) as server:
+        first = judgement(tmp_path, server, steps)
+        now[0] = "m-1"
+        judgement(tmp_path, server, steps_of(["other"]))
+        now[0] = "m-2"
+        sent = len(server.calls)
+        # As far as was known m-1 answers, of which nothing is kept; the start-up call finds m-2.
+        assert judgement(tmp_path, server, steps).rows == first.rows
+        assert len(server.calls) == sent
 
 
 # --- the start-up call ------------------------------------------------------------------------

@@ -18,15 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judging_cases import KEY, LABELS, by_text, judge_file, judgement, questions, steps_of
+from judging_cases import KEY, LABELS, by_text, judge_file, judged_by, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
 from mechcot import records
 from mechcot.errors import ConfigError, DataError, JudgeError, MissingDependency
 from mechcot.judging.cache import CACHE, Reply, ReplyCache
-from mechcot.judging.instrument import asked_digest, instrument_digest
-from mechcot.judging.judge_file import Fields, Judge, read_judge
-from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.prompt import Item, messages, read_reply, schema, system
+from mechcot.judging.instrument import Check, asked_digest, call_key, instrument_digest
+from mechcot.judging.judge_file import RULES, Fields, Judge, read_judge
+from mechcot.judging.prompt import Item, messages, read_reply, schema, system, verdict_form
 from mechcot.tasks import Question
 
 JUDGE = Judge(base_url="http://127.0.0.1:9/v1", model="m", api_key_env=None)
@@ -127,19 +126,31 @@ def test_everything_kept_means_no_calls_no_key_and_no_server(tmp_path, monkeypat
     with Loopback(by_text) as server:
         path = judge_file(tmp_path, server.url)
         work = tmp_path / "work"
-        before = plan(steps, questions("q0"), path, work, seed=0)
+        before = planned(path, work, steps, questions("q0"), seed=0)
         assert not work.exists()
-        first = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
+        first = judged_by(path, work, steps, questions("q0"))
         sent = sum(len(m["content"]) for call in server.calls for m in call.body["messages"])
     assert (before.calls, before.cached, before.prompt_characters) == (12, 0, sent)
     assert (before.tokens_in, before.tokens_out, before.cost) == (-(-sent // 4), 12 * 400, None)
     monkeypatch.delenv("JUDGE_KEY")
-    after = plan(steps, questions("q0"), path, work, seed=0)
+    after = planned(path, work, steps, questions("q0"), seed=0)
     assert (after.calls, after.cached, after.prompt_characters) == (0, 12, 0)
-    assert judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False) == first
-    assert plan(steps, questions("q0"), path, work, seed=1).calls == 12
+    assert judged_by(path, work, steps, questions("q0")) == first
+    assert planned(path, work, steps, questions("q0"), seed=1).calls == 12
     more = pd.concat([steps, steps_of(["new"], "distilled")])
-    assert plan(more, questions("q0"), path, work, seed=0).calls == 1
+    assert planned(path, work, more, questions("q0"), seed=0).calls == 1
+
+
+def test_a_cache_of_an_earlier_version_needs_no_further_call(tmp_path):
+    """There the start-up check stood under all that was asked, not under the server."""
+    with Loopback(by_text) as server:
+        first = judged(tmp_path, server, steps_of(["a", "b"]))
+        with sqlite3.connect(tmp_path / "work" / CACHE) as cache:
+            cache.execute("DELETE FROM checks")
+        with ReplyCache(tmp_path / "work" / CACHE) as cache:
+            cache.put_check(asked_digest(read_judge(tmp_path / "judge.yaml")), Check("fixture-1", True))
+        assert judged(tmp_path, server, steps_of(["a", "b"])) == first
+        assert (len(server.checks), len(server.calls)) == (1, 2)
 
 
 def test_the_cache_is_its_owners_and_holds_what_was_returned(tmp_path):
@@ -330,21 +341,23 @@ def test_openai_missing_says_how_to_install_it(tmp_path, monkeypatch):
 def test_a_step_of_no_question_and_a_damaged_cache_are_named(tmp_path):
     path = judge_file(tmp_path, "http://127.0.0.1:9/v1")
     with pytest.raises(DataError, match="arm base, trace 0, step 0: there is no question 'q0'"):
-        judge_by_llm(steps_of(["a"]), {}, path, tmp_path, seed=0, progress=False)
+        judged_by(path, tmp_path, steps_of(["a"]), {})
     (tmp_path / CACHE).write_bytes(b"not sqlite" * 500)
     with pytest.raises(JudgeError, match=CACHE):
-        judge_by_llm(steps_of(["a"]), questions("q0"), path, tmp_path, seed=0, progress=False)
+        judged_by(path, tmp_path, steps_of(["a"]), questions("q0"))
 
 
 KILLED = """
 import sys
 from pathlib import Path
 import pandas as pd
+from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question
 steps = pd.read_json(sys.argv[1], lines=True)
 question = Question("q0", "all", "Stem of q0?", ("liver", "pancreas"), 0, "q0")
-judge_by_llm(steps, {"q0": question}, Path(sys.argv[2]), Path(sys.argv[3]), seed=0, progress=False)
+judge = read_judge(Path(sys.argv[2]))
+judge_by_llm(steps, {"q0": question}, judge, Path(sys.argv[3]), name="judge", seed=0, progress=False)
 """
 
 
@@ -367,9 +380,9 @@ def test_a_killed_run_goes_on_without_repeating_a_reply(tmp_path):
         process.wait()
         sent = len(server.calls)
         assert 30 <= sent < 80
-        kept = plan(steps, questions("q0"), path, work, seed=0)
+        kept = planned(path, work, steps, questions("q0"), seed=0)
         assert sent - 4 <= kept.cached <= sent
-        done = judge_by_llm(steps, questions("q0"), path, work, seed=0, progress=False)
+        done = judged_by(path, work, steps, questions("q0"))
         assert len(server.calls) - sent == kept.calls
     assert [row["reason"] for row in done.rows] == [f"of {text}" for text in steps.text]
     repeated = [step for step, count in Counter(call.step for call in server.calls).items() if count > 1]
@@ -462,6 +475,77 @@ def test_a_field_shows_its_own_part_only():
         assert shown(full | {name: False}) == shown(full).replace(part, "")
 
 
+def test_the_default_words_digests_and_keys_are_those_of_earlier_studies():
+    """Computed before rules and examples could be switched: kept replies stay good."""
+
+    def sha(text):
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    assert sha(SYSTEM) == "d55c2e16862d747ed191d7f3b3f7553ef3ebf57936b86ec7843bcae778afa0b3"
+    assert asked_digest(JUDGE) == "35432eade63f8b35f55ad2d98fec5c05bf0897fc7221947b8c199ccf47f2f20c"
+    found = instrument_digest(JUDGE, "m-1")
+    assert found == "3f691328a83d143ebf64f185ba6499ee5a42f7f3c97b3d0b42ca1d6dd276b6c1"
+    item, form = Item(QUESTION, "Bile is made in the liver.", ("one",)), verdict_form(JUDGE, 0)
+    first, second = (messages(item, JUDGE, 0, again=again) for again in (False, True))
+    assert sha(first[1]["content"]) == "fa74dd84bca0ba61b251019788088a4040df4e5445233b81ceeec3e332d4396f"
+    assert sha(second[1]["content"]) == "430ba5942b5e674e84f4a00effd8345a09f3d0f20e74203299af31ac8c427cbe"
+    assert [call_key(JUDGE, form, *rest) for rest in ((first, 0), (first, 3), (second, 0))] == [
+        "22c0d0cf8dc282ff56cbf94914ee6f77c6aca7af999c3311140eab0e8496fb41",
+        "cb31d59c508cb841ab7fff62e3df62f86b37b6cdbcc7bf4202df240a49b989eb",
+        "eefe21eb38db0a8df21fed062532bb54486a6bb3cd5ffa92eb0a88bda10161a7",
+    ]
+    two = JUDGE.model_copy(update={"labels": ("correct", "erroneous")})
+    assert sha(system(two)) == "7b120404538cc3a95875530801224b88efba290bc4434ef54f29108e6f8a8cf5"
+    own = JUDGE.model_copy(update={"prompt": "Be kind."})
+    assert asked_digest(own) == "be72558253db8c9318041a0441cca430b4cbef8a8ac90ac7149b06fd64395aba"
+
+
+RULE_LINES = {
+    "tone": "- Judge the content, never the tone. ",
+    "alternatives": "- A step that takes up an option in order to weigh it ",
+    "answer": "- Where the right answer is given, ",
+    "previous": "- Where earlier steps are given, ",
+    "partial": "- A step that stops short ",
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(st.sampled_from(RULES)),
+    st.booleans(),
+    st.sampled_from([LABELS, LABELS[:2], LABELS[:3]]),
+    st.sampled_from([*RULES, "examples"]),
+)
+def test_a_switch_changes_its_own_lines_only(rules, examples, labels, switch):
+    """Whatever else is switched: what one switch takes away is one run of lines, and it is its own."""
+
+    def words(kept, shown):
+        kept = tuple(rule for rule in RULES if rule in kept)
+        return system(JUDGE.model_copy(update={"rules": kept, "examples": shown, "labels": labels}))
+
+    if switch == "examples":
+        full, less = words(rules, True), words(rules, False)
+        shown = [line for line in full.splitlines() if " => " in line and line.startswith("- ")]
+        assert len(shown) == 2 * len(labels)
+        block = "\n".join(["Examples (step => label)", *shown])
+    else:
+        full, less = words(rules | {switch}, examples), words(rules - {switch}, examples)
+        (block,) = [line for line in full.splitlines() if line.startswith(RULE_LINES[switch])]
+        if rules <= {switch}:
+            block = f"Rules\n{block}"
+    assert less in (full.replace(f"{block}\n", ""), full.replace(f"{block}\n\n", ""))
+    assert block not in less
+    assert "\n\n\n" not in less
+
+
+def test_the_order_in_which_rules_are_named_does_not_show(tmp_path):
+    def digest(*rules):
+        return asked_digest(read_judge(judge_file(tmp_path, "http://127.0.0.1:9/v1", rules=list(rules))))
+
+    assert digest(*RULES[::-1]) == digest(*RULES)
+    assert digest("tone", "partial") == digest("partial", "tone") != digest("tone")
+
+
 def test_previous_steps_are_those_of_the_same_trace(tmp_path):
     steps = pd.concat([steps_of(["a0", "a1", "a2"]), steps_of(["b0", "b1"], "distilled")]).iloc[::-1]
     with Loopback(by_text) as server:
@@ -543,6 +627,10 @@ def test_the_examples_are_judge_files():
         ({"extra_body": {"messages": []}}, "extra_body must not set messages"),
         ({"labels": ["correct", "abstain"]}, "labels: must name correct and erroneous"),
         ({"labels": ["correct", "erroneous", "maybe"]}, "labels.2: Input should be"),
+        ({"rules": ["tone", "tone"]}, "rules: must name each rule once"),
+        ({"rules": ["kindness"]}, "rules.0: Input should be 'tone', 'alternatives'"),
+        ({"prompt": "Judge.", "rules": ["tone"]}, "rules and examples are parts of mechcot's instructions"),
+        ({"prompt": "Judge.", "examples": False}, "leave out rules and examples, or prompt"),
         ({"concurrency": 0}, "concurrency: Input should be greater than or equal to 1"),
         ({"response_format": "xml"}, "response_format: Input should be"),
     ],
@@ -582,6 +670,8 @@ def test_the_instrument_is_named_by_what_shapes_its_verdicts(tmp_path):
         digest(extra_body={"top_k": 1}),
         digest(prompt="Say what you think of the step."),
         digest(labels=["correct", "erroneous"]),
+        digest(examples=False),
+        *(digest(rules=[name for name in RULES if name != rule]) for rule in RULES),
     ]
-    assert len({plain, *other}) == 10
+    assert len({plain, *other}) == 1 + len(other) == 16
     assert digest(concurrency=2, timeout=1, max_retries=0, price_in=1, api_key_env=None) == plain

@@ -17,7 +17,7 @@ from mechcot.jobs import questions_by_id
 from mechcot.judging.instrument import STAGE, Judgement, asked_digest, recorded
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Plan
+from mechcot.judging.spending import Ledger, Plan
 from mechcot.pipeline import versions
 from mechcot.stages import Stage, load_manifest, run_stages
 from mechcot.study import Study, locked
@@ -74,15 +74,18 @@ def judge_study(
             reached. Replies got are kept.
     """
     study, file = Study.open(path), Path(judge_file)
-    asked, seed = asked_digest(read_judge(file)), study.settings.seed
+    judge = read_judge(file)
+    asked, seed, ledger = asked_digest(judge), study.settings.seed, Ledger(budget)
     with locked(study.path):
         steps = _steps(study)
         for name, about in recorded(study.path).items():
             if (about["asked"], about["seed"], about["api_failures"]) == (asked, seed, 0):
                 return _result(study, name)
+        questions = questions_by_id(study)
         judgement = judge_by_llm(
-            steps, questions_by_id(study), file, _calls(study), seed=seed, budget=budget, progress=progress
-        )
+            *(steps, questions, judge, _calls(study)),
+            name=file.stem, seed=seed, ledger=ledger, progress=progress,
+        )  # fmt: skip
         run_stages(study.path, [_stage(study, judgement)], versions())
     return _result(study, judgement.instrument)
 
@@ -94,10 +97,8 @@ def price(path: str | Path, judge_file: str | Path) -> Plan:
         StudyError: the study has no steps yet.
         ConfigError: the judge file cannot be used.
     """
-    study = Study.open(path)
-    return plan(
-        _steps(study), questions_by_id(study), Path(judge_file), _calls(study), seed=study.settings.seed
-    )
+    study, judge = Study.open(path), read_judge(Path(judge_file))
+    return plan(_steps(study), questions_by_id(study), judge, _calls(study), seed=study.settings.seed)
 
 
 def _calls(study: Study) -> Path:

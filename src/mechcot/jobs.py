@@ -279,11 +279,21 @@ def judge(study: Study, progress: bool, work: Path) -> None:
 
         rows = judge_by_table(steps, path)
     else:
+        from mechcot.judging.judge_file import read_judge
         from mechcot.judging.llm import judge_by_llm
 
         # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
-        calls = study.path / "work" / "calls"
-        rows = judge_by_llm(steps, questions, path, calls, seed=study.settings.seed, progress=progress).rows
+        judgement = judge_by_llm(
+            steps,
+            questions,
+            read_judge(path),
+            study.path / "work" / "calls",
+            name=path.stem,
+            seed=study.settings.seed,
+            progress=progress,
+        )
+        rows = judgement.rows
+        files.write_json(study.path / "instruments" / f"{settings.kind}.json", judgement.about)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)
     for arm in study.settings.arms:
         out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"

@@ -6,26 +6,22 @@ import asyncio
 import base64
 import json
 import random
-import threading
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from mechcot.errors import MissingDependency
 from mechcot.judging.cache import Reply
-from mechcot.judging.instrument import Check
+from mechcot.judging.forms import Form, Message
+from mechcot.judging.instrument import Check, response_format
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.prompt import Message, format_of, response_format
-from mechcot.judging.spending import Ledger
-
-T = TypeVar("T")
+from mechcot.judging.spending import Ledger, dearest, paid
 
 _REFUSALS = {
     401: "did not accept the key",
@@ -62,7 +58,6 @@ class Failure:
     wait: float | None = None
 
 
-Work = Callable[["Client", T], Coroutine[Any, Any, None]]
 Count = Callable[[str], None]
 
 _TRANSIENT = ("rate_limited", "server_error", "timeout", "connection")
@@ -122,10 +117,13 @@ class Client:
     ) -> None:
         await self._sdk.close()
 
-    async def ask(self, sent: Sequence[Message], sample: int, sending: Callable[[], None]) -> Reply | Failure:
+    async def ask(
+        self, form: Form[Any, Any], sent: Sequence[Message], sample: int, sending: Callable[[], None]
+    ) -> Reply | Failure:
         """One call, asked again where the server is busy, failing, slow or out of reach.
 
         Args:
+            form: of the call.
             sent: its messages.
             sample: index of the sample.
             sending: called right before anything goes out.
@@ -133,8 +131,8 @@ class Client:
         Raises:
             JudgeError: it does not fit the budget.
         """
-        form = response_format(self._judge)
-        return await self._ask(sent, self._judge.parameters(sample), form, sending)
+        held_to = response_format(self._judge, form.name, form.schema)
+        return await self._ask(sent, self._judge.parameters(sample), held_to, sending)
 
     async def check(self) -> Check | Failure:
         """The start-up call: which model answers, and whether the server enforces a schema.
@@ -142,9 +140,9 @@ class Client:
         Raises:
             JudgeError: it does not fit the budget.
         """
-        form = format_of(self._judge, "check", _CHECK_SCHEMA)
+        held_to = response_format(self._judge, "check", _CHECK_SCHEMA)
         sent = [{"role": "user", "content": _CHECK_WORDS}]
-        reply = await self._ask(sent, self._judge.parameters(), form, lambda: None)
+        reply = await self._ask(sent, self._judge.parameters(), held_to, lambda: None)
         if isinstance(reply, Failure):
             return reply
         if self._judge.response_format != "json_schema":
@@ -159,12 +157,12 @@ class Client:
         self,
         sent: Sequence[Message],
         parameters: dict[str, Any],
-        form: dict[str, Any] | None,
+        held_to: dict[str, Any] | None,
         sending: Callable[[], None],
     ) -> Reply | Failure:
         request = {"model": self._judge.model, "messages": list(sent), **parameters}
-        if form is not None:
-            request["response_format"] = form
+        if held_to is not None:
+            request["response_format"] = held_to
         retries, broken = 0, 0
         while True:
             found = await self._attempt(request, sending)
@@ -185,28 +183,32 @@ class Client:
         loop = asyncio.get_running_loop()
         while (left := self._silent_until - loop.time()) > 0:
             await asyncio.sleep(left)
-        dearest = self._ledger.dearest(request["messages"])
-        await self._ledger.admit(dearest)
-        charged = dearest  # for what ends without a word on what it took, cancelled calls included
+        most = dearest(self._judge, request["messages"])
+        await self._ledger.admit(most)
+        charged = most  # for what ends without a word on what it took, cancelled calls included
         try:
             sending()
             body = await self._send(request)
             found = self._read(body) if isinstance(body, str) else body
             if isinstance(found, Reply):
                 tokens = found.prompt_tokens, found.completion_tokens
-                charged = self._ledger.usage(request["messages"], *tokens)
+                charged = paid(self._judge, request["messages"], *tokens)
             elif found.kind not in ("timeout", "connection", "no_completion"):
                 charged = 0.0
         finally:
-            self._ledger.book(dearest, charged)
+            self._ledger.book(most, charged)
         return found
 
     async def _send(self, request: dict[str, Any]) -> str | Failure:
         openai = self._openai
         try:
-            # The body as text: it is checked here, and the SDK's typed calls take twice the time.
+            # The body as text: it is checked here, and the SDK's typed calls take twice the time. The whole
+            # address: a relative one is put together twice for every call.
             text: str = await self._sdk.post(
-                "/chat/completions", cast_to=str, body=request, options={"headers": self._headers}
+                f"{self._judge.base_url}/chat/completions",
+                cast_to=str,
+                body=request,
+                options={"headers": self._headers},
             )
             return text
         except openai.APIStatusError as error:
@@ -297,58 +299,3 @@ def redactor(key: str | None) -> Callable[[str], str]:
         return text
 
     return redact
-
-
-def work_off(jobs: Sequence[T], work: Work[T], connect: Callable[[], Client], concurrency: int) -> None:
-    """Run `work` over all jobs with one client, at most `concurrency` at a time, in no promised order.
-
-    The first error ends it and cancels what is in flight. Where an event loop runs already (in a
-    notebook) the calls get a thread of their own.
-    """
-    stop = threading.Event()
-    if not _inside_a_loop():
-        asyncio.run(_all(jobs, work, connect, concurrency, stop))
-        return
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(asyncio.run, _all(jobs, work, connect, concurrency, stop))
-        try:
-            running.result()
-        except KeyboardInterrupt:
-            stop.set()  # calls in flight end, no further one starts
-            raise
-
-
-def _inside_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-async def _all(
-    jobs: Sequence[T],
-    work: Work[T],
-    connect: Callable[[], Client],
-    concurrency: int,
-    stop: threading.Event,
-) -> None:
-    queue = iter(jobs)
-
-    async def worker(client: Client) -> None:
-        for job in queue:
-            if stop.is_set():
-                return
-            await work(client, job)
-
-    async with connect() as client:
-        workers = [asyncio.create_task(worker(client)) for _ in range(min(concurrency, len(jobs)))]
-        try:
-            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in workers:
-                task.cancel()
-            ended = await asyncio.gather(*workers, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
-            raise error

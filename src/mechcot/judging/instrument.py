@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mechcot import files
+from mechcot.judging.forms import Form, Message
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.prompt import Message, response_format, schema, wording
+from mechcot.judging.prompt import verdict_form
 from mechcot.stages import load_manifest
 
 STAGE = "judge-"
@@ -49,36 +51,56 @@ class Judgement:
 
 def asked_digest(judge: Judge) -> str:
     """SHA-256 of all that the judge file makes of the instrument."""
-    return _sha([_asked(judge)])
+    return form_digest(judge, verdict_form(judge, 0))
+
+
+def form_digest(judge: Judge, form: Form[Any, Any]) -> str:
+    """SHA-256 of all that a judge file and a form make of what is asked."""
+    return _sha([_asked(judge, form)])
 
 
 def instrument_digest(judge: Judge, returned_model: str) -> str:
     """SHA-256 of all that makes the instrument: the judge file's part, and which model answered."""
-    return _sha([_asked(judge), returned_model])
+    return _digest(judge, verdict_form(judge, 0), returned_model)
 
 
-def instrument_name(judge_file: Path, judge: Judge, returned_model: str) -> str:
+def server_digest(judge: Judge) -> str:
+    """SHA-256 of what decides which model answers and whether it is held to a schema."""
+    return _sha([judge.model, judge.endpoint, judge.response_format, judge.extra_body])
+
+
+def instrument_name(name: str, judge: Judge, returned_model: str) -> str:
     """The judge file's name and the beginning of the instrument's digest."""
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", judge_file.stem).strip("-").lower() or "judge"
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "judge"
     return f"{stem}-{instrument_digest(judge, returned_model)[:8]}"
 
 
-def call_key(judge: Judge, sent: list[Message], sample: int = 0) -> str:
+def call_key(judge: Judge, form: Form[Any, Any], sent: list[Message], sample: int = 0) -> str:
     """SHA-256 of all that is sent in a call and where, and of the sample index.
 
     With the returned model it names a reply.
     """
-    return _sha([judge.model, judge.endpoint, sent, judge.parameters(sample), response_format(judge), sample])
+    reply = response_format(judge, form.name, form.schema)
+    return _sha([judge.model, judge.endpoint, sent, judge.parameters(sample), reply, sample])
 
 
-def description(judge: Judge, check: Check) -> dict[str, Any]:
-    """The instrument in words and values. Prices, concurrency and the key's variable are no part of it."""
+def response_format(judge: Judge, name: str, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A JSON schema as a request's `response_format`, as far as the judge file wants it enforced."""
+    if judge.response_format == "json_schema":
+        return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+    return {"type": "json_object"} if judge.response_format == "json_object" else None
+
+
+def description(judge: Judge, form: Form[Any, Any], check: Check) -> dict[str, Any]:
+    """What was asked of whom, in words and values.
+
+    Prices, concurrency and the key's variable are no part of it.
+    """
     return {
-        **_asked(judge),
-        "labels": list(judge.labels),
+        **_asked(judge, form),
         "returned_model": check.returned_model,
-        "digest": instrument_digest(judge, check.returned_model),
-        "asked": asked_digest(judge),
+        "digest": _digest(judge, form, check.returned_model),
+        "asked": form_digest(judge, form),
         "server_enforces_schema": check.enforces_schema,
     }
 
@@ -105,16 +127,20 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _asked(judge: Judge) -> dict[str, Any]:
+def _asked(judge: Judge, form: Form[Any, Any]) -> dict[str, Any]:
     return {
-        "words": wording(judge),
-        "schema": schema(judge.labels),
+        "words": dict(form.words),
+        "schema": form.schema,
         "response_format": judge.response_format,
-        "fields": judge.fields.model_dump(),
+        **form.shown,
         "model": judge.model,
         "parameters": judge.parameters(),
         "endpoint": judge.endpoint,
     }
+
+
+def _digest(judge: Judge, form: Form[Any, Any], returned_model: str) -> str:
+    return _sha([_asked(judge, form), returned_model])
 
 
 def _sha(parts: list[Any]) -> str:

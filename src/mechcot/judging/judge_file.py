@@ -26,6 +26,11 @@ _OWN_PARAMETERS = frozenset({"model", "messages", "response_format", "stream", "
 
 Label = Literal["correct", "erroneous", "abstain", "not_checkable"]
 
+Rule = Literal["tone", "alternatives", "answer", "previous", "partial"]
+
+RULES: tuple[Rule, ...] = ("tone", "alternatives", "answer", "previous", "partial")
+"""The rules of mechcot's instructions, in their order."""
+
 
 class Fields(Section):
     """What the judge sees beside the step itself; each is switched alone."""
@@ -51,6 +56,8 @@ class Judge(Section):
     labels: tuple[Label, ...] = Field(
         ("correct", "erroneous", "abstain", "not_checkable"), description="what the judge may say"
     )
+    rules: tuple[Rule, ...] = Field(RULES, description="which of mechcot's rules the instructions hold")
+    examples: bool = Field(True, description="whether the instructions hold mechcot's examples")
     fields: Fields = Fields()
     response_format: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="what the server is asked to enforce; replies are always checked here"
@@ -85,6 +92,13 @@ class Judge(Section):
             raise ValueError("must name correct and erroneous, and each label once")
         return value
 
+    @field_validator("rules")
+    @classmethod
+    def _rules(cls, value: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("must name each rule once")
+        return tuple(rule for rule in RULES if rule in value)
+
     @field_validator("api_key_env")
     @classmethod
     def _variable(cls, value: str | None) -> str | None:
@@ -98,6 +112,11 @@ class Judge(Section):
         taken = sorted(_OWN_PARAMETERS & set(self.extra_body))
         if taken:
             raise ValueError(f"extra_body must not set {', '.join(taken)}")
+        if self.prompt is not None and (self.rules != RULES or not self.examples):
+            raise ValueError(
+                "rules and examples are parts of mechcot's instructions, and prompt stands in their place: "
+                "leave out rules and examples, or prompt"
+            )
         return self
 
     @property

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mechcot.errors import DataError, JudgeError
-from mechcot.judging.cache import CACHE, ReplyCache
-from mechcot.judging.instrument import (
-    Check,
-    Judgement,
-    asked_digest,
-    call_key,
-    description,
-    instrument_name,
-)
-from mechcot.judging.judge_file import Judge, read_judge
-from mechcot.judging.prompt import Item, messages
-from mechcot.judging.run import Run
-from mechcot.judging.spending import Ledger, Plan, plan_of
+from mechcot import records
+from mechcot.errors import DataError
+from mechcot.judging.asking import ask, price, refuse_failures, step_place
+from mechcot.judging.forms import Failed
+from mechcot.judging.instrument import Judgement, instrument_name
+from mechcot.judging.judge_file import Judge
+from mechcot.judging.prompt import Item, verdict_form
+from mechcot.judging.spending import Ledger, Plan
 from mechcot.tasks import Judged, Question
-
-log = logging.getLogger("mechcot")
-
-_FAILURES = ("api_failure", "parse_failure")
 
 
 def judge_by_llm(
     steps: pd.DataFrame,
     questions: Mapping[str, Question],
-    judge_file: Path,
+    judge: Judge,
     work: Path,
     *,
+    name: str,
     seed: int,
     sample: int = 0,
-    budget: float | None = None,
+    ledger: Ledger | None = None,
     progress: bool = True,
 ) -> Judgement:
     """Verdicts of steps by an LLM.
@@ -51,98 +41,71 @@ def judge_by_llm(
     Neither is a verdict.
 
     Args:
-        steps: of one or several arms (`records.STEPS`), whole traces.
+        steps: of one or several arms (qid, arm, cid, sid, text, complete of `records.STEPS`); whole
+            traces where the judge is shown previous steps.
         questions: by their id.
-        judge_file: see `judge_file.Judge`.
+        judge: whom to ask, and how.
         work: folder for the cache of replies. Keep it: a run that finds all replies there sends nothing.
+        name: of the judge file: the instrument's name begins with it.
         seed: of the study; it goes into the marks that fence judged text.
         sample: which judgement of the same steps; a judge with a seed gets seed + sample.
-        budget: money that these verdicts may cost, what earlier runs paid for them included.
+        ledger: of the money that these verdicts (and what else is booked there) may cost; what earlier
+            runs paid for them counts. None: no budget.
         progress: whether to show a progress bar.
 
     Raises:
-        ConfigError: the judge file or the environment variable that it names cannot be used.
+        ConfigError: the environment variable that the judge file names cannot be used, or there is a
+            budget and the file lacks prices or a limit.
         DataError: a step belongs to no question.
         JudgeError: too many steps got no verdict, the server refuses every call, or the budget is
             reached. Replies got are kept.
         MissingDependency: openai is not installed.
     """
-    judge = read_judge(judge_file)
-    keys, items = _items(steps, questions, judge, seed, sample)
-    ledger = Ledger(judge, budget)
-    with ReplyCache(work / CACHE) as cache:
-        run = Run(judge, seed, sample, cache, ledger)
-        run.judge_all(items, progress=progress)
-        check, counts = run.check, cache.counts(asked_digest(judge))
-    if check is None:  # no step needs a call
-        check = Check("", None)
-    name = instrument_name(judge_file, judge, check.returned_model)
+    form, items = verdict_form(judge, seed), _items(steps, questions, judge)
+    asked = ask(form, items, judge, work, seed=seed, sample=sample, ledger=ledger, progress=progress)
+    refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), judge, form.name)
+    instrument = instrument_name(name, judge, asked.check.returned_model)
     rows = [
-        _row(step, None if key is None else run.verdicts[key], name)
-        for step, key in zip(steps.itertuples(index=False), keys, strict=True)
+        _row(step, answer, instrument)
+        for step, answer in zip(records.rows(steps), asked.answers, strict=True)
     ]
-    asked = sum(key is not None for key in keys)
-    _refuse_failures(rows, asked, judge, judge_file)
-    about = description(judge, check)
-    about |= {"instrument": name, "seed": seed, "sample": sample, "faults": counts}
-    about["api_failures"] = sum(row["label"] == "api_failure" for row in rows)
-    about["usage"] = {
-        "steps_asked": asked,
-        "calls": len(items),
-        "replies": run.usage.replies,
-        "prompt_tokens": run.usage.prompt_tokens,
-        "completion_tokens": run.usage.completion_tokens,
-        "cost": judge.cost(run.usage.prompt_tokens, run.usage.completion_tokens),
-    }
-    return Judgement(name, rows, about)
+    return Judgement(instrument, rows, asked.about | {"instrument": instrument, "labels": list(judge.labels)})
 
 
 def plan(
-    steps: pd.DataFrame, questions: Mapping[str, Question], judge_file: Path, work: Path, *, seed: int
+    steps: pd.DataFrame,
+    questions: Mapping[str, Question],
+    judge: Judge,
+    work: Path | None,
+    *,
+    seed: int,
+    sample: int = 0,
 ) -> Plan:
     """What `judge_by_llm` would send. Sends and writes nothing, and needs no key.
 
-    Replies that are there count if they come from the model that answered last.
+    Replies in `work` count if they come from the model that answered last; None: as if none were kept.
 
     Raises:
-        ConfigError: the judge file cannot be used.
         DataError: a step belongs to no question.
     """
-    judge = read_judge(judge_file)
-    _, items = _items(steps, questions, judge, seed, 0)
-    pending = list(items.values())
-    if (work / CACHE).exists():
-        with ReplyCache(work / CACHE) as cache:
-            check = cache.check(asked_digest(judge))
-            if check is not None:
-                model = check.returned_model
-                pending = [item for key, item in items.items() if cache.get(key, model) is None]
-    characters = sum(len(message["content"]) for item in pending for message in messages(item, judge, seed))
-    return plan_of(judge, len(pending), len(items) - len(pending), characters)
+    return price(verdict_form(judge, seed), _items(steps, questions, judge), judge, work, sample=sample)
 
 
-def _items(
-    steps: pd.DataFrame, questions: Mapping[str, Question], judge: Judge, seed: int, sample: int
-) -> tuple[list[str | None], dict[str, Item]]:
-    """The key of each step's call (None: it needs none), and what each call is about."""
+def _items(steps: pd.DataFrame, questions: Mapping[str, Question], judge: Judge) -> list[Item | None]:
+    """What each step's call is about; None: it needs none."""
     before = _previous(steps) if judge.fields.previous else {}
-    keys: list[str | None] = []
-    items: dict[str, Item] = {}
-    step: Any
-    for step in steps.itertuples(index=False):
+    items: list[Item | None] = []
+    for step in records.rows(steps):
         if step.qid not in questions:
             raise DataError(
                 f"arm {step.arm}, trace {step.cid}, step {step.sid}: there is no question '{step.qid}'"
             )
         if not step.complete or not step.text.strip():
-            keys.append(None)
+            items.append(None)
             continue
         previous = before.get((step.qid, step.arm, step.cid, step.sid), ())
-        item = Item(questions[step.qid], step.text, previous)
-        key = call_key(judge, messages(item, judge, seed), sample)
-        keys.append(key)
-        items[key] = item
-    return keys, items
+        items.append(Item(questions[step.qid], step.text, previous))
+    return items
 
 
 def _previous(steps: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, ...]]:
@@ -153,46 +116,16 @@ def _previous(steps: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, ...]]:
     return found
 
 
-def _row(step: Any, judged: Judged | None, instrument: str) -> dict[str, Any]:
-    if judged is None:
+def _row(step: Any, answer: Judged | Failed | None, instrument: str) -> dict[str, Any]:
+    if answer is None:
         reason = "cut by the token limit" if not step.complete else "the step has no text"
-        judged = Judged("not_checkable", reason)
+        answer = Judged("not_checkable", reason)
     return {
         "qid": step.qid,
         "arm": step.arm,
         "cid": int(step.cid),
         "sid": int(step.sid),
         "instrument": instrument,
-        "label": judged.label,
-        "reason": judged.reason,
+        "label": answer.label,
+        "reason": answer.reason,
     }
-
-
-def _refuse_failures(rows: list[dict[str, Any]], asked: int, judge: Judge, judge_file: Path) -> None:
-    failed = {label: [row for row in rows if row["label"] == label] for label in _FAILURES}
-    api, parse = (len(failed[label]) for label in _FAILURES)
-    if not api + parse:
-        return
-    counts = f"{api + parse} of {asked} steps got no verdict: {api} api_failure, {parse} parse_failure"
-    if api + parse <= judge.max_failure_share * asked:
-        log.warning("judge %s: %s", judge.model, counts)
-        return
-    lines = [f"{counts}; {judge_file} allows a share of {judge.max_failure_share:g} (max_failure_share)."]
-    if api:
-        lines.append(
-            f"First api_failure, {_place(failed['api_failure'][0])}. Run again: replies got are kept, "
-            "only the failed calls are sent again."
-        )
-    if parse:
-        lines.append(
-            f"First parse_failure, {_place(failed['parse_failure'][0])}. Unreadable replies are kept "
-            "as well: raise max_tokens or change response_format (which asks every step anew), or raise "
-            "max_failure_share to go on without them."
-        )
-    raise JudgeError("\n".join(lines))
-
-
-def _place(row: dict[str, Any]) -> str:
-    return (
-        f"question '{row['qid']}', arm {row['arm']}, trace {row['cid']}, step {row['sid']}: {row['reason']}"
-    )

@@ -1,21 +1,22 @@
-"""One run of a judge over calls: the start-up check, kept replies, the queue, and what went wrong."""
+"""One run of a form over calls: the start-up check, kept replies, the queue, and what went wrong."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass
+from typing import Any, Generic
 
 from tqdm import tqdm
 
 from mechcot.errors import JudgeError
 from mechcot.judging.cache import Reply, ReplyCache
-from mechcot.judging.client import Client, Failure, work_off
-from mechcot.judging.instrument import Check, asked_digest, call_key
+from mechcot.judging.client import Client, Failure
+from mechcot.judging.forms import Failed, Form, FoundT, ItemT
+from mechcot.judging.instrument import Check, call_key, form_digest, server_digest
 from mechcot.judging.judge_file import Judge, api_key
-from mechcot.judging.prompt import Item, Message, messages, read_reply
-from mechcot.judging.spending import Ledger
-from mechcot.tasks import Judged
+from mechcot.judging.spending import Call, Ledger, paid
+from mechcot.judging.workers import converse, work_off
 
 log = logging.getLogger("mechcot")
 
@@ -29,117 +30,127 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class Usage:
-    """What verdicts rest on.
+    """What answers rest on.
 
     Attributes:
         replies: re-asks included.
         prompt_tokens: of those calls, as the server counted.
         completion_tokens: likewise.
-        money: by the judge file's prices; at the dearest where the server did not count.
     """
 
     replies: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    money: float = 0.0
 
 
-class Run:
+@dataclass(frozen=True)
+class _Kept(Generic[FoundT]):
+    """Answers whose replies are all kept, what all kept replies took, and what each cost."""
+
+    answers: dict[str, FoundT | Failed]
+    usage: Usage
+    costs: dict[Call, float]
+
+
+class Run(Generic[ItemT, FoundT]):
     """What a run works with and what it has met so far.
 
     Attributes:
-        verdicts: by the key of their call.
-        usage: of the kept replies that the verdicts rest on.
+        answers: by the key of their call.
+        usage: of the kept replies that the answers rest on.
         check: what is known of the server; None before anything was asked of it.
     """
 
-    def __init__(self, judge: Judge, seed: int, sample: int, cache: ReplyCache, ledger: Ledger) -> None:
-        self.verdicts: dict[str, Judged] = {}
+    def __init__(
+        self, form: Form[ItemT, FoundT], judge: Judge, sample: int, cache: ReplyCache, ledger: Ledger
+    ) -> None:
+        self.answers: dict[str, FoundT | Failed] = {}
         self.usage = Usage()
+        self._form = form
         self._judge = judge
-        self._seed = seed
         self._sample = sample
         self._cache = cache
         self._ledger = ledger
-        self._asked = asked_digest(judge)
+        self._asked = form_digest(judge, form)
         self._interrupted = cache.interrupted()
         self._got = 0
         self._failed_in_a_row = 0
-        self.check = cache.check(self._asked)
+        self.check = known_check(cache, judge, form)
 
-    def judge_all(self, items: dict[str, Item], *, progress: bool) -> None:
-        """Reach a verdict for every call, from kept replies or from the server.
+    def answer_all(self, items: dict[str, ItemT], *, progress: bool) -> None:
+        """Reach an answer for every call, from kept replies or from the server.
 
         Raises:
             JudgeError: the server cannot be used, or the budget is reached.
             ConfigError: the environment variable with the key is not set.
         """
-        self.verdicts, self.usage = self._recall(items)
-        if items.keys() == self.verdicts.keys():
+        kept = self._recall(items)
+        self.answers, self.usage = kept.answers, kept.usage
+        booked = self._ledger.recall(kept.costs)
+        if items.keys() == self.answers.keys():
             return
         key = api_key(self._judge)
 
-        def connect() -> Client:
-            return Client(self._judge, key, self._ledger, self._count)
+        async def talk(client: Client, stop: threading.Event) -> None:
+            if self._take(await client.check()):
+                now = self._recall(items)  # of the model that answers now, not of the one that did
+                self.answers = now.answers
+                self._ledger.forget(booked)
+                self._ledger.recall(now.costs)
+            await self._work_off(client, items, stop, progress)
 
-        before = self.usage.money
-        self._ledger.book(0.0, before)
-        self._check_server(connect)
-        self.verdicts, self.usage = self._recall(items)  # another model may answer than at the last check
-        self._ledger.book(0.0, self.usage.money - before)
+        converse(lambda: Client(self._judge, key, self._ledger, self._count), talk)
+        self.usage = self._recall(items).usage
+        self._tell()
+
+    async def _work_off(
+        self, client: Client, items: dict[str, ItemT], stop: threading.Event, progress: bool
+    ) -> None:
         # Sorted by hash: arms and questions are shuffled into one queue, the same one every time.
-        pending = sorted(items.keys() - self.verdicts.keys())
+        pending = sorted(items.keys() - self.answers.keys())
         log.info(
-            "judge %s at %s: %d calls, %d answered already",
-            *(self._judge.model, self._judge.endpoint, len(pending), len(self.verdicts)),
+            "%s: judge %s at %s: %d calls, %d answered already",
+            *(self._form.doing, self._judge.model, self._judge.endpoint, len(pending), len(self.answers)),
         )
         bar = tqdm(
             total=len(items),
-            initial=len(self.verdicts),
-            desc="judging",
+            initial=len(self.answers),
+            desc=self._form.doing,
             unit="call",
             disable=None if progress else True,
         )
 
-        async def work(client: Client, call: str) -> None:
-            self.verdicts[call] = await self._settle(client, items[call])
+        async def work(call: str) -> None:
+            self.answers[call] = await self._settle(client, call, items[call])
             bar.update()
 
         with bar:
-            work_off(pending, work, connect, self._judge.concurrency)
-        self.usage = self._recall(items)[1]
-        self._tell()
+            await work_off(pending, work, self._judge.concurrency, stop)
 
     def _count(self, what: str) -> None:
         self._cache.count(self._asked, what)
 
     # --- the server -------------------------------------------------------------------------
 
-    def _check_server(self, connect: Callable[[], Client]) -> None:
-        found: list[Check | Failure] = []
-
-        async def work(client: Client, _: None) -> None:
-            found.append(await client.check())
-
-        work_off([None], work, connect, 1)
-        check = found[0]
+    def _take(self, check: Check | Failure) -> bool:
+        """Keep what the start-up call found; whether another model answers than was known to."""
         if isinstance(check, Failure):
-            raise JudgeError(f"judging stopped at the start-up call: {self._advice(check)}")
-        known = self.check
-        if known is not None and known.returned_model != check.returned_model:
-            log.warning(
-                "judge %s: the server answered as '%s' before and answers as '%s' now: another judge, whose "
-                "verdicts are kept apart",
-                *(self._judge.model, known.returned_model, check.returned_model),
-            )
+            raise JudgeError(f"{self._form.doing} stopped at the start-up call: {self._advice(check)}")
+        known, self.check = self.check, check
+        self._cache.put_check(server_digest(self._judge), check)
         if check.enforces_schema is False:
             log.warning(
                 "judge %s: the server accepts a JSON schema and does not enforce it; replies that do not fit "
                 "are asked for once more",
                 self._judge.model,
             )
-        self.check = check
-        self._cache.put_check(self._asked, check)
+        if known is not None and known.returned_model != check.returned_model:
+            log.warning(
+                "judge %s: the server answered as '%s' before and answers as '%s' now: another judge, whose "
+                "answers are kept apart",
+                *(self._judge.model, known.returned_model, check.returned_model),
+            )
+        return known is None or known.returned_model != check.returned_model
 
     def _advice(self, failure: Failure) -> str:
         what = failure.reason
@@ -153,69 +164,66 @@ class Run:
 
     # --- replies ----------------------------------------------------------------------------
 
-    def _prompt(self, item: Item, again: bool) -> tuple[str, list[Message]]:
-        sent = messages(item, self._judge, self._seed, again=again)
-        return call_key(self._judge, sent, self._sample), sent
+    def _key(self, call: str, item: ItemT, again: bool) -> str:
+        """The key of a call, or that of its re-ask."""
+        if not again:
+            return call
+        return call_key(self._judge, self._form, self._form.messages(item, True), self._sample)
 
     def _kept(self, key: str) -> Reply | None:
         """A kept reply of the model that answers now."""
         return None if self.check is None else self._cache.get(key, self.check.returned_model)
 
-    def _recall(self, items: dict[str, Item]) -> tuple[dict[str, Judged], Usage]:
-        """Verdicts whose replies are all kept, and what all kept replies took."""
-        verdicts: dict[str, Judged] = {}
-        used: list[tuple[Item, Reply]] = []
-        for key, item in items.items():
-            first = self._kept(key)
-            if first is None:
-                continue
-            used.append((item, first))
-            judged = self._verdict(first)
-            if judged is None:
-                second = self._kept(self._prompt(item, again=True)[0])
-                if second is None:
-                    continue
-                used.append((item, second))
-                judged = self._verdict(second) or _unreadable(second)
-            verdicts[key] = judged
-        return verdicts, Usage(
-            len(used),
-            sum(reply.prompt_tokens for _, reply in used),
-            sum(reply.completion_tokens for _, reply in used),
-            sum(self._cost(item, reply) for item, reply in used),
-        )
+    def _recall(self, items: dict[str, ItemT]) -> _Kept[FoundT]:
+        answers: dict[str, FoundT | Failed] = {}
+        used: list[Reply] = []
+        costs: dict[Call, float] = {}
+        for call, item in items.items():
+            for again in (False, True):
+                key = self._key(call, item, again)
+                reply = self._kept(key)
+                if reply is None:
+                    break
+                used.append(reply)
+                # The server did not count: as dear as it can be, the reminder of a re-ask included.
+                sent = [] if reply.prompt_tokens else self._form.messages(item, True)
+                costs[key, reply.returned_model] = paid(
+                    self._judge, sent, reply.prompt_tokens, reply.completion_tokens
+                )
+                found = self._found(item, reply)
+                if found is not None or again:
+                    answers[call] = _unreadable(reply) if found is None else found
+                    break
+        prompt, completion = (sum(r.prompt_tokens for r in used), sum(r.completion_tokens for r in used))
+        return _Kept(answers, Usage(len(used), prompt, completion), costs)
 
-    def _cost(self, item: Item, reply: Reply) -> float:
-        if reply.prompt_tokens == 0:
-            return self._ledger.dearest(self._prompt(item, again=True)[1])
-        return self._judge.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
-
-    async def _settle(self, client: Client, item: Item) -> Judged:
-        """The verdict of a call, with one re-ask. A reply that is kept already is not asked for."""
+    async def _settle(self, client: Client, call: str, item: ItemT) -> FoundT | Failed:
+        """The answer to a call, with one re-ask. A reply that is kept already is not asked for."""
         reply: Reply | Failure | None = None
         for again in (False, True):
-            key, sent = self._prompt(item, again)
-            reply = self._kept(key) or await self._fetch(client, key, sent)
+            key = self._key(call, item, again)
+            reply = self._kept(key) or await self._fetch(client, key, item, again)
             if isinstance(reply, Failure):
                 self._stop_when_hopeless(reply)
-                return Judged("api_failure", reply.reason)
-            judged = self._verdict(reply)
-            if judged is not None:
-                return judged
+                return Failed("api_failure", reply.reason)
+            found = self._found(item, reply)
+            if found is not None:
+                return found
             self._count("refusal" if reply.finish_reason == "refusal" else "unreadable")
         assert isinstance(reply, Reply)
         return _unreadable(reply)
 
-    async def _fetch(self, client: Client, key: str, sent: list[Message]) -> Reply | Failure:
+    async def _fetch(self, client: Client, key: str, item: ItemT, again: bool) -> Reply | Failure:
         """A reply from the server, kept; asked for once more when another model gave it."""
         assert self.check is not None
-        other = ""
+        sent, other = self._form.messages(item, again), ""
         for _ in range(2):
-            reply = await client.ask(sent, self._sample, lambda: self._begin(key))
+            reply = await client.ask(self._form, sent, self._sample, lambda: self._begin(key))
             if isinstance(reply, Failure):
                 self._cache.end(key)
                 return reply
             self._cache.put(key, self._judge.endpoint, self._judge.model, reply)
+            self._ledger.note((key, reply.returned_model))
             self._got += 1
             if reply.returned_model == self.check.returned_model:
                 self._failed_in_a_row = 0
@@ -225,7 +233,7 @@ class Run:
         return Failure(
             "other_model",
             f"the server answered as '{other}', not as '{self.check.returned_model}' as at the start: "
-            "another judge. A new run judges all steps by the model that answers then",
+            "another judge. A new run asks everything of the model that answers then",
         )
 
     def _begin(self, key: str) -> None:
@@ -234,8 +242,8 @@ class Run:
             self._count("repeated_after_interruption")
         self._cache.begin(key)
 
-    def _verdict(self, reply: Reply) -> Judged | None:
-        return None if reply.finish_reason == "refusal" else read_reply(reply.text, self._judge.labels)
+    def _found(self, item: ItemT, reply: Reply) -> FoundT | None:
+        return None if reply.finish_reason == "refusal" else self._form.read(item, reply.text)
 
     # --- what went wrong --------------------------------------------------------------------
 
@@ -248,11 +256,12 @@ class Run:
         else:
             return
         raise JudgeError(
-            f"judging stopped: {what}. The {self._got} replies got in this run are kept; run again to go on"
+            f"{self._form.doing} stopped: {what}. The {self._got} replies got in this run are kept; run "
+            "again to go on"
         )
 
     def _tell(self) -> None:
-        """Say what the verdicts took and what went wrong on the way."""
+        """Say what the answers took and what went wrong on the way."""
         used = self.usage
         cost = self._judge.cost(used.prompt_tokens, used.completion_tokens)
         log.info(
@@ -269,6 +278,14 @@ class Run:
             )
 
 
-def _unreadable(reply: Reply) -> Judged:
+def known_check(cache: ReplyCache, judge: Judge, form: Form[Any, Any]) -> Check | None:
+    """What the last start-up call to a judge's server found; None: there was none.
+
+    It is the server's, whatever was asked. Older caches hold one for each thing asked.
+    """
+    return cache.check(server_digest(judge)) or cache.check(form_digest(judge, form))
+
+
+def _unreadable(reply: Reply) -> Failed:
     why = _ENDS.get(reply.finish_reason, "not the JSON asked for")
-    return Judged("parse_failure", f"unreadable twice: {why}")
+    return Failed("parse_failure", f"unreadable twice: {why}")

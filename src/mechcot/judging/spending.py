@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mechcot.errors import ConfigError, JudgeError
+from mechcot.judging.forms import Message
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.prompt import Message
 
 CHARACTERS_PER_TOKEN = 4
 _FRAMING = 16  # tokens that a chat template puts around a message, generously
+
+
+Call = tuple[str, str]
+"""A paid call: its key, and which model answered."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,13 @@ class Plan:
     """What judging would send.
 
     Attributes:
-        calls: to the server; re-asks of unreadable replies, and the one start-up call, come on top.
+        calls: to the server; re-asks of unreadable replies, and start-up calls, come on top.
         cached: calls whose reply is there already.
         prompt_characters: of the calls to be sent.
         tokens_in: estimated from the characters, four to a token.
         tokens_out: at most, from the judge file's limit; None: it sets none.
         cost: of these tokens at the judge file's prices; None: prices or limit are missing.
+        start_ups: start-up calls.
     """
 
     calls: int
@@ -35,6 +40,7 @@ class Plan:
     tokens_in: int
     tokens_out: int | None
     cost: float | None
+    start_ups: int = 1
 
     def text(self) -> str:
         """The plan in lines."""
@@ -42,8 +48,9 @@ class Plan:
         cost = "unknown: the judge file lacks price_in, price_out or max_tokens"
         if self.cost is not None:
             cost = f"{self.cost:.2f} at most, by the judge file's prices and these tokens"
+        first = f"{self.start_ups or 'none'} at start-ups"
         return (
-            f"calls       {self.calls}, and one at the start-up; {self.cached} more are answered already\n"
+            f"calls       {self.calls}, and {first}; {self.cached} more are answered already\n"
             f"tokens in   {self.tokens_in}, estimated: {self.prompt_characters} characters / "
             f"{CHARACTERS_PER_TOKEN}\n"
             f"tokens out  {out}\n"
@@ -60,41 +67,70 @@ def plan_of(judge: Judge, calls: int, cached: int, characters: int) -> Plan:
     tokens_in = math.ceil(characters / CHARACTERS_PER_TOKEN)
     tokens_out = None if judge.longest_reply is None else calls * judge.longest_reply
     cost = None if tokens_out is None else judge.cost(tokens_in, tokens_out)
-    return Plan(calls, cached, characters, tokens_in, tokens_out, cost)
+    return Plan(calls, cached, characters, tokens_in, tokens_out, cost, min(1, calls))
+
+
+def total(plans: Iterable[Plan]) -> Plan:
+    """Several plans as one. What one of them that sends anything does not know, it does not know."""
+    found = list(plans)
+    sending = [plan for plan in found if plan.calls]
+    tokens = [plan.tokens_out for plan in sending if plan.tokens_out is not None]
+    costs = [plan.cost for plan in sending if plan.cost is not None]
+    return Plan(
+        calls=sum(plan.calls for plan in found),
+        cached=sum(plan.cached for plan in found),
+        prompt_characters=sum(plan.prompt_characters for plan in found),
+        tokens_in=sum(plan.tokens_in for plan in found),
+        tokens_out=sum(tokens) if len(tokens) == len(sending) else None,
+        cost=sum(costs) if len(costs) == len(sending) else None,
+        start_ups=sum(plan.start_ups for plan in found),
+    )
+
+
+def dearest(judge: Judge, sent: Sequence[Message]) -> float:
+    """The most that a call can cost, 0 without prices or limit.
+
+    That is a token for every byte of its prompt, and the longest reply.
+    """
+    size = sum(len(message["content"].encode("utf-8", "replace")) + _FRAMING for message in sent)
+    return judge.cost(size, judge.longest_reply or 0) or 0.0
+
+
+def paid(judge: Judge, sent: Sequence[Message], prompt_tokens: int, completion_tokens: int) -> float:
+    """What a reply cost; at its dearest where the server does not count tokens."""
+    if prompt_tokens == 0:
+        return dearest(judge, sent)
+    return judge.cost(prompt_tokens, completion_tokens) or 0.0
 
 
 class Ledger:
-    """Money spent and set aside. A call is sent only if it fits the budget even at its dearest.
+    """Money spent and set aside, over any number of judge files whose prices are in the same money.
 
-    The dearest a call can be: a token for every byte of its prompt, and the longest reply. A call is
-    booked at what the server says it took; one that ended without a word on that (timed out, broken
-    off), at its dearest.
+    A call is sent only if it fits the budget even at its dearest. It is booked at what the server says
+    it took; one that ended without a word on that (timed out, broken off), at its dearest. A reply is
+    booked once, however often it is used.
 
     Attributes:
         spent: money, by real usage.
     """
 
-    def __init__(self, judge: Judge, budget: float | None) -> None:
-        if budget is not None and (judge.longest_reply is None or judge.cost(0, 0) is None):
-            raise ConfigError(
-                "a budget needs price_in, price_out and a limit of the reply (max_tokens, or "
-                "extra_body.max_completion_tokens) in the judge file"
-            )
+    def __init__(self, budget: float | None = None) -> None:
         self.spent = 0.0
-        self._judge = judge
         self._budget = budget
         self._reserved = 0.0
+        self._booked: set[Call] = set()
 
-    def dearest(self, sent: Sequence[Message]) -> float:
-        """The most that a call can cost, 0 without prices or limit."""
-        size = sum(len(message["content"].encode("utf-8", "replace")) + _FRAMING for message in sent)
-        return self._judge.cost(size, self._judge.longest_reply or 0) or 0.0
+    def accept(self, judge: Judge) -> None:
+        """Refuse a judge file whose calls cannot be held to the budget.
 
-    def usage(self, sent: Sequence[Message], prompt_tokens: int, completion_tokens: int) -> float:
-        """What a reply cost; at its dearest where the server does not count tokens."""
-        if prompt_tokens == 0:
-            return self.dearest(sent)
-        return self._judge.cost(prompt_tokens, completion_tokens) or 0.0
+        Raises:
+            ConfigError: there is a budget, and the file lacks prices or a limit.
+        """
+        if self._budget is not None and (judge.longest_reply is None or judge.cost(0, 0) is None):
+            raise ConfigError(
+                "a budget needs price_in, price_out and a limit of the reply (max_tokens, or "
+                f"extra_body.max_completion_tokens) in the judge file; that of '{judge.model}' lacks some"
+            )
 
     async def admit(self, amount: float) -> None:
         """Set money aside, once it is there: calls in flight may take less than was set aside for them.
@@ -106,7 +142,7 @@ class Ledger:
             while self.spent + self._reserved + amount > self._budget:
                 if self._reserved == 0.0:
                     raise JudgeError(
-                        f"judging stopped: the budget is {self._budget:g}, {self.spent:.4f} are spent, and "
+                        f"stopped: the budget is {self._budget:g}, {self.spent:.4f} are spent, and "
                         f"the next call may take {amount:.4f}. What was paid for is kept: run again with a "
                         "larger budget to go on (it covers what is spent already)"
                     )
@@ -121,3 +157,19 @@ class Ledger:
             self._reserved = max(0.0, self._reserved - reserved)
             if self._reserved < 1e-12:
                 self._reserved = 0.0
+
+    def note(self, call: Call) -> None:
+        """Remember a call that was booked when its reply came."""
+        self._booked.add(call)
+
+    def recall(self, calls: Mapping[Call, float]) -> dict[Call, float]:
+        """Book kept replies at what they cost; which of them were not booked yet."""
+        new = {call: cost for call, cost in calls.items() if call not in self._booked}
+        self._booked |= new.keys()
+        self.spent += sum(new.values())
+        return new
+
+    def forget(self, calls: Mapping[Call, float]) -> None:
+        """Take back what `recall` booked: the replies turned out to be of no use."""
+        self._booked -= calls.keys()
+        self.spent -= sum(calls.values())

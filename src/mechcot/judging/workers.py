@@ -1,0 +1,74 @@
+"""Many calls at once: an event loop of their own, a queue, and an end that leaves none of them behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+ClientT = TypeVar("ClientT")
+
+
+def converse(
+    connect: Callable[[], AbstractAsyncContextManager[ClientT]],
+    talk: Callable[[ClientT, threading.Event], Coroutine[Any, Any, None]],
+) -> None:
+    """Run `talk` with one client, told by an event when no further call shall start.
+
+    Where an event loop runs already (in a notebook) the calls get a thread of their own.
+    """
+    stop = threading.Event()
+
+    async def everything() -> None:
+        async with connect() as client:
+            await talk(client, stop)
+
+    if not _inside_a_loop():
+        asyncio.run(everything())
+        return
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(asyncio.run, everything())
+        try:
+            running.result()
+        except KeyboardInterrupt:
+            stop.set()  # calls in flight end, no further one starts
+            raise
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def work_off(
+    jobs: Iterable[T], work: Callable[[T], Coroutine[Any, Any, None]], at_once: int, stop: threading.Event
+) -> None:
+    """Run `work` over all jobs, so many at a time, in no promised order.
+
+    The first error ends it and cancels what is in flight.
+    """
+    queue = iter(jobs)
+
+    async def worker() -> None:
+        for job in queue:
+            if stop.is_set():
+                return
+            await work(job)
+
+    workers = [asyncio.create_task(worker()) for _ in range(at_once)]
+    try:
+        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in workers:
+            task.cancel()
+        ended = await asyncio.gather(*workers, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+            raise error
