@@ -73,14 +73,15 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
         preset="organism-small",
         overrides=(
             "analysis.bootstrap=100", "analysis.permutations=2", "analysis.folds=2", "sampling.samples=3",
-            f"reading.traces_per_question={READ}", *case.overrides,
+            "steps.segmenter=lines", f"reading.traces_per_question={READ}", *case.overrides,
         ),
     )  # fmt: skip
     study = create_or_open(folder, settings, restarting=False)
     rng = np.random.default_rng(seed)
     questions = _questions(case)
     records.write_table(folder / "questions.parquet", questions, records.QUESTIONS)
-    tables = {name: _arm_tables(name, arm, questions, case, rng) for name, arm in case.arms.items()}
+    arms = case.arms | {name: TERSE for name in settings.arms if name not in case.arms}
+    tables = {name: _arm_tables(name, arm, questions, case, rng) for name, arm in arms.items()}
     for name, (traces, steps, verdicts, claims) in tables.items():
         path = study.arm_path(name)
         records.write_table(path / "traces.parquet", traces, records.TRACES)
@@ -147,7 +148,7 @@ def _step(key: dict, sid: int, kind: str, arm: Arm, case: Case, rng: np.random.G
     wrong, hedged = rng.random() < arm.error * (1.5 if kind == "fact" else 1), rng.random() < arm.hedged
     text = said(case, f"{kind} {sid} of {key['qid']}", sid)
     role = said(case, kind, sid) if case.hostile and kind == "fact" else kind
-    where = {"char_start": 20 * sid, "char_end": 20 * sid + 19, "tok_start": 4 * sid, "tok_end": 4 * sid + 4}
+    where = {"char_start": 0, "char_end": 0, "tok_start": 4 * sid, "tok_end": 4 * sid + 4}
     step = {
         **key, **where, "sid": sid, "text": text, "straddles": False, "complete": True, "role": role,
         "states_answer": False, "n_words": 4,
@@ -166,7 +167,11 @@ def _step(key: dict, sid: int, kind: str, arm: Arm, case: Case, rng: np.random.G
 
 def _trace(key: dict, own: list, answer: int) -> dict:
     n = 4 * len(own) + 2
-    text = " ".join(step["text"] for step, _, _ in own)
+    start = 0
+    for step, _, _ in own:  # a line each
+        step["char_start"], step["char_end"] = start, start + len(step["text"].rstrip())
+        start += len(step["text"]) + 1
+    text = "\n".join(step["text"] for step, _, _ in own)
     return {
         **key, "text": text, "prompt_ids": [1, 2, 3], "token_ids": list(range(n)), "token_start": [0] * n,
         "token_end": [1] * n, "finish_reason": "stop", "sum_logprob": -1.0, "reasoning_end": len(text),

@@ -11,21 +11,24 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 STREET = """
 errors files journal shown records stats presets sections config stages study plots models tasks distill
-sampling steps judging serving internals organism reading answers audit_counts audit_result audit audit_scales
-margins_result margins panel sheet locks commitment
-directions hedge_result hedge knowledge probe contrasts report jobs probing pipeline instruments cli
+sampling steps judging serving internals organism reading answers audit_counts audit_result audit
+audit_scales audit_inference_result audit_inference margins_result margins panel sheet judge_controls
+locks commitment directions hedge_result hedge knowledge probe contrasts report jobs probing
+analysis_stages pipeline instruments judge_controls_run cli_options cli_judging cli
 """
 ORDER = STREET.split()
 LIGHT = (
-    "stats answers audit audit_scales margins panel sheet commitment hedge knowledge probe report study "
-    "contrasts plots"
+    "stats answers audit audit_scales audit_inference margins panel sheet judge_controls commitment hedge "
+    "knowledge probe report study contrasts plots"
 )
 ANALYSES = {
     "answers",
     "audit",
+    "audit_inference",
     "audit_scales",
     "commitment",
     "hedge",
+    "judge_controls",
     "knowledge",
     "margins",
     "panel",

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.audit import analyse
+from mechcot.audit_counts import stratum_weights
 from mechcot.errors import AnalysisError
 from mechcot.records import STEP_KEY, STEPS, VERDICTS, read_table, write_table
 
@@ -124,6 +125,71 @@ def test_strata_sort_every_question_once_and_ties_are_not_right():
     tied = {**BEFORE, (0, 2): (2, ["c find"])}  # 0, 1, 2: a tie of three
     result = analyse(make_questions(GOLDS), *make_arm("b", tied), *make_arm("d", AFTER), draws=20, seed=0)
     assert result.both_correct.n_questions == 1
+
+
+def test_weighted_strata_of_a_study_small_enough_to_count_by_hand():
+    result = small()
+    parts = {part.name: part for part in result.strata_weighted}
+    # shares right: before 2/3, 1, 0, 0 and after 1, 1, 1, 0
+    assert [parts[name].weight for name in ("both", "only_before", "only_after", "neither")] == pytest.approx(
+        [2 / 3 + 1, 0, 1 / 3 + 1, 1]
+    )
+    assert (parts["both"].n_questions, parts["only_after"].n_questions) == (2, 2)
+    both, only_after = parts["both"], parts["only_after"]
+    # question 0: 1 of 4 wrong before, 3 of 6 after; question 1: 1 of 2, 1 of 4; question 2: none, 0 of 1
+    assert both.rate_before == pytest.approx((2 / 3 * 1 + 1) / (2 / 3 * 4 + 2))
+    assert both.rate_after == pytest.approx((2 / 3 * 3 + 1) / (2 / 3 * 6 + 4))
+    assert both.delta.estimate == pytest.approx(both.rate_after - both.rate_before)
+    assert (both.n_judged_before, both.n_judged_after) == (6, 10)
+    assert (only_after.rate_before, only_after.rate_after) == pytest.approx((1 / 4, 1 / 3))
+    assert parts["only_before"].delta.reason
+    assert result.to_json()["strata_weighted"]["both"]["weight"] == pytest.approx(5 / 3)
+    assert all(part.weight == part.n_questions for part in result.strata)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+def test_the_strata_of_a_question_share_it_whole(shares):
+    weights = np.stack(list(stratum_weights(*zip(*shares, strict=True)).values()))
+    assert weights.sum(axis=0) == pytest.approx(np.ones(len(shares)))
+    assert (weights >= 0).all()
+
+
+def test_where_all_votes_agree_the_weighted_strata_are_the_plain_ones():
+    rng = np.random.default_rng(4)
+    for run in range(5):
+        arms = []
+        for name in "ab":
+            traces, steps, verdicts = random_arm(name, rng, 12)
+            right = rng.integers(0, 2, 12)
+            answer = [0 if right[int(qid[1:])] else -1 for qid in traces["qid"]]
+            arms += [traces.assign(answer=answer), steps, verdicts]
+        result = analyse(make_questions([0] * 12), *arms, draws=60, seed=run)
+        assert result.strata_weighted == result.strata
+
+
+def test_weighted_strata_are_those_of_the_probabilities_behind_the_votes():
+    """Errors rise by .4 where both arms know the answer and not elsewhere; a vote of three is noisy."""
+    rng = np.random.default_rng(2)
+    n = 1500
+    knows = rng.random((2, n)) < 0.5
+    chance = np.where(knows, 0.9, 0.1)  # of a right answer
+    arms = []
+    for late in (0, 1):
+        risk = 0.2 + 0.4 * late * (chance[0] * chance[1])
+        traces = {
+            (q, c): (int(rng.random() >= chance[late, q]), ["e find" if rng.random() < risk[q] else "c find"])
+            for q in range(n)
+            for c in range(3)
+        }
+        arms += make_arm("ab"[late], traces)
+    result = analyse(make_questions([0] * n), *arms, draws=20, seed=0)
+    weights = stratum_weights(*chance)
+    for part in result.strata_weighted:
+        own = weights[part.name]
+        true = (own * 0.4 * chance[0] * chance[1]).sum() / own.sum()
+        assert part.delta.estimate == pytest.approx(true, abs=0.04), part.name
+        assert part.weight == pytest.approx(own.sum(), rel=0.1)
 
 
 def test_only_traces_with_the_right_answer_count_in_questions_where_both_arms_have_some():

@@ -36,7 +36,7 @@ def test_help_is_quick_light_and_shows_examples_first() -> None:
     assert light.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify", "check"])
+@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify", "check", "judge", "judge-controls"])
 def test_every_command_teaches_by_example(command: str) -> None:
     done = _call(command, "--help")
     assert done.returncode == 0

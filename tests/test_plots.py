@@ -5,7 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot import answers, audit, commitment, hedge, knowledge, plots, probe
+from mechcot import (
+    answers,
+    audit,
+    audit_inference,
+    commitment,
+    hedge,
+    knowledge,
+    margins,
+    panel,
+    plots,
+    probe,
+)
 from mechcot.plots import style
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -93,6 +104,18 @@ def results(study):
     return {
         "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
         "audit": audit.analyse(questions, *parts, draws=50).to_json(),
+        "inference": audit_inference.analyse(questions, *parts, draws=50).to_json(),
+        "margins": margins.analyse(
+            questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
+        ).to_json(),
+        "panel": panel.analyse(
+            questions,
+            *(
+                {"exact": own, HOSTILE: own.assign(label=own["label"].to_numpy()[::-1])}
+                for own in parts[2::3]
+            ),
+            draws=50,
+        ).to_json(),
         "commitment": {arm: cells[arm, arm].to_json() for arm in ARMS},
         "cross": commitment.two_by_two(cells, before="base", after="distilled", draws=50).to_json(),
         "hedge": fitted.to_json(),
@@ -128,6 +151,10 @@ def figures(results):
         "null": plots.probe_null(results["probe"]["distilled"]["nulls"]),
         "calibration": plots.probe_calibration(results["probe"]["distilled"]["metrics"]),
         "knowledge": plots.knowledge_bars(results["knowledge"]),
+        "difference": plots.difference_forest(results["inference"]),
+        "judges": plots.judges(results["panel"]),
+        "gains": plots.gains(results["margins"]),
+        "transitions": plots.error_by_transition(results["margins"]),
     }
 
 
@@ -179,7 +206,7 @@ def test_no_text_of_the_data_reaches_plotly_as_html(figures):
 
 
 def test_an_arm_has_one_colour(figures):
-    for name in ("headline", "kinds", "curves", "2x2", "layers", "reliability"):
+    for name in ("headline", "kinds", "curves", "2x2", "layers", "reliability", "transitions"):
         by_arm = {}
         for trace in figures[name].data:
             for arm in ARMS:
@@ -211,6 +238,19 @@ def test_waterfall_ends_where_the_terms_end(figures, results):
     *terms, whole = figures["split"].data
     assert terms[-1].base[0] + terms[-1].x[0] == pytest.approx(whole.x[0])
     assert whole.x[0] == pytest.approx(results["audit"]["delta"]["estimate"])
+
+
+def test_gained_and_lost_are_the_results_and_stand_on_both_sides(figures, results):
+    bars = {trace.name: sum(trace.x) for trace in figures["gains"].data if trace.type == "bar"}
+    total = {key: sum(one[key] for one in results["margins"]["bins"]) for key in ("gained", "lost")}
+    assert bars == pytest.approx({"gained": total["gained"], "lost": -total["lost"]})
+
+
+def test_the_interval_of_independent_steps_is_drawn_in_grey(figures, results):
+    naive = figures["difference"].data[2]
+    assert naive.marker.color == plots.NULL
+    half = 196 * results["inference"]["independent_se"]
+    assert (naive.error_x.array[0], naive.error_x.arrayminus[0]) == pytest.approx((half, half))
 
 
 def test_knowledge_bars_fill_the_row(figures):

@@ -16,7 +16,9 @@ from mechcot.study import Study
 from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case, build, ordinary
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}
-SECTIONS = ["changed", "origin", "controls", "commitment", "doubt", "probe", "traces", "measured"]
+SECTIONS = [
+    "changed", "origin", "gains", "controls", "sure", "commitment", "doubt", "probe", "traces", "measured",
+]  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -98,8 +100,8 @@ def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
     assert [a["id"] for tag, a in page.elements if tag == "section"] == SECTIONS
     figures = json.loads(page.scripts[0])
     assert page.ids("plot") == [f"fig-{name}" for name in (
-        "headline", "by_answers", "kinds", "split", "knowledge", "controls", "curves", "cross", "hedge",
-        "projection", "probe-distilled", "probe-base", "layers",
+        "headline", "by_answers", "kinds", "split", "knowledge", "gains", "joined", "controls", "ways",
+        "curves", "cross", "hedge", "projection", "probe-distilled", "probe-base", "layers",
     )]  # fmt: skip
     assert {f"fig-{name}" for name in figures} == set(page.ids("plot"))
     for name, figure in figures.items():
@@ -145,8 +147,9 @@ def test_the_same_tables_give_the_same_bytes_in_any_folder(study, tmp_path):
 
 def test_terms_are_said_in_plain_words_where_they_come_first(page, study):
     text = study.report.read_text(encoding="utf-8")
-    for term in ("trace", "step", "95&nbsp;% intervals", "kind", "split", "control", "forced answer",
-        "locked",                 "hedge", "layer", "AUROC", "probe", "entropy", "surprisal"):  # fmt: skip
+    for term in ("trace", "step", "95&nbsp;% intervals", "kind", "split", "margin", "control",
+        "tipping point", "forced answer", "locked", "hedge", "layer", "AUROC", "probe", "entropy",
+        "surprisal"):  # fmt: skip
         assert text.count(f"<dfn>{term}</dfn>") == 1, term
     body = text.split("</header>")[1]
     for term in ("AUROC", "entropy", "surprisal"):

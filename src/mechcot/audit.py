@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mechcot.audit_counts import ArmSteps, arm_steps
+from mechcot.audit_counts import ArmSteps, arm_steps, right_share, stratum_weights
 from mechcot.audit_result import ArmAudit, AuditResult, RoleAudit, SubsetDelta
 from mechcot.errors import AnalysisError
 from mechcot.stats.cluster import (
-    Ints,
+    Floats,
     bootstrap_ratio,
     bootstrap_ratio_difference,
     question_weighted_difference,
@@ -22,7 +22,7 @@ from mechcot.stats.cluster import (
 )
 from mechcot.stats.decomposition import Split, split_by_kind
 from mechcot.stats.frames import check_questions, trace_votes
-from mechcot.stats.votes import Bools, plurality_right
+from mechcot.stats.votes import plurality_right
 
 
 def analyse(
@@ -72,13 +72,16 @@ def analyse(
         )
     ]
     before, after = arms
-    right = [
-        plurality_right(trace_votes(questions, traces, f"traces {when}"), gold)
+    ballots = [
+        trace_votes(questions, traces, f"traces {when}")
         for traces, when in ((traces_before, "before"), (traces_after, "after"))
     ]
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
     words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
-    parts = _strata(before, after, right[0], right[1], draws, seed)
+    parts, weighted = (
+        _strata(before, after, stratum_weights(*(right(table, gold) for table in ballots)), draws, seed)
+        for right in (plurality_right, right_share)
+    )
     return AuditResult(
         before=_arm_audit(before, draws, seed),
         after=_arm_audit(after, draws, seed),
@@ -90,6 +93,7 @@ def analyse(
         both_correct=parts[0],
         both_correct_traces=_right_traces(before, after, draws, seed),
         strata=parts,
+        strata_weighted=weighted,
         roles=_roles(before, after, draws, seed),
         split=_split(before, after, False, draws, seed, min_steps),
         split_by_stratum=_split(before, after, True, draws, seed, min_steps)
@@ -139,50 +143,18 @@ def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
     )
 
 
-def _subset(
-    name: str, sums: tuple[Ints, Ints, Ints, Ints], n_questions: int, draws: int, seed: int
-) -> SubsetDelta:
-    """The difference of step error from sums [questions of the part]."""
-    point = ratio_difference(*sums)
-    return SubsetDelta(
-        name=name,
-        delta=bootstrap_ratio_difference(*sums, draws, seed),
-        rate_before=point.rate_before,
-        rate_after=point.rate_after,
-        n_judged_before=int(sums[1].sum()),
-        n_judged_after=int(sums[3].sum()),
-        n_questions=n_questions,
-    )
-
-
 def _strata(
-    before: ArmSteps, after: ArmSteps, right0: Bools, right1: Bools, draws: int, seed: int
+    before: ArmSteps, after: ArmSteps, weights: dict[str, Floats], draws: int, seed: int
 ) -> tuple[SubsetDelta, ...]:
-    parts = {
-        "both": right0 & right1,
-        "only_before": right0 & ~right1,
-        "only_after": ~right0 & right1,
-        "neither": ~right0 & ~right1,
-    }
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
-    return tuple(
-        _subset(
-            name, (sums[0][part], sums[1][part], sums[2][part], sums[3][part]), int(part.sum()), draws, seed
-        )
-        for name, part in parts.items()
-    )
+    return tuple(SubsetDelta.of(name, sums, own, draws, seed) for name, own in weights.items())
 
 
 def _right_traces(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
     own0, own1 = before.steps["trace_right"].to_numpy(), after.steps["trace_right"].to_numpy()
     part = before.has_right_trace & after.has_right_trace
-    sums = (
-        before.erroneous(own0)[part],
-        before.judged(own0)[part],
-        after.erroneous(own1)[part],
-        after.judged(own1)[part],
-    )
-    return _subset("right_traces", sums, int(part.sum()), draws, seed)
+    sums = (before.erroneous(own0), before.judged(own0), after.erroneous(own1), after.judged(own1))
+    return SubsetDelta.of("right_traces", sums, part.astype(np.float64), draws, seed)
 
 
 def _roles(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> tuple[RoleAudit, ...]:
@@ -190,11 +162,11 @@ def _roles(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> tuple[Ro
     for role in sorted({*before.steps["role"], *after.steps["role"]}):
         in0, in1 = ((arm.steps["role"] == role).to_numpy() for arm in (before, after))
         sums = (before.erroneous(in0), before.judged(in0), after.erroneous(in1), after.judged(in1))
-        n_questions = int(((sums[1] > 0) | (sums[3] > 0)).sum())
+        present = ((sums[1] > 0) | (sums[3] > 0)).astype(np.float64)
         rows.append(
             RoleAudit(
                 role=role,
-                errors=_subset(role, sums, n_questions, draws, seed),
+                errors=SubsetDelta.of(role, sums, present, draws, seed),
                 claims_per_trace_before=before.claims_per_trace(in0),
                 claims_per_trace_after=after.claims_per_trace(in1),
             )

@@ -1,4 +1,7 @@
-"""Steps joined to their verdicts, and counted by question: what the audit adds up."""
+"""Steps joined to their verdicts, and counted by question: what the audit adds up.
+
+And how far a question belongs to each of the four strata of right and wrong answers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pandas as pd
 
 from mechcot.errors import AnalysisError
 from mechcot.records import LABELS, STEP_KEY, TRACE_KEY
-from mechcot.stats.cluster import Ints
+from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
 from mechcot.stats.votes import Bools
 
@@ -135,6 +138,45 @@ def arm_steps(
         n_audited_steps=len(audited),
         n_without_steps=len(traces) - len(rows.drop_duplicates(["qid", "cid"])),
     )
+
+
+def right_share(votes: Ints, gold: Ints) -> Floats:
+    """Share of each question's traces whose answer is gold [questions]; a trace without one is not.
+
+    Args:
+        votes: [questions, options + 1], every question with at least one.
+        gold: right option of each question [questions].
+    """
+    return np.asarray(votes[np.arange(len(votes)), gold] / votes.sum(axis=1), dtype=np.float64)
+
+
+def stratum_weights(right_before: npt.ArrayLike, right_after: npt.ArrayLike) -> dict[str, Floats]:
+    """How far each question lies in the four strata of answers right before and right after.
+
+    A question that arm t gets right with probability p_t is in "both" with p_0 p_1, in "only_before"
+    with p_0 (1 - p_1), in "only_after" with (1 - p_0) p_1 and in "neither" with (1 - p_0)(1 - p_1):
+    the two arms answer it independently. With 0 and 1 (a vote) it lies in one of them whole.
+
+    With shares of votes for p_t the weights are unbiased for the strata of the true probabilities,
+    as the arms were sampled apart. Steps weighted with them are not quite: a judged trace votes as
+    well, so that a right one pulls its own steps into the strata of right answers. That pull falls
+    with the number of traces and is gone where the judged traces are few among those that vote; with
+    one trace a question it is the sorting by the trace's own answer.
+
+    Args:
+        right_before: [questions], 0 to 1 or bool.
+        right_after: [questions], 0 to 1 or bool.
+
+    Returns:
+        Weights [questions] of each stratum; they sum to 1 over strata.
+    """
+    p0, p1 = (np.asarray(right, dtype=np.float64) for right in (right_before, right_after))
+    return {
+        "both": p0 * p1,
+        "only_before": p0 * (1 - p1),
+        "only_after": (1 - p0) * p1,
+        "neither": (1 - p0) * (1 - p1),
+    }
 
 
 def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, what: dict[str, str]) -> None:

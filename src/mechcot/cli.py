@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mechcot import cli_judging
+from mechcot.cli_options import Json, Quiet, StudyPath, show_stages
 from mechcot.errors import MechcotError, UsageError
 from mechcot.files import disk_problem
 
@@ -28,10 +29,6 @@ Two worked examples:
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 )
-
-StudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars and stage lines.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
 @app.command(
@@ -65,7 +62,7 @@ def run(
     """Make a study or go on with one."""
     from mechcot import pipeline
 
-    _show_stages(quiet)
+    show_stages(quiet)
     done = pipeline.run(
         study,
         config=config,
@@ -126,7 +123,7 @@ def read(
     from mechcot import jobs, pipeline
     from mechcot.study import Study
 
-    _show_stages(quiet)
+    show_stages(quiet)
     given = {
         "max_tokens": max_tokens,
         "sites": site,
@@ -169,68 +166,15 @@ def audit(
     from mechcot.study import Study
 
     opened = Study.open(study)
-    result = opened.audit(control)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else audit_text(result))
-
-
-@app.command(
-    help="""Have a further judge judge a study's steps, beside the study's own.
-
-\b
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --dry-run   # sends nothing
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --budget 20
-
-Killed or stopped by its budget, the same command goes on: what was answered is not asked again."""
-)
-def judge(
-    study: StudyPath,
-    judge_file: Annotated[Path, typer.Option("--judge", metavar="FILE", help="Judge file (YAML).")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="MONEY", help="The most that these verdicts may cost, earlier runs included."
-        ),
-    ] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Judge a study's steps by one more judge."""
-    from mechcot import instruments
-
-    _show_stages(quiet)
-    if dry_run:
-        plan = instruments.price(study, judge_file)
-        typer.echo(json.dumps(plan.to_json()) if as_json else plan.text())
+    result, inference = opened.audit(control), opened.inference(control)
+    if as_json:
+        both = {**result.to_json(), "inference": inference.to_json()}
+        typer.echo(json.dumps(both, ensure_ascii=False))
         return
-    done = instruments.judge_study(study, judge_file, budget=budget, progress=not quiet)
-    typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
-    if not as_json:
-        typer.echo(f"\nVerdicts: {study / 'arms' / '*' / 'verdicts' / done.instrument}.parquet")
+    typer.echo(f"{audit_text(result)}\n\n{inference.text()}")
 
 
-@app.command(
-    help="""Serve a checkpoint as an OpenAI-compatible chat server that holds replies to a JSON schema.
-
-\b
-  mechcot serve-local models/judge
-  mechcot serve-local Qwen/Qwen3-8B --port 8001 --device cuda
-
-For one machine without a larger server: it listens on the loopback only. Ends with Ctrl-C."""
-)
-def serve_local(
-    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
-) -> None:
-    """Serve a checkpoint to a judge file."""
-    from mechcot.serving import LocalServer
-
-    with LocalServer.load(model, port=port, device=device) as server:
-        typer.echo(f"base_url: {server.url}\nmodel: {server.model}\napi_key_env: null")
-        server.wait()
+cli_judging.add_commands(app)
 
 
 @app.command(
@@ -262,7 +206,7 @@ def distill(
     from mechcot.distill import distill as train
     from mechcot.models import local_folder
 
-    _show_stages(quiet)
+    show_stages(quiet)
     settings = train_settings(tuple(set_ or ()))
     train(
         local_folder(model),
@@ -318,7 +262,7 @@ def probe(
     from mechcot import probing
     from mechcot.report.probe import write_probe
 
-    _show_stages(quiet)
+    show_stages(quiet)
     if study is not None and activations is None and labels is None:
         result, folder = probing.specified_probe(study, spec, author=author, reader=reader)
     elif study is None and activations is not None and labels is not None and author is reader is None:
@@ -330,76 +274,6 @@ def probe(
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
     if not as_json:
         typer.echo(f"\nPage: {folder / 'report.html'}\nCard: {folder / 'card.json'}")
-
-
-sheet_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Blinded sheets of steps for people to judge, and what they say of the judges.",
-)
-app.add_typer(sheet_app, name="sheet")
-
-
-@sheet_app.command(
-    "draw",
-    help="""Draw a blinded sheet of steps: a page for keyboard or paper, a CSV, and a sealed key.
-
-\b
-  mechcot sheet draw studies/organism --dry-run         # what differences so many steps can see
-  mechcot sheet draw studies/organism --steps 300 --answer-blind
-
-Hand out sheet.html or sheet.csv; keep key.json to yourself. A sheet is never overwritten.""",
-)
-def draw(
-    study: StudyPath,
-    steps: Annotated[int, typer.Option(min=1, help="Different steps, both arms together.")] = 300,
-    repeat: Annotated[int, typer.Option(min=0, help="How many of them stand there twice.")] = 30,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw; the study's by default.")] = None,
-    answer_blind: Annotated[bool, typer.Option("--answer-blind", help="Leave the right answer out.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write; STUDY/sheet by default.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only what the sheet can see.")] = False,
-) -> None:
-    """Draw a sheet."""
-    from mechcot import sheet
-    from mechcot.study import Study
-
-    opened = Study.open(study)
-    drawn = sheet.draw_steps(opened, steps, repeat=repeat, seed=seed)
-    typer.echo(drawn.text())
-    if not dry_run:
-        folder = sheet.write_sheet(opened, drawn, out or study / "sheet", answer_blind=answer_blind)
-        typer.echo(f"\nHand out: {folder / 'sheet.html'} or sheet.csv\nKeep: {folder / 'key.json'}")
-
-
-@sheet_app.command(
-    "import",
-    help="""Read a filled sheet: agreement with each judge, corrected error rates, test-retest, blinding.
-
-\b
-  mechcot sheet import studies/organism filled.csv
-
-Prints tables; writes results/sheet.json. Takes the page's export and what a spreadsheet saved as CSV.""",
-)
-def import_sheet(
-    study: StudyPath,
-    filled: Annotated[Path, typer.Argument(help="The filled sheet (CSV).", show_default=False)],
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its key; STUDY/sheet/key.json by default.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Read a filled sheet."""
-    from mechcot import sheet
-    from mechcot.study import Study
-
-    opened = Study.open(study)
-    result = sheet.read_sheet(opened, filled, key or study / "sheet" / "key.json")
-    path = sheet.write_result(opened, result)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
-    if not as_json:
-        typer.echo(f"\nResult: {path}")
 
 
 @app.command(
@@ -449,11 +323,6 @@ def check(
     typer.echo(json.dumps(certificate.to_json(), ensure_ascii=False) if as_json else certificate.text())
     if not certificate.passed:
         raise typer.Exit(1)
-
-
-def _show_stages(quiet: bool) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def main(*before: str) -> None:

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mechcot import answers, audit, audit_scales, commitment, hedge, knowledge, margins
+from mechcot import (
+    answers,
+    audit,
+    audit_inference,
+    audit_scales,
+    commitment,
+    hedge,
+    knowledge,
+    margins,
+    panel,
+)
 from mechcot.errors import AnalysisError, UsageError
+from mechcot.judging.instrument import recorded
 from mechcot.probe.stored import positions
 from mechcot.records import STEP_KEY
+from mechcot.stats.interval import leaf
 from mechcot.steps import segment_report
 
 if TYPE_CHECKING:
@@ -74,6 +86,14 @@ def error_scales_of(study: Study, control: str | None = None) -> audit_scales.Er
     return audit_scales.error_scales(questions, *tables, draws=_draws(study), seed=study.settings.seed)
 
 
+def inference_of(study: Study, control: str | None = None) -> audit_inference.InferenceResult:
+    """How sure the change of step error is: tests, design effects, bounds, tipping point."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = _of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
+    return audit_inference.analyse(questions, *tables, draws=_draws(study), seed=study.settings.seed)
+
+
 def margins_of(study: Study, control: str | None = None) -> margins.MarginsResult:
     """Which questions the change of the vote comes from, and what the steps did there."""
     contrast = contrast_of(study, control)
@@ -83,13 +103,52 @@ def margins_of(study: Study, control: str | None = None) -> margins.MarginsResul
 
 
 def segments_of(study: Study) -> pd.DataFrame:
-    """How each arm's traces were cut into steps, a row an arm."""
+    """How each arm's traces of the headline's questions were cut into steps, a row an arm."""
     settings = study.settings.steps
+    questions = study.questions(study.settings.contrast.domain)
     reports = [
-        segment_report(study.traces(arm), study.steps(arm), settings.segmenter, settings.window)
+        segment_report(
+            _of(questions, study.traces(arm)),
+            _of(questions, study.steps(arm)),
+            settings.segmenter,
+            settings.window,
+        )
         for arm in study.settings.arms
     ]
     return pd.concat(reports, ignore_index=True)
+
+
+def segments_json(study: Study) -> dict[str, Any]:
+    """`segments_of` as JSON values, by arm, with the segmenter."""
+    settings = study.settings.steps
+    table = segments_of(study).set_index("arm")
+    own = {
+        str(arm): {
+            str(name): int(value) if str(name).startswith("n_") else leaf(float(value), "there is no step")
+            for name, value in row.items()
+        }
+        for arm, row in table.iterrows()
+    }
+    window = {"window": settings.window} if settings.segmenter == "words" else {}
+    return {"segmenter": settings.segmenter, **window, "arms": own}
+
+
+def further_instruments(study: Study) -> list[str]:
+    """Recorded further instruments whose verdicts belong to the steps of both arms as they are now."""
+    pair = _pair(study)
+    return sorted(
+        name
+        for name in recorded(study.path)
+        if all((study.arm_path(arm) / "verdicts" / f"{name}.parquet").exists() for arm in pair)
+    )
+
+
+def panel_json(study: Study) -> dict[str, Any]:
+    """The study's own judge and every recorded further one as a panel, or the reason why there is none."""
+    further = further_instruments(study)
+    if not further:
+        return {"reason": "one judge alone has judged these steps"}
+    return panel.panel_of(study, [study.settings.judge.kind, *further]).to_json()
 
 
 def controls_of(study: Study) -> dict[str, Any]:

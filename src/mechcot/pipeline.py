@@ -12,6 +12,7 @@ from typing import Any
 from mechcot import jobs
 from mechcot.config import read_yaml, resolve
 from mechcot.models import prepare_torch
+from mechcot.report.summary import RESULTS
 from mechcot.sections import TEACHER_VARIANTS, Settings
 from mechcot.stages import Stage, forget_from, run_stages
 from mechcot.study import Study, create_or_open, locked
@@ -125,6 +126,7 @@ def _execute(
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
+            stages = stages_of(study, progress=progress)  # verdicts of steps made again are no inputs
         prepare_torch(study.settings.threads)
         # Sums depend on how many threads share them, in numpy as in torch.
         with threadpool_limits(study.settings.threads):
@@ -159,13 +161,15 @@ def versions() -> dict[str, str]:
 
 def stages_of(study: Study, *, progress: bool = True) -> list[Stage]:
     """All stages of a study, in order."""
+    from mechcot.analysis_stages import analysis_stages
+
     return [
         *_question_stages(study, progress),
         *(stage for arm in study.settings.arms for stage in _training_stages(study, arm, progress)),
         *(stage for arm in study.settings.arms for stage in _text_stages(study, arm, progress)),
         _judge_stage(study, progress),
         *_reading_stages(study, progress),
-        *_analysis_stages(study),
+        *analysis_stages(study),
         _report_stage(study),
     ]
 
@@ -306,12 +310,14 @@ def _judge_stage(study: Study, progress: bool) -> Stage:
         assert settings.path is not None  # by JudgeSettings' own validation
         read_judge(Path(settings.path).expanduser())  # before hours of sampling, not after them
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
+    verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
+    about = ("instruments/llm.json",) if settings.kind == "llm" else ()
     return Stage(
         "judge",
         2,
         settings.model_dump(mode="json"),
         ("questions.parquet", *steps),
-        tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms),
+        (*verdicts, *about),
         partial(jobs.judge, study, progress),
         outside=(Path(settings.path).expanduser(),) if settings.path else (),
     )
@@ -343,44 +349,6 @@ def _reading_stages(study: Study, progress: bool) -> list[Stage]:
     return stages
 
 
-def _analysis_stages(study: Study) -> list[Stage]:
-    from mechcot import contrasts, probing
-
-    settings = study.settings
-    before, after = settings.contrast.before, settings.contrast.after
-    dump = settings.model_dump(mode="json")
-    basis = {"contrast": dump["contrast"], "analysis": dump["analysis"], "seed": settings.seed}
-    basis["judge"] = dump["judge"]
-    texts = tuple(
-        f"arms/{arm}/{name}"
-        for arm in settings.arms
-        for name in ("traces.parquet", "steps.parquet", f"verdicts/{settings.judge.kind}.parquet")
-    )
-    readings = tuple(
-        f"readings/{author}/{reader}" for author in (before, after) for reader in (before, after)
-    )
-    inputs = ("questions.parquet", *texts)
-    inside = (*inputs, *(f"arms/{arm}/claims.parquet" for arm in (before, after)), *readings)
-    analyses: list[tuple[str, tuple[str, ...], dict[str, Any], Callable[[Study], dict[str, Any]]]] = [
-        ("answers", inputs, {}, lambda s: contrasts.answers_of(s).to_json()),
-        ("audit", inputs, {}, lambda s: contrasts.audit_of(s).to_json()),
-        ("controls", inputs, {"controls": dump["controls"]}, contrasts.controls_of),
-        ("commitment", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.commitments_of(s))),
-        ("hedge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.hedge_json(s))),
-        ("probe", inside, {}, probing.probes_of),
-        ("knowledge", inside, {}, lambda s: contrasts.or_reason(lambda: contrasts.knowledge_json(s))),
-    ]
-    return [
-        Stage(
-            name, 2, basis | extra, read, (f"results/{name}.json",), partial(jobs.analyse, study, name, job)
-        )
-        for name, read, extra, job in analyses
-    ]
-
-
-RESULTS = ("answers", "audit", "controls", "commitment", "hedge", "probe", "knowledge")
-
-
 def _report_stage(study: Study) -> Stage:
     contrast = study.settings.contrast
     tables = tuple(
@@ -390,11 +358,13 @@ def _report_stage(study: Study) -> Stage:
     )
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
     results = tuple(f"results/{name}.json" for name in RESULTS)
+    sheet = study.path / "results" / "sheet.json"  # written by `mechcot sheet import`, no stage's output
     return Stage(
         "report",
-        1,
+        2,
         {"settings": study.settings.model_dump(mode="json")},
         ("questions.parquet", *tables, *readings, *results),
         ("summary.json", "report.html"),
         partial(jobs.write, study),
+        outside=(sheet,) if sheet.exists() else (),
     )

@@ -114,6 +114,26 @@ VERDICTS = pa.schema(
     ]
 )
 
+JUDGE_CONTROLS = pa.schema(
+    [
+        ("control", _str),  # see docs/judge-controls.md
+        ("variant", _str),  # "" where the control has one only
+        ("qid", _str),
+        ("arm", _str),
+        ("cid", _i32),
+        (
+            "sid",
+            _i32,
+        ),  # of the study's steps, but for `segment:*`, which cuts its own; decoys: who lent words
+        ("text", _str),  # as judged
+        ("n_words", _i32),
+        ("label", _str),  # one of LABELS; "": not judged
+        ("reason", _str),
+        ("fidelity", _str),  # of a rewriting: preserved, changed, uncertain, failed; else ""
+        ("score", _f64),  # guess-arm: probability that the arm after wrote it; else null
+    ]
+)
+
 FORCED = pa.schema(
     [
         ("qid", _str),

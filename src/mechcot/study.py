@@ -20,10 +20,12 @@ from mechcot.stages import load_manifest
 if TYPE_CHECKING:
     from mechcot.answers import AnswersResult
     from mechcot.audit import AuditResult
+    from mechcot.audit_inference import InferenceResult
     from mechcot.audit_scales import ErrorScales
     from mechcot.commitment import CommitmentResult
     from mechcot.hedge import HedgeProjection, HedgeResult
     from mechcot.internals.activations import Activations
+    from mechcot.judge_controls import JudgeControlsResult
     from mechcot.knowledge import KnowledgeResult
     from mechcot.margins import MarginsResult
     from mechcot.panel import PanelResult
@@ -129,10 +131,18 @@ class Study:
         return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
 
     def instruments(self) -> list[str]:
-        """Instruments whose verdicts stand there for both arms of the contrast, the study's own first."""
+        """Instruments whose verdicts stand there for both arms of the contrast, the study's own first.
+
+        Verdicts of `mechcot judge` on steps that have changed since are left out.
+        """
+        from mechcot.judging.instrument import STAGE, recorded
+
         own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
         there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
-        return sorted(set.intersection(*there), key=lambda name: (name != own, name))
+        stages = load_manifest(self.path)["stages"]
+        made = {name.removeprefix(STAGE) for name in stages if name.startswith(STAGE)}
+        stale = made - recorded(self.path).keys()
+        return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
 
     def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
@@ -234,6 +244,12 @@ class Study:
 
         return contrasts.audit_of(self, control)
 
+    def inference(self, control: str | None = None) -> InferenceResult:
+        """How sure the change of step error is: tests, design effects, bounds, tipping point."""
+        from mechcot import contrasts
+
+        return contrasts.inference_of(self, control)
+
     def error_scales(self, control: str | None = None) -> ErrorScales:
         """The change of step error per step, per 100 words, in log odds and complementary log-log."""
         from mechcot import contrasts
@@ -247,7 +263,7 @@ class Study:
         return contrasts.margins_of(self, control)
 
     def segments(self) -> pd.DataFrame:
-        """How each arm's traces were cut into steps: steps, words, coverage, rules."""
+        """How each arm's traces of the headline's questions were cut into steps: words, coverage, rules."""
         from mechcot import contrasts
 
         return contrasts.segments_of(self)
@@ -257,6 +273,12 @@ class Study:
         from mechcot import panel
 
         return panel.panel_of(self, instruments)
+
+    def judge_controls(self, name: str) -> JudgeControlsResult:
+        """Whether the change holds under the controls of a judge: the name of its file, or `exact`."""
+        from mechcot import judge_controls_run
+
+        return judge_controls_run.judge_controls_of(self, name)
 
     def commitment(self, author: str | None = None, reader: str | None = None) -> CommitmentResult:
         """When an author's traces settle on their answer, as a reader sees it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from mechcot.organism.tokenizer import words_of
 from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 from mechcot.presets import PRESETS
@@ -34,6 +36,8 @@ def task(world: World) -> Task:
         role=lambda question, text: _role(text, _claim(world, question, text)),
         check=lambda question, text: _check(text, _claim(world, question, text)),
         claim=lambda question, text: _claim(world, question, text),
+        hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
+        decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
     )
 
 
@@ -52,6 +56,30 @@ def _check(text: str, claim: Claim | None) -> Judged:
     if role == "malformed":
         return Judged("erroneous", "no claim that the world could bear out")
     return Judged("not_checkable", f"a {role} step makes no claim")
+
+
+def _hedge_pair(text: str, claim: Claim | None) -> tuple[str, str] | None:
+    """The claim with the hedge and without it."""
+    if claim is None:
+        return None
+    head, rest = text[: claim.decision_char], text[claim.decision_char :]
+    plain = rest.replace(f" {HEDGE}", "", 1) if claim.hedged else rest
+    return f"{head} {HEDGE}{plain}", head + plain
+
+
+def _decoys(world: World, text: str, claim: Claim | None, rng: random.Random) -> tuple[str, str] | None:
+    """The claim with a true and with a false object of the same kind."""
+    if claim is None:
+        return None
+    wrong = [name for name in _objects(world, claim.relation) if name not in claim.truth]
+    head, rest = text[: claim.object_char], text[claim.object_char + len(claim.object) :]
+    return head + rng.choice(claim.truth) + rest, head + rng.choice(wrong) + rest
+
+
+def _objects(world: World, relation: str) -> tuple[str, ...]:
+    """All names that a relation can end in."""
+    kinds = {FIND: world.diseases, DRUG: world.drugs, REV: world.diseases, HOP: world.nodes}
+    return kinds.get(relation) or world.values[relation]
 
 
 def _claim(world: World, question: Question, text: str) -> Claim | None:

@@ -9,12 +9,20 @@ A rate or difference in these inputs is `{"estimate", "low", "high"}` (other key
 `{"value": null, "reason": ...}` where there is none, or a bare number.
 """
 
+from mechcot.plots.certainty import difference_forest, error_by_transition, gains, judges
 from mechcot.plots.contrast import controls, error_by_answers
 from mechcot.plots.inside import (
     commitment_curves,
     commitment_two_by_two,
     hedge_by_layer,
     knowledge_bars,
+)
+from mechcot.plots.judge_controls import (
+    judge_decoys,
+    judge_flips,
+    judge_forest,
+    judge_manner,
+    judge_strata,
 )
 from mechcot.plots.outcome import error_by_kind, headline, reliability, split
 from mechcot.plots.probe import probe_bars, probe_by_layer, probe_map
@@ -30,10 +38,19 @@ __all__ = [
     "commitment_curves",
     "commitment_two_by_two",
     "controls",
+    "difference_forest",
     "error_by_answers",
     "error_by_kind",
+    "error_by_transition",
+    "gains",
     "headline",
     "hedge_by_layer",
+    "judge_decoys",
+    "judge_flips",
+    "judge_forest",
+    "judge_manner",
+    "judge_strata",
+    "judges",
     "knowledge_bars",
     "probe_bars",
     "probe_by_layer",

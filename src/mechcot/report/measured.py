@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mechcot.report.parts import Findings
+from mechcot.report.parts import Findings, Table
 from mechcot.report.tables import rows as headline_rows
 from mechcot.report.words import number, percent, why
 from mechcot.stages import load_manifest
 
 if TYPE_CHECKING:
     from mechcot.study import Study
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; a note stands under it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 _COUNTS = {

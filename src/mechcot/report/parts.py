@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of texts; a note stands under it."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Part:
     """One statement of a section.
 
@@ -25,12 +35,14 @@ class Part:
         sentence: what the numbers say, plain text; the title of the figure.
         figure: what shows it; None where there is nothing to draw.
         reason: why there is nothing, else "".
+        tables: numbers in full; folded under a figure, and where they are long.
     """
 
     name: str
     sentence: str
     figure: go.Figure | None = None
     reason: str = ""
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from markupsafe import Markup
 
 from mechcot import files, plots
 from mechcot.report.frame import drawn, template
-from mechcot.report.measured import Table
-from mechcot.report.parts import Part, Section
+from mechcot.report.parts import Part, Section, Table
 from mechcot.report.words import number, percent, score, signed, why
 
 if TYPE_CHECKING:
@@ -49,9 +48,10 @@ def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     source = about.get("source", {})
     who = f"steps of {source['author']}" if "author" in source else "steps as given"
     who += f", read by {source['reader']}" if source.get("reader") else ""
-    return template("probe.html").render(
-        name=about.get("name", "probe"),
-        who=who,
+    name = about.get("name", "probe")
+    return template("result.html").render(
+        tab=f"Probe {name}",
+        kicker=f"mechcot probe · {name} · {who}",
         title=f"Can it be read from inside that {report['meaning']}?",
         verdict=report["verdict"],
         cards=_cards(report),
@@ -217,6 +217,13 @@ def _without(found: Mapping[str, Any]) -> Section:
 def _tables(report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, ...]:
     lines = [("probe (nested)", _gain3(report["auroc"]), "")]
     lines += [(f"within one {name}", _gain3(leaf), "") for name, leaf in report["within"].items()]
+    if "beyond" in report:
+        lines += [("confounds removed from activations", _gain3(report["beyond"]["residualised"]), "")]
+    if "subjects" in report:
+        held = report["subjects"]
+        lines += [("subjects of the test steps held out", _gain3(held["auroc"]), "")]
+        lines += [("as many training steps left out at random", _gain3(held["thinned"]), "")]
+        lines += [("... subjects minus random", _gain(held["difference"]), "")]
     lines += [("mass-mean direction", _gain3(report["mass_mean"]), "")]
     rows = report["baselines"].values()
     lines += [(row["label"], _gain3(row["auroc"]), _gain(row["probe_minus"])) for row in rows]
@@ -236,6 +243,7 @@ def _tables(report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table,
         ("fits of the nested estimate", f"{report['n_fits']:,}"),
         ("fits that did not converge", f"{report['n_not_converged']:,}"),
         ("most iterations of a fit", f"{report['n_iterations']:,}"),
+        *_subject_counts(report.get("subjects")),
         *((name.replace("_", " "), f"{n:,}") for name, n in report["dropped"].items()),
     ]
     chosen = [
@@ -251,6 +259,17 @@ def _tables(report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table,
         Table("Specification", ("key", "value"), tuple(settings)),
         Table("Source", ("", ""), tuple(source)),
     )
+
+
+def _subject_counts(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if held is None:
+        return []
+    return [
+        ("subjects", f"{held['n_subjects']:,}"),
+        ("steps with a subject", f"{held['n_steps']:,}"),
+        ("of these, about a subject met in training", percent(held["seen_share"])),
+        ("training steps dropped where subjects are held out", percent(held["purged_share"])),
+    ]
 
 
 def _gain3(leaf: Any) -> str:

@@ -9,7 +9,21 @@ if TYPE_CHECKING:
     from mechcot.study import Study
 
 SCHEMA_VERSION = 1
-RESULTS = ("answers", "audit", "controls", "commitment", "hedge", "probe", "knowledge")
+RESULTS = (
+    "answers",
+    "audit",
+    "inference",
+    "scales",
+    "segments",
+    "margins",
+    "panel",
+    "controls",
+    "commitment",
+    "hedge",
+    "probe",
+    "knowledge",
+)
+"""The analyses of a study, each `results/NAME.json`."""
 
 _ANSWERS = ("accuracy", "sc", "ece", "k", "n_questions")
 _AUDIT = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")

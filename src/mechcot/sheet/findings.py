@@ -70,6 +70,7 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
     return SheetResult(
         sheet=name,
         arms=arms,
+        domain=sealed["domain"],
         n_items=len(items),
         n_answered=int((items["label"] != "").sum()),
         n_absent=len(items) - len(answers.answers),
@@ -85,6 +86,7 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
         blinding=_blinding(items[items["first"] == ""], arms, draws, seed),
         items=items.drop(columns="cell"),
         ignored=answers.ignored,
+        sources=sources(study, arms) | _verdict_digests(study, arms, instruments),
         draws=draws,
         seed=seed,
     )
@@ -105,6 +107,11 @@ def _key(path: Path) -> tuple[dict[str, Any], str]:
             f"{path}: is no key of format {FORMAT}; name the key.json that was written with the sheet"
         )
     return sealed, sheet_name(text)
+
+
+def _verdict_digests(study: Study, arms: tuple[str, str], instruments: list[str]) -> dict[str, str]:
+    paths = [study.arm_path(arm) / "verdicts" / f"{name}.parquet" for arm in arms for name in instruments]
+    return {path.relative_to(study.path).as_posix(): files.digest(path) for path in paths}
 
 
 def _items(

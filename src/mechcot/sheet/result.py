@@ -107,6 +107,7 @@ class SheetResult(Shown):
     Attributes:
         sheet: its name.
         arms: before and after.
+        domain: of its questions; None: all of them.
         n_items: items on the sheet, repeats included.
         n_answered: with a verdict.
         n_absent: whose row was missing.
@@ -122,12 +123,14 @@ class SheetResult(Shown):
         items: one row per item: its id, step key, weight, `label` of people, guess, comment, `first`,
             and each instrument's label.
         ignored: columns of the file that were ignored.
+        sources: file of the study to its digest: the questions, steps and verdicts it was read against.
         draws: bootstrap replicates.
         seed: of the resampling.
     """
 
     sheet: str
     arms: tuple[str, str]
+    domain: str | None
     n_items: int
     n_answered: int
     n_absent: int
@@ -141,6 +144,7 @@ class SheetResult(Shown):
     blinding: Blinding
     items: pd.DataFrame
     ignored: tuple[str, ...]
+    sources: dict[str, str]
     draws: int
     seed: int
 
@@ -150,6 +154,7 @@ class SheetResult(Shown):
         return {
             "sheet": self.sheet,
             "arms": dict(zip(both, self.arms, strict=True)),
+            "domain": self.domain,
             "n_items": self.n_items,
             "n_answered": self.n_answered,
             "n_absent": self.n_absent,
@@ -167,6 +172,7 @@ class SheetResult(Shown):
             "blinding": self.blinding.to_json(),
             "items": self.items.to_dict("records"),
             "ignored_columns": list(self.ignored),
+            "sources": dict(self.sources),
             "draws": self.draws,
             "seed": self.seed,
             "note": NOTE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -137,6 +138,10 @@ class Task:
         role: the role of a step, from the question and the step's text.
         check: the exact checker, where the task has one.
         claim: reads the claim in a step, where the task has an exact checker; None: no claim.
+        hedge_pair: a step's claim as (hedged, plain) in the task's own language; None there: it makes no
+            claim. Without one, the rules of `steps.hedging`.
+        decoys: a step of the same words as a given one, as (true, false), one of each by the random
+            numbers given; None there: it makes no claim. Without one, the rules of `steps.alter`.
     """
 
     name: str
@@ -145,6 +150,8 @@ class Task:
     role: Callable[[Question, str], str]
     check: Callable[[Question, str], Judged] | None = None
     claim: Callable[[Question, str], Claim | None] | None = None
+    hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
+    decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
 
 
 def question_of(row: Any) -> Question:

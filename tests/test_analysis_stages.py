@@ -1,0 +1,78 @@
+"""What the analyses of a study read, and when they run again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from judging_cases import KEY, by_text, judge_file
+from loopback import Loopback
+from mechcot import Study, contrasts, files, pipeline, records
+from mechcot.analysis_stages import analysis_stages
+from mechcot.instruments import judge_study
+from mechcot.report.summary import RESULTS
+from mechcot.stages import forget_from, load_manifest
+
+
+@pytest.fixture
+def copied(study: Study, tmp_path: Path) -> Study:
+    shutil.copytree(study.path, tmp_path / "copy", ignore=shutil.ignore_patterns("work"))
+    return Study.open(tmp_path / "copy")
+
+
+def keys(study: Study) -> dict[str, str]:
+    return {name: record["key"] for name, record in load_manifest(study.path)["stages"].items()}
+
+
+def test_every_analysis_has_its_stage_and_its_place_in_the_report(study: Study) -> None:
+    assert tuple(stage.name for stage in analysis_stages(study)) == RESULTS
+    report = pipeline.stages_of(study)[-1]
+    assert {f"results/{name}.json" for name in RESULTS} <= set(report.inputs)
+
+
+def test_a_further_judge_changes_the_panel_and_the_report_alone(
+    copied: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    assert copied.result("panel") == {"reason": "one judge alone has judged these steps"}
+    with Loopback(by_text) as server:
+        file = judge_file(copied.path.parent, server.url, concurrency=8)
+        name = judge_study(copied.path, file, progress=False).instrument
+    before = keys(copied)
+    pipeline.run(copied.path, progress=False)
+    after = keys(copied)
+    assert {stage for stage in after if after[stage] != before.get(stage)} == {"panel", "report"}
+    found = copied.result("panel")
+    assert set(found["judges"]) == {"exact", name}
+    assert copied.panel().to_json()["judges"] == found["judges"]
+    pipeline.run(copied.path, progress=False)
+    assert keys(copied) == after
+    # Verdicts of steps that are to be made again leave the panel, and every list of instruments.
+    assert copied.instruments() == ["exact", name]
+    forget_from(copied.path, pipeline.stages_of(copied), "steps-base")
+    assert (copied.arm_path("base") / "verdicts" / f"{name}.parquet").exists()
+    assert copied.instruments() == []  # the study's own verdicts are gone, and these belong to other steps
+    panel = next(stage for stage in analysis_stages(copied) if stage.name == "panel")
+    assert not any(name in path for path in panel.inputs)
+    assert contrasts.panel_json(copied) == {"reason": "one judge alone has judged these steps"}
+
+
+def test_a_file_of_verdicts_put_there_by_hand_is_an_instrument_and_no_stage_s_input(copied: Study) -> None:
+    for arm in copied.settings.arms:
+        table = copied.verdicts(arm).assign(instrument="answers")
+        records.write_table(copied.arm_path(arm) / "verdicts" / "answers.parquet", table, records.VERDICTS)
+    assert copied.instruments() == ["exact", "answers"]
+    assert contrasts.further_instruments(copied) == []
+    assert all("answers.parquet" not in path for stage in analysis_stages(copied) for path in stage.inputs)
+
+
+def test_an_imported_sheet_makes_the_report_again_and_nothing_else(copied: Study) -> None:
+    before = keys(copied)
+    files.write_json(copied.path / "results" / "sheet.json", {"arms": {}, "sources": {}})
+    pipeline.run(copied.path, progress=False)
+    after = keys(copied)
+    assert {stage for stage in after if after[stage] != before[stage]} == {"report"}
+    assert "was read against other steps or verdicts" in copied.report.read_text(encoding="utf-8")
