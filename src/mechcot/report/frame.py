@@ -41,10 +41,14 @@ def drawn(sections: Iterable[Section]) -> dict[str, Any]:
 def template(name: str) -> jinja2.Template:
     """A template of this package; what is put into it is escaped."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=jinja2.FunctionLoader(_asset),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["decimal"] = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"
-    return environment.from_string(_asset(name))
+    return environment.get_template(name)
 
 
 def embedded(value: Any) -> str:
