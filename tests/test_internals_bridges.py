@@ -119,6 +119,17 @@ def test_what_is_given_to_transformer_lens_stays_as_it_is(study: Study) -> None:
     assert torch.equal(model(ids).logits, before), "weights are not shared"
 
 
+def test_a_tokenizer_given_to_nnsight_keeps_its_padding_side(study: Study) -> None:
+    pytest.importorskip("nnsight")
+    arm = study.settings.contrast.before
+    checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm))
+    checkpoint.tokenizer.padding_side = "right"
+    wrapped = to_nnsight(checkpoint)
+    assert checkpoint.tokenizer.padding_side == "right"
+    text = checkpoint.tokenizer.decode([5, 6, 7])
+    assert wrapped.tokenizer(text)["input_ids"] == checkpoint.tokenizer(text)["input_ids"]
+
+
 @torch.no_grad()
 def test_a_bare_model_and_a_tokenizer_made_in_memory(tmp_path) -> None:
     pytest.importorskip("transformer_lens")

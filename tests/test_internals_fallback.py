@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Qwen3NextConfig
+from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Phi3Config, Qwen3NextConfig
 
-from internals_cases import SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
+from internals_cases import PLAIN, SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from mechcot.errors import ReadingError
 from mechcot.internals.anatomy import anatomy_of
 from mechcot.internals.inputs import KnockOut
@@ -91,6 +91,24 @@ def test_a_model_that_mixes_texts_is_found_out_by_its_numbers(caplog):
     with caplog.at_level(logging.WARNING, logger="mechcot"):
         found, _ = usable(model, questions, recipe)
     assert found.alone
+    assert "trees differ from separate runs by" in caplog.text
+
+
+def test_positions_that_depend_on_the_texts_length_are_found_out(caplog):
+    """In a tree every text would be read with the angles of the longest one."""
+    scaling = {
+        "rope_type": "longrope",
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "rope_theta": 1e4,
+    }
+    torch.manual_seed(0)
+    config = Phi3Config(**PLAIN, original_max_position_embeddings=25, rope_scaling=scaling)
+    model, questions = AutoModelForCausalLM.from_config(config).eval(), make_questions()
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        found, report = usable(model, questions, recipe_for(anatomy_of(model)))
+    assert found.alone
+    assert report.worst < 1e-4
     assert "trees differ from separate runs by" in caplog.text
 
 

@@ -1,6 +1,7 @@
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,46 @@ def check_trace(reading, forced, signals, truth):
     assert rows.sid.tolist() == [target.sid for target in trace.targets]
     columns = rows[["p_truth", "rank_truth", "p_said", "rank_said", "entropy"]].to_numpy()
     np.testing.assert_allclose(columns, reading.truth, rtol=1e-6)
+
+
+def test_the_rows_of_two_arms_in_one_reading_are_those_of_a_reading_for_each(model, tmp_path):
+    rng, own = np.random.default_rng(3), make_questions(sizes=SIZES[:3])
+    theirs = [
+        replace(
+            q, traces=tuple(make_trace(rng, q.qid, cid, 3, arm="distilled") for cid in range(len(q.traces)))
+        )
+        for q in own
+    ]
+    both = [replace(a, traces=(*a.traces, *b.traces)) for a, b in zip(own, theirs, strict=True)]
+    for name, questions in (("both", both), ("base", own), ("distilled", theirs)):
+        run(model, tmp_path, name, questions)
+    stores = {
+        name: Activations.open(tmp_path / name / "out" / "activations")
+        for name in ("both", "base", "distilled")
+    }
+    index = stores["both"].frame()
+    for arm in ("base", "distilled"):
+        mine = (index.arm == arm).to_numpy()
+        keys = index[mine][records.STEP_KEY].reset_index(drop=True)
+        assert keys.equals(stores[arm].frame()[records.STEP_KEY])
+        for layer in (0, 3):
+            values = [stores[name].layer("resid_post", layer) for name in ("both", arm)]
+            np.testing.assert_allclose(values[0][mine], values[1], atol=2e-5)
+        for table, schema in (
+            ("forced", records.FORCED),
+            ("signals", records.SIGNALS),
+            ("truth", records.TRUTH),
+        ):
+            whole, alone = (
+                records.read_table(tmp_path / name / "out" / f"{table}.parquet", schema)
+                for name in ("both", arm)
+            )
+            whole = whole[whole.arm == arm].reset_index(drop=True)
+            ids = [c for c in ("qid", "arm", "cid", "sid", "k", "lead_in") if c in alone]
+            assert whole[ids].equals(alone[ids])
+            for column in {"logp", "entropy", "surprisal", "p_truth"} & set(alone):
+                left, right = (np.concatenate([np.atleast_1d(v) for v in t[column]]) for t in (whole, alone))
+                np.testing.assert_allclose(left, right, atol=2e-5)
 
 
 class Stopped(Exception):

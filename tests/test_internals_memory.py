@@ -330,3 +330,61 @@ def test_a_reading_without_one_finite_trace_is_refused(model, tmp_path):
     finally:
         handle.remove()
     assert not (tmp_path / "a" / "out" / "forced.parquet").exists()
+
+
+def longest_of(questions):
+    """Which question, and which of its traces, is the longest: the self-check's own choice."""
+    traces = [
+        (len(t.token_ids), number, i) for number, q in enumerate(questions) for i, t in enumerate(q.traces)
+    ]
+    return max(traces)[1:]
+
+
+def test_a_trace_that_is_not_finite_does_not_cost_the_reading_although_the_self_check_would_take_it(
+    model, tmp_path, caplog
+):
+    questions = make_questions(sizes=SIZES)
+    number, which = longest_of(questions)
+    name = f"question 'q{number}', arm 'base', trace {which}"
+    questions[number] = with_token(questions[number], which, 3)
+    handle = spoil(model, 3)
+    try:
+        summary = run(model, tmp_path, "lenient", questions, skip_unreadable=True, check=True)
+        with pytest.raises(ReadingError, match=f"{name}.* not finite"):
+            run(model, tmp_path, "strict", questions, check=True)
+    finally:
+        handle.remove()
+    assert [text.split(":")[0].split(", step")[0] for text in summary.skipped] == [name]
+    assert summary.check.way == "trees"
+    assert summary.check.worst < 1e-4
+    assert f"{name}" in caplog.text
+
+
+def test_a_model_without_finite_numbers_is_refused_by_trace_and_step(tmp_path):
+    model = make_model("qwen3")
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
+    for lenient in (False, True):
+        with pytest.raises(
+            ReadingError, match=r"question 'q\d', arm 'base', trace \d, step \d: resid_post.2"
+        ):
+            run(model, tmp_path, f"a{lenient}", skip_unreadable=lenient, check=True)
+
+
+@pytest.mark.parametrize("limit", [100, 60])
+def test_a_self_check_too_large_for_memory_takes_a_smaller_sample(model, tmp_path, caplog, limit):
+    run(model, tmp_path, "whole")
+    with short_memory(model, limit), caplog.at_level(logging.WARNING):
+        summary = run(model, tmp_path, "short", check=True)
+    assert summary.check.worst < 1e-4
+    assert len(summary.check.questions) == 1
+    assert "the self-check was made on a smaller sample" in caplog.text
+    same_numbers(tmp_path, "whole", "short", atol=1e-4)
+
+
+def test_a_model_for_which_no_text_fits_is_refused(model, tmp_path):
+    with (
+        short_memory(model, 3),
+        pytest.raises(ReadingError, match=r"questions \['q2', .* too large for the memory"),
+    ):
+        run(model, tmp_path, "a", check=True)

@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
-from internals_cases import CONFIGS, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
+from internals_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot.errors import ReadingError
 from mechcot.internals import scoring
 from mechcot.internals.activations import tensor_name
@@ -183,6 +184,54 @@ def test_only_the_layers_asked_for_are_kept():
         next(read(model, questions, layers=[4]))
 
 
+def test_a_choice_that_keeps_nothing_is_refused():
+    model, questions = make_model("qwen3"), make_questions()
+    with pytest.raises(ReadingError, match=r"attn_out at layers \[0\].*layer 0 has resid_post alone"):
+        next(read(model, questions, layers=[0], sites=["attn_out"]))
+
+
+def numbers_of(model, questions, **kwargs):
+    """Everything that was read of each trace, by question, arm and number."""
+    plan = plan_for(model, questions, rules=RULES, max_tokens=kwargs.get("max_tokens"))
+    found = {}
+    for batch in read(model, questions, rules=RULES, **kwargs):
+        owners = rows_of(plan, batch.parts, "end")
+        for reading in unpack(plan, batch):
+            trace = reading.source
+            rows = [i for i, (owner, _) in enumerate(owners) if owner is trace]
+            assert rows, "told apart by arm"
+            acts = {name: values[rows].numpy() for name, values in batch.acts.items()}
+            scores = {name: getattr(reading, name) for name in ("forced", "entropy", "surprisal", "truth")}
+            found[trace.qid, trace.arm, trace.cid] = acts | scores
+    return found
+
+
+@pytest.mark.parametrize("max_tokens", [None, 90])
+def test_the_traces_of_two_arms_in_one_tree_are_read_as_each_arm_by_itself(max_tokens):
+    """Both arms number their traces from 0, and one trace of each begins with the same words."""
+    model, rng = make_model("qwen3"), np.random.default_rng(7)
+    questions, by_arm = [], {"base": [], "distilled": []}
+    for question in make_questions(sizes=((3, 4), (5,))):
+        own = question.traces
+        theirs = tuple(
+            make_trace(rng, question.qid, cid, 3, start=own[0].token_ids[:5], arm="distilled")
+            for cid in (0, 1)
+        )
+        questions.append(replace(question, traces=(own[0], theirs[0], *own[1:], theirs[1])))
+        by_arm["base"].append(question)
+        by_arm["distilled"].append(replace(question, traces=theirs))
+    together = numbers_of(model, questions, sites=SITES, max_tokens=max_tokens)
+    apart = {key: v for each in by_arm.values() for key, v in numbers_of(model, each, sites=SITES).items()}
+    assert together.keys() == apart.keys()
+    assert {arm for _, arm, _ in together} == set(by_arm)
+    for key, values in apart.items():
+        for name, expected in values.items():
+            np.testing.assert_allclose(together[key][name], expected, atol=2e-5, rtol=1e-5)
+    if max_tokens is None:
+        cost = [plan_reading(some, 2**40, RULES).tree_tokens for some in (questions, *by_arm.values())]
+        assert cost[0] < cost[1] + cost[2], "prompts, and what both arms wrote, are read once"
+
+
 def test_the_model_is_left_as_it_was():
     model, questions = make_model("qwen3"), make_questions()
     model.train()
@@ -234,6 +283,26 @@ def test_the_self_check_passes_a_true_model_and_names_its_numbers():
             "tolerance",
             "runs",
         }
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CohereConfig(**PLAIN, logit_scale=0.25),
+        GraniteConfig(**PLAIN, logits_scaling=4.0),
+        FalconConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, vocab_size=VOCAB),
+    ],
+    ids=["logits scaled", "logits divided", "an output added to in place"],
+)
+def test_the_self_check_knows_what_models_do_to_logits_and_outputs(config):
+    torch.manual_seed(0)
+    model, questions = AutoModelForCausalLM.from_config(config).eval(), make_questions()
+    _, report = usable(model, questions, recipe_for(anatomy_of(model), sites=SITES, rules=RULES))
+    assert report.worst < 1e-4
+    traces, _ = collect(model, questions)
+    question, trace = questions[0], questions[0].traces[0]
+    expected = plain_forced(model, [*question.prompt_ids, *trace.token_ids[: trace.steps[0][2]]], question)
+    np.testing.assert_allclose(traces["q0", 0][0].forced[0, 0], expected, atol=1e-4)
 
 
 def test_the_self_check_refuses_logits_that_the_head_does_not_give():

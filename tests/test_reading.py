@@ -1,18 +1,22 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from tokenizers.processors import TemplateProcessing
 from typer.testing import CliRunner
 
-from mechcot import Study
+from mechcot import Study, records
 from mechcot.cli import app
-from mechcot.errors import MechcotError, StudyError
+from mechcot.errors import MechcotError, ReadingError, StudyError
 from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import load_tokenizer
-from mechcot.reading import _target, question_inputs
+from mechcot.reading import _target, question_inputs, read_arm
 
 
 def test_a_target_is_tokenised_as_the_said_object_was(study: Study) -> None:
@@ -49,6 +53,92 @@ def test_the_folder_says_what_was_read_and_what_was_left_out(study: Study) -> No
     told = json.loads((study.reading_path(arm) / "reading.json").read_text())
     assert told["traces"] == len(study.signals(arm))
     assert told["skipped"] == []
+
+
+def copied(study: Study, folder: Path) -> Study:
+    """A copy that a test may change."""
+    shutil.copytree(study.path, folder)
+    return Study.open(folder)
+
+
+def read_again(study: Study, work: Path) -> dict[str, Any]:
+    """The base arm's traces read by its own weights; what reading.json says."""
+    read_arm(study, "base", "base", work, task_of(study), checkpoint_folder(study, "base"), progress=False)
+    return json.loads((study.reading_path("base") / "reading.json").read_text())
+
+
+def test_a_trace_without_steps_is_counted_and_named_and_the_others_are_read(
+    study: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = copied(study, tmp_path / "study")
+    traces, steps = changed.traces("base"), changed.steps("base")
+    qid = changed.questions("clinical").qid.iloc[0]
+    empty = (traces.qid == qid) & (traces.cid == 0)
+    for column in ("token_ids", "token_start", "token_end"):
+        traces.loc[empty, column] = pd.Series([[]], index=traces.index[empty])
+    gone = (steps.qid == qid) & (steps.cid < 2)
+    claims = changed.claims("base")
+    for name, table, schema in (
+        ("traces", traces, records.TRACES),
+        ("steps", steps[~gone], records.STEPS),
+        ("claims", claims[~((claims.qid == qid) & (claims.cid < 2))], records.CLAIMS),
+    ):
+        records.write_table(changed.arm_path("base") / f"{name}.parquet", table, schema)
+    before = json.loads((study.reading_path("base") / "reading.json").read_text())
+    told = read_again(changed, tmp_path / "work")
+    assert told["traces"] == before["traces"] - 2
+    assert told["skipped"] == [
+        f"question {qid!r}, arm 'base', trace 0: the trace has no tokens",
+        f"question {qid!r}, arm 'base', trace 1: the trace has no steps",
+    ]
+    assert all(reason in caplog.text for reason in told["skipped"])
+
+
+def test_a_question_with_an_option_of_no_tokens_is_left_out_by_name(study: Study, tmp_path: Path) -> None:
+    changed = copied(study, tmp_path / "study")
+    questions = changed.questions()
+    at = questions.index[questions.domain == "clinical"][1]
+    questions.at[at, "options"] = [*questions.options[at][:-1], "\u200b"]
+    records.write_table(changed.path / "questions.parquet", questions, records.QUESTIONS)
+    # A tokenizer that drops what it does not see, as many of the published ones do.
+    folder = checkpoint_folder(changed, "base") / "tokenizer.json"
+    told = json.loads(folder.read_text())
+    drop = {"type": "Replace", "pattern": {"String": "\u200b"}, "content": ""}
+    told["normalizer"] = {
+        "type": "Sequence",
+        "normalizers": [drop, *([told["normalizer"]] if told["normalizer"] else [])],
+    }
+    folder.write_text(json.dumps(told))
+    skipped = read_again(changed, tmp_path / "work")["skipped"]
+    limit = changed.settings.reading.traces_per_question
+    last = len(questions.options[at]) - 1
+    assert skipped == [f"question {questions.qid[at]!r}: option {last} has no tokens after lead-in 0"] * limit
+    assert questions.qid[at] not in set(changed.forced("base").qid)
+
+
+def test_a_reader_with_another_tokenizer_is_refused(study: Study, tmp_path: Path) -> None:
+    changed = copied(study, tmp_path / "study")
+    folder = checkpoint_folder(changed, "base") / "tokenizer.json"
+    told = json.loads(folder.read_text())
+    vocab = told["model"]["vocab"]
+    one, two = ".", next(word for word in vocab if word.endswith("ine"))
+    vocab[one], vocab[two] = vocab[two], vocab[one]
+    folder.write_text(json.dumps(told))
+    with pytest.raises(ReadingError, match=r"question .*, arm 'base', trace \d+: .* share a tokenizer"):
+        read_again(changed, tmp_path / "work")
+
+
+def test_a_reader_that_begins_texts_otherwise_is_refused(study: Study, tmp_path: Path) -> None:
+    changed = copied(study, tmp_path / "study")
+    folder = checkpoint_folder(changed, "base")
+    tokenizer = load_tokenizer(folder)
+    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(5)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, 5)]
+    )
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ReadingError, match=r"begins with 0 beginning-of-text tokens, .* define 1"):
+        read_again(changed, tmp_path / "work")
 
 
 def test_a_prompt_without_the_question_gives_the_prior(study: Study) -> None:

@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.internals.plan import plan_reading
 from mechcot.models import load, load_tokenizer
+from mechcot.sampling.traces import decode
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
 
@@ -34,7 +36,11 @@ token before the step). It is kept wherever the task reads claims."""
 def read_arm(
     study: Study, author: str, reader: str, work: Path, task: Task, folder: Path, *, progress: bool
 ) -> None:
-    """Read an author's traces with a reader's weights into the study."""
+    """Read an author's traces with a reader's weights into the study.
+
+    Raises:
+        ReadingError: author and reader do not share a tokenizer; as `read_to_folder`.
+    """
     settings = study.settings
     checkpoint = load(settings.arms[reader], folder, settings.device)
     inputs = question_inputs(study, author, task, checkpoint.tokenizer)
@@ -58,11 +64,12 @@ def read_arm(
         progress=progress,
         about=_digests(study, author, task, checkpoint.tokenizer),
     )
-    for reason in done.skipped:
+    skipped = [*_without_steps(study, author), *done.skipped]
+    for reason in skipped:
         log.warning("left out of the reading: %s", reason)
-    counts = ("questions", "traces", "steps", "bare_tokens", "tree_tokens", "skipped")
+    counts = ("questions", "traces", "steps", "bare_tokens", "tree_tokens")
     told = {name: value for name, value in asdict(done).items() if name in counts}
-    write_json(out / "reading.json", told | {"skipped": list(done.skipped)})
+    write_json(out / "reading.json", told | {"skipped": skipped})
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> P
     """What reading an author's traces with a reader's weights will cost.
 
     Raises:
-        ReadingError: a layer that the reader has not.
+        ReadingError: a layer that the reader has not; author and reader do not share a tokenizer.
     """
     from transformers import AutoConfig
 
@@ -154,6 +161,10 @@ def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> li
     """What is read of an author's traces: the first few of each question of the contrast's domain.
 
     Readings of other orders of the options stand after the questions' own.
+
+    Raises:
+        ReadingError: a trace's tokens are not its text in the reader's tokenizer, or its prompt does not
+            begin as the reader's own do.
     """
     limit = study.settings.reading.traces_per_question
     traces, steps, claims = study.traces(author), study.steps(author), study.claims(author)
@@ -173,11 +184,36 @@ def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> li
         )
         prompt_ids = tuple(int(i) for i in found[0].prompt_ids)
         unsaid = tuple(render_prompt(replace(question, stem=""), task.format, tokenizer)[1])
+        _refuse_other_start(found[0], prompt_ids, unsaid, tokenizer.bos_token_id)
         forced = _lead_ins(question, task, tokenizer)
         inputs.append(QuestionInput(question.qid, prompt_ids, read, forced, unsaid))
         for number, order in enumerate(_orders(study, question), start=1):
             permuted.append(_permuted(question, order, number, read, task, tokenizer))
     return [*inputs, *permuted]
+
+
+def _refuse_other_start(trace: Any, prompt: Sequence[int], own: Sequence[int], bos: int | None) -> None:
+    """Refuse a prompt with more or fewer beginning-of-text tokens than the reader's own prompts have."""
+    found, wanted = (sum(1 for _ in takewhile(lambda i: i == bos, ids)) for ids in (prompt, own))
+    if found != wanted:
+        raise ReadingError(
+            f"question {trace.qid!r}, arm {trace.arm!r}: its prompt begins with {found} beginning-of-text "
+            f"tokens, the reader's tokenizer and template define {wanted}. Name another reader"
+        )
+
+
+def _without_steps(study: Study, author: str) -> list[str]:
+    """The traces of which nothing is read because they have no step, each named."""
+    traces, steps = study.traces(author), study.steps(author)
+    asked = set(study.questions(study.settings.contrast.domain).qid)
+    found = set(zip(steps.qid, steps.cid, strict=True))
+    first = traces[(traces.cid < study.settings.reading.traces_per_question) & traces.qid.isin(asked)]
+    return [
+        f"question {trace.qid!r}, arm {author!r}, trace {trace.cid}: the trace has no "
+        f"{'steps' if len(trace.token_ids) else 'tokens'}"
+        for trace in records.rows(first)
+        if (trace.qid, trace.cid) not in found
+    ]
 
 
 def _orders(study: Study, question: Question) -> list[tuple[int, ...]]:
@@ -213,7 +249,15 @@ def _permuted(
 
 
 def _lead_ins(question: Question, task: Task, tokenizer: Any) -> tuple[LeadIn, ...]:
-    return tuple(LeadIn(*forced_ids(question, text, task.format, tokenizer)) for text in task.format.lead_in)
+    """The lead-ins and their options; an option that is nothing to the tokenizer has no tokens."""
+    written = [task.format.written(question, i) for i in range(len(question.options))]
+    said = [bool(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in written]
+    leads = [forced_ids(question, text, task.format, tokenizer) for text in task.format.lead_in]
+    # Left alone, such an option would be its terminator, and pass for an answer.
+    return tuple(
+        LeadIn(ids, tuple(o if there else () for o, there in zip(options, said, strict=True)))
+        for ids, options in leads
+    )
 
 
 def _trace_input(
@@ -221,6 +265,11 @@ def _trace_input(
 ) -> TraceInput:
     decision = {claim.sid: claim.tok_decision for claim in claims}
     ids = [int(i) for i in trace.token_ids]
+    if decode(tokenizer, ids[:-1] if trace.finish_reason == "stop" else ids) != trace.text:
+        raise ReadingError(
+            f"question {trace.qid!r}, arm {trace.arm!r}, trace {trace.cid}: its tokens are another text to "
+            f"the reader's tokenizer; author and reader must share a tokenizer. Name another reader"
+        )
     targets = (_target(claim, ids, tokenizer) for claim in claims)
     return TraceInput(
         qid=trace.qid,

@@ -40,6 +40,7 @@ class Anatomy:
         norm: the final norm; None where it has none of a known name.
         head: hidden state after the final norm to logits.
         config: its text configuration.
+        scale: factor of the final logits (Cohere, Granite); 1 for most.
         softcap: cap of the final logits (Gemma 2), None if there is none.
         windows: sliding window for each layer type, None for full attention. A single entry means
             that all layers are alike.
@@ -54,6 +55,7 @@ class Anatomy:
     norm: nn.Module | None
     head: nn.Module
     config: Any
+    scale: float
     softcap: float | None
     windows: Mapping[str, int | None]
     strange: str
@@ -102,6 +104,7 @@ def anatomy_of(model: Any) -> Anatomy:
         norm=next((m for key, m in decoder.named_children() if key in _NORMS), None),
         head=head,
         config=config,
+        scale=_scale(config),
         softcap=float(cap) if cap else None,
         windows=_windows(config, n_layers),
         strange=_strange(decoder, config, n_layers),
@@ -111,6 +114,11 @@ def anatomy_of(model: Any) -> Anatomy:
         device=embedding.device,
         dtype=embedding.dtype,
     )
+
+
+def _scale(config: Any) -> float:
+    times, by = (getattr(config, name, None) for name in ("logit_scale", "logits_scaling"))
+    return float(times if isinstance(times, float) else 1) / float(by or 1)
 
 
 def _windows(config: Any, n_layers: int) -> dict[str, int | None]:
@@ -136,6 +144,8 @@ def _strange(decoder: nn.Module, config: Any, n_layers: int) -> str:
 def head_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
     """Logits in float32 from hidden states after the final norm, [rows, d_model] -> [rows, vocab]."""
     logits: Tensor = anatomy.head(hidden)
+    if anatomy.scale != 1:
+        logits = logits * anatomy.scale
     if anatomy.softcap is not None:
         logits = torch.tanh(logits / anatomy.softcap) * anatomy.softcap
     return logits.float()

@@ -63,7 +63,7 @@ def to_nnsight(source: Any, arm: str | None = None) -> Any:
     Returns:
         nnsight's `TransformersModel`, which takes text and token ids and generates; for a bare model
         its `NNsight`, which takes what the model takes. A checkpoint or model is wrapped itself, not
-        copied; a study's arm is loaded anew.
+        copied (the tokenizer is); a study's arm is loaded anew.
 
     Raises:
         MissingDependency: nnsight is not installed.
@@ -76,7 +76,8 @@ def to_nnsight(source: Any, arm: str | None = None) -> Any:
     from nnsight import NNsight, TransformersModel
 
     if isinstance(given, Checkpoint):
-        return TransformersModel(given.model, tokenizer=given.tokenizer)
+        # It sets the padding side of the tokenizer that it gets.
+        return TransformersModel(given.model, tokenizer=deepcopy(given.tokenizer))
     return NNsight(given)
 
 

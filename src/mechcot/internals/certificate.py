@@ -227,11 +227,16 @@ def _difference(name: str, found: float, allowed: float, unit: str, note: str = 
 
 def _attempt(name: str, job: Callable[[], list[Finding]]) -> list[Finding]:
     """A job's findings; that a model cannot be run so is a finding too."""
+    from mechcot.internals.budget import out_of_memory
+
     try:
         return job()
     except MechcotError as error:
         return [Finding(name, None, None, "", False, str(error))]
     except Exception as error:  # any way in which a model's own code refuses a mask or a cache
+        if out_of_memory(error):
+            why = f"the sample does not fit the memory: {error}; check it on a larger device"
+            return [Finding(name, None, None, "", False, why)]
         raised = f"the model's own code raised {type(error).__name__}: {error}"
         why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
         return [Finding(name, None, None, "", False, why)]

@@ -142,8 +142,8 @@ def recipe_for(
         lens: see `Recipe`.
 
     Raises:
-        ReadingError: a site or layer that the model has not; the lens for a model without a known
-            final norm.
+        ReadingError: a site or layer that the model has not, or no site at any of the layers; the lens for
+            a model without a known final norm.
     """
     strange = [layer for layer in layers or () if layer not in anatomy.layers]
     if strange:
@@ -157,6 +157,10 @@ def recipe_for(
     places = tuple(
         (site, layer) for site in dict.fromkeys(sites) for layer in wanted if anatomy.has(site, layer)
     )
+    if sites and wanted and not places:
+        raise ReadingError(
+            f"there is nothing to keep of {', '.join(sites)} at layers {wanted}: layer 0 has resid_post alone"
+        )
     if lens and anatomy.norm is None:
         raise ReadingError("the lens needs the final norm, and the decoder has none of a known name")
     return Recipe(places, tuple(dict.fromkeys(rules)) if places else (), signals, lens)

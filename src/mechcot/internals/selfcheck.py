@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from mechcot.errors import ReadingError
 from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
-from mechcot.internals.budget import out_of_memory
+from mechcot.internals.budget import out_of_memory, release
 from mechcot.internals.inputs import QuestionInput
 from mechcot.internals.plan import plan_reading
 from mechcot.internals.reader import (
@@ -25,6 +26,8 @@ from mechcot.internals.reader import (
     unpack,
     unpack_prompts,
 )
+
+log = logging.getLogger(__name__)
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.25}
 """Largest difference allowed: nats, and for activations and logits the share of the largest entry.
@@ -55,6 +58,7 @@ class SelfCheck:
             the largest logit.
         cache: the same between a run over a cache of keys and values and one without.
         why: why it is not read by trees.
+        broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
     """
 
     questions: tuple[str, ...]
@@ -67,6 +71,7 @@ class SelfCheck:
     head: float
     cache: float
     why: str = ""
+    broken: str = ""
 
     @property
     def worst(self) -> float:
@@ -104,24 +109,64 @@ class _Tally:
 def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
     """The way in which a model can be read truly: by trees or, with a warning, every text by itself.
 
+    A sample that is too large for the memory, or that holds a trace with numbers that are not finite, says
+    nothing of the other traces: a smaller one is taken.
+
     Raises:
         ReadingError: neither is true to the model's own runs, with the numbers; a prompt with two
-            beginning-of-text tokens.
+            beginning-of-text tokens; no sample that fits the memory and has finite numbers.
     """
     anatomy = anatomy_of(model)
     _refuse_two_starts(anatomy, questions)
-    found, report = best_way(model, questions, recipe)
+    refused: list[str] = []
+    for sample, way in _samples(questions, recipe):
+        try:
+            found, report = best_way(model, sample, way)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            qids = [question.qid for question in _sample(sample, 1)]
+            refused.append(
+                f"traces of the questions {qids}: too large for the memory: {error}".partition("\n")[0]
+            )
+        else:
+            if not report.broken:
+                break
+            refused.append(report.broken)
+            continue
+        # Outside the handler: the error's frames hold the tensors that were too many.
+        release(anatomy.device)
+    else:
+        raise ReadingError(
+            f"no sample of the traces can be read, so the reading is not checked: {refused[0]}"
+        )
+    if refused:
+        log.warning("the self-check was made on a smaller sample (%s)", "; ".join(dict.fromkeys(refused)))
     if report.worst > report.tolerance:
         raise ReadingError(
             f"{type(model).__name__} ({anatomy.dtype}) is not read truly: {report.numbers()} (sample "
             f"{list(report.questions)}). Its logits may be scaled in a way unknown here, or its cache broken"
         )
-    return found, report
+    return alone(found, report.why) if found.alone and not recipe.alone else found, report
+
+
+def _samples(
+    questions: Sequence[QuestionInput], recipe: Recipe
+) -> Iterator[tuple[Sequence[QuestionInput], Recipe]]:
+    """What to check the reading with: all, the longest trace, the shortest, and that one without a tree."""
+    yield questions, recipe
+    pairs = [(q, trace) for q in questions if not q.permutation for trace in q.traces]
+    pairs.sort(key=lambda pair: len(pair[0].prompt_ids) + len(pair[1].token_ids))
+    short = next((pair for pair in pairs if pair[1].steps), pairs[0])
+    longest, shortest = ([replace(q, traces=(trace,))] for q, trace in (pairs[-1], short))
+    yield longest, recipe
+    yield shortest, recipe
+    yield shortest, replace(recipe, alone=True)
 
 
 def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
     """By trees if they give what separate runs give, else text by text; and what that was found to give."""
-    why = anatomy_of(model).strange
+    why = "a tree of it does not fit the memory" if recipe.alone else anatomy_of(model).strange
     if not why:
         try:
             report = self_check(model, questions, recipe)
@@ -129,16 +174,13 @@ def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> 
             why = str(error)
         except Exception as error:  # any way in which a model's own code refuses the mask of a tree
             if out_of_memory(error):
-                raise ReadingError(
-                    f"the sample of the self-check (questions {[q.qid for q in _sample(questions, 2)]}) does "
-                    f"not fit the memory: {error}. Read on a larger device, or leave out the longest traces"
-                ) from error
+                raise
             why = f"its own code raised {type(error).__name__}: {error}"
         else:
             if max(report.forced, report.signals, report.residual) <= report.tolerance:
                 return recipe, report
             why = f"trees differ from separate runs by {report.numbers()}"
-    slow = alone(recipe, why)
+    slow = replace(recipe, alone=True)
     return slow, replace(self_check(model, questions, slow), why=why)
 
 
@@ -196,6 +238,7 @@ def self_check(
         questions=tuple(question.qid for question in sample),
         way="alone" if recipe.alone else "trees",
         tolerance=TOLERANCE.get(anatomy.dtype, 1e-3),
+        broken=next(iter(batch.broken.values()), ""),
         **tally.__dict__,
     )
 
@@ -233,7 +276,8 @@ def _compare_trace(
     found: dict[tuple[str, int], Tensor] = {}
 
     def see(site: str, layer: int, hidden: Tensor) -> None:
-        found[site, layer] = hidden.float().cpu()
+        # A copy: some models add to it in place afterwards.
+        found[site, layer] = hidden.to("cpu", torch.float32, copy=True)
 
     with as_found(model):
         with watched(anatomy, recipe.places, see):
