@@ -176,6 +176,31 @@ def test_a_control_that_says_the_same_adds_exactly_nothing(result):
     assert all(flip.n_flipped == (0, 0) for flip in result.flips if flip.control == "factor:tone")
 
 
+def test_an_interval_without_width_says_that_none_was_seen_and_no_more():
+    items = planted(40)
+    text = run(items[items["control"].isin(["primary", "factor:tone"])], 40).text()
+    row = next(line for line in text.splitlines() if line.startswith("rule on tone switched "))
+    assert "+0.0 [+0.0, +0.0]*" in row
+    assert text.count("none was seen") == 1
+    primary = next(line for line in text.splitlines() if line.startswith("the judge as it is"))
+    assert "*" not in primary
+    moved = run(items[items["control"].isin(["primary", "again-warm"])], 40).text()
+    assert "none was seen" not in moved
+    assert "*" not in moved
+
+
+def test_what_is_a_difference_in_each_arm_is_written_as_one(result):
+    text = result.text()
+    for name, found in (
+        ("drift of rewriting", result.tone_swap.drift),
+        ("minus without", result.hedge_flip.shift),
+    ):
+        line = next(line for line in text.splitlines() if f"{name}: base " in line)
+        assert f"base {100 * found.before.estimate:+.1f} [" in line
+        assert f"distilled {100 * found.after.estimate:+.1f} [" in line
+        assert "%" not in line
+
+
 def test_the_primary_is_the_audit_of_the_same_verdicts(result):
     items = planted(N)
     primary = items[items["control"] == "primary"].assign(instrument="judge", role="fact")

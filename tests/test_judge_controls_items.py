@@ -85,7 +85,7 @@ def english(**texts):
     steps = pd.DataFrame(rows).assign(states_answer=False)
     traces = pd.DataFrame({"qid": "q0", "arm": arm, "cid": 0, "answer": 1} for arm in texts)
     task = multiple_choice(PromptSettings(), "structural")
-    return Sample(*ARMS, {"q0": question}, 1, traces, steps, steps, task, 90, 0)
+    return Sample(*ARMS, {"q0": question}, frozenset(["q0"]), 1, traces, steps, steps, task, 90, 0)
 
 
 def test_steps_in_english_are_hedged_masked_and_made_decoys_of_by_rule(tmp_path):
@@ -149,5 +149,21 @@ def test_decoys_without_a_column_or_a_known_question_are_refused(study):
     with pytest.raises(DataError, match=r"the columns \['truth'\] are missing"):
         plan_judge_controls(study.path, Wanted(decoys=path))
     path.write_text('{"qid": "q", "arm": "base", "text": "x", "truth": true}\n')
-    with pytest.raises(DataError, match="none of its 1 rows is of a question that is judged"):
+    with pytest.raises(DataError, match="row 1: the study has no question 'q'"):
         plan_judge_controls(study.path, Wanted(decoys=path))
+
+
+def test_decoys_of_questions_that_are_not_judged_are_left_out_and_told(study, caplog):
+    sampled = sample_of(study, 2, 1).questions
+    own = pd.read_csv(own_decoys(study))
+    others = own.assign(qid=next(qid for qid in study.questions().qid if qid not in sampled))
+    path = study.path.parent / "decoys.csv"
+    others.drop_duplicates(["arm", "text"]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="none of its 4 rows is of a question that is judged"):
+        plan_judge_controls(study.path, Wanted(questions=2, decoys=path))
+    both = pd.concat([others, own.assign(qid=min(sampled))]).drop_duplicates(["qid", "arm", "text"])
+    both.to_csv(path, index=False)
+    with caplog.at_level("INFO"):
+        plan = plan_judge_controls(study.path, Wanted(questions=2, only=("decoy",), decoys=path))
+    assert plan.rows[-1].n_items == 4
+    assert "4 of its 8 rows are of questions that are not judged" in caplog.text

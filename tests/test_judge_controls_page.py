@@ -95,6 +95,18 @@ def test_what_was_not_done_has_no_section(items, keep, words, figures):
     assert ("flips" in figures) == ('id="waver"' in page)
 
 
+def test_the_page_says_what_an_interval_without_width_is(items):
+    for name, times in (("factor:tone", 3), ("again-warm", 0)):  # two sections and a table; nowhere
+        own = items[items["control"].isin(["primary", name])]
+        said = plain(render_judge_controls(result_of(own).to_json(), "kimi")).replace("\u00a0", " ")
+        assert said.count("none was seen") == times, name
+    sure = items[items["control"].isin(["primary", "decoy"])]
+    right = {"true": "correct", "false": "erroneous"}
+    sure = sure.assign(label=sure["variant"].map(right).fillna(sure["label"]))
+    said = plain(render_judge_controls(result_of(sure).to_json(), "kimi"))
+    assert said.count("none was seen") == 1
+
+
 def test_a_result_without_numbers_is_a_page_with_reasons(items):
     bare = items.assign(
         label="abstain", fidelity=items["fidelity"].replace("preserved", "changed"), score=np.nan

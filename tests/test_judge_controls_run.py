@@ -378,6 +378,8 @@ def test_failed_calls_are_sent_again_and_steps_that_changed_are_judged_anew(stud
         return Answer(status=400, body=b"{}") if down and "raises" in call.step else truthful(call)
 
     with Loopback(script) as server:
+        with pytest.raises(JudgeError, match="This was the judge control 'primary'; --only chooses others"):
+            run(study, server, "again", max_failure_share=0.0)
         first = run(study, server, "again", max_failure_share=0.9)
         failed = items_of(first, "primary").label.eq("api_failure").sum()
         assert failed > 0

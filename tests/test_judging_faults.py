@@ -186,6 +186,14 @@ def test_whether_the_server_enforces_a_schema_is_found_and_told(tmp_path, said, 
     assert sent == (None if form == "none" else form)
 
 
+def test_a_server_that_does_not_enforce_a_schema_is_told_of_once(tmp_path, caplog):
+    with Loopback(by_text, check=lambda call: Answer('{"word": "free"}')) as server:
+        for text in "abc":
+            judgement(tmp_path, server, steps_of([text]))
+        assert len(server.checks) == 3
+    assert caplog.text.count("does not enforce") == 1
+
+
 def test_a_server_that_refuses_the_schema_says_what_to_write(tmp_path):
     refusal = Answer(status=400, body=b'{"error": {"message": "response_format json_schema unsupported"}}')
     with Loopback(by_text, check=lambda call: refusal) as server:

@@ -431,6 +431,9 @@ def test_a_rewriting_of_another_length_altogether_is_asked_for_once_more(tmp_pat
         assert len(server.calls) == (2 if failure else 1)
     assert list(found.rows.failure) == [failure]
     assert list(found.rows.text) == ["" if failure else text]
+    assert found.rows.reason.str.contains("its text is empty or over 4 times as long").tolist() == [
+        bool(failure)
+    ]
 
 
 def test_a_style_without_a_sample_and_a_step_of_no_question_are_named(tmp_path):

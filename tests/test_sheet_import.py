@@ -86,6 +86,18 @@ def test_people_who_are_right_agree_with_the_exact_judge_and_correct_the_other(c
     assert (result.n_answered, result.n_items, result.n_checked) == (140, 140, (60, 60))
 
 
+def test_agreement_without_a_miss_is_said_to_be_what_was_seen_and_no_more(case, tmp_path):
+    study, truth, folder = case
+    rows = _filled(folder, truth)
+    text = read_sheet(study, _save(tmp_path / "f.csv", rows), folder / "key.json").text()
+    exact = next(line for line in text.splitlines() if line.startswith("exact, both arms, two labels"))
+    assert exact.count("1.00 [1.00, 1.00]*") == 3
+    assert text.count("not that there is nothing else") == 1
+    assert "*" not in next(
+        line for line in text.splitlines() if line.startswith("llm, both arms, two labels")
+    )
+
+
 def test_corrected_differences_have_no_bias_over_draws(tmp_path):
     """One study, many sheets: the mean of the corrected differences is the true one of its steps."""
     study, truth = build(tmp_path / "s", {"exact": BIASED})

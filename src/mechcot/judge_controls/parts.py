@@ -12,11 +12,15 @@ LABEL_SETS = {"four": LABELS[:4], "two": LABELS[:2]}
 """Which labels are compared: all verdicts, or correct and erroneous."""
 
 DECOY_NOTE = "Decoys describe the judge; no error rate is corrected with them."
+FLAT_NOTE = (
+    "An interval of no width: no question differs from the others there. It says that none was seen, not "
+    "that there is none; with n questions, up to about 3/n of all such questions may differ (95 %)."
+)
 GUESS_NOTE = "0.5: the judge cannot tell whose step it reads, so it is blinded; 1: it always can."
 _NAMES = {
     "primary": "the judge as it is",
     "again": "judged again",
-    "again-warm": "judged again, warmer",
+    "again-warm": "judged again, temperature 0.7",
     "answer-blind": "answer hidden and masked",
     "tone-swap own": "rewritten, own manner",
     "tone-swap other": "rewritten, other manner",
@@ -42,6 +46,11 @@ def name_of(control: str, variant: str = "") -> str:
     if control.startswith("segment:"):
         return f"cut by {control.removeprefix('segment:')}"
     return _NAMES.get(key, key)
+
+
+def is_flat(low: float | None, high: float | None) -> bool:
+    """Whether an interval has no width: in every resampled study the value is the same."""
+    return low is not None and high is not None and high - low <= 1e-12
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mechcot.judge_controls.parts import ControlRow, FlipRow, Paired, ToneSwap, name_of
+from mechcot.judge_controls.parts import (
+    FLAT_NOTE,
+    ControlRow,
+    FlipRow,
+    Paired,
+    ToneSwap,
+    is_flat,
+    name_of,
+)
 from mechcot.sheet.result import aligned, short
 from mechcot.stats.interval import Interval
 
 if TYPE_CHECKING:
     from mechcot.judge_controls.result import JudgeControlsResult
+
+
+_FLAT = "]*"
+"""How an interval of no width ends."""
 
 
 def terminal_text(result: JudgeControlsResult) -> str:
@@ -19,6 +31,7 @@ def terminal_text(result: JudgeControlsResult) -> str:
     blocks += [_tone_swap(result.tone_swap, result.arms)] if result.tone_swap else []
     blocks += [_of_judge(result)]
     blocks += [_strata(result)]
+    blocks += [[f"* {FLAT_NOTE}"]] if any(_FLAT in line for lines in blocks for line in lines) else []
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
@@ -75,7 +88,7 @@ def _tone_swap(swap: ToneSwap, arms: tuple[str, str]) -> list[str]:
     return [
         *aligned(rows),
         f"claims {points(swap.origin)}, manner {points(swap.manner)}, interaction {points(swap.interaction)}",
-        f"drift of rewriting {_both(swap.drift, arms)}",
+        f"drift of rewriting: {_changes(swap.drift, arms)}",
         f"claims kept: {'; '.join(kept)}",
     ]
 
@@ -92,7 +105,7 @@ def _of_judge(result: JudgeControlsResult) -> list[str]:
         hedge = result.hedge_flip
         n = " and ".join(str(n) for n in hedge.n_pairs)
         lines.append(f"a hedge alone changes the verdict ({n} pairs): {_both(hedge.flips, arms)}")
-        lines.append(f"  called erroneous with it minus without: {_both(hedge.shift, arms)}")
+        lines.append(f"  called erroneous with it minus without: {_changes(hedge.shift, arms)}")
     if result.decoys:
         for truth, label, rates in (
             ("false", "erroneous", result.decoys.sensitivity),
@@ -138,13 +151,20 @@ def _both(found: Paired, arms: tuple[str, str]) -> str:
     return f"{rates}, difference {points(found.difference)}"
 
 
+def _changes(found: Paired, arms: tuple[str, str]) -> str:
+    """As `_both`, where each arm's own value is a difference already."""
+    own = ", ".join(
+        f"{arm} {points(value)}" for arm, value in zip(arms, (found.before, found.after), strict=True)
+    )
+    return f"{own}; difference {points(found.difference)}"
+
+
 def points(found: Interval) -> str:
-    """A difference in percentage points with its interval, a dash where there is none."""
+    """A difference in percentage points with its interval, starred where it has no width; a dash for none."""
     if found.estimate is None:
         return "-"
-    ends = (
-        ""
-        if found.low is None or found.high is None
-        else f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-    )
+    ends = ""
+    if found.low is not None and found.high is not None:
+        close = _FLAT if is_flat(found.low, found.high) else "]"
+        ends = f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}{close}"
     return f"{100 * found.estimate:+.1f}{ends}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,25 +12,30 @@ import pandas as pd
 from mechcot import records
 from mechcot.errors import DataError
 
+log = logging.getLogger("mechcot")
+
 _NEEDED = ("qid", "arm", "text", "truth")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
-def read_decoys(path: Path, arms: tuple[str, str], questions: Collection[str]) -> pd.DataFrame:
+def read_decoys(
+    path: Path, arms: tuple[str, str], questions: Collection[str], known: Collection[str]
+) -> pd.DataFrame:
     """Statements of known truth: parquet, JSON Lines or CSV with qid, arm, text and truth.
 
     Args:
         path: the file.
         arms: that may stand in it.
-        questions: ids of those that are judged; rows of other questions are left out.
+        questions: ids of those that are judged; rows of other questions are left out, and how many is said.
+        known: ids of all questions of the study.
 
     Returns:
         qid, arm, cid (0), sid (counted from 0 for each question and arm), text and truth.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or has a row with another arm, an empty text, a
-            truth that is neither true nor false, or the same statement as an earlier row; or none of its
-            rows is of these questions. Rows are counted from 1, without a header.
+        DataError: the file cannot be read, lacks a column, or has a row with an unknown question, another
+            arm, an empty text, a truth that is neither true nor false, or the same statement as an earlier
+            row; or none of its rows is of these questions. Rows are counted from 1, without a header.
     """
     table = records.read_any(path)
     missing = [name for name in _NEEDED if name not in table.columns]
@@ -39,7 +45,7 @@ def read_decoys(path: Path, arms: tuple[str, str], questions: Collection[str]) -
     numbers: dict[tuple[str, str], int] = {}
     seen: dict[tuple[str, str, str], int] = {}
     for number, row in enumerate(table.to_dict("records"), start=1):
-        qid, arm, text, truth = _row(f"{path}, row {number}", row, arms)
+        qid, arm, text, truth = _row(f"{path}, row {number}", row, arms, known)
         first = seen.setdefault((qid, arm, text), number)
         if first != number:
             raise DataError(f"{path}, row {number}: the statement stands in row {first} already")
@@ -49,11 +55,20 @@ def read_decoys(path: Path, arms: tuple[str, str], questions: Collection[str]) -
             rows.append({"qid": qid, "arm": arm, "cid": 0, "sid": sid, "text": text, "truth": truth})
     if not rows:
         raise DataError(f"{path}: none of its {len(table)} rows is of a question that is judged")
+    if len(rows) < len(table):
+        log.info(
+            "%s: %d of its %d rows are of questions that are not judged",
+            *(path, len(table) - len(rows), len(table)),
+        )
     return pd.DataFrame(rows)
 
 
-def _row(where: str, row: dict[Any, Any], arms: tuple[str, str]) -> tuple[str, str, str, bool]:
+def _row(
+    where: str, row: dict[Any, Any], arms: tuple[str, str], known: Collection[str]
+) -> tuple[str, str, str, bool]:
     said = {name: "" if records.absent(row[name]) else str(row[name]) for name in _NEEDED}
+    if said["qid"] not in known:
+        raise DataError(f"{where}: the study has no question '{said['qid']}'")
     if said["arm"] not in arms:
         raise DataError(f"{where}: the arm is {said['arm']!r}; there are {' and '.join(arms)}")
     if not said["text"].strip():

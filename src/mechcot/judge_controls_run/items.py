@@ -146,7 +146,7 @@ def _decoys(sample: Sample, judge: Judge | None, file: Path | None) -> Control:
         table = decoys_of(sample.steps, _answers(sample), sample.questions, sample.task, sample.seed)
         changes = "planted statements of known truth in the words of each arm"
     else:
-        table = read_decoys(file, arms, sample.questions)
+        table = read_decoys(file, arms, sample.questions, sample.known)
         changes = f"planted statements of known truth from {file.name}"
     found = table.drop_duplicates(["qid", "arm"])
     without = {arm: len(sample.questions) - int((found.arm == arm).sum()) for arm in arms}

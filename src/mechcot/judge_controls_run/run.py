@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot import files, records
-from mechcot.errors import StudyError
+from mechcot.errors import JudgeError, StudyError
 from mechcot.judge_controls import JudgeControlsResult, analyse
 from mechcot.judge_controls_run.job import VERSION, Job, Wanted, job_of, key_of
 from mechcot.judge_controls_run.judged import Asking, judged, one_model
@@ -171,7 +171,12 @@ def _judge_all(job: Job, ledger: Ledger, progress: bool) -> tuple[pd.DataFrame, 
     tables, calls = [], {}
     for number, control in enumerate(job.controls, start=1):
         log.info("judge controls [%d/%d] %s", number, len(job.controls), control.name)
-        rows, calls[control.name] = judged(control, job.sample, asking)
+        try:
+            rows, calls[control.name] = judged(control, job.sample, asking)
+        except JudgeError as error:
+            raise JudgeError(
+                f"{error}\nThis was the judge control '{control.name}'; --only chooses others."
+            ) from error
         tables.append(rows)
         one_model(calls)
     if job.judge is not None and job.judge.cost(0, 0) is not None:

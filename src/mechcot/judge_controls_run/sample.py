@@ -27,6 +27,7 @@ class Sample:
         before: arm.
         after: arm.
         questions: sampled, by id.
+        known: ids of all questions of the study.
         n_questions: of the contrast's domain with traces of both arms, sampled or not.
         traces: of both arms on these questions, as many a question as are judged.
         steps: of these traces, the arm before first.
@@ -39,6 +40,7 @@ class Sample:
     before: str
     after: str
     questions: Mapping[str, Question]
+    known: frozenset[str]
     n_questions: int
     traces: pd.DataFrame
     steps: pd.DataFrame
@@ -110,6 +112,7 @@ def sample_of(study: Study, n_questions: int | None, n_traces: int) -> Sample:
         before=contrast.before,
         after=contrast.after,
         questions={row.qid: question_of(row) for row in records.rows(chosen)},
+        known=frozenset(study.questions().qid),
         n_questions=total,
         traces=traces[traces.qid.isin(chosen.qid)].reset_index(drop=True),
         steps=steps[sampled].reset_index(drop=True),

@@ -37,6 +37,7 @@ class Form(Generic[ItemT, FoundT]):
         messages: the messages of an item's call; with a closing reminder of the form when it is asked
             again after a reply that could not be read.
         read: what a reply says of an item; None when it does not fit.
+        misfit: what a reply is that does not fit.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Form(Generic[ItemT, FoundT]):
     shown: Mapping[str, Any]
     messages: Callable[[ItemT, bool], list[Message]]
     read: Callable[[ItemT, str], FoundT | None]
+    misfit: str = "not the JSON asked for"
 
 
 @dataclass(frozen=True)

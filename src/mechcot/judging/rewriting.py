@@ -257,7 +257,8 @@ def _rewriting_form(judge: Judge, seed: int) -> Form[_Manner, str]:
 
     words = {"system": system, "closing": _REWRITE_CLOSING, "reask": _REWRITE_REASK}
     schema = Rewriting.model_json_schema()
-    return Form("rewriting", "rewriting", words, schema, {}, messages, read)
+    misfit = f"not the JSON asked for, or its text is empty or over {LONGEST} times as long as the step"
+    return Form("rewriting", "rewriting", words, schema, {}, messages, read, misfit)
 
 
 # --- fidelity -------------------------------------------------------------------------------------

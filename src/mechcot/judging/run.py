@@ -138,7 +138,7 @@ class Run(Generic[ItemT, FoundT]):
             raise JudgeError(f"{self._form.doing} stopped at the start-up call: {self._advice(check)}")
         known, self.check = self.check, check
         self._cache.put_check(server_digest(self._judge), check)
-        if check.enforces_schema is False:
+        if check.enforces_schema is False and (known is None or known.enforces_schema is not False):
             log.warning(
                 "judge %s: the server accepts a JSON schema and does not enforce it; replies that do not fit "
                 "are asked for once more",
@@ -192,7 +192,7 @@ class Run(Generic[ItemT, FoundT]):
                 )
                 found = self._found(item, reply)
                 if found is not None or again:
-                    answers[call] = _unreadable(reply) if found is None else found
+                    answers[call] = self._unreadable(reply) if found is None else found
                     break
         prompt, completion = (sum(r.prompt_tokens for r in used), sum(r.completion_tokens for r in used))
         return _Kept(answers, Usage(len(used), prompt, completion), costs)
@@ -211,7 +211,7 @@ class Run(Generic[ItemT, FoundT]):
                 return found
             self._count("refusal" if reply.finish_reason == "refusal" else "unreadable")
         assert isinstance(reply, Reply)
-        return _unreadable(reply)
+        return self._unreadable(reply)
 
     async def _fetch(self, client: Client, key: str, item: ItemT, again: bool) -> Reply | Failure:
         """A reply from the server, kept; asked for once more when another model gave it."""
@@ -244,6 +244,10 @@ class Run(Generic[ItemT, FoundT]):
 
     def _found(self, item: ItemT, reply: Reply) -> FoundT | None:
         return None if reply.finish_reason == "refusal" else self._form.read(item, reply.text)
+
+    def _unreadable(self, reply: Reply) -> Failed:
+        why = _ENDS.get(reply.finish_reason, self._form.misfit)
+        return Failed("parse_failure", f"unreadable twice: {why}")
 
     # --- what went wrong --------------------------------------------------------------------
 
@@ -284,8 +288,3 @@ def known_check(cache: ReplyCache, judge: Judge, form: Form[Any, Any]) -> Check 
     It is the server's, whatever was asked. Older caches hold one for each thing asked.
     """
     return cache.check(server_digest(judge)) or cache.check(form_digest(judge, form))
-
-
-def _unreadable(reply: Reply) -> Failed:
-    why = _ENDS.get(reply.finish_reason, "not the JSON asked for")
-    return Failed("parse_failure", f"unreadable twice: {why}")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mechcot import files, plots
+from mechcot.judge_controls.parts import FLAT_NOTE
 from mechcot.report.frame import drawn, template
-from mechcot.report.judge_controls_tables import tables
+from mechcot.report.judge_controls_tables import holds_flat, tables
 from mechcot.report.parts import Part, Section
 from mechcot.report.words import counted, direction, number, percent, points, score, signed, why
 
@@ -116,6 +117,11 @@ def _cards(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return cards
 
 
+def _flat(found: Any) -> Markup:
+    """What an interval without width says, where a part of the result has one."""
+    return Markup(" ") + FLAT_NOTE if holds_flat(found) else Markup("")
+
+
 def _drawn(name: str, figure: go.Figure) -> Part:
     return Part(name, f"{figure.layout.meta['statement']}.", figure)
 
@@ -135,7 +141,7 @@ def _hold(found: Mapping[str, Any]) -> Section:
     part = Part("forest", "There is no difference to look at.", reason=why(primary))
     if number(primary) is not None or _others(found):
         part = _drawn("forest", plots.judge_forest(found))
-    return Section("hold", "Does the difference hold?", (part,), reading, limits)
+    return Section("hold", "Does the difference hold?", (part,), reading, limits + _flat(found["controls"]))
 
 
 def _waver(found: Mapping[str, Any]) -> Iterator[Section]:
@@ -150,6 +156,7 @@ def _waver(found: Mapping[str, Any]) -> Iterator[Section]:
         "Which of two labels is right. Labels may change often and the difference of the arms stay, or "
         "seldom and all in one direction."
     )
+    limits += _flat(found["flips"])
     yield Section("waver", "How much does the judge waver?", (part,), reading, limits)
 
 
@@ -174,6 +181,7 @@ def _manner(found: Mapping[str, Any]) -> Iterator[Section]:
         "Manner that the rewriter did not catch, and what it changed without notice: who checks that a "
         "claim was kept is a model as well."
     )
+    limits += _flat([swap, hedge])
     yield Section("manner", "Is it the claims or their manner?", tuple(parts), reading, limits)
 
 
@@ -213,6 +221,7 @@ def _alike(found: Mapping[str, Any]) -> Iterator[Section]:
         "corrected with them. For that, people judge a drawn sheet. A judge that can tell the arms apart "
         "need not treat them differently."
     )
+    limits += _flat([decoys, guess])
     yield Section("alike", "Does the judge treat the arms alike?", tuple(parts), reading, limits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mechcot.judge_controls.parts import FLAT_NOTE, is_flat
 from mechcot.records import LABELS
 from mechcot.report.parts import Table
 from mechcot.report.words import number, percent, points
@@ -35,6 +36,18 @@ def tables(found: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, .
     )
 
 
+def holds_flat(found: Any) -> bool:
+    """Whether an interval without width stands somewhere in JSON values.
+
+    Args:
+        found: of a result, or of a part of it.
+    """
+    if isinstance(found, Mapping):
+        ends = (number(found.get("low")), number(found.get("high")))
+        return is_flat(*ends) or any(holds_flat(inner) for inner in found.values())
+    return isinstance(found, list | tuple) and any(holds_flat(inner) for inner in found)
+
+
 def _controls_table(found: Mapping[str, Any]) -> Table:
     head = (
         "",
@@ -59,6 +72,8 @@ def _controls_table(found: Mapping[str, Any]) -> Table:
         f"Erroneous over correct plus erroneous. {found['note']} Intervals: "
         f"{found['controls'][0]['error']['difference']['method']}; seed {found['seed']}."
     )
+    if holds_flat(found["controls"]):
+        note += f" {FLAT_NOTE}"
     return Table("All controls", head, rows, note)
 
 

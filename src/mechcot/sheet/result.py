@@ -235,17 +235,24 @@ class SheetResult(Shown):
             again = map(short, (pair.raw, pair.kappa, pair.ac1))
             rows.append(("people, the same step twice", str(pair.n_steps), *again))
         blind = self.blinding
-        return [
+        lines = [
             *aligned(rows),
             NOTE[0].upper() + NOTE[1:] + ".",
             "",
             f"Guess of the arm (0 chance, 1 always right): {self.arms[0]} {short(blind.before)}, "
             f"{self.arms[1]} {short(blind.after)}, both {short(blind.both)}",
         ]
+        return [*lines, _FLAT] if any("]*" in line for line in lines) else lines
 
     def __repr__(self) -> str:
         rates = "; ".join(f"{judge.instrument} corrected {judge.design.difference}" for judge in self.judges)
         return f"SheetResult({self.sheet}: {self.n_answered}/{self.n_items} judged; difference: {rates})"
+
+
+_FLAT = (
+    "* An interval of no width: no question differs from the others there. It says that nothing else was "
+    "seen, not that there is nothing else."
+)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -260,11 +267,13 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def short(value: Interval) -> str:
-    """An estimate with its interval in brackets, two digits."""
+    """An estimate with its interval in brackets, two digits; starred where the interval has no width."""
     if value.estimate is None:
         return "-"
-    ends = "" if value.low is None or value.high is None else f" [{value.low:.2f}, {value.high:.2f}]"
-    return f"{value.estimate:.2f}{ends}"
+    if value.low is None or value.high is None:
+        return f"{value.estimate:.2f}"
+    close = "]*" if value.high - value.low <= 1e-12 else "]"
+    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}{close}"
 
 
 def _rates(name: str, three: tuple[Interval, Interval, Interval]) -> dict[str, Any]:
