@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from mechcot.instruments import judge_study
 from mechcot.judge_controls_run import Wanted, plan_judge_controls, run_judge_controls
 from mechcot.judge_controls_run.names import FACTORS, names
 from mechcot.judge_controls_run.sample import sample_of
+from mechcot.report import controlled
 from mechcot.stages import load_manifest, verify
 from mechcot.steps import SEGMENTERS, segment
 from mechcot.steps.alter import MASK
@@ -587,3 +589,23 @@ def test_the_command_plans_judges_and_says_json(study):
     assert (found["name"], found["about"]["questions"]) == ("judge", {"sampled": 3, "of": 7})
     with pytest.raises(UsageError):
         call("--only", "warm")
+
+
+def test_the_studys_page_names_the_controls_of_each_judge_until_the_steps_are_others(study):
+    contrast = study.settings.contrast
+    found = SimpleNamespace(settings=study.settings, before=contrast.before, after=contrast.after)
+    assert "judge-controls" in controlled.controlled(found, controlled.results_of(study)).reason
+    run_judge_controls(study.path, Wanted(only=("again",)), progress=False)
+    results = controlled.results_of(study)
+    [row] = controlled.controlled(found, results).tables[0].rows
+    assert (row[0], row[2], row[4]) == ("exact", "1", "none")
+    assert row[5] == '<a href="judge_controls/exact/report.html">open</a>'
+    hostile = controlled.controlled(found, {"<b>": results["exact"]}).tables[0].rows[0]
+    assert "<b>" not in hostile[5]
+    manifest = load_manifest(study.path)
+    for record in manifest["stages"].values():
+        for name in record["outputs"]:
+            if name.endswith("steps.parquet"):
+                record["outputs"][name] = "0" * 64
+    files.write_json(study.path / "manifest.json", manifest)
+    assert controlled.results_of(study) == {}

@@ -45,7 +45,7 @@ def findings(study, **results):
 
 
 def sure(study, **results):
-    return certainty.sure(findings(study, **results), judges.People.of(study))
+    return certainty.sure(findings(study, **results), judges.People.of(study), {})
 
 
 def spaced(text):

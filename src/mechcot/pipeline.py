@@ -12,6 +12,7 @@ from typing import Any
 from mechcot import jobs
 from mechcot.config import read_yaml, resolve
 from mechcot.models import prepare_torch
+from mechcot.report.controlled import result_files
 from mechcot.report.summary import RESULTS
 from mechcot.sections import TEACHER_VARIANTS, Settings
 from mechcot.stages import Stage, forget_from, run_stages
@@ -358,7 +359,8 @@ def _report_stage(study: Study) -> Stage:
     )
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
     results = tuple(f"results/{name}.json" for name in RESULTS)
-    sheet = study.path / "results" / "sheet.json"  # written by `mechcot sheet import`, no stage's output
+    # Made beside the pipeline: what people said, and what the controls of a judge did.
+    beside = (study.path / "results" / "sheet.json", *result_files(study.path).values())
     return Stage(
         "report",
         2,
@@ -366,5 +368,5 @@ def _report_stage(study: Study) -> Stage:
         ("questions.parquet", *tables, *readings, *results),
         ("summary.json", "report.html"),
         partial(jobs.write, study),
-        outside=(sheet,) if sheet.exists() else (),
+        outside=tuple(path for path in beside if path.exists()),
     )

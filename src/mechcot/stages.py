@@ -123,6 +123,22 @@ def load_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
+def current_stages(root: Path, prefix: str) -> list[str]:
+    """What follows the prefix in the names of stages whose inputs and outputs stand there as they made them.
+
+    For work beside the pipeline, whose stages are not all known: a later run may have made their inputs anew.
+    """
+    stages = load_manifest(root)["stages"]
+    made = {name: digest for record in stages.values() for name, digest in record["outputs"].items()}
+    return [
+        stage.removeprefix(prefix)
+        for stage, record in stages.items()
+        if stage.startswith(prefix)
+        and all(made.get(name) == digest for name, digest in record["inputs"].items())
+        and all((root / name).exists() for name in record["outputs"])
+    ]
+
+
 def _is_current(root: Path, manifest: dict[str, Any], stage: Stage) -> bool:
     """Whether a stage is done and made from what it would be made from now.
 

@@ -25,14 +25,13 @@ from mechcot.judge_controls_run.names import PRIMARY
 from mechcot.judge_controls_run.plan import ControlsPlan, left_out_lines, plan_rows
 from mechcot.judging.spending import Ledger
 from mechcot.pipeline import versions
+from mechcot.report.controlled import STAGE
 from mechcot.report.judge_controls import write_judge_controls
 from mechcot.stages import Stage, load_manifest, run_stages
 from mechcot.study import Study, locked
 
 log = logging.getLogger("mechcot")
 
-STAGE = "judge_controls-"
-"""How these stages are named in a study's manifest; the judge's name follows."""
 FILES = ("items.parquet", "about.json", "result.json", "report.html")
 
 

@@ -14,7 +14,7 @@ from mechcot import files
 from mechcot.judging.forms import Form, Message
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import verdict_form
-from mechcot.stages import load_manifest
+from mechcot.stages import current_stages
 
 STAGE = "judge-"
 """How the stages of further instruments are named in a study's manifest; the instrument's name follows."""
@@ -114,17 +114,9 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     Returns:
         Descriptions (`instruments/NAME.json`) by name; `Study.verdicts(arm, name)` gives their verdicts.
     """
-    stages = load_manifest(root)["stages"]
-    made = {name: digest for record in stages.values() for name, digest in record["outputs"].items()}
-    found = {}
-    for stage, record in stages.items():
-        if not stage.startswith(STAGE):
-            continue
-        current = all(made.get(name) == digest for name, digest in record["inputs"].items())
-        if current and all((root / name).exists() for name in record["outputs"]):
-            name = stage.removeprefix(STAGE)
-            found[name] = files.read_json(root / "instruments" / f"{name}.json")
-    return found
+    return {
+        name: files.read_json(root / "instruments" / f"{name}.json") for name in current_stages(root, STAGE)
+    }
 
 
 def _asked(judge: Judge, form: Form[Any, Any]) -> dict[str, Any]:

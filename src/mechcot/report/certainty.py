@@ -10,18 +10,26 @@ from markupsafe import Markup
 
 from mechcot import plots
 from mechcot.report import judges
+from mechcot.report.controlled import controlled
 from mechcot.report.parts import Findings, Part, Section, Table
 from mechcot.report.words import NBSP, direction, number, percent, points, signed, why
 
 _INTERVAL = "difference [95 % interval]"
 
 
-def sure(found: Findings, people: judges.People) -> Section:
-    """What chance, the judge and the cutting of the traces could make of the change of step error."""
+def sure(found: Findings, people: judges.People, tried: Mapping[str, Mapping[str, Any]]) -> Section:
+    """What chance, the judge and the cutting of the traces could make of the change of step error.
+
+    Args:
+        found: the study's results.
+        people: the sheet that people filled.
+        tried: the judge controls of `controlled.results_of`.
+    """
     parts = (
         _difference(found, people),
         _tipping(found),
         judges.panel(found),
+        controlled(found, tried),
         judges.people(found, people),
         _scales(found),
         _segments(found),

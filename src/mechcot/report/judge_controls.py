@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mechcot.judge_controls import JudgeControlsResult
 
 _ROLES = ("before", "after")
-_ALPHA = 0.05
+ALPHA = 0.05
+"""Below it a control is said to be apart from the judge as it is."""
 
 
 def write_judge_controls(
@@ -66,32 +67,32 @@ def render_judge_controls(found: Mapping[str, Any], name: str, about: Mapping[st
 
 def verdict(found: Mapping[str, Any]) -> str:
     """What the controls say of the difference, as far as the intervals allow."""
-    primary, others = found["controls"][0]["error"]["difference"], _others(found)
+    primary, beside = found["controls"][0]["error"]["difference"], others(found)
     if number(primary) is None:
         return f"The judge as it is finds no difference to compare: {why(primary)}."
     rates = " to ".join(percent(found["controls"][0]["error"][role]) for role in _ROLES)
     said = f"The judge as it is finds the share of wrong steps changed from {rates} ({points(primary)})."
-    if not others:
+    if not beside:
         return f"{said} No control gives a difference to set beside it."
     way = direction(primary)
-    same = sum(direction(row["error"]["difference"]) == way for row in others)
-    in_which = "In the one control" if len(others) == 1 else f"In {same} of {len(others)} controls"
-    if same == len(others) > 1:
+    same = sum(direction(row["error"]["difference"]) == way for row in beside)
+    in_which = "In the one control" if len(beside) == 1 else f"In {same} of {len(beside)} controls"
+    if same == len(beside) > 1:
         in_which = f"In all {same} controls"
     match way:
         case "up" | "down":
-            against = sum(direction(row["error"]["difference"]) == _OPPOSITE[way] for row in others)
+            against = sum(direction(row["error"]["difference"]) == _OPPOSITE[way] for row in beside)
             verb = "lies" if same else "does not lie"
             said += f" {in_which} the whole interval {verb} on the same side of zero"
             said += f", in {against} on the other." if against else "."
         case _:
             said += f" Its interval holds zero; {in_which[0].lower()}{in_which[1:]} it does so as well."
-    apart = [row for row in others if (number(row["p_family"]) or 1.0) < _ALPHA]
-    if not apart:
+    moved = apart(found)
+    if not moved:
         return f"{said} None of them can be told apart from the judge as it is."
-    most = max(apart, key=lambda row: abs(number(row["minus_primary"]) or 0.0))
+    most = max(moved, key=lambda row: abs(number(row["minus_primary"]) or 0.0))
     return (
-        f"{said} {len(apart)} of them can be told apart from the judge as it is (p < {_ALPHA} in the family "
+        f"{said} {len(moved)} of them can be told apart from the judge as it is (p < {ALPHA} in the family "
         f"of all), most of all “{most['name']}” ({points(most['minus_primary'])})."
     )
 
@@ -99,19 +100,24 @@ def verdict(found: Mapping[str, Any]) -> str:
 _OPPOSITE = {"up": "down", "down": "up"}
 
 
-def _others(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def others(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The controls beside the primary that have a difference."""
     return [row for row in found["controls"][1:] if number(row["error"]["difference"]) is not None]
 
 
+def apart(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of them that can be told apart from the judge as it is, in the family of all."""
+    return [row for row in others(found) if (number(row["p_family"]) or 1.0) < ALPHA]
+
+
 def _cards(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     primary = found["controls"][0]["error"]
-    value, others = number(primary["difference"]), _others(found)
+    value, beside = number(primary["difference"]), others(found)
     rates = " → ".join(percent(primary[role]) for role in _ROLES)
     cards = [] if value is None else [("Wrong steps, the judge as it is", signed(100 * value), rates)]
-    if others:
-        moves = [abs(number(row["minus_primary"]) or 0.0) for row in others]
-        ends = [number(row["error"]["difference"]) or 0.0 for row in others]
+    if beside:
+        moves = [abs(number(row["minus_primary"]) or 0.0) for row in beside]
+        ends = [number(row["error"]["difference"]) or 0.0 for row in beside]
         span = f"differences {signed(100 * min(ends))} to {signed(100 * max(ends))} points"
         cards.append(("Most that a control moves it", f"{100 * max(moves):.1f}", span))
     return cards
@@ -139,7 +145,7 @@ def _hold(found: Mapping[str, Any]) -> Section:
     )
     primary = found["controls"][0]["error"]["difference"]
     part = Part("forest", "There is no difference to look at.", reason=why(primary))
-    if number(primary) is not None or _others(found):
+    if number(primary) is not None or others(found):
         part = _drawn("forest", plots.judge_forest(found))
     return Section("hold", "Does the difference hold?", (part,), reading, limits + _flat(found["controls"]))
 

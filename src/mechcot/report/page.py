@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mechcot import plots
-from mechcot.report import certainty, gains, inside, judges, measured, outcome, traces
+from mechcot.report import certainty, controlled, gains, inside, judges, measured, outcome, traces
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Findings
 from mechcot.report.words import direction, percent, points
@@ -55,7 +55,7 @@ def render(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]
         outcome.origin(found),
         gains.gained(found),
         outcome.controls(found),
-        certainty.sure(found, judges.People.of(study)),
+        certainty.sure(found, judges.People.of(study), controlled.results_of(study)),
         inside.commitment(found),
         inside.doubt(found),
         inside.probes(found),
