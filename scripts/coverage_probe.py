@@ -1,74 +1,145 @@
-"""How often the interval of a probe's AUROC covers the truth, with the scorer held fixed.
+"""How often the intervals of a probe's AUROC cover the truth, with the scorers held fixed.
 
     python scripts/coverage_probe.py --runs 2000
 
-Every run draws new questions of unequal size, and asks whether the percentile bootstrap of questions covers
-the scorer's AUROC among pairs from different questions, known from 100,000 questions. In the first design
-questions differ in difficulty, in the level of the scores and in how well the scorer works; in the second
-in their size alone. Measured with the line above, at 40 and 150 questions: 0.954 and 0.949 in the first
-design, 0.963 and 0.955 in the second. Resampling steps in place of questions covers 0.783 and 0.766 in the
-first.
+Every run draws new questions of unequal size, 1 to about 60 steps and 12 on average, divides them into five
+folds and asks whether the interval covers. The grid was fixed before anything was run: 40 and 150 questions;
+10, 30 and 50 % of the steps erroneous; an AUROC of .6, .8 and .95; questions that differ in nothing (but
+size), in how many of their steps are erroneous, in the level of their scores, or in both and in how well the
+scorer works. The truth is the share of right pairs over 2,000 further studies of the design.
 
-The first design was chosen after others: one with weak question effects covered 0.978 at 40 questions
-(2,000 runs), and six more, at 400 and 150 runs, 0.90 to 0.98, the least where the questions differ in the
-level of the scores alone. So coverage depends on how questions differ, and these numbers are of designs
-where it is good.
+Columns: the interval that reports give (jackknife of questions on the log odds scale); that of the difference
+to a second scorer; the percentile bootstrap of questions, which earlier reports gave (--draws 0 leaves it
+out); and the first one with steps in the place of questions.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import norm
 
-from mechcot.stats import auroc, cluster_bootstrap_auroc
+from mechcot.probe.metrics import auroc_difference, auroc_interval
+from mechcot.stats import Interval, cluster_bootstrap_auroc, stratified_auroc
 
 N_FOLDS = 5
+QUESTIONS = (40, 150)
+PREVALENCE = (0.1, 0.3, 0.5)
+AUROC = (0.6, 0.8, 0.95)
+EFFECTS = {
+    "none": (0.0, 0.0, 0.0),
+    "labels": (1.5, 0.0, 0.0),
+    "scores": (0.0, 1.0, 0.0),
+    "all": (1.0, 0.7, 0.5),
+}
+"""What questions differ in: standard deviations of the log odds of an error, the level and the gain."""
+
+COLUMNS = ("interval", "difference", "bootstrap", "by step")
 
 
-def steps(
-    n_questions: int, effect: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Scores, labels and questions of steps; questions hold 1 to about 60 steps, 12 on average.
+@dataclass(frozen=True)
+class Design:
+    """One cell of the grid."""
 
-    `effect` is the standard deviation of all that differs between questions.
+    n_questions: int
+    prevalence: float
+    auroc: float
+    effect: str
+
+    def study(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        """Two scorers [2, steps], labels, folds and questions [steps] of one study."""
+        difficulty, level, gain = EFFECTS[self.effect]
+        size = 1 + rng.poisson(rng.gamma(2.0, 5.5, self.n_questions))
+        question = np.repeat(np.arange(self.n_questions), size)
+        own = rng.normal(size=(4, self.n_questions))[:, question]
+        y = (rng.random(len(question)) < expit(self._intercept() + difficulty * own[0])).astype(np.int64)
+        noise = rng.normal(size=(2, len(question)))
+        better = norm.ppf(self.auroc) * np.sqrt(2 * (1 + level**2)) + gain * own[1]
+        worse = 0.5 * norm.ppf(self.auroc) * np.sqrt(2 * (1 + level**2))
+        first = better * y + level * own[2] + noise[0]
+        second = worse * y + level * own[3] + 0.7 * noise[0] + np.sqrt(1 - 0.7**2) * noise[1]
+        fold = rng.permutation(self.n_questions)[question] % N_FOLDS
+        return np.stack([first, second]), y, fold, question
+
+    def _intercept(self) -> float:
+        """Log odds of an error in the middling question, for the prevalence over all of them."""
+        points, weights = np.polynomial.hermite_e.hermegauss(40)
+        low, high = -10.0, 10.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            rate = (expit(middle + EFFECTS[self.effect][0] * points) * weights).sum() / weights.sum()
+            low, high = (middle, high) if rate < self.prevalence else (low, middle)
+        return low
+
+
+def coverage(design: Design, runs: int, *, draws: int = 0, by_step: bool = True) -> dict[str, float]:
+    """Share of runs whose interval holds the truth, by `COLUMNS`.
+
+    Args:
+        design: what is drawn.
+        runs: how often.
+        draws: of the bootstrap; 0 leaves it out.
+        by_step: whether to resample steps too.
     """
-    size = 1 + rng.poisson(rng.gamma(2.0, 5.5, n_questions))
-    question = np.repeat(np.arange(n_questions), size)
-    difficulty, level, gain = effect * rng.normal(size=(3, n_questions))[:, question]
-    y = rng.random(len(question)) < 1 / (1 + np.exp(0.7 - difficulty))
-    scores = (0.8 + gain) * y + level + rng.normal(size=len(question))
-    return scores, y.astype(np.int64), question
-
-
-def coverage(n_questions: int, effect: float, runs: int, draws: int, *, by_step: bool = False) -> float:
-    """Share of runs whose interval holds the truth; `by_step` resamples steps in place of questions."""
-    scores, y, _ = steps(100_000, effect, np.random.default_rng(0))
-    truth = auroc(scores, y)  # pairs inside one question weigh nothing here
-    assert truth is not None
-    held = 0
+    truth = _truth(design, runs)
+    held: dict[str, list[bool]] = {name: [] for name in COLUMNS}
     for run in range(runs):
-        rng = np.random.default_rng([n_questions, run])
-        scores, y, question = steps(n_questions, effect, rng)
-        fold = rng.permutation(n_questions)[question] % N_FOLDS
-        unit = np.arange(len(y)) if by_step else question
-        found = cluster_bootstrap_auroc(scores, y, fold, unit, draws, run)
-        held += found.low is not None and found.high is not None and found.low <= truth <= found.high
-    return held / runs
+        scores, y, fold, question = design.study(np.random.default_rng([0, run]))
+        if stratified_auroc(scores[0], y, fold, None).n_pairs == 0:
+            continue
+        held["interval"].append(_holds(auroc_interval(scores[0], y, fold, question), truth[0]))
+        gap = auroc_difference(scores[0], scores[1], y, fold, question)
+        held["difference"].append(_holds(gap, truth[0] - truth[1]))
+        if draws:
+            found = cluster_bootstrap_auroc(scores[0], y, fold, question, draws, run)
+            held["bootstrap"].append(_holds(found, truth[0]))
+        if by_step:
+            found = auroc_interval(scores[0], y, fold, np.arange(len(y)))
+            held["by step"].append(_holds(found, truth[0]))
+    return {name: float(np.mean(values)) for name, values in held.items() if values}
+
+
+def _truth(design: Design, runs: int) -> NDArray[np.float64]:
+    """Right pairs over pairs in as many further studies, of both scorers."""
+    right, pairs = np.zeros(2), 0
+    for run in range(runs):
+        scores, y, fold, _ = design.study(np.random.default_rng([1, run]))
+        for index, one in enumerate(scores):
+            found = stratified_auroc(one, y, fold, None)
+            right[index] += (found.auroc or 0.0) * found.n_pairs
+        pairs += found.n_pairs
+    return np.asarray(right / pairs)
+
+
+def _holds(found: Interval, truth: float) -> bool:
+    return found.low is not None and found.high is not None and bool(found.low <= truth <= found.high)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the grid and print it as a Markdown table, with the range of every column."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
-    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=300, help="of the percentile bootstrap; 0: without it")
+    parser.add_argument("--questions", type=int, nargs="+", default=QUESTIONS, help="of a study")
     given = parser.parse_args()
-    for effect, n_questions, by_step in itertools.product((0.7, 0.0), (40, 150), (False, True)):
-        found = coverage(n_questions, effect, given.runs, given.draws, by_step=by_step)
-        unit = "steps" if by_step else "questions"
-        print(f"effect {effect}, {n_questions} questions, resampling {unit}: {found:.4f}", flush=True)
+    names = COLUMNS if given.draws else tuple(name for name in COLUMNS if name != "bootstrap")
+    print("| questions | erroneous | AUROC | questions differ in | " + " | ".join(names) + " |")
+    print("|---|---|---|---|" + "---|" * len(names))
+    rows = []
+    for cell in itertools.product(given.questions, PREVALENCE, AUROC, EFFECTS):
+        found = coverage(Design(*cell), given.runs, draws=given.draws)
+        rows.append([found[name] for name in names])
+        told = " | ".join([*map(str, cell), *(f"{value:.3f}" for value in rows[-1])])
+        print(f"| {told} |", flush=True)
+    low, high = np.min(rows, axis=0), np.max(rows, axis=0)
+    ranges = " | ".join(f"{a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True))
+    print(f"| | | | all | {ranges} |")
 
 
 if __name__ == "__main__":

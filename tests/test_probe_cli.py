@@ -15,7 +15,7 @@ import torch
 
 from mechcot import Study, probing
 from mechcot.errors import MechcotError
-from mechcot.internals.activations import Activations, finish_store, tensor_name, write_shard
+from mechcot.internals.activations import Activations, finish_store, write_shard
 from mechcot.probe import ProbeSpec, load_card, read_labels
 
 
@@ -38,9 +38,19 @@ def test_help_is_light_and_both_doors_open_the_same_room() -> None:
     assert _call("--help").stdout == _call("probe", "--help", module="mechcot").stdout
 
 
+def _store(folder: Path, keys: pd.DataFrame, X: dict[str, np.ndarray]) -> Path:
+    """A store that nobody's study made."""
+    tensors = {f"resid_post.{name}": torch.from_numpy(value) for name, value in X.items()}
+    about = {"reader": "me", "model_digest": folder.name, "sites": ["resid_post"], "layers": [1, 2]}
+    about |= {"rules": ["end", "mean"], "dtype": "float32", "d_model": 8}
+    shard = write_shard(folder, 0, tensors)
+    finish_store(folder, keys.assign(shard=0, row=np.arange(len(keys))), [shard], about)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, dict[str, np.ndarray]]:
-    """A store that nobody's study made: 24 questions, 2 traces of 5 steps, a direction that tells."""
+    """24 questions, 2 traces of 5 steps, a direction that tells."""
     rng = np.random.default_rng(0)
     keys = pd.DataFrame(
         [(f"q{q}", "mine", c, s) for q in range(24) for c in range(2) for s in range(5)],
@@ -49,14 +59,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, d
     y = rng.integers(0, 2, len(keys))
     X = {name: rng.normal(size=(len(keys), 8)).astype(np.float32) for name in ("1@end", "2@end", "2@mean")}
     X["2@end"][:, 0] += 2 * y
-    folder = tmp_path_factory.mktemp("own") / "store"
-    shard = write_shard(
-        folder, 0, {f"resid_post.{name}": torch.from_numpy(value) for name, value in X.items()}
-        | {tensor_name(1, "mean"): torch.from_numpy(X["1@end"])},
-    )  # fmt: skip
-    about = {"reader": "me", "model_digest": "d1", "sites": ["resid_post"], "layers": [1, 2]}
-    about |= {"rules": ["end", "mean"], "dtype": "float32", "d_model": 8}
-    finish_store(folder, keys.assign(shard=0, row=np.arange(len(keys))), [shard], about)
+    folder = _store(tmp_path_factory.mktemp("own") / "store", keys, X | {"1@mean": X["1@end"]})
     return folder, keys.assign(label=y), X
 
 
@@ -85,6 +88,25 @@ def test_own_tensors_and_labels_give_a_table_a_page_and_a_card(own, tmp_path: Pa
     assert as_json.stderr == ""
     for name in ("card.json", "report.html", "probe.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_untrained_weights_and_subjects_of_one_s_own_stand_beside_the_probe(own, tmp_path: Path) -> None:
+    folder, labels, _ = own
+    keys = labels[["qid", "arm", "cid", "sid"]]
+    noise = np.random.default_rng(1).normal(size=(4, len(keys), 8)).astype(np.float32)
+    fresh = _store(
+        tmp_path / "fresh", keys, dict(zip(("1@end", "2@end", "1@mean", "2@mean"), noise, strict=True))
+    )
+    labels.assign(subject=labels.qid.str[:2], kind="a").to_parquet(tmp_path / "steps.parquet")
+    (tmp_path / "spec.yaml").write_text("{null_draws: 5, bootstrap: 100, beside: []}")
+    call = ["--activations", folder, "--labels", tmp_path / "steps.parquet", "--untrained", fresh]
+    done = _call(*call, "--spec", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    beside = next(row for row in found["baselines"].values() if "untrained" in row["label"])
+    assert beside["auroc"]["estimate"] < 0.65 < found["auroc"]["estimate"]
+    assert found["subjects"]["n_subjects"] == labels.qid.str[:2].nunique()
+    assert "confounds_only" not in found["baselines"]
 
 
 def test_steps_that_the_store_lacks_are_counted_and_unlabelled_ones_too(own, tmp_path: Path) -> None:
@@ -159,7 +181,9 @@ def test_every_label_can_be_probed_on_a_study(study: Study) -> None:
     right = study.probe("distilled", None, ProbeSpec(label="answer_correct", **FAST))
     assert right.meaning == "the trace's final answer turns out right"
     assert "answer_only" not in right.baselines
+    left_out = [right.dropped[name] for name in right.dropped if name not in ("steps", "without_step")]
     assert right.dropped["steps after which the answer stands already"] > 0
+    assert sum(left_out) == right.dropped["steps"]  # every step is counted once
     hedged = study.probe("base", None, ProbeSpec(label="hedged", rules=("decision",), **FAST))
     assert (
         hedged.n_errors

@@ -155,14 +155,14 @@ def test_a_difference_is_paired_and_says_what_could_be_found():
     scores = probe.scores(plan)
     rng = np.random.default_rng(0)
     worse = scores + rng.normal(size=len(y))
-    found = compare_auroc(scores, worse, y, plan.fold, qid, draws=1000, seed=0)
+    found = compare_auroc(scores, worse, y, plan.fold, qid)
     own, other = fold_auroc(scores, y, plan.fold), fold_auroc(worse, y, plan.fold)
     assert found.difference.estimate == pytest.approx(own - other)
     assert found.difference.low > 0
     assert found.detectable == pytest.approx(2.8016 * found.se, rel=1e-4)
     # about a normal interval's half-width: 1.96 standard errors
     assert found.difference.high - found.difference.low == pytest.approx(2 * 1.96 * found.se, rel=0.15)
-    same = compare_auroc(scores, scores, y, plan.fold, qid, draws=50, seed=0)
+    same = compare_auroc(scores, scores, y, plan.fold, qid)
     assert (same.difference.estimate, same.se, same.detectable) == (0.0, None, None)
     json.dumps(same.to_json(), allow_nan=False)
 
@@ -174,7 +174,7 @@ def test_power_at_the_detectable_difference_is_four_in_five():
         rng = np.random.default_rng(seed)
         y, qid = rng.integers(0, 2, 400), np.repeat(np.arange(80), 5)
         good, bad = y + 1.1 * rng.normal(size=400), y + 1.6 * rng.normal(size=400)
-        found = compare_auroc(good, bad, y, np.zeros(400, dtype=int), qid, draws=200, seed=seed)
+        found = compare_auroc(good, bad, y, np.zeros(400, dtype=int), qid)
         differences.append(found.difference.estimate)
         errors.append((found.se, found.detectable))
     se, detectable = np.median(errors, axis=0)
@@ -187,9 +187,7 @@ def test_within_a_stratum_that_explains_all_nothing_is_left():
     sid, qid = np.tile(np.arange(5), 80), np.repeat(np.arange(40), 10)
     y = (rng.random(400) < np.where(sid > 2, 0.9, 0.1)).astype(int)
     fold = qid % 4
-    found = within_strata(
-        sid.astype(float), y, fold, qid, {"position": sid, "question": qid}, draws=100, seed=0
-    )
+    found = within_strata(sid.astype(float), y, fold, qid, {"position": sid, "question": qid})
     assert found["position"].auroc.estimate == 0.5
     assert found["question"].auroc.estimate > 0.8
     assert all(0 < row.share < 0.2 for row in found.values())

@@ -30,6 +30,7 @@ def report():
         groups=np.repeat([f"q{i}" for i in range(40)], 12).tolist(),
         confounds=confounds,
         text=[f"{HOSTILE} {i}" for i in range(n)],
+        subject=[f"{HOSTILE} {i // 30}" for i in range(n)],
         draws=100,
         null_draws=30,
         meaning=HOSTILE,
@@ -55,6 +56,9 @@ def test_the_page_says_the_verdict_and_every_number(report, page):
     assert html.escape(report.verdict, quote=False).replace("'", "&#39;") in page
     for value in (report.auroc, report.baselines["stack"].auroc, report.within["position"]):
         assert f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]" in page
+    held = report.subjects.auroc
+    assert f"subjects of the test steps held out</td><td>{held.estimate:.3f} [{held.low:.3f}," in page
+    assert "With subjects held out it was fitted" in page
     for name in ("beside", "map", "null", "calibration"):
         assert f'id="fig-{name}"' in page
     assert page.count("What this does not show") == 4

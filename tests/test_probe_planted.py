@@ -13,7 +13,7 @@ from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from coverage_probe import coverage
+from coverage_probe import Design, coverage
 
 N_STEPS = 8
 
@@ -138,9 +138,13 @@ def test_duplicated_claims_across_questions_do_not_inflate():
         plan_of(labels[claim], qid, everything)
 
 
-@pytest.mark.parametrize(("n_questions", "runs"), [(40, 400), (150, 150)])
-def test_the_interval_of_a_fixed_scorer_covers(n_questions, runs):
-    """2,000 runs: `python scripts/coverage_probe.py`; these few would still tell .95 from what steps give."""
-    found = coverage(n_questions, 0.7, runs, 400)
-    assert abs(found - 0.95) < 0.02 + 3 * np.sqrt(0.95 * 0.05 / runs)
-    assert coverage(n_questions, 0.7, runs // 2, 400, by_step=True) < 0.87
+@pytest.mark.parametrize(
+    ("design", "runs"),
+    [(Design(40, 0.3, 0.8, "all"), 300), (Design(150, 0.1, 0.95, "scores"), 120)],
+)
+def test_the_intervals_of_fixed_scorers_cover(design, runs):
+    """The whole grid, 2,000 runs: `python scripts/coverage_probe.py`; these tell .95 from what steps give."""
+    found = coverage(design, runs)
+    for name in ("interval", "difference"):
+        assert abs(found[name] - 0.95) < 0.02 + 3 * np.sqrt(0.95 * 0.05 / runs)
+    assert found["by step"] < 0.9

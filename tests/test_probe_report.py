@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 
 from mechcot.errors import AnalysisError
 from mechcot.probe import Baseline, fit_report
+from mechcot.probe.fit import Nested
 from mechcot.probe.null import Null, Nulls
+from mechcot.probe.report import _edge
 from mechcot.probe.words import in_words
 from mechcot.stats import Interval
 
@@ -205,6 +209,37 @@ def test_the_table_a_person_reads_holds_every_number_with_its_interval(by_positi
     assert frame.loc[frame.measure == "nested estimate", "value"].item() == by_position.auroc.estimate
     assert "position only" in by_position._repr_html_()
     assert by_position.figure().layout.meta["statement"] == by_position.verdict
+
+
+def test_a_bar_is_drawn_in_a_terminal_and_silence_is_kept(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    X, sid, _, given, rng = steps(seed=10)
+    y = rng.integers(0, 2, len(sid))
+    for progress in (True, False):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        fit_report({0: X, 1: X[:, :4]}, y, **given, **FAST, progress=progress)
+        assert ("probe: 100%" in sys.stderr.getvalue()) is progress
+        assert bool(sys.stderr.getvalue()) is progress
+
+
+def test_a_penalty_at_an_edge_of_the_grid_is_told_with_its_folds():
+    X, sid, _, given, rng = steps(seed=9)
+    y = (rng.random(len(sid)) < 1 / (1 + np.exp(-2 * X[:, 9]))).astype(int)
+    narrow = fit_report(X, y, **given, **{**FAST, "grid": (1e-6, 1e-5)})
+    assert any("folds chose the weakest penalty of the grid, C 1e-05" in note for note in narrow.notes)
+    assert "note: " in narrow.text()
+    one = fit_report(X, y, **given, **{**FAST, "grid": (0.01,)})
+    assert not any("penalty of the grid" in note for note in one.notes)
+    chosen = tuple({"C": C} for C in (0.1, 1.0, 0.1, 0.001, 0.1))
+    fit = Nested(np.zeros(1), {}, chosen, 0, 0, 0)
+    assert _edge(fit, (0.0001, 0.001, 0.1, 1.0, 10.0)) == ""
+    assert _edge(fit, (0.001, 0.1, 1.0)) == (
+        "1 of 5 folds chose the strongest penalty of the grid, C 0.001: a wider grid might do better; "
+        "1 of 5 folds chose the weakest penalty of the grid, C 1: a wider grid might do better"
+    )
 
 
 def interval(mid, low, high):

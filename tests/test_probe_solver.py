@@ -12,7 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mechcot.errors import AnalysisError
-from mechcot.probe.solver import factor, solve
+from mechcot.probe import factor as factoring
+from mechcot.probe.factor import factor
+from mechcot.probe.solver import solve
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -43,6 +45,13 @@ def gradient(X, y, weight, C, coef, intercept):
     """Of the sum of losses and the penalty, by hand, in float64; X as it is fitted."""
     r = (expit(X @ coef + intercept) - y) * weight
     return np.append(X.T @ r + coef / C, r.sum())
+
+
+@pytest.fixture(params=["whole", "leading"], autouse=True)
+def decomposed(request, monkeypatch):
+    """Every test of the solver, with matrices decomposed whole and with their leading eigenvectors alone."""
+    if request.param == "leading":
+        monkeypatch.setattr(factoring, "WHOLE", 8)
 
 
 @pytest.mark.parametrize("separable", [False, True])
@@ -215,7 +224,40 @@ def test_what_cannot_be_fitted_is_named():
         factor(X[0])
 
 
+def test_a_wide_matrix_is_not_decomposed_whole_and_fits_as_if_it_were(monkeypatch):
+    for n, d in ((1300, 1100), (1100, 1300)):
+        X, y = layer(n, d)
+        train, C = np.tile(folds(n, 2), (3, 1)), np.repeat([1e-3, 1e-1, 1.0], 2)
+        monkeypatch.setattr(factoring, "WHOLE", 1024)
+        few = factor(X)
+        assert few.leading.shape[1] == len(few.peaks) == min(n, d) // factoring.LEADING
+        found = solve(few, y, train, C)
+        monkeypatch.setattr(factoring, "WHOLE", 4096)
+        whole = factor(X)
+        assert whole.leading.shape[1] == 0
+        expected = solve(whole, y, train, C)
+        assert found.converged.all()
+        spread = expected.scores.std(axis=1, keepdims=True)
+        assert (np.abs(found.scores - expected.scores) / spread).max() < 5e-3
+        got, wanted = found.coef() / whole.scale, expected.coef() / whole.scale
+        np.testing.assert_allclose(got, wanted, atol=0.02 * np.abs(wanted).max())
+
+
 def test_importing_the_solver_loads_no_torch():
     code = "import sys, mechcot.probe.solver; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_only_rounding_still_moves_ends_and_stays_finite():
+    """Two tokens in all rows, one of them rare: what is soon left of the gradient is rounding."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        tokens = 0.02 * rng.normal(size=(2, 128))
+        X = tokens[(rng.random(1500) < 0.08).astype(int)].astype(np.float32)
+        y = (rng.random(1500) < 0.96).astype(int)
+        fold = rng.permutation(1500) % 20
+        fits = solve(factor(X), y, np.stack([fold != k for k in range(20)]), 1e-5)
+        assert np.isfinite(fits.scores).all()
+        assert fits.converged.all()
+        assert fits.iterations.max() < 100

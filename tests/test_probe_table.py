@@ -37,7 +37,8 @@ def frames():
         }
     )
     claims = pd.DataFrame(
-        {"qid": ["q1"], "arm": ["base"], "cid": [0], "sid": [0], "tok_decision": [0], "tok_object": [1]}
+        {"qid": ["q1"], "arm": ["base"], "cid": [0], "sid": [0], "subject": ["zinc"]}
+        | {"tok_decision": [0], "tok_object": [1]}
     )
     return steps, verdicts, questions, signals, claims
 
@@ -56,6 +57,7 @@ def test_rows_by_hand():
     assert table["question"].tolist() == ["Which?\none\ntwo"] * 2
     assert table["answer_right"].tolist() == [-1, -1]
     assert table[list(SIGNALS)].isna().all(axis=None)
+    assert table["subject"].tolist() == ["", ""]
 
 
 def test_signals_are_read_at_the_site_of_the_probe():
@@ -80,6 +82,9 @@ def test_signals_are_read_at_the_site_of_the_probe():
     assert {name for names in SIGNALS_AT.values() for name in names} | {ORACLE} == set(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(table[name], values, err_msg=name)
+    assert table["subject"].tolist() == ["zinc", ""]
+    own = claims.assign(subject="this")  # the question's own case is no entity
+    assert step_table(steps, verdicts, questions, claims=own)["subject"].tolist() == ["", ""]
 
 
 def test_what_a_cut_trace_never_computed_is_missing():

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -7,8 +8,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mechcot import Study
 from mechcot.errors import AnalysisError
+from mechcot.probe import ProbeSpec
 from mechcot.probe.transfer import _pairs_by_stratum, _sides, transfer
+from mechcot.records import VERDICTS, write_table
 from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 
 D = 8
@@ -229,3 +233,30 @@ def test_bad_input_is_refused():
         transfer({"base": ({1: X[1][:40]}, table[:40]), "distilled": other})
     with pytest.raises(AnalysisError, match="there is no entry 'a' on 'b'"):
         transfer({"base": (X, table), "distilled": other}, **FAST).cell("a", "b")
+
+
+def test_on_the_organism_a_probe_of_a_noisy_judge_is_scored_against_the_exact_checker(study, tmp_path):
+    """A second instrument's verdicts lie beside the checker's: each trains a probe that meets both."""
+    shutil.copytree(study.path, tmp_path / "study", ignore=shutil.ignore_patterns("models", "work"))
+    rng = np.random.default_rng(0)
+    for arm in ("base", "distilled"):
+        exact = study.verdicts(arm)
+        turned = exact["label"].map({"correct": "erroneous", "erroneous": "correct"}).fillna(exact["label"])
+        label = exact["label"].where(rng.random(len(exact)) > 0.25, turned)
+        noisy = exact.assign(label=label, instrument="noisy", reason="")
+        write_table(tmp_path / "study" / "arms" / arm / "verdicts" / "noisy.parquet", noisy, VERDICTS)
+    spec = ProbeSpec(untrained=False, ablate=0, null_draws=0, bootstrap=100, beside=())
+    report = Study.open(tmp_path / "study").probe("distilled", None, spec)
+    own, other = "distilled read by distilled", "distilled read by distilled, judged by noisy"
+    names = [item.side for item in report.transfer.training]
+    assert names[-1] == other
+    assert len(report.transfer.cells) == len(names) ** 2 == 25
+    cell = report.transfer.cell
+    # noise in the labels that test a probe lowers its score, whichever labels trained it
+    assert cell(other, own).auroc.estimate > cell(other, other).auroc.estimate
+    assert cell(own, own).auroc.estimate > cell(own, other).auroc.estimate
+    text = report.text()
+    assert f"{len(names)}  {other}" in text
+    told = f"{cell(other, own).auroc.estimate:.2f} ({cell(other, own).matched.estimate:.2f})"
+    assert told in next(line for line in text.splitlines() if line.startswith(f"{len(names)}  {other}"))
+    assert text.count("Use: ") == 1

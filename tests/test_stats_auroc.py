@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from mechcot.errors import AnalysisError, UsageError
 from mechcot.stats import auroc, auroc_replicates, cluster_bootstrap_auroc, fold_auroc, stratified_auroc
+from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.cluster import resampled_counts
+from mechcot.stats.jackknife import jackknife_interval, standard_error
 
 ROWS = st.lists(
     st.tuples(st.integers(-3, 3), st.booleans(), st.integers(0, 2), st.integers(0, 1), st.integers(0, 4)),
@@ -188,3 +194,71 @@ def test_no_draws_is_wrong_usage():
 def test_no_rows_at_all_is_undefined():
     assert auroc([], []) is None
     assert cluster_bootstrap_auroc([], [], [], [], 10, 0).estimate is None
+
+
+@settings(deadline=None)
+@given(ROWS, st.booleans())
+def test_leaving_out_a_cluster_equals_counting_without_its_rows(rows, with_strata):
+    scores, labels, folds, strata, clusters = (np.array(column) for column in zip(*rows, strict=True))
+    used = strata if with_strata else None
+    found = leave_one_out(scores, labels, folds, clusters, used)
+    whole = stratified_auroc(scores, labels, folds, used)
+    assert found.auroc == (None if whole.auroc is None else pytest.approx(whole.auroc, abs=1e-12))
+    expected = []
+    for cluster in np.unique(clusters):
+        kept = clusters != cluster
+        part = None if used is None else used[kept]
+        left = stratified_auroc(scores[kept], labels[kept], folds[kept], part)
+        if left.n_pairs < whole.n_pairs:  # the cluster stands in a pair
+            expected.append(np.nan if left.auroc is None else left.auroc)
+    np.testing.assert_allclose(found.without, expected, atol=1e-12)
+
+
+def test_the_jackknife_interval_by_hand():
+    without = np.array([0.70, 0.72, 0.66, 0.71, 0.69])
+    error = np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
+    assert standard_error(without) == pytest.approx(error)
+    reach = student.ppf(0.975, 4) * error
+    plain = jackknife_interval(0.7, without, logit=False, unit="questions")
+    assert (plain.low, plain.high) == pytest.approx((0.7 - reach, 0.7 + reach))
+    odds = jackknife_interval(0.7, without, logit=True, unit="questions")
+    ends = expit(logit(0.7) + np.array([-1, 1]) * reach / 0.21)
+    assert (odds.low, odds.high) == pytest.approx(tuple(ends))
+    assert odds.n == 5
+    assert odds.method == "jackknife of questions, log odds, Student's t, level 0.95"
+
+
+def test_intervals_that_do_not_exist_say_why_and_certain_ones_have_no_width():
+    none = jackknife_interval(None, [], logit=True, unit="questions")
+    assert none.to_json()["estimate"]["reason"].startswith("no pair")
+    lone = jackknife_interval(0.8, [np.nan, 0.7], logit=True, unit="questions")
+    assert (lone.estimate, lone.low, lone.reason) == (0.8, None, "all pairs are of one of the questions")
+    assert jackknife_interval(0.8, [0.7], logit=True, unit="questions").low is None
+    for value in (0.0, 0.5, 1.0):
+        found = jackknife_interval(value, [value] * 9, logit=True, unit="questions")
+        assert found.low == found.estimate == found.high == value
+    near = jackknife_interval(1 - 1e-9, [1.0] * 50 + [0.4] * 50, logit=True, unit="questions")
+    assert 0 <= near.low <= near.high <= 1  # no overflow at an end
+
+
+def test_the_jackknife_agrees_with_the_bootstrap_and_is_wider_than_one_of_rows():
+    scores, labels, folds, clusters, strata = make_study(120, seed=4)
+    for used in (None, strata):
+        found = leave_one_out(scores, labels, folds, clusters, used)
+        replicates = auroc_replicates(scores, labels, folds, clusters, 2000, 0, used)
+        assert standard_error(found.without) == pytest.approx(replicates.std(), rel=0.1)
+    question = np.repeat(np.arange(60), 10)
+    y = np.repeat(np.random.default_rng(2).random(60) < 0.4, 10)
+    x = np.repeat(y[::10] * 0.5 + np.random.default_rng(3).normal(size=60), 10)
+    by_question, by_row = (leave_one_out(x, y, np.zeros(600), unit) for unit in (question, np.arange(600)))
+    assert standard_error(by_question.without) > 2 * standard_error(by_row.without)
+
+
+def test_ten_thousand_questions_take_a_moment():
+    rng = np.random.default_rng(5)
+    question = np.repeat(np.arange(10_000), 7)
+    y = rng.random(70_000) < 0.3
+    start = time.process_time()
+    found = leave_one_out(y + rng.normal(size=70_000), y, question % 5, question)
+    assert time.process_time() - start < 3
+    assert len(found.without) == 10_000

@@ -64,7 +64,7 @@ def _analyses() -> list[tuple[str, int, str, Callable[[Study], dict[str, Any]]]]
         ("controls", 3, "judged", contrasts.controls_of),
         ("commitment", 2, "inside", or_reason(contrasts.commitments_of)),
         ("hedge", 2, "inside", or_reason(contrasts.hedge_json)),
-        ("probe", 2, "inside", probing.probes_of),
+        ("probe", 3, "inside", probing.probes_of),
         ("knowledge", 2, "inside", or_reason(contrasts.knowledge_json)),
     ]
 

@@ -251,6 +251,10 @@ def probe(
         Path | None,
         typer.Option(metavar="FILE", help="Its labels: qid, sid, label; parquet, CSV or JSON Lines."),
     ] = None,
+    untrained: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A store of the same steps in untrained weights: a baseline."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where to write; probes/NAME for your own activations."),
@@ -263,12 +267,16 @@ def probe(
     from mechcot.report.probe import write_probe
 
     show_stages(quiet)
-    if study is not None and activations is None and labels is None:
-        result, folder = probing.specified_probe(study, spec, author=author, reader=reader)
+    if study is not None and activations is None and labels is None and untrained is None:
+        result, folder = probing.specified_probe(
+            study, spec, author=author, reader=reader, progress=not quiet
+        )
     elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probing.own_probe(activations, labels, spec)
+        result, folder = probing.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
     else:
-        raise UsageError("name a study, or --activations with --labels (without --author and --reader)")
+        raise UsageError(
+            "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"
+        )
     folder = out or folder
     write_probe(result, folder)
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())

@@ -46,8 +46,15 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     pale = tint(colour, 0.6)
     entries = [("probe (nested)", report["auroc"], colour)]
     entries += [(f"probe, within one {name}", leaf, pale) for name, leaf in report["within"].items()]
-    for key, name in (("residualised", "probe, confounds removed"), ("mass_mean", "mass-mean probe")):
-        entries += [(name, report[key], pale)] if key in report else []
+    parts = {
+        "probe, confounds removed": ("beyond", "residualised"),
+        "probe, subjects held out": ("subjects", "auroc"),
+        "probe, fewer steps at random": ("subjects", "thinned"),
+        "mass-mean probe": ("mass_mean",),
+    }
+    for name, (first, *rest) in parts.items():
+        if first in report:
+            entries.append((name, report[first][rest[0]] if rest else report[first], pale))
     entries += [(row["label"], row["auroc"], NULL) for row in report["baselines"].values()]
     if "stack" in report:
         entries.append(("all of these and the probe", report["stack"]["with_probe"], colour))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from mechcot.errors import AnalysisError, UsageError
 from mechcot.probe.ablate_result import MEASURES, AblationMeasure, AblationResult
@@ -72,6 +73,7 @@ def ablation(
     max_tokens: int | None = None,
     draws: int = 2000,
     seed: int = 0,
+    progress: bool = True,
 ) -> AblationResult:
     """Read traces with a direction ablated, and with random directions that take out as much.
 
@@ -88,6 +90,7 @@ def ablation(
         max_tokens: budget of a forward pass.
         draws: bootstrap replicates.
         seed: of random directions and bootstrap.
+        progress: whether to draw a bar.
 
     Raises:
         AnalysisError: a direction that is 0, not finite or of another shape than the stream; no traces; an
@@ -102,9 +105,9 @@ def ablation(
     _check_answers(own, answers)
     bare, moment = _read(model, own, layer, answers, max_tokens, moments=True)
     vector = _unit(direction, len(moment))
-    edited = _read_without(vector, model, own, layer, answers, max_tokens, bare)
     drawn = _matched(moment, vector, n_random, np.random.default_rng(seed))
-    others = [_read_without(u, model, own, layer, answers, max_tokens, bare) for u in drawn]
+    bar = tqdm([vector, *drawn], "ablation", unit="reading", disable=None if progress else True)
+    edited, *others = [_read_without(u, model, own, layer, answers, max_tokens, bare) for u in bar]
     total = float(np.trace(moment))
     traces = [(t.qid, t.arm, t.cid) for q in own for t in q.traces]
     return AblationResult(

@@ -23,11 +23,13 @@ from mechcot.probe.cross_fit import (
 )
 from mechcot.probe.fit import Design
 from mechcot.probe.folds import BoolArray, IntArray
-from mechcot.probe.sweep import FloatArray
-from mechcot.stats import Interval, bootstrap_ratio, cluster_bootstrap_auroc, leaf
+from mechcot.probe.metrics import auroc_interval
+from mechcot.probe.sweep import FloatArray, loaded
+from mechcot.stats import Interval, bootstrap_ratio, leaf
 
 _RIDGE = 1e-2  # on standardised confounds: keeps a kind that never errs from having no finite fit
 _SMALL = 1e-6  # share of a variance that is rounding
+_COLUMNS = 512
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def beyond_confounds(
     return BeyondConfounds(
         bits=bits_beyond(confounds, probe, y, plan, qid=qid, draws=draws, seed=seed, n_inner=n_inner),
         wald=wald_test(confounds, probe.scores(plan), y, plan.fold, qid),
-        residualised=cluster_bootstrap_auroc(left, y, plan.fold, np.asarray(qid), draws, seed),
+        residualised=auroc_interval(left, y, plan.fold, np.asarray(qid)),
         n_columns=confounds.shape[1],
     )
 
@@ -178,7 +180,7 @@ def probe_scores(
     """
     parts: dict[int, Part] = {}
     for layer in dict.fromkeys(row["layer"] for row in chosen):
-        source = dense(_loaded(sources[layer]), y, dtype="float32")
+        source = dense(loaded(sources[layer]), y, dtype="float32")
         for k, row in enumerate(chosen):
             if row["layer"] == layer:
                 parts[k] = one_fold(source, y, plan, k, grid=[row["C"]], n_inner=n_inner, seed=seed)
@@ -271,7 +273,7 @@ def wald_test(
     return Wald(float(weights[-1]), se, statistic, p, len(names))
 
 
-def residualised(X: NDArray[Any], confounds: FloatArray, train: BoolArray) -> FloatArray:
+def residualised(X: NDArray[Any], confounds: FloatArray, train: BoolArray) -> NDArray[Any]:
     """Take from every row what the confounds say of it, as least squares learns it on the training rows.
 
     Args:
@@ -280,14 +282,19 @@ def residualised(X: NDArray[Any], confounds: FloatArray, train: BoolArray) -> Fl
         train: training rows, [steps].
 
     Returns:
-        [steps, d_model]; a column that the confounds explain whole is exactly 0.
+        [steps, d_model], of the type of X, reckoned in float64; a column that the confounds explain whole is
+        exactly 0.
     """
     centre = confounds[train].mean(axis=0)
     design = np.column_stack([np.ones(len(confounds)), confounds - centre])
-    values = np.asarray(X, dtype=np.float64)
-    out: FloatArray = values - design @ np.linalg.lstsq(design[train], values[train], rcond=None)[0]
-    explained = out[train].var(axis=0) <= _SMALL**2 * values[train].var(axis=0)
-    out[:, explained] = 0.0
+    inverse = np.linalg.pinv(design[train])
+    out = np.empty(X.shape, dtype=X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64)
+    for start in range(0, X.shape[1], _COLUMNS):  # some columns at a time: no float64 copy of the whole
+        part = slice(start, start + _COLUMNS)
+        values = np.asarray(X[:, part], dtype=np.float64)
+        left = values - design @ (inverse @ values[train])
+        left[:, left[train].var(axis=0) <= _SMALL**2 * values[train].var(axis=0)] = 0.0
+        out[:, part] = left
     return out
 
 
@@ -305,12 +312,14 @@ def residualised_scores(
     _check(confounds, y)
     out = np.zeros(len(y))
     for layer in dict.fromkeys(row["layer"] for row in chosen):
-        X = _loaded(sources[layer])
+        X = loaded(sources[layer])
         for k, row in enumerate(chosen):
             if row["layer"] == layer:
                 train, test = plan.train[k], plan.fold == k
-                fit = dense(residualised(X, confounds, train), y, dtype="float32")
-                out[test] = fit(train[None], np.array([row["C"]]))[0, test]
+                left = residualised(X, confounds, train)
+                # nothing of a fold's matrix is kept while the next one is made
+                out[test] = dense(left, y, dtype="float32")(train[None], np.array([row["C"]]))[0, test]
+                del left
     return out
 
 
@@ -344,10 +353,6 @@ def _probability(logit: FloatArray) -> FloatArray:
 
     out: FloatArray = expit(logit)
     return out
-
-
-def _loaded(source: Any) -> NDArray[Any]:
-    return np.asarray(source() if callable(source) else source)
 
 
 def _check(confounds: FloatArray, y: IntArray) -> None:

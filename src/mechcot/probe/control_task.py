@@ -22,6 +22,7 @@ from mechcot.probe.sweep import Effort, FloatArray, Job, Sources, sweep
 from mechcot.stats import leaf
 
 MIN_TYPES = 200
+MIN_STEPS = 50
 LABELLINGS = 20
 
 
@@ -86,7 +87,7 @@ def control_task(
         C: inverse penalty, fixed in advance.
 
     Raises:
-        AnalysisError: fewer than `MIN_TYPES` types.
+        AnalysisError: fewer than `MIN_TYPES` types, or than `MIN_STEPS` steps of a type seen in training.
     """
     job = control_job(y, plan, types=types, labellings=labellings, seed=seed, C=C)
     found: ControlTask = sweep(sources, [job])[0]
@@ -114,6 +115,11 @@ def control_job(
     seen = np.zeros(len(y), dtype=np.bool_)
     for rows in train:
         seen |= ~rows & np.isin(codes, codes[rows])
+    if seen.sum() < MIN_STEPS:
+        raise AnalysisError(
+            f"{int(seen.sum())} steps are of a type that their training folds have too; a control task needs "
+            f"at least {MIN_STEPS} to be scored on. Use coarser types, such as the subject of the claim."
+        )
     random = np.random.default_rng(seed).random((labellings, n_types)) < y.mean()
     labels = np.vstack([y[None, :], random[:, codes]]).astype(np.int8)
 

@@ -60,7 +60,8 @@ class CrossFitted:
 
 def dense(X: NDArray[Any], y: IntArray, *, dtype: str = "float64") -> Source:
     """A logistic model of the columns of X, [steps, columns], centred and scaled on all rows."""
-    from mechcot.probe.solver import TOL, factor, solve
+    from mechcot.probe.factor import factor
+    from mechcot.probe.solver import TOL, solve
 
     if X.shape[1] == 0:
         return lambda rows, _: np.stack([np.full(len(y), log_odds(y, mask)) for mask in rows])

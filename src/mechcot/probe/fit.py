@@ -30,13 +30,17 @@ from mechcot.probe.sweep import (
     sweep,
 )
 
-GRID = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Inverse penalties of a probe on activations."""
+GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Inverse penalties of a probe on activations: strong ones for wide layers, weak ones for narrow."""
 
 BASELINE_GRID = (1e-2, 1e-1, 1.0, 10.0)
 """Inverse penalties of a fit on a few named features."""
 
 N_INNER = 3
+
+FALLEN = 0.02
+"""Once the inner AUROC of every outer fold lies so far below its best, weaker penalties are not tried: on
+wide activations they cost most and only overfit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +113,9 @@ def nested(
 ) -> Nested:
     """Choose source and penalty in inner folds of each outer fold's training rows, and score its test rows.
 
-    Columns are scaled once on all rows, without labels. Ties go to the source that comes first and to the
-    stronger penalty. An inner fold whose training rows hold one class counts one half.
+    Penalties are tried from the strongest on, until the inner AUROC has `FALLEN` in all outer folds. Columns
+    are scaled once on all rows, without labels. Ties go to the source that comes first and to the stronger
+    penalty. An inner fold whose training rows hold one class counts one half.
 
     Args:
         X_by_layer: source (any hashable: a layer, a (rule, layer)) to activations [steps, d_model], or to
@@ -159,20 +164,33 @@ def nested_job(
     rows = np.repeat(np.stack([mask for part in fits for mask in part]), len(penalties), axis=0)
     C = np.tile(penalties, len(plan.train) * (n_inner + 1))
 
+    def by_penalty(scores: NDArray[Any], k: int, n: int) -> FloatArray:
+        """Inner AUROC of outer fold k for the n strongest penalties, -1 for those not tried, [n]."""
+        part = scores.reshape(len(plan.train), n_inner + 1, len(penalties), -1)[k, :-1, :n]
+        tried = np.isfinite(part[:, :, 0]).all(axis=0)
+        out = np.full(n, -1.0)
+        out[tried] = np.nan_to_num(fold_aurocs(_by_fold(part[:, tried], inner[k]), y, inner[k]), nan=0.5)
+        return out
+
     def reduce(scores: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         """Inner AUROC [outer folds, penalties], and test scores of every penalty [penalties, steps]."""
         parts = scores.reshape(len(plan.train), n_inner + 1, len(penalties), -1)
-        quality, tested = [], np.zeros((len(penalties), len(y)))
-        for k, (part, fold) in enumerate(zip(parts, inner, strict=True)):
-            left_out = _by_fold(part[:-1], fold)
-            quality.append(np.nan_to_num(fold_aurocs(left_out, y, fold), nan=0.5))
+        tested = np.zeros((len(penalties), len(y)))
+        for k, part in enumerate(parts):
             tested[:, plan.fold == k] = part[-1][:, plan.fold == k]
-        return np.array(quality), tested
+        return np.array([by_penalty(scores, k, len(penalties)) for k in range(len(parts))]), tested
+
+    def enough(scores: NDArray[Any], n: int) -> bool:
+        quality = np.array([by_penalty(scores, k, n) for k in range(len(plan.train))])
+        return bool((quality[:, -1] < quality.max(axis=1) - FALLEN).all())
 
     def finish(parts: dict[Any, tuple[FloatArray, FloatArray]], effort: Effort) -> Nested:
         return _chosen(parts, plan, penalties, effort)
 
-    return Job(Problems(y, rows, C), reduce, finish, score)
+    if len(penalties) == 1 or n_inner == 0:
+        return Job(Problems(y, rows, C), reduce, finish, score)
+    stages = [np.arange(first, len(C), len(penalties)) for first in range(len(penalties))]
+    return Job(Problems(y, rows, C), reduce, finish, score, stages=stages, enough=enough)
 
 
 def mass_mean_job(y: IntArray, plan: Design, *, n_inner: int = N_INNER, seed: int = 0) -> Job:

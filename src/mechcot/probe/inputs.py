@@ -44,6 +44,7 @@ class Inputs:
         signals: token signals at the probe's place.
         others: confounds that have no name of their own.
         question: text of the question, where given.
+        subject: whom or what the step is about, where given.
         has_text: whether texts were given.
     """
 
@@ -56,6 +57,7 @@ class Inputs:
     signals: dict[str, FloatArray]
     others: pd.DataFrame | None
     question: list[str] | None
+    subject: list[Any] | None
     has_text: bool
 
     @property
@@ -107,6 +109,7 @@ def checked(
     text: Sequence[str] | None,
     entity: Sequence[Any] | None,
     question: Sequence[str] | None,
+    subject: Sequence[Any] | None = None,
 ) -> Inputs:
     """Refuse what cannot give an honest number, and sort the confounds.
 
@@ -116,7 +119,14 @@ def checked(
     truth = _labels(y)
     n = len(truth)
     sources = dict(X) if isinstance(X, Mapping) else {0: np.asarray(X)}
-    columns = {"groups": groups, "text": text, "entity": entity, "question": question, "confounds": confounds}
+    columns = {
+        "groups": groups,
+        "text": text,
+        "entity": entity,
+        "question": question,
+        "subject": subject,
+        "confounds": confounds,
+    }
     for name, values in columns.items():
         if values is not None and len(values) != n:
             raise AnalysisError(f"{name} has {len(values)} values for {n} labels")
@@ -145,6 +155,7 @@ def checked(
         signals=_signals(frame, place(next(iter(sources)))[0]),
         others=rest if rest.shape[1] else None,
         question=None if question is None else [str(item) for item in question],
+        subject=None if subject is None else list(subject),
         has_text=text is not None,
     )
 

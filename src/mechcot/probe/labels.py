@@ -5,6 +5,7 @@ Both come as verdicts, so that one join makes the table of any probe: "erroneous
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from mechcot.errors import AnalysisError
@@ -19,7 +20,7 @@ LEAKS = {
 
 
 def answer_labels(
-    steps: pd.DataFrame, traces: pd.DataFrame, questions: pd.DataFrame
+    steps: pd.DataFrame, traces: pd.DataFrame, questions: pd.DataFrame, stored: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Label each step by what its trace's final answer turns out to be: 1 is right.
 
@@ -29,9 +30,10 @@ def answer_labels(
         steps: rows of `records.STEPS`, one arm.
         traces: rows of `records.TRACES`, the same arm.
         questions: rows of `records.QUESTIONS`.
+        stored: the steps that have activations, by STEP_KEY; None: all.
 
     Returns:
-        verdicts (STEP_KEY, `label`), and how many steps were left out and why.
+        verdicts (STEP_KEY, `label`), and how many of the stored steps were left out and why.
     """
     right = traces[[*TRACE_KEY, "answer"]].merge(questions[["qid", "gold"]], on="qid", how="left")
     table = steps[[*STEP_KEY, "states_answer"]].merge(right, on=TRACE_KEY, how="left")
@@ -39,9 +41,14 @@ def answer_labels(
     answered = table["answer"].fillna(-1) >= 0
     kept = table[answered & ~stated.reindex(table.index)]
     label = (kept["answer"] == kept["gold"]).map({True: "erroneous", False: "correct"})
+    there = np.ones(len(table), dtype=bool)
+    if stored is not None:
+        there = (
+            table[STEP_KEY].merge(stored[STEP_KEY], how="left", indicator=True)["_merge"] == "both"
+        ).to_numpy()
     dropped = {
-        "steps of traces without an answer": int((~answered).sum()),
-        "steps after which the answer stands already": int((answered & stated).sum()),
+        "steps of traces without an answer": int((there & ~answered).sum()),
+        "steps after which the answer stands already": int((there & answered & stated).sum()),
     }
     return kept[STEP_KEY].assign(label=label), dropped
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from mechcot.internals.activations import Activations
 
 _LABELS = {"1": 1, "0": 0, "true": 1, "false": 0, "erroneous": 1, "correct": 0, "yes": 1, "no": 0}
-_NOT_CONFOUNDS = (*STEP_KEY, "y", "label", "text", "entity", "question", "group")
+_NOT_CONFOUNDS = (*STEP_KEY, "y", "label", "text", "entity", "question", "group", "subject")
 
 
 def read_labels(path: Path, store: Activations) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a file of labels and keep the steps that the store has.
 
     Columns: `qid`, `sid` and `label` (or `y`) are needed; `cid` is 0 and `arm` the store's only one where
-    they are missing. `text`, `entity` (what folds keep together beside the question) and `question` (its
-    text) are used as such; every other column is a confound.
+    they are missing. `text`, `entity` (what folds keep together beside the question), `question` (its text)
+    and `subject` (whom or what the step is about) are used as such; every other column is a confound.
 
     Args:
         path: parquet, JSON Lines or CSV.

@@ -16,6 +16,7 @@ from mechcot.probe.folds import IntArray
 from mechcot.probe.inputs import place
 from mechcot.probe.metrics import Comparison, Metrics
 from mechcot.probe.null import Nulls
+from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.sweep import FloatArray
 from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use_result import UseResult
@@ -93,6 +94,7 @@ class ProbeReport(Shown):
         baselines: on identical folds.
         stack: what the probe adds to all of them together; None without confounds.
         beyond: bits beyond the confounds, Wald test, residualised probe; None without confounds.
+        subjects: the probe with the subjects of each test fold held out; None without a column of subjects.
         mass_mean: AUROC of the difference of class means, its source chosen inside.
         nulls: relabelling that leaves place, kind and question.
         control_task: a random label for each text; None without texts.
@@ -132,6 +134,7 @@ class ProbeReport(Shown):
     baselines: dict[str, Baseline]
     stack: OnTheStack | None
     beyond: BeyondConfounds | None
+    subjects: HeldOutSubjects | None
     mass_mean: Interval
     nulls: Nulls
     control_task: ControlTask | None
@@ -175,6 +178,10 @@ class ProbeReport(Shown):
         if self.beyond:
             rows.append(("probe", "confounds removed from activations", self.beyond.residualised))
         rows.append(("probe", "mass-mean direction", self.mass_mean))
+        if self.subjects:
+            rows.append(("probe", "subjects of the test steps held out", self.subjects.auroc))
+            rows.append(("probe", "as many training steps left out at random", self.subjects.thinned))
+            rows.append(("probe", "... subjects minus random", self.subjects.difference))
         rows += [("without the probe", row.label, row.auroc) for row in self.baselines.values()]
         if self.stack:
             rows.append(("together", "all of these and the probe", self.stack.with_probe))
@@ -236,7 +243,7 @@ class ProbeReport(Shown):
             "dropped": dict(self.dropped),
             "notes": list(self.notes),
         }
-        for name in ("stack", "beyond", "use", "transfer", "ablation"):
+        for name in ("stack", "beyond", "subjects", "use", "transfer", "ablation"):
             part = getattr(self, name)
             if part is not None:
                 found[name] = part.to_json()

@@ -1,12 +1,11 @@
 """Many L2-regularised logistic regressions on one matrix, solved together.
 
 Whatever its labels and whichever rows it trains on, a logistic loss on X has its Hessian between
-lambda I and X'X/4 + lambda I (Böhning & Lindsay 1988). So one eigendecomposition of X'X a layer
-(of XX' when rows are fewer than columns) gives every fold, penalty and label draw its
-preconditioner: in the eigenbasis it is a diagonal, h e_j + lambda. The bound has h = 1/4; h here is the mean
-of p (1 - p) over the problem's rows at its present fit, which is below it and tighter where fits
-are confident. All problems descend as matrix products by L-BFGS (Nocedal & Wright 2006, algorithm 7.4)
-with that diagonal as its starting matrix, and leave as soon as their own gradient is small.
+lambda I and X'X/4 + lambda I (Böhning & Lindsay 1988). So the eigenvalues of X'X, found once a layer
+(`probe.factor`), give every fold, penalty and label draw its preconditioner: h e_j + lambda along the j-th
+eigenvector. The bound has h = 1/4; h here is the mean of p (1 - p) over the problem's rows at its present
+fit, which is below it and tighter where fits are confident. All problems descend as matrix products by L-BFGS
+(Nocedal & Wright 2006, algorithm 7.4) from there, and leave as soon as their own gradient is small.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mechcot.errors import AnalysisError
+from mechcot.probe.factor import Factor
 
 if TYPE_CHECKING:
     import torch
@@ -35,26 +35,7 @@ BATCH = 256
 _SMALL = 1e-5  # squared scores a row below which a problem's size no longer tightens its tolerance
 _SLOPE = 0.5  # share of the slope that a step may leave: L-BFGS needs no more exact a search
 _SEARCH = 20
-_RANK = 1e-12  # eigenvalues of XX' below this share of the largest are rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """One matrix, centred, scaled and rotated into its eigenbasis.
-
-    Attributes:
-        Z: rotated rows and, last, a column of ones for the intercept, [rows, rank + 1].
-        eigenvalues: sums of squares of Z's columns, [rank + 1].
-        basis: scaled X is Z @ basis.T, [columns, rank].
-        centre: mean of each column, [columns].
-        scale: one over its standard deviation, 0 for a constant column, [columns].
-    """
-
-    Z: torch.Tensor
-    eigenvalues: torch.Tensor
-    basis: torch.Tensor
-    centre: FloatArray
-    scale: FloatArray
+_STILL = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +44,7 @@ class Fits:
 
     Attributes:
         scores: decision value of every row, trained on or not, [problems, rows].
-        weights: coefficients in the factor's eigenbasis, the intercept last, [problems, rank + 1].
+        weights: coefficients of the columns of the factor's Z, the intercept last, [problems, width + 1].
         iterations: gradients computed after the first, [problems].
         gradient_norm: what was compared with the tolerance, see `solve`, [problems].
         converged: whether it got below, [problems].
@@ -81,9 +62,10 @@ class Fits:
         """Coefficients in the units of the matrix that was factored, [problems, columns]."""
         import torch
 
-        basis = self.factor.basis
-        weights = torch.as_tensor(self.weights[:, :-1], device=basis.device)
-        out: FloatArray = (weights @ basis.T).cpu().numpy().astype(np.float64) * self.factor.scale
+        basis, weights = self.factor.basis, self.weights[:, :-1]
+        if basis is not None:
+            weights = (torch.as_tensor(weights, device=basis.device) @ basis.T).cpu().numpy()
+        out: FloatArray = weights.astype(np.float64) * self.factor.scale
         return out
 
     @property
@@ -91,60 +73,6 @@ class Fits:
         """Intercepts that go with `coef()`, [problems]."""
         out: FloatArray = self.weights[:, -1] - self.coef() @ self.factor.centre
         return out
-
-
-def factor(X: ArrayLike, *, device: str = "auto", dtype: str = "float32") -> Factor:
-    """Centre and scale X on all its rows, and rotate it into its eigenbasis.
-
-    Labels play no part, so held-out rows leak nothing but their mean and spread. A constant column becomes
-    exactly 0. The eigenvectors of XX' are found in float64, as they need it; those of X'X in `dtype`.
-
-    Args:
-        X: [rows, columns].
-        device: `cpu`, `cuda`, ... or `auto`.
-        dtype: of the rotated rows and of all fits, `float32` or `float64`.
-
-    Raises:
-        AnalysisError: X is no matrix, has fewer than 2 rows, or holds NaN or infinite values.
-    """
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    values = np.array(X, dtype=np.float64)  # a copy: it is scaled in place
-    if values.ndim != 2 or len(values) < 2 or not values.shape[1]:
-        raise AnalysisError(f"expected [rows, columns] with at least 2 rows, got {list(values.shape)}")
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if bad.size:
-        raise AnalysisError(
-            f"{bad.size} of {len(values)} rows have NaN or infinite values, the first is row {bad[0]}. "
-            "Leave those rows out or read them again."
-        )
-    centre, spread = values.mean(axis=0), values.std(axis=0)
-    constant = spread <= 1e-6 * np.abs(values).max(axis=0)
-    scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread))
-    values -= centre
-    values *= scale
-    kind = getattr(torch, dtype)
-    scaled = torch.from_numpy(values).to(device)
-    if len(scaled) < scaled.shape[1]:
-        eigenvalues, vectors = torch.linalg.eigh(scaled @ scaled.T)
-        kept = eigenvalues > _RANK * eigenvalues[-1]
-        eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
-        basis, rotated = scaled.T @ (vectors / eigenvalues.sqrt()), vectors * eigenvalues.sqrt()
-    else:
-        # the rows are rotated themselves, so rounding in the vectors costs a little speed and no accuracy
-        scaled = scaled.to(kind)
-        eigenvalues, basis = torch.linalg.eigh(scaled.T @ scaled)
-        eigenvalues, rotated = eigenvalues.clamp_min(0.0), scaled @ basis
-    n = len(rotated)
-    return Factor(
-        torch.cat([rotated, rotated.new_ones(n, 1)], dim=1).to(kind),
-        torch.cat([eigenvalues, eigenvalues.new_full((1,), n)]).to(kind),
-        basis.to(kind),
-        centre,
-        scale,
-    )
 
 
 def solve(
@@ -159,9 +87,9 @@ def solve(
     """Fit one logistic regression a problem: sum of losses plus |coef|² / (2 C) on the scaled columns.
 
     This is scikit-learn's C. The intercept is not penalised. A problem is done when
-    sqrt(g' P g) <= tol * sqrt(w' P^-1 w + a little), g its gradient, w its coefficients and P its diagonal
-    preconditioner: about the share of its scores that is still wrong. In float32 a tolerance below
-    1e-5 cannot always be reached. Results depend on the number of threads by rounding alone.
+    sqrt(g' P g) <= tol * sqrt(w' P^-1 w + a little), g its gradient, w its coefficients and P its
+    preconditioner: about the share of its scores that is still wrong; or when two steps in a row have moved
+    no score by more than rounding. Results depend on the number of threads by rounding alone.
 
     Args:
         factor: the matrix.
@@ -193,14 +121,11 @@ def solve(
     return fits
 
 
-def peak_bytes(rows: int, columns: int, problems: int, *, itemsize: int = 4) -> int:
-    """Predict the most memory that `factor` and `solve` hold at once beside X itself, in bytes."""
-    rank = min(rows, columns)
-    working = 8 if rows < columns else itemsize
-    factoring = 8 * rows * columns + working * (2 * rows * columns + 4 * rank * rank)
+def peak_bytes(rows: int, width: int, problems: int, *, itemsize: int = 4) -> int:
+    """Predict the most memory that `solve` holds at once beside the factor, in bytes."""
     batch = min(problems, BATCH)
-    solving = itemsize * (rank * (rows + columns) + batch * (12 * rows + (2 * MEMORY + 12) * rank))
-    return max(factoring, solving) + itemsize * problems * (rows + rank)
+    working = batch * (12 * rows + (2 * MEMORY + 12) * width)
+    return itemsize * (working + problems * (rows + width))
 
 
 def _checked(
@@ -233,21 +158,44 @@ def _checked(
     return truth, weight, np.broadcast_to(inverse, (problems,))
 
 
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """A bound of each problem's curvature: a diagonal, and more along the leading eigenvectors."""
+
+    leading: torch.Tensor  # [width + 1, k]
+    flat: torch.Tensor  # the diagonal, [active, width + 1]
+    steep: torch.Tensor  # along a leading eigenvector, [active, k]; the diagonal is there all one number
+
+    def inverse(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Its inverse times a vector a problem, [active, width + 1]."""
+        out = vectors / self.flat
+        if self.leading.shape[1]:
+            out += (vectors @ self.leading * (1 / self.steep - 1 / self.flat[:, :1])) @ self.leading.T
+        return out
+
+    def size(self, vectors: torch.Tensor) -> torch.Tensor:
+        """The bound between a vector and itself, the intercept left out, [active]."""
+        out = (vectors[:, :-1] ** 2 * self.flat[:, :-1]).sum(1)
+        if self.leading.shape[1]:
+            out += ((vectors @ self.leading) ** 2 * (self.steep - self.flat[:, :1])).sum(1)
+        return out
+
+
 @dataclass(eq=False)
 class _Batch:
     """The problems still descending; the first axis of every tensor is the problem."""
 
-    Z: torch.Tensor  # shared, [rows, rank + 1]
-    eigenvalues: torch.Tensor  # shared, [rank + 1]
+    factor: Factor  # shared
     index: NDArray[np.int64]  # place in `Fits`
     y: torch.Tensor  # [active, rows]
     weight: torch.Tensor  # [active, rows]
-    penalty: torch.Tensor  # [active, rank + 1], 0 for the intercept
-    w: torch.Tensor  # [active, rank + 1]
+    penalty: torch.Tensor  # [active, width + 1], 0 for the intercept
+    w: torch.Tensor  # [active, width + 1]
     scores: torch.Tensor  # Z w, [active, rows]
-    gradient: torch.Tensor  # [active, rank + 1]
-    diagonal: torch.Tensor  # of the preconditioner, [active, rank + 1]
-    steps: list[torch.Tensor]  # of L-BFGS, [active, rank + 1] each
+    gradient: torch.Tensor  # [active, width + 1]
+    height: torch.Tensor  # mean of p (1 - p), [active, 1]
+    still: torch.Tensor  # how many of the last steps moved no score by more than rounding, [active]
+    steps: list[torch.Tensor]  # of L-BFGS, [active, width + 1] each
     changes: list[torch.Tensor]  # of the gradient over these steps
 
     def take(self, kept: torch.Tensor) -> None:
@@ -258,16 +206,21 @@ class _Batch:
                 setattr(self, item.name, [part[kept] for part in value])
             elif item.name == "index":
                 self.index = value[kept.cpu().numpy()]
-            elif item.name not in ("Z", "eigenvalues"):
+            elif item.name != "factor":
                 setattr(self, item.name, value[kept])
 
     def refresh(self, p: torch.Tensor) -> torch.Tensor:
-        """Renew the preconditioner at probabilities p and return the gradient there."""
+        """Renew the height of the bound at probabilities p and return the gradient there."""
+        mean = (p * (1 - p) * self.weight).sum(1, keepdim=True) / len(self.factor.Z)
+        floor = 1e-6 if p.dtype.itemsize == 4 else 1e-12  # p may round to 0 or 1 on every row
+        self.height = mean.clamp_min(floor)
+        return (p - self.y).mul_(self.weight) @ self.factor.Z + self.penalty * self.w
+
+    def bound(self) -> _Bound:
+        """The bound at the present height."""
         # the intercept's column has the eigenvalue n and no penalty: its entry is the sum of p (1 - p)
-        mean = (p * (1 - p) * self.weight).sum(1) / len(self.Z)
-        floor = 1e-6 if self.Z.dtype.itemsize == 4 else 1e-12  # p may round to 0 or 1 on every row
-        self.diagonal = mean.clamp_min(floor)[:, None] * self.eigenvalues + self.penalty
-        return (p - self.y).mul_(self.weight) @ self.Z + self.penalty * self.w
+        flat = self.height * self.factor.eigenvalues + self.penalty
+        return _Bound(self.factor.leading, flat, self.height * self.factor.peaks + self.penalty[:, :1])
 
 
 def _started(
@@ -285,8 +238,8 @@ def _started(
     positive = (y * given).sum(1)
     w[:, -1] = torch.log(positive / (given.sum(1) - positive))
     scores = w[:, -1:].repeat(1, len(Z))
-    empty = torch.empty_like(w)
-    batch = _Batch(Z, factor.eigenvalues, part, y, given, penalty, w, scores, empty, empty, [], [])
+    still = torch.zeros(len(part), dtype=torch.int64, device=Z.device)
+    batch = _Batch(factor, part, y, given, penalty, w, scores, w, w[:, :1], still, [], [])
     batch.gradient = batch.refresh(torch.sigmoid(scores))
     return batch
 
@@ -296,9 +249,10 @@ def _descend(batch: _Batch, fits: Fits, tol: float, max_iter: int) -> None:
     import torch
 
     for iteration in range(max_iter + 1):
-        size = (batch.w[:, :-1] ** 2 * batch.diagonal[:, :-1]).sum(1) + _SMALL * len(batch.Z)
-        norm = ((batch.gradient**2 / batch.diagonal).sum(1) / size).sqrt()
-        below = norm <= tol
+        bound = batch.bound()
+        size = bound.size(batch.w) + _SMALL * len(batch.factor.Z)
+        norm = ((batch.gradient * bound.inverse(batch.gradient)).sum(1) / size).sqrt()
+        below = (norm <= tol) | (batch.still >= _STILL)
         done = below if iteration < max_iter else torch.ones_like(below)
         if done.any():
             at = batch.index[done.cpu().numpy()]
@@ -317,15 +271,18 @@ def _step(batch: _Batch) -> None:
     """Take one L-BFGS step."""
     import torch
 
-    direction = _direction(batch)
+    bound = batch.bound()
+    direction = _direction(batch, bound)
     slope = (direction * batch.gradient).sum(1)
     uphill = slope >= 0  # by rounding, close to the end: take the preconditioned gradient instead
     if uphill.any():
-        direction[uphill] = -(batch.gradient / batch.diagonal)[uphill]
+        direction[uphill] = -bound.inverse(batch.gradient)[uphill]
         slope = (direction * batch.gradient).sum(1)
-    along = direction @ batch.Z.T
+    along = direction @ batch.factor.Z.T
     t = _search(batch, direction, along, slope)
     step = t[:, None] * direction
+    moved = t * along.abs().amax(1) > torch.finfo(t.dtype).eps * batch.scores.abs().amax(1)
+    batch.still = torch.where(moved, 0, batch.still + 1)
     batch.scores = batch.scores + t[:, None] * along
     batch.w = batch.w + step
     gradient = batch.refresh(torch.sigmoid(batch.scores))
@@ -334,8 +291,8 @@ def _step(batch: _Batch) -> None:
     batch.gradient = gradient
 
 
-def _direction(batch: _Batch) -> torch.Tensor:
-    """L-BFGS's two loops, started from the diagonal, [active, rank + 1]."""
+def _direction(batch: _Batch, bound: _Bound) -> torch.Tensor:
+    """L-BFGS's two loops, started from the bound, [active, width + 1]."""
     import torch
 
     out = -batch.gradient
@@ -346,7 +303,7 @@ def _direction(batch: _Batch) -> torch.Tensor:
         share = inverse * (step * out).sum(1)
         out = out - share[:, None] * change
         shares.append((inverse, share))
-    out = out / batch.diagonal
+    out = bound.inverse(out)
     for step, change, (inverse, share) in zip(batch.steps, batch.changes, reversed(shares), strict=True):
         out = out + (share - inverse * (change * out).sum(1))[:, None] * step
     return out

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.config import read_yaml
 from mechcot.errors import ConfigError
+from mechcot.probe.fit import GRID
 from mechcot.sections import Section
 
 MEANINGS = {
@@ -51,9 +52,7 @@ class ProbeSpec(Section):
     ablate: int = Field(
         40, ge=0, description="step_error: questions on which the direction is ablated (22 readings); 0: none"
     )
-    grid: tuple[float, ...] = Field(
-        (0.001, 0.01, 0.1), min_length=1, description="inverse penalties C to choose from"
-    )
+    grid: tuple[float, ...] = Field(GRID, min_length=1, description="inverse penalties C to choose from")
     folds: int = Field(5, ge=2, le=50)
     inner_folds: int = Field(3, ge=2, le=50)
     bootstrap: int = Field(2000, ge=100, description="resamplings of the questions")

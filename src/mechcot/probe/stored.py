@@ -32,6 +32,7 @@ def fit_stored(
     source: Mapping[str, Any],
     meaning: str,
     untrained: Activations | None = None,
+    progress: bool = True,
 ) -> ProbeReport:
     """Fit a specification on the activations of a store.
 
@@ -44,6 +45,7 @@ def fit_stored(
         source: whose steps and whose insides they are, for the card.
         meaning: what the label 1 says.
         untrained: the same steps in untrained weights of the same architecture.
+        progress: whether to draw a bar.
 
     Raises:
         AnalysisError: a layer or a rule that the store lacks, or as `fit_report`.
@@ -67,6 +69,7 @@ def fit_stored(
         null_draws=spec.null_draws,
         seed=seed,
         meaning=meaning,
+        progress=progress,
         about={
             "name": spec.name,
             "site": spec.site,
@@ -115,9 +118,10 @@ def loaders(
     store: Activations, site: str, sources: list[Source], rows: NDArray[np.int64]
 ) -> dict[Source, Callable[[], NDArray[np.float32]]]:
     """Functions that load a source's rows, [steps, d_model], so that one is in memory at a time."""
+    whole = np.array_equal(rows, np.arange(len(store)))  # then no second copy is made
 
     def load(rule: str, layer: int) -> Callable[[], NDArray[np.float32]]:
-        return lambda: store.layer(site, layer, rule)[rows]
+        return lambda: store.layer(site, layer, rule) if whole else store.layer(site, layer, rule)[rows]
 
     return {(rule, layer): load(rule, layer) for rule, layer in sources}
 

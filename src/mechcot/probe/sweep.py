@@ -7,31 +7,21 @@ control task together, and is let go before the next one comes.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mechcot.errors import AnalysisError
+from mechcot.probe.factor import Factor, factor
 from mechcot.probe.folds import BoolArray, IntArray
-from mechcot.probe.solver import TOL, Factor, factor, peak_bytes, solve
+from mechcot.probe.solver import TOL, solve
 
 FloatArray = NDArray[np.float64]
 Sources = Mapping[Any, Any]
 """Source to its activations [steps, d_model], or to a function without arguments that loads them."""
-
-log = logging.getLogger("mechcot")
-
-LONG = 10.0
-"""Seconds from which on a sweep is announced."""
-
-_EIGH = 13  # eigh's time over that of d³ multiplications in a matrix product, measured at d = 512 to 2048
-_PASSES = 2.0  # passes over the scores in one iteration, each about as dear as a sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +64,9 @@ class Job:
         finish: what was kept, by source, and the effort, to the result.
         score: how a problem's rows are scored; `logistic` or `class_means`.
         tol: of the fits, see `solver.solve`.
+        stages: the problems in parts, [problems of a part] each, fitted one after the other; () for all at
+            once.
+        enough: whether the scores so far, after so many stages, make the others needless; theirs are NaN.
     """
 
     problems: Problems
@@ -81,6 +74,8 @@ class Job:
     finish: Callable[[dict[Any, Any], Effort], Any]
     score: Callable[[Factor, Problems, float, Effort], NDArray[Any]]
     tol: float = TOL
+    stages: Sequence[IntArray] = ()
+    enough: Callable[[NDArray[Any], int], bool] = lambda _scores, _stage: False
 
 
 def logistic(whole: Factor, problems: Problems, tol: float, effort: Effort) -> NDArray[Any]:
@@ -108,12 +103,24 @@ def class_means(whole: Factor, problems: Problems, _tol: float, _effort: Effort)
 
 
 def sweep(
-    sources: Sources, jobs: Sequence[Job], *, dtype: str = "float32", device: str = "auto"
+    sources: Sources,
+    jobs: Sequence[Job],
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+    after_each: Callable[[], Any] | None = None,
 ) -> list[Any]:
     """Give every job its fits on every source; results in the jobs' order.
 
     Sources are loaded one at a time, in the mapping's order. A problem whose training rows hold one class
     is not fitted: its scores are zeros, so that its pairs tie and count one half.
+
+    Args:
+        sources: source to activations [steps, d_model], or to a function that loads them.
+        jobs: what to fit on each.
+        dtype: of the fits.
+        device: of the fits, see `factor.factor`.
+        after_each: called after every source.
 
     Raises:
         AnalysisError: no sources, or one whose activations do not fit the labels or are not finite.
@@ -123,15 +130,11 @@ def sweep(
     usable = [job.problems.learnable() for job in jobs]
     kept: list[dict[Any, Any]] = [{} for _ in jobs]
     efforts = [Effort() for _ in jobs]
-    told = False
     for source, given in sources.items():
-        X = given() if callable(given) else given
+        X = loaded(given)
         n = jobs[0].problems.rows.shape[1]
         if np.ndim(X) != 2 or len(X) != n:
             raise AnalysisError(f"layer {source}: expected [{n}, d_model] activations, got {np.shape(X)}")
-        if not told:
-            _tell(np.shape(X), len(sources), jobs)
-            told = True
         try:
             whole = factor(X, dtype=dtype, device=device)
         except AnalysisError as error:
@@ -139,17 +142,34 @@ def sweep(
         del X
         for job, fine, parts, effort in zip(jobs, usable, kept, efforts, strict=True):
             parts[source] = job.reduce(_scored(whole, job, fine, effort))
+        del whole
+        if after_each is not None:
+            after_each()
     return [job.finish(parts, effort) for job, parts, effort in zip(jobs, kept, efforts, strict=True)]
 
 
+def loaded(source: Any) -> NDArray[Any]:
+    """A source's activations, [steps, d_model]."""
+    return np.asarray(source() if callable(source) else source)
+
+
 def _scored(whole: Factor, job: Job, fine: BoolArray, effort: Effort) -> NDArray[Any]:
-    if fine.all():
-        return job.score(whole, job.problems, job.tol, effort)
+    """Scores of one source, [problems, rows]: zeros for what cannot be learned, NaN where not needed."""
     labels, rows = job.problems.labels, job.problems.rows
+    if fine.all() and not job.stages:
+        return job.score(whole, job.problems, job.tol, effort)
     out = np.zeros(rows.shape, dtype=np.float32)
-    if fine.any():
-        part = Problems(labels if labels.ndim == 1 else labels[fine], rows[fine], job.problems.C[fine])
-        out[fine] = job.score(whole, part, job.tol, effort)
+    stages = job.stages or [np.arange(len(rows))]
+    for stage, members in enumerate(stages, 1):
+        at = members[fine[members]]
+        if at.size:
+            part = Problems(labels if labels.ndim == 1 else labels[at], rows[at], job.problems.C[at])
+            found = job.score(whole, part, job.tol, effort)
+            out = out.astype(found.dtype, copy=False)
+            out[at] = found
+        if stage < len(stages) and job.enough(out, stage):
+            out[np.concatenate(stages[stage:])] = np.nan
+            break
     return out
 
 
@@ -183,70 +203,3 @@ def fold_aurocs(scores: NDArray[Any], labels: NDArray[Any], fold: IntArray) -> F
         right += np.bincount(owner, up * (below + down / 2), minlength=len(scores))
         pairs += positive.sum(axis=1) * negatives
     return np.divide(right, pairs, out=np.full(len(scores), np.nan), where=pairs > 0)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a sweep is expected to take; the time within a factor of about two."""
-
-    seconds: float
-    bytes: int  # beside the activations of one source
-
-    def __str__(self) -> str:
-        return f"about {self.seconds:.0f} s and {self.bytes / 2**30:.1f} GiB"
-
-
-def predict(
-    n: int, d: int, sources: int, folds: tuple[int, int], grid: Sequence[float], draws: int, C: float = 0.01
-) -> Cost:
-    """Predict time and memory of a nested fit with its nulls, by timing two small operations here.
-
-    Args:
-        n: steps.
-        d: width of the activations.
-        sources: number of layers, or of (rule, layer).
-        folds: outer and inner folds.
-        grid: penalties of the nested fit.
-        draws: label draws of all nulls and control labels together.
-        C: their penalty.
-    """
-    outer, inner = folds
-    return _cost(n, d, sources, np.array([*grid] * (outer * (inner + 1)) + [C] * (outer * draws)))
-
-
-def _cost(n: int, d: int, sources: int, C: FloatArray) -> Cost:
-    product, passing = _speed()
-    rank = min(n, d)
-    iterations = np.maximum(4.0, 15.0 + 4.0 * np.log10(C)).sum()
-    decomposing = _EIGH * rank**3 + 2 * n * d * rank
-    descending = iterations * (2 * n * rank * product + (n + rank) * _PASSES * passing)
-    sorting = 60e-9 * n * len(C) / 5
-    return Cost(
-        sources * (decomposing * product + descending + sorting + 40e-9 * n * d), peak_bytes(n, d, len(C))
-    )
-
-
-@cache
-def _speed() -> tuple[float, float]:
-    """Seconds of one multiplication in a matrix product, and of a pass over one score, on this machine."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    a, b = torch.ones(256, 2048, device=device), torch.ones(2048, 1024, device=device)
-
-    def timed(operation: Callable[[], torch.Tensor]) -> float:
-        operation().sum().item()  # warm up
-        start = time.perf_counter()
-        for _ in range(3):
-            operation().sum().item()
-        return (time.perf_counter() - start) / 3
-
-    return timed(lambda: a @ b) / (256 * 2048 * 1024), 4 * timed(lambda: torch.sigmoid(a)) / a.numel()
-
-
-def _tell(shape: tuple[int, ...], sources: int, jobs: Sequence[Job]) -> None:
-    """Say before work that takes long what it will take."""
-    C = np.concatenate([job.problems.C for job in jobs if job.score is logistic] or [np.empty(0)])
-    cost = _cost(shape[0], shape[1], sources, C)
-    if cost.seconds > LONG:
-        log.info("probe: %d fits on %d layers of %s: %s", len(C) * sources, sources, list(shape), cost)

@@ -113,14 +113,16 @@ def step_table(
         verdicts: rows of `records.VERDICTS`, one instrument.
         questions: rows of `records.QUESTIONS`; their `group` keeps folds apart.
         signals: rows of `records.SIGNALS`, one reader; without them the signal columns are missing values.
-        claims: rows of `records.CLAIMS`; they say where a claim's decision and its object stand.
+        claims: rows of `records.CLAIMS`; they say what a claim is about, and where its decision and its
+            object stand.
         traces: rows of `records.TRACES`; without them `answer_right` is -1.
         stored: the steps that have activations, by `records.STEP_KEY`; the others are left out.
 
     Returns:
         columns qid, arm, cid, sid, role, text, group, n_steps (of the trace), relative (0 the trace's first
         step, 1 its last), n_words, n_tokens, tok_start, answer_right (1 the trace's final answer is gold, 0
-        it is not, -1 it has none), question (stem and options), y (1: erroneous) and every signal of
+        it is not, -1 it has none), question (stem and options), subject (the entity that the step's claim is
+        about, empty where there is none), y (1: erroneous) and every signal of
         `SIGNALS_AT` and `ORACLE`, sorted by key. `dropped` counts what is left out.
 
     Raises:
@@ -135,9 +137,10 @@ def step_table(
     table["relative"] = table["sid"] / np.maximum(table["n_steps"] - 1, 1)
     table["n_tokens"] = table["tok_end"] - table["tok_start"]
     table["answer_right"] = _answers(table, traces)
+    table["subject"] = _subjects(table, claims)
     table = _with_signals(table, signals, claims).sort_values(STEP_KEY, ignore_index=True)
     told = ["role", "text", "group", "n_steps", "relative", "n_words", "n_tokens", "tok_start"]
-    return table[[*STEP_KEY, *told, "answer_right", "question", "y", *_COLUMNS]]
+    return table[[*STEP_KEY, *told, "answer_right", "question", "subject", "y", *_COLUMNS]]
 
 
 def _judged(steps: pd.DataFrame, verdicts: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
@@ -192,6 +195,16 @@ def _answers(table: pd.DataFrame, traces: pd.DataFrame | None) -> NDArray[Any]:
         )
     answer = found["answer"].to_numpy(dtype=np.int64)
     return np.where(answer < 0, -1, answer == table["gold"].to_numpy(dtype=np.int64))
+
+
+def _subjects(table: pd.DataFrame, claims: pd.DataFrame | None) -> NDArray[Any]:
+    """The entity that each step's claim is about; "this", the question's own case, is none."""
+    if claims is None:
+        return np.full(len(table), "", dtype=object)
+    found = table[STEP_KEY].merge(
+        claims[[*STEP_KEY, "subject"]], on=STEP_KEY, how="left", validate="one_to_one"
+    )["subject"]
+    return found.where(found.notna() & (found != "this"), "").to_numpy(dtype=object)
 
 
 def _with_signals(

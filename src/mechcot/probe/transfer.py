@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from mechcot.errors import AnalysisError
+from mechcot.probe.fit import GRID
 from mechcot.probe.folds import BoolArray, IntArray, assign_folds, components, text_codes
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
 from mechcot.records import STEP_KEY
@@ -36,11 +38,12 @@ _NO_STRATA = "no kind and step index has an erroneous and a correct step of one 
 def transfer(
     cells: Mapping[str, tuple[Mapping[int, NDArray[Any]], pd.DataFrame]],
     *,
-    grid: Sequence[float] = (0.001, 0.01, 0.1),
+    grid: Sequence[float] = GRID,
     n_folds: int = 5,
     n_inner: int = 3,
     draws: int = 2000,
     seed: int = 0,
+    progress: bool = True,
 ) -> TransferResult:
     """Train a probe on every side and test it on every side, question-disjoint.
 
@@ -55,6 +58,7 @@ def transfer(
         n_inner: inner folds.
         draws: bootstrap replicates.
         seed: of folds and bootstrap.
+        progress: whether to draw a bar.
 
     Raises:
         AnalysisError: fewer than two sides, no layer or width in common, activations that do not fit
@@ -62,7 +66,8 @@ def transfer(
             training rows of a fold) with one class, or fewer blocks than folds.
     """
     sides, n_questions = _sides(cells, n_folds, seed)
-    probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in sides}
+    bar = tqdm(sides, "transfer", unit="side", disable=None if progress else True)
+    probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in bar}
     scores = {(a.name, b.name): _scores(probes[a.name][0], b) for a in sides for b in sides}
     pairs = {side.name: _pairs_by_stratum(side) for side in sides}
     count = _Counter(n_questions, draws, seed)
@@ -213,7 +218,8 @@ def _trained(
     All fits of a layer are solved together: inner folds of every outer fold, and the outer fits.
     Ties go to the lower layer and the stronger penalty.
     """
-    from mechcot.probe.solver import factor, solve
+    from mechcot.probe.factor import factor
+    from mechcot.probe.solver import solve
 
     inner = [_inner_folds(side, rows, n_inner, seed + 1 + index) for index, rows in enumerate(side.train)]
     jobs = [(index, part, C) for index in range(n_folds) for part in (*inner[index][1], -1) for C in grid]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mechcot.probe.ablate_result import AblationResult
     from mechcot.probe.null import Nulls
     from mechcot.probe.result import Baseline, OnTheStack, ProbeReport
+    from mechcot.probe.subjects import HeldOutSubjects
+    from mechcot.probe.transfer_result import TransferResult
 
 _COMPARED = {
     "kind_only": ("knowing the kind of step", "kind"),
@@ -36,8 +38,12 @@ def in_words(
     baselines: Mapping[str, Baseline],
     stack: OnTheStack | None,
     nulls: Nulls,
+    subjects: HeldOutSubjects | None = None,
 ) -> str:
-    """Say what the probe is worth: against chance and what is simpler, what it adds, and the null's p."""
+    """Say what the probe is worth: against chance and what is simpler, what it adds, and the null's p.
+
+    That it knows subjects is said where holding them out costs more than as many steps left out at random.
+    """
     p = _null(nulls)
     if headline.estimate is None:
         return f"The probe cannot be scored: {headline.reason}."
@@ -49,9 +55,9 @@ def in_words(
         name: row for name in _COMPARED if (row := baselines.get(name)) and row.auroc.estimate is not None
     }
     if not known:
-        return f"The probe scores {_numbers(headline)}. {_added(stack, baselines)}{p}"
+        return f"The probe scores {_numbers(headline)}. {_added(stack, baselines)}{_known(subjects)}{p}"
     said = _explained(headline, within, known) or _against(headline, within, known)
-    return f"{said} {_added(stack, baselines)}{p}"
+    return f"{said} {_added(stack, baselines)}{_known(subjects)}{p}"
 
 
 def _explained(
@@ -114,6 +120,17 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
     )
 
 
+def _known(subjects: HeldOutSubjects | None) -> str:
+    """That part of the signal is knowing subjects, where that is clear."""
+    if subjects is None or subjects.difference.high is None or subjects.difference.high >= 0:
+        return ""
+    return (
+        "Part of it is knowing the subjects: with those of the test steps held out it scores "
+        f"{_numbers(subjects.auroc)}, with as many training steps left out at random "
+        f"{subjects.thinned.estimate:.2f}. "
+    )
+
+
 def _null(nulls: Nulls) -> str:
     """The primary null's p, or why there is none."""
     null = nulls.redrawn
@@ -160,15 +177,54 @@ def report_text(report: ProbeReport) -> str:
         head,
         *textwrap.wrap(report.verdict, _WIDTH),
         "",
-        f"{report.n_steps} steps, {report.n_errors} with the label 1 "
-        f"({report.n_errors / report.n_steps:.1%}), "
-        f"{report.n_questions} questions; {_dropped(report.dropped)}",
+        *textwrap.wrap(
+            f"{report.n_steps} steps, {report.n_errors} with the label 1 "
+            f"({report.n_errors / report.n_steps:.1%}), "
+            f"{report.n_questions} questions; {_dropped(report.dropped)}",
+            _WIDTH,
+        ),
         f"chosen by {folds} of {report.n_folds} folds: {where}",
         "",
     ]
     lines += _table(report)
-    lines += ["", *_nulls(report), *(f"note: {note}" for note in report.notes)]
+    lines += ["", *_nulls(report)]
+    if report.subjects is not None:
+        lines += textwrap.wrap(subject_words(report.subjects), _WIDTH)
+    if report.transfer is not None:
+        lines += ["", *_transfer(report.transfer)]
+    if report.use is not None:
+        lines += ["", *textwrap.wrap(f"Use: {report.use.verdict}", _WIDTH)]
+    for note in report.notes:
+        lines += textwrap.wrap(f"note: {note}", _WIDTH)
     return "\n".join(lines)
+
+
+def subject_words(found: HeldOutSubjects) -> str:
+    """What holding out subjects took from the training rows, in one line."""
+    return (
+        f"subjects: {found.n_subjects} in {found.n_steps} steps; {found.seen_share:.0%} of these are about "
+        f"one met in training; to hold them out takes {found.purged_share:.0%} of the training steps"
+    )
+
+
+def _transfer(found: TransferResult) -> list[str]:
+    """The matrix of training side by test side: AUROC and, in brackets, within kind and step index."""
+    names = [item.side for item in found.training]
+    width = max(len(f"{number}  {name}") for number, name in enumerate(names, 1))
+    head = "".join(f"{number:>14d}" for number in range(1, len(names) + 1))
+    lines = [
+        "transfer, trained on the row and tested on the column: AUROC (within one kind and step index)",
+        f"{'':{width}s}{head}",
+    ]
+    for number, name in enumerate(names, 1):
+        cells = [found.cell(name, other) for other in names]
+        told = "".join(f"{f'{_two(cell.auroc)} ({_two(cell.matched)})':>14s}" for cell in cells)
+        lines.append(f"{f'{number}  {name}':{width}s}{told}")
+    return lines
+
+
+def _two(value: Interval) -> str:
+    return "none" if value.estimate is None else f"{value.estimate:.2f}"
 
 
 def _table(report: ProbeReport) -> list[str]:
@@ -207,10 +263,11 @@ def _nulls(report: ProbeReport) -> list[str]:
         task = report.control_task.to_json(report.source)
         if all(isinstance(task[key], float) for key in ("task", "control", "selectivity")):
             lines.append(
-                f"control task: {task['task']:.3f} on seen texts, {task['control']:.3f} on random labels of "
-                f"{task['n_types']} texts; selectivity {task['selectivity']:+.3f}"
+                f"control task: {task['task']:.3f} on {task['n_steps']} steps of texts met in training, "
+                f"{task['control']:.3f} on random labels of {task['n_types']} texts; selectivity "
+                f"{task['selectivity']:+.3f}"
             )
-    return lines + ([ablation_words(report.ablation)] if report.ablation else [])
+    return lines + (textwrap.wrap(ablation_words(report.ablation), _WIDTH) if report.ablation else [])
 
 
 def ablation_words(found: AblationResult) -> str:

@@ -22,6 +22,12 @@ _AUROC = Markup(
 )
 
 
+_SUBJECTS = (
+    "With subjects held out it was fitted without any step about a subject of its test steps; beside it, "
+    "with as few steps chosen at random. "
+)
+
+
 def write_probe(report: ProbeReport, folder: Path) -> None:
     """Write `report.json`, `report.html`, `scores.parquet`, `probe.safetensors` and, last, `card.json`.
 
@@ -87,19 +93,14 @@ def _gain(leaf: Any) -> str:
 def _beside(report: Mapping[str, Any]) -> Section:
     reading = Markup(
         "A <dfn>probe</dfn> is a linear rule fitted on a model’s inner state and scored on questions that it "
-        "was "
-        "not fitted on; repeated texts are taken out of its training steps. {auroc} In colour, the probe: as "
-        "it is, "
-        "among steps of one kind, position and so on, and with what the simpler things explain removed. In "
-        "grey, "
-        "rules that see only those simpler things, on the same folds. The stack of all of them is the "
-        "comparator: it "
-        "was fixed before anything was fitted."
-    ).format(auroc=_AUROC)
+        "was not fitted on; repeated texts are taken out of its training steps. {auroc} In colour, the "
+        "probe: as it is, among steps of one kind, position and so on, and with what simpler things explain "
+        "removed. {subjects}In grey, rules that see only those simpler things, on the same folds. The stack "
+        "of all of them is the comparator: it was fixed before anything was fitted."
+    ).format(auroc=_AUROC, subjects=_SUBJECTS if "subjects" in report else "")
     limits = Markup(
         "That the model uses what the probe reads, or knows that a step is wrong. The whiskers hold the "
-        "fitted "
-        "probes fixed: they do not cover fitting once more on other questions."
+        "fitted probes fixed: they do not cover fitting once more on other questions."
     )
     sentence = f"The probe alone {_bare(report['auroc'])}"
     if "stack" in report:

@@ -210,6 +210,58 @@ def cluster_bootstrap_auroc(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    """A fold-wise AUROC, and what it is without each of its clusters.
+
+    Attributes:
+        auroc: on all rows; None without a pair.
+        without: without one cluster, in sorted order of those that stand in a pair, [clusters]; NaN where no
+            pair is left. Scores of the same rows give the same clusters, so means and differences of two
+            are those of the AUROCs.
+    """
+
+    auroc: float | None
+    without: Floats
+
+
+def leave_one_out(
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    clusters: npt.ArrayLike,
+    strata: npt.ArrayLike | None = None,
+) -> LeaveOneOut:
+    """Count the fold-wise AUROC without each cluster in turn, all of them from a few sorts.
+
+    The pairs that a cluster stands in are those of its positives and those of its negatives, less those
+    inside it, which are among both.
+
+    Args:
+        scores: out-of-fold scores [rows].
+        labels: [rows], 1 is an error.
+        folds: [rows], the outer fold that left the row out.
+        clusters: [rows], the question of each row.
+        strata: [rows]; with it only pairs inside one fold and one stratum count.
+
+    Raises:
+        AnalysisError: as `stratified_auroc`; also a row without a cluster.
+    """
+    values, truth = _inputs(scores, labels)
+    cells = _cells(len(values), folds, strata)
+    owner, n_clusters = _codes(clusters, len(values), "cluster")
+    inside, _ = _codes(cells * n_clusters + owner, len(values), "cell")
+    of_positives = _pairs_of(_rank(values, truth, cells), owner, n_clusters)
+    of_negatives = _pairs_of(_rank(-values, ~truth, cells), owner, n_clusters)
+    right, pairs = of_positives + of_negatives - _pairs_of(_rank(values, truth, inside), owner, n_clusters)
+    all_right, all_pairs = of_positives.sum(axis=1)
+    if all_pairs == 0:
+        return LeaveOneOut(None, np.empty(0))
+    left = all_pairs - pairs
+    without = np.divide(all_right - right, left, out=np.full(n_clusters, np.nan), where=left > 0.5)
+    return LeaveOneOut(float(all_right / all_pairs), without[pairs > 0])
+
+
 def _rank(values: Floats, truth: npt.NDArray[np.bool_], cells: Ints) -> _Ranked:
     """Place positives among negatives by one sort of all rows on (cell, score)."""
     order = np.lexsort((values, cells))
@@ -250,6 +302,15 @@ def _count_pairs(ranked: _Ranked, positive: Floats, negative: npt.NDArray[Any]) 
     right = np.einsum("rp,rp->r", positive, twice) / 2
     pairs = np.einsum("rp,rp->r", positive, below[:, ranked.stop] - start)
     return right, pairs
+
+
+def _pairs_of(ranked: _Ranked, owner: Ints, n_clusters: int) -> Floats:
+    """Pairs in the right order, and all pairs, of each cluster's positives, [2, clusters]."""
+    mine = owner[ranked.positives]
+    right = (ranked.low + ranked.high) / 2 - ranked.start
+    return np.stack(
+        [np.bincount(mine, part, minlength=n_clusters) for part in (right, ranked.stop - ranked.start)]
+    )
 
 
 def _inputs(scores: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.bool_]]:

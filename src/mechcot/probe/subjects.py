@@ -1,0 +1,150 @@
+"""Is it the subject that the probe knows? The probe again, with the test fold's subjects held out.
+
+Folds share no question and no gold entity, but two questions may speak of one drug, and a probe may have
+learnt that claims about it are wrong. So each outer fold's probe is fitted once more, at the layer and
+penalty that the fold chose, on training rows none of which is about a subject of the test fold. Purging keeps
+the folds, so that every number stands on the same test steps and the same pairs. Fewer rows teach less
+whatever they are about: beside it stand probes fitted to as many rows, the others left out at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot.errors import AnalysisError
+from mechcot.probe.cross_fit import dense
+from mechcot.probe.fit import Design
+from mechcot.probe.folds import BoolArray, IntArray
+from mechcot.probe.sweep import FloatArray, loaded
+from mechcot.stats import Interval
+
+THINNINGS = 5
+"""Random choices of as many training rows."""
+
+
+@dataclass(frozen=True)
+class HeldOutSubjects:
+    """The probe without what it was told of the test fold's subjects.
+
+    Attributes:
+        auroc: of probes whose training rows share no subject with their test fold.
+        thinned: mean AUROC of `THINNINGS` probes each fitted to as many training rows, chosen at random.
+        difference: `auroc` minus `thinned`, paired; below 0 the probe knew subjects.
+        purged_share: of the headline's training rows over folds, those that holding subjects out takes.
+        seen_share: of the steps with a subject, those whose subject the headline's probe was trained on.
+        n_subjects: subjects in all.
+        n_steps: steps with a subject; one without stands for itself and is never purged.
+    """
+
+    auroc: Interval
+    thinned: Interval
+    difference: Interval
+    purged_share: float
+    seen_share: float
+    n_subjects: int
+    n_steps: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "auroc": self.auroc.to_json(),
+            "thinned": self.thinned.to_json(),
+            "difference": self.difference.to_json(),
+            "purged_share": self.purged_share,
+            "seen_share": self.seen_share,
+            "n_subjects": self.n_subjects,
+            "n_steps": self.n_steps,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectScores:
+    """Scores of test steps by the probes that `HeldOutSubjects` compares; comparable inside a fold only.
+
+    Attributes:
+        held_out: by probes that saw no subject of the test fold, [steps].
+        thinned: by probes that saw as many rows, [thinnings, steps].
+        purged_share: as in `HeldOutSubjects`.
+        seen_share: likewise.
+    """
+
+    held_out: FloatArray
+    thinned: FloatArray
+    purged_share: float
+    seen_share: float
+
+
+def subject_codes(subject: Sequence[Any]) -> IntArray:
+    """Number the subjects, -1 for none (empty or missing), [steps]."""
+    column = pd.Series(list(subject), dtype=object)
+    return pd.factorize(column.where(column.notna() & (column != ""), None))[0].astype(np.int64)
+
+
+def subject_scores(
+    sources: Mapping[Any, Any],
+    y: IntArray,
+    plan: Design,
+    chosen: Sequence[Mapping[str, Any]],
+    subject: IntArray,
+    *,
+    seed: int,
+) -> SubjectScores:
+    """Fit each outer fold's probe without the test fold's subjects, and on as many rows at random.
+
+    Args:
+        sources: layer to activations [steps, d_model], or to a function that loads them.
+        y: 1 where the step is erroneous, [steps].
+        plan: the outer folds.
+        chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
+        subject: of each step, `subject_codes`, [steps].
+        seed: of the random choices.
+
+    Raises:
+        AnalysisError: no subject is left in any training row, or a fold's rows then lack a class.
+    """
+    purged = [_without(train, plan.fold == k, subject) for k, train in enumerate(plan.train)]
+    for k, rows in enumerate(purged):
+        errors = int(y[rows].sum())
+        if errors in (0, int(rows.sum())):
+            raise AnalysisError(
+                f"outer fold {k}: without the subjects of its test steps {rows.sum()} training steps are "
+                f"left, {errors} of them with the label 1; both classes are needed"
+            )
+    out = np.zeros((1 + THINNINGS, len(y)))
+    rng = np.random.default_rng(seed)
+    masks = [
+        np.stack([rows, *(_thinned(train, rows, y, rng) for _ in range(THINNINGS))])
+        for train, rows in zip(plan.train, purged, strict=True)
+    ]
+    for layer in dict.fromkeys(row["layer"] for row in chosen):
+        fit = dense(loaded(sources[layer]), y, dtype="float32")
+        for k, row in enumerate(chosen):
+            if row["layer"] == layer:
+                test = plan.fold == k
+                out[:, test] = fit(masks[k], np.full(len(masks[k]), row["C"]))[:, test]
+    before, after = (sum(int(rows.sum()) for rows in part) for part in (plan.train, purged))
+    seen = [
+        np.isin(subject[test], np.unique(subject[train]))
+        for train, test in ((train, (plan.fold == k) & (subject >= 0)) for k, train in enumerate(plan.train))
+    ]
+    return SubjectScores(out[0], out[1:], 1.0 - after / before, float(np.concatenate(seen).mean()))
+
+
+def _without(train: BoolArray, test: BoolArray, subject: IntArray) -> BoolArray:
+    """The training rows that are about no subject of the test rows, [steps]."""
+    held = np.unique(subject[test & (subject >= 0)])
+    return train & ~np.isin(subject, held)
+
+
+def _thinned(train: BoolArray, like: BoolArray, y: IntArray, rng: np.random.Generator) -> BoolArray:
+    """As many training rows of each label, chosen at random, [steps]."""
+    out = np.zeros(len(y), dtype=np.bool_)
+    for label in (0, 1):
+        rows = np.flatnonzero(train & (y == label))
+        out[rng.choice(rows, int((like & (y == label)).sum()), replace=False)] = True
+    return out
