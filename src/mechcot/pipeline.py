@@ -12,7 +12,6 @@ from typing import Any
 from mechcot import jobs
 from mechcot.config import read_yaml, resolve
 from mechcot.models import prepare_torch
-from mechcot.report.controlled import result_files
 from mechcot.report.summary import RESULTS
 from mechcot.sections import TEACHER_VARIANTS, Settings
 from mechcot.stages import Stage, forget_from, run_stages
@@ -351,6 +350,8 @@ def _reading_stages(study: Study, progress: bool) -> list[Stage]:
 
 
 def _report_stage(study: Study) -> Stage:
+    from mechcot.report.controlled import result_files
+
     contrast = study.settings.contrast
     tables = tuple(
         f"arms/{arm}/{name}"
