@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from mechcot.calling import calling_of
 from mechcot.internals.inputs import QuestionInput
 from reading_texts import Work
 
@@ -141,6 +142,7 @@ def kv_branch(work: Work, rows: int, *, share_prompt: bool) -> Answers:
     question, model = work.questions[0], work.model
     lead, options, all_prefixes = question.forced[0].ids, _options(question), prefixes(question)
     cache, acts = _trunks(work, share_prompt)
+    calling = calling_of(model.get_decoder())
     forced: list[Tensor] = [options] * len(all_prefixes)
     order = sorted(range(1, len(all_prefixes)), key=lambda i: all_prefixes[i].length)
     for which in [[0], *(order[first : first + rows] for first in range(0, len(order), rows))]:
@@ -153,8 +155,7 @@ def kv_branch(work: Work, rows: int, *, share_prompt: bool) -> Answers:
             input_ids=torch.tensor([lead]).expand(len(which), -1),
             position_ids=length[:, None] + step,
             attention_mask=torch.cat([seen, causal], dim=-1)[:, None],
-            past_key_values=_cut(cache, [all_prefixes[i].trace for i in which], longest),
-            use_cache=True,
+            **calling.going_on(_cut(cache, [all_prefixes[i].trace for i in which], longest)),
         ).last_hidden_state
         logp = model.lm_head(hidden[:, -1]).log_softmax(-1)[:, options]
         for row, i in enumerate(which):
@@ -178,9 +179,9 @@ def _trunks(work: Work, share_prompt: bool) -> tuple[DynamicCache, Tensor]:
     """Keys and values of all traces, and the activations at their steps' ends."""
     question, decoder = work.questions[0], work.model.get_decoder()
     prompt, traces = list(question.prompt_ids), question.traces
-    cache, skip = DynamicCache(), 0
+    cache, skip, calling = DynamicCache(), 0, calling_of(decoder)
     if share_prompt:
-        decoder(input_ids=torch.tensor([prompt]), past_key_values=cache, use_cache=True)
+        decoder(input_ids=torch.tensor([prompt]), **calling.going_on(cache))
         cache.batch_repeat_interleave(len(traces))
         skip = len(prompt)
     width = len(prompt) + max(len(trace.token_ids) for trace in traces)
@@ -189,7 +190,7 @@ def _trunks(work: Work, share_prompt: bool) -> tuple[DynamicCache, Tensor]:
         ids[row, : len(sequence)] = torch.tensor(sequence)
     ends = [p.trace * (width - skip) + p.length - skip - 1 for p in prefixes(question)[1:]]
     with gathering(decoder, torch.tensor(ends)) as found:
-        decoder(input_ids=ids[:, skip:], past_key_values=cache, use_cache=True)
+        decoder(input_ids=ids[:, skip:], **calling.going_on(cache))
     return cache, torch.stack(found)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 STREET = """
-errors files journal shown records stats presets sections config stages study plots models tasks distill
+errors files journal progress shown records stats presets sections config stages study plots calling models
+tasks distill
 sampling steps judging serving internals organism reading answers audit_counts audit_result audit
 audit_scales audit_inference_result audit_inference margins_result margins panel sheet judge_controls
 locks commitment directions hedge_result hedge knowledge probe contrasts report jobs probing

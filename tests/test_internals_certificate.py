@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from internals_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noqa: F401
+from mechcot.calling import calling_of
 from mechcot.errors import ModelError, UsageError
 from mechcot.internals.certificate import certify, check_model
 from mechcot.internals.inputs import STEP_RULES, question_problem, trace_problem
@@ -138,8 +139,9 @@ def test_a_cache_that_loses_a_token_fails(tmp_path):
     checkpoint = opened(save_checkpoint(tmp_path / "c"))
 
     def forget(module, args, kwargs):
-        if kwargs.get("past_key_values") is not None and kwargs["past_key_values"].get_seq_length():
-            kwargs["past_key_values"].crop(-1)
+        cache = kwargs.get(calling_of(module).cache)
+        if cache is not None and cache.get_seq_length():
+            cache.crop(-1)
         return args, kwargs
 
     checkpoint.model.register_forward_pre_hook(forget, with_kwargs=True)

@@ -15,6 +15,7 @@ from mechcot.sampling import Prompt, sample
 from mechcot.sections import ArmSettings, SamplingSettings
 
 FAMILIES = ["gpt2", "qwen3", "llama", "gemma2"]
+EDITED = [*FAMILIES, "gpt_neox"]
 D = 32
 
 
@@ -244,6 +245,43 @@ def test_generation_edits_what_one_pass_over_the_text_edits(family, phase):
     assert torch.equal(uncached, new)
     assert torch.equal(got[0], bare[0]) == (phase == "generated"), "the prompt's own logits"
     assert not torch.equal(got[1:], bare[1:])
+
+
+def _edits(v):
+    """Every verb as (name, context manager of a model and positions)."""
+    return {
+        "add": lambda model, at, n: add(model, v, layers=[1], positions=at, prompt_length=n),
+        "ablate": lambda model, at, n: ablate(model, v, layers=[1], positions=at, prompt_length=n),
+        "replace": lambda model, at, n: replace(model, v, layers=[1], positions=at, prompt_length=n),
+        # A patch has an activation for each position, so words are spelt out.
+        "patch": lambda model, at, n: patch(
+            model, v.expand(len(_places(at)), D), layers=[1], positions=_places(at)
+        ),
+    }
+
+
+def _places(at):
+    """A patch has an activation for each position, so words are spelt out."""
+    words = {"prompt": range(6), "generated": range(6, 11), None: range(11)}
+    return list(at if isinstance(at, list) else words[at])
+
+
+@pytest.mark.parametrize("at", ["prompt", "generated", [0], [2], [8], None], ids=str)
+@pytest.mark.parametrize("verb", ["add", "ablate", "replace", "patch"])
+@pytest.mark.parametrize("family", EDITED)
+def test_every_verb_edits_a_generation_as_it_edits_one_pass(family, verb, at):
+    model, prompt, edit = make_model(family), ids(length=6), _edits(direction())[verb]
+    with edit(model, at, None):
+        new, got = generate(model, prompt)
+    # The eleventh token is only in the one pass; a patch of all positions reaches it there.
+    whole = torch.cat([prompt, new], dim=1)
+    with edit(model, at, 6):
+        forced = logits(model, whole)[0, 5:-1]
+    torch.testing.assert_close(got, forced, atol=1e-4, rtol=1e-4)
+    bare = logits(model, whole)[0, 5:-1]
+    first = {"generated": 1, "[8]": 3}.get(str(at), 0)
+    assert torch.equal(forced[:first], bare[:first])
+    assert not torch.allclose(got[first:], bare[first:], atol=1e-3)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
 from internals_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
+from mechcot.calling import calling_of
 from mechcot.errors import ReadingError
 from mechcot.internals import scoring
 from mechcot.internals.activations import tensor_name
@@ -322,7 +323,7 @@ def test_the_self_check_refuses_a_cache_that_changes_the_model():
     model, questions = make_model("qwen3"), make_questions()
 
     def worse(module, args, kwargs, output):
-        scale = 1.01 if kwargs.get("past_key_values") is not None else 1.0
+        scale = 1.01 if kwargs.get(calling_of(module).cache) is not None else 1.0
         return (output[0] * scale, *output[1:])
 
     model.model.layers[1].self_attn.register_forward_hook(worse, with_kwargs=True)

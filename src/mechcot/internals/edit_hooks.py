@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mechcot.calling import Pass, calling_of
 from mechcot.errors import ReadingError
 from mechcot.internals.anatomy import SITES, anatomy_of, part_of
 
@@ -33,21 +33,6 @@ class EditedDecoder:
 
 
 @dataclass
-class Pass:
-    """The forward pass that is running.
-
-    Attributes:
-        offset: how many tokens the cache held when it began.
-        cached: whether there is a cache.
-        own_mask: whether the caller says token by token what attends to what.
-    """
-
-    offset: int = 0
-    cached: bool = False
-    own_mask: bool = False
-
-
-@dataclass(frozen=True)
 class Where:
     """Which tokens are edited.
 
@@ -65,19 +50,18 @@ class Where:
 
     def mask(self, batch: int, length: int, device: torch.device, place: str) -> Tensor | None:
         """Which tokens of this pass are edited, [batch or 1, length]; None is all of them."""
-        index = torch.arange(self.now.offset, self.now.offset + length, device=device)
+        if self.phase is None and self.indices is None:
+            return None
+        first = self.first(place)
+        index = torch.arange(first, first + length, device=device)
         if self.phase is not None:
-            self._refuse_tree(place)
             generated = self._generated(index[None], batch, place)
             return generated if self.phase == "generated" else ~generated
-        if self.indices is None:
-            return None
         rows = self.rows(batch, length, place)
         return torch.stack([torch.isin(index, torch.tensor(row, device=device).long()) for row in rows])
 
     def rows(self, batch: int, length: int, place: str) -> tuple[tuple[int, ...], ...]:
         """The indices for each row of the batch, or one tuple for all rows."""
-        self._refuse_tree(place)
         rows = self.indices or ((),)
         if len(rows) not in (1, batch):
             raise ReadingError(f"{place}: positions for {len(rows)} rows were given, the batch has {batch}")
@@ -88,12 +72,19 @@ class Where:
             raise ReadingError(f"{place}: position {last} was asked for, the sequence has {length} tokens")
         return rows
 
-    def _refuse_tree(self, place: str) -> None:
+    def first(self, place: str) -> int:
+        """Which token of the text this pass begins with."""
         if self.now.own_mask:
             raise ReadingError(
                 f"{place}: with a mask of one's own, as a reading's prefix tree has, the n-th entry is not "
                 f"the n-th token of a text; such a pass can be edited at all positions only"
             )
+        if self.now.seen is None:
+            raise ReadingError(
+                f"{place}: what this model keeps of the text does not say how many tokens it has read, so "
+                f"positions cannot be told; edit it at all positions, or in one pass with use_cache=False"
+            )
+        return self.now.seen
 
     def _generated(self, index: Tensor, batch: int, place: str) -> Tensor:
         if self.prompt_length is not None:
@@ -108,7 +99,7 @@ class Where:
                 f"{place}: without a cache of keys and values a pass does not tell the prompt from what was "
                 f"generated; give prompt_length"
             )
-        return (index >= 0) if self.now.offset else (index < 0)
+        return (index >= 0) if self.now.seen else (index < 0)
 
 
 Change = Callable[[Tensor, Tensor | None], Tensor]
@@ -120,14 +111,10 @@ def edit(
     decoder: EditedDecoder, layers: Sequence[int], site: str, where: Where, change: Callable[[int], Change]
 ) -> Iterator[None]:
     """Hang the hooks of one edit and take them off again."""
-    signature = inspect.signature(decoder.module.forward)
+    calling = calling_of(decoder.module)
 
     def began(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = signature.bind_partial(*args, **kwargs).arguments
-        cache, mask = given.get("past_key_values"), given.get("attention_mask")
-        where.now.cached = cache is not None
-        where.now.own_mask = cache is None and (isinstance(mask, Mapping) or getattr(mask, "ndim", 2) > 2)
-        where.now.offset = int(cache.get_seq_length()) if cache is not None else 0
+        where.now = calling.begun(args, kwargs)
 
     with ExitStack() as stack:
         handle = decoder.module.register_forward_pre_hook(began, with_kwargs=True)

@@ -214,7 +214,7 @@ def patch(
                 )
             new = hidden.clone()
             for b in range(batch):
-                here = torch.tensor(rows[b if len(rows) > 1 else 0], dtype=torch.long) - where.now.offset
+                here = torch.tensor(rows[b if len(rows) > 1 else 0], dtype=torch.long) - where.first(place)
                 inside = ((here >= 0) & (here < length)).nonzero()[:, 0].to(hidden.device)
                 source = given[b] if given.dim() == 3 else given
                 new[b, here.to(hidden.device)[inside]] = source[inside]

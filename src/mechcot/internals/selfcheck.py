@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mechcot.calling import cache_in, calling_of
 from mechcot.errors import ReadingError
 from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
@@ -328,17 +329,17 @@ def cache_difference(model: Any, ids: Sequence[int]) -> float:
     Returns:
         The largest difference as a share of the largest logit; 0 for a model that keeps no such cache.
     """
+    calling = calling_of(model)
     tokens = torch.tensor([list(ids)], device=model.get_input_embeddings().weight.device)
     first = max(1, len(ids) - CACHED_STEPS)
     with as_found(model):
         plain = model(input_ids=tokens, use_cache=False).logits[0].float()
         done = model(input_ids=tokens[:, :first], use_cache=True)
-        if getattr(done, "past_key_values", None) is None:
+        if calling.cache is None or cache_in(done) is None:
             return 0.0
         rows = [done.logits[0].float()]
         for i in range(first, len(ids)):
-            cache = {"past_key_values": done.past_key_values}
-            done = model(input_ids=tokens[:, i : i + 1], use_cache=True, **cache)
+            done = model(input_ids=tokens[:, i : i + 1], **calling.going_on(cache_in(done)))
             rows.append(done.logits[0].float())
         return float((torch.cat(rows) - plain).abs().max() / plain.abs().max())
 
