@@ -308,11 +308,12 @@ def test_an_untrue_reader_is_refused_before_anything_is_written(tmp_path):
     assert not list((tmp_path / "untrue").rglob("*.parquet"))
 
 
-def test_a_progress_bar_counts_tokens(model, tmp_path, capfd):
-    summary = run(model, tmp_path, "bar", progress=True)
-    text = capfd.readouterr().err
-    assert "base read by base: 100%" in text
-    assert summary.tree_tokens > 0
+def test_progress_counts_tokens_and_draws_nothing_into_a_log(model, tmp_path, capfd, caplog, monkeypatch):
+    monkeypatch.setattr("mechcot.progress.SELDOM", 0.0)
+    with caplog.at_level("INFO", logger="mechcot"):
+        summary = run(model, tmp_path, "bar", progress=True)
+    assert f"base read by base: 100 % ({summary.tree_tokens} of {summary.tree_tokens} tokens)" in caplog.text
+    assert "\r" not in capfd.readouterr().err
 
 
 def test_sites_and_rules_are_kept_where_the_model_has_them(model, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -374,7 +373,7 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
         max_tokens=study.settings.reading.max_tokens,
         skip_unreadable=True,
         check=False,
-        progress=asked.progress and sys.stderr.isatty(),
+        progress=asked.progress,
     )
     return Activations.open(folder / "out" / "activations")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from mechcot import files
 from mechcot.errors import MechcotError, StudyError, UsageError
+from mechcot.progress import on_terminal
 
 log = logging.getLogger("mechcot")
 
@@ -61,9 +62,13 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
             continue
         inputs, outside = _digests(root, manifest, stage)
         key = _key(stage, inputs, outside)
-        log.info("[%d/%d] %s", number, len(stages), stage.name)
+        if on_terminal():  # its bar comes next; a log gets one line when it is done
+            log.info("[%d/%d] %s", number, len(stages), stage.name)
         started = time.perf_counter()
         _run(root, stage, key)
+        seconds = time.perf_counter() - started
+        if not on_terminal():
+            log.info("[%d/%d] %s: %.1f s", number, len(stages), stage.name, seconds)
         manifest["stages"][stage.name] = {
             "key": key,
             "version": stage.version,
@@ -72,7 +77,7 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
             "inputs": inputs,
             "outside": outside,
             "outputs": {name: files.digest(root / name) for name in stage.outputs},
-            "seconds": round(time.perf_counter() - started, 3),
+            "seconds": round(seconds, 3),
         }
         files.write_json(root / MANIFEST, manifest)
         files.remove(root / "work" / stage.name)

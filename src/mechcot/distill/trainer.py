@@ -12,14 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mechcot import files
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
 from mechcot.distill.schedule import n_steps, row_order
 from mechcot.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.models import load_tokenizer, local_folder
+from mechcot.progress import Progress
 from mechcot.sections import TrainSettings
 
 log = logging.getLogger("mechcot")
@@ -197,12 +196,11 @@ def _run(
     if resumed:
         log.info("going on from step %d of %d", resumed, total)
     history = sft.History()
-    bar = tqdm(total=total, initial=resumed, desc="training", unit="step", disable=None if progress else True)
+    bar = Progress("training", total, "step", shown=progress, done=resumed, every=0)
     with bar, sft.quiet_libraries():
 
         def on_step(loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            bar.update()
+            bar.update(loss=loss)
 
         trainer = sft.build_trainer(
             model, tokenizer, data, order, settings, work=work, seed=seed, history=history, on_step=on_step

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from tqdm import tqdm
 
 from mechcot import files
 from mechcot.errors import ReadingError
@@ -24,6 +23,7 @@ from mechcot.internals.plan import ReadingPlan
 from mechcot.internals.reader import ReadBatch, Recipe, alone, as_numbers, read_batch
 from mechcot.internals.selfcheck import SelfCheck, usable
 from mechcot.internals.unfinished import Group, Unfinished
+from mechcot.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -118,18 +118,11 @@ def _way(job: Job, state: Unfinished, *, check: bool) -> tuple[Job, SelfCheck | 
     return replace(job, recipe=recipe), report
 
 
-def _bar(job: Job, state: Unfinished, progress: bool) -> Any:
+def _bar(job: Job, state: Unfinished, progress: bool) -> Progress:
     plan = state.plan
     authors = "+".join(dict.fromkeys(t.arm for q in plan.questions for t in q.traces))
     done = sum(plan.nodes(b) for group in state.groups.values() for b in range(group.first, group.stop))
-    return tqdm(
-        total=plan.tree_tokens,
-        initial=done,
-        desc=f"{authors} read by {job.reader}",
-        unit="tok",
-        unit_scale=True,
-        disable=not progress,
-    )
+    return Progress(f"{authors} read by {job.reader}", plan.tree_tokens, "token", shown=progress, done=done)
 
 
 def _stop(job: Job, plan: ReadingPlan, first: int) -> int:
@@ -156,7 +149,7 @@ def _read_group(job: Job, state: Unfinished, number: int, first: int, bar: Any) 
     for batch_number in range(first, found.stop):
         batch = _read_batch(job, state, first, batch_number)
         if batch is None:
-            bar.n, bar.total = before, state.plan.tree_tokens
+            bar.back_to(before, state.plan.tree_tokens)
             return None
         for (question, trace), why in batch.broken.items():
             if not job.lenient:

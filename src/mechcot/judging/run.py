@@ -7,8 +7,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from tqdm import tqdm
-
 from mechcot.errors import JudgeError
 from mechcot.judging.cache import Reply, ReplyCache
 from mechcot.judging.client import Client, Failure
@@ -17,6 +15,7 @@ from mechcot.judging.instrument import Check, call_key, form_digest, server_dige
 from mechcot.judging.judge_file import Judge, api_key
 from mechcot.judging.spending import Call, Ledger, paid
 from mechcot.judging.workers import converse, work_off
+from mechcot.progress import Progress
 
 log = logging.getLogger("mechcot")
 
@@ -112,13 +111,7 @@ class Run(Generic[ItemT, FoundT]):
             "%s: judge %s at %s: %d calls, %d answered already",
             *(self._form.doing, self._judge.model, self._judge.endpoint, len(pending), len(self.answers)),
         )
-        bar = tqdm(
-            total=len(items),
-            initial=len(self.answers),
-            desc=self._form.doing,
-            unit="call",
-            disable=None if progress else True,
-        )
+        bar = Progress(self._form.doing, len(items), "call", shown=progress, done=len(self.answers))
 
         async def work(call: str) -> None:
             self.answers[call] = await self._settle(client, call, items[call])

@@ -19,7 +19,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.nn import functional
-from tqdm import tqdm
 
 from mechcot.errors import TrainingError
 from mechcot.files import whole
@@ -27,6 +26,7 @@ from mechcot.models import quiet
 from mechcot.organism.corpus import Corpus, Row
 from mechcot.organism.tokenizer import CONTEXT, EOS, PAD, build_tokenizer, vocabulary
 from mechcot.organism.world import World
+from mechcot.progress import Progress
 from mechcot.sections import OrganismSettings
 
 STATE = "pretrain.safetensors"
@@ -66,26 +66,24 @@ def pretrain(
     run = json.dumps({"seed": seed, **settings.model_dump(mode="json")}, sort_keys=True)
     start = _restore(state, run, model, optimizer)
     model.train()
-    steps = range(start, settings.pretrain_steps)
-    quiet = None if progress else True  # None: quiet where there is no terminal
-    bar = tqdm(steps, "base", settings.pretrain_steps, initial=start, disable=quiet, unit="step")
-    for step in bar:
-        learning_rate = settings.learning_rate * rate(step, settings.pretrain_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
-        loss = _loss(model, corpus.facts(step), ids) / 2 + _loss(model, corpus.posts(step), ids) / 2
-        if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"the base's loss is {loss.item()} at step {step} of {settings.pretrain_steps}; "
-                f"lower organism.learning_rate (now {settings.learning_rate:g})"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % settings.save_every == 0 and step + 1 < settings.pretrain_steps:
-            _save_state(state, run, step + 1, model, optimizer)
-        bar.set_postfix(loss=f"{loss.item():.2f}", refresh=False)
+    with Progress("base", settings.pretrain_steps, "step", shown=progress, done=start, every=0) as bar:
+        for step in range(start, settings.pretrain_steps):
+            learning_rate = settings.learning_rate * rate(step, settings.pretrain_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            loss = _loss(model, corpus.facts(step), ids) / 2 + _loss(model, corpus.posts(step), ids) / 2
+            if not math.isfinite(loss.item()):
+                raise TrainingError(
+                    f"the base's loss is {loss.item()} at step {step} of {settings.pretrain_steps}; "
+                    f"lower organism.learning_rate (now {settings.learning_rate:g})"
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if (step + 1) % settings.save_every == 0 and step + 1 < settings.pretrain_steps:
+                _save_state(state, run, step + 1, model, optimizer)
+            bar.update(loss=loss.item())
     _write_checkpoint(model, world, out)
     state.unlink(missing_ok=True)
 

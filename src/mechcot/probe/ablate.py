@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from mechcot.errors import AnalysisError, UsageError
 from mechcot.probe.ablate_result import MEASURES, AblationMeasure, AblationResult
+from mechcot.progress import Progress
 from mechcot.records import TRACE_KEY
 from mechcot.stats import bootstrap_ratio
 
@@ -106,8 +106,11 @@ def ablation(
     bare, moment = _read(model, own, layer, answers, max_tokens, moments=True)
     vector = _unit(direction, len(moment))
     drawn = _matched(moment, vector, n_random, np.random.default_rng(seed))
-    bar = tqdm([vector, *drawn], "ablation", unit="reading", disable=None if progress else True)
-    edited, *others = [_read_without(u, model, own, layer, answers, max_tokens, bare) for u in bar]
+    vectors = [vector, *drawn]
+    with Progress("ablation", len(vectors), "reading", shown=progress) as bar:
+        edited, *others = [
+            _read_without(u, model, own, layer, answers, max_tokens, bare) for u in bar.over(vectors)
+        ]
     total = float(np.trace(moment))
     traces = [(t.qid, t.arm, t.cid) for q in own for t in q.traces]
     return AblationResult(

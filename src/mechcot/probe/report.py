@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from mechcot.errors import AnalysisError
 from mechcot.probe.beside import Scorer, Settings, baselines_of, beyond_of, subjects_of
@@ -26,6 +25,7 @@ from mechcot.probe.result import ProbeReport
 from mechcot.probe.solver import BATCH
 from mechcot.probe.sweep import FloatArray, Job, Sources, loaded, logistic, sweep
 from mechcot.probe.words import in_words
+from mechcot.progress import Progress
 from mechcot.records import STEP_KEY
 
 log = logging.getLogger("mechcot")
@@ -105,7 +105,7 @@ def fit_report(
     jobs, notes = _jobs(given, plan, settings)
     _tell(given, plan, settings, jobs, len(beside or {}))
     total = len(given.sources) + len(beside or {}) + _PARTS
-    with tqdm(total=total, desc="probe", unit="part", disable=None if progress else True) as bar:
+    with Progress("probe", total, "part", shown=progress) as bar:
         fit, mean, nulls, *task = sweep(given.sources, jobs, after_each=bar.update)
         others = _others(given, plan, beside, settings, bar)
         best, C = _most_chosen(fit, list(given.sources))
@@ -148,7 +148,7 @@ def _beside_it(
     settings: Settings,
     fit: Nested,
     untrained: Any | None,
-    bar: tqdm[Any],
+    bar: Progress,
 ) -> dict[str, Any]:
     """What stands beside the nested probe, as fields of the report; `notes` on what could not be done.
 
@@ -279,7 +279,7 @@ def _tell(given: Inputs, plan: Design, settings: Settings, jobs: Sequence[Job], 
 
 
 def _others(
-    given: Inputs, plan: Design, beside: Sources | None, settings: Settings, bar: tqdm[Any]
+    given: Inputs, plan: Design, beside: Sources | None, settings: Settings, bar: Progress
 ) -> dict[Any, FloatArray]:
     """Scores of the sources that are only shown, [steps] each."""
     if not beside:

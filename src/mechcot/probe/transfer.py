@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from mechcot.errors import AnalysisError
 from mechcot.probe.fit import GRID
 from mechcot.probe.folds import BoolArray, IntArray, assign_folds, components, text_codes
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
+from mechcot.progress import Progress
 from mechcot.records import STEP_KEY
 from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
@@ -66,8 +66,8 @@ def transfer(
             training rows of a fold) with one class, or fewer blocks than folds.
     """
     sides, n_questions = _sides(cells, n_folds, seed)
-    bar = tqdm(sides, "transfer", unit="side", disable=None if progress else True)
-    probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in bar}
+    with Progress("transfer", len(sides), "side", shown=progress) as bar:
+        probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in bar.over(sides)}
     scores = {(a.name, b.name): _scores(probes[a.name][0], b) for a in sides for b in sides}
     pairs = {side.name: _pairs_by_stratum(side) for side in sides}
     count = _Counter(n_questions, draws, seed)

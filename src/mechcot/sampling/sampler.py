@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from mechcot.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.errors import SamplingError
 from mechcot.journal import Journal
 from mechcot.models import Checkpoint
+from mechcot.progress import Progress
 from mechcot.sections import SamplingSettings
 
 
@@ -76,24 +77,23 @@ def sample(
         Completions in the order of the prompts, samples in order.
 
     Raises:
-        SamplingError: a prompt leaves no room in the context, logits are not finite, or a
-            completion is empty.
+        SamplingError: the model's forward is not called in a way known here, a prompt leaves no room in the
+            context, logits are not finite, or a completion is empty.
     """
+    _check_calling(checkpoint)
     _check_room(checkpoint, prompts, settings)
     journal = Journal(work / "journal.jsonl")
     plan = _batches(prompts, settings)
     done = {entry["batch"] for entry in journal.entries}
     total = len(prompts) * settings.samples
-    with tqdm(
-        total=total, desc=f"sampling {arm}", unit="trace", disable=None if progress else True
-    ) as progress_bar:
-        progress_bar.update(sum(len(entry["completions"]) for entry in journal.entries))
+    known = sum(len(entry["completions"]) for entry in journal.entries)
+    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=known) as bar:
         for number, batch in enumerate(plan):
             if number in done:
                 continue
             completions = _decode(checkpoint, batch, settings, arm, seed)
             journal.append({"batch": number, "completions": [asdict(c) for c in completions]})
-            progress_bar.update(len(completions))
+            bar.update(len(completions))
     journal.close()
     found = {(c["qid"], c["cid"]): Completion(**c) for entry in journal.entries for c in entry["completions"]}
     return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
@@ -103,6 +103,24 @@ def uniforms(seed: int, arm: str, qid: str, cid: int, count: int) -> np.ndarray:
     """The draws of one completion, `[count]` in [0, 1)."""
     key = hashlib.sha256(f"{seed}\0{arm}\0{qid}\0{cid}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"))).random(count)
+
+
+def _check_calling(checkpoint: Checkpoint) -> None:
+    """Refuse a model whose text so far, or whose padding, travels by a keyword that is not known here."""
+    calling = calling_of(checkpoint.model)
+    missing = [
+        what
+        for what, there in (
+            (f"a cache ({', '.join(CACHES)})", calling.cache is not None),
+            ("an attention_mask", calling.takes("attention_mask")),
+        )
+        if not there
+    ]
+    if missing:
+        raise SamplingError(
+            f"{calling.name}: its forward takes no keyword for {' and none for '.join(missing)}, so its "
+            "texts cannot be continued here. Sample it elsewhere and give the file as arms.NAME.traces"
+        )
 
 
 def _check_room(checkpoint: Checkpoint, prompts: Sequence[Prompt], settings: SamplingSettings) -> None:
@@ -153,7 +171,8 @@ def _decode(
     draws = torch.from_numpy(
         np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     ).to(device)
-    logits, cache, mask = _prefill(model, batch, device)
+    calling = calling_of(model)
+    logits, cache, mask = _prefill(model, calling, batch, device)
     alive = torch.arange(len(rows), device=device)
     lengths = mask.sum(1)
     for position in range(settings.max_new_tokens):
@@ -181,9 +200,8 @@ def _decode(
         output = model(
             input_ids=tokens[:, None],
             attention_mask=mask,
-            position_ids=lengths[:, None],
-            past_key_values=cache,
-            use_cache=True,
+            **calling.known(position_ids=lengths[:, None]),
+            **calling.going_on(cache),
         )
         lengths = lengths + 1
         logits = output.logits[:, -1].float()
@@ -191,11 +209,9 @@ def _decode(
 
 
 def _prefill(
-    model: Any, batch: Sequence[tuple[Prompt, tuple[int, ...]]], device: torch.device
+    model: Any, calling: Calling, batch: Sequence[tuple[Prompt, tuple[int, ...]]], device: torch.device
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Logits `[rows, vocab]`, cache and mask after the prompts, each prompt read once."""
-    from transformers import DynamicCache
-
     longest = max(len(prompt.ids) for prompt, _ in batch)
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     mask = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -204,15 +220,18 @@ def _prefill(
         mask[i, longest - len(prompt.ids) :] = 1
     ids, mask = ids.to(device), mask.to(device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
     output = model(
         input_ids=ids,
         attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
+        **calling.known(position_ids=positions, logits_to_keep=1),
         use_cache=True,
-        logits_to_keep=1,
     )
+    cache = cache_in(output)
+    if cache is None:
+        raise SamplingError(
+            f"{calling.name}: a pass with use_cache=True hands back no cache, so it cannot be sampled here. "
+            "Sample it elsewhere and give the file as arms.NAME.traces"
+        )
     repeats = torch.tensor([len(cids) for _, cids in batch], device=device)
     index = torch.repeat_interleave(torch.arange(len(batch), device=device), repeats)
     cache.batch_select_indices(index)
