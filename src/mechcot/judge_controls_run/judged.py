@@ -59,10 +59,13 @@ def judged(control: Control, sample: Sample, asking: Asking) -> tuple[pd.DataFra
     else:
         rows, about = _verdicts(control.items, control.judge, control.sample, sample, asking)
     table = rows.assign(control=control.name, n_words=[len(text.split()) for text in rows.text])
-    for column, nothing in {"label": "", "reason": "", "fidelity": "", "score": None}.items():
+    nothing_said: dict[str, Any] = {"label": "", "reason": "", "fidelity": "", "score": pd.NA}
+    for column, nothing in nothing_said.items():
         if column not in table.columns:
             table[column] = nothing
-    return table[records.JUDGE_CONTROLS.names].reset_index(drop=True), about
+    # One type in every control's table: one without scores must not decide it when they are put together.
+    table = table[records.JUDGE_CONTROLS.names].astype({"score": "Float64"})
+    return table.reset_index(drop=True), about
 
 
 def _verdicts(
