@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers share the cores
+# What the tests start fails on deprecations as they do (pyproject.toml).
+os.environ["PYTHONWARNINGS"] = ",".join(
+    f"error::{kind}" for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+)
 
 import pytest
+
+from leftovers import none_left
+
+ROOT = Path(__file__).parent.parent
 
 _connect = socket.socket.connect
 
@@ -30,6 +40,32 @@ def _no_network() -> Iterator[None]:
     socket.socket.connect = _loopback_only  # type: ignore[method-assign,assignment]
     yield
     socket.socket.connect = _connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where this worker's tests, and what they start, put what they take for temporary."""
+    folder = tmp_path_factory.mktemp("tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(_own_temporary_folder: None) -> Iterator[None]:
+    with none_left():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _repository_as_it_was() -> Iterator[None]:
+    """No test writes beside the sources."""
+    before = set(os.listdir(ROOT))
+    yield
+    tools = re.compile(r"\..*_cache$|\.hypothesis$|\.venv")
+    left = {name for name in set(os.listdir(ROOT)) - before if not tools.match(name)}
+    assert not left, f"the tests left {sorted(left)} in {ROOT}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,4 @@
-import runpy
-from pathlib import Path
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -151,9 +150,22 @@ def test_a_bare_model_and_a_tokenizer_made_in_memory(tmp_path) -> None:
         assert torch.equal(logits, want)
 
 
+def _marked(family, dtype):
+    """Where a peer is broken in a combination, with its version and the reason."""
+    versions = [
+        tuple(map(int, version(name).split(".")[:2])) for name in ("transformer-lens", "transformers")
+    ]
+    broken = (family, dtype) == ("olmo2", torch.bfloat16) and versions[0] <= (4, 3) and versions[1] >= (5, 24)
+    why = "TransformerLens 4.3 with transformers 5.24: its attention multiplies float by bfloat16 on OLMo 2"
+    marks = [pytest.mark.xfail(raises=RuntimeError, strict=True, reason=why)] if broken else []
+    return pytest.param(family, dtype, marks=marks, id=f"{family}-{dtype}".replace("torch.", ""))
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize(
+    ("family", "dtype"),
+    [_marked(family, dtype) for family in CONFIGS for dtype in (torch.float32, torch.bfloat16)],
+)
 def test_a_tree_gives_what_both_libraries_give_on_every_family(family, dtype, tmp_path) -> None:
     pytest.importorskip("transformer_lens")
     nnsight = pytest.importorskip("nnsight")
@@ -211,17 +223,3 @@ def test_what_cannot_be_bridged_says_what_to_do(study: Study, monkeypatch) -> No
         to_nnsight(model)
     with pytest.raises(MissingDependency, match=r"transformer-lens is not installed.*mechcot\[bridges\]"):
         to_transformer_lens(model)
-
-
-def test_the_pages_examples_run(study: Study, tmp_path, capsys) -> None:
-    pytest.importorskip("transformer_lens")
-    pytest.importorskip("nnsight")
-    page = (Path(__file__).parent.parent / "docs" / "bridges.md").read_text()
-    blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
-    assert len(blocks) == 3
-    for number, block in enumerate(blocks):
-        # From a file: nnsight reads the source of its `with` body.
-        file = tmp_path / f"example_{number}.py"
-        file.write_text(block.replace("studies/organism", str(study.path)))
-        runpy.run_path(str(file))
-    assert "difference" in capsys.readouterr().out

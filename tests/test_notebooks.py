@@ -26,13 +26,3 @@ def test_a_notebook_runs(path: Path, study: Study, tmp_path: Path, monkeypatch: 
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert os.listdir(tmp_path) == []
-
-
-def test_the_readme_s_python_runs(study: Study) -> None:
-    """As it stands, but for the study's place and, as it is smaller, the layer."""
-    readme = (NOTEBOOKS[0].parent.parent / "README.md").read_text()
-    code = readme.split("```python\n")[1].split("```")[0]
-    for old, new in (('"studies/organism"', repr(str(study.path))), ('"resid_post", 3', '"resid_post", 2')):
-        assert old in code
-        code = code.replace(old, new)
-    exec(code, {})

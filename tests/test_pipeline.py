@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +121,7 @@ def test_readings_agree_with_the_sampler_about_the_same_tokens(study: Study) -> 
 
 def test_a_second_run_does_nothing(study: Study) -> None:
     before = (study.path / "manifest.json").stat().st_mtime_ns
-    started = time.perf_counter()
     pipeline.run(study.path, progress=False)
-    assert time.perf_counter() - started < 5
     assert (study.path / "manifest.json").stat().st_mtime_ns == before
 
 

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -290,14 +288,3 @@ def test_positions_are_told_apart_whatever_the_labels_do():
     assert (features[3, :4] == features[4, :4]).all()  # late positions share a column
     blocks = feature_blocks(role=["a", "b"], sid=[0, 1], n_steps=[2, 2])
     assert list(blocks) == ["position_only", "kind_only"]
-
-
-def test_all_baselines_of_a_study_take_seconds():
-    qid, meta, rng = steps(10, n_questions=125)
-    y = (rng.random(len(qid)) < 0.3).astype(int)
-    plan = folds(y, qid, meta)
-    baseline_scores(y, plan, **meta)  # what is imported once
-    start = time.perf_counter()
-    baseline_scores(y, plan, **meta)
-    assert len(y) == 1500
-    assert time.perf_counter() - start < 30.0

@@ -1,0 +1,180 @@
+"""Everything that README and docs show is run: blocks of Python as they stand, commands with files put in."""
+
+import hashlib
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from conftest import save_checkpoint
+from documentation import ROOT, Command, commands, python_blocks
+from judging_cases import KEY, judge_file
+from loopback import Answer, Loopback
+from mechcot import Study
+from mechcot.cli import app
+from mechcot.internals.activations import Activations
+from mechcot.report.probe import write_probe
+
+# What a block of Python has from the text around it: a page's reader brings tensors and labels of their own.
+GIVEN = {
+    "probes.md": """
+import numpy as np, pandas as pd, mechcot
+study = mechcot.Study.open("studies/organism")
+rng = np.random.default_rng(0)
+qid = np.repeat([f"q{i}" for i in range(40)], 5)
+y = rng.integers(0, 2, 200)
+X = rng.normal(size=(200, 8)) + y[:, None]
+frame = pd.DataFrame({"sid": np.tile(range(5), 40), "n_steps": 5})
+claims = [f"claim {i}" for i in range(200)]
+new = study.activations("distilled").layer("resid_post", 2)
+"""
+}
+SMALLER = {"200": "20"}
+"""The study has 40 questions."""
+ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py stops it
+REFUSED = {
+    ("study-folder.md", "sampling.samples=8"): "was 4, now 8",
+    ("steps.md", "steps.segmenter=structural"): "now 'structural'",
+}
+"""Commands that a page shows to be refused on a study that is there, and what is said."""
+
+
+@pytest.fixture(scope="module")
+def copied(study: Study, tmp_path_factory) -> Path:
+    """A study that commands may write to."""
+    folder = tmp_path_factory.mktemp("docs") / "studies" / "organism"
+    shutil.copytree(study.path, folder)
+    return folder
+
+
+def reply(call) -> Answer:
+    """What fits the schema of any call, a function of the text alone."""
+    form = call.body["response_format"]["json_schema"]["schema"]
+    digest = hashlib.sha256(call.user.partition("\n")[2].encode()).digest()[0]
+    values = {
+        name: part["enum"][digest % len(part["enum"])] if "enum" in part else _value(part)
+        for name, part in form["properties"].items()
+    }
+    return Answer(json.dumps(values))
+
+
+def _value(part):
+    return {"string": "a text", "number": 0.5, "integer": 1, "boolean": True}[part["type"]]
+
+
+@pytest.fixture(scope="module")
+def files(copied: Path, tmp_path_factory):
+    """What the pages' names stand for."""
+    folder = tmp_path_factory.mktemp("files")
+    base = save_checkpoint(folder / "base")
+    rows = [{"prompt": f"w{i} <think>", "completion": f"w{i} . </think> answer w{i}"} for i in range(8)]
+    (folder / "traces.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    store = copied / "readings" / "distilled" / "distilled" / "activations"
+    index = Activations.open(store).frame()
+    labels = index.assign(label=np.arange(len(index)) % 3 == 0, kind="claim")
+    labels.assign(text=[f"text {i}" for i in range(len(index))]).to_parquet(folder / "steps.parquet")
+    with Loopback(reply) as server:
+        judge = judge_file(folder, server.url, price_in=0.0, price_out=0.0, max_failure_share=1.0)
+        yield {
+            "studies/organism": copied,
+            "studies/mine": copied,
+            "STUDY": copied,
+            "study.yaml": copied / "study.yaml",
+            "checkpoints/mine": base,
+            "base/": base,
+            "Qwen/Qwen3-8B": base,
+            "traces.jsonl": folder / "traces.jsonl",
+            "student/": folder / "student",
+            "judge.yaml": judge,
+            "kimi.yaml": judge,
+            "qwen.yaml": judge,
+            "examples/judges/kimi.yaml": judge,
+            "probes/hedged.yaml": ROOT / "probes" / "hedged.yaml",
+            "DIR": store,
+            "steps.parquet": folder / "steps.parquet",
+            "filled.csv": folder / "filled.csv",
+        }
+
+
+@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: f"{block.page}:{block.line}")
+def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, monkeypatch) -> None:
+    """As it stands, but for the study's place and, as it is smaller, its last layer and sites."""
+    if block.page == "bridges.md":
+        pytest.importorskip("transformer_lens")
+        pytest.importorskip("nnsight")
+    code = GIVEN.get(block.page, "") + block.code
+    code = code.replace("studies/organism", str(copied))
+    last = Activations.open(copied / "readings" / "distilled" / "distilled" / "activations").layers[-1]
+    code = re.sub(r'"resid_post", 3\b', f'"resid_post", {last}', code)
+    file = tmp_path / "block.py"  # from a file: nnsight reads the source of its `with` body
+    file.write_text(code)
+    monkeypatch.chdir(tmp_path)
+    if "load_card(" in code:
+        write_probe(study.probe("distilled"), copied / "probes" / "step-error" / "distilled" / "distilled")
+    runpy.run_path(str(file))
+
+
+@pytest.mark.parametrize("page", sorted({command.page for command in commands()}))
+def test_the_commands_of_a_page_run(page, files, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    for command in commands():
+        if command.page == page:
+            _run(command, files)
+
+
+def _run(command: Command, files: dict[str, Path]) -> None:
+    where = f"{command.page}:{command.line}: {' '.join(command.words)}"
+    program, *words = command.words
+    if program == "make":
+        subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True)
+    elif program == "pip":
+        wanted = set(re.findall(r"\w+", re.search(r"\[(.*)\]", words[-1])[1]))
+        assert wanted <= set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.M)), where
+    elif words[0].startswith(("scripts/", "benchmarks/")):
+        done = subprocess.run([sys.executable, ROOT / words[0], "--help"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert all(word in done.stdout for word in words if word.startswith("--")), where
+    else:
+        words = ["probe", *words[2:]] if words[:2] == ["-m", "mechcot.probe"] else words
+        _mechcot(where, words, command, files)
+
+
+def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
+    put_in = [str(files.get(word, SMALLER.get(word, word))) for word in words]
+    if words[0] in ENDLESS:
+        group = typer.main.get_command(app)
+        group.commands[words[0]].make_context(words[0], put_in[1:])
+        return
+    if "filled.csv" in words:
+        _fill(files["STUDY"] / "sheet" / "sheet.csv", files["filled.csv"])
+    if words[:2] == ["sheet", "draw"]:
+        shutil.rmtree(files["STUDY"] / "sheet", ignore_errors=True)
+    done = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
+    said = next(
+        (say for (page, word), say in REFUSED.items() if command.page == page and word in words), None
+    )
+    if said is not None:
+        assert said in str(done.exception), where
+    else:
+        assert done.exit_code == 0, f"{where}: {done.output}\n{done.exception!r}"
+
+
+def _long(words: list[str]) -> bool:
+    return "--quiet" not in words and words[0] in ("run", "read", "probe", "judge", "judge-controls")
+
+
+def _fill(sheet: Path, filled: Path) -> None:
+    table = pd.read_csv(sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table["verdict"] = np.resize(["correct", "erroneous", "cannot tell"], len(table))
+    table.to_csv(filled, index=False)
