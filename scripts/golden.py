@@ -1,0 +1,100 @@
+"""Freeze what the analyses of a small study say, as tests/test_golden.py compares it.
+
+    python scripts/golden.py
+
+Runs the organism at a small size (seed 0) and writes two archives into tests/golden: `study.tar.xz`, the
+study up to its readings, and `expected.tar.xz`, what the analyses make of it: results/*.json, summary.json,
+the terminal's table, and the report's text and figures. Frozen are inputs and outputs of the analyses, not
+of the training: weights trained on another processor differ in their last bits, and so do the texts sampled
+from them. Run it where results change on purpose, and say in the commit which and why.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import tempfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import mechcot
+from mechcot.report.tables import headline_text
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+SIZE = (
+    "organism.hidden_size=32",
+    "organism.pretrain_steps=450",
+    "organism.teacher_traces=960",
+)
+MADE = ("results", "report.html", "summary.json", "work")
+"""What the analyses and the report write; all else is what they read."""
+
+
+class _Text(HTMLParser):
+    """The words that a reader sees, and the figures' numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.figures = ""
+        self._inside: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Remember whether a script or a style begins."""
+        if tag in ("script", "style"):
+            self._inside = dict(attrs).get("id") or tag
+
+    def handle_endtag(self, tag: str) -> None:
+        """Forget it."""
+        if tag in ("script", "style"):
+            self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text outside of them, and the figures."""
+        if self._inside is None:
+            self.words += data.split()
+        elif self._inside == "figures":
+            self.figures += data
+
+
+def said(study: mechcot.Study) -> dict[str, str]:
+    """Everything that a finished study says, by file name."""
+    page = _Text()
+    page.feed(study.report.read_text(encoding="utf-8"))
+    text = re.sub(r"\S*" + re.escape(str(study.path)), "STUDY", " ".join(page.words))
+    for version in set(study.summary()["versions"].values()):
+        text = text.replace(version, "VERSION")
+    text = re.sub(r"\b[0-9a-f]{8,}\b", "DIGEST", text)
+    found = {
+        f"results/{path.name}": path.read_text() for path in sorted((study.path / "results").glob("*.json"))
+    }
+    return found | {
+        "summary.json": json.dumps({k: v for k, v in study.summary().items() if k != "versions"}, indent=1),
+        "terminal.txt": headline_text(study.summary()),
+        "report.txt": text,
+        "figures.json": page.figures,
+    }
+
+
+def main() -> None:
+    """Make the study and both archives."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = mechcot.run(Path(folder) / "study", preset="organism-small", seed=0, overrides=SIZE)
+        GOLDEN.mkdir(exist_ok=True)
+        with tarfile.open(GOLDEN / "study.tar.xz", "w:xz") as archive:
+            archive.add(study.path, "study", filter=lambda entry: None if _made(entry.name) else entry)
+        with tarfile.open(GOLDEN / "expected.tar.xz", "w:xz") as archive:
+            for name, text in said(study).items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text.encode())
+                archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+def _made(name: str) -> bool:
+    return Path(name).parts[1:2] != () and Path(name).parts[1] in MADE
+
+
+if __name__ == "__main__":
+    main()
