@@ -23,10 +23,11 @@ from typing import Any
 import torch
 
 from mechcot import Study, records
-from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import Checkpoint, load
+from mechcot.reading import checkpoint_folder
 from mechcot.sampling import Prompt, sample
 from mechcot.sections import SamplingSettings
+from mechcot.steps.of_study import task_of
 from mechcot.tasks import question_of, render_prompt
 
 LIMIT = 90

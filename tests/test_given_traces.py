@@ -21,6 +21,7 @@ from mechcot.organism.checker import task
 from mechcot.organism.questions import questions
 from mechcot.organism.teacher import answers_to
 from mechcot.organism.world import build_world
+from mechcot.reading import checkpoint_folder
 from mechcot.sampling import completions_of, load_given
 from mechcot.sections import OrganismSettings
 from mechcot.study import create_or_open
@@ -300,7 +301,7 @@ def test_the_two_by_two_keeps_the_contrast_s_pair(study: Study, read: Study) -> 
 
 def test_an_arm_without_weights_has_no_checkpoint(read: Study) -> None:
     with pytest.raises(UsageError, match="the arm 'teacher' is given as traces and has no weights"):
-        jobs.checkpoint_folder(read, "teacher")
+        checkpoint_folder(read, "teacher")
 
 
 def test_a_changed_file_is_refused_by_name(read: Study, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from mechcot import Study, files, records
 from mechcot.cli import app
 from mechcot.errors import JudgeError, StudyError
 from mechcot.instruments import judge_study, price
-from mechcot.judging.instrument import recorded
 from mechcot.pipeline import stages_of, versions
 from mechcot.stages import load_manifest, run_stages, verify
+from mechcot.study import recorded
 
 
 @pytest.fixture(autouse=True)

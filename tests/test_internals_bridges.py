@@ -12,8 +12,8 @@ from mechcot.internals.activations import tensor_name
 from mechcot.internals.anatomy import anatomy_of
 from mechcot.internals.bridges import prefix_ids, to_nnsight, to_transformer_lens
 from mechcot.internals.reader import plan_for, read_batch, recipe_for, unpack
-from mechcot.jobs import checkpoint_folder
 from mechcot.models import load
+from mechcot.reading import checkpoint_folder
 
 # Both run the same weights in float32: nnsight by the same kernels, without a tree; TransformerLens by
 # eager attention.

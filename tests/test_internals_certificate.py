@@ -11,7 +11,8 @@ from internals_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noq
 from mechcot.calling import calling_of
 from mechcot.errors import ModelError, UsageError
 from mechcot.internals.certificate import certify, check_model
-from mechcot.internals.inputs import STEP_RULES, question_problem, trace_problem
+from mechcot.internals.inputs import question_problem, trace_problem
+from mechcot.internals.manifest import STEP_RULES
 from mechcot.internals.sample import sample_questions
 from mechcot.models import load
 from mechcot.sections import ArmSettings

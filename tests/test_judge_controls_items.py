@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from judging_cases import judge_file
-from mechcot import Study, jobs
+from mechcot import Study
 from mechcot.errors import DataError
 from mechcot.judge_controls_run import Wanted, plan_judge_controls
 from mechcot.judge_controls_run.items import control_of
@@ -17,6 +17,7 @@ from mechcot.judging.judge_file import read_judge
 from mechcot.judging.prompt import Item, messages
 from mechcot.sections import PromptSettings
 from mechcot.steps.alter import MASK
+from mechcot.steps.of_study import questions_by_id
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import multiple_choice
 from written_study import own_decoys, written_study
@@ -37,7 +38,7 @@ def study(written, tmp_path):
 
 def test_every_factor_changes_one_part_of_the_prompt_and_twice_is_never(written, tmp_path):
     judge = read_judge(judge_file(tmp_path, "http://127.0.0.1:9/v1"))
-    question = next(iter(jobs.questions_by_id(written).values()))
+    question = next(iter(questions_by_id(written).values()))
     item = Item(question, "this suggests x .", ("review options .",))
 
     def pieces(judge):

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback, verdict
-from mechcot import Study, files, jobs, records
+from mechcot import Study, files, records
 from mechcot.cli import app
 from mechcot.errors import ConfigError, JudgeError, StudyError, UsageError
 from mechcot.instruments import judge_study
@@ -29,6 +29,7 @@ from mechcot.report import controlled
 from mechcot.stages import load_manifest, verify
 from mechcot.steps import SEGMENTERS, segment
 from mechcot.steps.alter import MASK
+from mechcot.steps.of_study import questions_by_id, task_of
 from written_study import HEDGED, own_decoys, written_study
 
 ARMS = ("base", "distilled")
@@ -72,8 +73,8 @@ class Truthful:
     """Judges by the world's truth; a rule may bend its label."""
 
     def __init__(self, study, rule=lambda label, call, shown: label):
-        self.task, self.rule = jobs.task_of(study), rule
-        self.by_stem = {question.stem: question for question in jobs.questions_by_id(study).values()}
+        self.task, self.rule = task_of(study), rule
+        self.by_stem = {question.stem: question for question in questions_by_id(study).values()}
 
     def __call__(self, call):
         shown = parts(call)
@@ -203,7 +204,7 @@ def test_other_segmenters_cut_the_same_texts_and_number_their_own_steps(study):
 
 def everything(study, rule=lambda label, call, shown: label):
     """A server that judges, rewrites, compares and guesses: by a mark before the manner of each arm."""
-    truthful, task = Truthful(study, rule), jobs.task_of(study)
+    truthful, task = Truthful(study, rule), task_of(study)
     own = {arm: set(study.steps(arm).text) for arm in ARMS}
     texts = {arm: own[arm] - own[other] for arm, other in (ARMS, ARMS[::-1])}
 

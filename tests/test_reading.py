@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from mechcot import Study, records
 from mechcot.cli import app
 from mechcot.errors import MechcotError, ReadingError, StudyError
-from mechcot.jobs import checkpoint_folder, task_of
 from mechcot.models import load_tokenizer
-from mechcot.reading import _target, question_inputs, read_arm
+from mechcot.reading import _target, checkpoint_folder, question_inputs, read_arm
+from mechcot.steps.of_study import task_of
 
 
 def test_a_target_is_tokenised_as_the_said_object_was(study: Study) -> None:

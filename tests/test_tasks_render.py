@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from conftest import word_tokenizer
-from mechcot import models
+from mechcot import models as checkpoint
 from mechcot.errors import ModelError
 from mechcot.presets import PRESETS
 from mechcot.sections import PromptSettings
-from mechcot.tasks import Question, forced_ids, render_prompt
+from mechcot.tasks import Question, forced_ids, render_prompt, tokens
 from mechcot.tasks.multiple_choice import prompt_format
 
 FORM = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
@@ -16,7 +16,7 @@ QUESTION = Question("q", "d", "w3", ("w1", "w2"), 0, "g")
 
 
 def test_the_prompt_goes_through_the_chat_template(checkpoint_folder: Path) -> None:
-    tokenizer = models.load_tokenizer(checkpoint_folder)
+    tokenizer = checkpoint.load_tokenizer(checkpoint_folder)
     text, ids = render_prompt(QUESTION, FORM, tokenizer)
     assert text == "w3 . options w1 w2 <think>"
     assert ids == tokenizer(text)["input_ids"]
@@ -34,7 +34,7 @@ def test_two_beginning_of_text_tokens_are_refused(tmp_path: Path) -> None:
 
 
 def test_forced_answers_share_the_lead_in_and_end_with_the_terminator(checkpoint_folder: Path) -> None:
-    tokenizer: Any = models.load_tokenizer(checkpoint_folder)
+    tokenizer: Any = checkpoint.load_tokenizer(checkpoint_folder)
     lead, options = forced_ids(QUESTION, FORM.lead_in[0], FORM, tokenizer)
     assert tokenizer.decode(lead) == "</think> answer"
     assert [tokenizer.decode(ids) for ids in options] == ["w1 <eos>", "w2 <eos>"]
@@ -45,11 +45,11 @@ def test_a_tokenizer_that_begins_texts_begins_every_prompt(tmp_path: Path) -> No
 
     tokenizer = word_tokenizer(tmp_path)
     tokenizer.bos_token = "w9"
-    assert not models.adds_bos(tokenizer)
+    assert not tokens.adds_bos(tokenizer)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="w9 $A", special_tokens=[("w9", tokenizer.bos_token_id)]
     )
-    assert models.adds_bos(tokenizer)
+    assert tokens.adds_bos(tokenizer)
     _, ids = render_prompt(QUESTION, FORM, tokenizer)
     assert ids.count(tokenizer.bos_token_id) == 1
     assert ids[0] == tokenizer.bos_token_id

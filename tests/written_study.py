@@ -12,6 +12,7 @@ from mechcot import config, jobs, records
 from mechcot.organism.questions import questions
 from mechcot.organism.teacher import answers_to
 from mechcot.stages import Stage, run_stages
+from mechcot.steps.of_study import questions_by_id, task_of, world_of
 from mechcot.study import create_or_open
 from mechcot.tasks import read_answer, reasoning_end
 
@@ -27,7 +28,7 @@ def written_study(folder, *overrides, n_questions=7, n_traces=2):
         preset="organism-small", overrides=(*sizes, *no_more, "analysis.bootstrap=200", *overrides), seed=3
     )
     study = create_or_open(folder, settings, restarting=False)
-    world = jobs.world_of(study)
+    world = world_of(study)
     stages = [
         Stage("questions", 1, {}, (), ("questions.parquet",), lambda _: _ask(study, world)),
         *(
@@ -52,7 +53,7 @@ def _ask(study, world):
 
 def _write(study, world, arm, n_traces, work):
     variant = {"base": "terse", "distilled": "rich"}[arm]
-    asked, known, task = study.questions(), jobs.questions_by_id(study), jobs.task_of(study)
+    asked, known, task = study.questions(), questions_by_id(study), task_of(study)
     rng = random.Random(f"written {arm}")
     rows = []
     for trace in records.rows(answers_to(world, variant, asked, 0, n_traces)):

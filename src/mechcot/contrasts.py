@@ -23,11 +23,11 @@ from mechcot import (
     panel,
 )
 from mechcot.errors import AnalysisError, UsageError
-from mechcot.judging.instrument import recorded
 from mechcot.probe.stored import positions
 from mechcot.records import STEP_KEY
 from mechcot.stats.interval import leaf
 from mechcot.steps import segment_report
+from mechcot.study import recorded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,14 +13,13 @@ import pandas as pd
 
 from mechcot import files, records
 from mechcot.errors import StudyError
-from mechcot.jobs import questions_by_id
-from mechcot.judging.instrument import STAGE, Judgement, asked_digest, recorded
+from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.judging.spending import Ledger, Plan
-from mechcot.pipeline import versions
-from mechcot.stages import Stage, load_manifest, run_stages
-from mechcot.study import Study, locked
+from mechcot.stages import Stage, load_manifest, run_stages, versions
+from mechcot.steps.of_study import questions_by_id
+from mechcot.study import FURTHER, Study, locked, recorded
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _stage(study: Study, judgement: Judgement) -> Stage:
     name, arms = judgement.instrument, study.settings.arms
     rows = json.dumps(judgement.rows, sort_keys=True).encode()
     return Stage(
-        STAGE + name,
+        FURTHER + name,
         1,
         # The rows count: a second run may have verdicts where calls failed in the first.
         {"instrument": judgement.about["digest"], "rows": hashlib.sha256(rows).hexdigest()},

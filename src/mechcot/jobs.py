@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mechcot import files, records
-from mechcot.errors import ConfigError, DataError, UsageError
+from mechcot.errors import DataError
+from mechcot.reading import checkpoint_folder
 from mechcot.sections import TEACHER_VARIANTS
 from mechcot.stages import load_manifest
+from mechcot.steps.of_study import questions_by_id, task_of, world_of
 from mechcot.study import Study
-from mechcot.tasks import Question, Task, question_of, render_prompt
+from mechcot.tasks import render_prompt
 
 log = logging.getLogger("mechcot")
 
@@ -41,19 +42,6 @@ def _refuse_early(study: Study) -> None:
     for name, arm in study.settings.arms.items():
         if arm.traces is not None:
             _given(study, name, arm.traces)
-
-
-def world_of(study: Study) -> Any:
-    """The organism's world.
-
-    Raises:
-        ConfigError: the study has no organism.
-    """
-    from mechcot.organism.world import build_world
-
-    if study.settings.organism is None:
-        raise ConfigError("this study has no organism; its arms name checkpoints")
-    return build_world(study.settings.organism, study.settings.seed)
 
 
 def invent(study: Study, work: Path) -> None:
@@ -103,19 +91,6 @@ def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, 
     return (), (folder,)
 
 
-def checkpoint_folder(study: Study, arm: str) -> Path:
-    """The folder that holds an arm's weights and tokenizer.
-
-    Raises:
-        UsageError: the arm is given as traces.
-    """
-    from mechcot.models import arm_folder
-
-    if study.settings.arms[arm].traces is not None:
-        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
-    return arm_folder(study.path, study.settings.arms[arm], arm)
-
-
 def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Distil an arm's examples into its base."""
     from mechcot.distill import distill
@@ -135,25 +110,6 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
         overwrite=True,  # a stage that was killed, then changed, leaves a student behind
         progress=progress,
     )
-
-
-def task_of(study: Study) -> Task:
-    """The study's task: the organism's, with its checker, or plain multiple choice."""
-    from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
-
-    settings = study.settings
-    if settings.organism is None:
-        return multiple_choice(settings.prompt, settings.steps.segmenter)
-    from mechcot.organism.checker import task
-
-    return replace(
-        task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
-    )
-
-
-def questions_by_id(study: Study) -> dict[str, Question]:
-    """The study's questions by id."""
-    return {row.qid: question_of(row) for row in records.rows(study.questions())}
 
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:

@@ -12,7 +12,7 @@ from mechcot.errors import MissingDependency, ModelError
 from mechcot.sections import ArmSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from torch import nn
 
@@ -162,26 +162,6 @@ def refuse_partial(folder: Path, info: dict[str, Any]) -> None:
         raise ModelError(
             f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}"
         )
-
-
-def adds_bos(tokenizer: Any) -> bool:
-    """Whether a tokenizer itself begins a text with a beginning-of-text token.
-
-    Then every prompt begins with one, chat template or not, in training as in sampling.
-    """
-    if tokenizer.bos_token_id is None:
-        return False
-    return bool(tokenizer("a", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id])
-
-
-def shared_prefix(sequences: Sequence[Sequence[Any]]) -> int:
-    """How many first items all sequences share."""
-    shared = 0
-    for items in zip(*sequences, strict=False):
-        if any(item != items[0] for item in items):
-            break
-        shared += 1
-    return shared
 
 
 @contextmanager

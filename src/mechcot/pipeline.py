@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,8 @@ from mechcot.config import read_yaml, resolve
 from mechcot.models import prepare_torch
 from mechcot.report.summary import RESULTS
 from mechcot.sections import TEACHER_VARIANTS, Settings
-from mechcot.stages import Stage, forget_from, run_stages
+from mechcot.stages import Stage, forget_from, run_stages, versions
 from mechcot.study import Study, create_or_open, locked
-
-VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow")
 
 
 def run(
@@ -146,17 +142,6 @@ def _settings(
         return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
     file = Path(config) if config is not None else None
     return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def stages_of(study: Study, *, progress: bool = True) -> list[Stage]:

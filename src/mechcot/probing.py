@@ -16,7 +16,9 @@ from mechcot.errors import AnalysisError, MechcotError
 from mechcot.probe.ablate import ablation, own_answers
 from mechcot.probe.transfer import transfer
 from mechcot.probe.use import trace_table, use
+from mechcot.reading import checkpoint_folder
 from mechcot.records import STEP_KEY
+from mechcot.steps.of_study import task_of
 
 if TYPE_CHECKING:
     from mechcot.internals.activations import Activations
@@ -280,14 +282,13 @@ def _sides(asked: _Asked) -> list[tuple[str, str, str | None]]:
 
 def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     """What changes in the reader when the probe's direction is taken out of its residual stream."""
-    from mechcot import jobs
     from mechcot.models import load
     from mechcot.reading import question_inputs
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     settings = study.settings
-    checkpoint = load(settings.arms[reader], jobs.checkpoint_folder(study, reader), settings.device)
-    inputs = question_inputs(study, author, jobs.task_of(study), checkpoint.tokenizer)
+    checkpoint = load(settings.arms[reader], checkpoint_folder(study, reader), settings.device)
+    inputs = question_inputs(study, author, task_of(study), checkpoint.tokenizer)
     some = [item for item in inputs if item.traces and not item.permutation][: spec.ablate]
     log.info("probe: ablating its direction, %d questions, 22 readings", len(some))
     return ablation(
@@ -332,18 +333,15 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from mechcot import jobs
     from mechcot.internals.activations import Activations
     from mechcot.internals.folder import read_to_folder
     from mechcot.models import load_tokenizer
     from mechcot.reading import question_inputs
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
-    trust, weights = study.settings.arms[reader].trust_remote_code, jobs.checkpoint_folder(study, reader)
+    trust, weights = study.settings.arms[reader].trust_remote_code, checkpoint_folder(study, reader)
     config = AutoConfig.from_pretrained(str(weights), trust_remote_code=trust)
-    inputs = question_inputs(
-        study, author, jobs.task_of(study), load_tokenizer(weights, trust_remote_code=trust)
-    )
+    inputs = question_inputs(study, author, task_of(study), load_tokenizer(weights, trust_remote_code=trust))
     bare = [
         replace(
             item,

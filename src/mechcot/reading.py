@@ -16,21 +16,32 @@ from typing import Any
 import numpy as np
 
 from mechcot import records
-from mechcot.errors import ReadingError
+from mechcot.errors import ReadingError, UsageError
 from mechcot.files import digest, write_json
 from mechcot.internals.folder import read_to_folder
 from mechcot.internals.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.internals.plan import plan_reading
-from mechcot.models import load, load_tokenizer
-from mechcot.sampling.traces import decode
+from mechcot.models import arm_folder, load, load_tokenizer
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
+from mechcot.tasks.tokens import decode
 
 log = logging.getLogger("mechcot")
 
 DECISION = "decision"
 """Position rule of claims: the last token before the place of a hedge (for a step without a claim, the
 token before the step). It is kept wherever the task reads claims."""
+
+
+def checkpoint_folder(study: Study, arm: str) -> Path:
+    """The folder that holds an arm's weights and tokenizer.
+
+    Raises:
+        UsageError: the arm is given as traces.
+    """
+    if study.settings.arms[arm].traces is not None:
+        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
+    return arm_folder(study.path, study.settings.arms[arm], arm)
 
 
 def read_arm(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from mechcot.progress import on_terminal
 log = logging.getLogger("mechcot")
 
 MANIFEST = "manifest.json"
+VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Stage:
     run: Callable[[Path], None]
     frozen: bool = False
     outside: tuple[Path, ...] = field(default=())
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) -> None:

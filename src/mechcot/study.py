@@ -15,7 +15,7 @@ import pyarrow as pa
 from mechcot import config, files, records
 from mechcot.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.sections import Settings
-from mechcot.stages import load_manifest
+from mechcot.stages import current_stages, load_manifest
 
 if TYPE_CHECKING:
     from mechcot.answers import AnswersResult
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from mechcot.margins import MarginsResult
     from mechcot.panel import PanelResult
     from mechcot.probe import ProbeReport, ProbeSpec
+
+
+FURTHER = "judge-"
+"""How the stages of further instruments are named in a study's manifest; the instrument's name follows."""
 
 
 class Study:
@@ -135,12 +139,10 @@ class Study:
 
         Verdicts of `mechcot judge` on steps that have changed since are left out.
         """
-        from mechcot.judging.instrument import STAGE, recorded
-
         own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
         there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
         stages = load_manifest(self.path)["stages"]
-        made = {name.removeprefix(STAGE) for name in stages if name.startswith(STAGE)}
+        made = {name.removeprefix(FURTHER) for name in stages if name.startswith(FURTHER)}
         stale = made - recorded(self.path).keys()
         return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
 
@@ -305,6 +307,20 @@ class Study:
         from mechcot import contrasts
 
         return contrasts.knowledge_of(self)
+
+
+def recorded(root: Path) -> dict[str, dict[str, Any]]:
+    """Further instruments of a study whose verdicts belong to its steps as they are now.
+
+    Args:
+        root: the study's folder.
+
+    Returns:
+        Descriptions (`instruments/NAME.json`) by name; `Study.verdicts(arm, name)` gives their verdicts.
+    """
+    return {
+        name: files.read_json(root / "instruments" / f"{name}.json") for name in current_stages(root, FURTHER)
+    }
 
 
 def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.errors import DataError, ModelError, TrainingError
-from mechcot.models import adds_bos
 from mechcot.sections import TrainSettings
+from mechcot.tasks.tokens import adds_bos
 
 IGNORED = -100
 """The label of a token that is not trained."""

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from mechcot import files, records
 from mechcot.errors import StudyError
-from mechcot.internals.inputs import EVERY_TOKEN
 from mechcot.internals.manifest import (
+    EVERY_TOKEN,
     FORMAT,
     INDEX,
     TOKENS,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mechcot.internals.anatomy import Anatomy
-from mechcot.internals.inputs import EVERY_TOKEN
+from mechcot.internals.manifest import EVERY_TOKEN
 from mechcot.internals.reader import Recipe, default_max_tokens
 from mechcot.internals.scoring import CHUNK_LOGITS
 

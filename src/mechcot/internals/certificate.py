@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from mechcot.errors import MechcotError, UsageError
 from mechcot.internals.inputs import QuestionInput
 from mechcot.internals.sample import TRACE_TOKENS, sample_questions, token_ids
-from mechcot.models import Checkpoint, adds_bos, load
+from mechcot.models import Checkpoint, load
 from mechcot.sections import ArmSettings
 from mechcot.shown import Shown
+from mechcot.tasks.tokens import adds_bos
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +168,7 @@ def _length(model: Any) -> int:
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
     from mechcot.internals.anatomy import SITES, anatomy_of
-    from mechcot.internals.inputs import STEP_RULES
+    from mechcot.internals.manifest import STEP_RULES
     from mechcot.internals.reader import recipe_for
     from mechcot.internals.selfcheck import best_way
 

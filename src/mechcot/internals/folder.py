@@ -27,7 +27,8 @@ from mechcot.internals.activations import finish_store
 from mechcot.internals.anatomy import anatomy_of
 from mechcot.internals.budget import find_max_tokens, free_memory
 from mechcot.internals.groups import SHARD_BYTES, SHARD_TOKENS, Job, read_groups
-from mechcot.internals.inputs import EVERY_TOKEN, QuestionInput
+from mechcot.internals.inputs import QuestionInput
+from mechcot.internals.manifest import EVERY_TOKEN
 from mechcot.internals.reader import (
     RULES,
     ReadBatch,

@@ -18,7 +18,7 @@ from mechcot.errors import ReadingError
 from mechcot.internals.activations import write_shard
 from mechcot.internals.anatomy import Anatomy
 from mechcot.internals.budget import out_of_memory, release
-from mechcot.internals.inputs import EVERY_TOKEN
+from mechcot.internals.manifest import EVERY_TOKEN
 from mechcot.internals.plan import ReadingPlan
 from mechcot.internals.reader import ReadBatch, Recipe, alone, as_numbers, read_batch
 from mechcot.internals.selfcheck import SelfCheck, usable

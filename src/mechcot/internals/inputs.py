@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mechcot.internals.manifest import EVERY_TOKEN, STEP_RULES
+
 
 @dataclass(frozen=True)
 class LeadIn:
@@ -52,14 +54,6 @@ class KnockOut:
     sid: int
     hidden: tuple[int, int]
     later: bool = False
-
-
-STEP_RULES = ("end", "start", "mean", "before")
-"""Position rules that a step's own span defines: its last token, its first, the mean over all of
-them, and the token before it (what the model had before it wrote the step)."""
-
-EVERY_TOKEN = "token"
-"""The position rule that keeps every token of the completion; its rows are tokens, not steps."""
 
 
 @dataclass(frozen=True)

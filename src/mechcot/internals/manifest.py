@@ -12,9 +12,15 @@ import pyarrow as pa
 
 from mechcot import files, records
 from mechcot.errors import DataError, StudyError
-from mechcot.internals.inputs import EVERY_TOKEN
 
 FORMAT = "mechcot-activations/1"
+
+STEP_RULES = ("end", "start", "mean", "before")
+"""Position rules that a step's own span defines: its last token, its first, the mean over all of
+them, and the token before it (what the model had before it wrote the step)."""
+
+EVERY_TOKEN = "token"
+"""The position rule that keeps every token of the completion; its rows are tokens, not steps."""
 
 
 def _index_schema(unit: str) -> pa.Schema:

@@ -15,8 +15,9 @@ from torch import Tensor
 from mechcot.errors import ReadingError
 from mechcot.internals.anatomy import SITES, Anatomy, anatomy_of
 from mechcot.internals.forward import Pass, Places, run_alone, run_trees
-from mechcot.internals.inputs import EVERY_TOKEN, QuestionInput, TraceInput, question_problem, trace_problem
+from mechcot.internals.inputs import QuestionInput, TraceInput, question_problem, trace_problem
 from mechcot.internals.layout import lay_out
+from mechcot.internals.manifest import EVERY_TOKEN
 from mechcot.internals.plan import Part, ReadingPlan, plan_reading
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mechcot import records
-from mechcot.internals.inputs import EVERY_TOKEN, QuestionInput
+from mechcot.internals.inputs import QuestionInput
+from mechcot.internals.manifest import EVERY_TOKEN
 from mechcot.internals.plan import Part, ReadingPlan
 from mechcot.internals.reader import ReadBatch, Singles, TraceReading, unpack, unpack_prompts
 

@@ -13,7 +13,7 @@ from mechcot.judge_controls.parts import (
     is_flat,
     name_of,
 )
-from mechcot.sheet.result import aligned, short
+from mechcot.report.words import aligned, short
 from mechcot.stats.interval import Interval
 
 if TYPE_CHECKING:

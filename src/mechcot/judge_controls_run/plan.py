@@ -17,7 +17,7 @@ from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import plan
 from mechcot.judging.rewriting import plan_fidelity, plan_rewriting
 from mechcot.judging.spending import Plan, total
-from mechcot.sheet.result import aligned
+from mechcot.report.words import aligned
 
 
 @dataclass(frozen=True)

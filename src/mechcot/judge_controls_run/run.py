@@ -24,10 +24,9 @@ from mechcot.judge_controls_run.judged import Asking, judged, one_model
 from mechcot.judge_controls_run.names import PRIMARY
 from mechcot.judge_controls_run.plan import ControlsPlan, left_out_lines, plan_rows
 from mechcot.judging.spending import Ledger
-from mechcot.pipeline import versions
 from mechcot.report.controlled import STAGE
 from mechcot.report.judge_controls import write_judge_controls
-from mechcot.stages import Stage, load_manifest, run_stages
+from mechcot.stages import Stage, load_manifest, run_stages, versions
 from mechcot.study import Study, locked
 
 log = logging.getLogger("mechcot")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mechcot import records
 from mechcot.errors import AnalysisError, UsageError
-from mechcot.jobs import task_of
+from mechcot.steps.of_study import task_of
 from mechcot.study import Study
 from mechcot.tasks import Question, Task, question_of
 

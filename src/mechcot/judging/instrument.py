@@ -7,17 +7,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mechcot import files
 from mechcot.judging.forms import Form, Message
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import verdict_form
-from mechcot.stages import current_stages
-
-STAGE = "judge-"
-"""How the stages of further instruments are named in a study's manifest; the instrument's name follows."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +96,6 @@ def description(judge: Judge, form: Form[Any, Any], check: Check) -> dict[str, A
         "digest": _digest(judge, form, check.returned_model),
         "asked": form_digest(judge, form),
         "server_enforces_schema": check.enforces_schema,
-    }
-
-
-def recorded(root: Path) -> dict[str, dict[str, Any]]:
-    """Further instruments of a study whose verdicts belong to its steps as they are now.
-
-    Args:
-        root: the study's folder.
-
-    Returns:
-        Descriptions (`instruments/NAME.json`) by name; `Study.verdicts(arm, name)` gives their verdicts.
-    """
-    return {
-        name: files.read_json(root / "instruments" / f"{name}.json") for name in current_stages(root, STAGE)
     }
 
 

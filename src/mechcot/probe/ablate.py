@@ -207,7 +207,7 @@ def _read(
 
     All readings keep the same activations, used or not, so that they run in the same batches.
     """
-    from mechcot.internals.inputs import EVERY_TOKEN
+    from mechcot.internals.manifest import EVERY_TOKEN
     from mechcot.internals.reader import plan_for, read, unpack, unpack_prompts
 
     plan = plan_for(model, questions, rules=(EVERY_TOKEN,), max_tokens=max_tokens)

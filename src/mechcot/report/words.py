@@ -95,3 +95,24 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 def listed(parts: Sequence[str]) -> str:
     """Parts in a row: a, b and c."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def short(value: Any) -> str:
+    """An estimate with its interval in brackets, two digits; starred where the interval has no width."""
+    if value.estimate is None:
+        return "-"
+    if value.low is None or value.high is None:
+        return f"{value.estimate:.2f}"
+    close = "]*" if value.high - value.low <= 1e-12 else "]"
+    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}{close}"

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from mechcot.errors import DataError, ModelError
-from mechcot.models import shared_prefix
 from mechcot.records import absent, read_any
 from mechcot.sampling.sampler import Completion
-from mechcot.sampling.traces import decode
+from mechcot.tasks.tokens import decode, shared_prefix
 
 _COLUMNS = ["qid", "cid", "text", "finish_reason", "row"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from mechcot.models import shared_prefix
 from mechcot.sampling.sampler import Completion, Prompt
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
+from mechcot.tasks.tokens import decode, shared_prefix
 
 
 def trace_rows(
@@ -49,12 +49,6 @@ def trace_rows(
             }
         )
     return rows
-
-
-def decode(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of token ids, special tokens kept, nothing tidied."""
-    text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return text
 
 
 def token_offsets(tokenizer: Any, ids: Sequence[int], text: str) -> list[tuple[int, int]]:

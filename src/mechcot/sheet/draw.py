@@ -25,10 +25,10 @@ import pandas as pd
 from mechcot import files, records
 from mechcot.errors import StudyError, UsageError
 from mechcot.records import STEP_KEY
+from mechcot.report.words import aligned
 from mechcot.sheet.page import Item, sheet_csv, sheet_html
 from mechcot.sheet.population import JUDGED, cells, population
 from mechcot.sheet.power import Plan, plan_of
-from mechcot.sheet.result import aligned
 from mechcot.stats.cluster import Floats, Ints
 from mechcot.tasks import question_of
 

@@ -19,8 +19,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from mechcot.report.words import aligned
 from mechcot.sheet.population import JUDGED
-from mechcot.sheet.result import aligned
 from mechcot.stats.inference import ALPHA, POWER, design_effect, detectable_difference, power_of_rates
 from mechcot.stats.interval import leaf
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from mechcot.report.words import aligned, short
 from mechcot.shown import Shown
 from mechcot.stats.agreement import NOTE, Agreement
 from mechcot.stats.correction import Corrected
@@ -253,27 +253,6 @@ _FLAT = (
     "* An interval of no width: no question differs from the others there. It says that nothing else was "
     "seen, not that there is nothing else."
 )
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def short(value: Interval) -> str:
-    """An estimate with its interval in brackets, two digits; starred where the interval has no width."""
-    if value.estimate is None:
-        return "-"
-    if value.low is None or value.high is None:
-        return f"{value.estimate:.2f}"
-    close = "]*" if value.high - value.low <= 1e-12 else "]"
-    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}{close}"
 
 
 def _rates(name: str, three: tuple[Interval, Interval, Interval]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mechcot.errors import ModelError
-from mechcot.models import adds_bos, shared_prefix
 from mechcot.tasks.base import PromptFormat, Question
+from mechcot.tasks.tokens import adds_bos, shared_prefix
 
 
 def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tuple[str, list[int]]:

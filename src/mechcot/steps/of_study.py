@@ -1,0 +1,43 @@
+"""A study's task and questions as objects: what its traces are cut, read and checked by."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mechcot import records
+from mechcot.errors import ConfigError
+from mechcot.study import Study
+from mechcot.tasks import Question, Task, question_of
+
+
+def world_of(study: Study) -> Any:
+    """The organism's world.
+
+    Raises:
+        ConfigError: the study has no organism.
+    """
+    from mechcot.organism.world import build_world
+
+    if study.settings.organism is None:
+        raise ConfigError("this study has no organism; its arms name checkpoints")
+    return build_world(study.settings.organism, study.settings.seed)
+
+
+def task_of(study: Study) -> Task:
+    """The study's task: the organism's, with its checker, or plain multiple choice."""
+    from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
+
+    settings = study.settings
+    if settings.organism is None:
+        return multiple_choice(settings.prompt, settings.steps.segmenter)
+    from mechcot.organism.checker import task
+
+    return replace(
+        task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
+    )
+
+
+def questions_by_id(study: Study) -> dict[str, Question]:
+    """The study's questions by id."""
+    return {row.qid: question_of(row) for row in records.rows(study.questions())}
