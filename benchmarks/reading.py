@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot.internals.activations import tensor_name
-from mechcot.internals.reader import ReadBatch, plan_for, read, rows_of, unpack, unpack_prompts
+from mechcot.reading.reader import ReadBatch, plan_for, read, rows_of, unpack, unpack_prompts
+from mechcot.study.activations import tensor_name
 from reading_measure import Options, Result, Sides, apart, peak, race
 from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
 from reading_store import store_costs
@@ -261,7 +261,7 @@ def _plot(result: Result, path: Path) -> None:
     """Draw the price over the length."""
     import plotly.graph_objects as go
 
-    from mechcot.plots.style import AFTER, NULL, blank
+    from mechcot.report.figures import AFTER, NULL, blank
 
     prices, predicted = (
         {int(name.split()[0]): v for name, v in result.ratios.items() if name.endswith(f" tokens: {what}")}

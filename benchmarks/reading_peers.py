@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from mechcot.calling import calling_of
-from mechcot.internals.inputs import QuestionInput
+from mechcot.models.calling import calling_of
+from mechcot.reading.inputs import QuestionInput
 from reading_texts import Work
 
 
@@ -246,7 +246,7 @@ def transformer_lens_cache(work: Work, rows: int) -> Callable[[], Tensor]:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    from mechcot.internals.bridges import to_transformer_lens
+    from mechcot.reading.bridges import to_transformer_lens
 
     words = Tokenizer(models.WordLevel({"<end>": 0}, unk_token="<end>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>", pad_token="<end>")

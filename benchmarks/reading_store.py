@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mechcot.internals import groups
-from mechcot.internals.activations import Activations, Shard, finish_store, tensor_name, write_shard
-from mechcot.internals.folder import read_to_folder
-from mechcot.internals.reader import read_batch
+from mechcot.reading import groups
+from mechcot.reading.folder import read_to_folder
+from mechcot.reading.reader import read_batch
+from mechcot.study.activations import Activations, Shard, finish_store, tensor_name, write_shard
 from reading_measure import Options, Result, apart, peak, race
 from reading_texts import ORGANISM, Text, Work, make_work
 

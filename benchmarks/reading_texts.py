@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from mechcot.internals.inputs import LeadIn, QuestionInput, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
 
 OPTIONS = 4
 END = 1

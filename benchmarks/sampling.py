@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
-from mechcot import Study, records
-from mechcot.models import Checkpoint, load
-from mechcot.reading import checkpoint_folder
+from mechcot import Study
+from mechcot.core import records
+from mechcot.core.settings import SamplingSettings
+from mechcot.models.checkpoint import Checkpoint, load
+from mechcot.reading.of_study import checkpoint_folder
 from mechcot.sampling import Prompt, sample
-from mechcot.sections import SamplingSettings
 from mechcot.steps.of_study import task_of
 from mechcot.tasks import question_of, render_prompt
 

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from mechcot import Study
-from mechcot.sheet.draw import _members, _shares
-from mechcot.sheet.population import JUDGED, cells, label_column
+from mechcot.analyses.sheet.draw import _members, _shares
+from mechcot.analyses.sheet.population import JUDGED, cells, label_column
 from mechcot.stats import corrected_difference, ratio_difference
 
 Bools = NDArray[np.bool_]

@@ -20,7 +20,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import mechcot
-from mechcot.report.tables import headline_text
+from mechcot.analyses.headline import headline_text
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 SIZE = (

@@ -30,11 +30,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot import probing
-from mechcot.internals.activations import finish_store, tensor_name, write_shard
+from mechcot.analyses.probe import analysis as probing
+from mechcot.analyses.probe.page import write_probe
+from mechcot.core.records import STEP_KEY
 from mechcot.probe.cost import Cost
-from mechcot.records import STEP_KEY
-from mechcot.report.probe import write_probe
+from mechcot.study.activations import finish_store, tensor_name, write_shard
 
 DECAY = 0.7  # standard deviation of the k-th direction: k ** -DECAY
 KINDS = ("finding", "diagnosis", "drug", "dose", "option")

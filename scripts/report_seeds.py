@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import Study
-from mechcot.files import write_text
+from mechcot.core.files import write_text
 
 COLUMNS = (
     "seed",

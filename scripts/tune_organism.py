@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mechcot.config import resolve
+from mechcot.core.config import resolve
+from mechcot.core.records import EXAMPLES, write_table
+from mechcot.core.settings import ArmSettings, Settings
 from mechcot.distill import distill
-from mechcot.models import load, prepare_torch
-from mechcot.organism.checker import task as organism_task
-from mechcot.organism.pretrain import pretrain
-from mechcot.organism.questions import questions as organism_questions
-from mechcot.organism.teacher import examples
-from mechcot.organism.world import World, build_world
-from mechcot.records import EXAMPLES, write_table
+from mechcot.distill.pretrain import pretrain
+from mechcot.models.checkpoint import load, prepare_torch
 from mechcot.sampling import Prompt, sample, trace_rows
-from mechcot.sections import ArmSettings, Settings
 from mechcot.stats.calibration import ece
 from mechcot.stats.cluster import bootstrap_ratio_difference
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence, votes
 from mechcot.steps.segment import segment
 from mechcot.tasks import Question, question_of, render_prompt
+from mechcot.tasks.organism.checker import task as organism_task
+from mechcot.tasks.organism.questions import questions as organism_questions
+from mechcot.tasks.organism.teacher import examples
+from mechcot.tasks.organism.world import World, build_world
 
 REPORTED_SEEDS = range(10)
 DRAWS = 2000

@@ -145,7 +145,7 @@ def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One small organism study that all tests share; nobody may write to it."""
-    from mechcot import pipeline
+    from mechcot.pipeline import run as pipeline
 
     path = tmp_path_factory.mktemp("shared") / "study"
     return pipeline.run(path, preset="organism-small", seed=3, progress=False)

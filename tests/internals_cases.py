@@ -20,7 +20,7 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
-from mechcot.internals.inputs import LeadIn, QuestionInput, Target, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, Target, TraceInput
 
 VOCAB = 61
 

@@ -13,7 +13,7 @@ import psutil
 HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
 """What Python itself keeps for a worker, and ends with it."""
 
-CACHES = re.compile(r"torchinductor_|sklearn_testing_|.*wandb-(media|artifacts)$")
+CACHES = re.compile(r"torchinductor_|sklearn_testing_|pymp-|.*wandb-(media|artifacts)$")
 """What libraries make for themselves in the temporary folder, to the end of the process."""
 
 

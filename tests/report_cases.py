@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot import config, files, pipeline, records
-from mechcot.internals.activations import finish_store, tensor_name, write_shard
+from mechcot.analyses.summary import RESULTS
+from mechcot.core import config, files, records
+from mechcot.pipeline import run as pipeline
 from mechcot.report import write_report
-from mechcot.report.summary import RESULTS
-from mechcot.study import Study, create_or_open
+from mechcot.study.activations import finish_store, tensor_name, write_shard
+from mechcot.study.folder import Study, create_or_open
 
 VERSIONS = {"torch": "2", "mechcot": "0.1"}
 LAYERS, WIDTH, N_OPTIONS, READ = 3, 8, 4, 2

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mechcot import config, records
-from mechcot.study import Study, create_or_open
+from mechcot.core import config, records
+from mechcot.study.folder import Study, create_or_open
 
 RATES = {"base": 0.2, "distilled": 0.45}
 

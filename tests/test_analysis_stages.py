@@ -9,11 +9,14 @@ import pytest
 
 from judging_cases import KEY, by_text, judge_file
 from loopback import Loopback
-from mechcot import Study, contrasts, files, pipeline, records
-from mechcot.analysis_stages import analysis_stages
-from mechcot.instruments import judge_study
-from mechcot.report.summary import RESULTS
-from mechcot.stages import forget_from, load_manifest
+from mechcot import Study
+from mechcot.analyses import contrasts
+from mechcot.analyses.registry import analysis_stages
+from mechcot.analyses.summary import RESULTS
+from mechcot.core import files, records
+from mechcot.core.stages import forget_from, load_manifest
+from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.further import judge_study
 
 
 @pytest.fixture

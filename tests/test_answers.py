@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.answers import analyse
-from mechcot.errors import AnalysisError
-from mechcot.records import QUESTIONS, TRACES, read_table, write_table
+from mechcot.analyses.answers.analysis import analyse
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import QUESTIONS, TRACES, read_table, write_table
 from mechcot.stats import ece
 from mechcot.stats.calibration import debiased_ece
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.audit import analyse
-from mechcot.audit_counts import stratum_weights
-from mechcot.errors import AnalysisError
-from mechcot.records import STEP_KEY, STEPS, VERDICTS, read_table, write_table
+from mechcot.analyses.arms import stratum_weights
+from mechcot.analyses.audit.analysis import analyse
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY, STEPS, VERDICTS, read_table, write_table
 
 LABEL = {"c": "correct", "e": "erroneous", "a": "abstain", "n": "not_checkable", "x": "api_failure"} | {
     "p": "parse_failure",

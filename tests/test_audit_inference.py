@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot import audit, audit_inference
-from mechcot.audit_inference import SENSITIVITY
-from mechcot.errors import AnalysisError
+from mechcot.analyses.audit import analysis as audit
+from mechcot.analyses.audit import certainty as audit_inference
+from mechcot.analyses.audit.certainty import SENSITIVITY
+from mechcot.core.errors import AnalysisError
 from test_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.audit import analyse
-from mechcot.audit_scales import error_scales
-from mechcot.errors import AnalysisError
+from mechcot.analyses.audit.analysis import analyse
+from mechcot.analyses.audit.scales import error_scales
+from mechcot.core.errors import AnalysisError
 from test_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot import commitment
-from mechcot.errors import AnalysisError
-from mechcot.locks import lock
+from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.commitment.locks import lock
+from mechcot.core.errors import AnalysisError
 
 
 def forced_rows(qid, cid, winners, *, arm="base", reader="base", high=0.7, n_options=3):

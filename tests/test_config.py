@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mechcot import config
-from mechcot.errors import ConfigError
+from mechcot.core import config
+from mechcot.core.errors import ConfigError
 
 
 def test_defaults_file_overrides_and_seed_have_this_order(tmp_path: Path) -> None:

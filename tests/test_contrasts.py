@@ -3,10 +3,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mechcot import Study, config, contrasts
-from mechcot.errors import AnalysisError, UsageError
+from mechcot import Study
+from mechcot.analyses import contrasts
+from mechcot.core import config
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.probe import positions
-from mechcot.study import create_or_open
+from mechcot.study.folder import create_or_open
 from report_cases import build
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mechcot.core.errors import UsageError
 from mechcot.distill import checkpoints
-from mechcot.errors import UsageError
 
 
 def write(work: Path, step: int, *, whole: bool) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mechcot.core.errors import DataError
+from mechcot.core.records import EXAMPLES, write_table
 from mechcot.distill.examples import load_examples
-from mechcot.errors import DataError
-from mechcot.records import EXAMPLES, write_table
 
 ROWS = [
     {"eid": "a", "qid": "q1", "prompt": "one ?", "completion": "so x .", "answer_start": 3},

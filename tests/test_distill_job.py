@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from conftest import save_checkpoint
+from mechcot.core.errors import DataError, ModelError, UsageError
+from mechcot.core.files import digest
+from mechcot.core.settings import TrainSettings
 from mechcot.distill import distill
 from mechcot.distill.job import context_of
-from mechcot.errors import DataError, ModelError, UsageError
-from mechcot.files import digest
-from mechcot.sections import TrainSettings
 from test_distill_trainer import Stopped, stop_after
 
 SETTINGS = TrainSettings(batch_size=4, save_every=2)

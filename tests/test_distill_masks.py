@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import word_tokenizer
+from mechcot.core.errors import DataError, ModelError, TrainingError
+from mechcot.core.settings import TrainSettings
 from mechcot.distill.masks import IGNORED, KINDS, Supervised, mask_report, supervised, trained_tokens
-from mechcot.errors import DataError, ModelError, TrainingError
-from mechcot.sections import TrainSettings
 
 TEXTS = [
     "case w1 w2 . options w3 w4 <think>",

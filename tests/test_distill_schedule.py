@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mechcot.core.settings import TrainSettings
 from mechcot.distill.schedule import n_steps, rate_factor, row_order
-from mechcot.sections import TrainSettings
 
 
 def test_every_epoch_shows_every_row_once_in_its_own_order() -> None:

@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
+from mechcot.core.errors import ModelError, TrainingError, UsageError
+from mechcot.core.files import digest
+from mechcot.core.settings import LoraSettings, TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised, supervised
 from mechcot.distill.schedule import row_order
 from mechcot.distill.trainer import CARD, train
-from mechcot.errors import ModelError, TrainingError, UsageError
-from mechcot.files import digest
-from mechcot.sections import LoraSettings, TrainSettings
 
 
 @pytest.fixture(autouse=True)

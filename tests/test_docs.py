@@ -20,9 +20,9 @@ from documentation import ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
-from mechcot.cli import app
-from mechcot.internals.activations import Activations
-from mechcot.report.probe import write_probe
+from mechcot.analyses.probe.page import write_probe
+from mechcot.cli.commands import app
+from mechcot.study.activations import Activations
 
 # What a block of Python has from the text around it: a page's reader brings tensors and labels of their own.
 GIVEN = {

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mechcot import files
-from mechcot.errors import DataError
+from mechcot.core import files
+from mechcot.core.errors import DataError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -> None:

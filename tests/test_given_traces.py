@@ -15,17 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import WORDS, save_checkpoint, word_tokenizer
-from mechcot import Study, config, jobs, pipeline
-from mechcot.errors import AnalysisError, ConfigError, DataError, StudyError, UsageError
-from mechcot.organism.checker import task
-from mechcot.organism.questions import questions
-from mechcot.organism.teacher import answers_to
-from mechcot.organism.world import build_world
-from mechcot.reading import checkpoint_folder
+from mechcot import Study
+from mechcot.core import config
+from mechcot.core.errors import AnalysisError, ConfigError, DataError, StudyError, UsageError
+from mechcot.core.settings import OrganismSettings
+from mechcot.pipeline import jobs
+from mechcot.pipeline import run as pipeline
+from mechcot.reading.of_study import checkpoint_folder
 from mechcot.sampling import completions_of, load_given
-from mechcot.sections import OrganismSettings
-from mechcot.study import create_or_open
+from mechcot.study.folder import create_or_open
 from mechcot.tasks import question_of, read_answer
+from mechcot.tasks.organism.checker import task
+from mechcot.tasks.organism.questions import questions
+from mechcot.tasks.organism.teacher import answers_to
+from mechcot.tasks.organism.world import build_world
 
 ROWS = [
     {"qid": "b", "cid": 0, "text": "w1 . answer w2", "finish_reason": "stop"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mechcot import pipeline
+from mechcot.pipeline import run as pipeline
 
 GOLDEN = Path(__file__).parent / "golden"
 SAID = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "golden.py"))["said"]

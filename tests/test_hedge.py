@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot import hedge
-from mechcot.directions import difference_of_means, halves, random_directions
-from mechcot.errors import AnalysisError
+from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge.directions import difference_of_means, halves, random_directions
+from mechcot.core.errors import AnalysisError
 
 D = 12
 

@@ -9,13 +9,14 @@ from typer.testing import CliRunner
 
 from judging_cases import KEY, by_text, judge_file
 from loopback import Answer, Loopback
-from mechcot import Study, files, records
-from mechcot.cli import app
-from mechcot.errors import JudgeError, StudyError
-from mechcot.instruments import judge_study, price
-from mechcot.pipeline import stages_of, versions
-from mechcot.stages import load_manifest, run_stages, verify
-from mechcot.study import recorded
+from mechcot import Study
+from mechcot.cli.commands import app
+from mechcot.core import files, records
+from mechcot.core.errors import JudgeError, StudyError
+from mechcot.core.stages import load_manifest, run_stages, verify
+from mechcot.pipeline.further import judge_study, price
+from mechcot.pipeline.run import stages_of, versions
+from mechcot.study.folder import recorded
 
 
 @pytest.fixture(autouse=True)

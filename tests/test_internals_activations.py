@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
-from mechcot.errors import StudyError
-from mechcot.files import digest
-from mechcot.internals.activations import Activations, finish_store, tensor_name, write_shard
+from mechcot.core.errors import StudyError
+from mechcot.core.files import digest
+from mechcot.study.activations import Activations, finish_store, tensor_name, write_shard
 
 LAYERS, RULES, WIDTH = [0, 1, 2], ["end", "decision"], 6
 
@@ -313,7 +313,7 @@ def test_a_store_opens_without_torch(tmp_path):
     make_store(tmp_path, torch.bfloat16)
     code = (
         "import sys; sys.modules['torch'] = sys.modules['safetensors'] = None\n"
-        "from mechcot.internals.activations import Activations\n"
+        "from mechcot.study.activations import Activations\n"
         f"store = Activations.open({str(tmp_path)!r}); print(store.layer('resid_post', 1, 'decision').shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,14 +6,14 @@ import torch
 from conftest import tiny_model, word_tokenizer
 from internals_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 from mechcot import Study
-from mechcot.errors import DataError, MissingDependency, StudyError, UsageError
-from mechcot.internals import bridges
-from mechcot.internals.activations import tensor_name
-from mechcot.internals.anatomy import anatomy_of
-from mechcot.internals.bridges import prefix_ids, to_nnsight, to_transformer_lens
-from mechcot.internals.reader import plan_for, read_batch, recipe_for, unpack
-from mechcot.models import load
-from mechcot.reading import checkpoint_folder
+from mechcot.core.errors import DataError, MissingDependency, StudyError, UsageError
+from mechcot.models.anatomy import anatomy_of
+from mechcot.models.checkpoint import load
+from mechcot.reading import bridges
+from mechcot.reading.bridges import prefix_ids, to_nnsight, to_transformer_lens
+from mechcot.reading.of_study import checkpoint_folder
+from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
+from mechcot.study.activations import tensor_name
 
 # Both run the same weights in float32: nnsight by the same kernels, without a tree; TransformerLens by
 # eager attention.

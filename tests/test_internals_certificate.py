@@ -8,14 +8,14 @@ from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from internals_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noqa: F401
-from mechcot.calling import calling_of
-from mechcot.errors import ModelError, UsageError
-from mechcot.internals.certificate import certify, check_model
-from mechcot.internals.inputs import question_problem, trace_problem
-from mechcot.internals.manifest import STEP_RULES
-from mechcot.internals.sample import sample_questions
-from mechcot.models import load
-from mechcot.sections import ArmSettings
+from mechcot.core.errors import ModelError, UsageError
+from mechcot.core.settings import ArmSettings
+from mechcot.models.calling import calling_of
+from mechcot.models.checkpoint import load
+from mechcot.reading.certificate import certify, check_model
+from mechcot.reading.inputs import question_problem, trace_problem
+from mechcot.reading.sample import sample_questions
+from mechcot.study.manifest import STEP_RULES
 
 LINES = [
     "tree: forced answers",
@@ -237,7 +237,7 @@ def test_a_wrong_dtype_or_device_is_refused(tmp_path):
 
 
 def test_a_certificate_loads_torch_when_it_is_made():
-    code = "import sys, mechcot.internals.certificate; print('torch' in sys.modules)"
+    code = "import sys, mechcot.reading.certificate; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

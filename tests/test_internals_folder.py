@@ -9,14 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig
 
 from internals_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
-from mechcot import records
-from mechcot.errors import ReadingError
-from mechcot.internals import folder as folder_module
-from mechcot.internals import groups as groups_module
-from mechcot.internals.activations import Activations, tensor_name
-from mechcot.internals.folder import read_to_folder
-from mechcot.internals.inputs import QuestionInput, TraceInput
-from mechcot.internals.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.core import records
+from mechcot.core.errors import ReadingError
+from mechcot.reading import folder as folder_module
+from mechcot.reading import groups as groups_module
+from mechcot.reading.folder import read_to_folder
+from mechcot.reading.inputs import QuestionInput, TraceInput
+from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.study.activations import Activations, tensor_name
 
 SIZES = ((3, 4), (5,), (0, 2, 6), (4, 4), (3,), (6, 1))
 BUDGET = 120
@@ -309,7 +309,7 @@ def test_an_untrue_reader_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_progress_counts_tokens_and_draws_nothing_into_a_log(model, tmp_path, capfd, caplog, monkeypatch):
-    monkeypatch.setattr("mechcot.progress.SELDOM", 0.0)
+    monkeypatch.setattr("mechcot.core.progress.SELDOM", 0.0)
     with caplog.at_level("INFO", logger="mechcot"):
         summary = run(model, tmp_path, "bar", progress=True)
     assert f"base read by base: 100 % ({summary.tree_tokens} of {summary.tree_tokens} tokens)" in caplog.text

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from internals_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
-from mechcot.internals.anatomy import anatomy_of
-from mechcot.internals.inputs import KnockOut
-from mechcot.internals.reader import plan_for, read, unpack
+from mechcot.models.anatomy import anatomy_of
+from mechcot.reading.inputs import KnockOut
+from mechcot.reading.reader import plan_for, read, unpack
 
 
 def hide(trace, later):

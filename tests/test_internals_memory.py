@@ -13,15 +13,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from internals_cases import make_model, make_questions, one_thread  # noqa: F401
-from mechcot import records
-from mechcot.errors import ReadingError
-from mechcot.internals import budget, groups
-from mechcot.internals import folder as folder_module
-from mechcot.internals.activations import Activations
-from mechcot.internals.anatomy import anatomy_of
-from mechcot.internals.folder import read_to_folder
-from mechcot.internals.inputs import KnockOut, QuestionInput
-from mechcot.internals.reader import DEFAULT_MAX_TOKENS, plan_for, recipe_for
+from mechcot.core import records
+from mechcot.core.errors import ReadingError
+from mechcot.models.anatomy import anatomy_of
+from mechcot.reading import budget, groups
+from mechcot.reading import folder as folder_module
+from mechcot.reading.folder import read_to_folder
+from mechcot.reading.inputs import KnockOut, QuestionInput
+from mechcot.reading.reader import DEFAULT_MAX_TOKENS, plan_for, recipe_for
+from mechcot.study.activations import Activations
 from test_internals_folder import SIZES, content, killed_at
 
 ERRORS = (

@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from internals_cases import make_questions
-from mechcot.errors import ReadingError
-from mechcot.internals.attention import gathers_of
-from mechcot.internals.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
-from mechcot.internals.layout import lay_out
-from mechcot.internals.plan import plan_reading, with_budget
+from mechcot.core.errors import ReadingError
+from mechcot.reading.attention import gathers_of
+from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
+from mechcot.reading.layout import lay_out
+from mechcot.reading.plan import plan_reading, with_budget
 
 token = st.integers(0, 2)
 some = st.lists(token, min_size=1, max_size=5)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.internals.prefix_tree import build_trie, shared_prefix
+from mechcot.reading.prefix_tree import build_trie, shared_prefix
 
 texts = st.lists(st.lists(st.integers(0, 2), max_size=8), min_size=1, max_size=8)
 

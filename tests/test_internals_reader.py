@@ -7,14 +7,13 @@ import torch
 from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
 from internals_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
-from mechcot.calling import calling_of
-from mechcot.errors import ReadingError
-from mechcot.internals import scoring
-from mechcot.internals.activations import tensor_name
-from mechcot.internals.anatomy import SITES, anatomy_of
-from mechcot.internals.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
-from mechcot.internals.plan import plan_reading
-from mechcot.internals.reader import (
+from mechcot.core.errors import ReadingError
+from mechcot.models.anatomy import SITES, anatomy_of
+from mechcot.models.calling import calling_of
+from mechcot.reading import scoring
+from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
+from mechcot.reading.plan import plan_reading
+from mechcot.reading.reader import (
     plan_for,
     read,
     read_batch,
@@ -24,7 +23,8 @@ from mechcot.internals.reader import (
     unpack_prompts,
     unreadable,
 )
-from mechcot.internals.selfcheck import self_check, usable
+from mechcot.reading.selfcheck import self_check, usable
+from mechcot.study.activations import tensor_name
 
 RULES = ("end", "start", "mean", "before", "decision")
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from internals_cases import make_model, make_questions, one_thread  # noqa: F401
-from mechcot import records
-from mechcot.errors import DataError
-from mechcot.internals.activations import Activations
-from mechcot.internals.folder import read_to_folder
-from mechcot.internals.inputs import KnockOut
-from mechcot.internals.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.core import records
+from mechcot.core.errors import DataError
+from mechcot.reading.folder import read_to_folder
+from mechcot.reading.inputs import KnockOut
+from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.study.activations import Activations
 
 PRIOR = (9, 8, 7)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.journal import Journal
+from mechcot.core.journal import Journal
 
 
 def test_entries_come_back_and_go_on(tmp_path: Path) -> None:

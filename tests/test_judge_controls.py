@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judge_controls_cases import ARMS, ERROR, HIT, MANNER, PASS, planted, questions, rows, said, steps, traces
-from mechcot import audit
-from mechcot.errors import AnalysisError, UsageError
-from mechcot.judge_controls import analyse
-from mechcot.records import STEP_KEY
+from mechcot.analyses.audit import analysis as audit
+from mechcot.analyses.judge_controls import analyse
+from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.records import STEP_KEY
 
 N = 150
 LABEL = {

@@ -8,14 +8,14 @@ import pytest
 
 from judging_cases import judge_file
 from mechcot import Study
-from mechcot.errors import DataError
-from mechcot.judge_controls_run import Wanted, plan_judge_controls
-from mechcot.judge_controls_run.items import control_of
-from mechcot.judge_controls_run.names import FACTORS, reason_against
-from mechcot.judge_controls_run.sample import Sample, sample_of
+from mechcot.analyses.judge_controls import Wanted, plan_judge_controls
+from mechcot.analyses.judge_controls.items import control_of
+from mechcot.analyses.judge_controls.names import FACTORS, reason_against
+from mechcot.analyses.judge_controls.sample import Sample, sample_of
+from mechcot.core.errors import DataError
+from mechcot.core.settings import PromptSettings
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.prompt import Item, messages
-from mechcot.sections import PromptSettings
 from mechcot.steps.alter import MASK
 from mechcot.steps.of_study import questions_by_id
 from mechcot.tasks import Question

@@ -9,8 +9,8 @@ import pytest
 
 from judge_controls_cases import ARMS, planted, questions, traces
 from mechcot import plots
-from mechcot.judge_controls import analyse
-from mechcot.report.judge_controls import render_judge_controls, verdict, write_judge_controls
+from mechcot.analyses.judge_controls import analyse
+from mechcot.analyses.judge_controls.page import render_judge_controls, verdict, write_judge_controls
 
 HOSTILE = "<script>alert(1)</script>"
 N = 60

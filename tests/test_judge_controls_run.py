@@ -18,15 +18,16 @@ from typer.testing import CliRunner
 
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback, verdict
-from mechcot import Study, files, records
-from mechcot.cli import app
-from mechcot.errors import ConfigError, JudgeError, StudyError, UsageError
-from mechcot.instruments import judge_study
-from mechcot.judge_controls_run import Wanted, plan_judge_controls, run_judge_controls
-from mechcot.judge_controls_run.names import FACTORS, names
-from mechcot.judge_controls_run.sample import sample_of
-from mechcot.report import controlled
-from mechcot.stages import load_manifest, verify
+from mechcot import Study
+from mechcot.analyses.judge_controls import Wanted, plan_judge_controls, run_judge_controls
+from mechcot.analyses.judge_controls import part as controlled
+from mechcot.analyses.judge_controls.names import FACTORS, names
+from mechcot.analyses.judge_controls.sample import sample_of
+from mechcot.cli.commands import app
+from mechcot.core import files, records
+from mechcot.core.errors import ConfigError, JudgeError, StudyError, UsageError
+from mechcot.core.stages import load_manifest, verify
+from mechcot.pipeline.further import judge_study
 from mechcot.steps import SEGMENTERS, segment
 from mechcot.steps.alter import MASK
 from mechcot.steps.of_study import questions_by_id, task_of
@@ -427,7 +428,7 @@ def test_a_server_that_changes_its_model_on_the_way_stops_the_comparison(study):
 
 KILLED = """
 import sys
-from mechcot.judge_controls_run import Wanted, run_judge_controls
+from mechcot.analyses.judge_controls import Wanted, run_judge_controls
 wanted = Wanted(sys.argv[2], only=("again", "factor:gold"), questions=4)
 run_judge_controls(sys.argv[1], wanted, progress=False)
 """

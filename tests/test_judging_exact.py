@@ -1,14 +1,14 @@
 import pandas as pd
 import pytest
 
-from mechcot.errors import JudgeError
+from mechcot.core.errors import JudgeError
+from mechcot.core.settings import OrganismSettings, PromptSettings
 from mechcot.judging.exact import judge_exactly
-from mechcot.organism.checker import task
-from mechcot.organism.questions import questions
-from mechcot.organism.world import build_world
-from mechcot.sections import OrganismSettings, PromptSettings
 from mechcot.tasks import question_of
 from mechcot.tasks.multiple_choice import multiple_choice
+from mechcot.tasks.organism.checker import task
+from mechcot.tasks.organism.questions import questions
+from mechcot.tasks.organism.world import build_world
 
 
 def test_claims_are_looked_up_and_a_cut_step_is_not_checkable() -> None:

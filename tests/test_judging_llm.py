@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, LABELS, by_text, judge_file, judged_by, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
-from mechcot import records
-from mechcot.errors import ConfigError, DataError, JudgeError, MissingDependency
+from mechcot.core import records
+from mechcot.core.errors import ConfigError, DataError, JudgeError, MissingDependency
 from mechcot.judging.cache import CACHE, Reply, ReplyCache
 from mechcot.judging.instrument import Check, asked_digest, call_key, instrument_digest
 from mechcot.judging.judge_file import RULES, Fields, Judge, read_judge

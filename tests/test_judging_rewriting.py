@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, by_text, judge_file, judgement, questions
 from loopback import Answer, Loopback
-from mechcot.errors import ConfigError, DataError, JudgeError
+from mechcot.core.errors import ConfigError, DataError, JudgeError
 from mechcot.judging.forms import drawn, fenced
 from mechcot.judging.guessing import guess_arms, plan_guesses
 from mechcot.judging.judge_file import read_judge

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback
-from mechcot.errors import ConfigError, JudgeError
+from mechcot.core.errors import ConfigError, JudgeError
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.spending import Ledger, plan_of, total
 from mechcot.judging.spending import dearest as dearest_of

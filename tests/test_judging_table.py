@@ -3,8 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from mechcot import records
-from mechcot.errors import DataError
+from mechcot.core import records
+from mechcot.core.errors import DataError
 from mechcot.judging.table import judge_by_table
 
 STEPS = pd.DataFrame(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mechcot import files
-from mechcot.stages import load_manifest
+from mechcot.core import files
+from mechcot.core.stages import load_manifest
 
 SMALL = (
     "organism.pretrain_steps=60",
@@ -26,8 +26,8 @@ SMALL = (
 )
 KILLS = 3
 PRELOAD = [
-    "mechcot.pipeline",
-    "mechcot.contrasts",
+    "mechcot.pipeline.run",
+    "mechcot.analyses.contrasts",
     "sklearn.linear_model",
     "trl.trainer.sft_trainer",
     "transformers.models.qwen3.modeling_qwen3",
@@ -36,7 +36,7 @@ PRELOAD = [
 
 def _run(path: str) -> None:
     """A whole run in a process of its own."""
-    from mechcot import pipeline
+    from mechcot.pipeline import run as pipeline
 
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

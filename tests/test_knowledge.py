@@ -3,8 +3,9 @@ import json
 import pandas as pd
 import pytest
 
-from mechcot import knowledge, stats
-from mechcot.errors import AnalysisError
+from mechcot import stats
+from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.core.errors import AnalysisError
 
 # qid, sid, relation, hedged, label, rank under base, rank under distilled
 ROWS = [

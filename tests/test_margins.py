@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.errors import AnalysisError, UsageError
-from mechcot.margins import analyse
-from mechcot.records import VERDICTS
+from mechcot.analyses.gains.analysis import analyse
+from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.records import VERDICTS
 
 LABEL = {"c": "correct", "e": "erroneous", "a": "abstain", "n": "not_checkable"}
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
-from mechcot import models
-from mechcot.errors import ModelError
-from mechcot.sections import ArmSettings
+from mechcot.core.errors import ModelError
+from mechcot.core.settings import ArmSettings
+from mechcot.models import checkpoint as models
 
 
 def test_a_folder_loads_in_eval_mode_with_its_ends_and_context(checkpoint_folder: Path) -> None:

@@ -2,14 +2,14 @@ import random
 
 import pytest
 
-from mechcot.organism.checker import ROLES, task
-from mechcot.organism.corpus import claim
-from mechcot.organism.questions import questions
-from mechcot.organism.teacher import examples
-from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, build_world
-from mechcot.sections import OrganismSettings
+from mechcot.core.settings import OrganismSettings
 from mechcot.steps import segment
 from mechcot.tasks import Question, question_of, read_answer
+from mechcot.tasks.organism.checker import ROLES, task
+from mechcot.tasks.organism.corpus import claim
+from mechcot.tasks.organism.questions import questions
+from mechcot.tasks.organism.teacher import examples
+from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12, clinical_questions=10, chain_questions=5)
 WORLD = build_world(SETTINGS, 7)

@@ -2,10 +2,10 @@ from collections import Counter
 
 import pytest
 
-from mechcot.organism.corpus import Corpus, hedge_probability
-from mechcot.organism.tokenizer import THINK, vocabulary
-from mechcot.organism.world import HOP, build_world
-from mechcot.sections import OrganismSettings
+from mechcot.core.settings import OrganismSettings
+from mechcot.tasks.organism.corpus import Corpus, hedge_probability
+from mechcot.tasks.organism.tokenizer import THINK, vocabulary
+from mechcot.tasks.organism.world import HOP, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12, hop_share=0.1)
 WORLD = build_world(SETTINGS, 7)

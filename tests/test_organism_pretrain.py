@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mechcot.errors import TrainingError
-from mechcot.files import digest
-from mechcot.organism import pretrain as module
-from mechcot.organism.pretrain import STATE, pretrain, rate
-from mechcot.organism.world import build_world
-from mechcot.sections import OrganismSettings
+from mechcot.core.errors import TrainingError
+from mechcot.core.files import digest
+from mechcot.core.settings import OrganismSettings
+from mechcot.distill import pretrain as module
+from mechcot.distill.pretrain import STATE, pretrain, rate
+from mechcot.tasks.organism.world import build_world
 
 TINY = OrganismSettings(
     diseases=12,
@@ -69,9 +69,9 @@ _TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from mechcot.sections import OrganismSettings
-from mechcot.organism.pretrain import pretrain
-from mechcot.organism.world import build_world
+from mechcot.core.settings import OrganismSettings
+from mechcot.distill.pretrain import pretrain
+from mechcot.tasks.organism.world import build_world
 torch.set_num_threads(1)
 settings = OrganismSettings.model_validate_json(sys.argv[1])
 folder = Path(sys.argv[2])
@@ -151,8 +151,8 @@ def test_training_lowers_the_loss(tmp_path) -> None:
     settings = TINY.model_copy(update={"pretrain_steps": 60, "save_every": 60})
     from transformers import AutoModelForCausalLM
 
-    from mechcot.organism.corpus import Corpus
-    from mechcot.organism.tokenizer import vocabulary
+    from mechcot.tasks.organism.corpus import Corpus
+    from mechcot.tasks.organism.tokenizer import vocabulary
 
     ids = {word: i for i, word in enumerate(vocabulary(WORLD))}
     held = Corpus(WORLD, settings, 7).posts(10_000)

@@ -1,10 +1,10 @@
 import pytest
 
-from mechcot.organism.questions import questions
-from mechcot.organism.teacher import examples
-from mechcot.organism.world import TERCILES, build_world
-from mechcot.records import QUESTIONS, write_table
-from mechcot.sections import OrganismSettings
+from mechcot.core.records import QUESTIONS, write_table
+from mechcot.core.settings import OrganismSettings
+from mechcot.tasks.organism.questions import questions
+from mechcot.tasks.organism.teacher import examples
+from mechcot.tasks.organism.world import TERCILES, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12, clinical_questions=40, chain_questions=9)
 WORLD = build_world(SETTINGS, 7)

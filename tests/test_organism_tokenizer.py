@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from mechcot.organism.teacher import examples
-from mechcot.organism.tokenizer import build_tokenizer, prompt_text, vocabulary
-from mechcot.organism.world import build_world
-from mechcot.sections import OrganismSettings
+from mechcot.core.settings import OrganismSettings
+from mechcot.tasks.organism.teacher import examples
+from mechcot.tasks.organism.tokenizer import build_tokenizer, prompt_text, vocabulary
+from mechcot.tasks.organism.world import build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12)
 WORLD = build_world(SETTINGS, 7)

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from mechcot.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, HOP, REV, TERCILES, build_world
-from mechcot.sections import OrganismSettings
+from mechcot.core.settings import OrganismSettings
+from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, HOP, REV, TERCILES, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12)
 WORLD = build_world(SETTINGS, 7)

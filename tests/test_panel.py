@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from mechcot import panel
-from mechcot.errors import AnalysisError
-from mechcot.records import LABELS, STEP_KEY
+from mechcot.analyses.panel import analysis as panel
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.stats.cluster import bootstrap_ratio_difference
 from sheet_cases import BIASED, EXACT, Judge, build
 

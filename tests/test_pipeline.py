@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from conftest import save_checkpoint, word_tokenizer
-from mechcot import Study, pipeline
-from mechcot.errors import ConfigError, DataError, StudyError
-from mechcot.stages import load_manifest, verify
+from mechcot import Study
+from mechcot.core.errors import ConfigError, DataError, StudyError
+from mechcot.core.stages import load_manifest, verify
+from mechcot.pipeline import run as pipeline
 
 LEAVES = [
     *(

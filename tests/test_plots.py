@@ -5,19 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot import (
-    answers,
-    audit,
-    audit_inference,
-    commitment,
-    hedge,
-    knowledge,
-    margins,
-    panel,
-    plots,
-    probe,
-)
-from mechcot.plots import style
+from mechcot import plots, probe
+from mechcot.analyses.answers import analysis as answers
+from mechcot.analyses.audit import analysis as audit
+from mechcot.analyses.audit import certainty as audit_inference
+from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.gains import analysis as margins
+from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.panel import analysis as panel
+from mechcot.report import figures as style
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ARMS = ("base", "distilled")

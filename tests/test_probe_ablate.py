@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from internals_cases import make_model, make_questions, one_thread  # noqa: F401
-from mechcot.errors import AnalysisError, ReadingError, UsageError
-from mechcot.internals.inputs import LeadIn
-from mechcot.internals.interventions import ablate
-from mechcot.probe.ablate import _matched, ablation, own_answers
+from mechcot.analyses.probe.ablate import _matched, ablation, own_answers
+from mechcot.core.errors import AnalysisError, ReadingError, UsageError
+from mechcot.models.interventions import ablate
+from mechcot.reading.inputs import LeadIn
 
 D, LAST = 32, 3
 OPTION, LEAD = 20, 5

@@ -5,7 +5,7 @@ from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.baselines import (
     LABELS,
     baseline_scores,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.baselines import kind_features, position_features
 from mechcot.probe.beyond import (
     beyond_confounds,

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from mechcot.errors import AnalysisError, DataError
+from mechcot.core.errors import AnalysisError, DataError
 from mechcot.probe import fit_report, load_card
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot import Study, probing
-from mechcot.errors import MechcotError
-from mechcot.internals.activations import Activations, finish_store, write_shard
+from mechcot import Study
+from mechcot.analyses.probe import analysis as probing
+from mechcot.core.errors import MechcotError
 from mechcot.probe import ProbeSpec, load_card, read_labels
+from mechcot.study.activations import Activations, finish_store, write_shard
 
 
 def _call(*arguments: str | Path, module: str = "mechcot.probe") -> subprocess.CompletedProcess[str]:

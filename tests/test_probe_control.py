@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.control_task import control_task
 from mechcot.probe.fit import design
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.fit import GRID, design, mass_mean, mass_mean_job, nested, nested_job, out_of_fold
 from mechcot.probe.folds import assign_folds, purged_training_rows
 from mechcot.probe.sweep import fold_aurocs, sweep

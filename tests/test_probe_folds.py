@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.folds import assign_folds, components, normalise, purged_training_rows, text_codes
 
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import CrossFitted, cross_fit, dense
 from mechcot.probe.fit import design
 from mechcot.probe.metrics import calibration_curve, compare_auroc, metrics, platt, within_strata

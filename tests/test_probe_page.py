@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mechcot import plots
+from mechcot.analyses.probe.page import render_probe, write_probe
 from mechcot.probe import fit_report
-from mechcot.report.probe import render_probe, write_probe
 
 HOSTILE = "<script>alert(1)</script>"
 

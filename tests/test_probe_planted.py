@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.fit import design, mass_mean, nested, out_of_fold
 from mechcot.probe.null import label_nulls
 from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe import Baseline, fit_report
 from mechcot.probe.fit import Nested
 from mechcot.probe.null import Null, Nulls

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mechcot.errors import ConfigError
+from mechcot.core.errors import ConfigError
 from mechcot.probe import ProbeSpec, load_spec
 
 PROBES = Path(__file__).parent.parent / "probes"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe import fit_report
 from mechcot.probe.fit import design
 from mechcot.probe.subjects import _thinned, _without, subject_codes, subject_scores

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.table import ORACLE, SIGNALS, SIGNALS_AT, Dropped, dropped, step_table
 
 KEY = ["qid", "arm", "cid", "sid"]

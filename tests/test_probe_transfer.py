@@ -9,10 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mechcot import Study
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import VERDICTS, write_table
 from mechcot.probe import ProbeSpec
 from mechcot.probe.transfer import _pairs_by_stratum, _sides, transfer
-from mechcot.records import VERDICTS, write_table
 from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 
 D = 8

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.use import COVERAGES, _risk_coverage, trace_table, use
 
 FAST = {"draws": 200, "seed": 0}

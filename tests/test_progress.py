@@ -8,12 +8,12 @@ import termios
 
 import pytest
 
-from mechcot import progress
-from mechcot.progress import Progress
+from mechcot.core import progress
+from mechcot.core.progress import Progress
 
 WORK = """
 import logging, sys
-from mechcot.progress import Progress
+from mechcot.core.progress import Progress
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 with Progress("training", 40, "step", done=4, every=0) as bar:
     for step in range(36):

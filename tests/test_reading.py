@@ -11,11 +11,12 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 from typer.testing import CliRunner
 
-from mechcot import Study, records
-from mechcot.cli import app
-from mechcot.errors import MechcotError, ReadingError, StudyError
-from mechcot.models import load_tokenizer
-from mechcot.reading import _target, checkpoint_folder, question_inputs, read_arm
+from mechcot import Study
+from mechcot.cli.commands import app
+from mechcot.core import records
+from mechcot.core.errors import MechcotError, ReadingError, StudyError
+from mechcot.models.checkpoint import load_tokenizer
+from mechcot.reading.of_study import _target, checkpoint_folder, question_inputs, read_arm
 from mechcot.steps.of_study import task_of
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mechcot import records
-from mechcot.errors import DataError
+from mechcot.core import records
+from mechcot.core.errors import DataError
 
 ROW = {"qid": "q", "arm": "a", "cid": 0, "sid": 0, "instrument": "x", "label": "correct", "reason": ""}
 

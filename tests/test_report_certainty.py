@@ -6,11 +6,18 @@ import shutil
 
 import pytest
 
-from mechcot import audit_inference, contrasts, files, panel, plots, records, sheet
-from mechcot.report import certainty, gains, judges, write_report
+from mechcot import plots
+from mechcot.analyses import contrasts, sheet
+from mechcot.analyses.audit import certainty as audit_inference
+from mechcot.analyses.audit import certainty_page as certainty
+from mechcot.analyses.gains import page as gains
+from mechcot.analyses.panel import analysis as panel
+from mechcot.analyses.panel import page as judges
+from mechcot.core import files, records
+from mechcot.core.words import points
+from mechcot.report import write_report
 from mechcot.report.parts import Findings
-from mechcot.report.words import points
-from mechcot.study import Study
+from mechcot.study.folder import Study
 from report_cases import HOSTILE, VERSIONS, ordinary
 from test_report_page import Page
 

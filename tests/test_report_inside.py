@@ -1,7 +1,7 @@
 import pytest
 
-from mechcot.hedge import LayerScore, NullBand
-from mechcot.report.inside import _best, _left_out
+from mechcot.analyses.commitment.page import _best, _left_out
+from mechcot.analyses.hedge.analysis import LayerScore, NullBand
 from mechcot.stats import Interval
 
 

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mechcot import files
+from mechcot.core import files
+from mechcot.core.words import signed
 from mechcot.report import write_report
 from mechcot.report.frame import embedded
-from mechcot.report.words import signed
-from mechcot.study import Study
+from mechcot.study.folder import Study
 from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case, build, ordinary
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}

@@ -3,8 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from mechcot import contrasts
-from mechcot.report.summary import summarise
+from mechcot.analyses import contrasts
+from mechcot.analyses.summary import summarise
 from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordinary
 
 INTERVAL = {"estimate", "low", "high"}

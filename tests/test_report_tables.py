@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from mechcot.report.summary import summarise
-from mechcot.report.tables import audit_text, headline_html, headline_text
+from mechcot.analyses.headline import audit_text, headline_html, headline_text
+from mechcot.analyses.summary import summarise
 from report_cases import HOSTILE, ordinary
 
 

@@ -1,18 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.report.words import (
-    clause,
-    counted,
-    direction,
-    listed,
-    number,
-    percent,
-    points,
-    score,
-    signed,
-    why,
-)
+from mechcot.core.words import clause, counted, direction, listed, number, percent, points, score, signed, why
 from mechcot.stats import Interval
 
 MISSING = {"value": None, "reason": "too few claims"}

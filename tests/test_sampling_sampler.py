@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from conftest import tiny_model, word_tokenizer
-from mechcot.errors import SamplingError
-from mechcot.models import Checkpoint
+from mechcot.core.errors import SamplingError
+from mechcot.core.settings import SamplingSettings
+from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample
 from mechcot.sampling.sampler import choose, uniforms
-from mechcot.sections import SamplingSettings
 
 PROMPTS = [Prompt(f"q{i}", tuple(range(6 + i, 6 + i + 3 + i % 3))) for i in range(7)]
 SETTINGS = SamplingSettings(samples=3, temperature=0.9, max_new_tokens=12, batch_rows=8)

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from conftest import word_tokenizer
-from mechcot.presets import PRESETS
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import PromptSettings
 from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
-from mechcot.sections import PromptSettings
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
 

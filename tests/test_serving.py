@@ -16,8 +16,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from conftest import tiny_model
 from judging_cases import LABELS, judgement, steps_of
-from mechcot.errors import MissingDependency, ModelError, UsageError
-from mechcot.models import Checkpoint
+from mechcot.core.errors import MissingDependency, ModelError, UsageError
+from mechcot.models.checkpoint import Checkpoint
 from mechcot.serving import Decoder, LocalServer
 
 TEXT = [

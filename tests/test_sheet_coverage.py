@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.sheet.draw import _members, _shares
-from mechcot.sheet.findings import _corrected
-from mechcot.sheet.population import cells, label_column
+from mechcot.analyses.sheet.draw import _members, _shares
+from mechcot.analyses.sheet.findings import _corrected
+from mechcot.analyses.sheet.population import cells, label_column
 from sheet_cases import BIASED, RATES
 
 QUESTIONS, SIZE, STEPS, RUNS = 150, 12, 300, 1000

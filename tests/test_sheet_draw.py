@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.errors import AnalysisError, StudyError, UsageError
-from mechcot.records import STEP_KEY
-from mechcot.sheet import draw_steps, write_sheet
-from mechcot.sheet.draw import _allocate
-from mechcot.sheet.page import Item, sheet_csv, sheet_html
-from mechcot.sheet.power import plan_of
+from mechcot.analyses.sheet import draw_steps, write_sheet
+from mechcot.analyses.sheet.draw import _allocate
+from mechcot.analyses.sheet.page import Item, sheet_csv, sheet_html
+from mechcot.analyses.sheet.power import plan_of
+from mechcot.core.errors import AnalysisError, StudyError, UsageError
+from mechcot.core.records import STEP_KEY
 from sheet_cases import BIASED, EXACT, build
 
 HOSTILE = (
@@ -222,7 +222,7 @@ def _table(rates, steps, questions, seed=0):
 
 
 def _plan(table, drawn):
-    from mechcot.sheet import Cell
+    from mechcot.analyses.sheet import Cell
 
     counts = table.groupby(["arm", "label"]).size()
     cells = [Cell(arm, label, False, counts[arm, label], drawn[arm, label]) for arm, label in counts.index]

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mechcot.errors import DataError, StudyError
-from mechcot.records import STEP_KEY
-from mechcot.sheet import draw_steps, read_sheet, write_result, write_sheet
-from mechcot.sheet.findings import weighted_agreement
+from mechcot.analyses.sheet import draw_steps, read_sheet, write_result, write_sheet
+from mechcot.analyses.sheet.findings import weighted_agreement
+from mechcot.core.errors import DataError, StudyError
+from mechcot.core.records import STEP_KEY
 from mechcot.stats.agreement import agreement
 from sheet_cases import BIASED, EXACT, build
 

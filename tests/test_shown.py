@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mechcot import Study
-from mechcot.shown import Shown
+from mechcot.core.shown import Shown
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mechcot import files, stages
-from mechcot.errors import MechcotError, StudyError, UsageError
-from mechcot.stages import Stage, forget_from, run_stages, verify
+from mechcot.core import files, stages
+from mechcot.core.errors import MechcotError, StudyError, UsageError
+from mechcot.core.stages import Stage, forget_from, run_stages, verify
 
 
 def _stage(

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import auroc, auroc_replicates, cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.cluster import resampled_counts

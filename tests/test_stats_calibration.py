@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import bootstrap_ece_difference, brier_terms, calibration_bins, ece
 from mechcot.stats.calibration import (
     bootstrap_debiased_ece_difference,

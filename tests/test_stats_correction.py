@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import Calibration, corrected_difference, ratio_difference, rogan_gladen
 
 TRUE = (0.25, 0.40)

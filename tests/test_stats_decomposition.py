@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import bootstrap_ratio_difference, split_by_kind
 from mechcot.stats.cluster import resampled_sums
 from mechcot.stats.decomposition import _terms

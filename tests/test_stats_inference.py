@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, permutation_test
 from statsmodels.stats.power import NormalIndPower
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import (
     bootstrap_ratio_difference,
     design_effect,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.scales import scale_difference
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import sc_at_k, shared_tie_score
 
 VOTES = st.lists(st.integers(0, 5), min_size=2, max_size=5).filter(lambda c: 1 <= sum(c) <= 10)

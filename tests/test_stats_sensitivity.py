@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import (
     abstention_bounds,
     bootstrap_ratio_difference,

@@ -6,7 +6,7 @@ from math import comb, factorial, prod
 import numpy as np
 import pytest
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.vote_split import _win_table, split_votes
 from mechcot.stats.votes import votes

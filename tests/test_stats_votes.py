@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.stats import plurality, plurality_right, shared_tie_score, vote_confidence, votes
 
 TABLE = st.lists(st.integers(0, 6), min_size=3, max_size=6).filter(any)

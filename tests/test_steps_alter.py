@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.organism.checker import task as organism_task
-from mechcot.organism.world import build_world
-from mechcot.presets import PRESETS
-from mechcot.sections import OrganismSettings, PromptSettings
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import OrganismSettings, PromptSettings
 from mechcot.steps.alter import MASK, decoys_of, hedged_pair, mask_answer
 from mechcot.steps.table import states_answer
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import multiple_choice
+from mechcot.tasks.organism.checker import task as organism_task
+from mechcot.tasks.organism.world import build_world
 
 OPTIONS = ("Heparin", "Aspirin", "Aspirin and heparin", "tPA")
 STEM = "A man has chest pain. Which drug is the most appropriate next step?"

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from mechcot.errors import DataError
-from mechcot.presets import PRESETS
-from mechcot.sections import PromptSettings
+from mechcot.core.errors import DataError
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import PromptSettings
 from mechcot.steps import segment_report, step_rows
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import multiple_choice

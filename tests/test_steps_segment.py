@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.errors import UsageError
+from mechcot.core.errors import UsageError
 from mechcot.steps import RULES, SEGMENTERS, pieces, segment
 
 LINES = st.sampled_from(

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from mechcot import config, files, records
-from mechcot.errors import ConfigError, DataError, StudyError
-from mechcot.study import Study, create_or_open, locked
+from mechcot.core import config, files, records
+from mechcot.core.errors import ConfigError, DataError, StudyError
+from mechcot.study.folder import Study, create_or_open, locked
 
 
 def _make(path: Path, *overrides: str, restarting: bool = False) -> Study:

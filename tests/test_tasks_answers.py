@@ -1,7 +1,7 @@
 import pytest
 
-from mechcot.presets import PRESETS
-from mechcot.sections import PromptSettings
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import PromptSettings
 from mechcot.tasks import Question, read_answer, reasoning_end
 from mechcot.tasks.multiple_choice import prompt_format
 

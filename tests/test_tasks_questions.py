@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mechcot import records
-from mechcot.errors import DataError
-from mechcot.sections import ColumnNames, QuestionSettings
+from mechcot.core import records
+from mechcot.core.errors import DataError
+from mechcot.core.settings import ColumnNames, QuestionSettings
 from mechcot.tasks.questions import load_questions
 
 ROW = {"qid": "a", "question": "Which?", "options": ["x", "y"], "answer": "B"}

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from conftest import word_tokenizer
-from mechcot import models as checkpoint
-from mechcot.errors import ModelError
-from mechcot.presets import PRESETS
-from mechcot.sections import PromptSettings
+from mechcot.core.errors import ModelError
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import PromptSettings
+from mechcot.models import checkpoint
 from mechcot.tasks import Question, forced_ids, render_prompt, tokens
 from mechcot.tasks.multiple_choice import prompt_format
 

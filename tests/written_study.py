@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from mechcot import config, jobs, records
-from mechcot.organism.questions import questions
-from mechcot.organism.teacher import answers_to
-from mechcot.stages import Stage, run_stages
+from mechcot.core import config, records
+from mechcot.core.stages import Stage, run_stages
+from mechcot.pipeline import jobs
 from mechcot.steps.of_study import questions_by_id, task_of, world_of
-from mechcot.study import create_or_open
+from mechcot.study.folder import create_or_open
 from mechcot.tasks import read_answer, reasoning_end
+from mechcot.tasks.organism.questions import questions
+from mechcot.tasks.organism.teacher import answers_to
 
 ERROR = {"base": 0.2, "distilled": 0.4}
 HEDGED = {"base": 0.5, "distilled": 0.0}

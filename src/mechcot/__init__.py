@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mechcot.errors import MechcotError
+from mechcot.core.errors import MechcotError
 
 if TYPE_CHECKING:
-    from mechcot.pipeline import run
-    from mechcot.study import Study
+    from mechcot.pipeline.run import run
+    from mechcot.study.folder import Study
 
 __version__ = "0.1.0"
 __all__ = ["MechcotError", "Study", "__version__", "run"]
@@ -23,11 +23,11 @@ __all__ = ["MechcotError", "Study", "__version__", "run"]
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that `import mechcot` stays light."""
     if name == "Study":
-        from mechcot.study import Study
+        from mechcot.study.folder import Study
 
         return Study
     if name == "run":
-        from mechcot.pipeline import run
+        from mechcot.pipeline.run import run
 
         return run
     raise AttributeError(f"module 'mechcot' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-from mechcot.cli import main
+from mechcot.cli.commands import main
 
 if __name__ == "__main__":
     main()

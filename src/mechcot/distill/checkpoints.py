@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mechcot import files
-from mechcot.errors import DataError, UsageError
+from mechcot.core import files
+from mechcot.core.errors import DataError, UsageError
 
 log = logging.getLogger("mechcot")
 

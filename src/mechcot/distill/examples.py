@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.errors import DataError
-from mechcot.records import EXAMPLES, absent, read_any
+from mechcot.core.errors import DataError
+from mechcot.core.records import EXAMPLES, absent, read_any
 
 
 def load_examples(path: Path) -> pd.DataFrame:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mechcot.core.errors import ModelError, UsageError
+from mechcot.core.settings import TrainSettings
 from mechcot.distill.examples import load_examples
 from mechcot.distill.masks import Supervised, mask_report, supervised
-from mechcot.errors import ModelError, UsageError
-from mechcot.models import load_tokenizer, local_folder
-from mechcot.sections import TrainSettings
+from mechcot.models.checkpoint import load_tokenizer, local_folder
 
 if TYPE_CHECKING:
     from mechcot.distill.trainer import TrainResult

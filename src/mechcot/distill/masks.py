@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import DataError, ModelError, TrainingError
-from mechcot.sections import TrainSettings
+from mechcot.core.errors import DataError, ModelError, TrainingError
+from mechcot.core.settings import TrainSettings
 from mechcot.tasks.tokens import adds_bos
 
 IGNORED = -100

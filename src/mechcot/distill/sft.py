@@ -24,11 +24,11 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as hf_logging
 from trl import SFTConfig, SFTTrainer
 
+from mechcot.core.errors import ModelError, TrainingError
+from mechcot.core.settings import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Row, Supervised
 from mechcot.distill.schedule import rate_factor
-from mechcot.errors import ModelError, TrainingError
-from mechcot.sections import TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,14 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mechcot import files
+from mechcot.core import files
+from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
+from mechcot.core.progress import Progress
+from mechcot.core.settings import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
 from mechcot.distill.schedule import n_steps, row_order
-from mechcot.errors import MissingDependency, ModelError, TrainingError, UsageError
-from mechcot.models import load_tokenizer, local_folder
-from mechcot.progress import Progress
-from mechcot.sections import TrainSettings
+from mechcot.models.checkpoint import load_tokenizer, local_folder
 
 log = logging.getLogger("mechcot")
 
@@ -220,7 +220,7 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    from mechcot.models import quiet, refuse_partial
+    from mechcot.models.checkpoint import quiet, refuse_partial
 
     gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
     if gpus > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -266,7 +266,7 @@ def _card(
 
 
 def _write(student: Any, tokenizer: Any, out: Path, card: dict[str, Any]) -> None:
-    from mechcot.models import quiet
+    from mechcot.models.checkpoint import quiet
 
     beside = out.with_name(f".{out.name}.tmp")
     files.remove(beside)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from mechcot.errors import JudgeError
+from mechcot.core.errors import JudgeError
 from mechcot.judging.cache import CACHE, ReplyCache
 from mechcot.judging.forms import Failed, Form, FoundT, ItemT
 from mechcot.judging.instrument import Check, call_key, description, form_digest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mechcot.errors import JudgeError
+from mechcot.core.errors import JudgeError
 from mechcot.judging.instrument import Check
 
 CACHE = "judge-replies.sqlite"

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from mechcot.errors import MissingDependency
+from mechcot.core.errors import MissingDependency
 from mechcot.judging.cache import Reply
 from mechcot.judging.forms import Form, Message
 from mechcot.judging.instrument import Check, response_format

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot import records
-from mechcot.errors import JudgeError
+from mechcot.core import records
+from mechcot.core.errors import JudgeError
 from mechcot.tasks import Question, Task
 
 

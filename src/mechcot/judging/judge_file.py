@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mechcot.errors import ConfigError
-from mechcot.sections import Section
+from mechcot.core.errors import ConfigError
+from mechcot.core.settings import Section
 
 _KEY_NAMES = frozenset(
     ["apikey", "xapikey", "key", "token", "accesstoken", "authorization", "auth", "bearer", "secret"]

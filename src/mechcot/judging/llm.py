@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot import records
-from mechcot.errors import DataError
+from mechcot.core import records
+from mechcot.core.errors import DataError
 from mechcot.judging.asking import ask, price, refuse_failures, step_place
 from mechcot.judging.forms import Failed
 from mechcot.judging.instrument import Judgement, instrument_name

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from mechcot import records
-from mechcot.errors import DataError
+from mechcot.core import records
+from mechcot.core.errors import DataError
 from mechcot.judging.asking import ask, price, refuse_failures, step_place
 from mechcot.judging.forms import Failed, Form, Message, conversation, drawn, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge

@@ -7,7 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from mechcot.errors import JudgeError
+from mechcot.core.errors import JudgeError
+from mechcot.core.progress import Progress
 from mechcot.judging.cache import Reply, ReplyCache
 from mechcot.judging.client import Client, Failure
 from mechcot.judging.forms import Failed, Form, FoundT, ItemT
@@ -15,7 +16,6 @@ from mechcot.judging.instrument import Check, call_key, form_digest, server_dige
 from mechcot.judging.judge_file import Judge, api_key
 from mechcot.judging.spending import Call, Ledger, paid
 from mechcot.judging.workers import converse, work_off
-from mechcot.progress import Progress
 
 log = logging.getLogger("mechcot")
 

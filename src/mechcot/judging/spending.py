@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mechcot.errors import ConfigError, JudgeError
+from mechcot.core.errors import ConfigError, JudgeError
 from mechcot.judging.forms import Message
 from mechcot.judging.judge_file import Judge
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.errors import DataError
-from mechcot.files import read_json_lines
-from mechcot.records import LABELS, STEP_KEY
+from mechcot.core.errors import DataError
+from mechcot.core.files import read_json_lines
+from mechcot.core.records import LABELS, STEP_KEY
 
 StepKey = tuple[str, str, int, int]
 

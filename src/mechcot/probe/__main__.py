@@ -1,6 +1,6 @@
 """`python -m mechcot.probe` is `mechcot probe`."""
 
-from mechcot.cli import main
+from mechcot.cli.commands import main
 
 if __name__ == "__main__":
     main("probe")

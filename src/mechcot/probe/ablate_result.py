@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.shown import Shown
+from mechcot.core.shown import Shown
 from mechcot.stats import Interval, leaf
 
 MEASURES = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import CrossFitted, cross_fit, dense, lowest_loss, stacked, where_worth_it
 from mechcot.probe.fit import BASELINE_GRID, Design, out_of_fold
 from mechcot.probe.folds import IntArray

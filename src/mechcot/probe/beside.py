@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.baselines import BaselineScores, baseline_scores, feature_blocks
 from mechcot.probe.beyond import BeyondConfounds, beyond_confounds
 from mechcot.probe.cross_fit import CrossFitted

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mechcot import files
-from mechcot.errors import AnalysisError, DataError, StudyError
-from mechcot.internals.tensor_file import TensorFile, write_tensors
-from mechcot.records import STEP_KEY
+from mechcot.core import files
+from mechcot.core.errors import AnalysisError, DataError, StudyError
+from mechcot.core.records import STEP_KEY
+from mechcot.study.tensor_file import TensorFile, write_tensors
 
 if TYPE_CHECKING:
-    from mechcot.internals.activations import Activations
+    from mechcot.study.activations import Activations
 
 FloatArray = NDArray[np.float64]
 

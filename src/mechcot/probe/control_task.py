@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.fit import Design
 from mechcot.probe.folds import IntArray, text_codes
 from mechcot.probe.null import NULL_C, labellings_job

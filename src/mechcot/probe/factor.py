@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

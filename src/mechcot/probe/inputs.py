@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.folds import IntArray
 from mechcot.probe.sweep import FloatArray, Sources
 from mechcot.probe.table import ORACLE, SIGNALS, SIGNALS_AT

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mechcot.errors import AnalysisError
-from mechcot.records import STEP_KEY, TRACE_KEY
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY, TRACE_KEY
 
 LEAKS = {
     "step_error": (),

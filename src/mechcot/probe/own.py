@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.errors import DataError
-from mechcot.records import STEP_KEY, TRACE_KEY, absent, read_any
+from mechcot.core.errors import DataError
+from mechcot.core.records import STEP_KEY, TRACE_KEY, absent, read_any
 
 if TYPE_CHECKING:
-    from mechcot.internals.activations import Activations
+    from mechcot.study.activations import Activations
 
 _LABELS = {"1": 1, "0": 0, "true": 1, "false": 0, "erroneous": 1, "correct": 0, "yes": 1, "no": 0}
 _NOT_CONFOUNDS = (*STEP_KEY, "y", "label", "text", "entity", "question", "group", "subject")

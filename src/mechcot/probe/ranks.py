@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.folds import IntArray
 from mechcot.probe.sweep import FloatArray
 from mechcot.stats import Interval, leaf, percentile_interval, resampled_counts

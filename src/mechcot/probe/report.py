@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
+from mechcot.core.progress import Progress
+from mechcot.core.records import STEP_KEY
 from mechcot.probe.beside import Scorer, Settings, baselines_of, beyond_of, subjects_of
 from mechcot.probe.beyond import probe_scores
 from mechcot.probe.card import ProbeCard
@@ -25,8 +27,6 @@ from mechcot.probe.result import ProbeReport
 from mechcot.probe.solver import BATCH
 from mechcot.probe.sweep import FloatArray, Job, Sources, loaded, logistic, sweep
 from mechcot.probe.words import in_words
-from mechcot.progress import Progress
-from mechcot.records import STEP_KEY
 
 log = logging.getLogger("mechcot")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mechcot.core.shown import Shown
 from mechcot.probe.ablate_result import AblationResult
 from mechcot.probe.beyond import BeyondConfounds
 from mechcot.probe.card import ProbeCard
@@ -20,7 +21,6 @@ from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.sweep import FloatArray
 from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use_result import UseResult
-from mechcot.shown import Shown
 from mechcot.stats import Interval
 
 if TYPE_CHECKING:

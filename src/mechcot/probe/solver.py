@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.factor import Factor
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mechcot.config import read_yaml
-from mechcot.errors import ConfigError
+from mechcot.core.config import read_yaml
+from mechcot.core.errors import ConfigError
+from mechcot.core.settings import Section
 from mechcot.probe.fit import GRID
-from mechcot.sections import Section
 
 MEANINGS = {
     "step_error": "the step is judged erroneous",

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY
 from mechcot.probe.report import fit_table
 from mechcot.probe.result import ProbeReport
 from mechcot.probe.spec import AFTER_THE_HEDGE, ProbeSpec
-from mechcot.records import STEP_KEY
 
 if TYPE_CHECKING:
-    from mechcot.internals.activations import Activations
+    from mechcot.study.activations import Activations
 
 Source = tuple[str, int]
 """A position rule and a layer."""

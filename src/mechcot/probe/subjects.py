@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import dense
 from mechcot.probe.fit import Design
 from mechcot.probe.folds import BoolArray, IntArray

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.factor import Factor, factor
 from mechcot.probe.folds import BoolArray, IntArray
 from mechcot.probe.solver import TOL, solve

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
-from mechcot.records import LABELS, STEP_KEY, TRACE_KEY
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
 
 FloatArray = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import Source
 from mechcot.probe.folds import BoolArray, IntArray
 from mechcot.probe.sweep import FloatArray

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
+from mechcot.core.progress import Progress
+from mechcot.core.records import STEP_KEY
 from mechcot.probe.fit import GRID
 from mechcot.probe.folds import BoolArray, IntArray, assign_folds, components, text_codes
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
-from mechcot.progress import Progress
-from mechcot.records import STEP_KEY
 from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
 

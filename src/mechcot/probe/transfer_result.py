@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.errors import AnalysisError
-from mechcot.shown import Shown
+from mechcot.core.errors import AnalysisError
+from mechcot.core.shown import Shown
 from mechcot.stats import Interval
 
 

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import TRACE_KEY
 from mechcot.probe.folds import BoolArray, IntArray
 from mechcot.probe.use_result import COVERAGES, Abstention, Choice, Difference, Rule, UseResult
-from mechcot.records import TRACE_KEY
 from mechcot.stats import Interval, bootstrap_mean, percentile_interval, resampled_counts
 from mechcot.stats.frames import describe, one_arm, require_columns, require_unique
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mechcot import files
+from mechcot.core import files
 
 if TYPE_CHECKING:
-    from mechcot.study import Study
+    from mechcot.study.folder import Study
 
 __all__ = ["write_report"]
 
@@ -26,8 +26,8 @@ def write_report(study: Study, versions: Mapping[str, str]) -> None:
         AnalysisError: a result is missing.
         DataError: a table is missing or damaged.
     """
-    from mechcot.report.page import render
-    from mechcot.report.summary import summarise
+    from mechcot.analyses.sections import render
+    from mechcot.analyses.summary import summarise
 
     summary = summarise(study, versions)
     page = render(study, summary, versions)

@@ -15,8 +15,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mechcot import plots
+from mechcot.core.words import NBSP
 from mechcot.report.parts import Part, Section
-from mechcot.report.words import NBSP
 
 
 def drawn(sections: Iterable[Section]) -> dict[str, Any]:

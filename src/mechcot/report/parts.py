@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.report.summary import RESULTS
+from mechcot.analyses.summary import RESULTS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from mechcot.sections import Settings
-    from mechcot.study import Study
+    from mechcot.core.settings import Settings
+    from mechcot.study.folder import Study
 
 
 @dataclass(frozen=True)

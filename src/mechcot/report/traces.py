@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot import records
-from mechcot.report.words import counted, percent
+from mechcot.core import records
+from mechcot.core.words import counted, percent
 from mechcot.tasks.base import LETTERS
 
 if TYPE_CHECKING:
-    from mechcot.study import Study
+    from mechcot.study.folder import Study
 
 PAIR = ["qid", "cid"]
 

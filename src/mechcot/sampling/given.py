@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.errors import DataError, ModelError
-from mechcot.records import absent, read_any
+from mechcot.core.errors import DataError, ModelError
+from mechcot.core.records import absent, read_any
 from mechcot.sampling.sampler import Completion
 from mechcot.tasks.tokens import decode, shared_prefix
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot.calling import CACHES, Calling, cache_in, calling_of
-from mechcot.errors import SamplingError
-from mechcot.journal import Journal
-from mechcot.models import Checkpoint
-from mechcot.progress import Progress
-from mechcot.sections import SamplingSettings
+from mechcot.core.errors import SamplingError
+from mechcot.core.journal import Journal
+from mechcot.core.progress import Progress
+from mechcot.core.settings import SamplingSettings
+from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
+from mechcot.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from mechcot.errors import MissingDependency, ModelError, UsageError
-from mechcot.models import Checkpoint
+from mechcot.core.errors import MissingDependency, ModelError, UsageError
+from mechcot.models.checkpoint import Checkpoint
 from mechcot.serving.request import ChatRequest
 
 CLOSING_TOKENS = 64

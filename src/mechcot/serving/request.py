@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mechcot.errors import UsageError
+from mechcot.core.errors import UsageError
 
 MOST_CHOICES = 16
 

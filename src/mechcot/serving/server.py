@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mechcot.errors import MechcotError, ModelError, UsageError
-from mechcot.models import load, local_folder
-from mechcot.sections import ArmSettings
+from mechcot.core.errors import MechcotError, ModelError, UsageError
+from mechcot.core.settings import ArmSettings
+from mechcot.models.checkpoint import load, local_folder
 from mechcot.serving.decode import Completion, Decoder, Prepared
 from mechcot.serving.request import MOST_CHOICES, read_request
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_counts
 from mechcot.stats.interval import Interval, leaf
 

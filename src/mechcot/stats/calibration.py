@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.cluster import (
     LEVEL,
     Floats,

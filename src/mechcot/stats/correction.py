@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.cluster import LEVEL, Floats, Ints, ratio_difference
 from mechcot.stats.interval import Interval, leaf
 

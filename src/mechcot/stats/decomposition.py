@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.cluster import LEVEL, Floats, percentile_interval, resampled_sums
 from mechcot.stats.interval import Interval, leaf
 

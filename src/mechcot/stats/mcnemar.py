@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mechcot.errors import AnalysisError
+from mechcot.core.errors import AnalysisError
 
 
 @dataclass(frozen=True)

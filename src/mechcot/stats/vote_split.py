@@ -24,7 +24,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mechcot.errors import AnalysisError, UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.interval import Interval
 from mechcot.stats.votes import shared_tie_score

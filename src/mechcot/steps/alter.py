@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot import records
+from mechcot.core import records
 from mechcot.steps.hedging import hedged_pair
 from mechcot.steps.number import words
 from mechcot.steps.segment import segment

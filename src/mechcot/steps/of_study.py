@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mechcot import records
-from mechcot.errors import ConfigError
-from mechcot.study import Study
+from mechcot.core import records
+from mechcot.core.errors import ConfigError
+from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 
 
@@ -17,7 +17,7 @@ def world_of(study: Study) -> Any:
     Raises:
         ConfigError: the study has no organism.
     """
-    from mechcot.organism.world import build_world
+    from mechcot.tasks.organism.world import build_world
 
     if study.settings.organism is None:
         raise ConfigError("this study has no organism; its arms name checkpoints")
@@ -31,7 +31,7 @@ def task_of(study: Study) -> Task:
     settings = study.settings
     if settings.organism is None:
         return multiple_choice(settings.prompt, settings.steps.segmenter)
-    from mechcot.organism.checker import task
+    from mechcot.tasks.organism.checker import task
 
     return replace(
         task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot import records
-from mechcot.errors import DataError
+from mechcot.core import records
+from mechcot.core.errors import DataError
 from mechcot.steps.segment import RULES, WINDOW, pieces
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from mechcot.errors import UsageError
+from mechcot.core.errors import UsageError
 from mechcot.steps.structure import blocks
 
 WINDOW = 90

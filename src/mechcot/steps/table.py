@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot import records
+from mechcot.core import records
 from mechcot.steps.segment import WINDOW, segment
 from mechcot.tasks import Question, Task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mechcot.sections import PromptSettings
+from mechcot.core.settings import PromptSettings
 from mechcot.tasks.base import PromptFormat, Question, Task
 
 _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(

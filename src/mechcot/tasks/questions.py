@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from mechcot import files
-from mechcot.errors import DataError, MissingDependency
-from mechcot.sections import ColumnNames, QuestionSettings
+from mechcot.core import files
+from mechcot.core.errors import DataError, MissingDependency
+from mechcot.core.settings import ColumnNames, QuestionSettings
 from mechcot.tasks.base import LETTERS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.errors import ModelError
+from mechcot.core.errors import ModelError
 from mechcot.tasks.base import PromptFormat, Question
 from mechcot.tasks.tokens import adds_bos, shared_prefix
 

@@ -1,0 +1,278 @@
+"""Did the answers get better? Accuracy, plurality votes, calibration, before and after.
+
+A trace without an answer counts as wrong for accuracy and votes for a class of its own, which
+can win and is never right. The same measures on the parsed answers alone stand beside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot.core.errors import AnalysisError
+from mechcot.core.shown import Shown
+from mechcot.stats.calibration import (
+    bootstrap_debiased_ece_difference,
+    bootstrap_ece_difference,
+    brier_terms,
+    debiased_ece,
+    ece,
+)
+from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
+from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
+from mechcot.stats.interval import Interval, leaf
+from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.self_consistency import sc_at_k
+from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
+
+_NO_ANSWER_AT_ALL = "no question has an answer that could be read"
+_LONGEST_CURVE = 128  # the work grows with the cube of k
+
+
+@dataclass(frozen=True)
+class VoteScores:
+    """What a vote over the traces of each question is worth.
+
+    Attributes:
+        sc: mean plurality score, winners of a tie sharing the point.
+        ece: expected calibration error of the winner's vote share, 10 bins of equal width.
+        ece_equal_mass: the same with bins of about equally many questions.
+        ece_debiased: root mean square gap of the equal-width bins, without the bias that makes the
+            other two positive for a calibrated vote; below 0 where noise alone would make more.
+        brier: mean squared error of the winner's vote share.
+        n_questions: questions with a vote.
+    """
+
+    sc: float
+    ece: float
+    ece_equal_mass: float
+    ece_debiased: float
+    brier: float
+    n_questions: int
+
+
+@dataclass(frozen=True)
+class ArmAnswers:
+    """The answers of one arm.
+
+    Attributes:
+        arm: its name.
+        accuracy: share of traces with the right answer; a trace without an answer is wrong.
+        k: traces of each question.
+        n_questions: questions.
+        n_traces: traces.
+        share_no_answer: share of traces without an answer.
+        share_truncated: share of traces that the token limit ended.
+        votes: scores with "no answer" as a class that can win.
+        answered: scores with the parsed answers alone, on the questions that have one; None if
+            there is none.
+        sc_at_k: expected plurality score of a vote over 1, 2, ... of the k traces, "no answer" a
+            class that can win; entry i is SC@(i + 1), the last is `votes.sc` (up to k = 128).
+    """
+
+    arm: str
+    accuracy: float
+    k: int
+    n_questions: int
+    n_traces: int
+    share_no_answer: float
+    share_truncated: float
+    votes: VoteScores
+    answered: VoteScores | None
+    sc_at_k: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts and rates as JSON values; the scores of the vote stand at the top level."""
+        return {
+            "arm": self.arm,
+            "accuracy": self.accuracy,
+            **asdict(self.votes),
+            "sc_at_k": list(self.sc_at_k),
+            "k": self.k,
+            "n_traces": self.n_traces,
+            "share_no_answer": self.share_no_answer,
+            "share_truncated": self.share_truncated,
+            "answered_only": asdict(self.answered) if self.answered else leaf(None, _NO_ANSWER_AT_ALL),
+        }
+
+
+@dataclass(frozen=True)
+class AnswersResult(Shown):
+    """Two arms' answers to the same questions, and the paired differences (after - before).
+
+    The intervals resample questions. `mcnemar` sorts questions by whether gold is the one and
+    only winner of the vote (a tie is not right), so gained - lost over the questions need not
+    equal `delta_sc`, in which a tie keeps its share.
+    """
+
+    before: ArmAnswers
+    after: ArmAnswers
+    delta_accuracy: Interval
+    delta_sc: Interval
+    delta_ece: Interval
+    delta_ece_equal_mass: Interval
+    delta_ece_debiased: Interval
+    delta_brier: Interval
+    mcnemar: McNemar
+    draws: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole result as JSON values."""
+        return {
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            **{f"delta_{name}": delta.to_json() for name, delta in self._deltas().items()},
+            "mcnemar": self.mcnemar.to_json(),
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per measure: before, after, difference, low, high, n (questions resampled)."""
+        values = [
+            (self.before.accuracy, self.after.accuracy),
+            *(
+                (getattr(self.before.votes, m), getattr(self.after.votes, m))
+                for m in list(self._deltas())[1:]
+            ),
+        ]
+        rows = [
+            {
+                "measure": name,
+                "before": before,
+                "after": after,
+                "difference": delta.estimate,
+                "low": delta.low,
+                "high": delta.high,
+                "n": delta.n,
+            }
+            for (name, delta), (before, after) in zip(self._deltas().items(), values, strict=True)
+        ]
+        return pd.DataFrame(rows)
+
+    def _deltas(self) -> dict[str, Interval]:
+        return {
+            "accuracy": self.delta_accuracy,
+            "sc": self.delta_sc,
+            "ece": self.delta_ece,
+            "ece_equal_mass": self.delta_ece_equal_mass,
+            "ece_debiased": self.delta_ece_debiased,
+            "brier": self.delta_brier,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"AnswersResult({self.before.arm} -> {self.after.arm}, k={self.before.k}: SC"
+            f" {self.before.votes.sc:.3f} -> {self.after.votes.sc:.3f}, difference {self.delta_sc};"
+            f" ECE {self.before.votes.ece:.3f} -> {self.after.votes.ece:.3f})"
+        )
+
+
+def analyse(
+    questions: pd.DataFrame,
+    traces_before: pd.DataFrame,
+    traces_after: pd.DataFrame,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> AnswersResult:
+    """Compare the answers of two arms to the same questions.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
+        traces_before: rows of `records.TRACES` of the arm before (used: qid, arm, cid, answer,
+            finish_reason), the same number k for every question.
+        traces_after: the same of the arm after, with the same k.
+        draws: bootstrap replicates of the questions.
+        seed: of the resampling.
+
+    Raises:
+        AnalysisError: a missing column, a question without traces or with another k, a trace of
+            an unknown question, a trace twice, an answer that is not an option.
+        UsageError: draws below 1.
+    """
+    _, gold = check_questions(questions)
+    tables = [
+        trace_votes(questions, traces, what)
+        for traces, what in ((traces_before, "traces before"), (traces_after, "traces after"))
+    ]
+    _check_equal_k(questions, tables[0], tables[1])
+    before = _arm(tables[0], gold, traces_before, "traces before")
+    after = _arm(tables[1], gold, traces_after, "traces after")
+    scores = [shared_tie_score(table, gold) for table in tables]
+    shares = [vote_confidence(table) for table in tables]
+    accuracy = [_accuracy(table, gold) for table in tables]
+    brier = [brier_terms(share, score) for share, score in zip(shares, scores, strict=True)]
+    paired = (shares[0], scores[0], shares[1], scores[1])
+    return AnswersResult(
+        before=before,
+        after=after,
+        delta_accuracy=bootstrap_mean(accuracy[1] - accuracy[0], draws, seed),
+        delta_sc=bootstrap_mean(scores[1] - scores[0], draws, seed),
+        delta_ece=bootstrap_ece_difference(*paired, draws, seed),
+        delta_ece_equal_mass=bootstrap_ece_difference(*paired, draws, seed, scheme="mass"),
+        delta_ece_debiased=bootstrap_debiased_ece_difference(*paired, draws, seed),
+        delta_brier=bootstrap_mean(brier[1] - brier[0], draws, seed),
+        mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
+        draws=draws,
+        seed=seed,
+    )
+
+
+def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
+    k = np.stack([before.sum(axis=1), after.sum(axis=1)], axis=1)
+    sizes, counts = np.unique(k, return_counts=True)
+    usual = int(sizes[counts.argmax()])
+    odd = np.argwhere(k != usual)
+    if len(odd):
+        row, arm = (int(i) for i in odd[0])
+        qid, when = questions["qid"].iloc[row], ("before", "after")[arm]
+        raise AnalysisError(
+            f"question {qid} has {k[row, arm]} traces {when}, most have {usual}: every question"
+            " needs the same number in both arms. Sample what is missing or drop the question"
+        )
+
+
+def _accuracy(table: Ints, gold: Ints) -> Floats:
+    """Share of each question's traces that answer gold [questions]."""
+    return table[np.arange(len(table)), gold] / table.sum(axis=1)
+
+
+def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers:
+    require_columns(traces, ["finish_reason"], what)
+    parsed = table.copy()
+    parsed[:, -1] = 0
+    some = parsed.sum(axis=1) > 0
+    return ArmAnswers(
+        arm=one_arm(traces, what),
+        accuracy=float(_accuracy(table, gold).mean()),
+        k=int(table[0].sum()),
+        n_questions=len(table),
+        n_traces=len(traces),
+        share_no_answer=float(table[:, -1].sum() / len(traces)),
+        share_truncated=float((traces["finish_reason"] == "length").mean()),
+        votes=_vote_scores(table, gold),
+        answered=_vote_scores(parsed[some], gold[some]) if some.any() else None,
+        sc_at_k=_sc_curve(table, gold),
+    )
+
+
+def _sc_curve(table: Ints, gold: Ints) -> tuple[float, ...]:
+    curves = sc_at_k(table, gold, min(int(table[0].sum()), _LONGEST_CURVE))
+    return tuple(float(value) for value in curves.mean(axis=0))
+
+
+def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
+    score, confidence = shared_tie_score(table, gold), vote_confidence(table)
+    return VoteScores(
+        sc=float(score.mean()),
+        ece=ece(confidence, score),
+        ece_equal_mass=ece(confidence, score, scheme="mass"),
+        ece_debiased=debiased_ece(confidence, score),
+        brier=float(brier_terms(confidence, score).mean()),
+        n_questions=len(table),
+    )

@@ -1,0 +1,241 @@
+"""Steps joined to their verdicts, and counted by question: what the audit adds up.
+
+And how far a question belongs to each of the four strata of right and wrong answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
+from mechcot.stats.cluster import Floats, Ints
+from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.votes import Bools
+
+_VERDICTS = LABELS[:4]  # the labels that are verdicts; the rest are failures of the instrument
+
+
+@dataclass(frozen=True)
+class ArmSteps:
+    """One arm's steps with their verdicts, ready to be counted.
+
+    Attributes:
+        name: of the arm.
+        instrument: of its verdicts; "" without any.
+        steps: one row per step: `q` (row of its question), `label` ("" without a verdict),
+            `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict).
+        has_strata: whether `stratum` was given.
+        has_right_trace: [questions], whether a trace of the question answers gold.
+        n_questions: questions of the study.
+        n_traces: traces.
+        n_audited: traces in which a step has a verdict.
+        n_audited_steps: their steps.
+        n_without_steps: traces without a step.
+    """
+
+    name: str
+    instrument: str
+    steps: pd.DataFrame
+    has_strata: bool
+    has_right_trace: Bools
+    n_questions: int
+    n_traces: int
+    n_audited: int
+    n_audited_steps: int
+    n_without_steps: int
+
+    @property
+    def is_judged(self) -> Bools:
+        """Steps [steps] whose verdict is correct or erroneous."""
+        return self._labelled("correct", "erroneous")
+
+    def erroneous(self, among: Bools | None = None) -> Ints:
+        """Erroneous steps of each question [questions]; `among` [steps] restricts the steps."""
+        return self._per_question(_both(self._labelled("erroneous"), among))
+
+    def judged(self, among: Bools | None = None) -> Ints:
+        """Correct and erroneous steps of each question [questions]."""
+        return self._per_question(_both(self.is_judged, among))
+
+    def words(self) -> Ints:
+        """Words of the steps that have a verdict, of each question [questions]."""
+        rows = self._labelled(*_VERDICTS)
+        weights = self.steps["n_words"].to_numpy(dtype=np.float64)[rows]
+        totals = np.bincount(self.steps["q"].to_numpy()[rows], weights=weights, minlength=self.n_questions)
+        return totals.astype(np.int64)
+
+    def claims_per_trace(self, among: Bools) -> float | None:
+        """Correct, erroneous and abstained steps among those given, over audited traces."""
+        claims = int((self._labelled("correct", "erroneous", "abstain") & among).sum())
+        return claims / self.n_audited if self.n_audited else None
+
+    def kinds(self, by_stratum: bool) -> npt.NDArray[np.object_]:
+        """The kind of every step [steps]: its role, or its role and stratum."""
+        role = self.steps["role"].astype(str)
+        kind = role + " / " + self.steps["stratum"].astype(str) if by_stratum else role
+        return kind.to_numpy(dtype=object)
+
+    def _labelled(self, *labels: str) -> Bools:
+        return self.steps["label"].isin(labels).to_numpy(dtype=bool)
+
+    def _per_question(self, rows: Bools) -> Ints:
+        return np.bincount(self.steps["q"].to_numpy()[rows], minlength=self.n_questions)
+
+
+def arm_steps(
+    index: pd.Index,
+    gold: Ints,
+    traces: pd.DataFrame,
+    steps: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    strata: pd.DataFrame | None,
+    when: str,
+) -> ArmSteps:
+    """Join one arm's traces, steps, verdicts and strata on their keys.
+
+    Args:
+        index: question ids.
+        gold: right option of each question [questions].
+        traces: rows of `records.TRACES` of one arm.
+        steps: rows of `records.STEPS` of the same arm.
+        verdicts: rows of `records.VERDICTS` of the same arm and one instrument.
+        strata: step key and `stratum`; None to use a `stratum` column of verdicts or steps.
+        when: "before" or "after", for messages.
+
+    Raises:
+        AnalysisError: see `audit.analyse`.
+    """
+    what = {name: f"{name} {when}" for name in ("traces", "steps", "verdicts", "strata")}
+    _check(traces, steps, verdicts, what)
+    arm = one_arm(traces, what["traces"])
+    own = traces[[*TRACE_KEY, "answer"]].assign(trace_q=question_codes(traces, index, what["traces"]))
+    own["trace_right"] = own["answer"].to_numpy() == gold[own["trace_q"].to_numpy()]
+    rows = steps[[*STEP_KEY, "role", "n_words"]].merge(own, on=TRACE_KEY, how="left", validate="many_to_one")
+    lost = rows.loc[rows["trace_q"].isna()]
+    if len(lost):
+        raise AnalysisError(f"{what['steps']}: {describe(lost, STEP_KEY)} belongs to no trace of arm {arm}")
+    rows = _attach(rows, verdicts[[*STEP_KEY, "label"]], what["verdicts"])
+    rows["label"] = rows["label"].fillna("")
+    rows["q"] = rows["trace_q"].astype(np.int64)
+    rows["trace_right"] = rows["trace_right"].astype(bool)
+    rows, has_strata = _add_strata(rows, steps, verdicts, strata, arm, what["strata"])
+    rows["audited"] = (rows["label"] != "").groupby([rows["qid"], rows["cid"]]).transform("any").astype(bool)
+    audited = rows.loc[rows["audited"]]
+    return ArmSteps(
+        name=arm,
+        instrument=_instrument(verdicts, what["verdicts"]),
+        steps=rows[["q", "label", "role", "stratum", "n_words", "trace_right", "audited"]],
+        has_strata=has_strata,
+        has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
+        n_questions=len(index),
+        n_traces=len(traces),
+        n_audited=len(audited.drop_duplicates(["qid", "cid"])),
+        n_audited_steps=len(audited),
+        n_without_steps=len(traces) - len(rows.drop_duplicates(["qid", "cid"])),
+    )
+
+
+def right_share(votes: Ints, gold: Ints) -> Floats:
+    """Share of each question's traces whose answer is gold [questions]; a trace without one is not.
+
+    Args:
+        votes: [questions, options + 1], every question with at least one.
+        gold: right option of each question [questions].
+    """
+    return np.asarray(votes[np.arange(len(votes)), gold] / votes.sum(axis=1), dtype=np.float64)
+
+
+def stratum_weights(right_before: npt.ArrayLike, right_after: npt.ArrayLike) -> dict[str, Floats]:
+    """How far each question lies in the four strata of answers right before and right after.
+
+    A question that arm t gets right with probability p_t is in "both" with p_0 p_1, in "only_before"
+    with p_0 (1 - p_1), in "only_after" with (1 - p_0) p_1 and in "neither" with (1 - p_0)(1 - p_1):
+    the two arms answer it independently. With 0 and 1 (a vote) it lies in one of them whole.
+
+    With shares of votes for p_t the weights are unbiased for the strata of the true probabilities,
+    as the arms were sampled apart. Steps weighted with them are not quite: a judged trace votes as
+    well, so that a right one pulls its own steps into the strata of right answers. That pull falls
+    with the number of traces and is gone where the judged traces are few among those that vote; with
+    one trace a question it is the sorting by the trace's own answer.
+
+    Args:
+        right_before: [questions], 0 to 1 or bool.
+        right_after: [questions], 0 to 1 or bool.
+
+    Returns:
+        Weights [questions] of each stratum; they sum to 1 over strata.
+    """
+    p0, p1 = (np.asarray(right, dtype=np.float64) for right in (right_before, right_after))
+    return {
+        "both": p0 * p1,
+        "only_before": p0 * (1 - p1),
+        "only_after": (1 - p0) * p1,
+        "neither": (1 - p0) * (1 - p1),
+    }
+
+
+def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, what: dict[str, str]) -> None:
+    require_columns(traces, [*TRACE_KEY, "answer"], what["traces"])
+    require_columns(steps, [*STEP_KEY, "role", "n_words"], what["steps"])
+    require_columns(verdicts, [*STEP_KEY, "instrument", "label"], what["verdicts"])
+    require_unique(traces, TRACE_KEY, what["traces"])
+    require_unique(steps, STEP_KEY, what["steps"])
+    hint = "; pass the verdicts of one instrument"
+    require_unique(verdicts, STEP_KEY, what["verdicts"], hint)
+    odd = verdicts.loc[~verdicts["label"].isin(LABELS)]
+    if len(odd):
+        raise AnalysisError(
+            f"{what['verdicts']}: {describe(odd, STEP_KEY)}: the label {odd['label'].iloc[0]!r} is none of"
+            f" {list(LABELS)}"
+        )
+
+
+def _attach(rows: pd.DataFrame, extra: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Join a table that has at most one row per step, none of a step that is not there."""
+    joined = rows.merge(extra, on=STEP_KEY, how="outer", indicator=True, validate="one_to_one")
+    stray = joined.loc[joined["_merge"] == "right_only"]
+    if len(stray):
+        raise AnalysisError(
+            f"{what}: {describe(stray, STEP_KEY)} is not among the steps ({len(stray)} such rows);"
+            " were the steps cut anew after they were judged?"
+        )
+    return joined.drop(columns="_merge")
+
+
+def _add_strata(
+    rows: pd.DataFrame,
+    steps: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    strata: pd.DataFrame | None,
+    arm: str,
+    what: str,
+) -> tuple[pd.DataFrame, bool]:
+    """The rows with a `stratum` column, and whether it was given ("" where a step has none)."""
+    source = strata
+    if source is None:
+        source = next((frame for frame in (verdicts, steps) if "stratum" in frame.columns), None)
+    if source is None:
+        return rows.assign(stratum=""), False
+    require_columns(source, [*STEP_KEY, "stratum"], what)
+    own = source.loc[source["arm"] == arm, [*STEP_KEY, "stratum"]].drop_duplicates()
+    several = own.duplicated(STEP_KEY, keep=False)
+    own.loc[several, "stratum"] = "mixed"
+    joined = _attach(rows, own.drop_duplicates(STEP_KEY), what)
+    joined["stratum"] = joined["stratum"].fillna("")
+    return joined, True
+
+
+def _instrument(verdicts: pd.DataFrame, what: str) -> str:
+    names = sorted(verdicts["instrument"].astype(str).unique())
+    if len(names) > 1:
+        raise AnalysisError(f"{what}: verdicts of several instruments: {names}; pass those of one")
+    return names[0] if names else ""
+
+
+def _both(rows: Bools, among: Bools | None) -> Bools:
+    return rows if among is None else rows & among

@@ -1,0 +1,161 @@
+"""How sure is the difference of step error? Its tests, what clustering costs, and what could undo it.
+
+Beside `audit`: the same verdicts, and everything that says how far the difference can be trusted.
+Chance (cluster standard error, sign flips, the smallest difference that this study can see), the
+steps on which the judge abstained (bounds), and a judge that errs differently in the two arms (the
+tipping point). Differences are after - before; the question is the unit that was sampled throughout.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mechcot.analyses.arms import ArmSteps, arm_steps
+from mechcot.analyses.audit.certainty_result import Estimand, InferenceResult, Tipping
+from mechcot.core.errors import AnalysisError
+from mechcot.stats.cluster import (
+    Floats,
+    Ints,
+    bootstrap_ratio_difference,
+    question_weighted_difference,
+    ratio_difference,
+)
+from mechcot.stats.frames import check_questions
+from mechcot.stats.inference import (
+    design_effect,
+    detectable_difference,
+    difference_contributions,
+    difference_design_effect,
+    sign_flips,
+)
+from mechcot.stats.interval import Interval
+from mechcot.stats.sensitivity import abstention_bounds, tipping_interval, tipping_point
+
+SENSITIVITY = 0.9
+"""Share of true errors that the judge of a tipping point finds, the same in both arms."""
+PREVALENCES = (0.0, 0.1, 0.2, 0.3, 0.4)
+"""True error rates for which a tipping point is given, as far as a judge can make the observed rates."""
+
+
+def analyse(
+    questions: pd.DataFrame,
+    traces_before: pd.DataFrame,
+    steps_before: pd.DataFrame,
+    verdicts_before: pd.DataFrame,
+    traces_after: pd.DataFrame,
+    steps_after: pd.DataFrame,
+    verdicts_after: pd.DataFrame,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> InferenceResult:
+    """Test the difference of step error, and say what chance, abstention or the judge could make of it.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
+        traces_before: rows of `records.TRACES` before (used: the trace key, answer).
+        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
+        verdicts_before: rows of `records.VERDICTS` of one instrument before.
+        traces_after: the same after.
+        steps_after: the same after.
+        verdicts_after: the same after.
+        draws: bootstrap replicates of the questions, and sign vectors.
+        seed: of both.
+
+    Raises:
+        AnalysisError: as `audit.analyse`; also verdicts of two instruments or of none.
+        UsageError: draws below 1.
+    """
+    index, gold = check_questions(questions)
+    before = arm_steps(index, gold, traces_before, steps_before, verdicts_before, None, "before")
+    after = arm_steps(index, gold, traces_after, steps_after, verdicts_after, None, "after")
+    names = sorted({name for name in (before.instrument, after.instrument) if name})
+    if len(names) != 1:
+        raise AnalysisError(f"verdicts of one instrument are needed in both arms; found {names or 'none'}")
+    sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
+    step_weighted = _by_steps(sums, draws, seed)
+    return InferenceResult(
+        arms=(before.name, after.name),
+        instrument=names[0],
+        step_weighted=step_weighted,
+        question_weighted=_by_questions(sums, draws, seed),
+        independent_se=_independent_se(sums),
+        deff=difference_design_effect(*sums),
+        clustering=(design_effect(sums[0], sums[1]), design_effect(sums[2], sums[3])),
+        abstention=abstention_bounds(
+            sums[0], sums[1] - sums[0], _abstained(before), sums[2], sums[3] - sums[2], _abstained(after)
+        ),
+        tipping=_tipping(sums, step_weighted.difference),
+        draws=draws,
+        seed=seed,
+    )
+
+
+_Sums = tuple[Ints, Ints, Ints, Ints]
+
+
+def _abstained(arm: ArmSteps) -> Ints:
+    """Steps of each question on which the instrument abstained [questions]."""
+    rows = (arm.steps["label"] == "abstain").to_numpy(dtype=bool)
+    return np.bincount(arm.steps["q"].to_numpy()[rows], minlength=arm.n_questions)
+
+
+def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:
+    difference = bootstrap_ratio_difference(*sums, draws, seed)
+    se = ratio_difference(*sums).se
+    if se is None:
+        return Estimand(difference, None, None, None, None)
+    present = (sums[1] > 0) | (sums[3] > 0)
+    table = difference_contributions(*(column[present] for column in sums))
+    return _tested(difference, se, table, draws, seed)
+
+
+def _by_questions(sums: _Sums, draws: int, seed: int) -> Estimand:
+    difference = question_weighted_difference(*sums, draws, seed)
+    both = (sums[1] > 0) & (sums[3] > 0)
+    if both.sum() < 2:
+        return Estimand(difference, None, None, None, None)
+    e0, m0, e1, m1 = (column[both] for column in sums)
+    own: Floats = np.asarray(e1 / m1 - e0 / m0, dtype=np.float64)
+    return _tested(difference, float(own.std(ddof=1) / math.sqrt(len(own))), own, draws, seed)
+
+
+def _tested(
+    difference: Interval, se: float, contributions: npt.NDArray[np.float64], draws: int, seed: int
+) -> Estimand:
+    flips = sign_flips(contributions, draws=draws, seed=seed)
+    return Estimand(difference, se, flips.statistics[0], flips.p_values[0], detectable_difference(se))
+
+
+def _independent_se(sums: _Sums) -> float | None:
+    """What two independent proportions of steps would have for a standard error."""
+    arms = [(float(sums[i].sum()), float(sums[i + 1].sum())) for i in (0, 2)]
+    if any(judged == 0 for _, judged in arms):
+        return None
+    return math.sqrt(sum(wrong / judged * (1 - wrong / judged) / judged for wrong, judged in arms))
+
+
+def _tipping(sums: _Sums, difference: Interval) -> tuple[Tipping, ...]:
+    point = ratio_difference(*sums)
+    if point.rate_before is None or point.rate_after is None:
+        return ()
+    rates = (point.rate_before, point.rate_after)
+    # beyond it the judge would need fewer than no false positives, or more than all
+    largest = min(min(rates) / SENSITIVITY, (1 - max(rates)) / (1 - SENSITIVITY))
+    given = [prevalence for prevalence in PREVALENCES if prevalence < largest]
+    if largest < 1:
+        given.append(largest)
+    return tuple(
+        Tipping(
+            tipping_point(*rates, prevalence=prevalence, sensitivity=SENSITIVITY),
+            tipping_interval(difference, prevalence=prevalence),
+        )
+        for prevalence in given
+    )
+
+
+__all__ = ["Estimand", "InferenceResult", "Tipping", "analyse"]

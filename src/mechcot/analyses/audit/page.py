@@ -1,0 +1,205 @@
+"""The page's first sections: what changed outside, where it comes from, and the controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from mechcot import plots
+from mechcot.core.words import clause, counted, direction, listed, number, percent, points, signed, why
+from mechcot.report.parts import Findings, Part, Section
+
+
+def changed(found: Findings) -> Section:
+    """The headline pair."""
+    answers, audit = found.results["answers"], found.results["audit"]
+    before, after = answers["before"], answers["after"]
+    first = clause("right answers", before["sc"], after["sc"], answers["delta_sc"])
+    second = clause(
+        "wrong steps", audit["before"]["error_rate"], audit["after"]["error_rate"], audit["delta"]
+    )
+    ways = (direction(answers["delta_sc"]), direction(audit["delta"]))
+    link = ", while " if ways in (("up", "up"), ("down", "down")) else " and "
+    reading = Markup(
+        "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its "
+        "answer. Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered "
+        "right</dfn> when more of its traces give the right answer than any other (a vote; winners of a "
+        "tie share the point). Traces that give none of the options vote for no answer ({silent}{among}). A "
+        "<dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when {judge}. "
+        "Steps that claim nothing, and claims left undecided, are not counted. Square brackets hold "
+        "<dfn>95&nbsp;% intervals</dfn>: how far the number may move had other questions of the same sort "
+        "been asked."
+    ).format(
+        k=counted(before["k"], "trace"),
+        n=before["n_questions"],
+        asked=found.asked,
+        silent=f"{percent(before['share_no_answer'])} of {found.before}’s traces, "
+        f"{percent(after['share_no_answer'])} of {found.after}’s",
+        among=_among_answers(before, after),
+        judge=found.judge,
+    )
+    limits = Markup(
+        "Whether the answers are right because of the steps or in spite of them: this counts sentences, it "
+        "does not follow what a model computes. The intervals cover the choice of questions; one training "
+        "run with one seed stands behind each model."
+    )
+    return Section(
+        "changed",
+        "What changed?",
+        (
+            Part(
+                "headline",
+                f"From {found.before} to {found.after}, {first}{link}{second}.",
+                plots.headline(answers, audit),
+            ),
+        ),
+        reading,
+        limits,
+    )
+
+
+def _among_answers(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The vote without those traces: a model can get better by naming an option at all."""
+    alone = [arm["answered_only"].get("sc") for arm in (before, after)]
+    if None in alone or not (before["share_no_answer"] or after["share_no_answer"]):
+        return ""
+    return f"; without them the vote is right on {percent(alone[0])} and {percent(alone[1])}"
+
+
+def origin(found: Findings) -> Section:
+    """Where the change of the step error comes from."""
+    audit = found.results["audit"]
+    parts = (
+        Part("by_answers", _both_right(audit["both_correct"]), plots.error_by_answers(audit)),
+        _kinds(found, audit),
+        _split(found, audit["split"]),
+        _knowledge(found),
+    )
+    reading = Markup(
+        "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
+        "takes the change apart: kinds that both models write can become more or less frequent, or go wrong "
+        "more or less often, and one model can write kinds that the other never does. Last, at the place "
+        "where {after} wrote a wrong claim, both models were asked for their first choice of the next word: "
+        "a model <dfn>knows</dfn> there when that choice is true."
+    ).format(after=found.after)
+    limits = Markup(
+        "That a model reasons worse at the same thing: a kind that only one model writes has no rate in the "
+        "other, so the third term of the split says what {after} now writes, not how well {before} would "
+        "have written it. Sorting questions by who is right uses what happened after training. Knowing is "
+        "read at one place in one wording; a model may know a fact and not show it there."
+    ).format(before=found.before, after=found.after)
+    return Section("origin", "Where does the change come from?", parts, reading, limits)
+
+
+def _both_right(part: dict[str, Any]) -> str:
+    where = f"On the {counted(part['n_questions'], 'question')} that both models answer right"
+    if part["n_questions"] == 0:
+        return "No question is answered right by both models, so right answers cannot be held fixed."
+    if number(part) is None:
+        return f"{where}, the steps cannot be compared ({why(part)})."
+    return f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}."
+
+
+def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
+    errors = {
+        role["role"]: (number(role["rate_after"]) or 0.0) * role["n_judged_after"] for role in audit["roles"]
+    }
+    total = round(sum(errors.values()))
+    if not total:
+        sentence = f"No judged step of {found.after} is wrong, so no kind of step stands out."
+        return Part("kinds", sentence, plots.error_by_kind(audit))
+    role = max(audit["roles"], key=lambda one: errors[one["role"]])
+    often = [number(role[f"claims_per_trace_{when}"]) for when in ("before", "after")]
+    a, b = ("–" if value is None else f"{value:.2f}" for value in often)
+    sentence = (
+        f"Of {found.after}’s {counted(total, 'wrong step')}, {percent(errors[role['role']] / total, 0)} are "
+        f"of the kind “{role['role']}”, of which {found.before} makes {a} claims a trace and "
+        f"{found.after} {b}."
+    )
+    return Part("kinds", sentence, plots.error_by_kind(audit))
+
+
+def _split(found: Findings, split: dict[str, Any]) -> Part:
+    values = {key: number(split[key]) for key in ("total", "common_composition", "common_within", "unshared")}
+    if any(value is None for value in values.values()):
+        return Part("split", "The change cannot be taken apart.", reason=why(split["total"]) or "not known")
+    total, mix, within, unshared = (signed(100 * (value or 0.0)) for value in values.values())
+    sentence = (
+        f"Of the change of {total} points, {mix} come from kinds of step that both models write becoming "
+        f"more or less frequent, {within} from such steps being wrong more or less often, and {unshared} "
+        "from kinds that only one of the two writes."
+    )
+    return Part("split", sentence, plots.split(split))
+
+
+def _knowledge(found: Findings) -> Part:
+    result = found.results["knowledge"]
+    if "errors" not in result:
+        return Part("knowledge", "What the models knew cannot be told here.", reason=result["reason"])
+    errors = result["errors"]
+    if not errors["n_claims"]:
+        return Part(
+            "knowledge",
+            f"{found.after} asserts nothing wrong.",
+            reason="there is no wrong claim to ask about",
+        )
+    knew, forgot, never = (errors["shares"][name] for name in ("knew", "forgot", "never_knew"))
+    sentence = (
+        f"Where {found.after} asserts something wrong, {found.before} did not know better in "
+        f"{percent(never)} of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to "
+        f"{found.before} and forgotten, and {percent(knew)} both models still know."
+    )
+    return Part("knowledge", sentence, plots.knowledge_bars(result))
+
+
+def controls(found: Findings) -> Section:
+    """The controls beside the headline."""
+    results = {name: found.results["controls"][name] for name in found.settings.controls}
+    reading = Markup(
+        "A <dfn>control</dfn> is a second comparison, made in the same way, in which the headline's effect "
+        "is expected to be absent or to turn round. "
+    ) + Markup(" ").join(_told(found, name, result) for name, result in results.items())
+    limits = Markup(
+        "That nothing else differs between the headline and a control. And no clear change is not the same "
+        "as no change: the interval's far end is what can still be true."
+    )
+    title = "Does it happen where it should not?"
+    if not results:
+        part = Part("controls", "This study has no controls.", reason="its settings name none")
+        return Section("controls", title, (part,), reading, limits)
+    rows = [{"name": "headline", "answers": found.results["answers"], "audit": found.results["audit"]}]
+    rows += [{"name": name, **result} for name, result in results.items()]
+    said = [
+        f"in the control “{name}” they {_shift(result['audit']['delta'])}" for name, result in results.items()
+    ]
+    sentence = f"In the headline wrong steps {_shift(found.results['audit']['delta'])}; {listed(said)}."
+    return Section("controls", title, (Part("controls", sentence, plots.controls(rows)),), reading, limits)
+
+
+def _shift(delta: Any) -> str:
+    verb = {"up": "rise by", "down": "fall by", "unclear": "show no clear change:"}
+    found = direction(delta)
+    if found == "unknown":
+        return f"cannot be compared ({why(delta)})"
+    text = points(delta)
+    # the verb carries the sign, the interval keeps its own
+    return f"{verb[found]} {text.lstrip('+−') if found in ('up', 'down') else text}"
+
+
+def _told(found: Findings, name: str, result: dict[str, Any]) -> Markup:
+    contrast = result["contrast"]
+    arm = found.settings.arms[contrast["after"]]
+    taught = (
+        Markup(", a student of “{}”").format(arm.distill.examples)
+        if arm.distill is not None and contrast["after"] != found.after
+        else Markup()
+    )
+    domain = contrast["domain"]
+    return Markup("<b>{name}</b> compares {before} with {after}{taught} on {asked}.").format(
+        name=name,
+        before=contrast["before"],
+        after=contrast["after"],
+        taught=taught,
+        asked=f"{domain} questions" if domain else "all questions",
+    )

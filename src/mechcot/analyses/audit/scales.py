@@ -1,0 +1,176 @@
+"""The difference of step error on every scale that it is spoken of in, side by side.
+
+Which arm errs more can depend on the scale where steps differ in length: see `stats.scales` for
+what each scale holds constant, and docs/steps.md for what merging steps does to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot.analyses.arms import ArmSteps, arm_steps
+from mechcot.core.errors import AnalysisError
+from mechcot.core.shown import Shown
+from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
+from mechcot.stats.frames import check_questions
+from mechcot.stats.scales import Link, ScaleDifference, scale_difference
+
+SCALES: tuple[tuple[str, Link, bool], ...] = (
+    ("log_odds", "logit", False),
+    ("log_odds_with_length", "logit", True),
+    ("cloglog", "cloglog", False),
+    ("cloglog_with_length", "cloglog", True),
+)
+"""Name, link, and whether log(words) is the offset."""
+
+
+@dataclass(frozen=True)
+class ErrorScales(Shown):
+    """Two arms' step error on the same questions, on several scales (differences are after - before).
+
+    Attributes:
+        arms: names before and after.
+        instrument: whose verdicts these are.
+        n_judged: correct and erroneous steps before and after.
+        n_erroneous: erroneous steps before and after.
+        n_words: words in judged steps before and after.
+        scales: by name. `risk` (error per step) and `per_100_words` are rates, with question
+            bootstrap intervals; the others are those of `SCALES`.
+        draws: bootstrap replicates.
+        seed: of the resampling.
+    """
+
+    arms: tuple[str, str]
+    instrument: str
+    n_judged: tuple[int, int]
+    n_erroneous: tuple[int, int]
+    n_words: tuple[int, int]
+    scales: dict[str, ScaleDifference]
+    draws: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole result as JSON values."""
+        counts = {name: getattr(self, name) for name in ("arms", "n_judged", "n_erroneous", "n_words")}
+        return {
+            **{name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in counts.items()},
+            "instrument": self.instrument,
+            "scales": {name: scale.to_json() for name, scale in self.scales.items()},
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per scale: before, after, difference, low, high, ratio (e^difference), n (questions)."""
+        rows = []
+        for name, scale in self.scales.items():
+            own = scale.difference
+            ratio = np.exp(own.estimate) if own.estimate is not None and name in _RATIOS else np.nan
+            rows.append(
+                {
+                    "scale": name,
+                    "before": scale.before,
+                    "after": scale.after,
+                    "difference": own.estimate,
+                    "low": own.low,
+                    "high": own.high,
+                    "ratio": ratio,
+                    "n": own.n,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        differences = ", ".join(f"{name} {scale.difference}" for name, scale in self.scales.items())
+        return f"ErrorScales({' -> '.join(self.arms)}, {self.instrument}: {differences})"
+
+
+_RATIOS = {name for name, _, _ in SCALES}
+
+
+def error_scales(
+    questions: pd.DataFrame,
+    traces_before: pd.DataFrame,
+    steps_before: pd.DataFrame,
+    verdicts_before: pd.DataFrame,
+    traces_after: pd.DataFrame,
+    steps_after: pd.DataFrame,
+    verdicts_after: pd.DataFrame,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> ErrorScales:
+    """The difference of step error per step, per 100 words, in log odds and complementary log-log.
+
+    Only judged steps (correct or erroneous) and their words count.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
+        traces_before: rows of `records.TRACES` before (used: the trace key, answer).
+        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
+        verdicts_before: rows of `records.VERDICTS` of one instrument before.
+        traces_after: the same after.
+        steps_after: the same after.
+        verdicts_after: the same after.
+        draws: bootstrap replicates of the questions.
+        seed: of the resampling.
+
+    Raises:
+        AnalysisError: as `audit.analyse`; also a judged step without a word, two instruments.
+        UsageError: draws below 1.
+    """
+    index, gold = check_questions(questions)
+    before = arm_steps(index, gold, traces_before, steps_before, verdicts_before, None, "before")
+    after = arm_steps(index, gold, traces_after, steps_after, verdicts_after, None, "after")
+    names = sorted({name for name in (before.instrument, after.instrument) if name})
+    if len(names) != 1:
+        raise AnalysisError(f"verdicts of one instrument are needed in both arms; found {names or 'none'}")
+    rows = [_judged(arm, when) for arm, when in ((before, "before"), (after, "after"))]
+    (wrong0, question0, words0), (wrong1, question1, words1) = rows
+    scales = _rates(rows, len(index), draws, seed)
+    for name, link, with_length in SCALES:
+        offsets = (np.log(words0), np.log(words1)) if with_length else (None, None)
+        scales[name] = scale_difference(wrong0, question0, wrong1, question1, link, *offsets)
+    return ErrorScales(
+        arms=(before.name, after.name),
+        instrument=names[0],
+        n_judged=(len(wrong0), len(wrong1)),
+        n_erroneous=(int(wrong0.sum()), int(wrong1.sum())),
+        n_words=(int(words0.sum()), int(words1.sum())),
+        scales=scales,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def _judged(arm: ArmSteps, when: str) -> tuple[Floats, Ints, Floats]:
+    """Wrong or not, question and words of every judged step."""
+    rows = arm.steps.loc[arm.is_judged]
+    words: Floats = rows["n_words"].to_numpy(dtype=np.float64)
+    if (words < 1).any():
+        raise AnalysisError(f"steps {when}: {int((words < 1).sum())} judged steps have no words (n_words)")
+    wrong: Floats = np.asarray(rows["label"] == "erroneous", dtype=np.float64)
+    question: Ints = rows["q"].to_numpy(dtype=np.int64)
+    return wrong, question, words
+
+
+def _rates(
+    rows: list[tuple[Floats, Ints, Floats]], n_questions: int, draws: int, seed: int
+) -> dict[str, ScaleDifference]:
+    """Error per step and per 100 words, from sums by question."""
+    sums = [
+        [np.bincount(q, weights=w, minlength=n_questions) for w in (wrong, np.ones_like(wrong), words / 100)]
+        for wrong, q, words in rows
+    ]
+    found = {}
+    for name, column in (("risk", 1), ("per_100_words", 2)):
+        pairs = (sums[0][0], sums[0][column], sums[1][0], sums[1][column])
+        point = ratio_difference(*pairs)
+        found[name] = ScaleDifference(
+            point.rate_before, point.rate_after, bootstrap_ratio_difference(*pairs, draws, seed), point.se
+        )
+    return found

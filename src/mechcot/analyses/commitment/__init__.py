@@ -1,0 +1,1 @@
+"""When a trace settles on its answer."""

@@ -1,0 +1,380 @@
+"""When a trace's answer is settled: forced answers after every step prefix, and the lock.
+
+A forced answer is the reader's distribution over the options when it is made to answer after a
+prefix of the author's text. A *lock* is the first prefix from which the forced answer equals the
+trace's own parsed answer at every later prefix, up to the last one before the answer is stated. It
+is defined by the future: a finished trace without one is "never", not censored, so shares are of
+all traces and the curve's plateau is 1 - never (methods, amendment 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mechcot.analyses.commitment.locks import countable, one_reading, trace_locks, with_first_claim
+from mechcot.core.errors import AnalysisError
+from mechcot.core.shown import Shown
+from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, leaf, percentile_interval
+from mechcot.stats.cluster import resampled_sums
+
+FloatArray = NDArray[np.float64]
+
+MEASURES = {
+    "locked_at_prompt": "traces locked at the prompt",
+    "locked_at_first_claim": "traces locked when the first claim ends",
+    "locked_before_answer": "traces locked before the answer is stated",
+    "never_share": "traces that never lock",
+    "mean_p_own": "mean probability of own answer",
+    "aoc": "mean share of prefixes whose forced answer differs",
+}
+"""What is compared between arms, and how it reads on an axis."""
+
+_GRID = np.round(np.linspace(0.0, 1.0, 21), 2)
+
+
+@dataclass(frozen=True, eq=False)
+class CommitmentResult(Shown):
+    """Commitment of one author's traces under one reader.
+
+    Attributes:
+        author: arm that wrote the traces.
+        reader: arm whose weights gave the forced answers.
+        n_questions: questions with at least one trace that counts.
+        n_traces: traces that count.
+        excluded: traces left out, by reason: truncated, no_answer, no_reading.
+        first_claim: traces by what is known of their first claim: known, no_claim, unknown.
+        shares: `MEASURES` to estimate and interval (fractions; questions resampled).
+        raw_mass: mean probability that the options hold together, over prefixes that count. Small
+            values mean that the lead-in puts the reader off its distribution.
+        locks: one row a trace that counts: qid, cid, answer, last_k (prefixes 0..last_k count), lock
+            (missing: never), claim_k (prefix that ends the first claim; missing: none or unknown),
+            mean_p_own, aoc.
+        by_step: k, locked_share of all traces with low and high, p_own with p_low and p_high over the n_p
+            traces that have such a prefix.
+        by_fraction: the same by fraction of the steps, over all traces.
+        draws: bootstrap replicates.
+        seed: of the bootstrap.
+    """
+
+    author: str
+    reader: str
+    n_questions: int
+    n_traces: int
+    excluded: dict[str, int]
+    first_claim: dict[str, int]
+    shares: dict[str, Interval]
+    raw_mass: float
+    locks: pd.DataFrame
+    by_step: pd.DataFrame
+    by_fraction: pd.DataFrame
+    draws: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """The curve by step, with author and reader."""
+        return self.by_step.assign(author=self.author, reader=self.reader)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the per-trace locks, as JSON values."""
+        return {
+            "author": self.author,
+            "reader": self.reader,
+            "n_questions": self.n_questions,
+            "n_traces": self.n_traces,
+            "excluded": self.excluded,
+            "first_claim": self.first_claim,
+            **{name: interval.to_json() for name, interval in self.shares.items()},
+            "raw_mass": leaf(self.raw_mass),
+            "by_step": _rows(self.by_step),
+            "by_fraction": _rows(self.by_fraction),
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+    def __repr__(self) -> str:
+        at_prompt, never = self.shares["locked_at_prompt"], self.shares["never_share"]
+        return (
+            f"CommitmentResult({self.author} read by {self.reader}: locked at the prompt {at_prompt}, "
+            f"never {never}; {self.n_traces} traces)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CommitmentComparison(Shown):
+    """After minus before, paired by question: `MEASURES` to difference and interval."""
+
+    before: str
+    after: str
+    n_questions: int
+    differences: dict[str, Interval]
+    draws: int
+    seed: int
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{name} {value}" for name, value in self.differences.items())
+        return f"CommitmentComparison({self.before} -> {self.after}, {self.n_questions} questions: {shown})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a measure."""
+        rows = [
+            {"measure": k, "estimate": v.estimate, "low": v.low, "high": v.high}
+            for k, v in self.differences.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "n_questions": self.n_questions,
+            "differences": {name: interval.to_json() for name, interval in self.differences.items()},
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TwoByTwo(Shown):
+    """Author x reader: how much the text moves a measure, how much the reader does, and both together.
+
+    `effects` holds for each measure effect_text (mean over readers of after's text minus before's),
+    effect_reader (mean over authors of after's weights minus before's) and interaction.
+    """
+
+    before: str
+    after: str
+    n_questions: int
+    cells: dict[str, dict[str, dict[str, Interval]]]  # measure, author, reader
+    effects: dict[str, dict[str, Interval]]
+    draws: int
+    seed: int
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {value}" for name, value in self.effects["mean_p_own"].items())
+        return f"TwoByTwo({self.before} x {self.after}, mean P(own answer): {shown})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a measure and effect."""
+        rows = [
+            {"measure": measure, "effect": name, "estimate": v.estimate, "low": v.low, "high": v.high}
+            for measure, effects in self.effects.items()
+            for name, v in effects.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values, by measure."""
+        measures = {
+            measure: {
+                "cells": {
+                    a: {r: v.to_json() for r, v in row.items()} for a, row in self.cells[measure].items()
+                },
+                **{name: v.to_json() for name, v in effects.items()},
+            }
+            for measure, effects in self.effects.items()
+        }
+        return {
+            "before": self.before,
+            "after": self.after,
+            "n_questions": self.n_questions,
+            "labels": {measure: MEASURES[measure] for measure in measures},
+            "measures": measures,
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+
+def curves(
+    forced: pd.DataFrame,
+    traces: pd.DataFrame,
+    steps: pd.DataFrame,
+    verdicts: pd.DataFrame | None = None,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> CommitmentResult:
+    """Locks and commitment curves of one author under one reader.
+
+    Args:
+        forced: rows of `records.FORCED`; of several lead-ins, permutations and layers the first
+            lead-in, the question's own order and the model's output are used.
+        traces: rows of `records.TRACES`; other arms than the author are ignored.
+        steps: rows of `records.STEPS`, likewise.
+        verdicts: rows of `records.VERDICTS` of one instrument; a step labelled correct, erroneous or
+            abstain is a claim. Without them `locked_at_first_claim` has no value.
+        draws: bootstrap replicates; questions are resampled.
+        seed: of the bootstrap.
+
+    Raises:
+        AnalysisError: forced rows of several readings, a prefix missing or twice, no trace left.
+    """
+    rows = one_reading(forced)
+    author, reader = str(rows["arm"].iloc[0]), str(rows["reader"].iloc[0])
+    kept, excluded = countable(traces[traces["arm"] == author], rows)
+    locks, p_own, mass = trace_locks(kept, rows, steps[steps["arm"] == author])
+    locks, first_claim = with_first_claim(locks, steps, verdicts, author)
+    by_step, by_fraction = _tables(locks, p_own, draws, seed)
+    questions, sums = _question_sums(locks)
+    shares = {name: bootstrap_ratio(sums[name][0], sums[name][1], draws, seed) for name in MEASURES}
+    return CommitmentResult(
+        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, locks, by_step,
+        by_fraction, draws, seed,
+    )  # fmt: skip
+
+
+def compare(
+    before: CommitmentResult, after: CommitmentResult, *, draws: int = 2000, seed: int = 0
+) -> CommitmentComparison:
+    """After minus before on every measure; a question's traces in both are resampled together."""
+    names = _union([before.locks, after.locks])
+    (_, first), (_, second) = _question_sums(before.locks, names), _question_sums(after.locks, names)
+    differences = {
+        name: bootstrap_ratio_difference(*first[name], *second[name], draws, seed) for name in MEASURES
+    }
+    return CommitmentComparison(before.author, after.author, len(names), differences, draws, seed)
+
+
+def two_by_two(
+    results: Mapping[tuple[str, str], CommitmentResult],
+    *,
+    before: str,
+    after: str,
+    draws: int = 2000,
+    seed: int = 0,
+) -> TwoByTwo:
+    """Cross author and reader: `results` maps (author, reader) to a result, all four of them.
+
+    Raises:
+        AnalysisError: a cell is missing or holds another reading.
+    """
+    arms = (before, after)
+    for key in [(author, reader) for author in arms for reader in arms]:
+        found = results.get(key)
+        if found is None or (found.author, found.reader) != key:
+            held = "no result" if found is None else f"{found.author} read by {found.reader}"
+            raise AnalysisError(f"author x reader cell {key} holds {held}; all four readings are needed")
+    names = _union([result.locks for result in results.values()])
+    cells: dict[str, dict[str, dict[str, Interval]]] = {}
+    effects: dict[str, dict[str, Interval]] = {}
+    sums = {key: _question_sums(result.locks, names)[1] for key, result in results.items()}
+    for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt"):
+        cells[measure] = {
+            author: {reader: bootstrap_ratio(*sums[author, reader][measure], draws, seed) for reader in arms}
+            for author in arms
+        }
+        table = np.stack([part for a in arms for r in arms for part in sums[a, r][measure]], axis=1)
+        effects[measure] = _effects(table, draws, seed)
+    return TwoByTwo(before, after, len(names), cells, effects, draws, seed)
+
+
+def _effects(table: FloatArray, draws: int, seed: int) -> dict[str, Interval]:
+    """Text, reader and interaction from [questions, (author, reader) x (sum, count)]."""
+    contrasts = {
+        "effect_text": np.array([-0.5, -0.5, 0.5, 0.5]),
+        "effect_reader": np.array([-0.5, 0.5, -0.5, 0.5]),
+        "interaction": np.array([1.0, -1.0, -1.0, 1.0]),
+    }
+    totals = table.sum(axis=0)
+    replicates = _ratio(resampled_sums(table, draws, seed))
+    point = _ratio(totals[None, :])[0]
+    n = len(table)
+    return {
+        name: percentile_interval(float(point @ weights), replicates @ weights, n)
+        for name, weights in contrasts.items()
+    }
+
+
+def _ratio(sums: FloatArray) -> FloatArray:
+    den = sums[:, 1::2]
+    out: FloatArray = np.divide(sums[:, 0::2], den, out=np.full(den.shape, np.nan), where=den > 0)
+    return out
+
+
+def _per_trace(locks: pd.DataFrame) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Each measure's numerator and denominator, [traces] each."""
+    where, claim = locks["lock"].to_numpy(float), locks["claim_k"].to_numpy(float)
+    ones, known = np.ones(len(locks)), (~np.isnan(claim)).astype(float)
+    never = np.isnan(where)
+    return {
+        "locked_at_prompt": ((where == 0).astype(float), ones),
+        "locked_at_first_claim": ((where <= claim).astype(float) * known, known),
+        "locked_before_answer": ((~never).astype(float), ones),
+        "never_share": (never.astype(float), ones),
+        "mean_p_own": (locks["mean_p_own"].to_numpy(float), ones),
+        "aoc": (locks["aoc"].to_numpy(float), ones),
+    }
+
+
+def _union(tables: list[pd.DataFrame]) -> list[str]:
+    return sorted(set().union(*(set(table["qid"]) for table in tables)))
+
+
+def _question_sums(
+    locks: pd.DataFrame, names: list[str] | None = None
+) -> tuple[list[str], dict[str, tuple[FloatArray, FloatArray]]]:
+    """Each measure's numerator and denominator summed by question, [questions] each."""
+    order = _union([locks]) if names is None else names
+    index = pd.Index(order).get_indexer(pd.Index(locks["qid"]))
+
+    def total(values: FloatArray) -> FloatArray:
+        return np.bincount(index, values, minlength=len(order)).astype(np.float64)
+
+    return order, {name: (total(num), total(den)) for name, (num, den) in _per_trace(locks).items()}
+
+
+def _tables(
+    locks: pd.DataFrame, p_own: list[FloatArray], draws: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The curves by step and by fraction of steps, with pointwise intervals over questions."""
+    last, where = locks["last_k"].to_numpy(int), locks["lock"].to_numpy(float)
+    steps = np.arange(last.max() + 1)
+    at_step = np.full((len(locks), len(steps)), np.nan)
+    at_fraction = np.empty((len(locks), len(_GRID)))
+    for index, own in enumerate(p_own):
+        at_step[index, : len(own)] = own
+        at_fraction[index] = np.interp(_GRID * last[index], np.arange(len(own)), own)
+    share = np.where(
+        last > 0, where / np.maximum(last, 1), where
+    )  # a trace without steps locks at 0 or never
+    by_step = _curve(locks, where[:, None] <= steps, at_step, draws, seed)
+    by_fraction = _curve(locks, share[:, None] <= _GRID + 1e-9, at_fraction, draws, seed)
+    by_step.insert(0, "k", steps)
+    by_fraction.insert(0, "fraction", _GRID)
+    return by_step, by_fraction
+
+
+def _curve(
+    locks: pd.DataFrame, locked: NDArray[np.bool_], p: FloatArray, draws: int, seed: int
+) -> pd.DataFrame:
+    """Locked share of all traces and mean P(own answer) of those that have the point, [traces, points]."""
+    index, questions = pd.factorize(locks["qid"], sort=True)
+    has = ~np.isnan(p)
+    columns = np.hstack([locked, np.ones_like(locked), np.where(has, p, 0.0), has]).astype(np.float64)
+    table = np.zeros((len(questions), columns.shape[1]))
+    np.add.at(table, index, columns)
+    totals, replicates = table.sum(axis=0)[None, :], resampled_sums(table, draws, seed)
+    points = locked.shape[1]
+    out: dict[str, Any] = {}
+    for offset, names in ((0, ("locked_share", "low", "high")), (2 * points, ("p_own", "p_low", "p_high"))):
+        num, den = slice(offset, offset + points), slice(offset + points, offset + 2 * points)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[names[0]] = (totals[:, num] / totals[:, den])[0]
+            out[names[1]], out[names[2]] = np.nanquantile(
+                replicates[:, num] / replicates[:, den], [0.025, 0.975], axis=0
+            )
+    return pd.DataFrame(out).assign(n_p=has.sum(axis=0))
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Records with null for what is missing."""
+    return [
+        {str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]

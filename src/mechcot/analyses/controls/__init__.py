@@ -1,0 +1,1 @@
+"""Other arms and other questions beside the headline's."""

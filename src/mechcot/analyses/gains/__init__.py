@@ -1,0 +1,1 @@
+"""Which questions a gain of the vote came from."""

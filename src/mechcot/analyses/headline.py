@@ -1,0 +1,234 @@
+"""The headline as a small table, for a terminal and for a notebook, out of summary.json alone."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mechcot.core.words import MINUS, NBSP, number, percent, points, score, signed, why
+
+if TYPE_CHECKING:
+    from mechcot.analyses.audit.result import AuditResult, RoleAudit
+
+
+class Row(NamedTuple):
+    """One row of the table: what, before, after, difference."""
+
+    what: str
+    before: str
+    after: str
+    difference: str
+
+
+def _row(what: str, arms: Iterable[str], difference: str = "") -> Row:
+    before, after = arms
+    return Row(what, before, after, difference)
+
+
+def headline_text(summary: Mapping[str, Any]) -> str:
+    """The headline as plain text: the table and one line for each analysis of the inside.
+
+    Args:
+        summary: what summary.json holds.
+    """
+    contrast = summary["contrast"]
+    head = Row(_asked(summary), contrast["before"], contrast["after"], "difference [95 % interval]")
+    return "\n".join([_aligned([head, *rows(summary)]), "", *_lines(summary)])
+
+
+def headline_html(summary: Mapping[str, Any]) -> str:
+    """The same for a notebook: every text escaped, no style but the notebook's own.
+
+    Args:
+        summary: what summary.json holds.
+    """
+    contrast = summary["contrast"]
+    head = Row(_asked(summary), contrast["before"], contrast["after"], "difference [95 % interval]")
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows(summary)
+    )
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in _lines(summary))
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table><ul>{lines}</ul>"
+
+
+def _asked(summary: Mapping[str, Any]) -> str:
+    contrast = summary["contrast"]
+    answers = summary["answers"][contrast["before"]]
+    domain = f"{contrast['domain']} " if contrast["domain"] else ""
+    return f"{answers['n_questions']} {domain}questions, {answers['k']} traces each"
+
+
+def rows(summary: Mapping[str, Any]) -> list[Row]:
+    """The rows of the headline table: answers, steps, controls.
+
+    Args:
+        summary: what summary.json holds.
+    """
+    names = (summary["contrast"]["before"], summary["contrast"]["after"])
+    answers, audit = ([summary[part][name] for name in names] for part in ("answers", "audit"))
+    deltas = summary["answers"]["delta_sc"], summary["audit"]["delta"]
+    both = summary["audit"]["both_correct"]
+    found = [
+        _rates("right answers, by vote", answers, "sc", deltas[0]),
+        _rates("right answers, single traces", answers, "accuracy"),
+        _row("calibration error (ECE)", (_plain(arm["ece"]) for arm in answers), _gap(answers, "ece")),
+        _rates("wrong steps", audit, "error_rate", deltas[1]),
+        Row(f"  where both are right ({both['n_questions']} questions)", "", "", points(both)),
+    ]
+    for name, control in summary["controls"].items():
+        arms = [control[arm] for arm in names]
+        found.append(_rates(f"control {name}: right answers", arms, "sc"))
+        found.append(_rates(f"control {name}: wrong steps", arms, "error_rate", control["delta_error"]))
+    return [Row._make(_ascii(cell) for cell in row) for row in found]
+
+
+def _rates(what: str, arms: Sequence[Mapping[str, Any]], key: str, delta: Any = None) -> Row:
+    before, after = (percent(arm[key]) for arm in arms)
+    if delta is not None:
+        return Row(what, before, after, points(delta))
+    values = [number(arm[key]) for arm in arms]
+    known = [value for value in values if value is not None]
+    return Row(what, before, after, points(known[1] - known[0]) if len(known) == 2 else "not known")
+
+
+def _plain(leaf: Any) -> str:
+    value = number(leaf)
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _gap(arms: Sequence[Mapping[str, Any]], key: str) -> str:
+    values = [number(arm[key]) for arm in arms]
+    return "not known" if None in values else signed((values[1] or 0.0) - (values[0] or 0.0), 3)
+
+
+def _lines(summary: Mapping[str, Any]) -> list[str]:
+    """Commitment, hedge, probe and knowledge, a line each."""
+    before, after = summary["contrast"]["before"], summary["contrast"]["after"]
+    lines = [
+        f"commitment: {_commitment([summary['commitment'][name] for name in (before, after)])}",
+        f"hedge: {_hedge(summary['hedge'], before, after)}",
+        f"probe: {_probe([summary['probe'][name] for name in (before, after)])}",
+        f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
+    ]
+    return [_ascii(line) for line in lines]
+
+
+def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
+    leaves = [leaf for arm in arms for leaf in arm.values()]
+    if all(number(leaf) is None for leaf in leaves):
+        return f"not known ({why(leaves[0])})"
+    words = {"locked_at_prompt": "at the prompt", "locked_at_first_claim": "at the first claim"}
+    parts = [f"{said} {_both(arms, name)}" for name, said in words.items()]
+    return f"locked {', '.join(parts)}, never {_both(arms, 'never_share')}"
+
+
+def _both(arms: Sequence[Mapping[str, Any]], name: str) -> str:
+    return " -> ".join(percent(arm[name], 0) for arm in arms)
+
+
+def _hedge(hedge: Mapping[str, Any], before: str, after: str) -> str:
+    own = hedge[before]["auroc_by_layer"]
+    moved = hedge[f"{before}_direction_in_{after}"]["error_auroc_by_layer"]
+    if number(own) is None and isinstance(own, Mapping):
+        return f"not known ({why(own)})"
+    return f"AUROC {_highest(own)} for {before}'s hedges, {_highest(moved)} for {after}'s asserted errors"
+
+
+def _highest(by_layer: Any) -> str:
+    """The highest of a list by layer, or why there is none."""
+    leaves = by_layer if isinstance(by_layer, list) else [by_layer]
+    known = [(value, layer) for layer, leaf in enumerate(leaves) if (value := number(leaf)) is not None]
+    if not known:
+        return f"not known ({why(leaves[0])})"
+    value, layer = max(known, key=lambda pair: (pair[0], -pair[1]))
+    return f"up to {value:.2f} (layer {layer})"
+
+
+def _probe(arms: Sequence[Mapping[str, Any]]) -> str:
+    reasons = [why(arm["auroc"]) for arm in arms if number(arm["auroc"]) is None]
+    if len(reasons) == len(arms):
+        return f"not known ({reasons[0]})"
+    words = {"position_only": "position", "kind_only": "kind", "entropy": "entropy"}
+    others = ", ".join(f"{said} {_scores(arms, name)}" for name, said in words.items())
+    return f"AUROC {_scores(arms, 'auroc')} ({others}), within kind {_scores(arms, 'within_kind')}"
+
+
+def _scores(arms: Sequence[Mapping[str, Any]], name: str) -> str:
+    return " -> ".join(score(arm[name]) for arm in arms)
+
+
+def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:
+    if number(shares["knew"]) is None:
+        return f"not known ({why(shares['knew'])})"
+    return (
+        f"where {after} asserts an error, {before} never knew {percent(shares['never_knew'], 0)}, "
+        f"{after} forgot {percent(shares['forgot'], 0)}, both know {percent(shares['knew'], 0)}"
+    )
+
+
+def audit_text(result: AuditResult) -> str:
+    """The step audit as plain text: both arms, the differences, the kinds of step, the split.
+
+    Args:
+        result: of `audit.analyse`.
+    """
+    arms, both = (result.before, result.after), result.both_correct
+    names = (arm.arm for arm in arms)
+    roles = [role for role in result.roles if role.errors.n_judged_before or role.errors.n_judged_after]
+    rows = [
+        _row(f"steps, judged by: {result.instrument}", names, "difference [95 % interval]"),
+        _row(
+            "wrong among judged",
+            (f"{percent(arm.error_rate.to_json())} of {arm.n_judged:,}" for arm in arms),
+            points(result.delta.to_json()),
+        ),
+        _row("  every question weighs the same", ("", ""), points(result.delta_question_weighted.to_json())),
+        _row(
+            f"  both answers right ({both.n_questions} questions)",
+            (percent(rate) for rate in (both.rate_before, both.rate_after)),
+            points(both.delta.to_json()),
+        ),
+        *map(_role, roles),
+        _row("steps in all", (f"{arm.n_steps:,}" for arm in arms)),
+        _row("not checkable", (percent(arm.not_checkable_rate) for arm in arms)),
+        _row("judge abstains", (percent(arm.abstain_rate) for arm in arms)),
+        _row("judging failed", (f"{arm.n_api_failure + arm.n_parse_failure:,}" for arm in arms)),
+        _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
+    ]
+    split = result.split.to_json()["intervals"]
+    lines = [
+        f"split: mix of shared kinds {points(split['common_composition'])}",
+        f"       within shared kinds {points(split['common_within'])}",
+        f"       kinds that one arm alone writes {points(split['unshared'])}",
+    ]
+    return "\n".join([_aligned(rows), "", *map(_ascii, lines)])
+
+
+def _role(role: RoleAudit) -> Row:
+    errors = role.errors
+    counts = (errors.n_judged_before, errors.n_judged_after)
+    cells = (
+        f"{percent(rate)} of {n:,}" if n else "–"
+        for rate, n in zip((errors.rate_before, errors.rate_after), counts, strict=True)
+    )
+    difference = points(errors.delta.to_json()) if all(counts) else ""
+    return _row(f"  kind: {role.role}", cells, difference)
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    """Rows in columns: the first and the last to the left, numbers to the right."""
+    cells = [[_ascii(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
+    lines = (
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+        for row in cells
+    )
+    return "\n".join(lines)
+
+
+def _ascii(text: str) -> str:
+    """Plain signs for terminals, and no control character of a model's text."""
+    plain = text.replace(NBSP, " ").replace(MINUS, "-").replace("–", "-")
+    return "".join(character if character.isprintable() else "?" for character in plain)

@@ -1,0 +1,1 @@
+"""Where doubt lies in the residual stream."""

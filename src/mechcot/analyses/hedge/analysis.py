@@ -1,0 +1,249 @@
+"""The base's hedge direction, and what it says of claims that are asserted.
+
+At the token before the place where a hedge would stand, the direction of a layer is the difference of
+means of claims that go on to be hedged and claims that go on to be asserted, taken within each kind of
+claim and averaged over kinds: pooled over kinds it would tell kinds of subject apart (methods 9, and the
+organism's notes). It is fitted on the *base's own* traces and scored on the half of the questions that it
+has not seen; then it is projected onto another arm's asserted claims, to ask whether what used to be said
+as doubt still marks errors. AUROCs count pairs within a kind only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mechcot.analyses.hedge.directions import (
+    MIN_CELL,
+    difference_of_means,
+    halves,
+    held_out_scores,
+    random_directions,
+    shuffled_labels,
+    usable_rows,
+)
+from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY
+from mechcot.stats import (
+    Interval,
+    bootstrap_ratio,
+    cluster_bootstrap_auroc,
+    percentile_interval,
+    stratified_auroc,
+)
+
+__all__ = ["MIN_CLASS", "HedgeProjection", "HedgeResult", "direction", "project", "rate"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MIN_CLASS = 20
+"""Fewer hedged or asserted (erroneous or correct) claims than this: no value."""
+
+
+def direction(
+    X_by_layer: Mapping[int, NDArray[Any]],
+    claims: pd.DataFrame,
+    *,
+    group: Mapping[str, str] | None = None,
+    draws: int = 2000,
+    null_draws: int = 100,
+    seed: int = 0,
+) -> HedgeResult:
+    """Fit the kind-matched hedge direction of one arm and score it on unseen questions.
+
+    Args:
+        X_by_layer: layer to the residual stream before the decision, [claims, d_model], rows as in `claims`.
+        claims: rows of `records.CLAIMS`, one arm.
+        group: question to group (its gold entity); a group is never split between the halves. By
+            question when left out.
+        draws: bootstrap replicates.
+        null_draws: directions of each null.
+        seed: of everything drawn.
+
+    Returns:
+        without a direction, and with the reason, when fewer than `MIN_CLASS` claims are hedged or asserted,
+        or when no relation holds `MIN_CELL` of both in both halves.
+
+    Raises:
+        AnalysisError: rows that do not match, values that are not finite, claims of several arms.
+    """
+    arm = _check(X_by_layer, claims)
+    hedged = claims["hedged"].to_numpy(dtype=bool)
+    relation, names = pd.factorize(claims["relation"], sort=True)
+    side = halves(claims["qid"], group, seed)
+    used, counts = usable_rows(hedged, relation, side, list(names))
+    reason = _too_few(int(hedged.sum()), "hedged", int((~hedged).sum()), "asserted") or (
+        ""
+        if used.any()
+        else f"no relation holds {MIN_CELL} hedged and {MIN_CELL} asserted claims in both halves"
+    )
+    rng = np.random.default_rng(seed)
+    scores, directions, nulls = [], {}, {}
+    for layer in sorted(X_by_layer):
+        if reason:
+            scores.append(_no_score(layer, reason))
+            continue
+        X = np.asarray(X_by_layer[layer], dtype=np.float64)[used]
+        kinds, folds, truth = relation[used], side[used], hedged[used]
+        directions[layer] = difference_of_means(X, truth[None, :], kinds)[0]
+        shuffled = shuffled_labels(truth, kinds, null_draws, rng)
+        nulls[layer] = difference_of_means(X, shuffled, kinds)
+        chance = {
+            "shuffled": held_out_scores(
+                X, shuffled_labels(truth, kinds + len(names) * folds, null_draws, rng), kinds, folds
+            ),
+            "random": X @ random_directions(X, kinds, null_draws, rng).T,
+        }
+        held_out = held_out_scores(X, truth[None, :], kinds, folds)[:, 0]
+        questions = claims["qid"].to_numpy()[used]
+        scores.append(_score(layer, held_out, chance, truth, folds, kinds, questions, draws, seed))
+    return HedgeResult(
+        arm, rate(claims, draws=draws, seed=seed), int(claims["qid"].nunique()), int(hedged.sum()),
+        int((~hedged).sum()), counts, tuple(scores), directions, nulls, reason, seed,
+    )  # fmt: skip
+
+
+def project(
+    fitted: HedgeResult,
+    X_by_layer: Mapping[int, NDArray[Any]],
+    claims: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    *,
+    draws: int = 2000,
+    null_draws: int = 100,
+    seed: int = 0,
+) -> HedgeProjection:
+    """Score an arm's asserted claims by another arm's hedge direction: erroneous against correct.
+
+    Nothing is fitted on these claims, so all of them are scored by the one direction.
+
+    Args:
+        fitted: the direction, from `direction`.
+        X_by_layer: layer to the residual stream before the decision, [claims, d_model], rows as in `claims`.
+        claims: rows of `records.CLAIMS`, one arm; hedged ones are left out.
+        verdicts: rows of `records.VERDICTS` of one instrument.
+        draws: bootstrap replicates.
+        null_draws: random directions; the shuffled ones come with `fitted`.
+        seed: of everything drawn.
+
+    Raises:
+        AnalysisError: rows that do not match, values that are not finite, a layer without direction.
+    """
+    arm = _check(X_by_layer, claims)
+    label = _labels(claims, verdicts)
+    kept = ~claims["hedged"].to_numpy(dtype=bool) & np.isin(label, ("correct", "erroneous"))
+    wrong = label[kept] == "erroneous"
+    reason = fitted.reason or _too_few(int(wrong.sum()), "erroneous", int((~wrong).sum()), "correct")
+    relation, _ = pd.factorize(claims["relation"].to_numpy()[kept], sort=True)
+    questions, one_fold = claims["qid"].to_numpy()[kept], np.zeros(int(kept.sum()), dtype=np.int64)
+    rng, scores = np.random.default_rng(seed), []
+    for layer in sorted(X_by_layer):
+        if reason:
+            scores.append(_no_score(layer, reason))
+            continue
+        if layer not in fitted.directions:
+            raise AnalysisError(
+                f"layer {layer} has no direction; there is one for {sorted(fitted.directions)}"
+            )
+        X = np.asarray(X_by_layer[layer], dtype=np.float64)[kept]
+        chance = {
+            "shuffled": X @ fitted.null_directions[layer].T,
+            "random": X @ random_directions(X, relation, null_draws, rng).T,
+        }
+        values = X @ fitted.directions[layer]
+        scores.append(_score(layer, values, chance, wrong, one_fold, relation, questions, draws, seed))
+    return HedgeProjection(
+        fitted.arm, arm, rate(claims, draws=draws, seed=seed), len(np.unique(questions)), int(wrong.sum()),
+        int((~wrong).sum()), tuple(scores), reason, seed,
+    )  # fmt: skip
+
+
+def rate(claims: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> Interval:
+    """Share of claims that are hedged, with an interval over questions."""
+    by_question = claims.groupby("qid")["hedged"].agg(["sum", "size"])
+    return bootstrap_ratio(
+        by_question["sum"].to_numpy(float), by_question["size"].to_numpy(float), draws, seed
+    )
+
+
+def _score(
+    layer: int,
+    values: FloatArray,
+    chance: Mapping[str, FloatArray],
+    truth: NDArray[np.bool_],
+    folds: IntArray,
+    kinds: IntArray,
+    questions: NDArray[Any],
+    draws: int,
+    seed: int,
+) -> LayerScore:
+    found = cluster_bootstrap_auroc(_tied(values), truth, folds, questions, draws, seed, strata=kinds)
+
+    def measure(column: FloatArray) -> float | None:
+        return stratified_auroc(_tied(column), truth, folds, kinds).auroc
+
+    bands = {name: _band(found.estimate, table, measure) for name, table in chance.items()}
+    return LayerScore(layer, found, bands["shuffled"], bands["random"])
+
+
+def _tied(values: FloatArray) -> NDArray[np.float32]:
+    """Scores at the precision of the activations, so that equal activations tie.
+
+    A product in double precision gives equal rows other last bits by where they stand in the matrix and by
+    the number of threads; at the embedding, where every mention of a name is the same vector, those
+    bits would decide the ranks.
+    """
+    return np.asarray(values, dtype=np.float32)
+
+
+def _band(
+    estimate: float | None, table: FloatArray, measure: Callable[[FloatArray], float | None]
+) -> NullBand | None:
+    values = np.array([measure(column) for column in table.T], dtype=np.float64)
+    if estimate is None or np.isnan(values).any():
+        return None
+    low, high = np.quantile(values, [0.025, 0.975])
+    beyond = int((np.abs(values - 0.5) >= abs(estimate - 0.5)).sum())
+    return NullBand(float(low), float(high), (1 + beyond) / (1 + len(values)), len(values))
+
+
+def _labels(claims: pd.DataFrame, verdicts: pd.DataFrame) -> NDArray[Any]:
+    merged = claims[STEP_KEY].merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
+    if len(merged) != len(claims):
+        raise AnalysisError("a claim has more than one verdict. Pass the verdicts of one instrument.")
+    return merged["label"].fillna("").to_numpy(dtype=object)
+
+
+def _check(X_by_layer: Mapping[int, NDArray[Any]], claims: pd.DataFrame) -> str:
+    arms = claims["arm"].unique().tolist()
+    if len(arms) != 1:
+        raise AnalysisError(f"claims of one arm are needed, got {arms or 'no claims'}")
+    if not X_by_layer:
+        raise AnalysisError("no layers: pass at least one layer's activations")
+    for layer, X in X_by_layer.items():
+        if X.ndim != 2 or len(X) != len(claims):
+            raise AnalysisError(
+                f"layer {layer}: expected [{len(claims)}, d_model] activations, got {X.shape}"
+            )
+        bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+        if bad.size:
+            raise AnalysisError(
+                f"layer {layer}: {bad.size} claims have NaN or infinite activations, first row {bad[0]}"
+            )
+    return str(arms[0])
+
+
+def _too_few(ups: int, up: str, downs: int, down: str) -> str:
+    if min(ups, downs) >= MIN_CLASS:
+        return ""
+    return f"{ups} {up} and {downs} {down} claims; at least {MIN_CLASS} of each are needed"
+
+
+def _no_score(layer: int, reason: str) -> LayerScore:
+    return LayerScore(layer, percentile_interval(None, np.zeros(0), 0, reason=reason), None, None)

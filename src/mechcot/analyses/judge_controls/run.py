@@ -1,0 +1,266 @@
+"""The judge controls of a study: planned or run, their items kept in the study and analysed.
+
+Replies are on disk as they come, so that a run that is killed goes on where it was; the items, what was
+asked, the result and the page are written at the end, as one stage of the study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mechcot.analyses.judge_controls import JudgeControlsResult, analyse
+from mechcot.analyses.judge_controls.job import VERSION, Job, Wanted, job_of, key_of
+from mechcot.analyses.judge_controls.judged import Asking, judged, one_model
+from mechcot.analyses.judge_controls.names import PRIMARY
+from mechcot.analyses.judge_controls.page import write_judge_controls
+from mechcot.analyses.judge_controls.part import STAGE
+from mechcot.analyses.judge_controls.plan import ControlsPlan, left_out_lines, plan_rows
+from mechcot.core import files, records
+from mechcot.core.errors import JudgeError, StudyError
+from mechcot.core.stages import Stage, load_manifest, run_stages, versions
+from mechcot.judging.spending import Ledger
+from mechcot.study.folder import Study, locked
+
+log = logging.getLogger("mechcot")
+
+FILES = ("items.parquet", "about.json", "result.json", "report.html")
+
+
+@dataclass(frozen=True)
+class JudgeControls:
+    """What the judge controls found, and where it lies.
+
+    Attributes:
+        name: of the judge.
+        folder: `STUDY/judge_controls/NAME`.
+        about: of each control what it changes, its items and calls; which were left out, and why.
+        result: of the analysis.
+    """
+
+    name: str
+    folder: Path
+    about: dict[str, Any]
+    result: JudgeControlsResult
+
+    def text(self) -> str:
+        """The result's tables, then what could not be treated, and which controls were left out."""
+        lines = [
+            f"{name}: {what}: {', '.join(f'{n:,} of {arm}' for arm, n in counts.items())}"
+            for name, control in self.about["controls"].items()
+            for what, counts in control.get("untreated", {}).items()
+        ]
+        lines += left_out_lines(self.about["left_out"])
+        return "\n".join([self.result.text(), *([""] if lines else []), *lines])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "about": self.about, "result": self.result.to_json()}
+
+
+def run_judge_controls(
+    path: str | Path, wanted: Wanted | None = None, *, budget: float | None = None, progress: bool = True
+) -> JudgeControls:
+    """Judge a sample of a study's steps under every control of a judge, and analyse what comes out.
+
+    Writes `judge_controls/NAME/` (`FILES`), which the study's manifest records. Replies that are kept,
+    of `mechcot judge` too, are not asked for again. The same call again finds it done, unless calls
+    failed or the steps have changed.
+
+    Args:
+        path: the study's folder; the steps of its contrast's arms must be there.
+        wanted: which controls of which judge; None: all of the study's own.
+        budget: money that all calls may cost together, what earlier runs paid for them included.
+        progress: whether to draw bars.
+
+    Raises:
+        StudyError: the study has no steps yet, or another process writes to it.
+        UsageError: there is no such control, the study's own verdicts are a table, too many questions.
+        ConfigError: a judge file, or the environment variable that it names, cannot be used.
+        DataError: the file of decoys cannot be used.
+        JudgeError: too many calls failed, a server cannot be used, or the budget is reached. Replies got
+            are kept.
+        AnalysisError: an arm has nothing to judge.
+    """
+    study, wanted = Study.open(path), wanted or Wanted()
+    with locked(study.path):
+        job = job_of(study, wanted)
+        key = key_of(job)
+        if _is_done(job, key):
+            result = judge_controls_of(study, job.name)
+        else:
+            items, about = _judge_all(job, _ledger(job, budget), progress)
+            result = _analysed(study, items)
+            run_stages(study.path, [_stage(job, key, items, about, result)], versions())
+    folder = _folder(study, job.name)
+    return JudgeControls(job.name, folder, files.read_json(folder / "about.json"), result)
+
+
+def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> ControlsPlan:
+    """What `run_judge_controls` would send for each control. Sends and writes nothing.
+
+    Raises:
+        StudyError, UsageError, ConfigError, DataError, AnalysisError: as `run_judge_controls`.
+    """
+    study = Study.open(path)
+    job = job_of(study, wanted or Wanted())
+    rows = plan_rows(job.controls, job.sample, job.rewriter, _calls(study))
+    return ControlsPlan(rows, job.left_out, len(job.sample.questions))
+
+
+def judge_controls_of(study: Study, name: str) -> JudgeControlsResult:
+    """The analysis of the judge controls that a study holds.
+
+    Args:
+        study: whose.
+        name: of the judge: its file's name without its ending, or `exact`.
+
+    Raises:
+        StudyError: the study has none of this name.
+    """
+    path = _folder(study, name) / "items.parquet"
+    if not path.exists():
+        there = sorted(folder.name for folder in path.parent.parent.glob("*") if folder.is_dir())
+        raise StudyError(
+            f"{path} does not exist; there are judge controls of: {', '.join(there) or 'nothing'}. "
+            f"Make them: mechcot judge-controls {study.path}"
+        )
+    return _analysed(study, records.read_table(path, records.JUDGE_CONTROLS))
+
+
+def _analysed(study: Study, items: pd.DataFrame) -> JudgeControlsResult:
+    contrast, settings = study.settings.contrast, study.settings
+    questions = study.questions(contrast.domain)
+    questions = questions[questions.qid.isin(items.qid[items.control == PRIMARY])].reset_index(drop=True)
+    before, after = (
+        table[table.qid.isin(questions.qid)].reset_index(drop=True)
+        for table in (study.traces(arm) for arm in (contrast.before, contrast.after))
+    )
+    return analyse(
+        questions,
+        before,
+        after,
+        items,
+        before=contrast.before,
+        after=contrast.after,
+        draws=settings.analysis.bootstrap,
+        seed=settings.seed,
+    )
+
+
+def _ledger(job: Job, budget: float | None) -> Ledger:
+    """One for all controls, refused before anything is sent where a file's calls cannot be held to it."""
+    ledger = Ledger(budget)
+    for file in (job.judge, job.rewriter):
+        if file is not None:
+            ledger.accept(file)
+    return ledger
+
+
+def _judge_all(job: Job, ledger: Ledger, progress: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
+    asking = Asking(job.name, job.judge, job.rewriter, _calls(job.study), ledger, progress)
+    tables, calls = [], {}
+    for number, control in enumerate(job.controls, start=1):
+        log.info("judge controls [%d/%d] %s", number, len(job.controls), control.name)
+        try:
+            rows, calls[control.name] = judged(control, job.sample, asking)
+        except JudgeError as error:
+            raise JudgeError(
+                f"{error}\nThis was the judge control '{control.name}'; --only chooses others."
+            ) from error
+        tables.append(rows)
+        one_model(calls)
+    if job.judge is not None and job.judge.cost(0, 0) is not None:
+        log.info("judge controls: %.2f spent, earlier runs included", ledger.spent)
+    return pd.concat(tables, ignore_index=True), _about(job, tables, calls)
+
+
+def _about(job: Job, tables: list[pd.DataFrame], calls: Mapping[str, Any]) -> dict[str, Any]:
+    sample, arms = job.sample, (job.sample.before, job.sample.after)
+    controls: dict[str, dict[str, Any]] = {}
+    for control, table in zip(job.controls, tables, strict=True):
+        controls[control.name] = {
+            "changes": control.changes,
+            "items": {arm: int((table.arm == arm).sum()) for arm in arms},
+            "calls": calls[control.name],
+        }
+        if control.untreated is not None:
+            controls[control.name]["untreated"] = {control.untreated[0]: dict(control.untreated[1])}
+    return {
+        "name": job.name,
+        "arms": {"before": sample.before, "after": sample.after},
+        "questions": {"sampled": len(sample.questions), "of": sample.n_questions},
+        "traces": job.wanted.traces,
+        "seed": sample.seed,
+        "controls": controls,
+        "left_out": dict(job.left_out),
+        "api_failures": sum(own["api_failures"] for made in calls.values() for own in made.values()),
+    }
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _is_done(job: Job, key: str) -> bool:
+    """Whether these controls stand there, made from the tables as they are now, with no call failed."""
+    stages = load_manifest(job.study.path)["stages"]
+    record = stages.get(STAGE + job.name)
+    if record is None or record["settings"]["key"] != key:
+        return False
+    made = {name: digest for other in stages.values() for name, digest in other["outputs"].items()}
+    current = all(made.get(name) == digest for name, digest in record["inputs"].items())
+    if not current or not all((job.study.path / name).exists() for name in record["outputs"]):
+        return False
+    about = files.read_json(_folder(job.study, job.name) / "about.json")
+    return bool(about["api_failures"] == 0)
+
+
+def _stage(
+    job: Job, key: str, items: pd.DataFrame, about: dict[str, Any], result: JudgeControlsResult
+) -> Stage:
+    contrast = job.study.settings.contrast
+    rows = hashlib.sha256(pd.util.hash_pandas_object(items, index=False).to_numpy().tobytes()).hexdigest()
+    return Stage(
+        STAGE + job.name,
+        VERSION,
+        # The rows count: a second run may have verdicts where calls failed in the first.
+        {"key": key, "rows": rows},
+        (
+            "questions.parquet",
+            *(
+                f"arms/{arm}/{table}.parquet"
+                for arm in (contrast.before, contrast.after)
+                for table in ("traces", "steps")
+            ),
+        ),
+        tuple(f"judge_controls/{job.name}/{name}" for name in FILES),
+        partial(_write, _folder(job.study, job.name), items, about, result),
+    )
+
+
+def _write(
+    folder: Path, items: pd.DataFrame, about: dict[str, Any], result: JudgeControlsResult, work: Path
+) -> None:
+    records.write_table(folder / "items.parquet", items, records.JUDGE_CONTROLS)
+    files.write_json(folder / "about.json", about)
+    without_calls = {
+        name: {key: value for key, value in control.items() if key != "calls"}
+        for name, control in about["controls"].items()
+    }
+    write_judge_controls(result, folder, about | {"controls": without_calls})  # prompts make no table
+
+
+def _folder(study: Study, name: str) -> Path:
+    return study.path / "judge_controls" / name
+
+
+def _calls(study: Study) -> Path:
+    """Where replies are kept; one that any judge of the study got serves here too."""
+    return study.path / "work" / "calls"

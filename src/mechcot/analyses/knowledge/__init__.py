@@ -1,0 +1,1 @@
+"""Whether wrong claims were known."""

@@ -1,0 +1,233 @@
+"""Knowledge or willingness: at each claim, did either model have the truth first in mind?
+
+At the place where the distilled model wrote a claim's object, both models are asked for the next word.
+A model *knows* there when a true object is its first choice. Over the errors that the distilled model
+asserts this gives: knew (both know, and it wrote something else), forgot (only the base knows) and never
+knew (the base does not) -- methods, amendment 19.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY
+from mechcot.core.shown import Shown
+from mechcot.stats import Interval, bootstrap_ratio, leaf
+
+CLASSES = ("knew", "forgot", "learned", "never_knew")
+"""Base and distilled know; only the base; only the distilled; neither."""
+ERROR_CLASSES = ("knew", "forgot", "never_knew")
+"""Among errors "learned" counts as never_knew: what the base never knew is now asserted wrongly."""
+
+
+@dataclass(frozen=True)
+class KnowledgeShares:
+    """How a set of claims falls into classes of knowledge.
+
+    Attributes:
+        shares: class to share of the claims (they add to 1), questions resampled.
+        n_claims: claims of the set.
+        n_questions: questions that they come from.
+        n_learned: of the claims, those that the distilled model knows and the base does not.
+        median_p_before: median probability of the truth under the base; None without claims.
+        median_p_after: the same under the distilled model.
+    """
+
+    shares: dict[str, Interval]
+    n_claims: int
+    n_questions: int
+    n_learned: int
+    median_p_before: float | None
+    median_p_after: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "shares": {name: interval.to_json() for name, interval in self.shares.items()},
+            "n_claims": self.n_claims,
+            "n_questions": self.n_questions,
+            "n_learned": self.n_learned,
+            "median_p_before": leaf(self.median_p_before, "no claims"),
+            "median_p_after": leaf(self.median_p_after, "no claims"),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class KnowledgeResult(Shown):
+    """Knowledge at the claims of one author, under the weights before and after.
+
+    Attributes:
+        author: arm that wrote the claims.
+        before: reader before distillation.
+        after: reader after it.
+        errors: over erroneous asserted claims, in `ERROR_CLASSES`.
+        claims: over all claims with a verdict correct or erroneous, in `CLASSES`.
+        errors_by_relation: `errors` for each relation.
+        claims_by_relation: `claims` for each relation.
+        excluded: claims left out, by reason: unjudged (no verdict of the two), unread (a reader has
+            no row for the claim).
+        draws: bootstrap replicates.
+        seed: of the bootstrap.
+    """
+
+    author: str
+    before: str
+    after: str
+    errors: KnowledgeShares
+    claims: KnowledgeShares
+    errors_by_relation: dict[str, KnowledgeShares]
+    claims_by_relation: dict[str, KnowledgeShares]
+    excluded: dict[str, int]
+    draws: int
+    seed: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a set, relation and class."""
+        sets = [("errors", "", self.errors), ("claims", "", self.claims)]
+        sets += [("errors", name, part) for name, part in self.errors_by_relation.items()]
+        sets += [("claims", name, part) for name, part in self.claims_by_relation.items()]
+        rows = [
+            {
+                "set": which,
+                "relation": relation,
+                "class": name,
+                "share": interval.estimate,
+                "low": interval.low,
+                "high": interval.high,
+                "n_claims": part.n_claims,
+            }
+            for which, relation, part in sets
+            for name, interval in part.shares.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            "author": self.author,
+            "before": self.before,
+            "after": self.after,
+            "errors": self.errors.to_json(),
+            "claims": self.claims.to_json(),
+            "errors_by_relation": {name: part.to_json() for name, part in self.errors_by_relation.items()},
+            "claims_by_relation": {name: part.to_json() for name, part in self.claims_by_relation.items()},
+            "excluded": self.excluded,
+            "draws": self.draws,
+            "seed": self.seed,
+        }
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {interval}" for name, interval in self.errors.shares.items())
+        return f"KnowledgeResult({self.errors.n_claims} errors of {self.author}: {parts})"
+
+
+def table(
+    truth_before: pd.DataFrame,
+    truth_after: pd.DataFrame,
+    claims: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> KnowledgeResult:
+    """Sort the distilled model's claims by what it and the base know there.
+
+    Args:
+        truth_before: rows of `records.TRUTH`: the distilled model's claims read by the base.
+        truth_after: the same claims read by the distilled model itself.
+        claims: rows of `records.CLAIMS`; other arms than the author are ignored.
+        verdicts: rows of `records.VERDICTS` of one instrument.
+        draws: bootstrap replicates; questions are resampled.
+        seed: of the bootstrap.
+
+    Raises:
+        AnalysisError: readings of several authors or readers, or claims read or judged twice.
+    """
+    author, before = _one(truth_before, "before")
+    also, after = _one(truth_after, "after")
+    if author != also:
+        raise AnalysisError(
+            f"both readings must be of one author's claims; got {author} before and {also} after"
+        )
+    rows, excluded = _join(truth_before, truth_after, claims[claims["arm"] == author], verdicts)
+    wrong = rows[(rows["label"] == "erroneous") & ~rows["hedged"].astype(bool)]
+    relations = sorted(rows["relation"].unique())
+
+    def shares(part: pd.DataFrame, classes: tuple[str, ...]) -> KnowledgeShares:
+        return _shares(part, classes, draws, seed)
+
+    return KnowledgeResult(
+        author=author,
+        before=before,
+        after=after,
+        errors=shares(wrong, ERROR_CLASSES),
+        claims=shares(rows, CLASSES),
+        errors_by_relation={
+            name: shares(wrong[wrong["relation"] == name], ERROR_CLASSES)
+            for name in relations
+            if (wrong["relation"] == name).any()
+        },
+        claims_by_relation={name: shares(rows[rows["relation"] == name], CLASSES) for name in relations},
+        excluded=excluded,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def _one(truth: pd.DataFrame, role: str) -> tuple[str, str]:
+    """The one author and reader of a reading."""
+    pairs = [(str(arm), str(reader)) for arm, reader in truth[["arm", "reader"]].drop_duplicates().to_numpy()]
+    if len(pairs) != 1:
+        raise AnalysisError(f"truth_{role}: expected one author and one reader, got {pairs or 'no rows'}")
+    twice = truth[truth.duplicated(STEP_KEY)]
+    if len(twice):
+        key = twice.iloc[0][STEP_KEY].tolist()
+        raise AnalysisError(f"truth_{role}: the claim (qid, arm, cid, sid) = {key} was read twice")
+    return pairs[0]
+
+
+def _join(
+    truth_before: pd.DataFrame, truth_after: pd.DataFrame, claims: pd.DataFrame, verdicts: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Claims with verdict, both ranks and both probabilities, and what had to be left out."""
+    if verdicts.duplicated(STEP_KEY).any():
+        raise AnalysisError("a step has more than one verdict. Pass the verdicts of one instrument.")
+    columns = [*STEP_KEY, "rank_truth", "p_truth"]
+    rows = claims.merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
+    judged = rows["label"].isin(["correct", "erroneous"])
+    rows = rows[judged].merge(truth_before[columns], on=STEP_KEY, how="left")
+    rows = rows.merge(truth_after[columns], on=STEP_KEY, how="left", suffixes=("_before", "_after"))
+    read = rows["rank_truth_before"].notna() & rows["rank_truth_after"].notna()
+    excluded = {"unjudged": int((~judged).sum()), "unread": int((~read).sum())}
+    rows = rows[read].reset_index(drop=True)
+    knew, knows = rows["rank_truth_before"] == 1, rows["rank_truth_after"] == 1
+    rows["class"] = np.select([knew & knows, knew, knows], CLASSES[:3], CLASSES[3])
+    return rows, excluded
+
+
+def _shares(rows: pd.DataFrame, classes: tuple[str, ...], draws: int, seed: int) -> KnowledgeShares:
+    labels = rows["class"].where(rows["class"].isin(classes), "never_knew")
+    codes, questions = pd.factorize(rows["qid"], sort=True)
+    den = np.bincount(codes, minlength=len(questions)).astype(np.float64)
+    shares = {
+        name: bootstrap_ratio(
+            np.bincount(codes, (labels == name).to_numpy(np.float64), minlength=len(questions)),
+            den,
+            draws,
+            seed,
+        )
+        for name in classes
+    }
+    return KnowledgeShares(
+        shares,
+        len(rows),
+        len(questions),
+        int((rows["class"] == "learned").sum()),
+        float(rows["p_truth_before"].median()) if len(rows) else None,
+        float(rows["p_truth_after"].median()) if len(rows) else None,
+    )

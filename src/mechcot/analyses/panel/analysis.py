@@ -1,0 +1,269 @@
+"""Do the judges agree, and does each of them see the same change? Several instruments on the same steps.
+
+Agreement is reported for each arm by itself, in two label sets: all four verdicts, and the steps that
+a judge called correct or erroneous alone (its other steps count as not rated). Failures of an
+instrument are missing ratings. Differences are after - before; every interval resamples questions,
+the same ones for all judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import LABELS, STEP_KEY
+from mechcot.core.shown import Shown
+from mechcot.stats.agreement import NOTE, Agreement, agreement
+from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
+from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.interval import Interval, leaf
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
+
+_VERDICTS = LABELS[:4]
+_DECIDED = LABELS[:2]
+LABEL_SETS = {"four": _VERDICTS, "two": _DECIDED}
+"""Which labels an agreement is about: all verdicts, or correct and erroneous."""
+
+
+@dataclass(frozen=True)
+class PanelJudge:
+    """What one instrument says of the two arms.
+
+    Attributes:
+        instrument: its name.
+        before: error rate before, erroneous / (correct + erroneous).
+        after: error rate after.
+        delta: after - before, step-weighted.
+        counts: label to its steps, before and after; failures among them.
+    """
+
+    instrument: str
+    before: Interval
+    after: Interval
+    delta: Interval
+    counts: tuple[dict[str, int], dict[str, int]]
+
+    @property
+    def direction(self) -> str:
+        """Where the interval of the difference lies: "up", "down", "unclear", or "unknown" without one."""
+        low, high = self.delta.low, self.delta.high
+        if low is None or high is None:
+            return "unknown"
+        return "up" if low > 0 else "down" if high < 0 else "unclear"
+
+    def to_json(self) -> dict[str, Any]:
+        """The intervals and counts as JSON values."""
+        return {
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+            "delta": self.delta.to_json(),
+            "direction": self.direction,
+            "counts": dict(zip(("before", "after"), self.counts, strict=True)),
+        }
+
+
+@dataclass(frozen=True)
+class PanelResult(Shown):
+    """Several instruments on the same steps.
+
+    Attributes:
+        arms: before and after.
+        judges: one by one.
+        agreement: (arm, label set) to how far they agree there; see `LABEL_SETS`.
+        same_sign: share of the judges with a difference that points the way most of them do; None
+            without a difference. Ties between the two ways give 0.5.
+        draws: bootstrap replicates.
+        seed: of the resampling.
+    """
+
+    arms: tuple[str, str]
+    judges: tuple[PanelJudge, ...]
+    agreement: dict[tuple[str, str], Agreement]
+    same_sign: float | None
+    draws: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values, with the warning on kappa and prevalence."""
+        return {
+            "arms": dict(zip(("before", "after"), self.arms, strict=True)),
+            "judges": {judge.instrument: judge.to_json() for judge in self.judges},
+            "agreement": {
+                arm: {labels: self.agreement[arm, labels].to_json() for labels in LABEL_SETS}
+                for arm in self.arms
+            },
+            "same_sign": leaf(self.same_sign, "no judge has a difference"),
+            "draws": self.draws,
+            "seed": self.seed,
+            "note": NOTE,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per judge: rates, steps behind them, difference, low, high, where it points."""
+        return pd.DataFrame(
+            {
+                "judge": judge.instrument,
+                "before": judge.before.estimate,
+                "after": judge.after.estimate,
+                "n_before": sum(judge.counts[0][label] for label in _DECIDED),
+                "n_after": sum(judge.counts[1][label] for label in _DECIDED),
+                "difference": judge.delta.estimate,
+                "low": judge.delta.low,
+                "high": judge.delta.high,
+                "direction": judge.direction,
+            }
+            for judge in self.judges
+        )
+
+    def agreement_frame(self) -> pd.DataFrame:
+        """One row per coefficient: arm, labels, judges, measure, estimate, low, high, steps."""
+        parts = [
+            found.to_frame().assign(arm=arm, labels=labels) for (arm, labels), found in self.agreement.items()
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        return table[["arm", "labels", "judges", "measure", "estimate", "low", "high", "n_steps"]]
+
+    def __repr__(self) -> str:
+        deltas = ", ".join(f"{judge.instrument} {judge.delta}" for judge in self.judges)
+        raws = " -> ".join(
+            "?" if (raw := self.agreement[arm, "four"].raw.estimate) is None else f"{raw:.3f}"
+            for arm in self.arms
+        )
+        return f"PanelResult({' -> '.join(self.arms)}: differences {deltas}; raw agreement {raws})"
+
+
+def analyse(
+    questions: pd.DataFrame,
+    before: Mapping[str, pd.DataFrame],
+    after: Mapping[str, pd.DataFrame],
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> PanelResult:
+    """Set several instruments' verdicts on the same two arms side by side.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: qid).
+        before: instrument to its rows of `records.VERDICTS` on the arm before.
+        after: the same instruments on the arm after.
+        draws: bootstrap replicates of the questions.
+        seed: of the resampling.
+
+    Raises:
+        AnalysisError: fewer than two instruments, different ones before and after, a missing column,
+            several arms in a table, a step twice, an unknown question or label.
+        UsageError: draws below 1.
+    """
+    names = list(before)
+    if set(names) != set(after):
+        raise AnalysisError(f"the instruments before are {sorted(before)}, those after {sorted(after)}")
+    if len(names) < 2:
+        raise AnalysisError(
+            f"a panel needs the verdicts of two instruments, there is {', '.join(names) or 'none'}; "
+            "judge the same steps with another one"
+        )
+    index = pd.Index(questions["qid"])
+    tables = [
+        {name: _checked(tables[name], index, f"verdicts of {name} {when}") for name in names}
+        for when, tables in (("before", before), ("after", after))
+    ]
+    arms = [_arm(own, when) for own, when in zip(tables, ("before", "after"), strict=True)]
+    judges = tuple(_judge(name, tables[0][name], tables[1][name], len(index), draws, seed) for name in names)
+    return PanelResult(
+        arms=(arms[0], arms[1]),
+        judges=judges,
+        agreement={
+            (arm, labels): _agreement(own, categories, draws, seed)
+            for arm, own in zip(arms, tables, strict=True)
+            for labels, categories in LABEL_SETS.items()
+        },
+        same_sign=_same_sign([judge.delta.estimate for judge in judges]),
+        draws=draws,
+        seed=seed,
+    )
+
+
+def panel_of(study: Study, instruments: Sequence[str] = ()) -> PanelResult:
+    """The panel of a study: its contrast's arms and questions, all its instruments by default."""
+    contrast = study.settings.contrast
+    questions = study.questions(contrast.domain)
+    names = list(instruments) or study.instruments()
+    before, after = (
+        {name: (table := study.verdicts(arm, name))[table.qid.isin(questions.qid)] for name in names}
+        for arm in (contrast.before, contrast.after)
+    )
+    return analyse(
+        questions, before, after, draws=study.settings.analysis.bootstrap, seed=study.settings.seed
+    )
+
+
+def _checked(verdicts: pd.DataFrame, index: pd.Index, what: str) -> pd.DataFrame:
+    """Step key, label and `q`, the row of the question."""
+    require_columns(verdicts, [*STEP_KEY, "label"], what)
+    one_arm(verdicts, what)
+    require_unique(verdicts, STEP_KEY, what)
+    unknown = verdicts[~verdicts["label"].isin(LABELS)]
+    if len(unknown):
+        raise AnalysisError(
+            f"{what}: {describe(unknown, STEP_KEY)} has the label {unknown['label'].iloc[0]!r}; "
+            f"there are {', '.join(LABELS)}"
+        )
+    return verdicts[[*STEP_KEY, "label"]].assign(q=question_codes(verdicts, index, what))
+
+
+def _arm(tables: Mapping[str, pd.DataFrame], when: str) -> str:
+    arms = sorted({str(table["arm"].iloc[0]) for table in tables.values()})
+    if len(arms) != 1:
+        raise AnalysisError(f"verdicts {when}: the instruments judged different arms: {arms}")
+    return arms[0]
+
+
+def _agreement(
+    tables: Mapping[str, pd.DataFrame], categories: Sequence[str], draws: int, seed: int
+) -> Agreement:
+    key = [*STEP_KEY, "q"]
+    ratings = [
+        table[table["label"].isin(categories)].set_index(key)["label"].rename(name)
+        for name, table in tables.items()
+    ]
+    labels = pd.concat(ratings, axis=1).sort_index()
+    return agreement(
+        labels, labels.index.get_level_values("q"), draws=draws, seed=seed, categories=categories
+    )
+
+
+def _judge(
+    name: str, before: pd.DataFrame, after: pd.DataFrame, n_questions: int, draws: int, seed: int
+) -> PanelJudge:
+    errors0, judged0 = _sums(before, n_questions)
+    errors1, judged1 = _sums(after, n_questions)
+    counts = [{label: int((table["label"] == label).sum()) for label in LABELS} for table in (before, after)]
+    return PanelJudge(
+        instrument=name,
+        before=bootstrap_ratio(errors0, judged0, draws, seed),
+        after=bootstrap_ratio(errors1, judged1, draws, seed),
+        delta=bootstrap_ratio_difference(errors0, judged0, errors1, judged1, draws, seed),
+        counts=(counts[0], counts[1]),
+    )
+
+
+def _sums(table: pd.DataFrame, n_questions: int) -> tuple[Ints, Ints]:
+    """Erroneous and judged steps of each question [questions]."""
+    wrong = table.loc[table["label"] == "erroneous", "q"]
+    judged = table.loc[table["label"].isin(_DECIDED), "q"]
+    return np.bincount(wrong, minlength=n_questions), np.bincount(judged, minlength=n_questions)
+
+
+def _same_sign(deltas: Sequence[float | None]) -> float | None:
+    known = [delta for delta in deltas if delta is not None]
+    if not known:
+        return None
+    ups, downs = sum(delta > 0 for delta in known), sum(delta < 0 for delta in known)
+    return max(ups, downs) / len(known)

@@ -1,0 +1,127 @@
+"""Files that appear whole or not at all, and digests of files and folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mechcot.core.errors import DataError
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears whole or not at all: written beside, fsync, renamed when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(beside, "wb") as sink:
+            yield sink
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        # What a full disk refuses to write comes without a name.
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with whole(path) as sink:
+        sink.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all, keys sorted; NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON: {error}") from error
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON Lines file, values as they stand; blank lines are left out.
+
+    Raises:
+        DataError: it is not UTF-8, or a line holds no JSON object.
+        OSError: it cannot be opened.
+    """
+    try:
+        # Not splitlines: that would cut a text at a U+2028 inside it.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read as UTF-8: {error}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number}: expected an object, found a {type(row).__name__}")
+        rows.append(row)
+    return rows
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's file names and contents; dot files are left out."""
+    if path.is_file():
+        with open(path, "rb") as source:
+            return hashlib.file_digest(source, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for file in files_in(path):
+        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder in a fixed order, dot files left out."""
+    found = (p for p in folder.rglob("*") if p.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def stamp(path: Path) -> str:
+    """Size and modification time of a file or of a folder's files: cheap, to skip digests by."""
+    files = [path] if path.is_file() else files_in(path)
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
+def disk_problem(error: Exception) -> str | None:
+    """What an error says about the disk, in one line; None: it is about something else.
+
+    Tensors are written by compiled code, whose error for a full disk is no `OSError`.
+    """
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return f"{error.filename}: {what}" if error.filename else what
+    return str(error) if "(os error " in str(error) else None
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

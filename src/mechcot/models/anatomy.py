@@ -1,0 +1,242 @@
+"""Where the parts of a causal language model are, what it computes at them, and leaving it as it was."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mechcot.core.errors import ReadingError
+
+MASK_TYPES = ("full_attention", "sliding_attention")
+"""Layer types whose attention is the mask's and nothing else's."""
+
+SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+"""`resid_post` at layer 0 is the embedding, at layer l the residual stream after block l (from 1), before
+the final norm; `resid_pre` at layer l is what enters block l; `attn_out` and `mlp_out` are what block
+l's attention and MLP modules give, before any norm that follows them."""
+
+PARTS = {
+    "attn_out": ("self_attn", "attn", "attention", "self_attention"),
+    "mlp_out": ("mlp", "ffn", "feed_forward", "block_sparse_moe"),
+}
+"""What a block calls the modules whose outputs these sites are."""
+
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "final_norm")
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a reading needs to know of a model.
+
+    Attributes:
+        decoder: embedding, blocks and final norm; called without the head.
+        blocks: the decoder blocks in order.
+        norm: the final norm; None where it has none of a known name.
+        head: hidden state after the final norm to logits.
+        config: its text configuration.
+        scale: factor of the final logits (Cohere, Granite); 1 for most.
+        softcap: cap of the final logits (Gemma 2), None if there is none.
+        windows: sliding window for each layer type, None for full attention. A single entry means
+            that all layers are alike.
+        strange: why its layers cannot read a tree, as far as its configuration says; "" if they may.
+        max_positions: positions the model has, None if it does not say.
+        vocab_size: rows of the embedding.
+        d_model: width of the residual stream.
+    """
+
+    decoder: nn.Module
+    blocks: nn.ModuleList
+    norm: nn.Module | None
+    head: nn.Module
+    config: Any
+    scale: float
+    softcap: float | None
+    windows: Mapping[str, int | None]
+    strange: str
+    max_positions: int | None
+    vocab_size: int
+    d_model: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layer 0 is the embedding, layer l the residual stream after block l (counted from 1)."""
+        return tuple(range(len(self.blocks) + 1))
+
+    def has(self, site: str, layer: int) -> bool:
+        """Whether the model has a site at a layer; layer 0 has `resid_post` alone."""
+        return layer in self.layers and (layer > 0 or site == "resid_post")
+
+
+def anatomy_of(model: Any) -> Anatomy:
+    """Find the parts of a Hugging Face causal language model.
+
+    Raises:
+        ReadingError: the model has no decoder, blocks or head where they are looked for.
+    """
+    name = type(model).__name__
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if not isinstance(decoder, nn.Module) or not isinstance(head, nn.Module):
+        raise ReadingError(
+            f"{name}: expected a causal language model with get_decoder() and get_output_embeddings()"
+        )
+    config = model.config.get_text_config()
+    n_layers = int(config.num_hidden_layers)
+    stacks = [m for m in decoder.children() if isinstance(m, nn.ModuleList) and len(m) == n_layers]
+    if len(stacks) != 1:
+        raise ReadingError(
+            f"{name}: expected one list of {n_layers} blocks in the decoder, found {len(stacks)}"
+        )
+    embedding = model.get_input_embeddings().weight
+    cap = getattr(config, "final_logit_softcapping", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    return Anatomy(
+        decoder=decoder,
+        blocks=stacks[0],
+        norm=next((m for key, m in decoder.named_children() if key in _NORMS), None),
+        head=head,
+        config=config,
+        scale=_scale(config),
+        softcap=float(cap) if cap else None,
+        windows=_windows(config, n_layers),
+        strange=_strange(decoder, config, n_layers),
+        max_positions=int(positions) if positions else None,
+        vocab_size=int(embedding.shape[0]),
+        d_model=int(config.hidden_size),
+        device=embedding.device,
+        dtype=embedding.dtype,
+    )
+
+
+def _scale(config: Any) -> float:
+    times, by = (getattr(config, name, None) for name in ("logit_scale", "logits_scaling"))
+    return float(times if isinstance(times, float) else 1) / float(by or 1)
+
+
+def _windows(config: Any, n_layers: int) -> dict[str, int | None]:
+    kinds = list(dict.fromkeys((getattr(config, "layer_types", None) or [])[:n_layers]))
+    window = getattr(config, "sliding_window", None)
+    if not kinds:
+        return {"all": int(window) if window else None}
+    return {kind: int(window) if kind == "sliding_attention" and window else None for kind in kinds}
+
+
+def _strange(decoder: nn.Module, config: Any, n_layers: int) -> str:
+    kinds = set((getattr(config, "layer_types", None) or [])[:n_layers]) - set(MASK_TYPES)
+    if kinds:
+        return f"layers of type {sorted(kinds)} do not attend by a mask alone"
+    if not hasattr(sys.modules[type(decoder).__module__], "ALL_ATTENTION_FUNCTIONS"):
+        return "its code does not attend by transformers' attention interface"
+    attention = getattr(config, "_attn_implementation", None)
+    if attention not in ("eager", "sdpa"):
+        return f"its attention is {attention!r}; 'sdpa' and 'eager' can read a tree"
+    return ""
+
+
+def head_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
+    """Logits in float32 from hidden states after the final norm, [rows, d_model] -> [rows, vocab]."""
+    logits: Tensor = anatomy.head(hidden)
+    if anatomy.scale != 1:
+        logits = logits * anatomy.scale
+    if anatomy.softcap is not None:
+        logits = torch.tanh(logits / anatomy.softcap) * anatomy.softcap
+    return logits.float()
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Evaluation and inference mode inside; every module's own mode as before afterwards."""
+    trained = [module for module in model.modules() if module.training]
+    if trained:
+        model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in trained:
+            module.training = True
+
+
+def hidden_of(output: Any) -> Tensor:
+    """The hidden states [batch, nodes, d_model] in what a block or a part of it takes or gives.
+
+    Raises:
+        ReadingError: it is something else.
+    """
+    hidden = output[0] if isinstance(output, tuple) else output
+    if not isinstance(hidden, Tensor) or hidden.dim() != 3:
+        shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
+        raise ReadingError(f"a decoder block gave {shape}, expected hidden states [batch, nodes, d_model]")
+    return hidden
+
+
+@contextmanager
+def watched(
+    anatomy: Anatomy, places: Sequence[tuple[str, int]], see: Callable[[str, int, Tensor], None]
+) -> Iterator[None]:
+    """Show what the model computes at some places while it runs.
+
+    Args:
+        anatomy: the model.
+        places: (site, layer); see `SITES`.
+        see: called with site, layer and the values, all rows of the batch one after the other,
+            [batch * nodes, d_model].
+
+    Raises:
+        ReadingError: a place that the model has not.
+    """
+    handles = []
+    try:
+        for site, layer in places:
+            handles.append(_watch(anatomy, site, layer, see))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(anatomy: Anatomy, site: str, layer: int, see: Callable[[str, int, Tensor], None]) -> Any:
+    def keep(output: Any) -> None:
+        hidden = hidden_of(output)
+        see(site, layer, hidden.reshape(-1, hidden.shape[-1]))
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        keep(args[0] if args else kwargs["hidden_states"])
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        keep(output)
+
+    if site not in SITES or not anatomy.has(site, layer):
+        raise ReadingError(
+            f"the model has no {site} at layer {layer}; it has {', '.join(SITES)} at layers 1 to "
+            f"{len(anatomy.blocks)}, and resid_post at layer 0 (the embedding)"
+        )
+    block = anatomy.blocks[max(layer, 1) - 1]
+    if site == "resid_pre" or layer == 0:
+        return block.register_forward_pre_hook(before, with_kwargs=True)
+    return part_of(block, site).register_forward_hook(after)
+
+
+def part_of(block: nn.Module, site: str) -> nn.Module:
+    """The module of a block whose output a site is.
+
+    Raises:
+        ReadingError: the block has none of a known name.
+    """
+    if site == "resid_post":
+        return block
+    part = next((getattr(block, name) for name in PARTS[site] if hasattr(block, name)), None)
+    if not isinstance(part, nn.Module):
+        raise ReadingError(
+            f"{site}: {type(block).__name__} has no module named {' or '.join(PARTS[site])}; it has "
+            f"{', '.join(name for name, _ in block.named_children())}"
+        )
+    return part

@@ -1,0 +1,64 @@
+"""Figures out of results: one visual language, returned and never shown.
+
+Every function takes what a result's `to_json()` gives (plain dicts and lists) and returns a plotly
+figure. The statement is the title, denominators stand in the caption, intervals are bands or bars,
+nulls and baselines are grey. An arm has one colour everywhere. Widths are left to the page; text is
+wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped.
+
+A rate or difference in these inputs is `{"estimate", "low", "high"}` (other keys are ignored), or
+`{"value": null, "reason": ...}` where there is none, or a bare number.
+"""
+
+from mechcot.analyses.audit.certainty_figures import difference_forest, error_by_transition, gains, judges
+from mechcot.analyses.audit.figures import error_by_kind, headline, reliability, split
+from mechcot.analyses.commitment.figures import (
+    commitment_curves,
+    commitment_two_by_two,
+    hedge_by_layer,
+    knowledge_bars,
+)
+from mechcot.analyses.controls.figures import controls, error_by_answers
+from mechcot.analyses.judge_controls.figures import (
+    judge_decoys,
+    judge_flips,
+    judge_forest,
+    judge_manner,
+    judge_strata,
+)
+from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
+from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
+from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
+
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "NULL",
+    "TEACHER",
+    "bare",
+    "commitment_curves",
+    "commitment_two_by_two",
+    "controls",
+    "difference_forest",
+    "error_by_answers",
+    "error_by_kind",
+    "error_by_transition",
+    "gains",
+    "headline",
+    "hedge_by_layer",
+    "judge_decoys",
+    "judge_flips",
+    "judge_forest",
+    "judge_manner",
+    "judge_strata",
+    "judges",
+    "knowledge_bars",
+    "probe_bars",
+    "probe_by_layer",
+    "probe_calibration",
+    "probe_map",
+    "probe_null",
+    "probe_risk",
+    "probe_transfer",
+    "reliability",
+    "split",
+]

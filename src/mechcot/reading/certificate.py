@@ -1,0 +1,247 @@
+"""Can a checkpoint be read truly? A few questions of its own words, read in every way and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from mechcot.core.errors import MechcotError, UsageError
+from mechcot.core.settings import ArmSettings
+from mechcot.core.shown import Shown
+from mechcot.models.checkpoint import Checkpoint, load
+from mechcot.reading.inputs import QuestionInput
+from mechcot.reading.sample import TRACE_TOKENS, sample_questions, token_ids
+from mechcot.tasks.tokens import adds_bos
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mechcot.models.anatomy import Anatomy
+
+LONGEST_WINDOW = 512
+"""Sliding windows up to this many tokens are outgrown by the sample; wider ones would cost too much."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a certificate.
+
+    Attributes:
+        name: what was compared.
+        found: the largest difference, or the number counted; None: it could not be found out.
+        allowed: the largest difference allowed, or the number expected; None where there is none.
+        unit: of both.
+        passed: whether it is within what is allowed.
+        note: why it could not be found out, or what limits the finding; else "".
+    """
+
+    name: str
+    found: float | None
+    allowed: float | None
+    unit: str
+    passed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate(Shown):
+    """Whether mechcot reads a checkpoint as the checkpoint itself computes.
+
+    Attributes:
+        model: the folder.
+        architecture: class of the model.
+        dtype: of its weights.
+        device: where it ran.
+        attention: its attention implementation.
+        findings: line by line.
+    """
+
+    model: str
+    architecture: str
+    dtype: str
+    device: str
+    attention: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every finding passed."""
+        return all(finding.passed for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values; `note` says why a number is null."""
+        values = {**self.__dict__, "passed": self.passed}
+        return {**values, "findings": [dict(finding.__dict__) for finding in self.findings]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a finding."""
+        import pandas as pd
+
+        return pd.DataFrame([finding.__dict__ for finding in self.findings])
+
+    def __repr__(self) -> str:
+        """One line."""
+        n = sum(finding.passed for finding in self.findings)
+        verdict = "PASS" if self.passed else "FAIL"
+        return f"Certificate({self.architecture}, {self.dtype}: {verdict}, {n} of {len(self.findings)})"
+
+    def text(self) -> str:
+        """The table for a terminal, notes below it."""
+        head = f"{self.model}\n{self.architecture}, {self.dtype}, {self.attention} attention, {self.device}"
+        rows = [("check", "found", "allowed", "", "")]
+        for f in self.findings:
+            verdict = "PASS" if f.passed else "FAIL"
+            rows.append((f.name, _number(f.found), _number(f.allowed), f.unit, verdict))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+        notes = [f"{f.name}: {f.note}" for f in self.findings if f.note]
+        verdict = "PASS" if self.passed else "FAIL"
+        return "\n".join([head, "", *(line.rstrip() for line in lines), *notes, "", verdict])
+
+
+def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto") -> Certificate:
+    """Compare the reading of a checkpoint with the checkpoint's own plain runs.
+
+    A few questions are made of words of its vocabulary (the same ones each time), so nothing but the
+    checkpoint is needed. Traces outgrow a sliding window of up to `LONGEST_WINDOW` tokens.
+
+    Args:
+        folder: the checkpoint's folder, or OWNER/NAME on the Hub.
+        device: `cpu`, `cuda`, ... or `auto`.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` for the checkpoint's own.
+
+    Returns:
+        The findings: the reading against one run per text (forced answers, entropy and surprisal,
+        activations at all sites), by prefix trees or, where the model cannot read them, text by text, with
+        the reason; the final norm and head against the logits, a cache of keys and values against none,
+        and the beginning-of-text tokens of a prompt. A model that cannot be read at all gets a failed
+        finding with the reason.
+
+    Raises:
+        ModelError: the checkpoint cannot be loaded, or not to this device.
+        UsageError: an unknown dtype.
+        MissingDependency: torch or transformers are not installed.
+    """
+    try:
+        settings = ArmSettings.model_validate({"model": str(folder), "dtype": dtype})
+    except ValidationError as error:
+        raise UsageError(f"dtype {dtype!r}: {error.errors()[0]['msg']}") from None
+    return certify(load(settings, device=device))
+
+
+def certify(checkpoint: Checkpoint) -> Certificate:
+    """`check_model` for a checkpoint already loaded; it is left as it was."""
+    from mechcot.reading.selfcheck import TOLERANCE
+
+    model: Any = checkpoint.model
+    weight = model.get_input_embeddings().weight
+    allowed = TOLERANCE.get(weight.dtype, 1e-3)
+    try:
+        questions = sample_questions(checkpoint, trace_tokens=_length(model))
+    except MechcotError as error:
+        findings = [Finding("questions of its own words", None, None, "", False, str(error))]
+    else:
+        findings = [
+            *_attempt("reading", lambda: _reading(model, questions, allowed)),
+            _bos(checkpoint.tokenizer, questions),
+        ]
+    return Certificate(
+        checkpoint.name,
+        type(model).__name__,
+        str(weight.dtype).removeprefix("torch."),
+        str(weight.device),
+        str(getattr(model.config, "_attn_implementation", None) or "own"),
+        tuple(findings),
+    )
+
+
+def _length(model: Any) -> int:
+    """Tokens of the longest trace: enough to outgrow a sliding window that is not too wide."""
+    window = getattr(model.config.get_text_config(), "sliding_window", None) or 0
+    return max(TRACE_TOKENS, window + 16 if window <= LONGEST_WINDOW else 0)
+
+
+def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+    from mechcot.models.anatomy import SITES, anatomy_of
+    from mechcot.reading.reader import recipe_for
+    from mechcot.reading.selfcheck import best_way
+    from mechcot.study.manifest import STEP_RULES
+
+    anatomy = anatomy_of(model)
+    longest = max(len(q.prompt_ids) + len(t.token_ids) for q in questions for t in q.traces)
+    wider = {window for window in anatomy.windows.values() if window and window >= longest}
+    note = f"texts of up to {longest} tokens do not reach the window of {max(wider)}" if wider else ""
+    sites = [site for site in SITES if _has(anatomy, site)]
+    recipe, report = best_way(model, questions, recipe_for(anatomy, sites=sites, rules=STEP_RULES))
+    way = "text" if recipe.alone else "tree"
+    if recipe.alone:
+        note = f"it is read text by text, which is slow: {report.why}"
+    return [
+        _difference(f"{way}: forced answers", report.forced, allowed, "nats a token", note),
+        _difference(f"{way}: entropy and surprisal", report.signals, allowed, "nats"),
+        _difference(f"{way}: activations", report.residual, allowed, "of the largest"),
+        _difference("final norm and head", report.head, allowed, "of the largest logit"),
+        _difference("cache of keys and values", report.cache, allowed, "of the largest logit"),
+    ]
+
+
+def _has(anatomy: Anatomy, site: str) -> bool:
+    """Whether the blocks have a site under a known name; a mixer of states has no attention output."""
+    from mechcot.models.anatomy import part_of
+
+    try:
+        return site == "resid_pre" or all(part_of(block, site) is not None for block in anatomy.blocks)
+    except MechcotError:
+        return False
+
+
+def _bos(tokenizer: Any, questions: Sequence[QuestionInput]) -> Finding:
+    """Prompts as mechcot renders them, against what tokenizer and template define."""
+    bos, written = tokenizer.bos_token_id, 0
+    counts = {_leading(question.prompt_ids, bos) for question in questions}
+    if tokenizer.chat_template:
+        turn = [{"role": "user", "content": "a"}]
+        text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        written = _leading(token_ids(tokenizer, text), bos)
+    wanted = max(written, int(adds_bos(tokenizer)))
+    note = "the tokenizer has no such token" if bos is None else ""
+    passed = wanted <= 1 and counts == {wanted}
+    return Finding(
+        "beginning-of-text tokens", float(max(counts)), float(wanted), "at the start", passed, note
+    )
+
+
+def _leading(ids: Sequence[int], bos: int | None) -> int:
+    return next((n for n, token in enumerate(ids) if token != bos), len(ids)) if bos is not None else 0
+
+
+def _difference(name: str, found: float, allowed: float, unit: str, note: str = "") -> Finding:
+    if not math.isfinite(found):
+        return Finding(name, None, allowed, unit, False, "the difference is not finite")
+    return Finding(name, found, allowed, unit, found <= allowed, note)
+
+
+def _attempt(name: str, job: Callable[[], list[Finding]]) -> list[Finding]:
+    """A job's findings; that a model cannot be run so is a finding too."""
+    from mechcot.reading.budget import out_of_memory
+
+    try:
+        return job()
+    except MechcotError as error:
+        return [Finding(name, None, None, "", False, str(error))]
+    except Exception as error:  # any way in which a model's own code refuses a mask or a cache
+        if out_of_memory(error):
+            why = f"the sample does not fit the memory: {error}; check it on a larger device"
+            return [Finding(name, None, None, "", False, why)]
+        raised = f"the model's own code raised {type(error).__name__}: {error}"
+        why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
+        return [Finding(name, None, None, "", False, why)]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"

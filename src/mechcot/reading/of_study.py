@@ -1,0 +1,350 @@
+"""From a study's tables to a reading: which tokens of which traces a reader is asked about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mechcot.core import records
+from mechcot.core.errors import ReadingError, UsageError
+from mechcot.core.files import digest, write_json
+from mechcot.models.checkpoint import arm_folder, load, load_tokenizer
+from mechcot.reading.folder import read_to_folder
+from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
+from mechcot.reading.plan import plan_reading
+from mechcot.study.folder import Study
+from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
+from mechcot.tasks.tokens import decode
+
+log = logging.getLogger("mechcot")
+
+DECISION = "decision"
+"""Position rule of claims: the last token before the place of a hedge (for a step without a claim, the
+token before the step). It is kept wherever the task reads claims."""
+
+
+def checkpoint_folder(study: Study, arm: str) -> Path:
+    """The folder that holds an arm's weights and tokenizer.
+
+    Raises:
+        UsageError: the arm is given as traces.
+    """
+    if study.settings.arms[arm].traces is not None:
+        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
+    return arm_folder(study.path, study.settings.arms[arm], arm)
+
+
+def read_arm(
+    study: Study, author: str, reader: str, work: Path, task: Task, folder: Path, *, progress: bool
+) -> None:
+    """Read an author's traces with a reader's weights into the study.
+
+    Raises:
+        ReadingError: author and reader do not share a tokenizer; as `read_to_folder`.
+    """
+    settings = study.settings
+    checkpoint = load(settings.arms[reader], folder, settings.device)
+    inputs = question_inputs(study, author, task, checkpoint.tokenizer)
+    other = plan_reading([question for question in inputs if question.permutation], 2**40)
+    if other.tree_tokens:
+        log.info("other orders of the options: %d tokens beside the reading's own", other.tree_tokens)
+    out = study.reading_path(author, reader)
+    done = read_to_folder(
+        checkpoint.model,
+        inputs,
+        out,
+        work,
+        reader=reader,
+        model_digest=_recorded_digest(study, folder),
+        layers=settings.reading.layers,
+        sites=settings.reading.sites,
+        rules=rules_of(study, author),
+        max_tokens=settings.reading.max_tokens,
+        lens=settings.reading.lens,
+        skip_unreadable=True,
+        progress=progress,
+        about=_digests(study, author, task, checkpoint.tokenizer),
+    )
+    skipped = [*_without_steps(study, author), *done.skipped]
+    for reason in skipped:
+        log.warning("left out of the reading: %s", reason)
+    counts = ("questions", "traces", "steps", "bare_tokens", "tree_tokens")
+    told = {name: value for name, value in asdict(done).items() if name in counts}
+    write_json(out / "reading.json", told | {"skipped": skipped})
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a reading will cost; nothing was run.
+
+    Attributes:
+        author: whose traces.
+        reader: by whose weights.
+        traces: traces.
+        steps: steps.
+        bare_tokens: tokens of a plain forward pass over the traces.
+        tree_tokens: tokens that will be computed.
+        permuted_tokens: how many of those are for other orders of the options.
+        separate_tokens: tokens that one run for each prefix would compute.
+        activation_bytes: size of the activations on disk.
+    """
+
+    author: str
+    reader: str
+    traces: int
+    steps: int
+    bare_tokens: int
+    tree_tokens: int
+    permuted_tokens: int
+    separate_tokens: int
+    activation_bytes: int
+
+    def text(self) -> str:
+        """One line for a terminal."""
+        orders = f" ({self.permuted_tokens:,} of them for other orders)" if self.permuted_tokens else ""
+        return (
+            f"{self.author} read by {self.reader}: {self.traces:,} traces, {self.steps:,} steps; "
+            f"{self.tree_tokens:,} tokens{orders}, {self.tree_tokens / max(1, self.bare_tokens):.2f} times a "
+            f"plain pass over the traces ({self.separate_tokens:,} with one run for each prefix); "
+            f"{self.activation_bytes / 1e6:,.0f} MB of activations"
+        )
+
+
+def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Price:
+    """What reading an author's traces with a reader's weights will cost.
+
+    Raises:
+        ReadingError: a layer that the reader has not; author and reader do not share a tokenizer.
+    """
+    from transformers import AutoConfig
+
+    arm = study.settings.arms[reader]
+    tokenizer = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
+    inputs = [q for q in question_inputs(study, author, task, tokenizer) if q.traces]
+    rules = rules_of(study, author)
+    whole, own = (
+        plan_reading(questions, 2**40, rules)
+        for questions in (inputs, [q for q in inputs if not q.permutation])
+    )
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
+    reads = [trace for question in own.questions for trace in question.traces]
+    settings = study.settings.reading
+    every = range(config.num_hidden_layers + 1)
+    layers = every if settings.layers is None else settings.layers
+    if strange := sorted(set(layers) - set(every)):
+        raise ReadingError(f"{reader} has layers 0 (embedding) to {every[-1]}, asked for {strange}")
+    places = sum(layer > 0 or site == "resid_post" for site in settings.sites for layer in layers)
+    rows = sum(len(trace.spans(rule)) for trace in reads for rule in rules)
+    named = str(config.dtype).removeprefix("torch.") if arm.dtype == "auto" else arm.dtype
+    return Price(
+        author=author,
+        reader=reader,
+        traces=len(reads),
+        steps=sum(len(trace.steps) for trace in reads),
+        bare_tokens=own.bare_tokens,
+        tree_tokens=whole.tree_tokens,
+        permuted_tokens=whole.tree_tokens - own.tree_tokens,
+        separate_tokens=whole.separate_tokens,
+        activation_bytes=rows
+        * places
+        * int(config.hidden_size)
+        * (2 if named in ("bfloat16", "float16") else 4),
+    )
+
+
+def rules_of(study: Study, author: str) -> tuple[str, ...]:
+    """The position rules of a reading: the settings', and `decision` where the task reads claims."""
+    claims = () if study.claims(author).empty else (DECISION,)
+    return tuple(dict.fromkeys((*study.settings.reading.rules, *claims)))
+
+
+def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> list[QuestionInput]:
+    """What is read of an author's traces: the first few of each question of the contrast's domain.
+
+    Readings of other orders of the options stand after the questions' own.
+
+    Raises:
+        ReadingError: a trace's tokens are not its text in the reader's tokenizer, or its prompt does not
+            begin as the reader's own do.
+    """
+    limit = study.settings.reading.traces_per_question
+    traces, steps, claims = study.traces(author), study.steps(author), study.claims(author)
+    by_question = records.rows_by_key(traces[traces.cid < limit], ["qid"])
+    steps_of = records.rows_by_key(steps[steps.cid < limit], ["qid", "cid"])
+    claims_of = records.rows_by_key(claims[claims.cid < limit], ["qid", "cid"])
+    inputs, permuted = [], []
+    for row in records.rows(study.questions(study.settings.contrast.domain)):
+        question = question_of(row)
+        found = by_question.get((question.qid,))
+        if not found:
+            continue  # an arm that is given as traces may lack some
+        read = tuple(
+            _trace_input(trace, steps_of[key], claims_of.get(key, []), tokenizer, study)
+            for trace in found
+            if (key := (trace.qid, trace.cid)) in steps_of
+        )
+        prompt_ids = tuple(int(i) for i in found[0].prompt_ids)
+        unsaid = tuple(render_prompt(replace(question, stem=""), task.format, tokenizer)[1])
+        _refuse_other_start(found[0], prompt_ids, unsaid, tokenizer.bos_token_id)
+        forced = _lead_ins(question, task, tokenizer)
+        inputs.append(QuestionInput(question.qid, prompt_ids, read, forced, unsaid))
+        for number, order in enumerate(_orders(study, question), start=1):
+            permuted.append(_permuted(question, order, number, read, task, tokenizer))
+    return [*inputs, *permuted]
+
+
+def _refuse_other_start(trace: Any, prompt: Sequence[int], own: Sequence[int], bos: int | None) -> None:
+    """Refuse a prompt with more or fewer beginning-of-text tokens than the reader's own prompts have."""
+    found, wanted = (sum(1 for _ in takewhile(lambda i: i == bos, ids)) for ids in (prompt, own))
+    if found != wanted:
+        raise ReadingError(
+            f"question {trace.qid!r}, arm {trace.arm!r}: its prompt begins with {found} beginning-of-text "
+            f"tokens, the reader's tokenizer and template define {wanted}. Name another reader"
+        )
+
+
+def _without_steps(study: Study, author: str) -> list[str]:
+    """The traces of which nothing is read because they have no step, each named."""
+    traces, steps = study.traces(author), study.steps(author)
+    asked = set(study.questions(study.settings.contrast.domain).qid)
+    found = set(zip(steps.qid, steps.cid, strict=True))
+    first = traces[(traces.cid < study.settings.reading.traces_per_question) & traces.qid.isin(asked)]
+    return [
+        f"question {trace.qid!r}, arm {author!r}, trace {trace.cid}: the trace has no "
+        f"{'steps' if len(trace.token_ids) else 'tokens'}"
+        for trace in records.rows(first)
+        if (trace.qid, trace.cid) not in found
+    ]
+
+
+def _orders(study: Study, question: Question) -> list[tuple[int, ...]]:
+    """Other orders of a question's options, drawn without repeats from the study's seed."""
+    n = len(question.options)
+    wanted = min(study.settings.reading.permutations, math.factorial(n) - 1)
+    rng = np.random.default_rng([study.settings.seed, zlib.crc32(question.qid.encode())])
+    orders: dict[tuple[int, ...], None] = {tuple(range(n)): None}
+    while len(orders) <= wanted:
+        orders.setdefault(tuple(int(i) for i in rng.permutation(n)))
+    return list(orders)[1:]
+
+
+def _permuted(
+    question: Question,
+    order: tuple[int, ...],
+    number: int,
+    traces: Sequence[TraceInput],
+    task: Task,
+    tokenizer: Any,
+) -> QuestionInput:
+    """The same traces after a prompt that shows the options in another order; answers only."""
+    shown = replace(
+        question, options=tuple(question.options[i] for i in order), gold=order.index(question.gold)
+    )
+    place = [order.index(i) for i in range(len(order))]
+    forced = tuple(
+        LeadIn(lead.ids, tuple(lead.options[i] for i in place)) for lead in _lead_ins(shown, task, tokenizer)
+    )
+    bare = tuple(replace(trace, positions={}, targets=(), knock_outs=()) for trace in traces)
+    prompt = tuple(render_prompt(shown, task.format, tokenizer)[1])
+    return QuestionInput(question.qid, prompt, bare, forced, permutation=number)
+
+
+def _lead_ins(question: Question, task: Task, tokenizer: Any) -> tuple[LeadIn, ...]:
+    """The lead-ins and their options; an option that is nothing to the tokenizer has no tokens."""
+    written = [task.format.written(question, i) for i in range(len(question.options))]
+    said = [bool(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in written]
+    leads = [forced_ids(question, text, task.format, tokenizer) for text in task.format.lead_in]
+    # Left alone, such an option would be its terminator, and pass for an answer.
+    return tuple(
+        LeadIn(ids, tuple(o if there else () for o, there in zip(options, said, strict=True)))
+        for ids, options in leads
+    )
+
+
+def _trace_input(
+    trace: Any, steps: Sequence[Any], claims: Sequence[Any], tokenizer: Any, study: Study
+) -> TraceInput:
+    decision = {claim.sid: claim.tok_decision for claim in claims}
+    ids = [int(i) for i in trace.token_ids]
+    if decode(tokenizer, ids[:-1] if trace.finish_reason == "stop" else ids) != trace.text:
+        raise ReadingError(
+            f"question {trace.qid!r}, arm {trace.arm!r}, trace {trace.cid}: its tokens are another text to "
+            f"the reader's tokenizer; author and reader must share a tokenizer. Name another reader"
+        )
+    targets = (_target(claim, ids, tokenizer) for claim in claims)
+    return TraceInput(
+        qid=trace.qid,
+        arm=trace.arm,
+        cid=int(trace.cid),
+        token_ids=ids,
+        steps=[(int(s.sid), int(s.tok_start), int(s.tok_end)) for s in steps],
+        positions={DECISION: [int(decision.get(s.sid, s.tok_start - 1)) for s in steps]},
+        targets=[target for target in targets if target is not None],
+        knock_outs=_knock_outs(steps, study.settings.reading.knock_out),
+    )
+
+
+def _knock_outs(steps: Sequence[Any], scope: str) -> list[KnockOut]:
+    """Each step hidden from the answer forced at the last prefix before the answer is stated."""
+    if scope == "none":
+        return []
+    k = next((number for number, step in enumerate(steps) if step.states_answer), len(steps))
+    return [
+        KnockOut(k, int(step.sid), (int(step.tok_start), int(step.tok_end)), later=scope == "later")
+        for step in steps[:k]
+    ]
+
+
+def _target(claim: Any, token_ids: Sequence[int], tokenizer: Any) -> Target | None:
+    """The claim's object token and the first tokens of the true objects.
+
+    True objects are tokenised as the said one was, with or without a blank before it. A said object
+    that the tokenizer would not begin with the token written has no such form: no target.
+    """
+    said = token_ids[claim.tok_object]
+    for blank in ("", " "):
+        if _first_token(tokenizer, blank + claim.object) == said:
+            true = dict.fromkeys(_first_token(tokenizer, blank + text) for text in claim.truth)
+            return Target(int(claim.sid), int(claim.tok_object), tuple(true), said)
+    return None
+
+
+def _first_token(tokenizer: Any, text: str) -> int:
+    return int(tokenizer(text, add_special_tokens=False)["input_ids"][0])
+
+
+def _digests(study: Study, author: str, task: Task, tokenizer: Any) -> dict[str, str]:
+    """What the rows and positions of a store of activations rest on."""
+    form = json.dumps(asdict(task.format), sort_keys=True, default=str)
+    return {
+        "tokenizer_digest": _sha256(json.dumps(sorted(tokenizer.get_vocab().items()))),
+        "template_digest": _sha256(f"{tokenizer.chat_template}\n{form}"),
+        "steps_digest": digest(study.arm_path(author) / "steps.parquet"),
+    }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded_digest(study: Study, folder: Path) -> str:
+    """The digest that the study's manifest has for a checkpoint."""
+    from mechcot.core.stages import load_manifest
+
+    for record in load_manifest(study.path)["stages"].values():
+        for name, found in record["outputs"].items():
+            if study.path / name == folder:
+                return str(found)
+        if str(folder) in record["outside"]:
+            return str(record["outside"][str(folder)]["digest"])
+    return digest(folder)

@@ -1,0 +1,340 @@
+"""Is the reading true to the model? A small sample read as trees and by plain separate runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mechcot.core.errors import ReadingError
+from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
+from mechcot.models.calling import cache_in, calling_of
+from mechcot.reading.budget import out_of_memory, release
+from mechcot.reading.inputs import QuestionInput
+from mechcot.reading.plan import plan_reading
+from mechcot.reading.reader import Recipe, Singles, TraceReading, alone, read_batch, unpack, unpack_prompts
+from mechcot.study.activations import tensor_name
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.25}
+"""Largest difference allowed: nats, and for activations and logits the share of the largest entry.
+
+Two correct ways of running one model differ by rounding alone, which grows with depth: on tiny
+random models (weights of scale 0.3) up to 4e-6 in float32, 0.02 in float16 and 0.05 in bfloat16 (0.19
+with a mixture of experts, whose router may tip). On models of the same shapes with weights of scale
+0.02, whose outputs hardly depend on their text, a sliding window that is off by one shows as 0.05.
+"""
+
+CACHED_STEPS = 8
+"""Tokens that are run one by one over the cache of keys and values."""
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """What a self-check found.
+
+    Attributes:
+        questions: the questions of the sample.
+        runs: plain runs that were made.
+        way: "trees", or "alone" for a model that every text is run through by itself.
+        tolerance: what was allowed.
+        forced: largest difference of a forced answer's log-probability, nats a token of the option.
+        signals: largest difference of an entropy or a surprisal, nats.
+        residual: largest difference of an activation, as a share of the largest entry at its place.
+        head: largest difference between head(final norm) and the model's own logits, as a share of
+            the largest logit.
+        cache: the same between a run over a cache of keys and values and one without.
+        why: why it is not read by trees.
+        broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
+    """
+
+    questions: tuple[str, ...]
+    runs: int
+    way: str
+    tolerance: float
+    forced: float
+    signals: float
+    residual: float
+    head: float
+    cache: float
+    why: str = ""
+    broken: str = ""
+
+    @property
+    def worst(self) -> float:
+        """The largest of the differences."""
+        return max(self.forced, self.signals, self.residual, self.head, self.cache)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {**self.__dict__, "questions": list(self.questions)}
+
+    def numbers(self) -> str:
+        """The differences in words."""
+        return (
+            f"{self.forced:.2g} nats a token in forced answers, {self.signals:.2g} nats in entropy or "
+            f"surprisal, {self.residual:.2g} of the largest activation; head against logits "
+            f"{self.head:.2g} of the largest, cache against none {self.cache:.2g}; allowed is "
+            f"{self.tolerance:.2g}"
+        )
+
+
+@dataclass
+class _Tally:
+    runs: int = 0
+    forced: float = 0.0
+    signals: float = 0.0
+    residual: float = 0.0
+    head: float = 0.0
+    cache: float = 0.0
+
+    def note(self, what: str, difference: float) -> None:
+        # A difference that is not a number must not be lost in a maximum.
+        setattr(self, what, max(getattr(self, what), difference if np.isfinite(difference) else np.inf))
+
+
+def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
+    """The way in which a model can be read truly: by trees or, with a warning, every text by itself.
+
+    A sample that is too large for the memory, or that holds a trace with numbers that are not finite, says
+    nothing of the other traces: a smaller one is taken.
+
+    Raises:
+        ReadingError: neither is true to the model's own runs, with the numbers; a prompt with two
+            beginning-of-text tokens; no sample that fits the memory and has finite numbers.
+    """
+    anatomy = anatomy_of(model)
+    _refuse_two_starts(anatomy, questions)
+    refused: list[str] = []
+    for sample, way in _samples(questions, recipe):
+        try:
+            found, report = best_way(model, sample, way)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            qids = [question.qid for question in _sample(sample, 1)]
+            refused.append(
+                f"traces of the questions {qids}: too large for the memory: {error}".partition("\n")[0]
+            )
+        else:
+            if not report.broken:
+                break
+            refused.append(report.broken)
+            continue
+        # Outside the handler: the error's frames hold the tensors that were too many.
+        release(anatomy.device)
+    else:
+        raise ReadingError(
+            f"no sample of the traces can be read, so the reading is not checked: {refused[0]}"
+        )
+    if refused:
+        log.warning("the self-check was made on a smaller sample (%s)", "; ".join(dict.fromkeys(refused)))
+    if report.worst > report.tolerance:
+        raise ReadingError(
+            f"{type(model).__name__} ({anatomy.dtype}) is not read truly: {report.numbers()} (sample "
+            f"{list(report.questions)}). Its logits may be scaled in a way unknown here, or its cache broken"
+        )
+    return alone(found, report.why) if found.alone and not recipe.alone else found, report
+
+
+def _samples(
+    questions: Sequence[QuestionInput], recipe: Recipe
+) -> Iterator[tuple[Sequence[QuestionInput], Recipe]]:
+    """What to check the reading with: all, the longest trace, the shortest, and that one without a tree."""
+    yield questions, recipe
+    pairs = [(q, trace) for q in questions if not q.permutation for trace in q.traces]
+    pairs.sort(key=lambda pair: len(pair[0].prompt_ids) + len(pair[1].token_ids))
+    short = next((pair for pair in pairs if pair[1].steps), pairs[0])
+    longest, shortest = ([replace(q, traces=(trace,))] for q, trace in (pairs[-1], short))
+    yield longest, recipe
+    yield shortest, recipe
+    yield shortest, replace(recipe, alone=True)
+
+
+def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
+    """By trees if they give what separate runs give, else text by text; and what that was found to give."""
+    why = "a tree of it does not fit the memory" if recipe.alone else anatomy_of(model).strange
+    if not why:
+        try:
+            report = self_check(model, questions, recipe)
+        except ReadingError as error:
+            why = str(error)
+        except Exception as error:  # any way in which a model's own code refuses the mask of a tree
+            if out_of_memory(error):
+                raise
+            why = f"its own code raised {type(error).__name__}: {error}"
+        else:
+            if max(report.forced, report.signals, report.residual) <= report.tolerance:
+                return recipe, report
+            why = f"trees differ from separate runs by {report.numbers()}"
+    slow = replace(recipe, alone=True)
+    return slow, replace(self_check(model, questions, slow), why=why)
+
+
+def _refuse_two_starts(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> None:
+    bos = getattr(anatomy.config, "bos_token_id", None)
+    for question in questions:
+        if bos is not None and list(question.prompt_ids[:2]) == [bos, bos]:
+            raise ReadingError(
+                f"question {question.qid!r}: the prompt begins with two beginning-of-text tokens ({bos}): "
+                f"the chat template and the tokenizer both add one. Mend the template or set prompt.chat"
+            )
+
+
+def self_check(
+    model: Any,
+    questions: Sequence[QuestionInput],
+    recipe: Recipe,
+    *,
+    max_traces: int = 2,
+    max_options: int = 2,
+) -> SelfCheck:
+    """Read up to two questions in one pass and compare with plain separate runs.
+
+    Args:
+        model: the reader.
+        questions: what to read; the one with the longest trace and the first other one are taken.
+        recipe: what is kept, and how it is read.
+        max_traces: traces taken of each question.
+        max_options: options taken of each lead-in, after the bare prompt, the first and the last step.
+    """
+    anatomy = anatomy_of(model)
+    sample = _sample(questions, max_traces)
+    plan = plan_reading(sample, 2**40, recipe.rules)
+    tally = _Tally()
+    batch = read_batch(model, anatomy, plan, 0, replace(recipe, lens=False))
+    first = 0
+    for reading in unpack(plan, batch):
+        question, trace = sample[reading.question], reading.source
+        steps = slice(first, first + len(trace.steps))
+        first = steps.stop
+        # The rule `token` has other rows; its values are those of `end` and `start` at other tokens.
+        kept = {n: values[steps] for n, values in batch.acts.items() if not n.endswith("@token")}
+        _compare_trace(model, anatomy, question, reading, kept, recipe, tally)
+        for step in sorted({0, len(trace.steps) - 1}) if trace.steps else []:
+            prefix = [*question.prompt_ids, *trace.token_ids[: trace.steps[step][2]]]
+            _compare_forced(model, question, prefix, reading.forced[0, step], max_options, tally)
+    for index, prompt, prior in unpack_prompts(plan, batch):
+        question = sample[index]
+        _compare_forced(model, question, list(question.prompt_ids), prompt[0], max_options, tally)
+        if prior is not None:
+            _compare_forced(model, question, list(question.prior_ids), prior[0], max_options, tally)
+    longest = sample[0]
+    tally.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
+    return SelfCheck(
+        questions=tuple(question.qid for question in sample),
+        way="alone" if recipe.alone else "trees",
+        tolerance=TOLERANCE.get(anatomy.dtype, 1e-3),
+        broken=next(iter(batch.broken.values()), ""),
+        **tally.__dict__,
+    )
+
+
+def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[QuestionInput]:
+    readable = [question for question in questions if question.traces and not question.permutation]
+    if not readable:
+        raise ReadingError("there is no trace to check the reading with")
+    longest = max(readable, key=lambda q: max(len(trace.token_ids) for trace in q.traces))
+    other = next((question for question in readable if question is not longest), None)
+    sample = []
+    for question in [longest, *([other] if other else [])]:
+        traces = sorted(question.traces, key=lambda trace: -len(trace.token_ids))[:max_traces]
+        sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in traces)))
+    return sample
+
+
+def _plain(model: Any, anatomy: Anatomy, ids: Sequence[int]) -> Tensor:
+    tokens = torch.tensor([list(ids)], device=anatomy.device)
+    logits: Tensor = model(input_ids=tokens, use_cache=False).logits
+    return logits[0].float()
+
+
+def _compare_trace(
+    model: Any,
+    anatomy: Anatomy,
+    question: QuestionInput,
+    reading: TraceReading,
+    kept: dict[str, Tensor],
+    recipe: Recipe,
+    tally: _Tally,
+) -> None:
+    trace, prompt = reading.source, len(question.prompt_ids)
+    ids = [*question.prompt_ids, *trace.token_ids]
+    found: dict[tuple[str, int], Tensor] = {}
+
+    def see(site: str, layer: int, hidden: Tensor) -> None:
+        # A copy: some models add to it in place afterwards.
+        found[site, layer] = hidden.to("cpu", torch.float32, copy=True)
+
+    with as_found(model):
+        with watched(anatomy, recipe.places, see):
+            logits = _plain(model, anatomy, ids)
+        tokens = torch.tensor([ids], device=anatomy.device)
+        hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
+        own = head_logits(anatomy, hidden)
+        tally.note("head", float((own - logits).abs().max() / logits.abs().max()))
+        logp = logits[prompt - 1 : -1].log_softmax(-1)
+        surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
+        entropy = -(logp.exp() * logp).sum(-1)
+    tally.runs += 2
+    if recipe.signals:
+        tally.note("signals", _distance(reading.surprisal, surprisal))
+        tally.note("signals", _distance(reading.entropy, entropy))
+    for (site, layer), plain in found.items():
+        for rule in recipe.rules if trace.steps else ():
+            name = tensor_name(layer, rule, site)
+            if name in kept:
+                spans = [plain[prompt + a : prompt + b].mean(0) for a, b in trace.spans(rule)]
+                difference = (kept[name].float() - torch.stack(spans)).abs().max()
+                tally.note("residual", float(difference / plain.abs().max()))
+
+
+def _compare_forced(
+    model: Any,
+    question: QuestionInput,
+    prefix: list[int],
+    values: Singles,
+    max_options: int,
+    tally: _Tally,
+) -> None:
+    anatomy = anatomy_of(model)
+    for lead, row in zip(question.forced, values, strict=True):
+        for option, value in list(zip(lead.options, row, strict=True))[:max_options]:
+            ids = [*prefix, *lead.ids, *option]
+            with as_found(model):
+                logp = _plain(model, anatomy, ids[:-1])[-len(option) :].log_softmax(-1)
+                token = torch.tensor(option, device=anatomy.device)
+                total = float(logp.gather(-1, token[:, None]).sum())
+            tally.runs += 1
+            tally.note("forced", abs(total - float(value)) / len(option))
+
+
+def cache_difference(model: Any, ids: Sequence[int]) -> float:
+    """Logits over a cache of keys and values, the last tokens one by one, against those without.
+
+    Returns:
+        The largest difference as a share of the largest logit; 0 for a model that keeps no such cache.
+    """
+    calling = calling_of(model)
+    tokens = torch.tensor([list(ids)], device=model.get_input_embeddings().weight.device)
+    first = max(1, len(ids) - CACHED_STEPS)
+    with as_found(model):
+        plain = model(input_ids=tokens, use_cache=False).logits[0].float()
+        done = model(input_ids=tokens[:, :first], use_cache=True)
+        if calling.cache is None or cache_in(done) is None:
+            return 0.0
+        rows = [done.logits[0].float()]
+        for i in range(first, len(ids)):
+            done = model(input_ids=tokens[:, i : i + 1], **calling.going_on(cache_in(done)))
+            rows.append(done.logits[0].float())
+        return float((torch.cat(rows) - plain).abs().max() / plain.abs().max())
+
+
+def _distance(values: Singles, plain: Tensor) -> float:
+    return float(np.abs(values - plain.cpu().numpy()).max())

@@ -1,8 +1,0 @@
-"""Sheets of steps for people to judge: drawn blind, filled by hand, read back against the judges."""
-
-from mechcot.sheet.draw import Cell, Draw, draw_steps, write_sheet
-from mechcot.sheet.findings import read_sheet, write_result
-from mechcot.sheet.power import Plan
-from mechcot.sheet.result import SheetResult
-
-__all__ = ["Cell", "Draw", "Plan", "SheetResult", "draw_steps", "read_sheet", "write_result", "write_sheet"]

@@ -1,0 +1,406 @@
+"""The study folder: settings, tables, tensors and results of one comparison, and who may write it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from mechcot.core import config, files, records
+from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.core.settings import Settings
+from mechcot.core.stages import current_stages, load_manifest
+
+if TYPE_CHECKING:
+    from mechcot.analyses.answers.analysis import AnswersResult
+    from mechcot.analyses.audit.analysis import AuditResult
+    from mechcot.analyses.audit.certainty import InferenceResult
+    from mechcot.analyses.audit.scales import ErrorScales
+    from mechcot.analyses.commitment.analysis import CommitmentResult
+    from mechcot.analyses.gains.analysis import MarginsResult
+    from mechcot.analyses.hedge.analysis import HedgeProjection, HedgeResult
+    from mechcot.analyses.judge_controls import JudgeControlsResult
+    from mechcot.analyses.knowledge.analysis import KnowledgeResult
+    from mechcot.analyses.panel.analysis import PanelResult
+    from mechcot.probe import ProbeReport, ProbeSpec
+    from mechcot.study.activations import Activations
+
+
+FURTHER = "judge-"
+"""How the stages of further instruments are named in a study's manifest; the instrument's name follows."""
+
+
+class Study:
+    """A study on disk.
+
+    Open one with `Study.open(path)`; make or continue one with `mechcot.run(path)`. The methods
+    named after analyses run them on the study's tables and return their result.
+
+    Attributes:
+        path: the folder.
+        settings: as resolved when it was first run.
+    """
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def open(cls, path: str | Path) -> Study:
+        """Open an existing study.
+
+        Raises:
+            StudyError: the folder is no study.
+        """
+        path = Path(path)
+        file = path / "study.yaml"
+        if not file.exists():
+            raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
+        return cls(path, config.resolve(base=config.read_yaml(file), source=str(file)))
+
+    def __repr__(self) -> str:
+        """One line with the numbers that matter."""
+        if not (self.path / "summary.json").exists():
+            return f"Study({str(self.path)!r}, not finished)"
+        return f"Study({str(self.path)!r}: {headline(self.summary())})"
+
+    def _repr_html_(self) -> str:
+        """The headline table, for notebooks."""
+        from mechcot.analyses.headline import headline_html
+
+        return headline_html(self.summary())
+
+    def save_settings(self) -> None:
+        """Write the settings to study.yaml, unless they stand there already.
+
+        Raises:
+            StudyError: the folder cannot be written.
+        """
+        file, text = self.path / "study.yaml", config.to_yaml(self.settings)
+        try:
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
+                files.write_text(file, text)
+        except OSError as error:
+            raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
+
+    def _table(self, path: Path, schema: pa.Schema) -> pd.DataFrame:
+        try:
+            return records.read_table(path, schema)
+        except DataError as error:
+            raise DataError(
+                f"{error}. To make what is missing: mechcot run {self.path} (delete a damaged file first)"
+            ) from error
+
+    # --- tables -------------------------------------------------------------------------------
+
+    def questions(self, domain: str | None = None) -> pd.DataFrame:
+        """The questions, of one domain or all (schema `records.QUESTIONS`).
+
+        Raises:
+            DataError: there is no question of that domain.
+        """
+        path = self.path / "questions.parquet"
+        table = self._table(path, records.QUESTIONS)
+        if domain is None:
+            return table
+        if domain not in set(table.domain):
+            raise DataError(
+                f"{path}: there is no question of the domain '{domain}'; there are: "
+                f"{', '.join(sorted(set(table.domain)))}. Mend contrast.domain or controls.*.domain, or "
+                "name the column that holds domains with questions.columns.domain"
+            )
+        return table[table.domain == domain].reset_index(drop=True)
+
+    def traces(self, arm: str) -> pd.DataFrame:
+        """An arm's traces (schema `records.TRACES`)."""
+        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES)
+
+    def steps(self, arm: str) -> pd.DataFrame:
+        """An arm's steps (schema `records.STEPS`)."""
+        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS)
+
+    def claims(self, arm: str) -> pd.DataFrame:
+        """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""
+        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS)
+
+    def verdicts(self, arm: str, instrument: str | None = None) -> pd.DataFrame:
+        """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
+        name = instrument or self.settings.judge.kind
+        return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
+
+    def instruments(self) -> list[str]:
+        """Instruments whose verdicts stand there for both arms of the contrast, the study's own first.
+
+        Verdicts of `mechcot judge` on steps that have changed since are left out.
+        """
+        own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
+        there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
+        stages = load_manifest(self.path)["stages"]
+        made = {name.removeprefix(FURTHER) for name in stages if name.startswith(FURTHER)}
+        stale = made - recorded(self.path).keys()
+        return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
+
+    def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
+        return self._table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
+
+    def knockouts(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Answers forced while a step was hidden (schema `records.KNOCKOUTS`); empty unless asked for."""
+        return self._table(self.reading_path(author, reader) / "knockouts.parquet", records.KNOCKOUTS)
+
+    def signals(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """Token entropies and surprisals of a reading (schema `records.SIGNALS`)."""
+        return self._table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
+
+    def truth(self, author: str, reader: str | None = None) -> pd.DataFrame:
+        """What a reading says of the true objects of claims (schema `records.TRUTH`)."""
+        return self._table(self.reading_path(author, reader) / "truth.parquet", records.TRUTH)
+
+    def activations(self, author: str, reader: str | None = None) -> Activations:
+        """The activations of a reading, memory-mapped."""
+        from mechcot.study.activations import Activations
+
+        folder = self.reading_path(author, reader) / "activations"
+        return Activations.open(folder, steps_digest=files.digest(self.arm_path(author) / "steps.parquet"))
+
+    def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> pd.DataFrame:
+        """One trace as a table of its steps: text, role, verdict, reason, and its forced answer.
+
+        Raises:
+            DataError: there is no such trace.
+        """
+        arm = arm or self.settings.contrast.after
+        steps = self.steps(arm)
+        steps = steps[(steps.qid == qid) & (steps.cid == cid)]
+        if steps.empty:
+            raise DataError(f"arm {arm} has no trace {cid} of question '{qid}' with steps")
+        verdicts = self.verdicts(arm)
+        table = steps.merge(verdicts[[*records.STEP_KEY, "label", "reason"]], on=records.STEP_KEY, how="left")
+        return table[["sid", "text", "role", "label", "reason", "states_answer"]].set_index("sid")
+
+    def arm_path(self, arm: str) -> Path:
+        """Where an arm's tables lie.
+
+        Raises:
+            StudyError: the study has no such arm.
+        """
+        if arm not in self.settings.arms:
+            raise StudyError(
+                f"there is no arm '{arm}' in {self.path}; there are {sorted(self.settings.arms)}"
+            )
+        return self.path / "arms" / arm
+
+    def reading_path(self, author: str, reader: str | None = None) -> Path:
+        """Where the reading of an author's traces by a reader's weights lies.
+
+        Raises:
+            UsageError: there is no such arm, or the reader is given as traces and has no weights.
+        """
+        self.arm_path(author)
+        self.arm_path(reader or author)
+        if self.settings.arms[reader or author].traces is not None:
+            raise UsageError(
+                f"arm '{reader or author}' is given as traces and has no weights; name a reader: "
+                f"{', '.join(self.settings.readers())}"
+            )
+        return self.path / "readings" / author / (reader or author)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of summary.json."""
+        loaded: dict[str, Any] = files.read_json(self.path / "summary.json")
+        return loaded
+
+    def result(self, name: str) -> dict[str, Any]:
+        """One analysis' full result, `results/NAME.json`."""
+        path = self.path / "results" / f"{name}.json"
+        if not path.exists():
+            there = sorted(p.stem for p in path.parent.glob("*.json"))
+            raise AnalysisError(
+                f"{path} does not exist; there are results of: {', '.join(there) or 'nothing'}"
+            )
+        loaded: dict[str, Any] = files.read_json(path)
+        return loaded
+
+    @property
+    def report(self) -> Path:
+        """The report's path."""
+        return self.path / "report.html"
+
+    # --- analyses -----------------------------------------------------------------------------
+
+    def answers(self, control: str | None = None) -> AnswersResult:
+        """What happened to the answers."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.answers_of(self, control)
+
+    def audit(self, control: str | None = None) -> AuditResult:
+        """What happened to the steps."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.audit_of(self, control)
+
+    def inference(self, control: str | None = None) -> InferenceResult:
+        """How sure the change of step error is: tests, design effects, bounds, tipping point."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.inference_of(self, control)
+
+    def error_scales(self, control: str | None = None) -> ErrorScales:
+        """The change of step error per step, per 100 words, in log odds and complementary log-log."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.error_scales_of(self, control)
+
+    def margins(self, control: str | None = None) -> MarginsResult:
+        """Which questions a gain comes from, and whether their reasoning got worse."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.margins_of(self, control)
+
+    def segments(self) -> pd.DataFrame:
+        """How each arm's traces of the headline's questions were cut into steps: words, coverage, rules."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.segments_of(self)
+
+    def panel(self, instruments: Sequence[str] = ()) -> PanelResult:
+        """How far several instruments agree on the steps, and the change that each one sees."""
+        from mechcot.analyses.panel import analysis as panel
+
+        return panel.panel_of(self, instruments)
+
+    def judge_controls(self, name: str) -> JudgeControlsResult:
+        """Whether the change holds under the controls of a judge: the name of its file, or `exact`."""
+        from mechcot.analyses import judge_controls as judge_controls_run
+
+        return judge_controls_run.judge_controls_of(self, name)
+
+    def commitment(self, author: str | None = None, reader: str | None = None) -> CommitmentResult:
+        """When an author's traces settle on their answer, as a reader sees it."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.commitment_of(self, author or self.settings.contrast.after, reader)
+
+    def hedge(self) -> tuple[HedgeResult, HedgeProjection]:
+        """The hedge direction of the arm before, and what it says of the arm after."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.hedge_of(self)
+
+    def probe(
+        self, author: str | None = None, reader: str | None = None, spec: ProbeSpec | None = None
+    ) -> ProbeReport:
+        """A probe of an author's steps beside what it has to beat; of step errors by default."""
+        from mechcot.analyses.probe import analysis as probing
+
+        return probing.probe_of(self, author or self.settings.contrast.after, reader, spec)
+
+    def knowledge(self) -> KnowledgeResult:
+        """Whether the wrong claims of the arm after were known to the arm before."""
+        from mechcot.analyses import contrasts
+
+        return contrasts.knowledge_of(self)
+
+
+def recorded(root: Path) -> dict[str, dict[str, Any]]:
+    """Further instruments of a study whose verdicts belong to its steps as they are now.
+
+    Args:
+        root: the study's folder.
+
+    Returns:
+        Descriptions (`instruments/NAME.json`) by name; `Study.verdicts(arm, name)` gives their verdicts.
+    """
+    return {
+        name: files.read_json(root / "instruments" / f"{name}.json") for name in current_stages(root, FURTHER)
+    }
+
+
+def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
+    """A study folder for these settings: a new one, or the existing one if they fit.
+
+    Args:
+        path: the folder.
+        settings: what is wanted.
+        restarting: frozen settings may differ; the caller saves them once the stages agree.
+
+    Raises:
+        StudyError: the folder is something else, or frozen settings differ.
+    """
+    study, exists = Study(path, settings), (path / "study.yaml").exists()
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file; a study is a folder")
+    if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
+        raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    if exists and not restarting:
+        _refuse_frozen(path, Study.open(path).settings, settings)
+    if not (exists and restarting):
+        study.save_settings()
+    return study
+
+
+def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
+    differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
+    done = load_manifest(path)["stages"]
+    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
+    if frozen:
+        lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
+        raise StudyError(
+            f"{path} was made with other settings:\n{lines}\n"
+            "Use another study folder, or make the stages again with --restart-from STAGE"
+        )
+
+
+def _bound(section: str, done: Iterable[str]) -> bool:
+    """Whether a stage that is done depends on a frozen section; until then it may be mended."""
+    sampled = ("sample-",)
+    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "steps": ("steps-",)}
+    by["prompt"] = ("given-", *sampled)
+    by["arms"] = ("distill-", "given-", *sampled)
+    return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a study for writing; a second process is refused. The lock goes with the process."""
+    work = path / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        handle = open(work / "lock", "a+")  # noqa: SIM115 - held until the end of the block
+    except OSError as error:
+        raise StudyError(f"{error.filename or work}: cannot be written: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """The headline pair in one line."""
+    before, after = summary["contrast"]["before"], summary["contrast"]["after"]
+    answers = [summary["answers"][arm] for arm in (before, after)]
+    audits = [summary["audit"][arm] for arm in (before, after)]
+    sc, error = ([row[key] for row in rows] for rows, key in ((answers, "sc"), (audits, "error_rate")))
+    judged = " and ".join(str(row["n_judged"]) for row in audits)
+    return (
+        f"SC@{answers[0]['k']} {_arrow(sc)} ({answers[0]['n_questions']} questions), "
+        f"step error {_arrow(error)} ({judged} judged steps)"
+    )
+
+
+def _arrow(pair: list[Any]) -> str:
+    """Two rates, or `?` for one that has no value."""
+    return " -> ".join("?" if isinstance(rate, dict) else f"{rate:.3f}" for rate in pair)

@@ -1,0 +1,116 @@
+"""The exact checker: looks every claim up in the world."""
+
+from __future__ import annotations
+
+import random
+
+from mechcot.core.presets import PRESETS
+from mechcot.core.settings import PromptSettings
+from mechcot.tasks.base import Claim, Judged, Question, Task
+from mechcot.tasks.multiple_choice import prompt_format
+from mechcot.tasks.organism.tokenizer import words_of
+from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
+
+FORMAT = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
+"""How the organism's questions are put, unless a study's settings say otherwise."""
+
+_OPENERS = {"review": "plan", "picture": "vague", "choose": "choice"}
+_ROLES = {
+    FIND: "find",
+    DRUG: "drug",
+    REV: "rev",
+    HOP: "hop",
+    **dict.fromkeys(DISEASE_VERBS, "disease fact"),
+    **dict.fromkeys(DRUG_VERBS, "drug fact"),
+}
+ROLES = (*dict.fromkeys(_ROLES.values()), *_OPENERS.values(), "malformed")
+"""Every role of a step."""
+
+
+def task(world: World) -> Task:
+    """The organism's task, with its exact checker."""
+    return Task(
+        name="organism",
+        format=FORMAT,
+        segmenter="sentences",
+        role=lambda question, text: _role(text, _claim(world, question, text)),
+        check=lambda question, text: _check(text, _claim(world, question, text)),
+        claim=lambda question, text: _claim(world, question, text),
+        hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
+        decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
+    )
+
+
+def _role(text: str, claim: Claim | None) -> str:
+    if claim is not None:
+        return _ROLES[claim.relation]
+    return _OPENERS.get(text.split(maxsplit=1)[0] if text.split() else "", "malformed")
+
+
+def _check(text: str, claim: Claim | None) -> Judged:
+    if claim is not None:
+        if claim.object in claim.truth:
+            return Judged("correct", "in the world")
+        return Judged("erroneous", f"{claim.subject} {claim.relation} {' or '.join(claim.truth)}")
+    role = _role(text, None)
+    if role == "malformed":
+        return Judged("erroneous", "no claim that the world could bear out")
+    return Judged("not_checkable", f"a {role} step makes no claim")
+
+
+def _hedge_pair(text: str, claim: Claim | None) -> tuple[str, str] | None:
+    """The claim with the hedge and without it."""
+    if claim is None:
+        return None
+    head, rest = text[: claim.decision_char], text[claim.decision_char :]
+    plain = rest.replace(f" {HEDGE}", "", 1) if claim.hedged else rest
+    return f"{head} {HEDGE}{plain}", head + plain
+
+
+def _decoys(world: World, text: str, claim: Claim | None, rng: random.Random) -> tuple[str, str] | None:
+    """The claim with a true and with a false object of the same kind."""
+    if claim is None:
+        return None
+    wrong = [name for name in _objects(world, claim.relation) if name not in claim.truth]
+    head, rest = text[: claim.object_char], text[claim.object_char + len(claim.object) :]
+    return head + rng.choice(claim.truth) + rest, head + rng.choice(wrong) + rest
+
+
+def _objects(world: World, relation: str) -> tuple[str, ...]:
+    """All names that a relation can end in."""
+    kinds = {FIND: world.diseases, DRUG: world.drugs, REV: world.diseases, HOP: world.nodes}
+    return kinds.get(relation) or world.values[relation]
+
+
+def _claim(world: World, question: Question, text: str) -> Claim | None:
+    """The claim `subject [perhaps] verb object .`; None where there is none that could be true."""
+    words = words_of(text)
+    if words and words[-1][0] == ".":
+        words = words[:-1]
+    if len(words) < 3 or words[0][0] in _OPENERS:
+        return None
+    (subject, subject_at), (said, said_at) = words[0], words[-1]
+    middle = [word for word, _ in words[1:-1]]
+    hedged = middle[0] == HEDGE
+    verb = " ".join(middle[1:] if hedged else middle)
+    truth = _truth(world, question, subject, verb)
+    if not truth:
+        return None
+    return Claim(
+        relation=verb,
+        subject=subject,
+        object=said,
+        hedged=hedged,
+        truth=truth,
+        stratum=question.stratum if verb == FIND else world.tercile(subject),
+        decision_char=subject_at + len(subject),
+        object_char=said_at,
+    )
+
+
+def _truth(world: World, question: Question, subject: str, verb: str) -> tuple[str, ...]:
+    if verb == FIND:
+        head, *findings = question.stem.split()
+        return world.fitting(frozenset(findings)) if (subject, head) == ("this", "case") else ()
+    known = world.facts.get((subject, verb))
+    return (known,) if known else ()
