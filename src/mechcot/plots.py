@@ -9,15 +9,13 @@ A rate or difference in these inputs is `{"estimate", "low", "high"}` (other key
 `{"value": null, "reason": ...}` where there is none, or a bare number.
 """
 
-from mechcot.analyses.audit.certainty_figures import difference_forest, error_by_transition, gains, judges
-from mechcot.analyses.audit.figures import error_by_kind, headline, reliability, split
-from mechcot.analyses.commitment.figures import (
-    commitment_curves,
-    commitment_two_by_two,
-    hedge_by_layer,
-    knowledge_bars,
-)
-from mechcot.analyses.controls.figures import controls, error_by_answers
+from mechcot.analyses.answers.figures import reliability
+from mechcot.analyses.audit.certainty_figures import difference_forest
+from mechcot.analyses.audit.figures import error_by_answers, error_by_kind, headline, split
+from mechcot.analyses.commitment.figures import commitment_curves, commitment_two_by_two
+from mechcot.analyses.controls.figures import controls
+from mechcot.analyses.gains.figures import error_by_transition, gains
+from mechcot.analyses.hedge.figures import hedge_by_layer
 from mechcot.analyses.judge_controls.figures import (
     judge_decoys,
     judge_flips,
@@ -25,6 +23,8 @@ from mechcot.analyses.judge_controls.figures import (
     judge_manner,
     judge_strata,
 )
+from mechcot.analyses.knowledge.figures import knowledge_bars
+from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mechcot import plots
 from mechcot.analyses import measured
 from mechcot.analyses.audit import certainty_page as certainty
 from mechcot.analyses.audit import page as outcome
@@ -15,6 +14,7 @@ from mechcot.analyses.gains import page as gains
 from mechcot.analyses.judge_controls import part as controlled
 from mechcot.analyses.panel import page as judges
 from mechcot.core.words import direction, percent, points
+from mechcot.report import figures as style
 from mechcot.report import traces
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Findings
@@ -75,7 +75,7 @@ def render(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
         tables=measured.tables(study, found, summary, versions),
         verdicts=VERDICTS,
-        colours={"before": plots.BEFORE, "after": plots.AFTER},
+        colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
 

@@ -116,3 +116,8 @@ def short(value: Any) -> str:
         return f"{value.estimate:.2f}"
     close = "]*" if value.high - value.low <= 1e-12 else "]"
     return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}{close}"
+
+
+def p_value(p: float) -> str:
+    """A p-value to three digits, or that it is below them."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"

@@ -236,3 +236,32 @@ def covers_zero(leaf: Any) -> bool:
     """Whether a difference's interval holds 0, or there is none."""
     _, low, high = triple(leaf)
     return low is None or high is None or low <= 0 <= high
+
+
+def estimates(
+    figure: go.Figure, leaves: Sequence[Any], colours: Sequence[str], labels: Sequence[str]
+) -> None:
+    """A dot with its interval on each row, in percentage points."""
+    for row, (leaf, colour) in enumerate(zip(leaves, colours, strict=True)):
+        mid, low, high = (None if value is None else 100 * value for value in triple(leaf))
+        figure.add_scatter(
+            x=[mid],
+            y=[row],
+            error_x=whisker([mid], [low], [high], colour),
+            mode="markers",
+            marker={"size": 10, "color": colour},
+            customdata=[f"{labels[row].replace('<br>', ' ')}: {points(leaf)}"],
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+        )
+
+
+def zero_line(figure: go.Figure) -> None:
+    """Where nothing changed."""
+    line = {"color": NULL, "width": 1, "dash": "dot"}
+    figure.add_shape(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=line)
+
+
+def n_questions(n: int) -> str:
+    """How many questions, in words."""
+    return f"{n} question{'' if n == 1 else 's'}"

@@ -14,8 +14,8 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from mechcot import plots
 from mechcot.core.words import NBSP
+from mechcot.report import figures as style
 from mechcot.report.parts import Part, Section
 
 
@@ -66,7 +66,7 @@ def _caption(part: Part) -> str:
 
 def _bare(part: Part) -> Any:
     assert part.figure is not None
-    figure = plots.bare(part.figure)
+    figure = style.bare(part.figure)
     # touch must scroll the page, not pan the axes
     figure.update_layout(dragmode=False, meta=None)
     figure.update_xaxes(fixedrange=True)

@@ -101,3 +101,8 @@ class Findings:
         if judge.kind == "llm":
             return "the judge, a language model, calls it erroneous"
         return "the table of verdicts that came with the study calls it erroneous"
+
+
+def nothing(name: str, title: str, sentence: str, reason: str) -> Section:
+    """A section whose analysis has only a reason: nothing to explain, nothing to misread."""
+    return Section(name, title, (Part(name, sentence, reason=reason),), Markup(), Markup())

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mechcot import plots
+from mechcot.analyses.audit import certainty_figures
 from mechcot.analyses.judge_controls.part import controlled
 from mechcot.analyses.panel import page as judges
 from mechcot.core.words import NBSP, direction, number, percent, points, signed, why
@@ -68,7 +68,7 @@ def _difference(found: Findings, people: judges.People) -> Part:
     return Part(
         "ways",
         sentence,
-        plots.difference_forest(result, beside),
+        certainty_figures.difference_forest(result, beside),
         tables=(_tests(result), _clustering(found, result)),
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,7 +10,6 @@ from mechcot.report.figures import (
     AFTER,
     BEFORE,
     INK,
-    NULL,
     RULE,
     Json,
     blank,
@@ -20,6 +17,7 @@ from mechcot.report.figures import (
     dots,
     esc,
     finite,
+    n_questions,
     percent,
     points,
     rows_axis,
@@ -171,50 +169,43 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
     return figure.update_xaxes(tickformat="+.0%", title_text="change, percentage points")
 
 
-def reliability(
-    bins: Mapping[str, Sequence[Json]],
-    ece: Mapping[str, Any],
-    *,
-    colours: Sequence[str] = (BEFORE, AFTER),
-    title: str | None = None,
-) -> go.Figure:
-    """Vote share against accuracy: does the vote know how sure it may be?
+_STRATA = {
+    "both": "both right",
+    "only_after": "only {after} right",
+    "only_before": "only {before} right",
+    "neither": "neither right",
+}
+
+
+def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
+    """Step error before and after on questions sorted by which arm's vote is right.
 
     Args:
-        bins: arm name to rows `{"confidence", "accuracy", "n"}`, fractions and counts of questions.
-        ece: arm name to expected calibration error.
-        colours: one an arm.
+        audit: `AuditResult.to_json()`; its `strata` are the groups.
         title: a statement in place of the one read off the numbers.
     """
-    gaps = ", ".join(f"{name} {percent(triple(ece.get(name))[0], 1)}" for name in bins)
-    caption = "; ".join(
-        f"{name}: {sum(int(row['n']) for row in rows)} questions" for name, rows in bins.items()
+    names = {when: audit[when]["arm"] for when in ("before", "after")}
+    groups = {key: label.format(**names) for key, label in _STRATA.items()}
+    cells = [audit["strata"][key] for key in groups]
+    labels = [
+        f"{esc(label)}<br>{n_questions(cell['n_questions'])}"
+        for label, cell in zip(groups.values(), cells, strict=True)
+    ]
+    statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
+    caption = (
+        f"{sum(cell['n_questions'] for cell in cells)} questions, by whose vote is right (a tie is not). "
+        f"Judged steps: {audit['before']['n_judged']} → {audit['after']['n_judged']}."
     )
-    figure = blank(
-        title or f"Vote share and accuracy differ on average by: {gaps}",
-        caption + ". On the grey line, the vote share is the accuracy. Larger dots hold more questions.",
+    figure = blank(statement, caption, height=56 * len(cells) + 20, left=rows_margin(labels))
+    for when, colour in (("before", BEFORE), ("after", AFTER)):
+        leaves = [cell[f"rate_{when}"] for cell in cells]
+        hover = [
+            f"{esc(names[when])}: {percent(triple(leaf)[0], 1)} of {cell[f'n_judged_{when}']} steps wrong"
+            f"<br>after minus before: {points(cell)}"
+            for leaf, cell in zip(leaves, cells, strict=True)
+        ]
+        dots(figure, names[when], leaves, labels, hover, colour=colour, shift=0.0)
+    rows_axis(figure, labels)
+    return figure.update_xaxes(
+        rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
     )
-    figure.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": NULL, "dash": "dot"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    for (name, rows), colour in zip(bins.items(), colours, strict=False):
-        rows = [row for row in rows if row["n"]]
-        most = max((int(row["n"]) for row in rows), default=1)
-        figure.add_scatter(
-            x=[row["confidence"] for row in rows],
-            y=[row["accuracy"] for row in rows],
-            mode="lines+markers",
-            marker={"size": [6 + 14 * math.sqrt(int(row["n"]) / most) for row in rows]},
-            line={"color": colour, "width": 2},
-            name=esc(name),
-            customdata=[int(row["n"]) for row in rows],
-            hovertemplate=f"{esc(name)}: vote %{{x:.0%}}, right %{{y:.0%}} "
-            "(%{customdata} questions)<extra></extra>",
-        )
-    figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="questions answered right")
-    return figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title_text="share of the winning vote")

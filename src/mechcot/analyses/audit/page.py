@@ -6,8 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mechcot import plots
-from mechcot.core.words import clause, counted, direction, listed, number, percent, points, signed, why
+from mechcot.analyses.audit import figures
+from mechcot.analyses.knowledge.page import knowledge
+from mechcot.core.words import clause, counted, direction, number, percent, signed, why
 from mechcot.report.parts import Findings, Part, Section
 
 
@@ -51,7 +52,7 @@ def changed(found: Findings) -> Section:
             Part(
                 "headline",
                 f"From {found.before} to {found.after}, {first}{link}{second}.",
-                plots.headline(answers, audit),
+                figures.headline(answers, audit),
             ),
         ),
         reading,
@@ -71,10 +72,10 @@ def origin(found: Findings) -> Section:
     """Where the change of the step error comes from."""
     audit = found.results["audit"]
     parts = (
-        Part("by_answers", _both_right(audit["both_correct"]), plots.error_by_answers(audit)),
+        Part("by_answers", _both_right(audit["both_correct"]), figures.error_by_answers(audit)),
         _kinds(found, audit),
         _split(found, audit["split"]),
-        _knowledge(found),
+        knowledge(found),
     )
     reading = Markup(
         "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
@@ -108,7 +109,7 @@ def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
     total = round(sum(errors.values()))
     if not total:
         sentence = f"No judged step of {found.after} is wrong, so no kind of step stands out."
-        return Part("kinds", sentence, plots.error_by_kind(audit))
+        return Part("kinds", sentence, figures.error_by_kind(audit))
     role = max(audit["roles"], key=lambda one: errors[one["role"]])
     often = [number(role[f"claims_per_trace_{when}"]) for when in ("before", "after")]
     a, b = ("–" if value is None else f"{value:.2f}" for value in often)
@@ -117,7 +118,7 @@ def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
         f"of the kind “{role['role']}”, of which {found.before} makes {a} claims a trace and "
         f"{found.after} {b}."
     )
-    return Part("kinds", sentence, plots.error_by_kind(audit))
+    return Part("kinds", sentence, figures.error_by_kind(audit))
 
 
 def _split(found: Findings, split: dict[str, Any]) -> Part:
@@ -130,76 +131,4 @@ def _split(found: Findings, split: dict[str, Any]) -> Part:
         f"more or less frequent, {within} from such steps being wrong more or less often, and {unshared} "
         "from kinds that only one of the two writes."
     )
-    return Part("split", sentence, plots.split(split))
-
-
-def _knowledge(found: Findings) -> Part:
-    result = found.results["knowledge"]
-    if "errors" not in result:
-        return Part("knowledge", "What the models knew cannot be told here.", reason=result["reason"])
-    errors = result["errors"]
-    if not errors["n_claims"]:
-        return Part(
-            "knowledge",
-            f"{found.after} asserts nothing wrong.",
-            reason="there is no wrong claim to ask about",
-        )
-    knew, forgot, never = (errors["shares"][name] for name in ("knew", "forgot", "never_knew"))
-    sentence = (
-        f"Where {found.after} asserts something wrong, {found.before} did not know better in "
-        f"{percent(never)} of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to "
-        f"{found.before} and forgotten, and {percent(knew)} both models still know."
-    )
-    return Part("knowledge", sentence, plots.knowledge_bars(result))
-
-
-def controls(found: Findings) -> Section:
-    """The controls beside the headline."""
-    results = {name: found.results["controls"][name] for name in found.settings.controls}
-    reading = Markup(
-        "A <dfn>control</dfn> is a second comparison, made in the same way, in which the headline's effect "
-        "is expected to be absent or to turn round. "
-    ) + Markup(" ").join(_told(found, name, result) for name, result in results.items())
-    limits = Markup(
-        "That nothing else differs between the headline and a control. And no clear change is not the same "
-        "as no change: the interval's far end is what can still be true."
-    )
-    title = "Does it happen where it should not?"
-    if not results:
-        part = Part("controls", "This study has no controls.", reason="its settings name none")
-        return Section("controls", title, (part,), reading, limits)
-    rows = [{"name": "headline", "answers": found.results["answers"], "audit": found.results["audit"]}]
-    rows += [{"name": name, **result} for name, result in results.items()]
-    said = [
-        f"in the control “{name}” they {_shift(result['audit']['delta'])}" for name, result in results.items()
-    ]
-    sentence = f"In the headline wrong steps {_shift(found.results['audit']['delta'])}; {listed(said)}."
-    return Section("controls", title, (Part("controls", sentence, plots.controls(rows)),), reading, limits)
-
-
-def _shift(delta: Any) -> str:
-    verb = {"up": "rise by", "down": "fall by", "unclear": "show no clear change:"}
-    found = direction(delta)
-    if found == "unknown":
-        return f"cannot be compared ({why(delta)})"
-    text = points(delta)
-    # the verb carries the sign, the interval keeps its own
-    return f"{verb[found]} {text.lstrip('+−') if found in ('up', 'down') else text}"
-
-
-def _told(found: Findings, name: str, result: dict[str, Any]) -> Markup:
-    contrast = result["contrast"]
-    arm = found.settings.arms[contrast["after"]]
-    taught = (
-        Markup(", a student of “{}”").format(arm.distill.examples)
-        if arm.distill is not None and contrast["after"] != found.after
-        else Markup()
-    )
-    domain = contrast["domain"]
-    return Markup("<b>{name}</b> compares {before} with {after}{taught} on {asked}.").format(
-        name=name,
-        before=contrast["before"],
-        after=contrast["after"],
-        taught=taught,
-        asked=f"{domain} questions" if domain else "all questions",
-    )
+    return Part("split", sentence, figures.split(split))

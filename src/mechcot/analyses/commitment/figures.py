@@ -9,8 +9,6 @@ import plotly.graph_objects as go
 from mechcot.report.figures import (
     AFTER,
     BEFORE,
-    NULL,
-    TEACHER,
     Json,
     band,
     blank,
@@ -18,8 +16,6 @@ from mechcot.report.figures import (
     esc,
     percent,
     points,
-    rows_axis,
-    rows_margin,
     triple,
     whisker,
     wrap,
@@ -116,102 +112,3 @@ def _cross_statement(values: Json) -> str:
     name = max(clear, key=lambda key: abs(triple(clear[key])[0] or 0.0))
     more = "both move it, most of all" if len(clear) == 2 else "what moves it is"
     return f"The forced answer: {more} {name}, {points(clear[name])}"
-
-
-def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
-    """What a hedge direction tells at each layer, over the band that random directions give.
-
-    Args:
-        result: `HedgeResult.to_json()` or `HedgeProjection.to_json()`.
-        title: a statement in place of the one read off the numbers.
-    """
-    if "fitted_on" in result:
-        source, colour = result["fitted_on"], AFTER
-        what = f"wrong from right among what {result['arm']} asserts"
-        counts = f"{result['n_errors']} erroneous and {result['n_correct']} correct asserted claims"
-    else:
-        source, colour = result["arm"], BEFORE
-        what = "claims it will hedge from claims it will assert"
-        counts = (
-            f"{result['n_hedged']} hedged and {result['n_asserted']} asserted claims, halves held out in turn"
-        )
-    caption = (
-        f"{counts}; {result['n_questions']} questions. Grey: 95 % of random directions. "
-        "Band: 95 % interval over questions. Pairs within one kind of claim only."
-    )
-    rows = result["by_layer"]
-    leaves = [triple(row["auroc"]) for row in rows]
-    figure = blank(title or _hedge_statement(rows, source, what), caption, legend=False)
-    x = [row["layer"] for row in rows]
-    nulls = [row["random"] or {} for row in rows]
-    band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
-    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
-    figure.add_scatter(
-        x=x,
-        y=[leaf[0] for leaf in leaves],
-        mode="lines+markers",
-        line={"color": colour, "width": 2.5},
-        showlegend=False,
-        hovertemplate="layer %{x}: AUROC %{y:.3f}<extra></extra>",
-    )
-    figure.update_yaxes(title_text="AUROC within kind", tickformat=".2f")
-    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
-
-
-def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:
-    """What the best layer allows to be said; being the best of several, it is called "up to"."""
-    subject = f"The hedge direction of {source}"
-    known = [(*triple(row["auroc"]), row) for row in rows if triple(row["auroc"])[0] is not None]
-    if not known:
-        return f"Too few claims to say whether the hedge direction of {source} tells {what}"
-    best, low, _, row = max(known, key=lambda item: item[0] or 0.0)
-    beyond = (row["random"] or {}).get("high")
-    if low is None or low <= 0.5 or (beyond is not None and (best or 0.0) <= beyond):
-        return f"{subject} does not tell {what} better than chance: AUROC {best:.2f} at best"
-    return f"{subject} tells {what}: AUROC up to {best:.2f} (layer {row['layer']})"
-
-
-_KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}
-
-
-def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
-    """What both models knew where the distilled model wrote an error.
-
-    Args:
-        result: `KnowledgeResult.to_json()`.
-        title: a statement in place of the one read off the numbers.
-    """
-    rows = [
-        ("all errors", result["errors"]),
-        *result["errors_by_relation"].items(),
-        ("all claims", result["claims"]),
-    ]
-    labels = [f"{wrap(name, 19)}<br>{row['n_claims']}" for name, row in rows]
-    errors = result["errors"]
-    knew, forgot, never = (
-        percent(triple(errors["shares"][name])[0]) for name in ("knew", "forgot", "never_knew")
-    )
-    statement = title or (
-        f"Of the errors that {result['author']} asserts, {result['before']} never knew the truth of {never}; "
-        f"{forgot} were forgotten; {knew} both still know"
-    )
-    caption = (
-        f"{errors['n_claims']} erroneous asserted claims of {errors['n_questions']} questions. "
-        "Known: a true object is the model's first choice at that place. Under each name: claims."
-    )
-    figure = blank(statement, caption, height=42 * len(rows) + 20, left=rows_margin(labels))
-    for name, colour in _KNOWLEDGE.items():
-        x = [triple(row["shares"].get(name))[0] for _, row in rows]
-        if any(value is not None for value in x):
-            figure.add_bar(
-                x=x,
-                y=list(range(len(rows))),
-                orientation="h",
-                name=name.replace("_", " "),
-                marker_color=colour,
-                hovertemplate=f"{name.replace('_', ' ')}: %{{x:.1%}}<extra></extra>",
-            )
-    figure.update_layout(barmode="stack", legend_traceorder="normal")
-    rows_axis(figure, labels)
-    return figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="share of claims")

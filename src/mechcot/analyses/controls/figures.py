@@ -8,13 +8,11 @@ import plotly.graph_objects as go
 
 from mechcot.report.figures import (
     AFTER,
-    BEFORE,
     NULL,
     Json,
     blank,
-    dots,
     esc,
-    percent,
+    n_questions,
     points,
     rows_axis,
     rows_margin,
@@ -33,7 +31,7 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
     """
     names = [str(row["name"]) for row in rows]
     labels = [
-        f"{esc(name)}<br>{_questions(row['answers']['before']['n_questions'])}"
+        f"{esc(name)}<br>{n_questions(row['answers']['before']['n_questions'])}"
         for name, row in zip(names, rows, strict=True)
     ]
     statement = title or "Change of the step error: " + ", ".join(
@@ -77,49 +75,3 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
         figure.add_shape(type="line", xref=axis, yref="paper", x0=0, x1=0, y0=0, y1=1, line=zero)
     rows_axis(figure, labels)
     return figure.update_xaxes(tickformat="+", nticks=4, tickangle=0, rangemode="tozero")
-
-
-def _questions(n: int) -> str:
-    return f"{n} question{'' if n == 1 else 's'}"
-
-
-_STRATA = {
-    "both": "both right",
-    "only_after": "only {after} right",
-    "only_before": "only {before} right",
-    "neither": "neither right",
-}
-
-
-def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
-    """Step error before and after on questions sorted by which arm's vote is right.
-
-    Args:
-        audit: `AuditResult.to_json()`; its `strata` are the groups.
-        title: a statement in place of the one read off the numbers.
-    """
-    names = {when: audit[when]["arm"] for when in ("before", "after")}
-    groups = {key: label.format(**names) for key, label in _STRATA.items()}
-    cells = [audit["strata"][key] for key in groups]
-    labels = [
-        f"{esc(label)}<br>{_questions(cell['n_questions'])}"
-        for label, cell in zip(groups.values(), cells, strict=True)
-    ]
-    statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
-    caption = (
-        f"{sum(cell['n_questions'] for cell in cells)} questions, by whose vote is right (a tie is not). "
-        f"Judged steps: {audit['before']['n_judged']} → {audit['after']['n_judged']}."
-    )
-    figure = blank(statement, caption, height=56 * len(cells) + 20, left=rows_margin(labels))
-    for when, colour in (("before", BEFORE), ("after", AFTER)):
-        leaves = [cell[f"rate_{when}"] for cell in cells]
-        hover = [
-            f"{esc(names[when])}: {percent(triple(leaf)[0], 1)} of {cell[f'n_judged_{when}']} steps wrong"
-            f"<br>after minus before: {points(cell)}"
-            for leaf, cell in zip(leaves, cells, strict=True)
-        ]
-        dots(figure, names[when], leaves, labels, hover, colour=colour, shift=0.0)
-    rows_axis(figure, labels)
-    return figure.update_xaxes(
-        rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
-    )

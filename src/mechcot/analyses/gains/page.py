@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mechcot import plots
-from mechcot.core.words import NBSP, direction, number, percent, points, signed, why
+from mechcot.analyses.answers.page import calibration, votes
+from mechcot.analyses.gains import figures
+from mechcot.core.words import NBSP, direction, number, percent, points, why
 from mechcot.report.parts import Findings, Part, Section, Table
 
 _INTERVAL = "difference [95 % interval]"
@@ -17,10 +18,10 @@ _INTERVAL = "difference [95 % interval]"
 def gained(found: Findings) -> Section:
     """Where the vote changed, and whether the questions gained are those whose steps got worse."""
     result, title = found.results["margins"], "Are the questions gained the ones whose steps got worse?"
-    tables = (_votes(found),)
+    tables = (votes(found),)
     if "transitions" not in result:
         part = Part("gains", "Gains cannot be told by margin.", reason=result["reason"])
-        return Section("gains", title, (part, _calibration(found, tables)), Markup(), Markup())
+        return Section("gains", title, (part, calibration(found, tables)), Markup(), Markup())
     reading = Markup(
         "The <dfn>margin</dfn> of a question is how far the right answer leads the strongest other one in a "
         "vote, in shares of the vote; below 0 it is behind. Votes are noisy, and the same luck would be in "
@@ -32,7 +33,7 @@ def gained(found: Findings) -> Section:
         "all {k}, so the gain is not the headline’s. Questions that both models find easy have little room "
         "for either."
     ).format(half=result["half"], k=result["k"])
-    parts = (_margins(result), _joined(found, result), _calibration(found, tables))
+    parts = (_margins(result), _joined(found, result), calibration(found, tables))
     return Section("gains", title, parts, reading, limits)
 
 
@@ -71,7 +72,7 @@ def _margins(result: Mapping[str, Any]) -> Part:
         f"{points(split['concentration'])} from the wrong votes standing together less or more."
     )
     head = ("margin before", "questions", "gained (if alike)", "lost (if alike)", _INTERVAL)
-    return Part("gains", sentence, plots.gains(result), tables=(Table("By margin", head, rows, note),))
+    return Part("gains", sentence, figures.gains(result), tables=(Table("By margin", head, rows, note),))
 
 
 def _edge(value: float) -> str:
@@ -115,66 +116,4 @@ def _joined(found: Findings, result: Mapping[str, Any]) -> Part:
         rows.append((f"gained minus {label}", "", "", "", points(result[f"gained_minus_{name}"])))
     head = ("questions", "number", f"wrong steps, {found.before}", f"wrong steps, {found.after}", _INTERVAL)
     table = Table("Wrong steps by what became of the vote", head, tuple(rows))
-    return Part("joined", sentence, plots.error_by_transition(result), tables=(table,))
-
-
-def _calibration(found: Findings, tables: tuple[Table, ...]) -> Part:
-    answers = found.results["answers"]
-    test = answers["mcnemar"]
-    sentence = (
-        f"The vote of all {answers['before']['k']} traces, a tie being no win, gains {test['gained']} and "
-        f"loses {test['lost']} of {answers['before']['n_questions']} questions (exact McNemar test, "
-        f"{_small(test['p_value'])}); the winner’s share of the votes is off by "
-        f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
-    )
-    return Part("calibration", sentence, tables=tables)
-
-
-def _small(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-
-
-_MEASURES = {
-    "accuracy": "right answers, single traces",
-    "sc": "right answers, by vote",
-    "ece": "calibration error, bins of equal width",
-    "ece_equal_mass": "calibration error, bins of equal size",
-    "ece_debiased": "calibration error, without the bias of noise",
-    "brier": "Brier score of the vote share",
-}
-
-
-def _votes(found: Findings) -> Table:
-    answers = found.results["answers"]
-    rows: list[tuple[str, ...]] = []
-    for name, label in _MEASURES.items():
-        write = percent if name in ("accuracy", "sc") else _decimal
-        ends = (write(answers[when][name]) for when in ("before", "after"))
-        delta = answers[f"delta_{name}"]
-        told = points(delta) if name in ("accuracy", "sc") else _change(delta)
-        rows.append((label, *ends, told))
-    curves = [answers[when]["sc_at_k"] for when in ("before", "after")]
-    sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k <= min(map(len, curves))]
-    rows += [(f"right answers, vote of {k}", *(percent(curve[k - 1]) for curve in curves), "") for k in sizes]
-    note = (
-        f"{answers['before']['n_questions']} questions. A vote of k is the exact mean over all ways to take "
-        f"k of the {answers['before']['k']} traces. A trace without an answer votes for “no answer”, which "
-        "can win and is never right."
-    )
-    return Table(
-        "The vote and its calibration", ("", found.before, found.after, _INTERVAL), tuple(rows), note
-    )
-
-
-def _decimal(leaf: Any) -> str:
-    value = number(leaf)
-    return "–" if value is None else signed(value, 3).lstrip("+")
-
-
-def _change(leaf: Any) -> str:
-    value = number(leaf)
-    if value is None:
-        return f"not known: {why(leaf)}"
-    low, high = (number(leaf[end]) for end in ("low", "high"))
-    between = "" if low is None or high is None else f" [{signed(low, 3)},{NBSP}{signed(high, 3)}]"
-    return f"{signed(value, 3)}{between}"
+    return Part("joined", sentence, figures.error_by_transition(result), tables=(table,))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot import plots
+from mechcot.analyses.judge_controls import figures
 from mechcot.analyses.judge_controls.parts import FLAT_NOTE
 from mechcot.analyses.judge_controls.tables import holds_flat, tables
 from mechcot.core import files
 from mechcot.core.words import counted, direction, number, percent, points, score, signed, why
+from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Part, Section
 
@@ -61,7 +62,7 @@ def render_judge_controls(found: Mapping[str, Any], name: str, about: Mapping[st
         cards=_cards(found),
         sections=sections,
         tables=tables(found, about or {}),
-        colours={"before": plots.BEFORE, "after": plots.AFTER},
+        colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
 
@@ -147,14 +148,14 @@ def _hold(found: Mapping[str, Any]) -> Section:
     primary = found["controls"][0]["error"]["difference"]
     part = Part("forest", "There is no difference to look at.", reason=why(primary))
     if number(primary) is not None or others(found):
-        part = _drawn("forest", plots.judge_forest(found))
+        part = _drawn("forest", figures.judge_forest(found))
     return Section("hold", "Does the difference hold?", (part,), reading, limits + _flat(found["controls"]))
 
 
 def _waver(found: Mapping[str, Any]) -> Iterator[Section]:
     if not found["flips"]:
         return
-    part = _drawn("flips", plots.judge_flips(found))
+    part = _drawn("flips", figures.judge_flips(found))
     reading = Markup(
         "How often a step that is judged a second time gets another label. <dfn>Judged again</dfn> changes "
         "nothing but the call: it is the noise that every other control has as well."
@@ -171,7 +172,7 @@ def _manner(found: Mapping[str, Any]) -> Iterator[Section]:
     swap, hedge, parts = found["tone_swap"], found["hedge_flip"], []
     if "cells" in swap:
         if any(number(cell) is not None for cell in swap["cells"]):
-            parts.append(_drawn("manner", plots.judge_manner(found)))
+            parts.append(_drawn("manner", figures.judge_manner(found)))
         else:
             parts.append(Part("manner", "No rewritten step kept its claim in both manners and was judged."))
     if "flips" in hedge:
@@ -211,7 +212,7 @@ def _alike(found: Mapping[str, Any]) -> Iterator[Section]:
     if "sensitivity" in decoys:
         rates = [decoys[kind][role] for kind in ("sensitivity", "specificity") for role in _ROLES]
         if any(number(rate) is not None for rate in rates):
-            parts.append(_drawn("decoys", plots.judge_decoys(found)))
+            parts.append(_drawn("decoys", figures.judge_decoys(found)))
         else:
             parts.append(Part("decoys", "No decoy was called correct or erroneous."))
     if "auroc" in guess:
@@ -247,7 +248,7 @@ def _guess(guess: Mapping[str, Any]) -> str:
 def _answers(found: Mapping[str, Any]) -> Section:
     part = Part("strata", "No group of questions has a difference.")
     if any(number(leaf) is not None for leaf in found["strata_weighted"].values()):
-        part = _drawn("strata", plots.judge_strata(found))
+        part = _drawn("strata", figures.judge_strata(found))
     reading = Markup(
         "If wrong steps were only those of wrong answers, they would be gone where both arms answer "
         "rightly. Votes are noisy, so a question is also counted in each group by the share of its traces "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mechcot import plots
+from mechcot.analyses.panel import figures
 from mechcot.core import files
 from mechcot.core.words import NBSP, counted, direction, listed, number, percent, points, score, why
 from mechcot.report.parts import Findings, Part, Table
@@ -86,7 +86,7 @@ def panel(found: Findings) -> Part:
         f"{found.before}’s steps and {raw[1]} of {found.after}’s."
     )
     table = Table("Agreement of the judges", _AGREEMENT, tuple(_agreement(found, result)), _sentence(result))
-    figure = plots.judges({**result, "judges": judges})
+    figure = figures.judges({**result, "judges": judges})
     return Part("judges", sentence, figure, tables=(_rates(found, judges), table))
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot import plots
+from mechcot.analyses.probe import figures, worth_figures
 from mechcot.core import files
 from mechcot.core.words import number, percent, score, signed, why
+from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Part, Section, Table
 
@@ -64,7 +65,7 @@ def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         cards=_cards(report),
         sections=sections,
         tables=_tables(report, about),
-        colours={"before": plots.BEFORE, "after": plots.AFTER},
+        colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
 
@@ -107,12 +108,12 @@ def _beside(report: Mapping[str, Any]) -> Section:
     if "stack" in report:
         alone, both = report["baselines"]["stack"]["auroc"], report["stack"]["with_probe"]
         sentence += f", everything simpler {_bare(alone)}, both together {_bare(both)}"
-    part = Part("beside", sentence + ".", plots.probe_bars(report))
+    part = Part("beside", sentence + ".", figures.probe_bars(report))
     return Section("beside", "Is it better than what is simpler?", (part,), reading, limits)
 
 
 def _where(report: Mapping[str, Any]) -> Section:
-    figure = plots.probe_map(report)
+    figure = figures.probe_map(report)
     reading = Markup(
         "Each cell is a probe of its own on the same folds: a <dfn>layer</dfn> (one stage of the model’s "
         "computation; layer 0 has seen the word alone) at one place of the step."
@@ -139,7 +140,7 @@ def _chance(report: Mapping[str, Any]) -> Section:
     nulls = report["nulls"]
     parts = []
     if any(nulls[key].get("values") for key in ("redrawn", "permuted")):
-        figure = plots.probe_null(nulls)
+        figure = worth_figures.probe_null(nulls)
         parts.append(Part("null", str(figure.layout.meta["statement"]) + ".", figure))
     else:
         parts.append(Part("null", "No labels could be drawn.", reason=why(nulls["redrawn"]["p"])))
@@ -157,7 +158,7 @@ def _chance(report: Mapping[str, Any]) -> Section:
 
 
 def _calibrated(report: Mapping[str, Any]) -> Section:
-    figure = plots.probe_calibration(report["metrics"])
+    figure = worth_figures.probe_calibration(report["metrics"])
     part = Part("calibration", str(figure.layout.meta["statement"]) + ".", figure)
     reading = Markup(
         "A probability is <dfn>calibrated</dfn> when of the steps that get 30 % about 30 % have the label."
@@ -167,7 +168,7 @@ def _calibrated(report: Mapping[str, Any]) -> Section:
 
 
 def _use(use: Mapping[str, Any]) -> Section:
-    figure = plots.probe_risk(use)
+    figure = worth_figures.probe_risk(use)
     parts = (
         Part("risk", str(figure.layout.meta["statement"]) + ".", figure),
         Part("choose", "What the intervals allow to be said.", reason=use["verdict"]),
@@ -182,7 +183,7 @@ def _use(use: Mapping[str, Any]) -> Section:
 
 
 def _carried(transfer: Mapping[str, Any]) -> Section:
-    figure = plots.probe_transfer(transfer)
+    figure = worth_figures.probe_transfer(transfer)
     part = Part("transfer", str(figure.layout.meta["statement"]) + ".", figure)
     reading = Markup(
         "Rows are what the probe was trained on, columns what it was tested on: whose steps, read by whom. "

@@ -1,0 +1,70 @@
+"""The answers on the page: the vote and its calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mechcot.core.words import NBSP, number, p_value, percent, points, signed, why
+from mechcot.report.parts import Findings, Part, Table
+
+_INTERVAL = "difference [95 % interval]"
+
+
+def calibration(found: Findings, tables: tuple[Table, ...]) -> Part:
+    """Whether the vote knows how sure it may be, and the exact test of its change."""
+    answers = found.results["answers"]
+    test = answers["mcnemar"]
+    sentence = (
+        f"The vote of all {answers['before']['k']} traces, a tie being no win, gains {test['gained']} and "
+        f"loses {test['lost']} of {answers['before']['n_questions']} questions (exact McNemar test, "
+        f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
+        f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
+    )
+    return Part("calibration", sentence, tables=tables)
+
+
+_MEASURES = {
+    "accuracy": "right answers, single traces",
+    "sc": "right answers, by vote",
+    "ece": "calibration error, bins of equal width",
+    "ece_equal_mass": "calibration error, bins of equal size",
+    "ece_debiased": "calibration error, without the bias of noise",
+    "brier": "Brier score of the vote share",
+}
+
+
+def votes(found: Findings) -> Table:
+    """The vote's measures of both arms."""
+    answers = found.results["answers"]
+    rows: list[tuple[str, ...]] = []
+    for name, label in _MEASURES.items():
+        write = percent if name in ("accuracy", "sc") else _decimal
+        ends = (write(answers[when][name]) for when in ("before", "after"))
+        delta = answers[f"delta_{name}"]
+        told = points(delta) if name in ("accuracy", "sc") else _change(delta)
+        rows.append((label, *ends, told))
+    curves = [answers[when]["sc_at_k"] for when in ("before", "after")]
+    sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k <= min(map(len, curves))]
+    rows += [(f"right answers, vote of {k}", *(percent(curve[k - 1]) for curve in curves), "") for k in sizes]
+    note = (
+        f"{answers['before']['n_questions']} questions. A vote of k is the exact mean over all ways to take "
+        f"k of the {answers['before']['k']} traces. A trace without an answer votes for “no answer”, which "
+        "can win and is never right."
+    )
+    return Table(
+        "The vote and its calibration", ("", found.before, found.after, _INTERVAL), tuple(rows), note
+    )
+
+
+def _decimal(leaf: Any) -> str:
+    value = number(leaf)
+    return "–" if value is None else signed(value, 3).lstrip("+")
+
+
+def _change(leaf: Any) -> str:
+    value = number(leaf)
+    if value is None:
+        return f"not known: {why(leaf)}"
+    low, high = (number(leaf[end]) for end in ("low", "high"))
+    between = "" if low is None or high is None else f" [{signed(low, 3)},{NBSP}{signed(high, 3)}]"
+    return f"{signed(value, 3)}{between}"

@@ -1,0 +1,71 @@
+"""Figures of the hedge direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from mechcot.report.figures import (
+    AFTER,
+    BEFORE,
+    NULL,
+    Json,
+    band,
+    blank,
+    triple,
+)
+
+
+def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
+    """What a hedge direction tells at each layer, over the band that random directions give.
+
+    Args:
+        result: `HedgeResult.to_json()` or `HedgeProjection.to_json()`.
+        title: a statement in place of the one read off the numbers.
+    """
+    if "fitted_on" in result:
+        source, colour = result["fitted_on"], AFTER
+        what = f"wrong from right among what {result['arm']} asserts"
+        counts = f"{result['n_errors']} erroneous and {result['n_correct']} correct asserted claims"
+    else:
+        source, colour = result["arm"], BEFORE
+        what = "claims it will hedge from claims it will assert"
+        counts = (
+            f"{result['n_hedged']} hedged and {result['n_asserted']} asserted claims, halves held out in turn"
+        )
+    caption = (
+        f"{counts}; {result['n_questions']} questions. Grey: 95 % of random directions. "
+        "Band: 95 % interval over questions. Pairs within one kind of claim only."
+    )
+    rows = result["by_layer"]
+    leaves = [triple(row["auroc"]) for row in rows]
+    figure = blank(title or _hedge_statement(rows, source, what), caption, legend=False)
+    x = [row["layer"] for row in rows]
+    nulls = [row["random"] or {} for row in rows]
+    band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
+    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
+    band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
+    figure.add_scatter(
+        x=x,
+        y=[leaf[0] for leaf in leaves],
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5},
+        showlegend=False,
+        hovertemplate="layer %{x}: AUROC %{y:.3f}<extra></extra>",
+    )
+    figure.update_yaxes(title_text="AUROC within kind", tickformat=".2f")
+    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
+
+
+def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:
+    """What the best layer allows to be said; being the best of several, it is called "up to"."""
+    subject = f"The hedge direction of {source}"
+    known = [(*triple(row["auroc"]), row) for row in rows if triple(row["auroc"])[0] is not None]
+    if not known:
+        return f"Too few claims to say whether the hedge direction of {source} tells {what}"
+    best, low, _, row = max(known, key=lambda item: item[0] or 0.0)
+    beyond = (row["random"] or {}).get("high")
+    if low is None or low <= 0.5 or (beyond is not None and (best or 0.0) <= beyond):
+        return f"{subject} does not tell {what} better than chance: AUROC {best:.2f} at best"
+    return f"{subject} tells {what}: AUROC up to {best:.2f} (layer {row['layer']})"

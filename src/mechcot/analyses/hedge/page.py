@@ -1,0 +1,87 @@
+"""What is left of doubt, on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from mechcot.analyses.hedge import figures
+from mechcot.core.words import number, percent, score, why
+from mechcot.report.parts import Findings, Part, Section, nothing
+
+_AUROC = Markup(
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
+    "always."
+)
+
+
+def doubt(found: Findings) -> Section:
+    """What is left of the doubt that the arm before used to say."""
+    result = found.results["hedge"]
+    title = f"What is left of {found.before}’s doubt?"
+    if "before" not in result:
+        return nothing("doubt", title, "Hedges cannot be told here.", result["reason"])
+    reading = Markup(
+        "A <dfn>hedge</dfn> is a word that marks a claim as doubtful; a claim without one is "
+        "<dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s computation; layer 0 has "
+        "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
+        "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
+        "what random directions reach."
+    ).format(before=found.before, auroc=_AUROC)
+    limits = Markup(
+        "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom "
+        "a name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "
+        "flatters it; the curve is what counts."
+    ).format(after=found.after)
+    return Section("doubt", title, (_own(found, result), _moved(found, result)), reading, limits)
+
+
+def _own(found: Findings, result: dict[str, Any]) -> Part:
+    own = result["before"]
+    rates = (
+        f"{found.before} hedges {percent(own['rate'])} of its claims and {found.after} "
+        f"{percent(result['after']['rate'])}"
+    )
+    if own["reason"]:
+        return Part("hedge", f"{rates}; no hedge direction can be found.", reason=own["reason"])
+    return Part(
+        "hedge",
+        f"{rates}; inside {found.before}, what will be hedged can be told from what will be asserted "
+        f"{_best(own['by_layer'])}.",
+        figures.hedge_by_layer(own),
+    )
+
+
+def _moved(found: Findings, result: dict[str, Any]) -> Part:
+    moved = result["after"]
+    if moved["reason"]:
+        sentence = f"What the direction says of {found.after}’s claims cannot be told."
+        return Part("projection", sentence, reason=moved["reason"])
+    return Part(
+        "projection",
+        f"Along the same direction, wrong claims that {found.after} asserts can be told from right ones "
+        f"{_best(moved['by_layer'])}.",
+        figures.hedge_by_layer(moved),
+    )
+
+
+def _best(rows: Sequence[dict[str, Any]]) -> str:
+    """Where a direction does best, and whether random ones do as well there."""
+    known = [row for row in rows if number(row["auroc"]) is not None]
+    if not known:
+        return f"at no layer ({why(rows[0]['auroc'])})"
+    best = max(known, key=lambda row: number(row["auroc"]) or 0.0)
+    value, chance = number(best["auroc"]) or 0.0, best["random"]
+    low = number(best["auroc"].get("low"))
+    text = f"an AUROC of {score(best['auroc'])} at layer {best['layer']}, its best"
+    if low is None or low <= 0.5:
+        worst = min(known, key=lambda row: number(row["auroc"]) or 0.0)
+        if (number(worst["auroc"].get("high")) or 1.0) < 0.5:
+            turned = f"an AUROC of {score(worst['auroc'])} at layer {worst['layer']}"
+            return f"only the other way round ({turned})"
+        return f"no better than by chance ({text})"
+    if chance is not None and value <= chance["high"]:
+        return f"no better than random directions can ({text})"
+    return f"with {text}"

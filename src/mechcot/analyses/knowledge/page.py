@@ -1,0 +1,28 @@
+"""What the models knew, on the page."""
+
+from __future__ import annotations
+
+from mechcot.analyses.knowledge import figures
+from mechcot.core.words import counted, percent
+from mechcot.report.parts import Findings, Part
+
+
+def knowledge(found: Findings) -> Part:
+    """Whether wrong claims were known."""
+    result = found.results["knowledge"]
+    if "errors" not in result:
+        return Part("knowledge", "What the models knew cannot be told here.", reason=result["reason"])
+    errors = result["errors"]
+    if not errors["n_claims"]:
+        return Part(
+            "knowledge",
+            f"{found.after} asserts nothing wrong.",
+            reason="there is no wrong claim to ask about",
+        )
+    knew, forgot, never = (errors["shares"][name] for name in ("knew", "forgot", "never_knew"))
+    sentence = (
+        f"Where {found.after} asserts something wrong, {found.before} did not know better in "
+        f"{percent(never)} of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to "
+        f"{found.before} and forgotten, and {percent(knew)} both models still know."
+    )
+    return Part("knowledge", sentence, figures.knowledge_bars(result))

@@ -1,0 +1,67 @@
+"""A study's two probes on its page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from mechcot.analyses.probe import figures
+from mechcot.report import figures as style
+from mechcot.report.parts import Findings, Part, Section
+
+_AUROC = Markup(
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
+    "always."
+)
+
+
+def probes(found: Findings) -> Section:
+    """What a probe sees beyond position, kind and uncertainty."""
+    reports = found.results["probe"]
+    reading = Markup(
+        "A <dfn>probe</dfn> is a linear rule that is fitted on a model’s inner state at the end of each step "
+        "to tell wrong steps from right ones, and scored on questions that it was not fitted on. Questions "
+        "with one right answer’s entity stay together, and no claim is scored whose very words it was fitted "
+        "on; an entity of another option may be spoken of in both. Beside it stand rules that see less: the "
+        "step’s place, its kind, and how unsure the model is by its own account: <dfn>entropy</dfn>, the "
+        "spread of its next word, and <dfn>surprisal</dfn>, how unlikely the words were that it wrote. Only "
+        "what the probe adds to these, or finds within one kind, speaks of the inside. {auroc}"
+    ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
+    limits = Markup(
+        "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "
+        "than the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters "
+        "it; the dashed line, whose layer was chosen without the test questions, does not."
+    )
+    fitted = {name: report for name, report in reports.items() if "auroc" in report}
+    shades = {found.before: style.BEFORE, found.after: style.AFTER}
+    parts = [_probe(name, reports[name], shades[name]) for name in (found.after, found.before)]
+    if fitted:
+        colours = [shades[name] for name in fitted]
+        where = "; ".join(
+            f"in {name} the layer chosen most often is {report['layer']}" for name, report in fitted.items()
+        )
+        figure = figures.probe_by_layer(fitted, colours=colours)
+        parts.append(Part("layers", f"By layer: {where}.", figure))
+    return Section("probe", "What does a probe see inside?", tuple(parts), reading, limits)
+
+
+_WITHIN = ("kind", "position", "question")
+
+
+_BASELINES = (
+    "position_only", "kind_only", "answer_only", "uncertainty", "text_only", "stack", "entropy_object",
+)  # fmt: skip
+"""What stands under the probe, in this order; the probe's own page has them all."""
+
+
+def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
+    if "auroc" not in report:
+        return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
+    verdict = report["verdict"][:1].lower() + report["verdict"][1:]
+    shown = {"auroc", "verdict", "stack", "n_steps", "n_errors", "n_questions", "n_folds"}
+    kept = {key: value for key, value in report.items() if key in shown}
+    for part, names in (("within", _WITHIN), ("baselines", _BASELINES)):
+        kept[part] = {key: report[part][key] for key in names if key in report[part]}
+    figure = figures.probe_bars(kept, colour=colour)
+    return Part(f"probe-{name}", f"In {name}, {verdict}", figure)
