@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.analyses.probe import analysis as probing
+from mechcot.analyses.probe import analysis as probes
 from mechcot.analyses.probe.page import write_probe
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.cost import Cost
@@ -67,7 +67,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").addHandler(said)
     before, started, worked = _memory(), time.perf_counter(), time.process_time()
-    report, _ = probing.own_probe(
+    report, _ = probes.own_probe(
         folder / "store", folder / "steps.parquet", options.spec, untrained=folder / "untrained"
     )
     write_probe(report, folder / "report")

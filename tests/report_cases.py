@@ -18,7 +18,7 @@ import torch
 from mechcot.analyses.summary import RESULTS
 from mechcot.core import config, files, records
 from mechcot.pipeline import run as pipeline
-from mechcot.report import write_report
+from mechcot.pipeline.report import write_report
 from mechcot.study.activations import finish_store, tensor_name, write_shard
 from mechcot.study.folder import Study, create_or_open
 

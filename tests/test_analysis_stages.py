@@ -10,12 +10,12 @@ import pytest
 from judging_cases import KEY, by_text, judge_file
 from loopback import Loopback
 from mechcot import Study
-from mechcot.analyses import contrasts
-from mechcot.analyses.registry import analysis_stages
-from mechcot.analyses.summary import RESULTS
+from mechcot.analyses.panel.analysis import further_instruments, panel_json
+from mechcot.analyses.registry import RESULTS
 from mechcot.core import files, records
 from mechcot.core.stages import forget_from, load_manifest
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.analyses import analysis_stages
 from mechcot.pipeline.further import judge_study
 
 
@@ -30,7 +30,7 @@ def keys(study: Study) -> dict[str, str]:
 
 
 def test_every_analysis_has_its_stage_and_its_place_in_the_report(study: Study) -> None:
-    assert tuple(stage.name for stage in analysis_stages(study)) == RESULTS
+    assert tuple(stage.name for stage in analysis_stages(study, False)) == RESULTS
     report = pipeline.stages_of(study)[-1]
     assert {f"results/{name}.json" for name in RESULTS} <= set(report.inputs)
 
@@ -58,9 +58,9 @@ def test_a_further_judge_changes_the_panel_and_the_report_alone(
     forget_from(copied.path, pipeline.stages_of(copied), "steps-base")
     assert (copied.arm_path("base") / "verdicts" / f"{name}.parquet").exists()
     assert copied.instruments() == []  # the study's own verdicts are gone, and these belong to other steps
-    panel = next(stage for stage in analysis_stages(copied) if stage.name == "panel")
+    panel = next(stage for stage in analysis_stages(copied, False) if stage.name == "panel")
     assert not any(name in path for path in panel.inputs)
-    assert contrasts.panel_json(copied) == {"reason": "one judge alone has judged these steps"}
+    assert panel_json(copied) == {"reason": "one judge alone has judged these steps"}
 
 
 def test_a_file_of_verdicts_put_there_by_hand_is_an_instrument_and_no_stage_s_input(copied: Study) -> None:
@@ -68,8 +68,10 @@ def test_a_file_of_verdicts_put_there_by_hand_is_an_instrument_and_no_stage_s_in
         table = copied.verdicts(arm).assign(instrument="answers")
         records.write_table(copied.arm_path(arm) / "verdicts" / "answers.parquet", table, records.VERDICTS)
     assert copied.instruments() == ["exact", "answers"]
-    assert contrasts.further_instruments(copied) == []
-    assert all("answers.parquet" not in path for stage in analysis_stages(copied) for path in stage.inputs)
+    assert further_instruments(copied) == []
+    assert all(
+        "answers.parquet" not in path for stage in analysis_stages(copied, False) for path in stage.inputs
+    )
 
 
 def test_an_imported_sheet_makes_the_report_again_and_nothing_else(copied: Study) -> None:

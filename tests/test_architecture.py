@@ -1,4 +1,4 @@
-"""Imports point down the street only, and the light parts stay light."""
+"""The house: arrows point down, floor by floor; an analysis knows itself; the light parts stay light."""
 
 from __future__ import annotations
 
@@ -8,65 +8,82 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-STREET = """
-errors files journal progress shown records stats presets sections config stages study plots calling models
-tasks distill
-sampling steps judging serving internals organism reading answers audit_counts audit_result audit
-audit_scales audit_inference_result audit_inference margins_result margins panel sheet judge_controls
-locks commitment directions hedge_result hedge knowledge probe contrasts report jobs probing
-analysis_stages pipeline instruments judge_controls_run cli_options cli_judging cli
-"""
-ORDER = STREET.split()
-LIGHT = (
-    "stats answers audit audit_scales audit_inference margins panel sheet judge_controls commitment hedge "
-    "knowledge probe report study contrasts plots"
+SRC = Path(__file__).parent.parent / "src" / "mechcot"
+FLOORS = (
+    "core",
+    "stats study tasks models",
+    "steps sampling serving distill judging reading probe report",
+    "analyses",
+    "pipeline",
+    "__init__ plots cli",
+    "__main__",
 )
-ANALYSES = {
-    "answers",
-    "audit",
-    "audit_inference",
-    "audit_scales",
-    "commitment",
-    "hedge",
-    "judge_controls",
-    "knowledge",
-    "margins",
-    "panel",
-    "probe",
-}
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
+COMPOSE = ("registry", "sections", "summary", "headline", "measured", "controls")
+"""What puts analyses together; all else in `analyses` knows itself and what they share."""
+SHARED = ("form", "arms")
+LIGHT = ("stats", "study", "probe", "report", "analyses.registry", "analyses.sections", "plots")
 
 
-def _imports() -> Iterator[tuple[str, str, bool]]:
-    """(room, imported room, whether inside `study`'s conveniences)."""
-    for path in (ROOT / "src" / "mechcot").rglob("*.py"):
-        room = path.relative_to(ROOT / "src" / "mechcot").parts[0].removesuffix(".py")
-        if room.startswith("__") or path.name == "__main__.py":  # a door, not a room
-            continue
+def _imports() -> Iterator[tuple[Path, list[str], list[str]]]:
+    """(file, its place, the place that it imports); imports inside functions and for types count."""
+    for path in SRC.rglob("*.py"):
+        place = list(path.relative_to(SRC).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mechcot":
-                parts = str(node.module).split(".")
-                for name in [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]:
-                    if not name.startswith("__"):
-                        yield room, name, room == "study"
+                target = str(node.module).split(".")[1:]
+                for name in [target] if target else [[alias.name] for alias in node.names]:
+                    yield path, place, name if name[0] in FLOOR else ["__init__"]
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("mechcot") for alias in node.names), path
 
 
-def test_every_room_is_known_and_imports_only_those_before_it() -> None:
-    wrong = [
-        (room, name)
-        for room, name, convenience in _imports()
-        if ORDER.index(name) > ORDER.index(room) and not convenience
-    ]
-    assert wrong == []
+def test_arrows_point_down_floor_by_floor() -> None:
+    up = []
+    for path, place, target in _imports():
+        if target[0] != place[0] and FLOOR[target[0]] >= FLOOR[place[0]]:
+            up.append(f"{path.relative_to(SRC)} -> {'.'.join(target)}")
+    assert up == []
+
+
+def test_every_room_has_its_floor_and_there_are_few() -> None:
+    there = {path.stem for path in SRC.iterdir() if path.name not in ("__pycache__", "py.typed")}
+    assert there == FLOOR.keys()
+    assert len(there) + 1 <= 20
 
 
 def test_analyses_do_not_import_one_another() -> None:
-    assert [(a, b) for a, b, _ in _imports() if a in ANALYSES and b in ANALYSES and a != b] == []
+    wrong = []
+    for path, place, target in _imports():
+        inside = place[0] == target[0] == "analyses" and len(target) > 1 and place[1] not in COMPOSE
+        if inside and target[1] not in (place[1], *SHARED):
+            wrong.append(f"{path.relative_to(SRC)} -> {'.'.join(target)}")
+    assert wrong == []
+
+
+def test_no_room_stands_in_a_circle_of_files() -> None:
+    """Inside rooms too, and with imports inside functions and for types: no file waits for itself."""
+    files = {
+        ".".join(p.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): p
+        for p in SRC.rglob("*.py")
+    }
+    needs: dict[str, set[str]] = {name: set() for name in files}
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mechcot"):
+                base = ".".join(str(node.module).split(".")[1:])
+                for alias in node.names:
+                    full = f"{base}.{alias.name}".strip(".")
+                    needs[name].add(full if full in files else base)
+    done: set[str] = set()
+    while ready := {name for name in needs.keys() - done if needs[name] - {name, ""} <= done}:
+        done |= ready
+    assert sorted(needs.keys() - done) == []
 
 
 def test_statistics_analyses_and_report_load_no_torch() -> None:
     code = (
-        f"import sys; [__import__('mechcot.' + name) for name in {LIGHT!r}.split()]; "
+        f"import sys; [__import__('mechcot.' + name) for name in {LIGHT!r}]; "
         "print([m for m in ('torch', 'transformers', 'trl') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.analyses.audit import analysis as audit
-from mechcot.analyses.audit import certainty as audit_inference
+from mechcot.analyses.audit import certainty
 from mechcot.analyses.audit.certainty import SENSITIVITY
 from mechcot.core.errors import AnalysisError
 from test_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
@@ -20,7 +20,7 @@ def tables(before=BEFORE, after=AFTER, golds=GOLDS):
 
 
 def small(draws=500, seed=0):
-    return audit_inference.analyse(*tables(), draws=draws, seed=seed)
+    return certainty.analyse(*tables(), draws=draws, seed=seed)
 
 
 def drawn(seed, errors=(0.2, 0.4), questions=30, abstain=0.0):
@@ -87,8 +87,8 @@ def test_tipping_points_reproduce_the_observed_rates_and_end_where_no_judge_can(
 @given(st.integers(0, 10_000))
 def test_exchanging_the_arms_turns_every_sign_and_nothing_else(seed):
     questions, *arms = drawn(seed, abstain=0.1)
-    there = audit_inference.analyse(questions, *arms, draws=60)
-    back = audit_inference.analyse(questions, *arms[3:], *arms[:3], draws=60)
+    there = certainty.analyse(questions, *arms, draws=60)
+    back = certainty.analyse(questions, *arms[3:], *arms[:3], draws=60)
     for name in ("step_weighted", "question_weighted"):
         one, other = getattr(there, name), getattr(back, name)
         assert other.difference.estimate == pytest.approx(-one.difference.estimate)
@@ -103,19 +103,18 @@ def test_exchanging_the_arms_turns_every_sign_and_nothing_else(seed):
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.98), st.floats(0.02, 0.98))
 def test_every_tipping_point_is_a_possible_judge(seed, before, after):
-    for one in audit_inference.analyse(*drawn(seed, (before, after), 6), draws=2).tipping:
+    for one in certainty.analyse(*drawn(seed, (before, after), 6), draws=2).tipping:
         assert one.point.possible
 
 
 def test_a_planted_difference_is_found_and_none_is_not():
-    planted = audit_inference.analyse(*drawn(1, (0.2, 0.6), 120), draws=500)
+    planted = certainty.analyse(*drawn(1, (0.2, 0.6), 120), draws=500)
     assert planted.step_weighted.p_value == pytest.approx(1 / 501)
     # hard questions are hard for both arms: each arm's steps cluster, and the difference much less
     assert min(effect.icc for effect in planted.clustering) > 0.05
     assert planted.deff < min(effect.deff for effect in planted.clustering)
     p = [
-        audit_inference.analyse(*drawn(seed, (0.3, 0.3), 40), draws=200).step_weighted.p_value
-        for seed in range(20)
+        certainty.analyse(*drawn(seed, (0.3, 0.3), 40), draws=200).step_weighted.p_value for seed in range(20)
     ]
     assert 0.3 < np.mean(p) < 0.7
     assert np.mean(np.array(p) < 0.05) < 0.25
@@ -141,19 +140,19 @@ def test_result_is_json_frames_text_and_one_line():
     assert "abstention (12.5% of base's steps and 0.0% of distilled's steps)" in text
     assert "would have to differ by -4.4 to -7.7 points (distilled minus base)" in text
     assert "<table" in result._repr_html_()
-    decided = audit_inference.analyse(*drawn(0, questions=4), draws=10)
+    decided = certainty.analyse(*drawn(0, questions=4), draws=10)
     assert "abstention: none" in decided.text()
 
 
 def test_what_is_not_defined_has_its_reason():
     silent = {key: (answer, ["n view"]) for key, (answer, _) in BEFORE.items()}
-    result = audit_inference.analyse(*tables(before=silent), draws=20)
+    result = certainty.analyse(*tables(before=silent), draws=20)
     assert result.tipping == ()
     loaded = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert loaded["step_weighted"]["p_value"]["reason"] == "nothing to divide by before"
     assert loaded["independent_se"]["value"] is None
     assert "not known" in result.text()
-    alone = audit_inference.analyse(*tables({(0, 0): BEFORE[0, 0]}, {(0, 0): AFTER[0, 0]}, [0]), draws=20)
+    alone = certainty.analyse(*tables({(0, 0): BEFORE[0, 0]}, {(0, 0): AFTER[0, 0]}, [0]), draws=20)
     assert alone.step_weighted.difference.estimate is not None
     assert (alone.step_weighted.se, alone.step_weighted.p_value) == (None, None)
     assert "no test: one question alone" in alone.text()
@@ -161,7 +160,7 @@ def test_what_is_not_defined_has_its_reason():
 
 def test_a_judge_who_calls_everything_wrong_still_makes_a_result():
     wrong = {key: (answer, ["e find"]) for key, (answer, _) in BEFORE.items()}
-    result = audit_inference.analyse(*tables(before=wrong, after=wrong), draws=20)
+    result = certainty.analyse(*tables(before=wrong, after=wrong), draws=20)
     assert result.step_weighted.difference.estimate == 0
     assert [one.point.prevalence for one in result.tipping] == [0.0]
     json.dumps(result.to_json(), allow_nan=False)
@@ -178,12 +177,10 @@ def test_bad_tables_are_named(place, change, words):
     own = list(tables())
     own[place] = change(own[place])
     with pytest.raises(AnalysisError, match=words):
-        audit_inference.analyse(*own, draws=10)
+        certainty.analyse(*own, draws=10)
 
 
 def test_verdicts_of_nobody_are_refused():
     questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables()
     with pytest.raises(AnalysisError, match="found none"):
-        audit_inference.analyse(
-            questions, traces0, steps0, verdicts0[:0], traces1, steps1, verdicts1[:0], draws=10
-        )
+        certainty.analyse(questions, traces0, steps0, verdicts0[:0], traces1, steps1, verdicts1[:0], draws=10)

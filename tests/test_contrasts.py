@@ -4,7 +4,10 @@ import pandas as pd
 import pytest
 
 from mechcot import Study
-from mechcot.analyses import contrasts
+from mechcot.analyses.arms import contrast_of
+from mechcot.analyses.audit.analysis import audit_of
+from mechcot.analyses.form import Analysis
+from mechcot.analyses.knowledge.analysis import knowledge_of
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.probe import positions
@@ -18,20 +21,22 @@ def _study(path: Path) -> Study:
 
 def test_a_control_takes_from_the_headline_what_it_does_not_name(tmp_path: Path) -> None:
     study = _study(tmp_path / "s")
-    assert contrasts.contrast_of(study).after == "distilled"
-    terse, chain = contrasts.contrast_of(study, "terse"), contrasts.contrast_of(study, "chain")
+    assert contrast_of(study).after == "distilled"
+    terse, chain = contrast_of(study, "terse"), contrast_of(study, "chain")
     assert (terse.before, terse.after, terse.domain) == ("base", "terse", "clinical")
     assert (chain.before, chain.after, chain.domain) == ("base", "distilled", "chain")
     with pytest.raises(UsageError, match=r"no control 'sugar'.*terse, chain"):
-        contrasts.contrast_of(study, "sugar")
+        contrast_of(study, "sugar")
 
 
 def test_an_analysis_that_cannot_be_made_leaves_its_reason() -> None:
-    def fails() -> dict[str, object]:
+    def fails(study: None) -> dict[str, object]:
         raise AnalysisError("too few")
 
-    assert contrasts.or_reason(fails) == {"reason": "too few"}
-    assert contrasts.or_reason(lambda: {"a": 1}) == {"a": 1}
+    assert Analysis("a", fails).result(None) == {"reason": "too few"}
+    assert Analysis("a", fails, stored=lambda study: {"a": 1}).result(None) == {"a": 1}
+    with pytest.raises(AnalysisError, match="too few"):
+        Analysis("a", fails, needed=True).result(None)
 
 
 def test_rows_of_the_store_are_found_by_key_not_by_order(study: Study) -> None:
@@ -43,7 +48,7 @@ def test_rows_of_the_store_are_found_by_key_not_by_order(study: Study) -> None:
 
 
 def test_the_audit_of_a_control_uses_its_domain_and_arms(study: Study) -> None:
-    audit = contrasts.audit_of(study, "chain").to_json()
+    audit = audit_of(study, "chain").to_json()
     steps = study.steps("base")
     chain = study.questions("chain").qid
     assert audit["before"]["n_steps"] == steps.qid.isin(chain).sum()
@@ -56,14 +61,14 @@ def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_pa
     claims = study.claims("distilled")
     read = claims[claims.cid < study.settings.reading.traces_per_question]
     assert not read.qid.isin(asked).all()  # the chain control has claims too, which no reading holds
-    result = contrasts.knowledge_of(study)
+    result = knowledge_of(study)
     assert result.excluded == {"unjudged": 0, "unread": 0}
     assert result.claims.n_claims == read.qid.isin(asked).sum()
 
 
 def test_scales_margins_and_segments_are_of_the_contrasts_questions_and_arms(study: Study) -> None:
     audit, answers = study.audit(), study.answers()
-    scales, margins, segments = study.error_scales(), study.margins(), study.segments()
+    scales, margins, segments = study.scales(), study.margins(), study.segments()
     assert scales.scales["risk"].difference == audit.delta
     assert scales.n_judged == (audit.before.n_judged, audit.after.n_judged)
     assert (margins.arms, margins.k) == ((answers.before.arm, answers.after.arm), answers.before.k)

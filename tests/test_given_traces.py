@@ -19,8 +19,9 @@ from mechcot import Study
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, ConfigError, DataError, StudyError, UsageError
 from mechcot.core.settings import OrganismSettings
-from mechcot.pipeline import jobs
+from mechcot.pipeline import questions as asked_questions
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline import text
 from mechcot.reading.of_study import checkpoint_folder
 from mechcot.sampling import completions_of, load_given
 from mechcot.study.folder import create_or_open
@@ -289,7 +290,7 @@ def test_the_teacher_is_an_author_like_any_other(read: Study) -> None:
 def test_a_question_without_a_trace_is_left_out(read: Study, caplog: pytest.LogCaptureFixture) -> None:
     assert set(read.forced("part", "base").qid) == {"clinical-0001", "clinical-0004"}
     with caplog.at_level(logging.WARNING, "mechcot"):
-        jobs.take_traces(read, "part", read.path / "work")
+        text.take_traces(read, "part", read.path / "work")
     assert "arm part: 38 of the contrast's 40 questions have no trace (first: clinical-0000)" in caplog.text
 
 
@@ -358,7 +359,7 @@ def test_a_file_of_traces_is_looked_at_before_anything_is_sampled(
     lines(tmp_path / "teacher.jsonl", [{"qid": "n9", "text": "w1"}])
     study = create_or_open(tmp_path / "study", config.resolve(base=plain), restarting=False)
     with pytest.raises(DataError, match=r"teacher\.jsonl, row 1: the study has no question 'n9'"):
-        jobs.ask(study, tmp_path)
+        asked_questions.ask(study, tmp_path)
 
 
 def test_traces_of_other_questions_than_the_contrast_s_cannot_be_read(
@@ -372,18 +373,18 @@ def test_traces_of_other_questions_than_the_contrast_s_cannot_be_read(
     plain["contrast"] = {"domain": "two"}
     study = create_or_open(tmp_path / "study", config.resolve(base=plain), restarting=False)
     with pytest.raises(DataError, match=r"no trace answers a question of the contrast's domain 'two'"):
-        jobs.ask(study, tmp_path)
+        asked_questions.ask(study, tmp_path)
     unread = config.resolve(base=plain, overrides=("reading.authors=[]",))
-    jobs.ask(Study(tmp_path / "study", unread), tmp_path)
+    asked_questions.ask(Study(tmp_path / "study", unread), tmp_path)
 
 
 def test_a_file_of_traces_gets_the_prompts_of_the_arm_before(plain: dict[str, Any], tmp_path: Path) -> None:
     rows = [{"qid": f"n{i}", "text": f"w{i} . w5 . answer w2"} for i in (2, 0, 3)]
     lines(tmp_path / "teacher.jsonl", rows)
     study = create_or_open(tmp_path / "study", config.resolve(base=plain), restarting=False)
-    jobs.ask(study, tmp_path)
-    jobs.take_traces(study, "teacher", tmp_path)
-    jobs.cut(study, "teacher", tmp_path)
+    asked_questions.ask(study, tmp_path)
+    text.take_traces(study, "teacher", tmp_path)
+    text.cut(study, "teacher", tmp_path)
     traces = study.traces("teacher")
     assert list(traces.qid) == ["n0", "n2", "n3"]
     assert [" ".join(WORDS[i] for i in ids) for ids in traces.prompt_ids][1] == "w2 . w1 w2 <think>"

@@ -27,7 +27,7 @@ SMALL = (
 KILLS = 3
 PRELOAD = [
     "mechcot.pipeline.run",
-    "mechcot.analyses.contrasts",
+    "mechcot.analyses.registry",
     "sklearn.linear_model",
     "trl.trainer.sft_trainer",
     "transformers.models.qwen3.modeling_qwen3",

@@ -8,7 +8,7 @@ import pytest
 from mechcot import plots, probe
 from mechcot.analyses.answers import analysis as answers
 from mechcot.analyses.audit import analysis as audit
-from mechcot.analyses.audit import certainty as audit_inference
+from mechcot.analyses.audit import certainty
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.gains import analysis as margins
 from mechcot.analyses.hedge import analysis as hedge
@@ -101,7 +101,7 @@ def results(study):
     return {
         "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
         "audit": audit.analyse(questions, *parts, draws=50).to_json(),
-        "inference": audit_inference.analyse(questions, *parts, draws=50).to_json(),
+        "inference": certainty.analyse(questions, *parts, draws=50).to_json(),
         "margins": margins.analyse(
             questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
         ).to_json(),

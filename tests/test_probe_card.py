@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mechcot.core.errors import AnalysisError, DataError
 from mechcot.probe import fit_report, load_card
+from mechcot.probe.words import save_card
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def fitted(tmp_path_factory):
         {("end", 7): X}, y, groups=groups, confounds=confounds, draws=100, null_draws=5, about=about
     )
     folder = tmp_path_factory.mktemp("card")
-    report.save_card(folder)
+    save_card(report, folder)
     return report, X, y, folder
 
 
@@ -101,6 +102,6 @@ def test_a_damaged_card_is_refused(fitted, tmp_path, damage, says):
 
 
 def test_equal_reports_give_equal_bytes(fitted, tmp_path):
-    fitted[0].save_card(tmp_path)
+    save_card(fitted[0], tmp_path)
     for file in fitted[3].iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mechcot import Study
-from mechcot.analyses.probe import analysis as probing
+from mechcot.analyses.probe import analysis as probes
 from mechcot.core.errors import MechcotError
 from mechcot.probe import ProbeSpec, load_card, read_labels
 from mechcot.study.activations import Activations, finish_store, write_shard
@@ -149,7 +149,7 @@ def test_bad_labels_and_specifications_are_named(own, tmp_path, change, spec, sa
         "{null_draws: 5, bootstrap: 100}" if not spec else f"{spec}\nnull_draws: 5"
     )
     with pytest.raises(MechcotError, match=re.escape(says)):
-        probing.own_probe(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
+        probes.own_probe(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
 
 
 def test_what_cannot_be_fitted_is_one_message_and_writes_nothing(own, tmp_path: Path) -> None:
@@ -200,6 +200,6 @@ def test_the_folder_is_named_by_specification_author_and_reader(study: Study, tm
     (tmp_path / "spec.yaml").write_text(
         "{name: mine, author: before, null_draws: 5, bootstrap: 100, beside: []}"
     )
-    report, folder = probing.specified_probe(study.path, tmp_path / "spec.yaml", reader="after")
+    report, folder = probes.specified_probe(study.path, tmp_path / "spec.yaml", reader="after")
     assert folder == study.path / "probes" / "mine" / "base" / "distilled"
     assert report.card.about["source"]["reader"] == "distilled"

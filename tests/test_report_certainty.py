@@ -7,15 +7,15 @@ import shutil
 import pytest
 
 from mechcot import plots
-from mechcot.analyses import contrasts, sheet
-from mechcot.analyses.audit import certainty as audit_inference
-from mechcot.analyses.audit import certainty_page as certainty
-from mechcot.analyses.gains import page as gains
+from mechcot.analyses import sections, sheet
+from mechcot.analyses.audit import certainty
+from mechcot.analyses.audit.certainty import inference_of
+from mechcot.analyses.audit.segments import segments_json
 from mechcot.analyses.panel import analysis as panel
 from mechcot.analyses.panel import page as judges
 from mechcot.core import files, records
 from mechcot.core.words import points
-from mechcot.report import write_report
+from mechcot.pipeline.report import write_report
 from mechcot.report.parts import Findings
 from mechcot.study.folder import Study
 from report_cases import HOSTILE, VERSIONS, ordinary
@@ -47,12 +47,12 @@ def part(section, name):
 
 def findings(study, **results):
     """A study's findings, some of its results given anew."""
-    found = Findings.of(study)
+    found = sections.findings_of(study)
     return Findings(found.settings, {**found.results, **results})
 
 
 def sure(study, **results):
-    return certainty.sure(findings(study, **results), judges.People.of(study), {})
+    return sections.sure(findings(study, **results), judges.People.of(study), {})
 
 
 def spaced(text):
@@ -121,9 +121,9 @@ def test_the_change_in_other_units_and_the_cutting_are_the_results(study, page):
 def test_results_are_the_conveniences(study):
     for name, result in (
         ("inference", study.inference().to_json()),
-        ("scales", study.error_scales().to_json()),
+        ("scales", study.scales().to_json()),
         ("margins", study.margins().to_json()),
-        ("segments", contrasts.segments_json(study)),
+        ("segments", segments_json(study)),
     ):
         assert json.loads(json.dumps(result)) == study.result(name)
 
@@ -143,8 +143,8 @@ def test_gained_questions_are_told_by_their_contrast(study, page):
         moved = json.loads(json.dumps(found["transitions"]))
         moved["gained"]["change"]["estimate"] = rise
         own = {**found, "gained_minus_kept": contrast, "transitions": moved}
-        assert words in part(gains.gained(findings(study, margins=own)), "joined")
-    section = gains.gained(findings(study, margins={"reason": "one trace per question cannot be halved"}))
+        assert words in part(sections.gained(findings(study, margins=own)), "joined")
+    section = sections.gained(findings(study, margins={"reason": "one trace per question cannot be halved"}))
     assert section.parts[0].reason == "one trace per question cannot be halved"
     assert "exact McNemar test" in part(section, "calibration")
     assert section.limits == ""
@@ -158,7 +158,7 @@ def test_a_fall_is_explained_by_a_judge_stricter_with_the_arm_before(study):
     ]
     names = {"distilled": "base", "base": "distilled"}
     turned = [table.assign(arm=table.arm.map(names)) for table in tables]
-    found = audit_inference.analyse(study.questions("clinical"), *turned, draws=50).to_json()
+    found = certainty.analyse(study.questions("clinical"), *turned, draws=50).to_json()
     told = part(sure(study, inference=found), "tipping")
     assert "would have to call right steps of base wrong more often than right steps of distilled" in told
     assert f"by {-100 * found['step_weighted']['estimate']:.1f} points if no step is truly wrong" in told
@@ -233,7 +233,7 @@ def test_undecided_steps_are_bounded(copied):
         labels = ["abstain" if i % 5 == 0 and v != "not_checkable" else v for i, v in enumerate(table.label)]
         path = copied.arm_path(arm) / "verdicts" / "exact.parquet"
         records.write_table(path, table.assign(label=labels), records.VERDICTS)
-    found = contrasts.inference_of(copied).to_json()
+    found = inference_of(copied).to_json()
     section = sure(copied, inference=found)
     ends = found["abstention"]["difference"]
     between = " to ".join(spaced(points(ends[name])) for name in ("low", "high"))

@@ -1,6 +1,7 @@
 import pytest
 
-from mechcot.analyses.commitment.page import _best, _left_out
+from mechcot.analyses.commitment.page import _left_out
+from mechcot.analyses.hedge.page import _best
 from mechcot.analyses.hedge.analysis import LayerScore, NullBand
 from mechcot.stats import Interval
 

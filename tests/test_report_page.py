@@ -10,7 +10,7 @@ import pytest
 
 from mechcot.core import files
 from mechcot.core.words import signed
-from mechcot.report import write_report
+from mechcot.pipeline.report import write_report
 from mechcot.report.frame import embedded
 from mechcot.study.folder import Study
 from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case, build, ordinary

@@ -3,7 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from mechcot.analyses import contrasts
+from mechcot.analyses.answers.analysis import answers_of
+from mechcot.analyses.audit.analysis import audit_of
 from mechcot.analyses.summary import summarise
 from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordinary
 
@@ -88,11 +89,11 @@ def test_a_probes_numbers_are_its_reports(study, summary):
 
 
 def test_a_control_stands_under_the_names_of_the_headlines_roles(study, summary):
-    terse = contrasts.audit_of(study, "terse")
+    terse = audit_of(study, "terse")
     assert terse.after.arm == "terse"
     assert summary["controls"]["terse"]["distilled"]["error_rate"] == terse.after.error_rate.estimate
     assert summary["controls"]["terse"]["delta_error"]["high"] == terse.delta.high
-    chain = contrasts.answers_of(study, "chain")
+    chain = answers_of(study, "chain")
     assert summary["controls"]["chain"]["distilled"]["sc"] == chain.after.votes.sc
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mechcot.core import config, records
 from mechcot.core.stages import Stage, run_stages
-from mechcot.pipeline import jobs
+from mechcot.pipeline import text
 from mechcot.steps.of_study import questions_by_id, task_of, world_of
 from mechcot.study.folder import create_or_open
 from mechcot.tasks import read_answer, reasoning_end
@@ -39,7 +39,7 @@ def written_study(folder, *overrides, n_questions=7, n_traces=2):
         ),
         *(
             Stage(f"steps-{arm}", 1, {}, (f"arms/{arm}/traces.parquet",), (f"arms/{arm}/steps.parquet",),
-                  partial(jobs.cut, study, arm))
+                  partial(text.cut, study, arm))
             for arm in ERROR
         ),
     ]  # fmt: skip

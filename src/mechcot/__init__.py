@@ -11,12 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mechcot.core.errors import MechcotError
+from mechcot.core.offers import offer
 
 if TYPE_CHECKING:
     from mechcot.pipeline.run import run
     from mechcot.study.folder import Study
 
 __version__ = "0.1.0"
+
+# What lower floors ask for from above; loaded when it is first asked for.
+offer(
+    analyses="mechcot.analyses.registry:ANALYSES",
+    figures="mechcot.analyses.registry:FIGURES",
+    texts="mechcot.analyses.registry:TEXTS",
+    headline="mechcot.analyses.headline:headline_html",
+    main="mechcot.cli:main",
+)
+
 __all__ = ["MechcotError", "Study", "__version__", "run"]
 
 

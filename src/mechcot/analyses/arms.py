@@ -5,17 +5,24 @@ And how far a question belongs to each of the four strata of right and wrong ans
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.core.errors import AnalysisError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
-from mechcot.stats.cluster import Floats, Ints
+from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.votes import Bools
+
+if TYPE_CHECKING:
+    from mechcot.core.settings import ContrastSettings
+    from mechcot.study.folder import Study
 
 _VERDICTS = LABELS[:4]  # the labels that are verdicts; the rest are failures of the instrument
 
@@ -239,3 +246,116 @@ def _instrument(verdicts: pd.DataFrame, what: str) -> str:
 
 def _both(rows: Bools, among: Bools | None) -> Bools:
     return rows if among is None else rows & among
+
+
+def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
+    """The headline's contrast, or a control's, filled up from the headline's.
+
+    Raises:
+        UsageError: there is no such control.
+    """
+    headline = study.settings.contrast
+    if control is None:
+        return headline
+    if control not in study.settings.controls:
+        known = ", ".join(study.settings.controls) or "none"
+        raise UsageError(f"there is no control '{control}' in {study.path}; there are: {known}")
+    own = study.settings.controls[control].model_dump(exclude_none=True)
+    return headline.model_copy(update=own)
+
+
+def pair_of(study: Study) -> tuple[str, str]:
+    """The contrast's arms, before and after."""
+    return study.settings.contrast.before, study.settings.contrast.after
+
+
+def draws_of(study: Study) -> int:
+    """Bootstrap draws of every interval."""
+    return study.settings.analysis.bootstrap
+
+
+def of_both(
+    study: Study,
+    contrast: ContrastSettings,
+    questions: pd.DataFrame,
+    *tables: Callable[[str], pd.DataFrame],
+) -> list[pd.DataFrame]:
+    """Tables of the arm before, then those of the arm after, on the contrast's questions."""
+    return [
+        on_questions(questions, table(arm)) for arm in (contrast.before, contrast.after) for table in tables
+    ]
+
+
+def on_questions(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are of these questions."""
+    return table[table.qid.isin(questions.qid)].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class SubsetDelta:
+    """The difference of step error on a part of the questions (or of their traces).
+
+    A question is in the part, or in it to some degree: then its steps count by its weight.
+
+    Attributes:
+        name: of the part.
+        delta: step-weighted difference with its interval.
+        rate_before: error rate before, None without judged steps.
+        rate_after: error rate after, None without judged steps.
+        n_judged_before: correct and erroneous steps behind it, each counted once.
+        n_judged_after: correct and erroneous steps behind it, each counted once.
+        n_questions: questions with a weight above 0, those without judged steps included.
+        weight: sum of the questions' weights: how many questions the part amounts to. It is
+            n_questions where a question is in the part or not.
+    """
+
+    name: str
+    delta: Interval
+    rate_before: float | None
+    rate_after: float | None
+    n_judged_before: int
+    n_judged_after: int
+    n_questions: int
+    weight: float
+
+    @classmethod
+    def of(
+        cls, name: str, sums: Sequence[Ints | Floats], weights: Floats, draws: int, seed: int
+    ) -> SubsetDelta:
+        """The difference of step error with questions weighted.
+
+        Args:
+            name: of the part.
+            sums: four: erroneous and judged steps before, the same after, each [questions].
+            weights: [questions], 0 for a question outside the part.
+            draws: bootstrap replicates of the questions.
+            seed: of the resampling.
+
+        Raises:
+            AnalysisError: as `ratio_difference`.
+        """
+        num0, den0, num1, den1 = (weights * column for column in sums)
+        point = ratio_difference(num0, den0, num1, den1)
+        inside = weights > 0
+        return cls(
+            name=name,
+            delta=bootstrap_ratio_difference(num0, den0, num1, den1, draws, seed),
+            rate_before=point.rate_before,
+            rate_after=point.rate_after,
+            n_judged_before=int(sums[1][inside].sum()),
+            n_judged_after=int(sums[3][inside].sum()),
+            n_questions=int(inside.sum()),
+            weight=float(weights.sum()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The difference's fields at the top level, the rates and counts beside them."""
+        return {
+            **self.delta.to_json(),
+            "rate_before": leaf(self.rate_before, "no judged steps before"),
+            "rate_after": leaf(self.rate_after, "no judged steps after"),
+            "n_judged_before": self.n_judged_before,
+            "n_judged_after": self.n_judged_after,
+            "n_questions": self.n_questions,
+            "weight": self.weight,
+        }

@@ -1,79 +1,50 @@
-"""The stages between the readings and the report: which analyses a study has and what each one reads."""
+"""Every analysis there is: the pipeline, a study, the summary and the report loop over these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from mechcot.analyses.answers.analysis import answers_of
+from mechcot.analyses.audit.analysis import audit_of
+from mechcot.analyses.audit.certainty import inference_of
+from mechcot.analyses.audit.scales import error_scales_of
+from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.commitment.analysis import commitment_of, commitments_of
+from mechcot.analyses.controls.analysis import controls_of
+from mechcot.analyses.form import Analysis
+from mechcot.analyses.gains.analysis import margins_of
+from mechcot.analyses.hedge.analysis import hedge_json, hedge_of
+from mechcot.analyses.judge_controls.run import judge_controls_of
+from mechcot.analyses.knowledge.analysis import knowledge_json, knowledge_of
+from mechcot.analyses.panel.analysis import panel_json, panel_of
+from mechcot.analyses.probe.analysis import probe_of, probes_of
 
-from mechcot.analyses import contrasts
-from mechcot.analyses.probe import analysis as probing
-from mechcot.core.stages import Stage
-from mechcot.pipeline import jobs
-from mechcot.study.folder import Study
+ANALYSES = (
+    Analysis("answers", answers_of, version=2, needed=True),
+    Analysis("audit", audit_of, version=3, needed=True),
+    Analysis("inference", inference_of),
+    Analysis("scales", error_scales_of),
+    Analysis("segments", segments_of, reads="cut", stored=segments_json, settings=("steps",), needed=True),
+    Analysis("margins", margins_of),
+    Analysis("panel", panel_of, reads="panel", stored=panel_json),
+    Analysis("controls", controls_of, version=3, stored=controls_of, settings=("controls",), needed=True),
+    Analysis("commitment", commitment_of, version=2, reads="inside", stored=commitments_of),
+    Analysis("hedge", hedge_of, version=2, reads="inside", stored=hedge_json),
+    Analysis("probe", probe_of, version=3, reads="inside", stored=probes_of, needed=True),
+    Analysis("knowledge", knowledge_of, version=2, reads="inside", stored=knowledge_json),
+    Analysis("judge_controls", judge_controls_of, version=None),
+)
+"""In the order of the report."""
 
+RESULTS = tuple(analysis.name for analysis in ANALYSES if analysis.version is not None)
+"""The analyses of a study that `mechcot run` makes, each `results/NAME.json`."""
 
-def analysis_stages(study: Study) -> list[Stage]:
-    """The analyses of a study in the order of `report.summary.RESULTS`, each writing `results/NAME.json`."""
-    settings = study.settings
-    dump = settings.model_dump(mode="json")
-    basis = {"contrast": dump["contrast"], "analysis": dump["analysis"], "seed": settings.seed}
-    basis["judge"] = dump["judge"]
-    cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
-    own = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in settings.arms)
-    before, after = settings.contrast.before, settings.contrast.after
-    readings = tuple(
-        f"readings/{author}/{reader}" for author in (before, after) for reader in (before, after)
-    )
-    inputs = {
-        "cut": ("questions.parquet", *cut),
-        "judged": ("questions.parquet", *cut, *own),
-        "panel": ("questions.parquet", *cut, *own, *_further_verdicts(study)),
-    }
-    inputs["inside"] = (
-        *inputs["judged"],
-        *(f"arms/{arm}/claims.parquet" for arm in (before, after)),
-        *readings,
-    )
-    extra = {"controls": {"controls": dump["controls"]}, "segments": {"steps": dump["steps"]}}
-    return [
-        Stage(
-            name,
-            version,
-            basis | extra.get(name, {}),
-            inputs[read],
-            (f"results/{name}.json",),
-            partial(jobs.analyse, study, name, job),
-        )
-        for name, version, read, job in _analyses()
-    ]
+FIGURES = {
+    "JudgeControlsResult": "mechcot.analyses.judge_controls.figures:judge_forest",
+    "ProbeReport": "mechcot.analyses.probe.figures:probe_bars",
+}
+"""Where the figure of a result is drawn, by the result's class."""
 
-
-def _analyses() -> list[tuple[str, int, str, Callable[[Study], dict[str, Any]]]]:
-    """Name, version of the code, what it reads (a key of the inputs above), and the analysis."""
-
-    def or_reason(analysis: Callable[[Study], Any]) -> Callable[[Study], dict[str, Any]]:
-        return lambda study: contrasts.or_reason(lambda: analysis(study))
-
-    return [
-        ("answers", 2, "judged", lambda study: contrasts.answers_of(study).to_json()),
-        ("audit", 3, "judged", lambda study: contrasts.audit_of(study).to_json()),
-        ("inference", 1, "judged", or_reason(lambda study: contrasts.inference_of(study).to_json())),
-        ("scales", 1, "judged", or_reason(lambda study: contrasts.error_scales_of(study).to_json())),
-        ("segments", 1, "cut", contrasts.segments_json),
-        ("margins", 1, "judged", or_reason(lambda study: contrasts.margins_of(study).to_json())),
-        ("panel", 1, "panel", or_reason(contrasts.panel_json)),
-        ("controls", 3, "judged", contrasts.controls_of),
-        ("commitment", 2, "inside", or_reason(contrasts.commitments_of)),
-        ("hedge", 2, "inside", or_reason(contrasts.hedge_json)),
-        ("probe", 3, "inside", probing.probes_of),
-        ("knowledge", 2, "inside", or_reason(contrasts.knowledge_json)),
-    ]
-
-
-def _further_verdicts(study: Study) -> tuple[str, ...]:
-    """Verdicts of the contrast's arms by further judges (`mechcot judge`): with them the panel changes."""
-    pair = (study.settings.contrast.before, study.settings.contrast.after)
-    return tuple(
-        f"arms/{arm}/verdicts/{name}.parquet" for name in contrasts.further_instruments(study) for arm in pair
-    )
+TEXTS = {
+    "JudgeControlsResult": "mechcot.analyses.judge_controls.text:terminal_text",
+    "ProbeReport": "mechcot.probe.words:report_text",
+}
+"""Where a result is put into words for a terminal, likewise."""

@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mechcot.analyses.registry import RESULTS
+
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 SCHEMA_VERSION = 1
-RESULTS = (
-    "answers",
-    "audit",
-    "inference",
-    "scales",
-    "segments",
-    "margins",
-    "panel",
-    "controls",
-    "commitment",
-    "hedge",
-    "probe",
-    "knowledge",
-)
-"""The analyses of a study, each `results/NAME.json`."""
-
 _ANSWERS = ("accuracy", "sc", "ece", "k", "n_questions")
 _AUDIT = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
 _INTERVAL = ("estimate", "low", "high")

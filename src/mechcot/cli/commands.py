@@ -120,7 +120,7 @@ def read(
     quiet: Quiet = False,
 ) -> None:
     """Read traces with a model."""
-    from mechcot.pipeline import jobs
+    from mechcot.pipeline import reading
     from mechcot.pipeline import run as pipeline
     from mechcot.study.folder import Study
 
@@ -141,7 +141,7 @@ def read(
     if dry_run:
         opened = Study.open(study)
         settings = pipeline.reading_settings(study, authors, readers, overrides)
-        for line in jobs.prices(
+        for line in reading.prices(
             Study(opened.path, settings), authors or settings.authors(), readers or settings.readers()
         ):
             typer.echo(line)
@@ -264,16 +264,14 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """Fit a probe and report it beside what it has to beat."""
-    from mechcot.analyses.probe import analysis as probing
+    from mechcot.analyses.probe import analysis as probes
     from mechcot.analyses.probe.page import write_probe
 
     show_stages(quiet)
     if study is not None and activations is None and labels is None and untrained is None:
-        result, folder = probing.specified_probe(
-            study, spec, author=author, reader=reader, progress=not quiet
-        )
+        result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
     elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probing.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
+        result, folder = probes.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
     else:
         raise UsageError(
             "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"

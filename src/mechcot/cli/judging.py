@@ -107,10 +107,10 @@ def judge_controls(
     as_json: Json = False,
 ) -> None:
     """Judge steps under controls of the judge."""
-    from mechcot.analyses import judge_controls as judge_controls_run
+    from mechcot.analyses import judge_controls
 
     show_stages(quiet)
-    wanted = judge_controls_run.Wanted(
+    wanted = judge_controls.Wanted(
         judge_file=judge_file,
         rewriter_file=rewriter,
         only=tuple(only or ()),
@@ -119,10 +119,10 @@ def judge_controls(
         decoys=decoys,
     )
     if dry_run:
-        plan = judge_controls_run.plan_judge_controls(study, wanted)
+        plan = judge_controls.plan_judge_controls(study, wanted)
         typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
         return
-    done = judge_controls_run.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
+    done = judge_controls.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
     if not as_json:
         typer.echo(f"\nPage: {done.folder / 'report.html'}")

@@ -14,6 +14,7 @@ from mechcot.probe.result import Baseline, ProbeReport
 from mechcot.probe.spec import MEANINGS, ProbeSpec, load_spec
 from mechcot.probe.stored import fit_stored, positions
 from mechcot.probe.table import SIGNALS, dropped, step_table
+from mechcot.probe.words import save_card
 
 __all__ = [
     "LEAKS",
@@ -35,6 +36,7 @@ __all__ = [
     "positions",
     "prefixes",
     "read_labels",
+    "save_card",
     "step_table",
     "unhedged",
 ]

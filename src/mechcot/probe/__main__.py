@@ -1,6 +1,6 @@
 """`python -m mechcot.probe` is `mechcot probe`."""
 
-from mechcot.cli.commands import main
+from mechcot.core.offers import offered
 
 if __name__ == "__main__":
-    main("probe")
+    offered("main")("probe")

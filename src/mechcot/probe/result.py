@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mechcot.core.offers import figure_of, text_of
 from mechcot.core.shown import Shown
 from mechcot.probe.ablate_result import AblationResult
 from mechcot.probe.beyond import BeyondConfounds
@@ -207,15 +207,11 @@ class ProbeReport(Shown):
 
     def text(self) -> str:
         """The table that a person reads in a terminal."""
-        from mechcot.probe.words import report_text
-
-        return report_text(self)
+        return text_of(self)
 
     def figure(self) -> go.Figure:
         """The probe beside its controls and baselines."""
-        from mechcot import plots
-
-        return plots.probe_bars(self.to_json())
+        return figure_of(self)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the rows' folds and scores, as JSON values."""
@@ -250,13 +246,6 @@ class ProbeReport(Shown):
         if self.control_task is not None:
             found["control_task"] = self.control_task.to_json(self.source)
         return found | {name: getattr(self, name) for name in _COUNTS}
-
-    def save_card(self, folder: Path) -> None:
-        """Write `probe.safetensors` and `card.json`, all numbers of the report included."""
-        from mechcot.probe.words import card_words
-
-        about = {**self.card.about, "words": card_words(self), "metrics": self.to_json()}
-        replace(self.card, about=about).save(folder)
 
     def __repr__(self) -> str:
         return f"ProbeReport({self.verdict} {self.n_steps} steps, {self.n_errors} with the label 1)"

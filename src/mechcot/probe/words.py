@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mechcot.stats import Interval
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mechcot.probe.ablate_result import AblationResult
     from mechcot.probe.null import Nulls
     from mechcot.probe.result import Baseline, OnTheStack, ProbeReport
@@ -165,6 +168,12 @@ def card_words(report: ProbeReport) -> dict[str, str]:
             "log odds are calibrated to no other share of such steps, model, judge or way of cutting steps."
         ),
     }
+
+
+def save_card(report: ProbeReport, folder: Path) -> None:
+    """Write `probe.safetensors` and `card.json`, all numbers of the report included."""
+    about = {**report.card.about, "words": card_words(report), "metrics": report.to_json()}
+    replace(report.card, about=about).save(folder)
 
 
 def report_text(report: ProbeReport) -> str:

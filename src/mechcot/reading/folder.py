@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot import __version__
 from mechcot.core import files
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
@@ -177,7 +176,8 @@ def _digest(job: Job, questions: Sequence[QuestionInput], told: Mapping[str, Any
         total.update(json.dumps(value, sort_keys=True, default=_plain).encode() + b"\n")
 
     add([told, job.recipe.lens, SHARD_TOKENS, SHARD_BYTES, str(job.anatomy.device)])
-    add([__version__, torch.__version__, version("transformers"), job.anatomy.config._attn_implementation])
+    versions = [version("mechcot"), torch.__version__, version("transformers")]
+    add([*versions, job.anatomy.config._attn_implementation])
     for question in questions:
         forced = [asdict(lead) for lead in question.forced]
         add([question.qid, question.permutation, question.prompt_ids, question.prior_ids, forced])

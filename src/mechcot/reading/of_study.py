@@ -44,6 +44,14 @@ def checkpoint_folder(study: Study, arm: str) -> Path:
     return arm_folder(study.path, study.settings.arms[arm], arm)
 
 
+def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
+    folder = checkpoint_folder(study, arm)
+    if folder.is_relative_to(study.path / "models"):
+        return (folder.relative_to(study.path).as_posix(),), ()
+    return (), (folder,)
+
+
 def read_arm(
     study: Study, author: str, reader: str, work: Path, task: Task, folder: Path, *, progress: bool
 ) -> None:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses.summary import RESULTS
-
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from mechcot.core.settings import Settings
-    from mechcot.study.folder import Study
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,6 @@ class Findings:
 
     settings: Settings
     results: dict[str, Any]
-
-    @classmethod
-    def of(cls, study: Study) -> Findings:
-        """Read a study's results."""
-        return cls(study.settings, {name: study.result(name) for name in RESULTS})
 
     @property
     def before(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,21 +15,11 @@ import pyarrow as pa
 
 from mechcot.core import config, files, records
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.core.offers import offered
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages, load_manifest
 
 if TYPE_CHECKING:
-    from mechcot.analyses.answers.analysis import AnswersResult
-    from mechcot.analyses.audit.analysis import AuditResult
-    from mechcot.analyses.audit.certainty import InferenceResult
-    from mechcot.analyses.audit.scales import ErrorScales
-    from mechcot.analyses.commitment.analysis import CommitmentResult
-    from mechcot.analyses.gains.analysis import MarginsResult
-    from mechcot.analyses.hedge.analysis import HedgeProjection, HedgeResult
-    from mechcot.analyses.judge_controls import JudgeControlsResult
-    from mechcot.analyses.knowledge.analysis import KnowledgeResult
-    from mechcot.analyses.panel.analysis import PanelResult
-    from mechcot.probe import ProbeReport, ProbeSpec
     from mechcot.study.activations import Activations
 
 
@@ -39,8 +30,9 @@ FURTHER = "judge-"
 class Study:
     """A study on disk.
 
-    Open one with `Study.open(path)`; make or continue one with `mechcot.run(path)`. The methods
-    named after analyses run them on the study's tables and return their result.
+    Open one with `Study.open(path)`; make or continue one with `mechcot.run(path)`. Every analysis is a
+    method under its name, which runs it on the study's tables and returns its result: `dir(study)` lists
+    them, `help(study.audit)` explains one.
 
     Attributes:
         path: the folder.
@@ -72,9 +64,8 @@ class Study:
 
     def _repr_html_(self) -> str:
         """The headline table, for notebooks."""
-        from mechcot.analyses.headline import headline_html
-
-        return headline_html(self.summary())
+        html: str = offered("headline")(self.summary())
+        return html
 
     def save_settings(self) -> None:
         """Write the settings to study.yaml, unless they stand there already.
@@ -232,81 +223,18 @@ class Study:
         """The report's path."""
         return self.path / "report.html"
 
-    # --- analyses -----------------------------------------------------------------------------
+    # --- analyses: offered from above ------------------------------------------------------------
 
-    def answers(self, control: str | None = None) -> AnswersResult:
-        """What happened to the answers."""
-        from mechcot.analyses import contrasts
+    def __getattr__(self, name: str) -> Any:
+        """An analysis by its name, as a method: `study.audit()`, `study.commitment("base")`."""
+        for analysis in () if name.startswith("_") else offered("analyses"):
+            if analysis.name == name:
+                return MethodType(analysis.of, self)
+        raise AttributeError(f"a study has no '{name}'; its analyses are in dir(study)")
 
-        return contrasts.answers_of(self, control)
-
-    def audit(self, control: str | None = None) -> AuditResult:
-        """What happened to the steps."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.audit_of(self, control)
-
-    def inference(self, control: str | None = None) -> InferenceResult:
-        """How sure the change of step error is: tests, design effects, bounds, tipping point."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.inference_of(self, control)
-
-    def error_scales(self, control: str | None = None) -> ErrorScales:
-        """The change of step error per step, per 100 words, in log odds and complementary log-log."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.error_scales_of(self, control)
-
-    def margins(self, control: str | None = None) -> MarginsResult:
-        """Which questions a gain comes from, and whether their reasoning got worse."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.margins_of(self, control)
-
-    def segments(self) -> pd.DataFrame:
-        """How each arm's traces of the headline's questions were cut into steps: words, coverage, rules."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.segments_of(self)
-
-    def panel(self, instruments: Sequence[str] = ()) -> PanelResult:
-        """How far several instruments agree on the steps, and the change that each one sees."""
-        from mechcot.analyses.panel import analysis as panel
-
-        return panel.panel_of(self, instruments)
-
-    def judge_controls(self, name: str) -> JudgeControlsResult:
-        """Whether the change holds under the controls of a judge: the name of its file, or `exact`."""
-        from mechcot.analyses import judge_controls as judge_controls_run
-
-        return judge_controls_run.judge_controls_of(self, name)
-
-    def commitment(self, author: str | None = None, reader: str | None = None) -> CommitmentResult:
-        """When an author's traces settle on their answer, as a reader sees it."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.commitment_of(self, author or self.settings.contrast.after, reader)
-
-    def hedge(self) -> tuple[HedgeResult, HedgeProjection]:
-        """The hedge direction of the arm before, and what it says of the arm after."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.hedge_of(self)
-
-    def probe(
-        self, author: str | None = None, reader: str | None = None, spec: ProbeSpec | None = None
-    ) -> ProbeReport:
-        """A probe of an author's steps beside what it has to beat; of step errors by default."""
-        from mechcot.analyses.probe import analysis as probing
-
-        return probing.probe_of(self, author or self.settings.contrast.after, reader, spec)
-
-    def knowledge(self) -> KnowledgeResult:
-        """Whether the wrong claims of the arm after were known to the arm before."""
-        from mechcot.analyses import contrasts
-
-        return contrasts.knowledge_of(self)
+    def __dir__(self) -> list[str]:
+        """Tab completion lists the analyses too."""
+        return sorted({*super().__dir__(), *(analysis.name for analysis in offered("analyses"))})
 
 
 def recorded(root: Path) -> dict[str, dict[str, Any]]:

@@ -7,11 +7,12 @@ can win and is never right. The same measures on the parsed answers alone stand 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from mechcot.analyses.arms import contrast_of, draws_of, on_questions
 from mechcot.core.errors import AnalysisError
 from mechcot.core.shown import Shown
 from mechcot.stats.calibration import (
@@ -27,6 +28,9 @@ from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 _NO_ANSWER_AT_ALL = "no question has an answer that could be read"
 _LONGEST_CURVE = 128  # the work grows with the cube of k
@@ -276,3 +280,11 @@ def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
         brier=float(brier_terms(confidence, score).mean()),
         n_questions=len(table),
     )
+
+
+def answers_of(study: Study, control: str | None = None) -> AnswersResult:
+    """What happened to the answers."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    before, after = (on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
+    return analyse(questions, before, after, draws=draws_of(study), seed=study.settings.seed)

@@ -7,12 +7,25 @@ Differences are after - before; every interval resamples questions, both arms to
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps, arm_steps, right_share, stratum_weights
-from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit, SubsetDelta
+from mechcot.analyses.arms import (
+    ArmSteps,
+    SubsetDelta,
+    arm_steps,
+    contrast_of,
+    draws_of,
+    of_both,
+    on_questions,
+    right_share,
+    stratum_weights,
+)
+from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY
 from mechcot.stats.cluster import (
     Floats,
     bootstrap_ratio,
@@ -23,6 +36,9 @@ from mechcot.stats.cluster import (
 from mechcot.stats.decomposition import Split, split_by_kind
 from mechcot.stats.frames import check_questions, trace_votes
 from mechcot.stats.votes import plurality_right
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 
 def analyse(
@@ -191,3 +207,13 @@ def _split(
 
 
 __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
+
+
+def audit_of(study: Study, control: str | None = None) -> AuditResult:
+    """What happened to the steps."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
+    claims = pd.concat([study.claims(arm) for arm in {contrast.before, contrast.after}])
+    strata = on_questions(questions, claims)[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
+    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed, strata=strata)

@@ -9,12 +9,13 @@ tipping point). Differences are after - before; the question is the unit that wa
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps, arm_steps
+from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
 from mechcot.analyses.audit.certainty_result import Estimand, InferenceResult, Tipping
 from mechcot.core.errors import AnalysisError
 from mechcot.stats.cluster import (
@@ -34,6 +35,9 @@ from mechcot.stats.inference import (
 )
 from mechcot.stats.interval import Interval
 from mechcot.stats.sensitivity import abstention_bounds, tipping_interval, tipping_point
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 SENSITIVITY = 0.9
 """Share of true errors that the judge of a tipping point finds, the same in both arms."""
@@ -159,3 +163,11 @@ def _tipping(sums: _Sums, difference: Interval) -> tuple[Tipping, ...]:
 
 
 __all__ = ["Estimand", "InferenceResult", "Tipping", "analyse"]
+
+
+def inference_of(study: Study, control: str | None = None) -> InferenceResult:
+    """How sure the change of step error is: tests, design effects, bounds, tipping point."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
+    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed)

@@ -6,49 +6,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from markupsafe import Markup
-
 from mechcot.analyses.audit import certainty_figures
-from mechcot.analyses.judge_controls.part import controlled
-from mechcot.analyses.panel import page as judges
 from mechcot.core.words import NBSP, direction, number, percent, points, signed, why
-from mechcot.report.parts import Findings, Part, Section, Table
+from mechcot.report.parts import Findings, Part, Table
 
 _INTERVAL = "difference [95 % interval]"
 
 
-def sure(found: Findings, people: judges.People, tried: Mapping[str, Mapping[str, Any]]) -> Section:
-    """What chance, the judge and the cutting of the traces could make of the change of step error.
-
-    Args:
-        found: the study's results.
-        people: the sheet that people filled.
-        tried: the judge controls of `controlled.results_of`.
-    """
-    parts = (
-        _difference(found, people),
-        _tipping(found),
-        judges.panel(found),
-        controlled(found, tried),
-        judges.people(found, people),
-        _scales(found),
-        _segments(found),
-    )
-    reading = Markup(
-        "Steps of one question stand and fall together, so the question is what is counted, resampled and "
-        "tested. Then the judge: a judge that is stricter with one model’s manner of writing can make a "
-        "difference out of none. The <dfn>tipping point</dfn> says how much stricter it would have to be; "
-        "other judges and people say whether it is. Last, the steps themselves: what counts as one step, "
-        "and in which unit errors are counted."
-    )
-    limits = Markup(
-        "That the judge is right. An interval covers other questions of the same sort, not another judge, "
-        "another way of cutting, or another training run. Judges that agree can share a mistake."
-    )
-    return Section("sure", "How sure is the audit?", parts, reading, limits)
-
-
-def _difference(found: Findings, people: judges.People) -> Part:
+def difference(found: Findings, sheet: Mapping[str, Any]) -> Part:
+    """The difference by steps and by questions, and its tests."""
     result = found.results["inference"]
     if "step_weighted" not in result:
         return Part("ways", "The difference cannot be tested.", reason=result["reason"])
@@ -63,8 +29,8 @@ def _difference(found: Findings, people: judges.People) -> Part:
         f"change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of studies like "
         "this one."
     )
-    judge = people.judge(found)
-    beside = None if judge is None else {"design": judge["design"], "people": people.sheet["people"]}
+    judge = sheet["judges"].get(found.settings.judge.kind) if sheet else None
+    beside = None if judge is None else {"design": judge["design"], "people": sheet["people"]}
     return Part(
         "ways",
         sentence,
@@ -131,7 +97,8 @@ def _plain(leaf: Any, digits: int = 2) -> str:
     return f"not known: {why(leaf)}" if value is None else f"{value:.{digits}f}"
 
 
-def _tipping(found: Findings) -> Part:
+def tipping(found: Findings) -> Part:
+    """How biased the judge would have to be."""
     result = found.results["inference"]
     rows = result.get("tipping", [])
     if not rows:
@@ -183,7 +150,8 @@ _SCALES = {
 }
 
 
-def _scales(found: Findings) -> Part:
+def scales(found: Findings) -> Part:
+    """The difference in other units."""
     result = found.results["scales"]
     if "scales" not in result:
         return Part("scales", "Errors cannot be counted in other units.", reason=result["reason"])
@@ -243,7 +211,8 @@ _COUNTS = ("n_traces", "n_steps", "n_traces_without_steps")
 _SHARES = ("coverage", "share_cut")
 
 
-def _segments(found: Findings) -> Part:
+def segments(found: Findings) -> Part:
+    """How the traces were cut."""
     result = found.results["segments"]
     arms = {name: result["arms"][name] for name in (found.before, found.after) if name in result["arms"]}
     if len(arms) < 2:

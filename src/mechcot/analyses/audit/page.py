@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.audit import figures
-from mechcot.analyses.knowledge.page import knowledge
 from mechcot.core.words import clause, counted, direction, number, percent, signed, why
 from mechcot.report.parts import Findings, Part, Section
 
@@ -68,32 +67,8 @@ def _among_answers(before: dict[str, Any], after: dict[str, Any]) -> str:
     return f"; without them the vote is right on {percent(alone[0])} and {percent(alone[1])}"
 
 
-def origin(found: Findings) -> Section:
-    """Where the change of the step error comes from."""
-    audit = found.results["audit"]
-    parts = (
-        Part("by_answers", _both_right(audit["both_correct"]), figures.error_by_answers(audit)),
-        _kinds(found, audit),
-        _split(found, audit["split"]),
-        knowledge(found),
-    )
-    reading = Markup(
-        "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
-        "takes the change apart: kinds that both models write can become more or less frequent, or go wrong "
-        "more or less often, and one model can write kinds that the other never does. Last, at the place "
-        "where {after} wrote a wrong claim, both models were asked for their first choice of the next word: "
-        "a model <dfn>knows</dfn> there when that choice is true."
-    ).format(after=found.after)
-    limits = Markup(
-        "That a model reasons worse at the same thing: a kind that only one model writes has no rate in the "
-        "other, so the third term of the split says what {after} now writes, not how well {before} would "
-        "have written it. Sorting questions by who is right uses what happened after training. Knowing is "
-        "read at one place in one wording; a model may know a fact and not show it there."
-    ).format(before=found.before, after=found.after)
-    return Section("origin", "Where does the change come from?", parts, reading, limits)
-
-
-def _both_right(part: dict[str, Any]) -> str:
+def both_right(part: dict[str, Any]) -> str:
+    """The change where both models are right."""
     where = f"On the {counted(part['n_questions'], 'question')} that both models answer right"
     if part["n_questions"] == 0:
         return "No question is answered right by both models, so right answers cannot be held fixed."
@@ -102,7 +77,8 @@ def _both_right(part: dict[str, Any]) -> str:
     return f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}."
 
 
-def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
+def kinds(found: Findings, audit: dict[str, Any]) -> Part:
+    """Which kinds of step are wrong."""
     errors = {
         role["role"]: (number(role["rate_after"]) or 0.0) * role["n_judged_after"] for role in audit["roles"]
     }
@@ -121,7 +97,8 @@ def _kinds(found: Findings, audit: dict[str, Any]) -> Part:
     return Part("kinds", sentence, figures.error_by_kind(audit))
 
 
-def _split(found: Findings, split: dict[str, Any]) -> Part:
+def split(found: Findings, split: dict[str, Any]) -> Part:
+    """The change taken apart by kinds of step."""
     values = {key: number(split[key]) for key in ("total", "common_composition", "common_within", "unshared")}
     if any(value is None for value in values.values()):
         return Part("split", "The change cannot be taken apart.", reason=why(split["total"]) or "not known")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from mechcot.analyses.arms import SubsetDelta
 from mechcot.core.shown import Shown
-from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.decomposition import Split
 from mechcot.stats.interval import Interval, leaf
 
@@ -76,76 +75,6 @@ class ArmAudit:
 
 
 @dataclass(frozen=True)
-class SubsetDelta:
-    """The difference of step error on a part of the questions (or of their traces).
-
-    A question is in the part, or in it to some degree: then its steps count by its weight.
-
-    Attributes:
-        name: of the part.
-        delta: step-weighted difference with its interval.
-        rate_before: error rate before, None without judged steps.
-        rate_after: error rate after, None without judged steps.
-        n_judged_before: correct and erroneous steps behind it, each counted once.
-        n_judged_after: correct and erroneous steps behind it, each counted once.
-        n_questions: questions with a weight above 0, those without judged steps included.
-        weight: sum of the questions' weights: how many questions the part amounts to. It is
-            n_questions where a question is in the part or not.
-    """
-
-    name: str
-    delta: Interval
-    rate_before: float | None
-    rate_after: float | None
-    n_judged_before: int
-    n_judged_after: int
-    n_questions: int
-    weight: float
-
-    @classmethod
-    def of(
-        cls, name: str, sums: Sequence[Ints | Floats], weights: Floats, draws: int, seed: int
-    ) -> SubsetDelta:
-        """The difference of step error with questions weighted.
-
-        Args:
-            name: of the part.
-            sums: four: erroneous and judged steps before, the same after, each [questions].
-            weights: [questions], 0 for a question outside the part.
-            draws: bootstrap replicates of the questions.
-            seed: of the resampling.
-
-        Raises:
-            AnalysisError: as `ratio_difference`.
-        """
-        num0, den0, num1, den1 = (weights * column for column in sums)
-        point = ratio_difference(num0, den0, num1, den1)
-        inside = weights > 0
-        return cls(
-            name=name,
-            delta=bootstrap_ratio_difference(num0, den0, num1, den1, draws, seed),
-            rate_before=point.rate_before,
-            rate_after=point.rate_after,
-            n_judged_before=int(sums[1][inside].sum()),
-            n_judged_after=int(sums[3][inside].sum()),
-            n_questions=int(inside.sum()),
-            weight=float(weights.sum()),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """The difference's fields at the top level, the rates and counts beside them."""
-        return {
-            **self.delta.to_json(),
-            "rate_before": leaf(self.rate_before, "no judged steps before"),
-            "rate_after": leaf(self.rate_after, "no judged steps after"),
-            "n_judged_before": self.n_judged_before,
-            "n_judged_after": self.n_judged_after,
-            "n_questions": self.n_questions,
-            "weight": self.weight,
-        }
-
-
-@dataclass(frozen=True)
 class RoleAudit:
     """The steps of one role.
 
@@ -190,7 +119,7 @@ class AuditResult(Shown):
             have such a trace.
         strata: all four parts by plurality: "both", "only_before", "only_after", "neither" right.
         strata_weighted: the same four with every question in all of them, by the shares of its votes
-            that are right (see `audit_counts.stratum_weights`).
+            that are right (see `arms.stratum_weights`).
         roles: one row per role of step.
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.

@@ -7,17 +7,20 @@ what each scale holds constant, and docs/steps.md for what merging steps does to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps, arm_steps
+from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
 from mechcot.core.errors import AnalysisError
 from mechcot.core.shown import Shown
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import check_questions
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 SCALES: tuple[tuple[str, Link, bool], ...] = (
     ("log_odds", "logit", False),
@@ -174,3 +177,11 @@ def _rates(
             point.rate_before, point.rate_after, bootstrap_ratio_difference(*pairs, draws, seed), point.se
         )
     return found
+
+
+def error_scales_of(study: Study, control: str | None = None) -> ErrorScales:
+    """The change of step error per step, per 100 words, in log odds and complementary log-log."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
+    return error_scales(questions, *tables, draws=draws_of(study), seed=study.settings.seed)

@@ -11,17 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.analyses.commitment.locks import countable, one_reading, trace_locks, with_first_claim
 from mechcot.core.errors import AnalysisError
 from mechcot.core.shown import Shown
 from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, leaf, percentile_interval
 from mechcot.stats.cluster import resampled_sums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mechcot.study.folder import Study
 
 FloatArray = NDArray[np.float64]
 
@@ -378,3 +384,38 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def commitment_of(study: Study, author: str, reader: str | None = None) -> CommitmentResult:
+    """When an author's traces settle on their answer, as a reader sees it."""
+    questions = study.questions(study.settings.contrast.domain)
+    read = study.settings.reading.traces_per_question
+    traces = on_questions(questions, study.traces(author))
+    return curves(
+        study.forced(author, reader),
+        traces[traces.cid < read],
+        study.steps(author),
+        study.verdicts(author),
+        draws=draws_of(study),
+        seed=study.settings.seed,
+    )
+
+
+def commitments_of(study: Study) -> dict[str, Any]:
+    """Commitment of both arms, their difference, and author x reader."""
+    before, after = pair_of(study)
+    cells = {
+        (author, reader): commitment_of(study, author, reader)
+        for author in (before, after)
+        for reader in (before, after)
+    }
+    own = {arm: cells[arm, arm] for arm in (before, after)}
+    return {
+        "arms": {arm: result.to_json() for arm, result in own.items()},
+        "difference": compare(
+            own[before], own[after], draws=draws_of(study), seed=study.settings.seed
+        ).to_json(),
+        "two_by_two": two_by_two(
+            cells, before=before, after=after, draws=draws_of(study), seed=study.settings.seed
+        ).to_json(),
+    }

@@ -16,10 +16,12 @@ broken at random. Differences are after - before, and intervals resample questio
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from mechcot.analyses.arms import contrast_of, draws_of, of_both
 from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, MarginBin, MarginsResult, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
@@ -52,6 +54,9 @@ from mechcot.stats.margin import (
 )
 from mechcot.stats.vote_split import split_votes
 from mechcot.stats.votes import shared_tie_score, votes
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 DISTANCES = (0.05, 0.1, 0.2)
 """How far below a margin of 0 counts as just below."""
@@ -284,3 +289,11 @@ def _interval(value: float, replicates: Floats, n: int) -> Interval:
 
 
 __all__ = ["BoundaryShare", "MarginBin", "MarginsResult", "Transition", "analyse"]
+
+
+def margins_of(study: Study, control: str | None = None) -> MarginsResult:
+    """Which questions the change of the vote comes from, and what the steps did there."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    tables = of_both(study, contrast, questions, study.traces, study.verdicts)
+    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed)

@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
-
-from mechcot.analyses.answers.page import calibration, votes
 from mechcot.analyses.gains import figures
 from mechcot.core.words import NBSP, direction, number, percent, points, why
-from mechcot.report.parts import Findings, Part, Section, Table
+from mechcot.report.parts import Findings, Part, Table
 
 _INTERVAL = "difference [95 % interval]"
 
 
-def gained(found: Findings) -> Section:
-    """Where the vote changed, and whether the questions gained are those whose steps got worse."""
-    result, title = found.results["margins"], "Are the questions gained the ones whose steps got worse?"
-    tables = (votes(found),)
-    if "transitions" not in result:
-        part = Part("gains", "Gains cannot be told by margin.", reason=result["reason"])
-        return Section("gains", title, (part, calibration(found, tables)), Markup(), Markup())
-    reading = Markup(
-        "The <dfn>margin</dfn> of a question is how far the right answer leads the strongest other one in a "
-        "vote, in shares of the vote; below 0 it is behind. Votes are noisy, and the same luck would be in "
-        "the margin and in the change: so one half of the traces says where a question stood, the other half "
-        "whether it was gained, and the steps that are counted are those of traces that did not vote."
-    )
-    limits = Markup(
-        "That the steps of a question gained are why it was gained. Votes here are of {half} traces, not of "
-        "all {k}, so the gain is not the headline’s. Questions that both models find easy have little room "
-        "for either."
-    ).format(half=result["half"], k=result["k"])
-    parts = (_margins(result), _joined(found, result), calibration(found, tables))
-    return Section("gains", title, parts, reading, limits)
-
-
-def _margins(result: Mapping[str, Any]) -> Part:
+def margins(result: Mapping[str, Any]) -> Part:
+    """Where the vote changed, by the margin before."""
     gain, loss = (sum(one[key] for one in result["bins"]) for key in ("gained", "lost"))
     near = result["boundary"][-1]
     share = number(near["share"])
@@ -79,7 +55,8 @@ def _edge(value: float) -> str:
     return f"{value:+g}".replace("-", "−")
 
 
-def _joined(found: Findings, result: Mapping[str, Any]) -> Part:
+def joined(found: Findings, result: Mapping[str, Any]) -> Part:
+    """Whether the steps of the questions gained got worse."""
     contrast, moved = result["gained_minus_kept"], result["transitions"]
     if number(contrast) is None:
         return Part("joined", "Gained and kept questions cannot be compared.", reason=why(contrast))

@@ -11,12 +11,13 @@ as doubt still marks errors. AUROCs count pairs within a kind only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mechcot.analyses.arms import draws_of, pair_of
 from mechcot.analyses.hedge.directions import (
     MIN_CELL,
     difference_of_means,
@@ -29,6 +30,7 @@ from mechcot.analyses.hedge.directions import (
 from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.probe.stored import positions
 from mechcot.stats import (
     Interval,
     bootstrap_ratio,
@@ -36,6 +38,11 @@ from mechcot.stats import (
     percentile_interval,
     stratified_auroc,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mechcot.study.folder import Study
 
 __all__ = ["MIN_CLASS", "HedgeProjection", "HedgeResult", "direction", "project", "rate"]
 
@@ -247,3 +254,34 @@ def _too_few(ups: int, up: str, downs: int, down: str) -> str:
 
 def _no_score(layer: int, reason: str) -> LayerScore:
     return LayerScore(layer, percentile_interval(None, np.zeros(0), 0, reason=reason), None, None)
+
+
+def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
+    """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
+    before, after = pair_of(study)
+    questions = study.questions(study.settings.contrast.domain)
+    group = dict(zip(questions.qid, questions.group, strict=True))
+    draws, seed = draws_of(study), study.settings.seed
+    X, claims = _at_claims(study, before)
+    fitted = direction(X, claims, group=group, draws=draws, seed=seed)
+    X, claims = _at_claims(study, after)
+    return fitted, project(fitted, X, claims, study.verdicts(after), draws=draws, seed=seed)
+
+
+def hedge_json(study: Study) -> dict[str, Any]:
+    """`hedge_of` as JSON, or the reason why the task cannot tell."""
+    for arm in pair_of(study):
+        if study.claims(arm).empty:
+            return {"reason": f"the task reads no claims in the steps of '{arm}'"}
+    fitted, projected = hedge_of(study)
+    return {"before": fitted.to_json(), "after": projected.to_json()}
+
+
+def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
+    """The residual stream before each claim's decision, by layer, and the claims that were read."""
+    activations = study.activations(arm)
+    index = activations.frame()[STEP_KEY]
+    claims = study.claims(arm).merge(index, on=STEP_KEY)
+    rows = positions(index, claims)
+    layers = activations.layers
+    return {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in layers}, claims

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import right_share, stratum_weights
-from mechcot.analyses.audit.result import SubsetDelta
+from mechcot.analyses.arms import SubsetDelta, right_share, stratum_weights
 from mechcot.analyses.judge_controls.counts import (
     KNOWN,
     PRIMARY,

@@ -20,7 +20,7 @@ from mechcot.report.parts import Part, Section
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from mechcot.analyses.judge_controls import JudgeControlsResult
+    from mechcot.analyses.judge_controls.result import JudgeControlsResult
 
 _ROLES = ("before", "after")
 ALPHA = 0.05

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mechcot.analyses.audit.result import SubsetDelta
+from mechcot.analyses.arms import SubsetDelta
 from mechcot.analyses.judge_controls.parts import (
     ControlRow,
     Decoys,
@@ -17,6 +17,7 @@ from mechcot.analyses.judge_controls.parts import (
     Paired,
     ToneSwap,
 )
+from mechcot.core.offers import figure_of, text_of
 from mechcot.core.records import LABELS
 from mechcot.core.shown import Shown
 from mechcot.stats.interval import leaf
@@ -124,15 +125,11 @@ class JudgeControlsResult(Shown):
 
     def text(self) -> str:
         """The result as tables for a terminal."""
-        from mechcot.analyses.judge_controls.text import terminal_text
-
-        return terminal_text(self)
+        return text_of(self)
 
     def figure(self) -> go.Figure:
         """Every control's difference beside the primary's, and minus it."""
-        from mechcot import plots
-
-        return plots.judge_forest(self.to_json())
+        return figure_of(self)
 
     def __repr__(self) -> str:
         others = [

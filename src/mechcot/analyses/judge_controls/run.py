@@ -16,13 +16,14 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.analyses.judge_controls import JudgeControlsResult, analyse
+from mechcot.analyses.judge_controls.analysis import analyse
 from mechcot.analyses.judge_controls.job import VERSION, Job, Wanted, job_of, key_of
 from mechcot.analyses.judge_controls.judged import Asking, judged, one_model
 from mechcot.analyses.judge_controls.names import PRIMARY
 from mechcot.analyses.judge_controls.page import write_judge_controls
 from mechcot.analyses.judge_controls.part import STAGE
 from mechcot.analyses.judge_controls.plan import ControlsPlan, left_out_lines, plan_rows
+from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions

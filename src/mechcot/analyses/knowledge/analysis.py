@@ -9,15 +9,19 @@ knew (the base does not) -- methods, amendment 19.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.shown import Shown
 from mechcot.stats import Interval, bootstrap_ratio, leaf
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 CLASSES = ("knew", "forgot", "learned", "never_knew")
 """Base and distilled know; only the base; only the distilled; neither."""
@@ -231,3 +235,25 @@ def _shares(rows: pd.DataFrame, classes: tuple[str, ...], draws: int, seed: int)
         float(rows["p_truth_before"].median()) if len(rows) else None,
         float(rows["p_truth_after"].median()) if len(rows) else None,
     )
+
+
+def knowledge_of(study: Study) -> KnowledgeResult:
+    """Whether the wrong claims of the arm after were known to the arm before."""
+    before, after = pair_of(study)
+    # a reading holds the contrast's questions: claims about others were not left out, they were never asked
+    claims = on_questions(study.questions(study.settings.contrast.domain), study.claims(after))
+    return table(
+        study.truth(after, before),
+        study.truth(after, after),
+        claims[claims.cid < study.settings.reading.traces_per_question],
+        study.verdicts(after),
+        draws=draws_of(study),
+        seed=study.settings.seed,
+    )
+
+
+def knowledge_json(study: Study) -> dict[str, Any]:
+    """`knowledge_of` as JSON, or the reason why the task cannot tell."""
+    if study.truth(study.settings.contrast.after).empty:
+        return {"reason": "the task does not know which objects would make a claim true"}
+    return knowledge_of(study).to_json()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mechcot.analyses.arms import pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.shown import Shown
@@ -22,6 +23,7 @@ from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
 from mechcot.stats.interval import Interval, leaf
+from mechcot.study.folder import recorded
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -267,3 +269,21 @@ def _same_sign(deltas: Sequence[float | None]) -> float | None:
         return None
     ups, downs = sum(delta > 0 for delta in known), sum(delta < 0 for delta in known)
     return max(ups, downs) / len(known)
+
+
+def further_instruments(study: Study) -> list[str]:
+    """Recorded further instruments whose verdicts belong to the steps of both arms as they are now."""
+    pair = pair_of(study)
+    return sorted(
+        name
+        for name in recorded(study.path)
+        if all((study.arm_path(arm) / "verdicts" / f"{name}.parquet").exists() for arm in pair)
+    )
+
+
+def panel_json(study: Study) -> dict[str, Any]:
+    """The study's own judge and every recorded further one as a panel, or the reason why there is none."""
+    further = further_instruments(study)
+    if not further:
+        return {"reason": "one judge alone has judged these steps"}
+    return panel_of(study, [study.settings.judge.kind, *further]).to_json()

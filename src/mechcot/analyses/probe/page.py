@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mechcot.analyses.probe import figures, worth_figures
 from mechcot.core import files
 from mechcot.core.words import number, percent, score, signed, why
+from mechcot.probe.words import save_card
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Part, Section, Table
@@ -38,7 +39,7 @@ def write_probe(report: ProbeReport, folder: Path) -> None:
     found = report.to_json()
     files.write_json(folder / "report.json", found)
     files.write_text(folder / "report.html", render_probe(found, report.card.about))
-    report.save_card(folder)
+    save_card(report, folder)
 
 
 def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:

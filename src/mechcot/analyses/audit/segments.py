@@ -1,0 +1,45 @@
+"""How each arm's traces were cut into steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mechcot.analyses.arms import on_questions
+from mechcot.stats.interval import leaf
+from mechcot.steps import segment_report
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
+
+
+def segments_of(study: Study) -> pd.DataFrame:
+    """How each arm's traces of the headline's questions were cut into steps, a row an arm."""
+    settings = study.settings.steps
+    questions = study.questions(study.settings.contrast.domain)
+    reports = [
+        segment_report(
+            on_questions(questions, study.traces(arm)),
+            on_questions(questions, study.steps(arm)),
+            settings.segmenter,
+            settings.window,
+        )
+        for arm in study.settings.arms
+    ]
+    return pd.concat(reports, ignore_index=True)
+
+
+def segments_json(study: Study) -> dict[str, Any]:
+    """`segments_of` as JSON values, by arm, with the segmenter."""
+    settings = study.settings.steps
+    table = segments_of(study).set_index("arm")
+    own = {
+        str(arm): {
+            str(name): int(value) if str(name).startswith("n_") else leaf(float(value), "there is no step")
+            for name, value in row.items()
+        }
+        for arm, row in table.iterrows()
+    }
+    window = {"window": settings.window} if settings.segmenter == "words" else {}
+    return {"segmenter": settings.segmenter, **window, "arms": own}

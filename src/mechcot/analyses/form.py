@@ -1,0 +1,47 @@
+"""What an analysis is: its name, what it reads, and how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mechcot.core.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
+
+Reads = Literal["cut", "judged", "panel", "inside"]
+"""The steps; their verdicts too; those of further instruments too; the readings too."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One question of the report.
+
+    Attributes:
+        name: `results/NAME.json`, the stage NAME, `study.NAME()`.
+        of: the analysis of a study: `of(study, **options)` gives its result.
+        version: of its code; a higher one makes the result anew. None: it has no stage, but a command.
+        reads: which of the study's files its stage depends on.
+        stored: what `results/NAME.json` holds; None: `of(study).to_json()`.
+        settings: sections of the settings that it depends on, beside those of every analysis.
+        needed: whether a study without it is no study: then what it cannot say stops the run.
+    """
+
+    name: str
+    of: Callable[..., Any]
+    version: int | None = 1
+    reads: Reads = "judged"
+    stored: Callable[[Study], dict[str, Any]] | None = None
+    settings: tuple[str, ...] = ()
+    needed: bool = False
+
+    def result(self, study: Study) -> dict[str, Any]:
+        """The result as JSON values or, where the study's tables do not carry it, the reason."""
+        try:
+            return self.stored(study) if self.stored else self.of(study).to_json()
+        except AnalysisError as error:
+            if self.needed:
+                raise
+            return {"reason": str(error)}

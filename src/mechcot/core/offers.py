@@ -1,0 +1,58 @@
+"""What higher floors offer to lower ones: named by place, loaded when it is first asked for.
+
+A study lists its analyses and a result draws its figure, yet neither imports what stands above it: the
+package's door (`mechcot/__init__.py`) says where they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PLACES: dict[str, str] = {}
+
+
+def offer(**places: str) -> None:
+    """Say where something is to be had.
+
+    Args:
+        places: what, to `module:attribute`.
+    """
+    _PLACES.update(places)
+
+
+def offered(what: str) -> Any:
+    """What is offered under a name.
+
+    Raises:
+        KeyError: nothing is.
+    """
+    return _at(_PLACES[what])
+
+
+def figure_of(result: Any) -> Any:
+    """The figure of a result, by its class.
+
+    Raises:
+        KeyError: none is offered for it.
+    """
+    return _for(result, "figures")(result.to_json())
+
+
+def text_of(result: Any) -> str:
+    """A result as tables for a terminal, by its class.
+
+    Raises:
+        KeyError: none is offered for it.
+    """
+    text: str = _for(result, "texts")(result)
+    return text
+
+
+def _for(result: Any, what: str) -> Any:
+    return _at(offered(what)[type(result).__name__])
+
+
+def _at(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

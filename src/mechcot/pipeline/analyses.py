@@ -1,0 +1,59 @@
+"""The stages between the readings and the report: one for each analysis."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from mechcot.analyses.form import Analysis
+from mechcot.analyses.panel.analysis import further_instruments
+from mechcot.analyses.registry import ANALYSES
+from mechcot.core import files
+from mechcot.core.stages import Stage
+from mechcot.study.folder import Study
+
+
+def analysis_stages(study: Study, progress: bool) -> list[Stage]:
+    """The analyses of a study, each writing `results/NAME.json`."""
+    settings = study.settings
+    dump = settings.model_dump(mode="json")
+    basis = {"contrast": dump["contrast"], "analysis": dump["analysis"], "seed": settings.seed}
+    basis["judge"] = dump["judge"]
+    inputs = _inputs(study)
+    return [
+        Stage(
+            analysis.name,
+            analysis.version,
+            basis | {section: dump[section] for section in analysis.settings},
+            inputs[analysis.reads],
+            (f"results/{analysis.name}.json",),
+            partial(_analyse, study, analysis),
+        )
+        for analysis in ANALYSES
+        if analysis.version is not None
+    ]
+
+
+def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
+    """The files that an analysis reads, by what it says it reads."""
+    settings = study.settings
+    pair = (settings.contrast.before, settings.contrast.after)
+    cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
+    own = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in settings.arms)
+    # With the verdicts of further judges (`mechcot judge`) the panel changes.
+    further = tuple(
+        f"arms/{arm}/verdicts/{name}.parquet" for name in further_instruments(study) for arm in pair
+    )
+    claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
+    readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
+    judged = ("questions.parquet", *cut, *own)
+    return {
+        "cut": ("questions.parquet", *cut),
+        "judged": judged,
+        "panel": (*judged, *further),
+        "inside": (*judged, *claims, *readings),
+    }
+
+
+def _analyse(study: Study, analysis: Analysis, work: Path) -> None:
+    files.write_json(study.path / "results" / f"{analysis.name}.json", analysis.result(study))

@@ -1,0 +1,72 @@
+"""The study's own verdicts."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from mechcot.core import files, records
+from mechcot.core.stages import Stage
+from mechcot.steps.of_study import questions_by_id, task_of
+from mechcot.study.folder import Study
+
+
+def judge_stages(study: Study, progress: bool) -> list[Stage]:
+    """The stage that judges all arms in one go."""
+    settings = study.settings.judge
+    if settings.kind == "llm":
+        from mechcot.judging.judge_file import read_judge
+
+        assert settings.path is not None  # by JudgeSettings' own validation
+        read_judge(Path(settings.path).expanduser())  # before hours of sampling, not after them
+    steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
+    verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
+    about = ("instruments/llm.json",) if settings.kind == "llm" else ()
+    return [
+        Stage(
+            "judge",
+            2,
+            settings.model_dump(mode="json"),
+            ("questions.parquet", *steps),
+            (*verdicts, *about),
+            partial(judge, study, progress),
+            outside=(Path(settings.path).expanduser(),) if settings.path else (),
+        )
+    ]
+
+
+def judge(study: Study, progress: bool, work: Path) -> None:
+    """Judge the steps of all arms, in one go: a judge may shuffle them."""
+    settings, questions = study.settings.judge, questions_by_id(study)
+    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    path = Path(settings.path).expanduser() if settings.path else Path()
+    if settings.kind == "exact":
+        from mechcot.judging.exact import judge_exactly
+
+        rows = judge_exactly(steps, questions, task_of(study))
+    elif settings.kind == "table":
+        from mechcot.judging.table import judge_by_table
+
+        rows = judge_by_table(steps, path)
+    else:
+        from mechcot.judging.judge_file import read_judge
+        from mechcot.judging.llm import judge_by_llm
+
+        # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
+        judgement = judge_by_llm(
+            steps,
+            questions,
+            read_judge(path),
+            study.path / "work" / "calls",
+            name=path.stem,
+            seed=study.settings.seed,
+            progress=progress,
+        )
+        rows = judgement.rows
+        files.write_json(study.path / "instruments" / f"{settings.kind}.json", judgement.about)
+    table = pd.DataFrame(rows, columns=records.VERDICTS.names)
+    for arm in study.settings.arms:
+        out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"
+        records.write_table(out, table[table.arm == arm], records.VERDICTS)

@@ -1,0 +1,66 @@
+"""Where a study's questions come from: loaded, or invented with the organism's world."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from mechcot.core import records
+from mechcot.core.stages import Stage
+from mechcot.pipeline.text import given_traces
+from mechcot.steps.of_study import world_of
+from mechcot.study.folder import Study
+
+
+def question_stages(study: Study, progress: bool) -> list[Stage]:
+    """The stage that asks: with a file's questions, or with the organism's own."""
+    settings = study.settings
+    if settings.organism is not None:
+        own = {"organism": settings.organism.model_dump(mode="json"), "seed": settings.seed}
+        return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True)]
+    from mechcot.tasks.questions import source_file
+
+    assert settings.questions is not None  # by Settings' own validation
+    file = source_file(settings.questions)
+    return [
+        Stage(
+            "questions",
+            1,
+            settings.questions.model_dump(mode="json"),
+            (),
+            ("questions.parquet",),
+            partial(ask, study),
+            frozen=True,
+            outside=(file,) if file and file.exists() else (),
+        )
+    ]
+
+
+def ask(study: Study, work: Path) -> None:
+    """Load the questions that the settings name."""
+    from mechcot.tasks.questions import load_questions
+
+    assert study.settings.questions is not None
+    table = load_questions(study.settings.questions)
+    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    _refuse_early(study)
+
+
+def _refuse_early(study: Study) -> None:
+    """Refuse a contrast of a domain that no question has, and bad files of traces, before hours of work."""
+    domains = [study.settings.contrast.domain, *(c.domain for c in study.settings.controls.values())]
+    for domain in domains:
+        study.questions(domain)
+    for name, arm in study.settings.arms.items():
+        if arm.traces is not None:
+            given_traces(study, name, arm.traces)
+
+
+def invent(study: Study, work: Path) -> None:
+    """Write the organism's questions."""
+    from mechcot.tasks.organism.questions import questions
+
+    assert study.settings.organism is not None
+    table = questions(world_of(study), study.settings.organism, study.settings.seed)
+    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    _refuse_early(study)

@@ -1,0 +1,64 @@
+"""The last stage: summary.json and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from mechcot.analyses.registry import RESULTS
+from mechcot.core import files
+from mechcot.core.stages import Stage, load_manifest
+from mechcot.study.folder import Study
+
+
+def report_stages(study: Study, progress: bool) -> list[Stage]:
+    """The last stage: all results on one page."""
+    from mechcot.analyses.judge_controls.part import result_files
+
+    contrast = study.settings.contrast
+    tables = tuple(
+        f"arms/{arm}/{name}"
+        for arm in (contrast.before, contrast.after)
+        for name in ("traces.parquet", "steps.parquet", f"verdicts/{study.settings.judge.kind}.parquet")
+    )
+    readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
+    results = tuple(f"results/{name}.json" for name in RESULTS)
+    # Made beside the pipeline: what people said, and what the controls of a judge did.
+    beside = (study.path / "results" / "sheet.json", *result_files(study.path).values())
+    return [
+        Stage(
+            "report",
+            2,
+            {"settings": study.settings.model_dump(mode="json")},
+            ("questions.parquet", *tables, *readings, *results),
+            ("summary.json", "report.html"),
+            partial(write, study),
+            outside=tuple(path for path in beside if path.exists()),
+        )
+    ]
+
+
+def write(study: Study, work: Path) -> None:
+    """Write summary.json and report.html of a study whose analyses are done."""
+    write_report(study, load_manifest(study.path)["versions"])
+
+
+def write_report(study: Study, versions: Mapping[str, str]) -> None:
+    """Write summary.json and report.html; the same tables, results and versions give the same bytes.
+
+    Args:
+        study: with `results/*.json`, the tables of the contrast's arms and their own readings.
+        versions: package to version, as they shall stand in both files.
+
+    Raises:
+        AnalysisError: a result is missing.
+        DataError: a table is missing or damaged.
+    """
+    from mechcot.analyses.sections import page_of
+    from mechcot.analyses.summary import summarise
+
+    summary = summarise(study, versions)
+    page = page_of(study, summary, versions)
+    files.write_json(study.path / "summary.json", summary)
+    files.write_text(study.path / "report.html", page)

@@ -1,0 +1,192 @@
+"""The arms' texts: sampled or given, then cut into steps."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mechcot.core import records
+from mechcot.core.errors import DataError
+from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.stages import Stage
+from mechcot.reading.of_study import checkpoint_folder, checkpoint_of
+from mechcot.steps.of_study import questions_by_id, task_of, world_of
+from mechcot.study.folder import Study
+from mechcot.tasks import render_prompt
+
+log = logging.getLogger("mechcot")
+
+
+def text_stages(study: Study, progress: bool) -> list[Stage]:
+    """Each arm's traces and their steps."""
+    return [stage for arm in study.settings.arms for stage in _arm_stages(study, arm, progress)]
+
+
+def _arm_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
+    given, steps = study.settings.arms[arm].traces is not None, study.settings.steps
+    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
+    return [
+        _given_stage(study, arm) if given else _sampling_stage(study, arm, progress),
+        Stage(
+            f"steps-{arm}",
+            1,
+            {"steps": steps.model_dump(mode="json", exclude=window)},
+            ("questions.parquet", f"arms/{arm}/traces.parquet"),
+            (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
+            partial(cut, study, arm),
+            frozen=True,
+        ),
+    ]
+
+
+def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
+    settings = study.settings
+    own, outside = checkpoint_of(study, arm)
+    prompt = settings.prompt.model_dump(mode="json")
+    return Stage(
+        f"sample-{arm}",
+        1,
+        {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
+        ("questions.parquet", *own),
+        (f"arms/{arm}/traces.parquet",),
+        partial(sample_traces, study, arm, progress),
+        frozen=True,
+        outside=outside,
+    )
+
+
+def _given_stage(study: Study, arm: str) -> Stage:
+    """Traces out of a file, or by the organism's teacher: as many then as a checkpoint writes."""
+    settings, source = study.settings, study.settings.arms[arm].traces
+    assert source is not None
+    own, outside = checkpoint_of(study, settings.contrast.before)  # its tokenizer
+    basis: dict[str, Any] = {"prompt": settings.prompt.model_dump(mode="json")}
+    if source in TEACHER_VARIANTS:
+        assert settings.organism is not None  # by Settings' own validation
+        basis |= {"teacher": source, "samples": settings.sampling.samples, "seed": settings.seed}
+        basis |= {"organism": settings.organism.model_dump(mode="json")}
+    else:
+        outside = (*outside, given_file(source))
+    return Stage(
+        f"given-{arm}",
+        1,
+        basis,
+        ("questions.parquet", *own),
+        (f"arms/{arm}/traces.parquet",),
+        partial(take_traces, study, arm),
+        frozen=True,
+        outside=outside,
+    )
+
+
+def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Sample an arm's traces and read their answers off."""
+    from mechcot.models.checkpoint import load
+    from mechcot.sampling import Prompt, sample, trace_rows
+
+    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
+    checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
+    prompts = [
+        Prompt(qid, tuple(render_prompt(question, task.format, checkpoint.tokenizer)[1]))
+        for qid, question in questions.items()
+    ]
+    completions = sample(
+        checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
+    )
+    rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
+    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+
+
+def given_file(traces: str) -> Path:
+    """The file that an arm's `traces` name."""
+    return Path(traces).expanduser()
+
+
+def take_traces(study: Study, arm: str, work: Path) -> None:
+    """Take an arm's traces as they are given, in the tokens of the contrast's arm before."""
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.sampling import Prompt, completions_of, trace_rows
+
+    before, task, questions = study.settings.contrast.before, task_of(study), questions_by_id(study)
+    source = study.settings.arms[arm].traces
+    assert source is not None
+    given = given_traces(study, arm, source)
+    _tell_unanswered(study, arm, set(given.qid))
+    tokenizer = load_tokenizer(
+        checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
+    )
+    prompts = [
+        Prompt(qid, tuple(render_prompt(questions[qid], task.format, tokenizer)[1]))
+        for qid in given.qid.unique()
+    ]
+    completions = completions_of(given, tokenizer, source)
+    rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
+    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+
+
+def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
+    """What an arm's file holds, or what the organism's teacher writes: as many traces as a checkpoint."""
+    from mechcot.sampling import load_given
+
+    settings, questions = study.settings, study.questions()
+    if source in TEACHER_VARIANTS:
+        from mechcot.tasks.organism.teacher import answers_to
+
+        table = answers_to(world_of(study), source, questions, settings.seed, settings.sampling.samples)
+        table = table.assign(finish_reason="stop", row=range(1, len(table) + 1))
+    else:
+        table = load_given(given_file(source), list(questions.qid))
+    asked = study.questions(settings.contrast.domain).qid
+    if arm in settings.authors() and not asked.isin(table.qid).any():
+        raise DataError(
+            f"{source}: no trace answers a question of the contrast's domain '{settings.contrast.domain}': "
+            f"nothing of the arm '{arm}' can be read. Give such traces, or set reading.authors without it"
+        )
+    return table
+
+
+def _tell_unanswered(study: Study, arm: str, answered: set[str]) -> None:
+    """Name the contrast's questions that an arm has no trace of."""
+    asked = list(study.questions(study.settings.contrast.domain).qid)
+    missing = [qid for qid in asked if qid not in answered]
+    if missing:
+        log.warning(
+            "arm %s: %d of the contrast's %d questions have no trace (first: %s): nothing of them is read, "
+            "and a control cannot compare this arm on them",
+            arm, len(missing), len(asked), missing[0],
+        )  # fmt: skip
+
+
+def cut(study: Study, arm: str, work: Path) -> None:
+    """Cut an arm's traces into steps, and read their claims."""
+    from mechcot.steps import claim_rows, step_rows
+
+    task, questions, traces = task_of(study), questions_by_id(study), study.traces(arm)
+    steps = step_rows(traces, questions, task, study.settings.steps.window)
+    _tell_empty(arm, traces, steps)
+    records.write_table(study.arm_path(arm) / "steps.parquet", steps, records.STEPS)
+    frame = pd.DataFrame(steps, columns=records.STEPS.names)
+    claims = claim_rows(frame, traces, questions, task)
+    records.write_table(study.arm_path(arm) / "claims.parquet", claims, records.CLAIMS)
+
+
+def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]]) -> None:
+    """Name traces without steps; an arm that has none at all cannot be studied."""
+    found = {(step["qid"], step["cid"]) for step in steps}
+    empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
+    if len(empty) == len(traces):
+        raise DataError(
+            f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
+            f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "
+            "steps.segmenter"
+        )
+    if empty:
+        log.warning(
+            "arm %s: %d of %d traces have no steps (first: question %s, sample %d); "
+            "they count among the answers, and nothing of them is judged or read",
+            arm, len(empty), len(traces), *empty[0],
+        )  # fmt: skip

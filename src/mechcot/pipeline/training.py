@@ -1,0 +1,118 @@
+"""Weights that a study makes: the organism's base and its teacher's traces, and distilled students."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from mechcot.core import records
+from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.stages import Stage
+from mechcot.reading.of_study import checkpoint_folder, checkpoint_of
+from mechcot.steps.of_study import world_of
+from mechcot.study.folder import Study
+
+
+def training_stages(study: Study, progress: bool) -> list[Stage]:
+    """The organism's base and its teacher's traces; then every student."""
+    students = [stage for arm in study.settings.arms for stage in _distil_stages(study, arm, progress)]
+    return [*_organism_stages(study, progress), *students]
+
+
+def _organism_stages(study: Study, progress: bool) -> list[Stage]:
+    settings = study.settings
+    if settings.organism is None:
+        return []
+    own = {"organism": settings.organism.model_dump(mode="json"), "seed": settings.seed}
+    stages = [
+        Stage(
+            "pretrain",
+            1,
+            own | {"threads": settings.threads},
+            (),
+            ("models/base",),
+            partial(pretrain_base, study, progress),
+            frozen=True,
+        )
+    ]
+    variants = dict.fromkeys(
+        arm.distill.examples for arm in settings.arms.values() if arm.distill is not None
+    )
+    made = tuple(f"examples/{name}.parquet" for name in variants if name in TEACHER_VARIANTS)
+    if made:
+        stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True))
+    return stages
+
+
+def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
+    settings = study.settings.arms[arm].distill
+    if settings is None:
+        return []
+    own, outside = checkpoint_of(study, settings.base)
+    if settings.examples in TEACHER_VARIANTS:
+        own = (*own, f"examples/{settings.examples}.parquet")
+    else:
+        outside = (*outside, Path(settings.examples).expanduser())
+    return [
+        Stage(
+            f"distill-{arm}",
+            1,
+            {"train": settings.train.model_dump(mode="json"), "seed": study.settings.seed}
+            | {"threads": study.settings.threads},
+            own,
+            (f"models/{arm}",),
+            partial(distil, study, arm, progress),
+            frozen=True,
+            outside=outside,
+        )
+    ]
+
+
+def pretrain_base(study: Study, progress: bool, work: Path) -> None:
+    """Train the organism's base from scratch."""
+    from mechcot.distill.pretrain import pretrain
+
+    assert study.settings.organism is not None
+    pretrain(
+        world_of(study),
+        study.settings.organism,
+        study.settings.seed,
+        study.path / "models" / "base",
+        work,
+        progress=progress,
+    )
+
+
+def teach(study: Study, work: Path) -> None:
+    """Write the organism's teacher traces, each variant that an arm learns from."""
+    from mechcot.tasks.organism.teacher import examples
+
+    organism = study.settings.organism
+    assert organism is not None
+    used = {arm.distill.examples for arm in study.settings.arms.values() if arm.distill}
+    for variant in TEACHER_VARIANTS:
+        path = study.path / "examples" / f"{variant}.parquet"
+        if variant in used:
+            table = examples(world_of(study), variant, organism, study.settings.seed, organism.teacher_traces)
+            records.write_table(path, table, records.EXAMPLES)
+
+
+def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Distil an arm's examples into its base."""
+    from mechcot.distill import distill
+
+    settings = study.settings.arms[arm].distill
+    assert settings is not None
+    source = settings.examples
+    own = study.path / "examples" / f"{source}.parquet"
+    examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
+    distill(
+        checkpoint_folder(study, settings.base),
+        examples,
+        study.path / "models" / arm,
+        settings.train,
+        seed=study.settings.seed,
+        work=work / "trainer",
+        overwrite=True,  # a stage that was killed, then changed, leaves a student behind
+        progress=progress,
+    )

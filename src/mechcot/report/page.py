@@ -1,0 +1,72 @@
+"""report.html: one self-contained page, no network, every text escaped. It is handed what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mechcot.report import figures as style
+from mechcot.report import traces
+from mechcot.report.frame import drawn, template
+from mechcot.report.parts import Findings, Section, Table
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
+
+VERDICTS = {
+    "correct": ("✓", "judged correct"),
+    "erroneous": ("✗", "judged wrong"),
+    "abstain": ("?", "the judge abstains"),
+    "not_checkable": ("·", "claims nothing checkable"),
+    "api_failure": ("!", "judging failed"),
+    "parse_failure": ("!", "judging failed"),
+    "": ("–", "no verdict"),
+}
+"""Mark and meaning of a verdict: never its colour alone."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the two numbers at the top: its name, both values, the difference and where it points."""
+
+    name: str
+    before: str
+    after: str
+    difference: str
+    direction: str
+
+
+def render(
+    study: Study,
+    found: Findings,
+    summary: Mapping[str, Any],
+    *,
+    sections: Sequence[Section],
+    cards: Sequence[Card],
+    tables: Sequence[Table],
+) -> str:
+    """The page of a finished study.
+
+    Args:
+        study: with tables and the arms' own readings.
+        found: its results and the names of its arms.
+        summary: the numbers of summary.json.
+        sections: the argument, in order.
+        cards: the numbers at the top.
+        tables: how it was measured.
+
+    Returns:
+        HTML with plotly.js inlined once; the same study gives the same text.
+    """
+    return template("page.html").render(
+        found=found,
+        summary=summary,
+        sections=sections,
+        cards=cards,
+        pairs=traces.pairs(study, study.settings.analysis.traces_shown),
+        tables=tables,
+        verdicts=VERDICTS,
+        colours={"before": style.BEFORE, "after": style.AFTER},
+        **drawn(sections),
+    )
