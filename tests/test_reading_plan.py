@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from internals_cases import make_questions
 from mechcot.core.errors import ReadingError
 from mechcot.reading.attention import gathers_of
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
 from mechcot.reading.layout import lay_out
 from mechcot.reading.plan import plan_reading, with_budget
+from reading_cases import make_questions
 
 token = st.integers(0, 2)
 some = st.lists(token, min_size=1, max_size=5)

@@ -15,13 +15,13 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from internals_cases import VOCAB, make_model, one_thread  # noqa: F401
 from mechcot.core.errors import ReadingError, SamplingError
 from mechcot.core.settings import SamplingSettings
 from mechcot.models.calling import CACHES, Pass, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.interventions import add
 from mechcot.sampling import Prompt, sample
+from reading_cases import VOCAB, make_model, one_thread  # noqa: F401
 
 KEEP_OTHERWISE = {
     "Gemma4AssistantForCausalLM",  # drafts over the cache of another model

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from internals_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.inputs import KnockOut
 from mechcot.reading.reader import plan_for, read, unpack
+from reading_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 
 
 def hide(trace, later):

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from conftest import save_checkpoint
-from internals_cases import CONFIGS, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from mechcot.core.errors import ReadingError
 from mechcot.core.settings import ArmSettings, SamplingSettings
 from mechcot.models.anatomy import anatomy_of, watched
@@ -13,6 +12,7 @@ from mechcot.models.checkpoint import load
 from mechcot.models.interventions import ablate, add, patch, replace
 from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
 from mechcot.sampling import Prompt, sample
+from reading_cases import CONFIGS, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 
 FAMILIES = ["gpt2", "qwen3", "llama", "gemma2"]
 EDITED = [*FAMILIES, "gpt_neox"]

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from internals_cases import make_model, make_questions, one_thread  # noqa: F401
 from mechcot.analyses.probe.ablate import _matched, ablation, own_answers
 from mechcot.core.errors import AnalysisError, ReadingError, UsageError
 from mechcot.models.interventions import ablate
 from mechcot.reading.inputs import LeadIn
+from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 
 D, LAST = 32, 3
 OPTION, LEAD = 20, 5

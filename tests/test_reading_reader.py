@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
-from internals_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import SITES, anatomy_of
 from mechcot.models.calling import calling_of
@@ -25,6 +24,7 @@ from mechcot.reading.reader import (
 )
 from mechcot.reading.selfcheck import self_check, usable
 from mechcot.study.activations import tensor_name
+from reading_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 
 RULES = ("end", "start", "mean", "before", "decision")
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig
 
-from internals_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
 from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.reading import folder as folder_module
@@ -17,6 +16,7 @@ from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import QuestionInput, TraceInput
 from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
 from mechcot.study.activations import Activations, tensor_name
+from reading_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
 
 SIZES = ((3, 4), (5,), (0, 2, 6), (4, 4), (3,), (6, 1))
 BUDGET = 120

@@ -1,8 +1,8 @@
 import pytest
 
 from mechcot.analyses.commitment.page import _left_out
-from mechcot.analyses.hedge.page import _best
 from mechcot.analyses.hedge.analysis import LayerScore, NullBand
+from mechcot.analyses.hedge.page import _best
 from mechcot.stats import Interval
 
 

@@ -12,7 +12,7 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit import certainty
 from mechcot.analyses.audit.certainty import SENSITIVITY
 from mechcot.core.errors import AnalysisError
-from test_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
+from test_analyses_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
 
 
 def tables(before=BEFORE, after=AFTER, golds=GOLDS):

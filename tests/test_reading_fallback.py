@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Phi3Config, Qwen3NextConfig
 
-from internals_cases import PLAIN, SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.inputs import KnockOut
 from mechcot.reading.reader import plan_for, read, read_batch, recipe_for
 from mechcot.reading.selfcheck import self_check, usable
-from test_internals_reader import collect, compare
+from reading_cases import PLAIN, SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
+from test_reading_reader import collect, compare
 
 NEXT = {
     **SHAPE,

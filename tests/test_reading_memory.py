@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from internals_cases import make_model, make_questions, one_thread  # noqa: F401
 from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
@@ -22,7 +21,8 @@ from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, QuestionInput
 from mechcot.reading.reader import DEFAULT_MAX_TOKENS, plan_for, recipe_for
 from mechcot.study.activations import Activations
-from test_internals_folder import SIZES, content, killed_at
+from reading_cases import make_model, make_questions, one_thread  # noqa: F401
+from test_reading_folder import SIZES, content, killed_at
 
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from conftest import tiny_model, word_tokenizer
-from internals_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 from mechcot import Study
 from mechcot.core.errors import DataError, MissingDependency, StudyError, UsageError
 from mechcot.models.anatomy import anatomy_of
@@ -14,6 +13,7 @@ from mechcot.reading.bridges import prefix_ids, to_nnsight, to_transformer_lens
 from mechcot.reading.of_study import checkpoint_folder
 from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
 from mechcot.study.activations import tensor_name
+from reading_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 
 # Both run the same weights in float32: nnsight by the same kernels, without a tree; TransformerLens by
 # eager attention.

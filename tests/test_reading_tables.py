@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from internals_cases import make_model, make_questions, one_thread  # noqa: F401
 from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut
 from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
 from mechcot.study.activations import Activations
+from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 
 PRIOR = (9, 8, 7)
 

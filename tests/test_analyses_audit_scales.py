@@ -9,7 +9,7 @@ import pytest
 from mechcot.analyses.audit.analysis import analyse
 from mechcot.analyses.audit.scales import error_scales
 from mechcot.core.errors import AnalysisError
-from test_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
+from test_analyses_audit import AFTER, BEFORE, GOLDS, make_arm, make_questions
 
 
 def tables():
