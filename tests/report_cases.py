@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot.analyses.summary import RESULTS
+from mechcot.analyses.registry import results
 from mechcot.core import config, files, records
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.report import write_report
@@ -94,7 +94,7 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
         for reader in pair:
             _reading(study, author, reader, tables[author], rng)
     stages = {stage.name: stage for stage in pipeline.stages_of(study, progress=False)}
-    for name in RESULTS:
+    for name in results():
         stages[name].run(folder / "work" / name)
     return study
 

@@ -11,7 +11,7 @@ from judging_cases import KEY, by_text, judge_file
 from loopback import Loopback
 from mechcot import Study
 from mechcot.analyses.panel.analysis import further_instruments, panel_json
-from mechcot.analyses.registry import RESULTS
+from mechcot.analyses.registry import results
 from mechcot.core import files, records
 from mechcot.core.stages import forget_from, load_manifest
 from mechcot.pipeline import run as pipeline
@@ -30,9 +30,9 @@ def keys(study: Study) -> dict[str, str]:
 
 
 def test_every_analysis_has_its_stage_and_its_place_in_the_report(study: Study) -> None:
-    assert tuple(stage.name for stage in analysis_stages(study, False)) == RESULTS
+    assert tuple(stage.name for stage in analysis_stages(study, False)) == results()
     report = pipeline.stages_of(study)[-1]
-    assert {f"results/{name}.json" for name in RESULTS} <= set(report.inputs)
+    assert {f"results/{name}.json" for name in results()} <= set(report.inputs)
 
 
 def test_a_further_judge_changes_the_panel_and_the_report_alone(

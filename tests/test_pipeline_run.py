@@ -131,7 +131,7 @@ def test_only_the_analyses_run_again_when_their_settings_change(copied: Path) ->
     pipeline.run(copied, overrides=("analysis.bootstrap=300",), progress=False)
     after = load_manifest(copied)["stages"]
     again = {name for name in before if before[name]["key"] != after[name]["key"]}
-    assert again == {*pipeline.RESULTS, "report"}
+    assert again == {*pipeline.results(), "report"}
 
 
 def test_changed_sampling_is_refused_and_can_be_made_again(copied: Path) -> None:

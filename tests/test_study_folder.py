@@ -1,3 +1,5 @@
+import copy
+import inspect
 import os
 from pathlib import Path
 
@@ -97,3 +99,16 @@ def test_a_study_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
         pass
     with locked(tmp_path / "s"):  # free again
         pass
+
+
+def test_analyses_are_methods_that_completion_and_help_find(study: Study) -> None:
+    from mechcot.analyses.registry import ANALYSES
+
+    assert {analysis.name for analysis in ANALYSES} <= set(dir(study))
+    assert {"traces", "steps", "verdicts", "summary"} <= set(dir(study))
+    assert inspect.getdoc(study.audit) == "What happened to the steps."
+    assert list(inspect.signature(study.commitment).parameters) == ["author", "reader"]
+    assert study.commitment().to_json() == study.commitment("distilled", "distilled").to_json()
+    with pytest.raises(AttributeError, match=r"a study has no 'mood'; its analyses are in dir\(study\)"):
+        study.mood()
+    assert copy.deepcopy(study).path == study.path

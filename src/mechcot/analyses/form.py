@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,8 @@ class Analysis:
         reads: which of the study's files its stage depends on.
         stored: what `results/NAME.json` holds; None: `of(study).to_json()`.
         settings: sections of the settings that it depends on, beside those of every analysis.
+        summary: its lines of summary.json, `(result, {"before": arm, "after": arm})` to JSON values.
+        page: its section of the report, `module:function` of the findings; loaded when the page is made.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -35,7 +37,14 @@ class Analysis:
     reads: Reads = "judged"
     stored: Callable[[Study], dict[str, Any]] | None = None
     settings: tuple[str, ...] = ()
+    summary: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]] | None = None
+    page: str = ""
     needed: bool = False
+
+    @property
+    def says(self) -> str:
+        """What it is about, in a line."""
+        return str(self.of.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def result(self, study: Study) -> dict[str, Any]:
         """The result as JSON values or, where the study's tables do not carry it, the reason."""
@@ -45,3 +54,8 @@ class Analysis:
             if self.needed:
                 raise
             return {"reason": str(error)}
+
+
+def missing(reason: str) -> dict[str, Any]:
+    """The place of a number that does not exist."""
+    return {"value": None, "reason": reason}

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses import measured
+from mechcot.analyses import measured, registry
 from mechcot.analyses.answers import page as answers
 from mechcot.analyses.audit import certainty_page as certainty
 from mechcot.analyses.audit import figures as audit_figures
 from mechcot.analyses.audit import page as audit
-from mechcot.analyses.commitment import page as commitment
 from mechcot.analyses.controls import page as controls
 from mechcot.analyses.gains import page as gains
-from mechcot.analyses.hedge import page as hedge
 from mechcot.analyses.judge_controls import part as judge_controls
 from mechcot.analyses.knowledge import page as knowledge
 from mechcot.analyses.panel import page as panel
-from mechcot.analyses.probe import part as probe
-from mechcot.analyses.registry import RESULTS
+from mechcot.core.offers import at
 from mechcot.core.words import direction, percent, points
 from mechcot.report.page import Card, render
 from mechcot.report.parts import Findings, Part, Section
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 
 def findings_of(study: Study) -> Findings:
     """Read a study's results."""
-    return Findings(study.settings, {name: study.result(name) for name in RESULTS})
+    return Findings(study.settings, {name: study.result(name) for name in registry.results()})
 
 
 def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]) -> str:
@@ -49,9 +46,7 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
         gained(found),
         controls.controls(found),
         sure(found, panel.People.of(study), judge_controls.results_of(study)),
-        commitment.commitment(found),
-        hedge.doubt(found),
-        probe.probes(found),
+        *(at(analysis.page)(found) for analysis in registry.ANALYSES if analysis.page),
     )
     tables = measured.tables(study, found, summary, versions)
     return render(study, found, summary, sections=sections, cards=_cards(found), tables=tables)

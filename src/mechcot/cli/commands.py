@@ -151,6 +151,39 @@ def read(
 
 
 @app.command(
+    help="""Show what a finished study found: which analyses it has, or one of them in full.
+
+\b
+  mechcot show studies/organism                 # its analyses, a line each
+  mechcot show studies/organism answers         # made anew from the study's tables
+  mechcot show studies/organism answers --json  # as it stands in results/answers.json"""
+)
+def show(
+    study: StudyPath,
+    name: Annotated[str | None, typer.Argument(help="An analysis.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Show an analysis."""
+    from mechcot.analyses import registry
+    from mechcot.study.folder import Study
+
+    opened = Study.open(study)
+    known = {analysis.name: analysis for analysis in registry.ANALYSES if analysis.version is not None}
+    if name is not None and name not in known:
+        raise UsageError(f"there is no analysis '{name}'; there are: {', '.join(known)}")
+    if as_json:
+        found = {one: opened.result(one) for one in ([name] if name else known)}
+        typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
+    elif name is not None:
+        typer.echo(registry.shown(known[name].of(opened)))
+    else:
+        width = max(map(len, known))
+        for one, analysis in known.items():
+            missing = str(opened.result(one).get("reason", ""))
+            typer.echo(f"{one:{width}s}  {analysis.says}{f' (not here: {missing})' if missing else ''}")
+
+
+@app.command(
     help="""The step audit of a finished study: how many steps are wrong before and after.
 
 \b

@@ -27,7 +27,7 @@ def offered(what: str) -> Any:
     Raises:
         KeyError: nothing is.
     """
-    return _at(_PLACES[what])
+    return at(_PLACES[what])
 
 
 def figure_of(result: Any) -> Any:
@@ -50,9 +50,10 @@ def text_of(result: Any) -> str:
 
 
 def _for(result: Any, what: str) -> Any:
-    return _at(offered(what)[type(result).__name__])
+    return at(offered(what)[type(result).__name__])
 
 
-def _at(place: str) -> Any:
+def at(place: str) -> Any:
+    """What stands at `module:attribute`."""
     module, _, attribute = place.partition(":")
     return getattr(importlib.import_module(module), attribute)

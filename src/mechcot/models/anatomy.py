@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.core.errors import ReadingError
+from mechcot.models.calling import calling_of
 
 MASK_TYPES = ("full_attention", "sliding_attention")
 """Layer types whose attention is the mask's and nothing else's."""
@@ -138,6 +139,9 @@ def _strange(decoder: nn.Module, config: Any, n_layers: int) -> str:
     attention = getattr(config, "_attn_implementation", None)
     if attention not in ("eager", "sdpa"):
         return f"its attention is {attention!r}; 'sdpa' and 'eager' can read a tree"
+    unknown = [name for name in ("position_ids", "attention_mask") if not calling_of(decoder).takes(name)]
+    if unknown:
+        return f"its forward takes no {' and no '.join(unknown)}"
     return ""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.panel.analysis import further_instruments
-from mechcot.analyses.registry import ANALYSES
 from mechcot.core import files
 from mechcot.core.stages import Stage
 from mechcot.study.folder import Study
@@ -29,7 +29,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
             (f"results/{analysis.name}.json",),
             partial(_analyse, study, analysis),
         )
-        for analysis in ANALYSES
+        for analysis in registry.ANALYSES
         if analysis.version is not None
     ]
 

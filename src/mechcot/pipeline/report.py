@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from mechcot.analyses.registry import RESULTS
+from mechcot.analyses import registry
 from mechcot.core import files
 from mechcot.core.stages import Stage, load_manifest
 from mechcot.study.folder import Study
@@ -23,7 +23,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
         for name in ("traces.parquet", "steps.parquet", f"verdicts/{study.settings.judge.kind}.parquet")
     )
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
-    results = tuple(f"results/{name}.json" for name in RESULTS)
+    results = tuple(f"results/{name}.json" for name in registry.results())
     # Made beside the pipeline: what people said, and what the controls of a judge did.
     beside = (study.path / "results" / "sheet.json", *result_files(study.path).values())
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mechcot.analyses.registry import RESULTS
+from mechcot.analyses import registry
 from mechcot.core.config import read_yaml, resolve
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget_from, run_stages, versions
@@ -84,7 +84,7 @@ def read(
         for author in authors or settings.authors()
         for reader in readers or settings.readers()
     }
-    ends = {"report", *RESULTS}
+    ends = {"report", *registry.results()}
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith("read-") or stage.name in ends)

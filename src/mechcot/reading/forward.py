@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import Anatomy, as_found, watched
+from mechcot.models.calling import calling_of
 from mechcot.reading.attention import tree_attention
 from mechcot.reading.inputs import QuestionInput, Target
 from mechcot.reading.layout import Layout, alone, lay_out, lay_out_answer
@@ -135,6 +136,7 @@ def _run(
     starts = _starts(layouts)
     kept = _Kept(layouts, offsets, wanted.rules, anatomy.device)
     lens = _Lens(anatomy, pair_row, pair_token)
+    depth = torch.from_numpy(flat("depth"))[None].to(anatomy.device)
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(watched(anatomy, wanted.places, kept.see))
@@ -143,9 +145,8 @@ def _run(
         mask = stack.enter_context(_attention(anatomy, layouts, trees))
         output = anatomy.decoder(
             input_ids=torch.from_numpy(flat("token_ids"))[None].to(anatomy.device),
-            position_ids=torch.from_numpy(flat("depth"))[None].to(anatomy.device),
+            **calling_of(anatomy.decoder).known(position_ids=depth, use_cache=False),
             **({"attention_mask": mask} if trees else {}),
-            use_cache=False,
         )
         hidden = output.last_hidden_state[0]
         signals, truth = None, np.empty((0, len(TRUTH_COLUMNS)))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.analyses.commitment.locks import countable, one_reading, trace_locks, with_first_claim
+from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.core.shown import Shown
 from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, leaf, percentile_interval
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mechcot.study.folder import Study
+
 
 FloatArray = NDArray[np.float64]
 
@@ -386,8 +388,15 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def commitment_of(study: Study, author: str, reader: str | None = None) -> CommitmentResult:
-    """When an author's traces settle on their answer, as a reader sees it."""
+def commitment_of(study: Study, author: str | None = None, reader: str | None = None) -> CommitmentResult:
+    """When an author's traces settle on their answer, as a reader sees it.
+
+    Args:
+        study: its readings must be there.
+        author: whose traces; None: the arm after.
+        reader: by whose weights; None: the author's own.
+    """
+    author = author or study.settings.contrast.after
     questions = study.questions(study.settings.contrast.domain)
     read = study.settings.reading.traces_per_question
     traces = on_questions(questions, study.traces(author))
@@ -419,3 +428,17 @@ def commitments_of(study: Study) -> dict[str, Any]:
             cells, before=before, after=after, draws=draws_of(study), seed=study.settings.seed
         ).to_json(),
     }
+
+
+_COMMITMENT = ("locked_at_prompt", "locked_at_first_claim", "never_share")
+
+
+def _for_summary(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    if "arms" not in result:
+        return {name: missing(result["reason"]) for name in _COMMITMENT}
+    return {name: result["arms"][arm][name]["estimate"] for name in _COMMITMENT}
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Shares of traces that were locked, by arm, for summary.json."""
+    return {arm: _for_summary(result, arm) for arm in arms.values()}

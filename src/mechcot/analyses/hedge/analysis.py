@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import draws_of, pair_of
+from mechcot.analyses.form import missing
 from mechcot.analyses.hedge.directions import (
     MIN_CELL,
     difference_of_means,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mechcot.study.folder import Study
+
 
 __all__ = ["MIN_CLASS", "HedgeProjection", "HedgeResult", "direction", "project", "rate"]
 
@@ -285,3 +287,27 @@ def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.Data
     rows = positions(index, claims)
     layers = activations.layers
     return {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in layers}, claims
+
+
+def _for_summary(result: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    own: Any
+    moved: Any
+    if "before" in result:
+        own, moved = _by_layer(result["before"]), _by_layer(result["after"])
+    else:
+        own = moved = missing(result["reason"])
+    return {
+        before: {"auroc_by_layer": own},
+        f"{before}_direction_in_{after}": {"error_auroc_by_layer": moved},
+    }
+
+
+def _by_layer(result: Mapping[str, Any]) -> list[Any]:
+    """AUROC of layers 0, 1, ...; a layer that was not kept has a reason in its place."""
+    known = {row["layer"]: row["auroc"]["estimate"] for row in result["by_layer"]}
+    return [known.get(layer, missing("this layer was not kept")) for layer in range(max(known) + 1)]
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """AUROC by layer for summary.json."""
+    return _for_summary(result, arms["before"], arms["after"])

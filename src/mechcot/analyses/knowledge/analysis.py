@@ -8,6 +8,7 @@ knew (the base does not) -- methods, amendment 19.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import draws_of, on_questions, pair_of
+from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.shown import Shown
@@ -257,3 +259,13 @@ def knowledge_json(study: Study) -> dict[str, Any]:
     if study.truth(study.settings.contrast.after).empty:
         return {"reason": "the task does not know which objects would make a claim true"}
     return knowledge_of(study).to_json()
+
+
+_KNOWLEDGE = ("knew", "never_knew", "forgot")
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Shares of the wrong claims by what was known, for summary.json."""
+    if "errors" not in result:
+        return {name: missing(result["reason"]) for name in _KNOWLEDGE}
+    return {name: result["errors"]["shares"][name]["estimate"] for name in _KNOWLEDGE}

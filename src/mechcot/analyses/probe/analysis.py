@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot import probe
+from mechcot.analyses.form import missing
 from mechcot.analyses.probe.ablate import ablation, own_answers
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, MechcotError
@@ -31,7 +32,7 @@ log = logging.getLogger("mechcot")
 
 def probe_of(
     study: Study,
-    author: str,
+    author: str | None = None,
     reader: str | None = None,
     spec: probe.ProbeSpec | None = None,
     *,
@@ -41,7 +42,7 @@ def probe_of(
 
     Args:
         study: its readings must be there.
-        author: whose steps.
+        author: whose steps; None: the arm after.
         reader: whose insides; None: the author's own.
         spec: what to fit; None: `default_spec`.
         progress: whether to draw bars.
@@ -49,7 +50,7 @@ def probe_of(
     Raises:
         AnalysisError: the tables do not carry it: one class, too few questions, a layer that was not kept.
     """
-    spec = spec or default_spec(study)
+    author, spec = author or study.settings.contrast.after, spec or default_spec(study)
     seed = study.settings.seed if spec.seed is None else spec.seed
     asked = _Asked(study, author, reader or author, spec, seed, progress)
     store = study.activations(author, reader)
@@ -378,3 +379,29 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
 
 def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return table[table.qid.isin(questions.qid)].reset_index(drop=True)
+
+
+def _for_summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("layer", "auroc", "position_only", "kind_only", "entropy", "within_kind")
+    if "auroc" not in report:
+        return {name: missing(report["reason"]) for name in names}
+    baselines = report["baselines"]
+
+    def baseline(name: str) -> Any:
+        if name not in baselines:
+            return missing(f"the baseline '{name}' could not be fitted on this study's folds")
+        return baselines[name]["auroc"]["estimate"]
+
+    return {
+        "layer": report["layer"],
+        "auroc": report["auroc"]["estimate"],
+        "position_only": baseline("position_only"),
+        "kind_only": baseline("kind_only"),
+        "entropy": baseline("entropy_end"),
+        "within_kind": report["within"]["kind"]["estimate"],
+    }
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """The probe of each arm beside simple baselines, for summary.json."""
+    return {arm: _for_summary(result[arm]) for arm in arms.values()}
