@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -32,17 +32,18 @@ def _ports() -> set[int]:
 def _words(process: psutil.Process) -> str:
     """Its command line; "" for one that is gone."""
     try:
-        return "" if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return " ".join(process.cmdline()) or process.name()  # no words yet: it has just begun
     except psutil.NoSuchProcess:
         return ""
 
 
 def _end(processes: list[psutil.Process]) -> None:
     for process in processes:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            for child in [process, *process.children(recursive=True)]:  # one may have begun since
+                child.kill()
     psutil.wait_procs(processes, timeout=10)
 
 
