@@ -26,9 +26,8 @@ from mechcot import Study
 from mechcot.core import records
 from mechcot.core.settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load
-from mechcot.reading.of_study import checkpoint_folder
 from mechcot.sampling import Prompt, sample
-from mechcot.steps.of_study import task_of
+from mechcot.steps.of_study import checkpoint_folder, task_of
 from mechcot.tasks import question_of, render_prompt
 
 LIMIT = 90

@@ -22,7 +22,19 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.s
 COMPOSE = ("registry", "sections", "summary", "headline", "measured", "controls")
 """What puts analyses together; all else in `analyses` knows itself and what they share."""
 SHARED = ("form", "arms")
-LIGHT = ("stats", "study", "probe", "report", "analyses.registry", "analyses.sections", "plots")
+LIGHT = [
+    "stats",
+    "study",
+    "probe",
+    "report",
+    "analyses.registry",
+    "analyses.sections",
+    "plots",
+    "pipeline.run",
+    "pipeline.further",
+    "analyses.judge_controls.run",
+    "cli.commands",
+]
 
 
 def _imports() -> Iterator[tuple[Path, list[str], list[str]]]:

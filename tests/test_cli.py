@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from conftest import save_checkpoint
 from mechcot import Study
+from mechcot.cli.commands import EXTRAS
 
 
 def _call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -114,3 +117,39 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert rest.rstrip().endswith("mechcot: stopped; the same command goes on from here")
+
+
+NO_TORCH = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "openai"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+from mechcot.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["probe", "{study}"], "torch is not installed. Install it with: pip install 'mechcot[models]'"),
+        (["show", "{study}", "answers"], ""),
+        (["verify", "{study}"], ""),
+    ],
+)
+def test_the_base_alone_says_what_is_missing_or_does_without(arguments, says, study: Study) -> None:
+    words = [word.format(study=study.path) for word in arguments]
+    done = subprocess.run([sys.executable, "-c", NO_TORCH, *words], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+    assert (done.returncode == 0) == (says == "")
+
+
+def test_every_package_of_an_extra_is_known_by_it() -> None:
+    extras = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    for extra in ("models", "train", "bridges", "judge", "serve"):
+        for line in extras["optional-dependencies"][extra]:
+            package = re.match(r"[\w-]+", line)[0].replace("-", "_")
+            assert package == "mechcot" or EXTRAS[package] == extra

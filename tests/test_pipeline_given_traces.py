@@ -22,8 +22,8 @@ from mechcot.core.settings import OrganismSettings
 from mechcot.pipeline import questions as asked_questions
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline import text
-from mechcot.reading.of_study import checkpoint_folder
 from mechcot.sampling import completions_of, load_given
+from mechcot.steps.of_study import checkpoint_folder
 from mechcot.study.folder import create_or_open
 from mechcot.tasks import question_of, read_answer
 from mechcot.tasks.organism.checker import task

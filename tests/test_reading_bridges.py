@@ -10,8 +10,8 @@ from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import load
 from mechcot.reading import bridges
 from mechcot.reading.bridges import prefix_ids, to_nnsight, to_transformer_lens
-from mechcot.reading.of_study import checkpoint_folder
 from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
+from mechcot.steps.of_study import checkpoint_folder
 from mechcot.study.activations import tensor_name
 from reading_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 

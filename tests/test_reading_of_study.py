@@ -16,8 +16,8 @@ from mechcot.cli.commands import app
 from mechcot.core import records
 from mechcot.core.errors import MechcotError, ReadingError, StudyError
 from mechcot.models.checkpoint import load_tokenizer
-from mechcot.reading.of_study import _target, checkpoint_folder, question_inputs, read_arm
-from mechcot.steps.of_study import task_of
+from mechcot.reading.of_study import _target, question_inputs, read_arm
+from mechcot.steps.of_study import checkpoint_folder, task_of
 
 
 def test_a_target_is_tokenised_as_the_said_object_was(study: Study) -> None:

@@ -11,8 +11,17 @@ import typer
 
 from mechcot.cli import judging as cli_judging
 from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
-from mechcot.core.errors import MechcotError, UsageError
+from mechcot.core.errors import MechcotError, MissingDependency, UsageError
 from mechcot.core.files import disk_problem
+
+EXTRAS = {
+    **dict.fromkeys(("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil"), "models"),
+    **dict.fromkeys(("trl", "peft", "accelerate"), "train"),
+    **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
+    "openai": "judge",
+    "llguidance": "serve",
+}
+"""Which part of the installation brings a package that the base does without."""
 
 app = typer.Typer(
     add_completion=False,
@@ -376,6 +385,13 @@ def main(*before: str) -> None:
     except MechcotError as error:
         typer.echo(f"mechcot: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        missing = MissingDependency(module, EXTRAS[module])
+        typer.echo(f"mechcot: {missing}", err=True)
+        sys.exit(missing.exit_code)
     except Exception as error:
         problem = disk_problem(error)
         if problem is None:

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mechcot.core.stages import Stage
-from mechcot.reading.of_study import checkpoint_folder, checkpoint_of
-from mechcot.steps.of_study import task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
 
 

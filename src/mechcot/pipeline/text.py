@@ -13,8 +13,7 @@ from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.reading.of_study import checkpoint_folder, checkpoint_of
-from mechcot.steps.of_study import questions_by_id, task_of, world_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 from mechcot.tasks import render_prompt
 

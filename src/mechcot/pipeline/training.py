@@ -8,8 +8,7 @@ from pathlib import Path
 from mechcot.core import records
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.reading.of_study import checkpoint_folder, checkpoint_of
-from mechcot.steps.of_study import world_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, world_of
 from mechcot.study.folder import Study
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from mechcot.core import records
-from mechcot.core.errors import ReadingError, UsageError
+from mechcot.core.errors import ReadingError
 from mechcot.core.files import digest, write_json
-from mechcot.models.checkpoint import arm_folder, load, load_tokenizer
+from mechcot.models.checkpoint import load, load_tokenizer
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
@@ -31,25 +31,6 @@ log = logging.getLogger("mechcot")
 DECISION = "decision"
 """Position rule of claims: the last token before the place of a hedge (for a step without a claim, the
 token before the step). It is kept wherever the task reads claims."""
-
-
-def checkpoint_folder(study: Study, arm: str) -> Path:
-    """The folder that holds an arm's weights and tokenizer.
-
-    Raises:
-        UsageError: the arm is given as traces.
-    """
-    if study.settings.arms[arm].traces is not None:
-        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
-    return arm_folder(study.path, study.settings.arms[arm], arm)
-
-
-def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
-    """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
-    folder = checkpoint_folder(study, arm)
-    if folder.is_relative_to(study.path / "models"):
-        return (folder.relative_to(study.path).as_posix(),), ()
-    return (), (folder,)
 
 
 def read_arm(

@@ -1,12 +1,14 @@
-"""A study's task and questions as objects: what its traces are cut, read and checked by."""
+"""A study's task and questions as objects, and where its weights lie; needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mechcot.core import records
-from mechcot.core.errors import ConfigError
+from mechcot.core.errors import ConfigError, UsageError
+from mechcot.models.checkpoint import arm_folder
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 
@@ -41,3 +43,22 @@ def task_of(study: Study) -> Task:
 def questions_by_id(study: Study) -> dict[str, Question]:
     """The study's questions by id."""
     return {row.qid: question_of(row) for row in records.rows(study.questions())}
+
+
+def checkpoint_folder(study: Study, arm: str) -> Path:
+    """The folder that holds an arm's weights and tokenizer.
+
+    Raises:
+        UsageError: the arm is given as traces.
+    """
+    if study.settings.arms[arm].traces is not None:
+        raise UsageError(f"the arm '{arm}' is given as traces and has no weights; name another arm")
+    return arm_folder(study.path, study.settings.arms[arm], arm)
+
+
+def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
+    folder = checkpoint_folder(study, arm)
+    if folder.is_relative_to(study.path / "models"):
+        return (folder.relative_to(study.path).as_posix(),), ()
+    return (), (folder,)

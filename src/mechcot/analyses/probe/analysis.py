@@ -284,7 +284,8 @@ def _sides(asked: _Asked) -> list[tuple[str, str, str | None]]:
 def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     """What changes in the reader when the probe's direction is taken out of its residual stream."""
     from mechcot.models.checkpoint import load
-    from mechcot.reading.of_study import checkpoint_folder, question_inputs
+    from mechcot.reading.of_study import question_inputs
+    from mechcot.steps.of_study import checkpoint_folder
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     settings = study.settings
@@ -336,7 +337,8 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
 
     from mechcot.models.checkpoint import load_tokenizer
     from mechcot.reading.folder import read_to_folder
-    from mechcot.reading.of_study import checkpoint_folder, question_inputs
+    from mechcot.reading.of_study import question_inputs
+    from mechcot.steps.of_study import checkpoint_folder
     from mechcot.study.activations import Activations
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
