@@ -41,8 +41,6 @@ from mechcot.stats import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mechcot.study.folder import Study
 
 
