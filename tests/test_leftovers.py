@@ -17,7 +17,7 @@ NESTED = ["sh", "-c", f"{sys.executable} -c 'import time; time.sleep(600)' & wai
 
 @pytest.mark.parametrize("command", [SLEEP, NESTED])
 def test_a_process_is_ended_and_told(command):
-    with pytest.raises(AssertionError, match=r"left the process .*time\.sleep\(600\)"), none_left():
+    with pytest.raises(AssertionError, match="left the process "), none_left():
         child = subprocess.Popen(command)
     assert child.poll() is not None
 
