@@ -11,18 +11,14 @@ from mechcot.analyses.audit.certainty import inference_of
 from mechcot.analyses.audit.scales import error_scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
-from mechcot.analyses.commitment.analysis import commitment_of, commitments_of
 from mechcot.analyses.controls.analysis import controls_of
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import margins_of
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.hedge.analysis import hedge_json, hedge_of
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.knowledge import analysis as knowledge
-from mechcot.analyses.knowledge.analysis import knowledge_json, knowledge_of
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.probe import analysis as probe
-from mechcot.analyses.probe.analysis import probe_of, probes_of
 
 ANALYSES = (
     Analysis("answers", answers_of, version=2, needed=True),
@@ -35,38 +31,38 @@ ANALYSES = (
     Analysis("controls", controls_of, version=3, stored=controls_of, settings=("controls",), needed=True),
     Analysis(
         "commitment",
-        commitment_of,
+        commitment.commitment_of,
         version=2,
         reads="inside",
-        stored=commitments_of,
+        stored=commitment.commitments_of,
         summary=commitment.summarised,
         page="mechcot.analyses.commitment.page:commitment",
     ),
     Analysis(
         "hedge",
-        hedge_of,
+        hedge.hedge_of,
         version=2,
         reads="inside",
-        stored=hedge_json,
+        stored=hedge.hedge_json,
         summary=hedge.summarised,
         page="mechcot.analyses.hedge.page:doubt",
     ),
     Analysis(
         "probe",
-        probe_of,
+        probe.probe_of,
         version=3,
         reads="inside",
-        stored=probes_of,
+        stored=probe.probes_of,
         summary=probe.summarised,
         page="mechcot.analyses.probe.part:probes",
         needed=True,
     ),
     Analysis(
         "knowledge",
-        knowledge_of,
+        knowledge.knowledge_of,
         version=2,
         reads="inside",
-        stored=knowledge_json,
+        stored=knowledge.knowledge_json,
         summary=knowledge.summarised,
     ),
     Analysis("judge_controls", judge_controls_of, version=None),

@@ -9,6 +9,8 @@ from typing import Any, Literal
 Direction = Literal["up", "down", "unclear", "unknown"]
 NBSP = "\u00a0"
 MINUS = "\u2212"
+DIFFERENCE = "difference [95 % interval]"
+"""Head of a column that holds a difference with its interval."""
 
 
 def number(leaf: Any) -> float | None:

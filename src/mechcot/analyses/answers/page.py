@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.core.words import NBSP, number, p_value, percent, points, signed, why
+from mechcot.core.words import DIFFERENCE, NBSP, number, p_value, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Table
-
-_INTERVAL = "difference [95 % interval]"
 
 
 def calibration(found: Findings, tables: tuple[Table, ...]) -> Part:
@@ -52,7 +50,7 @@ def votes(found: Findings) -> Table:
         "can win and is never right."
     )
     return Table(
-        "The vote and its calibration", ("", found.before, found.after, _INTERVAL), tuple(rows), note
+        "The vote and its calibration", ("", found.before, found.after, DIFFERENCE), tuple(rows), note
     )
 
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mechcot.analyses.audit import certainty_figures
-from mechcot.core.words import NBSP, direction, number, percent, points, signed, why
+from mechcot.core.words import DIFFERENCE, NBSP, direction, number, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Table
-
-_INTERVAL = "difference [95 % interval]"
 
 
 def difference(found: Findings, sheet: Mapping[str, Any]) -> Part:
@@ -121,7 +119,7 @@ def tipping(found: Findings) -> Part:
         "steps truly wrong in both",
         f"right steps of {found.before} called wrong",
         f"of {found.after}",
-        _INTERVAL,
+        DIFFERENCE,
     )
     cells = tuple(
         (
@@ -175,7 +173,7 @@ def scales(found: Findings) -> Part:
         "the log hazard per word is the same however the text is cut; real questions differ, and then no "
         "unit is free of the cutting."
     )
-    head = ("unit", found.before, found.after, _INTERVAL, "ratio")
+    head = ("unit", found.before, found.after, DIFFERENCE, "ratio")
     return Part("scales", sentence, tables=(Table("The same change in other units", head, rows, note),))
 
 

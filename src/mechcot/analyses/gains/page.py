@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mechcot.analyses.gains import figures
-from mechcot.core.words import NBSP, direction, number, percent, points, why
+from mechcot.core.words import DIFFERENCE, NBSP, direction, number, percent, points, why
 from mechcot.report.parts import Findings, Part, Table
-
-_INTERVAL = "difference [95 % interval]"
 
 
 def margins(result: Mapping[str, Any]) -> Part:
@@ -47,7 +45,7 @@ def margins(result: Mapping[str, Any]) -> Part:
         f"{points(split['gold_share'])} come from more votes for the right answer and "
         f"{points(split['concentration'])} from the wrong votes standing together less or more."
     )
-    head = ("margin before", "questions", "gained (if alike)", "lost (if alike)", _INTERVAL)
+    head = ("margin before", "questions", "gained (if alike)", "lost (if alike)", DIFFERENCE)
     return Part("gains", sentence, figures.gains(result), tables=(Table("By margin", head, rows, note),))
 
 
@@ -91,6 +89,6 @@ def joined(found: Findings, result: Mapping[str, Any]) -> Part:
     ]
     for name, label in (("kept", "kept"), ("kept_right", "kept right"), ("kept_wrong", "kept wrong")):
         rows.append((f"gained minus {label}", "", "", "", points(result[f"gained_minus_{name}"])))
-    head = ("questions", "number", f"wrong steps, {found.before}", f"wrong steps, {found.after}", _INTERVAL)
+    head = ("questions", "number", f"wrong steps, {found.before}", f"wrong steps, {found.after}", DIFFERENCE)
     table = Table("Wrong steps by what became of the vote", head, tuple(rows))
     return Part("joined", sentence, figures.error_by_transition(result), tables=(table,))
