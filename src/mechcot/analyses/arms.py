@@ -15,9 +15,9 @@ import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
-from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.votes import Bools
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval, leaf
 
 MEASURES = {
@@ -62,7 +62,7 @@ class AblationMeasure:
 
 
 @dataclass(frozen=True)
-class AblationResult(Shown):
+class AblationResult(Result):
     """What changes when a direction is ablated, beside random directions.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot.core.offers import figure_of, text_of
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.probe.ablate_result import AblationResult
 from mechcot.probe.beyond import BeyondConfounds
 from mechcot.probe.card import ProbeCard
@@ -77,7 +77,7 @@ class OnTheStack:
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeReport(Shown):
+class ProbeReport(Result):
     """What a linear probe knows of a label, and what simpler knowledge does.
 
     Attributes:

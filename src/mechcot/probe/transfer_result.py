@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval
 
 
@@ -104,7 +104,7 @@ class TransferTraining:
 
 
 @dataclass(frozen=True)
-class TransferResult(Shown):
+class TransferResult(Result):
     """The matrix of training side by test side.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval, leaf
 
 COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -110,7 +110,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class UseResult(Shown):
+class UseResult(Result):
     """Whether a probe's scores help to abstain and to choose.
 
     Attributes:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mechcot.core.errors import MechcotError, UsageError
+from mechcot.core.results import Result
 from mechcot.core.settings import ArmSettings
-from mechcot.core.shown import Shown
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.sample import TRACE_TOKENS, sample_questions, token_ids
@@ -49,7 +49,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class Certificate(Shown):
+class Certificate(Result):
     """Whether mechcot reads a checkpoint as the checkpoint itself computes.
 
     Attributes:

@@ -1,5 +1,6 @@
 """Statistics on plain arrays: no torch, and the question is what gets resampled."""
 
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.agreement import Agreement, PairAgreement, agreement
 from mechcot.stats.auroc import (
     StratifiedAuroc,
@@ -42,7 +43,6 @@ from mechcot.stats.inference import (
     power_of_rates,
     sign_flips,
 )
-from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.margin import (
     Flow,
     HalfVotes,

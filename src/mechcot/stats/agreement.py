@@ -27,8 +27,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_sums
-from mechcot.stats.interval import Interval, leaf
 
 NOTE = (
     "kappa depends on how common each label is: do not compare kappas of arms, or of studies, whose error"

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_counts
-from mechcot.stats.interval import Interval, leaf
 
 _NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import (
     LEVEL,
     Floats,
@@ -30,7 +31,6 @@ from mechcot.stats.cluster import (
     resampled_counts,
     resampled_sums,
 )
-from mechcot.stats.interval import Interval
 
 Scheme = Literal["width", "mass"]
 BINS = 10

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.stats.interval import Interval, leaf
+from mechcot.core.results import Interval, leaf
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

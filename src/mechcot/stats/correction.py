@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, Floats, Ints, ratio_difference
-from mechcot.stats.interval import Interval, leaf
 
 Method = Literal["design", "prediction"]
 

@@ -31,8 +31,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, Floats, percentile_interval, resampled_sums
-from mechcot.stats.interval import Interval, leaf
 
 Bools = npt.NDArray[np.bool_]
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import leaf
 from mechcot.stats.cluster import Floats, ratio_difference
-from mechcot.stats.interval import leaf
 
 ALPHA = 0.05
 POWER = 0.8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import LEVEL
-from mechcot.stats.interval import Interval
 
 NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, Floats, Ints
-from mechcot.stats.interval import Interval, leaf
 
 Link = Literal["logit", "cloglog"]
 LINKS = ("logit", "cloglog")

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval, leaf
 from mechcot.stats.cluster import LEVEL, ratio_difference
-from mechcot.stats.interval import Interval, leaf
 
 _NO_STEPS = "no judged or abstained steps"
 

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
-from mechcot.stats.interval import Interval
 from mechcot.stats.votes import shared_tie_score
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mechcot.analyses.arms import contrast_of, draws_of, on_questions
 from mechcot.core.errors import AnalysisError
-from mechcot.core.shown import Shown
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.stats.calibration import (
     bootstrap_debiased_ece_difference,
     bootstrap_ece_difference,
@@ -24,7 +24,6 @@ from mechcot.stats.calibration import (
 )
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
-from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -104,7 +103,7 @@ class ArmAnswers:
 
 
 @dataclass(frozen=True)
-class AnswersResult(Shown):
+class AnswersResult(Result):
     """Two arms' answers to the same questions, and the paired differences (after - before).
 
     The intervals resample questions. `mcnemar` sorts questions by whether gold is the one and

@@ -18,6 +18,7 @@ import pandas as pd
 from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
 from mechcot.analyses.audit.certainty_result import Estimand, InferenceResult, Tipping
 from mechcot.core.errors import AnalysisError
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import (
     Floats,
     Ints,
@@ -33,7 +34,6 @@ from mechcot.stats.inference import (
     difference_design_effect,
     sign_flips,
 )
-from mechcot.stats.interval import Interval
 from mechcot.stats.sensitivity import abstention_bounds, tipping_interval, tipping_point
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.stats.inference import ALPHA, POWER, DesignEffect
-from mechcot.stats.interval import Interval, leaf
 from mechcot.stats.sensitivity import AbstentionBounds, TippingPoint
 
 _ONE = "one question alone, or none, has no spread"
@@ -59,7 +58,7 @@ class Tipping:
 
 
 @dataclass(frozen=True)
-class InferenceResult(Shown):
+class InferenceResult(Result):
     """What stands behind a difference of step error (after - before).
 
     Attributes:

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from mechcot.analyses.arms import SubsetDelta
-from mechcot.core.shown import Shown
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.stats.decomposition import Split
-from mechcot.stats.interval import Interval, leaf
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class RoleAudit:
 
 
 @dataclass(frozen=True)
-class AuditResult(Shown):
+class AuditResult(Result):
     """Two arms' step error on the same questions, and the paired differences (after - before).
 
     Attributes:

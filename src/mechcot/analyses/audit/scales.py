@@ -14,7 +14,7 @@ import pandas as pd
 
 from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
 from mechcot.core.errors import AnalysisError
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import check_questions
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
@@ -32,7 +32,7 @@ SCALES: tuple[tuple[str, Link, bool], ...] = (
 
 
 @dataclass(frozen=True)
-class ErrorScales(Shown):
+class ErrorScales(Result):
     """Two arms' step error on the same questions, on several scales (differences are after - before).
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
-from mechcot.stats.interval import leaf
+from mechcot.core.results import leaf
 from mechcot.steps import segment_report
 
 if TYPE_CHECKING:

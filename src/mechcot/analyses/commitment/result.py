@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval, leaf
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True, eq=False)
-class CommitmentResult(Shown):
+class CommitmentResult(Result):
     """Commitment of one author's traces under one reader.
 
     Attributes:
@@ -94,7 +94,7 @@ class CommitmentResult(Shown):
 
 
 @dataclass(frozen=True, eq=False)
-class CommitmentComparison(Shown):
+class CommitmentComparison(Result):
     """After minus before, paired by question: `MEASURES` to difference and interval."""
 
     before: str
@@ -129,7 +129,7 @@ class CommitmentComparison(Shown):
 
 
 @dataclass(frozen=True, eq=False)
-class TwoByTwo(Shown):
+class TwoByTwo(Result):
     """Author x reader: how much the text moves a measure, how much the reader does, and both together.
 
     `effects` holds for each measure effect_text (mean over readers of after's text minus before's),

@@ -25,6 +25,7 @@ from mechcot.analyses.arms import contrast_of, draws_of, of_both
 from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, MarginBin, MarginsResult, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import (
     Floats,
     Ints,
@@ -42,7 +43,6 @@ from mechcot.stats.frames import (
     require_unique,
     trace_votes,
 )
-from mechcot.stats.interval import Interval
 from mechcot.stats.margin import (
     EDGES,
     HalfVotes,

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.shown import Shown
-from mechcot.stats.interval import Interval, leaf
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.stats.margin import Flow
 from mechcot.stats.vote_split import VoteSplit
 
@@ -82,7 +81,7 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class MarginsResult(Shown):
+class MarginsResult(Result):
     """Where a change of the vote comes from, and what the steps did there (after - before).
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval, leaf
 
 FloatArray = NDArray[np.float64]
@@ -53,7 +53,7 @@ class LayerScore:
 
 
 @dataclass(frozen=True, eq=False)
-class HedgeResult(Shown):
+class HedgeResult(Result):
     """The direction by layer and how well it foretells a hedge on questions it has not seen.
 
     Attributes:
@@ -106,7 +106,7 @@ class HedgeResult(Shown):
 
 
 @dataclass(frozen=True, eq=False)
-class HedgeProjection(Shown):
+class HedgeProjection(Result):
     """The direction of one arm on another arm's asserted claims: does it mark errors?
 
     Attributes:

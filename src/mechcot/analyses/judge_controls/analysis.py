@@ -32,10 +32,10 @@ from mechcot.analyses.judge_controls.planted import decoys, guess_arm
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import check_questions, one_arm, trace_votes
 from mechcot.stats.inference import difference_contributions, sign_flips
-from mechcot.stats.interval import Interval
 from mechcot.stats.votes import plurality_right
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from mechcot.analyses.judge_controls.parts import LABEL_SETS, Paired
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
+from mechcot.core.results import Interval
 from mechcot.stats.cluster import Floats, Ints, percentile_interval, resampled_sums
 from mechcot.stats.frames import describe, question_codes, require_columns, require_unique
-from mechcot.stats.interval import Interval
 
 PRIMARY = "primary"
 VERDICTS, DECIDED = LABEL_SETS["four"], LABEL_SETS["two"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mechcot.core.records import LABELS
-from mechcot.stats.interval import Interval, leaf
+from mechcot.core.results import Interval, leaf
 
 LABEL_SETS = {"four": LABELS[:4], "two": LABELS[:2]}
 """Which labels are compared: all verdicts, or correct and erroneous."""

@@ -19,8 +19,7 @@ from mechcot.analyses.judge_controls.parts import (
 )
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.records import LABELS
-from mechcot.core.shown import Shown
-from mechcot.stats.interval import leaf
+from mechcot.core.results import Result, leaf
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,7 +31,7 @@ TEST_NOTE = (
 
 
 @dataclass(frozen=True)
-class JudgeControlsResult(Shown):
+class JudgeControlsResult(Result):
     """One difference of step error under an instrument and under all changes to it.
 
     Attributes:

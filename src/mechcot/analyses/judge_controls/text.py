@@ -13,8 +13,8 @@ from mechcot.analyses.judge_controls.parts import (
     is_flat,
     name_of,
 )
+from mechcot.core.results import Interval
 from mechcot.core.words import aligned, short
-from mechcot.stats.interval import Interval
 
 if TYPE_CHECKING:
     from mechcot.analyses.judge_controls.result import JudgeControlsResult

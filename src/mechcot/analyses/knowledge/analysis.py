@@ -19,7 +19,7 @@ from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 from mechcot.stats import Interval, bootstrap_ratio, leaf
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class KnowledgeShares:
 
 
 @dataclass(frozen=True, eq=False)
-class KnowledgeResult(Shown):
+class KnowledgeResult(Result):
     """Knowledge at the claims of one author, under the weights before and after.
 
     Attributes:

@@ -18,11 +18,10 @@ import pandas as pd
 from mechcot.analyses.arms import pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
-from mechcot.core.shown import Shown
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
-from mechcot.stats.interval import Interval, leaf
 from mechcot.study.folder import recorded
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class PanelJudge:
 
 
 @dataclass(frozen=True)
-class PanelResult(Shown):
+class PanelResult(Result):
     """Several instruments on the same steps.
 
     Attributes:

@@ -22,6 +22,7 @@ from mechcot.analyses.sheet.result import Blinding, JudgeOnSheet, SheetResult, W
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, DataError, StudyError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.results import Interval
 from mechcot.stats.agreement import Agreement, agreement
 from mechcot.stats.cluster import (
     Floats,
@@ -31,7 +32,6 @@ from mechcot.stats.cluster import (
     resampled_sums,
 )
 from mechcot.stats.correction import Corrected, Method, corrected_difference
-from mechcot.stats.interval import Interval
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.sheet.population import JUDGED
+from mechcot.core.results import leaf
 from mechcot.core.words import aligned
 from mechcot.stats.inference import ALPHA, POWER, design_effect, detectable_difference, power_of_rates
-from mechcot.stats.interval import leaf
 
 _RIGHT = 0.9
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.shown import Shown
+from mechcot.core.results import Interval, Result, leaf
 from mechcot.core.words import aligned, short
 from mechcot.stats.agreement import NOTE, Agreement
 from mechcot.stats.correction import Corrected
-from mechcot.stats.interval import Interval, leaf
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Blinding:
 
 
 @dataclass(frozen=True)
-class SheetResult(Shown):
+class SheetResult(Result):
     """A filled sheet against the judges.
 
     Attributes:

@@ -3,11 +3,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mechcot import Study
-from mechcot.core.shown import Shown
+from mechcot.core.results import Result
 
 
 @dataclass(frozen=True)
-class _Result(Shown):
+class _Result(Result):
     def to_frame(self) -> pd.DataFrame:
         return pd.DataFrame({"step": ["<script>x</script>"], "share": [0.123456]})
 

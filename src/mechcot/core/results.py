@@ -1,0 +1,224 @@
+"""Results have one shape: the dataclass is the JSON is the frame.
+
+A result is a frozen dataclass that inherits from `Result`. Its JSON is its fields, in order:
+
+    @dataclass(frozen=True, repr=False)
+    class Counted(Result):
+        arm: str
+        abstain_rate: float | None = field(metadata=because("no claim was judged or abstained on"))
+        steps: Pair[int]
+        locks: pd.DataFrame = field(metadata=UNSTORED)
+
+- a number that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
+- two values, of the arms before and after, are a `Pair`;
+- a part whose keys stand among its owner's is `SPREAD`; rows under a name of their own are `keyed(field)`;
+- arrays and tables that are no JSON are `UNSTORED`;
+- constants and properties that belong to it are listed in `derived`.
+
+`table` names the field whose rows are its frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from mechcot.core.offers import figure_of, text_of
+from mechcot.core.words import aligned
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+T = TypeVar("T")
+
+
+class Pair(NamedTuple, Generic[T]):
+    """Something of the arm before and the same of the arm after."""
+
+    before: T
+    after: T
+
+
+def because(reason: str) -> dict[str, Any]:
+    """Metadata of a field that holds a number, or None for this reason."""
+    return {"reason": reason}
+
+
+def keyed(by: str) -> dict[str, Any]:
+    """Metadata of a field with rows, each to stand under the value of its field `by`."""
+    return {"by": by}
+
+
+SPREAD = {"spread": True}
+"""Metadata of a field whose own keys stand among those of its owner."""
+UNSTORED = {"unstored": True}
+"""Metadata of a field that is not in the JSON: arrays, frames, rows too many to read."""
+
+
+def leaf(value: float | int | None, reason: str = "") -> Any:
+    """One number as a JSON value: the number, or `{"value": null, "reason": ...}`.
+
+    NaN and infinities are no JSON and count as missing.
+    """
+    if value is None or not math.isfinite(value):
+        return {"value": None, "reason": reason or "not defined on this data"}
+    return int(value) if isinstance(value, int) else float(value)
+
+
+class Result:
+    """What every result inherits: its JSON, its frame, its text, its figure, how a notebook shows it."""
+
+    derived: ClassVar[tuple[str, ...]] = ()
+    table: ClassVar[str] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values; a missing number is `{"value": null, "reason": why}`."""
+        found: dict[str, Any] = {}
+        for one in dataclasses.fields(self):  # type: ignore[arg-type]
+            if one.metadata.get("unstored"):
+                continue
+            value = getattr(self, one.name)
+            if one.metadata.get("spread"):
+                found |= plain(value)
+            elif by := one.metadata.get("by"):
+                found[one.name] = {getattr(row, by): _without(row, by) for row in value}
+            elif _is_number(value, one.metadata):
+                found[one.name] = leaf(value, str(one.metadata.get("reason") or getattr(self, "reason", "")))
+            else:
+                found[one.name] = plain(value)
+        return found | {name: plain(getattr(self, name)) for name in self.derived}
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows of its main table; an interval `x` is `x`, `x_low`, `x_high` and `x_n`."""
+        import pandas as pd
+
+        value = getattr(self, self.table) if self.table else (self,)
+        if isinstance(value, pd.DataFrame):
+            return value
+        if isinstance(value, Mapping):
+            return pd.DataFrame([{"name": name, **cells(row)} for name, row in value.items()])
+        return pd.DataFrame([cells(row) for row in value])
+
+    def text(self) -> str:
+        """The result for a terminal."""
+        try:
+            return text_of(self)
+        except KeyError:
+            return frame_text(self.to_frame())
+
+    def figure(self) -> go.Figure:
+        """What it looks like.
+
+        Raises:
+            UsageError: it is a table and no more.
+        """
+        return figure_of(self)
+
+    def show(self) -> None:
+        """Show the figure: in a notebook below the cell, elsewhere in the browser."""
+        self.figure().show()
+
+    def _repr_html_(self) -> str:
+        """Text of the table is escaped: it may come from a model."""
+        table = self.to_frame().to_html(index=False, border=0, na_rep="–", float_format=lambda x: f"{x:.3g}")
+        return f"<p>{escape(repr(self))}</p>{table}"
+
+
+@dataclass(frozen=True)
+class Interval(Result):
+    """A point estimate with a two-sided interval.
+
+    Attributes:
+        estimate: the value on the data as they are; None where it is not defined.
+        low: lower end; None where there is no interval.
+        high: upper end; None where there is no interval.
+        n: how many units (questions, unless `method` says otherwise) stand behind it.
+        method: how the interval was made, its level and number of draws included.
+        reason: why a value is None, else "".
+        undefined_draws: replicates in which the estimate did not exist; they are left out.
+    """
+
+    estimate: float | None = field(metadata=because(""))
+    low: float | None = field(metadata=because(""))
+    high: float | None = field(metadata=because(""))
+    n: int
+    method: str
+    reason: str = field(default="", metadata=UNSTORED)
+    undefined_draws: int = 0
+
+    def __str__(self) -> str:
+        if self.estimate is None:
+            return f"undefined ({self.reason})"
+        if self.low is None or self.high is None:
+            return f"{self.estimate:.3f} (no interval: {self.reason}; n={self.n})"
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null."""
+    if isinstance(value, Result):
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Pair):
+        return {arm: plain(part) for arm, part in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict("records"))
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def cells(row: Any) -> dict[str, Any]:
+    """A row of a table: one column a number, `x`, `x_low`, `x_high` and `x_n` for an interval."""
+    return dict(_cells(row, ""))
+
+
+def frame_text(frame: pd.DataFrame) -> str:
+    """A frame in aligned columns for a terminal."""
+    rows = [tuple(map(_cell, row)) for row in frame.itertuples(index=False)]
+    return "\n".join(aligned([tuple(map(str, frame.columns)), *rows])) if rows else "nothing"
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    inner = f"{name}_" if name else ""
+    if isinstance(value, Interval):
+        yield name or "estimate", value.estimate
+        yield from ((f"{inner}{part}", getattr(value, part)) for part in ("low", "high", "n"))
+    elif isinstance(value, Pair):
+        for arm, part in value._asdict().items():
+            yield from _cells(part, f"{inner}{arm}")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for one in dataclasses.fields(value):
+            if not one.metadata.get("unstored"):
+                own = name if one.metadata.get("spread") else f"{inner}{one.name}"
+                yield from _cells(getattr(value, one.name), own)
+    elif isinstance(value, Mapping) and not name:
+        yield from value.items()
+    elif not isinstance(value, Mapping | list | tuple | set) and not hasattr(value, "shape"):
+        yield name, value
+
+
+def _is_number(value: Any, metadata: Mapping[str, Any]) -> bool:
+    if value is None:
+        return "reason" in metadata
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _without(row: Result, name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.to_json().items() if key != name}
