@@ -105,15 +105,15 @@ def test_every_smaller_vote_stands_beside_the_full_one():
 
 
 def test_parsed_answers_alone_stand_beside():
-    answered = small().before.answered
+    answered = small().before.answered_only
     assert answered.n_questions == 4
     assert answered.sc == (1 + 0 + 1 + 0.5) / 4
     silent = make_traces("base", [[-1, -1, -1, -1], *BEFORE[1:]])
     result = analyse(make_questions(GOLDS), silent, make_traces("d", AFTER), draws=20, seed=0)
-    assert result.before.answered.n_questions == 3
+    assert result.before.answered_only.n_questions == 3
     mute = make_traces("base", [[-1] * 4] * 4)
     result = analyse(make_questions(GOLDS), mute, make_traces("d", AFTER), draws=20, seed=0)
-    assert result.before.answered is None
+    assert result.before.answered_only is None
     assert result.before.votes.sc == result.before.accuracy == 0
     assert result.to_json()["before"]["answered_only"]["value"] is None
 

@@ -68,7 +68,7 @@ def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_pa
 
 def test_scales_margins_and_segments_are_of_the_contrasts_questions_and_arms(study: Study) -> None:
     audit, answers = study.audit(), study.answers()
-    scales, margins, segments = study.scales(), study.margins(), study.segments()
+    scales, margins, segments = study.scales(), study.gains(), study.segments()
     assert scales.scales["risk"].difference == audit.delta
     assert scales.n_judged == (audit.before.n_judged, audit.after.n_judged)
     assert (margins.arms, margins.k) == ((answers.before.arm, answers.after.arm), answers.before.k)

@@ -212,8 +212,8 @@ def test_roles_add_up_and_new_roles_have_no_rate_before():
     assert roles["rev"].errors.delta.estimate is None
     assert roles["view"].claims_per_trace_after == 0
     frame = result.to_frame().set_index("role")
-    assert frame.loc["find", "n_after"] == 5
-    assert frame.loc["find", "error_before"] == 1 / 4
+    assert frame.loc["find", "n_judged_after"] == 5
+    assert frame.loc["find", "rate_before"] == 1 / 4
 
 
 def test_the_split_by_role_is_that_of_the_hand_table():
@@ -268,10 +268,11 @@ def test_result_is_json_and_one_line():
     value = json.loads(json.dumps(small().to_json(), allow_nan=False))
     for arm in ("before", "after"):
         assert {"error_rate", "abstain_rate", "not_checkable_rate", "n_steps"} <= value[arm].keys()
-    assert {"estimate", "low", "high", "se"} <= value["delta"].keys()
+    assert {"estimate", "low", "high"} <= value["delta"].keys()
+    assert value["delta_se"] > 0
     assert {"estimate", "low", "high", "n_questions"} <= value["both_correct"].keys()
     assert {"common_composition", "common_within", "unshared"} <= value["split"].keys()
-    assert isinstance(value["split"]["unshared"], float)
+    assert isinstance(value["split"]["unshared"]["estimate"], float)
     assert value["strata"]["only_before"]["estimate"]["value"] is None
     assert value["split_by_stratum"]["reason"]
     assert "3/7 -> 5/13" in repr(small())

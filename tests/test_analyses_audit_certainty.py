@@ -131,10 +131,10 @@ def test_result_is_json_frames_text_and_one_line():
     assert loaded["step_weighted"]["se"] == result.step_weighted.se
     assert loaded["clustering"]["after"]["n_steps"] == 13
     assert (loaded["alpha"], loaded["power"]) == (0.05, 0.8)
-    assert result.to_frame().weighting.tolist() == ["steps", "questions"]
+    assert result.to_frame().name.tolist() == ["steps", "questions"]
     assert result.to_frame().n.tolist() == [4, 3]
-    assert len(result.tipping_frame()) == len(result.tipping)
-    assert repr(result).startswith("InferenceResult(base -> distilled, exact: difference -0.044 [")
+    assert len(result.to_frame("tipping")) == len(result.tipping)
+    assert repr(result).startswith("CertaintyResult(base -> distilled, exact: difference -0.044 [")
     text = result.text()
     assert "every question weighs the same: -16.7 points" in text
     assert "abstention (12.5% of base's steps and 0.0% of distilled's steps)" in text

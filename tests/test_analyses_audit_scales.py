@@ -46,7 +46,7 @@ def test_result_is_json_and_a_frame_and_one_line():
     names = "risk per_100_words log_odds log_odds_with_length cloglog cloglog_with_length"
     assert " ".join(loaded["scales"]) == names
     frame = result.to_frame().set_index("scale")
-    assert frame.loc["log_odds", "ratio"] == pytest.approx(np.exp(frame.loc["log_odds", "difference"]))
+    assert frame.loc["log_odds", "ratio"] == pytest.approx(np.exp(frame.loc["log_odds", "estimate"]))
     assert np.isnan(frame.loc["risk", "ratio"])
     assert repr(result).startswith("ErrorScales(base -> distilled, exact: risk ")
     assert "cloglog" in result._repr_html_()

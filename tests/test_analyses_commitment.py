@@ -209,10 +209,10 @@ def test_compare_and_two_by_two_recover_a_planted_reader_effect():
     )
     assert at_prompt.estimate == pytest.approx(expected)
     cross = commitment.two_by_two(cells, before="base", after="distilled", draws=300)
-    effects = cross.effects["locked_at_prompt"]
-    assert effects["effect_reader"].high < -0.2
-    assert effects["effect_text"].low < 0 < effects["effect_text"].high
-    assert effects["interaction"].low < 0 < effects["interaction"].high
+    effects = cross.measures["locked_at_prompt"]
+    assert effects.effect_reader.high < -0.2
+    assert effects.effect_text.low < 0 < effects.effect_text.high
+    assert effects.interaction.low < 0 < effects.interaction.high
     json.dumps(cross.to_json(), allow_nan=False)
 
 

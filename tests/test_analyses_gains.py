@@ -87,10 +87,10 @@ def test_every_number_of_a_study_small_enough_to_count_by_hand():
         "kept_wrong": 0.5,
     }
     # q1 alone is gained, with both halves: 2 of 4 judged steps before, 3 of 6 after
-    assert (cells["gained"].rate_before, cells["gained"].rate_after) == (2 / 4, 3 / 6)
+    assert (cells["gained"].error_before, cells["gained"].error_after) == (2 / 4, 3 / 6)
     # kept right: q0 with both halves, q2 with the half that votes right, so the other half's steps
-    assert cells["kept_right"].rate_before == (1 + 2) / (6 + 2)
-    assert cells["kept_right"].rate_after == (1 + 2) / (6 + 3)
+    assert cells["kept_right"].error_before == (1 + 2) / (6 + 2)
+    assert cells["kept_right"].error_after == (1 + 2) / (6 + 3)
     assert cells["kept_wrong"].change.estimate == 0
     assert cells["lost"].change.estimate is None
     kept = (1 + 2 + 0) / (6 + 3 + 2) - (1 + 2 + 0) / (6 + 2 + 2)
@@ -103,9 +103,14 @@ def test_result_is_json_and_frames_and_one_line():
     assert loaded["transitions"]["lost"]["error_before"]["value"] is None
     assert loaded["gained_minus_kept"]["estimate"] == result.contrasts["gained_minus_kept"].estimate
     assert len(loaded["bins"]) == len(result.to_frame()) == 7
-    assert result.transitions_frame().transition.tolist() == ["gained", "lost", "kept_right", "kept_wrong"]
-    assert repr(result).startswith("MarginsResult(base -> distilled, halves of 2 votes: SC@2 difference")
-    assert "-1 to -0.5" in result._repr_html_()
+    assert result.to_frame("transitions").name.tolist() == [
+        "gained",
+        "lost",
+        "kept_right",
+        "kept_wrong",
+    ]
+    assert repr(result).startswith("GainsResult(base -> distilled, halves of 2 votes: SC@2 difference")
+    assert ">-0.5<" in result._repr_html_().replace(" ", "")
     assert small().to_json() == result.to_json()
 
 
@@ -118,10 +123,10 @@ def test_judged_first_traces_go_with_the_votes_of_the_other_half():
     first = [table[table.cid == 0] for table in (BEFORE[1], AFTER[1])]
     result = analyse(make_questions(GOLDS), BEFORE[0], first[0], AFTER[0], first[1], draws=50, null_draws=10)
     cells = {one.name: one for one in result.transitions}
-    assert (cells["gained"].rate_before, cells["gained"].rate_after) == (1, 0.5)
+    assert (cells["gained"].error_before, cells["gained"].error_after) == (1, 0.5)
     # q2's first trace is of the half that votes right; the other half votes wrong before and after
-    assert cells["kept_wrong"].rate_before == 0
-    assert cells["kept_right"].rate_before == 0
+    assert cells["kept_wrong"].error_before == 0
+    assert cells["kept_right"].error_before == 0
 
 
 def sampled_study(seed, n=400, k=8, *, learned=0.0, harm=0.0):

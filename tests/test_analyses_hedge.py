@@ -72,7 +72,7 @@ def test_direction_says_rates_and_counts():
     result = hedge.direction(X, claims, draws=100, null_draws=10)
     assert result.rate.estimate == pytest.approx(claims["hedged"].mean())
     assert result.n_hedged + result.n_asserted == len(claims)
-    for name, cell in result.counts.items():
+    for name, cell in result.relations.items():
         assert cell["hedged"] == int(claims.loc[claims["relation"] == name, "hedged"].sum())
         assert cell["used"]
 
@@ -119,8 +119,8 @@ def test_a_relation_without_both_classes_is_not_used():
     X, claims, _ = planted()
     claims.loc[claims["relation"] == "find", "hedged"] = False
     result = hedge.direction(X, claims, draws=50, null_draws=5)
-    assert not result.counts["find"]["used"]
-    assert result.counts["drug"]["used"]
+    assert not result.relations["find"]["used"]
+    assert result.relations["drug"]["used"]
 
 
 def test_halves_never_split_a_group():

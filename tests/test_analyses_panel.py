@@ -36,7 +36,7 @@ def test_coefficients_are_those_of_other_packages_arm_by_arm(study):
     found = study.panel()
     assert found.arms == ("base", "distilled")
     for arm in found.arms:
-        labels, own = _labels(study, arm), found.agreement[arm, "four"]
+        labels, own = _labels(study, arm), found.agreement[arm]["four"]
         table, _ = aggregate_raters(labels.apply(lambda c: c.map(LABELS.index)).to_numpy(), n_cat=4)
         assert own.kappa.estimate == pytest.approx(fleiss_kappa(table))
         for pair in own.pairs:
@@ -45,7 +45,7 @@ def test_coefficients_are_those_of_other_packages_arm_by_arm(study):
             assert pair.raw.estimate == pytest.approx((one == other).mean())
             assert pair.raw.low < pair.raw.estimate < pair.raw.high
         decided = labels[labels["exact"] != "not_checkable"]
-        two = found.agreement[arm, "two"]
+        two = found.agreement[arm]["two"]
         assert two.n_steps == len(decided)
         assert two.pairs[0].kappa.estimate == pytest.approx(
             cohen_kappa_score(decided["exact"], decided["llm"])
@@ -71,11 +71,9 @@ def test_each_judge_has_its_own_difference_on_the_same_questions(study):
                 )
         assert judge.delta == bootstrap_ratio_difference(*sums, found.draws, found.seed)
         assert judge.before.estimate == sums[0].sum() / sums[1].sum()
-    table = found.to_frame().set_index("judge")
+    table = found.to_frame().set_index("instrument")
     assert table.loc["exact", "direction"] == "up"
-    assert (
-        table.loc["llm", "difference"] < table.loc["noisy", "difference"] < table.loc["exact", "difference"]
-    )
+    assert table.loc["llm", "delta"] < table.loc["noisy", "delta"] < table.loc["exact", "delta"]
     assert table.loc["exact", "n_before"] == 30 * 3 * 5
 
 
@@ -114,12 +112,12 @@ def test_failures_and_missing_verdicts_are_no_ratings():
     before["b"] = before["b"].iloc[:30]
     before["b"].loc[10:11, "label"] = "abstain"
     found = panel.analyse(QUESTIONS, before, after, draws=50)
-    assert found.agreement["x", "four"].n_steps == 26
-    assert found.agreement["x", "two"].n_steps == 24
+    assert found.agreement["x"]["four"].n_steps == 26
+    assert found.agreement["x"]["two"].n_steps == 24
     counts = {judge.instrument: judge.counts[0] for judge in found.judges}
     assert counts["a"]["api_failure"] == 4
     assert counts["b"]["abstain"] == 2
-    assert found.to_frame().set_index("judge")["n_before"].to_dict() == {"a": 36, "b": 28}
+    assert found.to_frame().set_index("instrument")["n_before"].to_dict() == {"a": 36, "b": 28}
 
 
 def test_judges_who_never_meet_have_no_agreement_and_say_why():
@@ -127,7 +125,7 @@ def test_judges_who_never_meet_have_no_agreement_and_say_why():
     before, after = _tables("x", rng), _tables("y", rng)
     before["a"]["label"] = "parse_failure"
     found = panel.analyse(QUESTIONS, before, after, draws=50)
-    assert found.agreement["x", "four"].kappa.estimate is None
+    assert found.agreement["x"]["four"].kappa.estimate is None
     assert found.judges[0].delta.estimate is None
     assert found.judges[0].direction == "unknown"
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -142,7 +140,7 @@ def test_a_panel_shows_itself_with_the_warning_on_kappa(study):
     assert "<table" in found._repr_html_()
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert "do not compare kappas of arms" in written["note"]
-    frame = found.agreement_frame()
+    frame = found.to_frame("coefficients")
     assert set(frame["arm"]) == {"base", "distilled"}
     assert set(frame["measure"]) == {"raw", "fleiss kappa", "cohen kappa", "ac1"}
 

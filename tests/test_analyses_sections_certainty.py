@@ -9,7 +9,7 @@ import pytest
 from mechcot import plots
 from mechcot.analyses import sections, sheet
 from mechcot.analyses.audit import certainty
-from mechcot.analyses.audit.certainty import inference_of
+from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.segments import segments_json
 from mechcot.analyses.panel import analysis as panel
 from mechcot.analyses.panel import page as judges
@@ -93,7 +93,7 @@ def judged_sheet(study, folder):
 
 
 def test_the_tests_stand_under_the_arm_that_they_are_of(study, page):
-    found, told = study.result("inference"), spaced(page.said("sure"))
+    found, told = study.result("certainty"), spaced(page.said("sure"))
     assert f"as the one found ({spaced(points(found['step_weighted']))}) would turn up in " in told
     base, distilled = (found["clustering"][when] for when in ("before", "after"))
     assert base["icc"] != distilled["icc"]
@@ -120,16 +120,16 @@ def test_the_change_in_other_units_and_the_cutting_are_the_results(study, page):
 
 def test_results_are_the_conveniences(study):
     for name, result in (
-        ("inference", study.inference().to_json()),
+        ("certainty", study.certainty().to_json()),
         ("scales", study.scales().to_json()),
-        ("margins", study.margins().to_json()),
+        ("gains", study.gains().to_json()),
         ("segments", segments_json(study)),
     ):
         assert json.loads(json.dumps(result)) == study.result(name)
 
 
 def test_gained_questions_are_told_by_their_contrast(study, page):
-    found = study.result("margins")
+    found = study.result("gains")
     told = spaced(page.said("gains"))
     assert f"votes of {found['half']} of {found['k']} traces" in told
     assert spaced(points(found["transitions"]["gained"]["change"])) in told
@@ -143,8 +143,8 @@ def test_gained_questions_are_told_by_their_contrast(study, page):
         moved = json.loads(json.dumps(found["transitions"]))
         moved["gained"]["change"]["estimate"] = rise
         own = {**found, "gained_minus_kept": contrast, "transitions": moved}
-        assert words in part(sections.gained(findings(study, margins=own)), "joined")
-    section = sections.gained(findings(study, margins={"reason": "one trace per question cannot be halved"}))
+        assert words in part(sections.gained(findings(study, gains=own)), "joined")
+    section = sections.gained(findings(study, gains={"reason": "one trace per question cannot be halved"}))
     assert section.parts[0].reason == "one trace per question cannot be halved"
     assert "exact McNemar test" in part(section, "calibration")
     assert section.limits == ""
@@ -159,18 +159,18 @@ def test_a_fall_is_explained_by_a_judge_stricter_with_the_arm_before(study):
     names = {"distilled": "base", "base": "distilled"}
     turned = [table.assign(arm=table.arm.map(names)) for table in tables]
     found = certainty.analyse(study.questions("clinical"), *turned, draws=50).to_json()
-    told = part(sure(study, inference=found), "tipping")
+    told = part(sure(study, certainty=found), "tipping")
     assert "would have to call right steps of base wrong more often than right steps of distilled" in told
     assert f"by {-100 * found['step_weighted']['estimate']:.1f} points if no step is truly wrong" in told
 
 
 def test_a_change_that_is_not_clear_is_not_explained_away(study):
-    found = study.result("inference")
+    found = study.result("certainty")
     step = {**found["step_weighted"], "low": -0.1}
     assert "There is no clear change to explain away" in part(
-        sure(study, inference={**found, "step_weighted": step}), "tipping"
+        sure(study, certainty={**found, "step_weighted": step}), "tipping"
     )
-    section = sure(study, inference={"reason": "found none"})
+    section = sure(study, certainty={"reason": "found none"})
     assert [one.reason for one in section.parts[:2]] == ["found none", "found none"]
 
 
@@ -233,8 +233,8 @@ def test_undecided_steps_are_bounded(copied):
         labels = ["abstain" if i % 5 == 0 and v != "not_checkable" else v for i, v in enumerate(table.label)]
         path = copied.arm_path(arm) / "verdicts" / "exact.parquet"
         records.write_table(path, table.assign(label=labels), records.VERDICTS)
-    found = inference_of(copied).to_json()
-    section = sure(copied, inference=found)
+    found = certainty_of(copied).to_json()
+    section = sure(copied, certainty=found)
     ends = found["abstention"]["difference"]
     between = " to ".join(spaced(points(ends[name])) for name in ("low", "high"))
     told = part(section, "ways").split("wrong steps, whatever those are")[1]

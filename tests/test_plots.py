@@ -101,8 +101,8 @@ def results(study):
     return {
         "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
         "audit": audit.analyse(questions, *parts, draws=50).to_json(),
-        "inference": certainty.analyse(questions, *parts, draws=50).to_json(),
-        "margins": margins.analyse(
+        "certainty": certainty.analyse(questions, *parts, draws=50).to_json(),
+        "gains": margins.analyse(
             questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
         ).to_json(),
         "panel": panel.analyse(
@@ -148,10 +148,10 @@ def figures(results):
         "null": plots.probe_null(results["probe"]["distilled"]["nulls"]),
         "calibration": plots.probe_calibration(results["probe"]["distilled"]["metrics"]),
         "knowledge": plots.knowledge_bars(results["knowledge"]),
-        "difference": plots.difference_forest(results["inference"]),
+        "difference": plots.difference_forest(results["certainty"]),
         "judges": plots.judges(results["panel"]),
-        "gains": plots.gains(results["margins"]),
-        "transitions": plots.error_by_transition(results["margins"]),
+        "gains": plots.gains(results["gains"]),
+        "transitions": plots.error_by_transition(results["gains"]),
     }
 
 
@@ -239,14 +239,14 @@ def test_waterfall_ends_where_the_terms_end(figures, results):
 
 def test_gained_and_lost_are_the_results_and_stand_on_both_sides(figures, results):
     bars = {trace.name: sum(trace.x) for trace in figures["gains"].data if trace.type == "bar"}
-    total = {key: sum(one[key] for one in results["margins"]["bins"]) for key in ("gained", "lost")}
+    total = {key: sum(one[key] for one in results["gains"]["bins"]) for key in ("gained", "lost")}
     assert bars == pytest.approx({"gained": total["gained"], "lost": -total["lost"]})
 
 
 def test_the_interval_of_independent_steps_is_drawn_in_grey(figures, results):
     naive = figures["difference"].data[2]
     assert naive.marker.color == plots.NULL
-    half = 196 * results["inference"]["independent_se"]
+    half = 196 * results["certainty"]["independent_se"]
     assert (naive.error_x.array[0], naive.error_x.arrayminus[0]) == pytest.approx((half, half))
 
 

@@ -173,11 +173,11 @@ def test_intervals_of_the_terms_cover_a_planted_truth():
 def test_json_has_numbers_as_leaves_and_no_nan():
     errors, judged = one_question({"find": (1, 10)}, {"rev": (5, 10)})
     value = json.loads(json.dumps(split(errors, judged).to_json(), allow_nan=False))
-    assert value["unshared"] == pytest.approx(0.4)
-    assert value["intervals"]["unshared"]["n"] == 2
+    assert value["unshared"]["estimate"] == pytest.approx(0.4)
+    assert value["unshared"]["n"] == 2
     empty = split(errors * 0, judged * 0).to_json()
     json.dumps(empty, allow_nan=False)
-    assert empty["common_within"]["reason"]
+    assert empty["common_within"]["estimate"]["reason"]
     frame = split(errors, judged).to_frame()
     assert list(frame["kind"]) == KINDS
     assert len(split_by_kind(*np.zeros((4, 3, 0)), [], 10, 0).to_frame()) == 0

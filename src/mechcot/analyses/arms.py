@@ -6,8 +6,8 @@ And how far a question belongs to each of the four strata of right and wrong ans
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import SPREAD, UNSTORED, Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
 from mechcot.stats.votes import Bools
@@ -264,9 +264,9 @@ def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
     return headline.model_copy(update=own)
 
 
-def pair_of(study: Study) -> tuple[str, str]:
+def pair_of(study: Study) -> Pair[str]:
     """The contrast's arms, before and after."""
-    return study.settings.contrast.before, study.settings.contrast.after
+    return Pair(study.settings.contrast.before, study.settings.contrast.after)
 
 
 def draws_of(study: Study) -> int:
@@ -292,7 +292,7 @@ def on_questions(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class SubsetDelta:
+class SubsetDelta(Result):
     """The difference of step error on a part of the questions (or of their traces).
 
     A question is in the part, or in it to some degree: then its steps count by its weight.
@@ -309,10 +309,10 @@ class SubsetDelta:
             n_questions where a question is in the part or not.
     """
 
-    name: str
-    delta: Interval
-    rate_before: float | None
-    rate_after: float | None
+    name: str = field(metadata=UNSTORED)
+    delta: Interval = field(metadata=SPREAD)
+    rate_before: float | None = field(metadata=because("no judged steps before"))
+    rate_after: float | None = field(metadata=because("no judged steps after"))
     n_judged_before: int
     n_judged_after: int
     n_questions: int
@@ -347,15 +347,3 @@ class SubsetDelta:
             n_questions=int(inside.sum()),
             weight=float(weights.sum()),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """The difference's fields at the top level, the rates and counts beside them."""
-        return {
-            **self.delta.to_json(),
-            "rate_before": leaf(self.rate_before, "no judged steps before"),
-            "rate_after": leaf(self.rate_after, "no judged steps after"),
-            "n_judged_before": self.n_judged_before,
-            "n_judged_after": self.n_judged_after,
-            "n_questions": self.n_questions,
-            "weight": self.weight,
-        }

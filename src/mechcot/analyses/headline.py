@@ -197,7 +197,7 @@ def audit_text(result: AuditResult) -> str:
         _row("judging failed", (f"{arm.n_api_failure + arm.n_parse_failure:,}" for arm in arms)),
         _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
     ]
-    split = result.split.to_json()["intervals"]
+    split = result.split.to_json()
     lines = [
         f"split: mix of shared kinds {points(split['common_composition'])}",
         f"       within shared kinds {points(split['common_within'])}",

@@ -7,13 +7,13 @@ from typing import Any
 
 from mechcot.analyses.answers.analysis import answers_of
 from mechcot.analyses.audit.analysis import audit_of
-from mechcot.analyses.audit.certainty import inference_of
-from mechcot.analyses.audit.scales import error_scales_of
+from mechcot.analyses.audit.certainty import certainty_of
+from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.controls.analysis import controls_of
 from mechcot.analyses.form import Analysis
-from mechcot.analyses.gains.analysis import margins_of
+from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.knowledge import analysis as knowledge
@@ -22,13 +22,13 @@ from mechcot.analyses.probe import analysis as probe
 
 ANALYSES = (
     Analysis("answers", answers_of, version=2, needed=True),
-    Analysis("audit", audit_of, version=3, needed=True),
-    Analysis("inference", inference_of),
-    Analysis("scales", error_scales_of),
+    Analysis("audit", audit_of, version=4, needed=True),
+    Analysis("certainty", certainty_of),
+    Analysis("scales", scales_of),
     Analysis("segments", segments_of, reads="cut", stored=segments_json, settings=("steps",), needed=True),
-    Analysis("margins", margins_of),
-    Analysis("panel", panel_of, reads="panel", stored=panel_json),
-    Analysis("controls", controls_of, version=3, stored=controls_of, settings=("controls",), needed=True),
+    Analysis("gains", gains_of),
+    Analysis("panel", panel_of, version=2, reads="panel", stored=panel_json),
+    Analysis("controls", controls_of, version=4, stored=controls_of, settings=("controls",), needed=True),
     Analysis(
         "commitment",
         commitment.commitment_of,

@@ -79,7 +79,7 @@ def origin(found: Findings) -> Section:
 
 def gained(found: Findings) -> Section:
     """Where the vote changed, and whether the questions gained are those whose steps got worse."""
-    result, title = found.results["margins"], "Are the questions gained the ones whose steps got worse?"
+    result, title = found.results["gains"], "Are the questions gained the ones whose steps got worse?"
     tables = (answers.votes(found),)
     if "transitions" not in result:
         part = Part("gains", "Gains cannot be told by margin.", reason=result["reason"])
@@ -95,7 +95,7 @@ def gained(found: Findings) -> Section:
         "all {k}, so the gain is not the headline’s. Questions that both models find easy have little room "
         "for either."
     ).format(half=result["half"], k=result["k"])
-    parts = (gains.margins(result), gains.joined(found, result), answers.calibration(found, tables))
+    parts = (gains.by_margin(result), gains.joined(found, result), answers.calibration(found, tables))
     return Section("gains", title, parts, reading, limits)
 
 

@@ -59,12 +59,17 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _pick(source: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: source[name] for name in names}
+    return {name: _value(source[name]) for name in names}
+
+
+def _value(leaf: Any) -> Any:
+    """A number, or why it is missing; of an interval its estimate."""
+    return leaf.get("estimate", leaf) if isinstance(leaf, Mapping) else leaf
 
 
 def _control(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
     both = {
-        arm: {"sc": result["answers"][role]["sc"], "error_rate": result["audit"][role]["error_rate"]}
+        arm: {"sc": result["answers"][role]["sc"], "error_rate": _value(result["audit"][role]["error_rate"])}
         for role, arm in arms.items()
     }
     return both | {"delta_error": _pick(result["audit"]["delta"], _INTERVAL)}

@@ -209,12 +209,12 @@ def audit(
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
-    result, inference = opened.audit(control), opened.inference(control)
+    result, certainty = opened.audit(control), opened.certainty(control)
     if as_json:
-        both = {**result.to_json(), "inference": inference.to_json()}
+        both = {**result.to_json(), "certainty": certainty.to_json()}
         typer.echo(json.dumps(both, ensure_ascii=False))
         return
-    typer.echo(f"{audit_text(result)}\n\n{inference.text()}")
+    typer.echo(f"{audit_text(result)}\n\n{certainty.text()}")
 
 
 cli_judging.add_commands(app)

@@ -9,7 +9,7 @@ A result is a frozen dataclass that inherits from `Result`. Its JSON is its fiel
         steps: Pair[int]
         locks: pd.DataFrame = field(metadata=UNSTORED)
 
-- a number that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
+- a number or part that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
 - two values, of the arms before and after, are a `Pair`;
 - a part whose keys stand among its owner's is `SPREAD`; rows under a name of their own are `keyed(field)`;
 - arrays and tables that are no JSON are `UNSTORED`;
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 T = TypeVar("T")
+_NUMBERS = ("float | None", "int | None")
+"""Annotations of fields with numbers that may be missing."""
 
 
 class Pair(NamedTuple, Generic[T]):
@@ -87,17 +89,26 @@ class Result:
                 found |= plain(value)
             elif by := one.metadata.get("by"):
                 found[one.name] = {getattr(row, by): _without(row, by) for row in value}
-            elif _is_number(value, one.metadata):
-                found[one.name] = leaf(value, str(one.metadata.get("reason") or getattr(self, "reason", "")))
             else:
-                found[one.name] = plain(value)
+                found[one.name] = plain(value, self._reason(one))
         return found | {name: plain(getattr(self, name)) for name in self.derived}
 
-    def to_frame(self) -> pd.DataFrame:
-        """The rows of its main table; an interval `x` is `x`, `x_low`, `x_high` and `x_n`."""
+    def _reason(self, one: dataclasses.Field[Any]) -> str | None:
+        """Why a field holds no number; None where it is not about one."""
+        if "reason" not in one.metadata and not str(one.type).startswith(_NUMBERS):
+            return None
+        return str(one.metadata.get("reason") or getattr(self, "reason", ""))
+
+    def to_frame(self, rows: str = "") -> pd.DataFrame:
+        """Its rows as a table; an interval `x` is `x`, `x_low`, `x_high` and `x_n`.
+
+        Args:
+            rows: the attribute that holds them; "": those of its main table.
+        """
         import pandas as pd
 
-        value = getattr(self, self.table) if self.table else (self,)
+        name = rows or self.table
+        value = getattr(self, name) if name else (self,)
         if isinstance(value, pd.DataFrame):
             return value
         if isinstance(value, Mapping):
@@ -143,9 +154,9 @@ class Interval(Result):
         undefined_draws: replicates in which the estimate did not exist; they are left out.
     """
 
-    estimate: float | None = field(metadata=because(""))
-    low: float | None = field(metadata=because(""))
-    high: float | None = field(metadata=because(""))
+    estimate: float | None
+    low: float | None
+    high: float | None
     n: int
     method: str
     reason: str = field(default="", metadata=UNSTORED)
@@ -159,23 +170,30 @@ class Interval(Result):
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null."""
+def plain(value: Any, reason: str | None = None) -> Any:
+    """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null.
+
+    Args:
+        value: what a result holds.
+        reason: why a number in it is missing; then it is a `leaf`.
+    """
     if isinstance(value, Result):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
-    if isinstance(value, Pair):
-        return {arm: plain(part) for arm, part in value._asdict().items()}
+    if hasattr(value, "_asdict"):
+        return {name: plain(part, reason) for name, part in value._asdict().items()}
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): plain(part, reason) for key, part in value.items()}
     if hasattr(value, "to_dict"):
-        return plain(value.to_dict("records"))
+        return plain(value.to_dict("records"), reason)
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return plain(value.tolist(), reason)
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [plain(part, reason) for part in value]
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None if reason is None else leaf(None, reason)
+    return value
 
 
 def cells(row: Any) -> dict[str, Any]:
@@ -200,7 +218,7 @@ def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Interval):
         yield name or "estimate", value.estimate
         yield from ((f"{inner}{part}", getattr(value, part)) for part in ("low", "high", "n"))
-    elif isinstance(value, Pair):
+    elif hasattr(value, "_asdict"):
         for arm, part in value._asdict().items():
             yield from _cells(part, f"{inner}{arm}")
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -208,16 +226,13 @@ def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:
             if not one.metadata.get("unstored"):
                 own = name if one.metadata.get("spread") else f"{inner}{one.name}"
                 yield from _cells(getattr(value, one.name), own)
+        for one_more in getattr(value, "derived", ()):
+            yield from _cells(getattr(value, one_more), f"{inner}{one_more}")
     elif isinstance(value, Mapping) and not name:
-        yield from value.items()
+        for key, part in value.items():
+            yield from _cells(part, key)
     elif not isinstance(value, Mapping | list | tuple | set) and not hasattr(value, "shape"):
         yield name, value
-
-
-def _is_number(value: Any, metadata: Mapping[str, Any]) -> bool:
-    if value is None:
-        return "reason" in metadata
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _without(row: Result, name: str) -> dict[str, Any]:

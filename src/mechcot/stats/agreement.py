@@ -20,14 +20,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import Interval, Result, cells
 from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_sums
 
 NOTE = (
@@ -39,7 +39,7 @@ _CONSTANT = "all ratings fall in one category: chance alone would agree always"
 
 
 @dataclass(frozen=True)
-class PairAgreement:
+class PairAgreement(Result):
     """Agreement of two judges on the steps that both rated.
 
     Attributes:
@@ -58,20 +58,14 @@ class PairAgreement:
     kappa_max: float | None
     n_steps: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The coefficients with their intervals as JSON values."""
-        return {
-            "judges": list(self.judges),
-            "raw": self.raw.to_json(),
-            "kappa": self.kappa.to_json(),
-            "ac1": self.ac1.to_json(),
-            "kappa_max": leaf(self.kappa_max, _CONSTANT if self.n_steps else _NO_PAIRS),
-            "n_steps": self.n_steps,
-        }
+    @property
+    def reason(self) -> str:
+        """Why `kappa_max` is None."""
+        return _CONSTANT if self.n_steps else _NO_PAIRS
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Result):
     """Agreement of a panel.
 
     Attributes:
@@ -98,35 +92,22 @@ class Agreement:
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values, with the note on prevalence."""
-        return {
-            "raw": self.raw.to_json(),
-            "fleiss_kappa": self.kappa.to_json(),
-            "ac1": self.ac1.to_json(),
-            "pairs": [pair.to_json() for pair in self.pairs],
-            "shares": dict(self.shares),
-            "n_steps": self.n_steps,
-            "n_rated": self.n_rated,
-            "n_ratings": dict(self.n_ratings),
-            "draws": self.draws,
-            "seed": self.seed,
-            "note": NOTE,
-        }
+    note: ClassVar[str] = NOTE
+    derived = ("note",)
+    table = "coefficients"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per coefficient: who, measure, estimate, low, high, steps."""
-        rows = []
-        groups: list[tuple[str, dict[str, Interval], int]] = [
-            ("panel", {"raw": self.raw, "fleiss kappa": self.kappa, "ac1": self.ac1}, self.n_steps)
-        ]
+    @property
+    def coefficients(self) -> list[dict[str, Any]]:
+        """A row per coefficient: whose it is, which, and its interval."""
+        groups = [("panel", {"raw": self.raw, "fleiss kappa": self.kappa, "ac1": self.ac1}, self.n_steps)]
         for pair in self.pairs:
             named = {"raw": pair.raw, "cohen kappa": pair.kappa, "ac1": pair.ac1}
             groups.append((" and ".join(pair.judges), named, pair.n_steps))
-        for who, named, steps in groups:
-            for measure, value in named.items():
-                rows.append((who, measure, value.estimate, value.low, value.high, steps))
-        return pd.DataFrame(rows, columns=["judges", "measure", "estimate", "low", "high", "n_steps"])
+        return [
+            {"judges": who, "measure": measure, **cells(value), "n_steps": steps}
+            for who, named, steps in groups
+            for measure, value in named.items()
+        ]
 
 
 def agreement(

@@ -9,7 +9,7 @@ one half (methods, amendment 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import Interval, Result, because
 from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_counts
 
 _NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 
 
 @dataclass(frozen=True)
-class StratifiedAuroc:
+class StratifiedAuroc(Result):
     """An AUROC and what it was counted on.
 
     Attributes:
@@ -33,13 +33,9 @@ class StratifiedAuroc:
         n_cells: cells (fold by stratum) that hold at least one pair.
     """
 
-    auroc: float | None
+    auroc: float | None = field(metadata=because(_NO_PAIRS))
     n_pairs: int
     n_cells: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {"auroc": leaf(self.auroc, _NO_PAIRS), "n_pairs": self.n_pairs, "n_cells": self.n_cells}
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ per-question sums [questions, columns] gives all the replicates of all the estim
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import UNSTORED, Interval, Result
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -156,7 +155,7 @@ def bootstrap_ratio(
 
 
 @dataclass(frozen=True)
-class RatioDifference:
+class RatioDifference(Result):
     """The difference of two ratios of sums over the same questions, linearised.
 
     Attributes:
@@ -173,17 +172,7 @@ class RatioDifference:
     estimate: float | None
     se: float | None
     n: int
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a missing number carries its reason."""
-        return {
-            "rate_before": leaf(self.rate_before, self.reason),
-            "rate_after": leaf(self.rate_after, self.reason),
-            "estimate": leaf(self.estimate, self.reason),
-            "se": leaf(self.se, self.reason),
-            "n": self.n,
-        }
+    reason: str = field(default="", metadata=UNSTORED)
 
 
 def ratio_difference(

@@ -14,15 +14,15 @@ less one (for `rogan_gladen` the judged questions).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.cluster import LEVEL, Floats, Ints, ratio_difference
 
 Method = Literal["design", "prediction"]
@@ -46,7 +46,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Corrected:
+class Corrected(Result):
     """Two arms' error rates as judged and as corrected.
 
     Attributes:
@@ -62,20 +62,9 @@ class Corrected:
     before: Interval
     after: Interval
     difference: Interval
-    naive: float | None
-    n_checked: tuple[int, int]
-    weight_on_judge: tuple[float, float] = (1.0, 1.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """The intervals and counts as JSON values."""
-        return {
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "difference": self.difference.to_json(),
-            "naive": leaf(self.naive, "no judged steps in one of the arms"),
-            "n_checked": dict(zip(("before", "after"), self.n_checked, strict=True)),
-            "weight_on_judge": dict(zip(("before", "after"), self.weight_on_judge, strict=True)),
-        }
+    naive: float | None = field(metadata=because("no judged steps in one of the arms"))
+    n_checked: Pair[int]
+    weight_on_judge: Pair[float] = Pair(1.0, 1.0)  # noqa: RUF009  (a constant tuple)
 
 
 @dataclass(frozen=True)
@@ -291,8 +280,8 @@ def _corrected(arms: list[_Arm], naive: float | None, method: str, level: float)
         after=_interval(after, method, level),
         difference=_interval(both, method, level),
         naive=naive,
-        n_checked=(before.checked_steps, after.checked_steps),
-        weight_on_judge=(before.weight, after.weight),
+        n_checked=Pair(before.checked_steps, after.checked_steps),
+        weight_on_judge=Pair(before.weight, after.weight),
     )
 
 

@@ -23,22 +23,21 @@ swapped. With no shared kind at all, composition and within are 0 and all is uns
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import Interval, Result, because
 from mechcot.stats.cluster import LEVEL, Floats, percentile_interval, resampled_sums
 
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class KindTerm:
+class KindTerm(Result):
     """What one kind contributes; each term summed over kinds is that term of the split.
 
     Attributes:
@@ -59,15 +58,22 @@ class KindTerm:
     status: str
     n_before: int
     n_after: int
-    rate_before: float | None
-    rate_after: float | None
+    rate_before: float | None = field(metadata=because("no judged steps of this kind before"))
+    rate_after: float | None = field(metadata=because("no judged steps of this kind after"))
     composition: float
     within: float
     unshared: float
 
 
+class Ends(NamedTuple):
+    """The lowest and the highest value that are possible; None where nothing is known."""
+
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True)
-class Split:
+class Split(Result):
     """A difference of step error in three terms that add to it (see the module's definition).
 
     Attributes:
@@ -89,37 +95,19 @@ class Split:
     common_composition: Interval
     common_within: Interval
     unshared: Interval
-    within_bounds: tuple[float, float] | None
+    within_bounds: Ends = field(metadata=because(""))
     kinds: tuple[KindTerm, ...]
     n_questions: int
     min_steps: int
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Terms as plain numbers, their intervals beside them, then the kinds."""
-        terms = {
-            "total": self.total,
-            "common_composition": self.common_composition,
-            "common_within": self.common_within,
-            "unshared": self.unshared,
-        }
-        low, high = self.within_bounds or (None, None)
-        why = self.total.reason
-        return {
-            **{name: leaf(term.estimate, term.reason) for name, term in terms.items()},
-            "intervals": {name: term.to_json() for name, term in terms.items()},
-            "within_bounds": {"low": leaf(low, why), "high": leaf(high, why)},
-            "kinds": [_kind_json(kind) for kind in self.kinds],
-            "n_questions": self.n_questions,
-            "min_steps": self.min_steps,
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    table = "kinds"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per kind, in the order of the kinds."""
-        return pd.DataFrame([vars(kind) for kind in self.kinds], columns=list(KindTerm.__dataclass_fields__))
+    @property
+    def reason(self) -> str:
+        """Why a term is None."""
+        return self.total.reason
 
 
 def split_by_kind(
@@ -179,7 +167,7 @@ def split_by_kind(
         common_composition=composition,
         common_within=within,
         unshared=unshared,
-        within_bounds=_within_bounds(sums, len(kinds)) if defined else None,
+        within_bounds=_within_bounds(sums, len(kinds)) if defined else Ends(None, None),
         kinds=_kind_terms(sums, kinds, min_steps),
         n_questions=n,
         min_steps=min_steps,
@@ -246,7 +234,7 @@ def _terms(sums: Floats, n_kinds: int, min_steps: int) -> Floats:
     return terms
 
 
-def _within_bounds(sums: Floats, n_kinds: int) -> tuple[float, float]:
+def _within_bounds(sums: Floats, n_kinds: int) -> Ends:
     """Kitagawa's within term over all kinds, with each rate that an arm lacks at 0 and at 1."""
     e0, m0, e1, m1 = sums.reshape(4, n_kinds)
     weight = (m0 / m0.sum() + m1 / m1.sum()) / 2
@@ -254,7 +242,7 @@ def _within_bounds(sums: Floats, n_kinds: int) -> tuple[float, float]:
     r0, r1 = _rates(e0, m0), _rates(e1, m1)
     low = (weight * (np.where(lacks1, 0.0, r1) - np.where(lacks0, 1.0, r0))).sum()
     high = (weight * (np.where(lacks1, 1.0, r1) - np.where(lacks0, 0.0, r0))).sum()
-    return float(low), float(high)
+    return Ends(float(low), float(high))
 
 
 def _kind_terms(sums: Floats, kinds: Sequence[str], min_steps: int) -> tuple[KindTerm, ...]:
@@ -291,10 +279,3 @@ def _status(shared: bool, before: float, after: float) -> str:
     if after:
         return "new"
     return "vanished" if before else "unused"
-
-
-def _kind_json(kind: KindTerm) -> dict[str, Any]:
-    values = dict(vars(kind))
-    values["rate_before"] = leaf(kind.rate_before, "no judged steps of this kind before")
-    values["rate_after"] = leaf(kind.rate_after, "no judged steps of this kind after")
-    return values

@@ -6,14 +6,13 @@ The question is the cluster throughout; an outcome is a judged step, erroneous o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import leaf
+from mechcot.core.results import UNSTORED, Result
 from mechcot.stats.cluster import Floats, ratio_difference
 
 ALPHA = 0.05
@@ -23,7 +22,7 @@ _FLAT = "no question contributes to it"
 
 
 @dataclass(frozen=True)
-class DesignEffect:
+class DesignEffect(Result):
     """How much clustering inflates the variance of an error rate.
 
     Attributes:
@@ -47,17 +46,11 @@ class DesignEffect:
     mean_size: float | None
     n_questions: int
     n_steps: int
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a missing number carries its reason."""
-        names = ("rate", "icc", "deff", "deff_from_icc", "mean_size")
-        values = {name: leaf(getattr(self, name), self.reason) for name in names}
-        return {**values, "n_questions": self.n_questions, "n_steps": self.n_steps}
+    reason: str = field(default="", metadata=UNSTORED)
 
 
 @dataclass(frozen=True)
-class SignFlips:
+class SignFlips(Result):
     """Sign-flip tests of several means of zero, on the same questions.
 
     Attributes:
@@ -79,15 +72,6 @@ class SignFlips:
     n: int
     draws: int
     seed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """One entry per test as JSON values."""
-        columns = (self.names, self.estimates, self.statistics, self.p_values, self.p_family)
-        tests = [
-            {"name": name, "estimate": mean, "statistic": leaf(t, _FLAT), "p": p, "p_family": family}
-            for name, mean, t, p, family in zip(*columns, strict=True)
-        ]
-        return {"tests": tests, "n": self.n, "draws": self.draws, "seed": self.seed}
 
 
 def design_effect(errors: npt.ArrayLike, judged: npt.ArrayLike) -> DesignEffect:

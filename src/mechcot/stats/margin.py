@@ -18,15 +18,17 @@ loss is the change of SC exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Result, because
 from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.votes import shared_tie_score, vote_margin, votes
 
+_NEAR = "no question has a margin near 0"
 EDGES = (-0.5, -0.2, -0.05, 0.05, 0.2, 0.5)
 """Inner edges of the bins of margins; a margin on an edge counts to the bin nearer to 0."""
 
@@ -166,7 +168,7 @@ def equal_share_null(
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Result):
     """The change of SC as a flow over the boundary: density there times the mean change of margin.
 
     For a small change of margins that does not depend on them, density x change is the mass that
@@ -183,8 +185,8 @@ class Flow:
 
     distance: float
     density: float
-    mean_change: float | None
-    product: float | None
+    mean_change: float | None = field(metadata=because(_NEAR))
+    product: float | None = field(metadata=because(_NEAR))
 
 
 def boundary_flow(halves: HalfVotes, distance: float = 0.2) -> Flow:

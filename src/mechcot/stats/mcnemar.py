@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.results import Result
 
 
 @dataclass(frozen=True)
-class McNemar:
+class McNemar(Result):
     """Questions by right and wrong in two arms.
 
     Attributes:
@@ -28,16 +28,6 @@ class McNemar:
     lost: int
     neither: int
     p_value: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "both": self.both,
-            "gained": self.gained,
-            "lost": self.lost,
-            "neither": self.neither,
-            "p_value": self.p_value,
-        }
 
 
 def mcnemar_exact(before: npt.ArrayLike, after: npt.ArrayLike) -> McNemar:

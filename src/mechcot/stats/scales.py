@@ -13,14 +13,14 @@ by question (Liang and Zeger 1986), with both arms of a question together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import SPREAD, Interval, Result
 from mechcot.stats.cluster import LEVEL, Floats, Ints
 
 Link = Literal["logit", "cloglog"]
@@ -30,7 +30,7 @@ _ROUNDS = 200
 
 
 @dataclass(frozen=True)
-class ScaleDifference:
+class ScaleDifference(Result):
     """The difference of two arms on a link's scale.
 
     Attributes:
@@ -42,18 +42,13 @@ class ScaleDifference:
 
     before: float | None
     after: float | None
-    difference: Interval
+    difference: Interval = field(metadata=SPREAD)
     se: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a missing number carries its reason."""
-        why = self.difference.reason
-        return {
-            **self.difference.to_json(),
-            "se": leaf(self.se, why),
-            "before": leaf(self.before, why),
-            "after": leaf(self.after, why),
-        }
+    @property
+    def reason(self) -> str:
+        """Why a number is None."""
+        return self.difference.reason
 
 
 def scale_difference(

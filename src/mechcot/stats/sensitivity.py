@@ -13,21 +13,20 @@ an observed pair of rates needs f_t = (r_t - s pi) / (1 - pi) in arm t.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, leaf
+from mechcot.core.results import UNSTORED, Interval, Pair, Result, because
 from mechcot.stats.cluster import LEVEL, ratio_difference
 
 _NO_STEPS = "no judged or abstained steps"
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Bounds(Result):
     """The values that a quantity can have, whatever the abstained steps are.
 
     Attributes:
@@ -46,17 +45,11 @@ class Bounds:
     interval_high: float | None
     level: float
     n: int
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a missing number carries its reason."""
-        names = ("low", "high", "interval_low", "interval_high")
-        values = {name: leaf(getattr(self, name), self.reason) for name in names}
-        return {**values, "level": self.level, "n": self.n}
+    reason: str = field(default="", metadata=UNSTORED)
 
 
 @dataclass(frozen=True)
-class AbstentionBounds:
+class AbstentionBounds(Result):
     """Bounds for the abstained steps of two arms.
 
     Attributes:
@@ -69,21 +62,11 @@ class AbstentionBounds:
     before: Bounds
     after: Bounds
     difference: Bounds
-    share_abstained: tuple[float | None, float | None]
-
-    def to_json(self) -> dict[str, Any]:
-        """The three bounds and the shares as JSON values."""
-        shares = zip(("before", "after"), self.share_abstained, strict=True)
-        return {
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "difference": self.difference.to_json(),
-            "share_abstained": {arm: leaf(share, _NO_STEPS) for arm, share in shares},
-        }
+    share_abstained: Pair[float | None] = field(metadata=because(_NO_STEPS))
 
 
 @dataclass(frozen=True)
-class TippingPoint:
+class TippingPoint(Result):
     """The judge that would make an observed difference out of none.
 
     Attributes:
@@ -106,10 +89,6 @@ class TippingPoint:
     false_positive_after: float
     difference: float
     possible: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return dict(vars(self))
 
 
 def abstention_bounds(
@@ -160,7 +139,7 @@ def abstention_bounds(
         before=single[0],
         after=single[1],
         difference=_bounds((most0, all0, least1, all1), (least0, all0, most1, all1), level),
-        share_abstained=(shares[0] if sums[0] else None, shares[1] if sums[1] else None),
+        share_abstained=Pair(shares[0] if sums[0] else None, shares[1] if sums[1] else None),
     )
 
 

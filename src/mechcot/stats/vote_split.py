@@ -25,13 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval
+from mechcot.core.results import Interval, Result
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
 from mechcot.stats.votes import shared_tie_score
 
 
 @dataclass(frozen=True)
-class VoteSplit:
+class VoteSplit(Result):
     """A change of SC@k in two terms that add to it.
 
     Attributes:

@@ -6,7 +6,7 @@ can win and is never right. The same measures on the parsed answers alone stand 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 
 from mechcot.analyses.arms import contrast_of, draws_of, on_questions
 from mechcot.core.errors import AnalysisError
-from mechcot.core.results import Interval, Result, leaf
+from mechcot.core.results import SPREAD, Interval, Result, because
 from mechcot.stats.calibration import (
     bootstrap_debiased_ece_difference,
     bootstrap_ece_difference,
@@ -36,7 +36,7 @@ _LONGEST_CURVE = 128  # the work grows with the cube of k
 
 
 @dataclass(frozen=True)
-class VoteScores:
+class VoteScores(Result):
     """What a vote over the traces of each question is worth.
 
     Attributes:
@@ -58,7 +58,7 @@ class VoteScores:
 
 
 @dataclass(frozen=True)
-class ArmAnswers:
+class ArmAnswers(Result):
     """The answers of one arm.
 
     Attributes:
@@ -70,7 +70,7 @@ class ArmAnswers:
         share_no_answer: share of traces without an answer.
         share_truncated: share of traces that the token limit ended.
         votes: scores with "no answer" as a class that can win.
-        answered: scores with the parsed answers alone, on the questions that have one; None if
+        answered_only: scores with the parsed answers alone, on the questions that have one; None if
             there is none.
         sc_at_k: expected plurality score of a vote over 1, 2, ... of the k traces, "no answer" a
             class that can win; entry i is SC@(i + 1), the last is `votes.sc` (up to k = 128).
@@ -83,23 +83,9 @@ class ArmAnswers:
     n_traces: int
     share_no_answer: float
     share_truncated: float
-    votes: VoteScores
-    answered: VoteScores | None
+    votes: VoteScores = field(metadata=SPREAD)
     sc_at_k: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Counts and rates as JSON values; the scores of the vote stand at the top level."""
-        return {
-            "arm": self.arm,
-            "accuracy": self.accuracy,
-            **asdict(self.votes),
-            "sc_at_k": list(self.sc_at_k),
-            "k": self.k,
-            "n_traces": self.n_traces,
-            "share_no_answer": self.share_no_answer,
-            "share_truncated": self.share_truncated,
-            "answered_only": asdict(self.answered) if self.answered else leaf(None, _NO_ANSWER_AT_ALL),
-        }
+    answered_only: VoteScores | None = field(metadata=because(_NO_ANSWER_AT_ALL))
 
 
 @dataclass(frozen=True)
@@ -123,49 +109,17 @@ class AnswersResult(Result):
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole result as JSON values."""
-        return {
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            **{f"delta_{name}": delta.to_json() for name, delta in self._deltas().items()},
-            "mcnemar": self.mcnemar.to_json(),
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    table = "measures"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per measure: before, after, difference, low, high, n (questions resampled)."""
-        values = [
-            (self.before.accuracy, self.after.accuracy),
-            *(
-                (getattr(self.before.votes, m), getattr(self.after.votes, m))
-                for m in list(self._deltas())[1:]
-            ),
+    @property
+    def measures(self) -> list[dict[str, Any]]:
+        """A row per measure: before, after, the difference with its interval."""
+        sides = [{"accuracy": arm.accuracy, **vars(arm.votes)} for arm in (self.before, self.after)]
+        deltas = {name: getattr(self, f"delta_{name}") for name in sides[0] if name != "n_questions"}
+        return [
+            {"measure": name, "before": sides[0][name], "after": sides[1][name], "difference": delta}
+            for name, delta in deltas.items()
         ]
-        rows = [
-            {
-                "measure": name,
-                "before": before,
-                "after": after,
-                "difference": delta.estimate,
-                "low": delta.low,
-                "high": delta.high,
-                "n": delta.n,
-            }
-            for (name, delta), (before, after) in zip(self._deltas().items(), values, strict=True)
-        ]
-        return pd.DataFrame(rows)
-
-    def _deltas(self) -> dict[str, Interval]:
-        return {
-            "accuracy": self.delta_accuracy,
-            "sc": self.delta_sc,
-            "ece": self.delta_ece,
-            "ece_equal_mass": self.delta_ece_equal_mass,
-            "ece_debiased": self.delta_ece_debiased,
-            "brier": self.delta_brier,
-        }
 
     def __repr__(self) -> str:
         return (
@@ -259,7 +213,7 @@ def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers
         share_no_answer=float(table[:, -1].sum() / len(traces)),
         share_truncated=float((traces["finish_reason"] == "length").mean()),
         votes=_vote_scores(table, gold),
-        answered=_vote_scores(parsed[some], gold[some]) if some.any() else None,
+        answered_only=_vote_scores(parsed[some], gold[some]) if some.any() else None,
         sc_at_k=_sc_curve(table, gold),
     )
 

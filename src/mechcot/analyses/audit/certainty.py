@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
-from mechcot.analyses.audit.certainty_result import Estimand, InferenceResult, Tipping
+from mechcot.analyses.audit.certainty_result import CertaintyResult, Estimand, Tipping
 from mechcot.core.errors import AnalysisError
-from mechcot.core.results import Interval
+from mechcot.core.results import Interval, Pair
 from mechcot.stats.cluster import (
     Floats,
     Ints,
@@ -56,7 +56,7 @@ def analyse(
     *,
     draws: int = 10_000,
     seed: int = 0,
-) -> InferenceResult:
+) -> CertaintyResult:
     """Test the difference of step error, and say what chance, abstention or the judge could make of it.
 
     Args:
@@ -82,14 +82,14 @@ def analyse(
         raise AnalysisError(f"verdicts of one instrument are needed in both arms; found {names or 'none'}")
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
     step_weighted = _by_steps(sums, draws, seed)
-    return InferenceResult(
-        arms=(before.name, after.name),
+    return CertaintyResult(
+        arms=Pair(before.name, after.name),
         instrument=names[0],
         step_weighted=step_weighted,
         question_weighted=_by_questions(sums, draws, seed),
         independent_se=_independent_se(sums),
         deff=difference_design_effect(*sums),
-        clustering=(design_effect(sums[0], sums[1]), design_effect(sums[2], sums[3])),
+        clustering=Pair(design_effect(sums[0], sums[1]), design_effect(sums[2], sums[3])),
         abstention=abstention_bounds(
             sums[0], sums[1] - sums[0], _abstained(before), sums[2], sums[3] - sums[2], _abstained(after)
         ),
@@ -162,10 +162,10 @@ def _tipping(sums: _Sums, difference: Interval) -> tuple[Tipping, ...]:
     )
 
 
-__all__ = ["Estimand", "InferenceResult", "Tipping", "analyse"]
+__all__ = ["CertaintyResult", "Estimand", "Tipping", "analyse"]
 
 
-def inference_of(study: Study, control: str | None = None) -> InferenceResult:
+def certainty_of(study: Study, control: str | None = None) -> CertaintyResult:
     """How sure the change of step error is: tests, design effects, bounds, tipping point."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)

@@ -27,7 +27,7 @@ def difference_forest(inference: Json, people: Json | None = None, *, title: str
     """The change of the step error, taken in several ways: weights, abstentions, people, naive steps.
 
     Args:
-        inference: `InferenceResult.to_json()`.
+        inference: `CertaintyResult.to_json()`.
         people: one judge of `SheetResult.to_json()["judges"]` with the sheet's own `people`, as
             `{"design": Corrected, "people": {"difference": ...}}`; None: no sheet.
         title: a statement in place of the one read off the numbers.

@@ -13,7 +13,7 @@ from mechcot.report.parts import Findings, Part, Table
 
 def difference(found: Findings, sheet: Mapping[str, Any]) -> Part:
     """The difference by steps and by questions, and its tests."""
-    result = found.results["inference"]
+    result = found.results["certainty"]
     if "step_weighted" not in result:
         return Part("ways", "The difference cannot be tested.", reason=result["reason"])
     step = result["step_weighted"]
@@ -97,7 +97,7 @@ def _plain(leaf: Any, digits: int = 2) -> str:
 
 def tipping(found: Findings) -> Part:
     """How biased the judge would have to be."""
-    result = found.results["inference"]
+    result = found.results["certainty"]
     rows = result.get("tipping", [])
     if not rows:
         reason = result.get("reason") or why(result["step_weighted"]) or "no step was judged"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import pandas as pd
-
-from mechcot.core.results import Interval, Result, leaf
+from mechcot.core.results import SPREAD, Interval, Pair, Result
 from mechcot.stats.inference import ALPHA, POWER, DesignEffect
 from mechcot.stats.sensitivity import AbstentionBounds, TippingPoint
 
@@ -15,7 +13,7 @@ _ONE = "one question alone, or none, has no spread"
 
 
 @dataclass(frozen=True)
-class Estimand:
+class Estimand(Result):
     """One way to weigh the difference, and what tells it from chance.
 
     Attributes:
@@ -27,21 +25,20 @@ class Estimand:
             of `POWER` at level `ALPHA`.
     """
 
-    difference: Interval
+    difference: Interval = field(metadata=SPREAD)
     se: float | None
     statistic: float | None
     p_value: float | None
     detectable: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The difference's fields at the top level, the tests beside them."""
-        why = self.difference.reason or _ONE
-        names = ("se", "statistic", "p_value", "detectable")
-        return {**self.difference.to_json(), **{name: leaf(getattr(self, name), why) for name in names}}
+    @property
+    def reason(self) -> str:
+        """Why a number is None."""
+        return self.difference.reason or _ONE
 
 
 @dataclass(frozen=True)
-class Tipping:
+class Tipping(Result):
     """The judge that would make the whole difference, if the arms truly err equally often.
 
     Attributes:
@@ -49,16 +46,12 @@ class Tipping:
         difference: needed difference of false-positive rates, with the interval of the observed one.
     """
 
-    point: TippingPoint
+    point: TippingPoint = field(metadata=SPREAD)
     difference: Interval
-
-    def to_json(self) -> dict[str, Any]:
-        """The point's fields, and the needed difference with its interval."""
-        return {**self.point.to_json(), "difference": self.difference.to_json()}
 
 
 @dataclass(frozen=True)
-class InferenceResult(Result):
+class CertaintyResult(Result):
     """What stands behind a difference of step error (after - before).
 
     Attributes:
@@ -76,72 +69,32 @@ class InferenceResult(Result):
         seed: of both.
     """
 
-    arms: tuple[str, str]
+    arms: Pair[str]
     instrument: str
     step_weighted: Estimand
     question_weighted: Estimand
     independent_se: float | None
     deff: float | None
-    clustering: tuple[DesignEffect, DesignEffect]
+    clustering: Pair[DesignEffect]
     abstention: AbstentionBounds
     tipping: tuple[Tipping, ...]
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole result as JSON values."""
-        why = self.step_weighted.difference.reason or "all steps were judged alike"
-        return {
-            "arms": {"before": self.arms[0], "after": self.arms[1]},
-            "instrument": self.instrument,
-            "step_weighted": self.step_weighted.to_json(),
-            "question_weighted": self.question_weighted.to_json(),
-            "independent_se": leaf(self.independent_se, why),
-            "deff": leaf(self.deff, why),
-            "clustering": {
-                when: effect.to_json()
-                for when, effect in zip(("before", "after"), self.clustering, strict=True)
-            },
-            "abstention": self.abstention.to_json(),
-            "tipping": [one.to_json() for one in self.tipping],
-            "alpha": ALPHA,
-            "power": POWER,
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    alpha: ClassVar[float] = ALPHA
+    power: ClassVar[float] = POWER
+    derived = ("alpha", "power")
+    table = "weightings"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per weighting: difference, low, high, se, statistic, p, detectable, n (questions)."""
-        return pd.DataFrame(
-            {
-                "weighting": name,
-                "difference": one.difference.estimate,
-                "low": one.difference.low,
-                "high": one.difference.high,
-                "se": one.se,
-                "statistic": one.statistic,
-                "p": one.p_value,
-                "detectable": one.detectable,
-                "n": one.difference.n,
-            }
-            for name, one in (("steps", self.step_weighted), ("questions", self.question_weighted))
-        )
+    @property
+    def reason(self) -> str:
+        """Why a number is None."""
+        return self.step_weighted.difference.reason or "all steps were judged alike"
 
-    def tipping_frame(self) -> pd.DataFrame:
-        """One row per true error rate: the false-positive rates needed, their difference, low, high."""
-        return pd.DataFrame(
-            [
-                {
-                    "true_error_rate": one.point.prevalence,
-                    "false_positive_before": one.point.false_positive_before,
-                    "false_positive_after": one.point.false_positive_after,
-                    "difference": one.difference.estimate,
-                    "low": one.difference.low,
-                    "high": one.difference.high,
-                }
-                for one in self.tipping
-            ]
-        )
+    @property
+    def weightings(self) -> dict[str, Estimand]:
+        """The difference under each way to weigh."""
+        return {"steps": self.step_weighted, "questions": self.question_weighted}
 
     def text(self) -> str:
         """The result in lines for a terminal; rates and differences in points of 100."""
@@ -187,7 +140,7 @@ class InferenceResult(Result):
     def __repr__(self) -> str:
         step = self.step_weighted
         return (
-            f"InferenceResult({' -> '.join(self.arms)}, {self.instrument}: difference {step.difference}, "
+            f"CertaintyResult({' -> '.join(self.arms)}, {self.instrument}: difference {step.difference}, "
             f"sign-flip p {_number(step.p_value, 4)}, detectable {_number(step.detectable, 3)}, "
             f"design effect {_number(self.deff)})"
         )

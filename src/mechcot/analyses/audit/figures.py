@@ -64,7 +64,7 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
 
 
 def _error_rate(arm: Json) -> Any:
-    return arm.get("error_rate_interval", arm["error_rate"])
+    return arm["error_rate"]
 
 
 def _moved(delta: Any) -> str:
@@ -137,7 +137,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         result: `Split.to_json()`, that is, `AuditResult.to_json()["split"]`.
         title: a statement in place of the one read off the numbers.
     """
-    leaves = [result["intervals"][key] for key in (*_TERMS, "total")]
+    leaves = [result[key] for key in (*_TERMS, "total")]
     values = [triple(leaf)[0] or 0.0 for leaf in leaves]
     largest = max(range(3), key=lambda index: abs(values[index]))
     statement = title or (

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import pandas as pd
+from dataclasses import dataclass, field
 
 from mechcot.analyses.arms import SubsetDelta
-from mechcot.core.results import Interval, Result, leaf
+from mechcot.core.results import SPREAD, Interval, Result, because, keyed
 from mechcot.stats.decomposition import Split
 
 
 @dataclass(frozen=True)
-class ArmAudit:
+class ArmAudit(Result):
     """The steps of one arm and what the instrument said of them.
 
     Rates are None where their denominator is empty. A trace is *audited* when at least one of
@@ -43,8 +40,8 @@ class ArmAudit:
 
     arm: str
     error_rate: Interval
-    abstain_rate: float | None
-    not_checkable_rate: float | None
+    abstain_rate: float | None = field(metadata=because("no claim was judged or abstained on"))
+    not_checkable_rate: float | None = field(metadata=because("no step has a verdict"))
     n_steps: int
     n_judged: int
     n_correct: int
@@ -57,24 +54,13 @@ class ArmAudit:
     n_traces: int
     n_traces_audited: int
     n_traces_without_steps: int
-    steps_per_trace: float | None
+    steps_per_trace: float | None = field(metadata=because("no trace was audited"))
     n_words: int
-    errors_per_100_words: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; `error_rate` is a number, its interval stands beside it."""
-        values = asdict(self)
-        values["error_rate"] = leaf(self.error_rate.estimate, self.error_rate.reason)
-        values["error_rate_interval"] = self.error_rate.to_json()
-        values["abstain_rate"] = leaf(self.abstain_rate, "no claim was judged or abstained on")
-        values["not_checkable_rate"] = leaf(self.not_checkable_rate, "no step has a verdict")
-        values["steps_per_trace"] = leaf(self.steps_per_trace, "no trace was audited")
-        values["errors_per_100_words"] = leaf(self.errors_per_100_words, "no words in judged steps")
-        return values
+    errors_per_100_words: float | None = field(metadata=because("no words in judged steps"))
 
 
 @dataclass(frozen=True)
-class RoleAudit:
+class RoleAudit(Result):
     """The steps of one role.
 
     Attributes:
@@ -85,18 +71,9 @@ class RoleAudit:
     """
 
     role: str
-    errors: SubsetDelta
-    claims_per_trace_before: float | None
-    claims_per_trace_after: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "role": self.role,
-            **self.errors.to_json(),
-            "claims_per_trace_before": leaf(self.claims_per_trace_before, "no trace was audited"),
-            "claims_per_trace_after": leaf(self.claims_per_trace_after, "no trace was audited"),
-        }
+    errors: SubsetDelta = field(metadata=SPREAD)
+    claims_per_trace_before: float | None = field(metadata=because("no trace was audited"))
+    claims_per_trace_after: float | None = field(metadata=because("no trace was audited"))
 
 
 @dataclass(frozen=True)
@@ -130,60 +107,20 @@ class AuditResult(Result):
     after: ArmAudit
     instrument: str
     delta: Interval
-    delta_se: float | None
+    delta_se: float | None = field(metadata=because("fewer than two questions"))
     delta_question_weighted: Interval
     delta_per_100_words: Interval
     both_correct: SubsetDelta
     both_correct_traces: SubsetDelta
-    strata: tuple[SubsetDelta, ...]
-    strata_weighted: tuple[SubsetDelta, ...]
+    strata: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
+    strata_weighted: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
     roles: tuple[RoleAudit, ...]
     split: Split
-    split_by_stratum: Split | None
+    split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole result as JSON values."""
-        no_strata = "the steps carry no strata"
-        return {
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "instrument": self.instrument,
-            "delta": {**self.delta.to_json(), "se": leaf(self.delta_se, "fewer than two questions")},
-            "delta_question_weighted": self.delta_question_weighted.to_json(),
-            "delta_per_100_words": self.delta_per_100_words.to_json(),
-            "both_correct": self.both_correct.to_json(),
-            "both_correct_traces": self.both_correct_traces.to_json(),
-            "strata": {part.name: part.to_json() for part in self.strata},
-            "strata_weighted": {part.name: part.to_json() for part in self.strata_weighted},
-            "roles": [role.to_json() for role in self.roles],
-            "split": self.split.to_json(),
-            "split_by_stratum": self.split_by_stratum.to_json()
-            if self.split_by_stratum
-            else leaf(None, no_strata),
-            "draws": self.draws,
-            "seed": self.seed,
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per role: both rates, counts, claims per trace, difference, low, high."""
-        rows = [
-            {
-                "role": role.role,
-                "error_before": role.errors.rate_before,
-                "error_after": role.errors.rate_after,
-                "n_before": role.errors.n_judged_before,
-                "n_after": role.errors.n_judged_after,
-                "claims_per_trace_before": role.claims_per_trace_before,
-                "claims_per_trace_after": role.claims_per_trace_after,
-                "difference": role.errors.delta.estimate,
-                "low": role.errors.delta.low,
-                "high": role.errors.delta.high,
-            }
-            for role in self.roles
-        ]
-        return pd.DataFrame(rows)
+    table = "roles"
 
     def __repr__(self) -> str:
         before, after = self.before, self.after

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
 from mechcot.core.errors import AnalysisError
-from mechcot.core.results import Result
+from mechcot.core.results import Pair, Result, cells
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
 from mechcot.stats.frames import check_questions
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
@@ -47,45 +47,24 @@ class ErrorScales(Result):
         seed: of the resampling.
     """
 
-    arms: tuple[str, str]
+    arms: Pair[str]
     instrument: str
-    n_judged: tuple[int, int]
-    n_erroneous: tuple[int, int]
-    n_words: tuple[int, int]
+    n_judged: Pair[int]
+    n_erroneous: Pair[int]
+    n_words: Pair[int]
     scales: dict[str, ScaleDifference]
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole result as JSON values."""
-        counts = {name: getattr(self, name) for name in ("arms", "n_judged", "n_erroneous", "n_words")}
-        return {
-            **{name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in counts.items()},
-            "instrument": self.instrument,
-            "scales": {name: scale.to_json() for name, scale in self.scales.items()},
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    table = "rows"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per scale: before, after, difference, low, high, ratio (e^difference), n (questions)."""
-        rows = []
-        for name, scale in self.scales.items():
-            own = scale.difference
-            ratio = np.exp(own.estimate) if own.estimate is not None and name in _RATIOS else np.nan
-            rows.append(
-                {
-                    "scale": name,
-                    "before": scale.before,
-                    "after": scale.after,
-                    "difference": own.estimate,
-                    "low": own.low,
-                    "high": own.high,
-                    "ratio": ratio,
-                    "n": own.n,
-                }
-            )
-        return pd.DataFrame(rows)
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per scale; `ratio` is e^difference where that is a ratio."""
+        return [
+            {"scale": name, **cells(scale), "ratio": _ratio(name, scale.difference.estimate)}
+            for name, scale in self.scales.items()
+        ]
 
     def __repr__(self) -> str:
         differences = ", ".join(f"{name} {scale.difference}" for name, scale in self.scales.items())
@@ -93,6 +72,10 @@ class ErrorScales(Result):
 
 
 _RATIOS = {name for name, _, _ in SCALES}
+
+
+def _ratio(scale: str, difference: float | None) -> float | None:
+    return None if difference is None or scale not in _RATIOS else float(np.exp(difference))
 
 
 def error_scales(
@@ -139,11 +122,11 @@ def error_scales(
         offsets = (np.log(words0), np.log(words1)) if with_length else (None, None)
         scales[name] = scale_difference(wrong0, question0, wrong1, question1, link, *offsets)
     return ErrorScales(
-        arms=(before.name, after.name),
+        arms=Pair(before.name, after.name),
         instrument=names[0],
-        n_judged=(len(wrong0), len(wrong1)),
-        n_erroneous=(int(wrong0.sum()), int(wrong1.sum())),
-        n_words=(int(words0.sum()), int(words1.sum())),
+        n_judged=Pair(len(wrong0), len(wrong1)),
+        n_erroneous=Pair(int(wrong0.sum()), int(wrong1.sum())),
+        n_words=Pair(int(words0.sum()), int(words1.sum())),
         scales=scales,
         draws=draws,
         seed=seed,
@@ -179,7 +162,7 @@ def _rates(
     return found
 
 
-def error_scales_of(study: Study, control: str | None = None) -> ErrorScales:
+def scales_of(study: Study, control: str | None = None) -> ErrorScales:
     """The change of step error per step, per 100 words, in log odds and complementary log-log."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.analyses.commitment.locks import countable, one_reading, trace_locks, with_first_claim
-from mechcot.analyses.commitment.result import MEASURES, CommitmentComparison, CommitmentResult, TwoByTwo
+from mechcot.analyses.commitment.result import (
+    MEASURES,
+    CommitmentComparison,
+    CommitmentResult,
+    Effects,
+    TwoByTwo,
+)
 from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, percentile_interval
@@ -104,17 +110,16 @@ def two_by_two(
             held = "no result" if found is None else f"{found.author} read by {found.reader}"
             raise AnalysisError(f"author x reader cell {key} holds {held}; all four readings are needed")
     names = _union([result.locks for result in results.values()])
-    cells: dict[str, dict[str, dict[str, Interval]]] = {}
-    effects: dict[str, dict[str, Interval]] = {}
+    measures = {}
     sums = {key: _question_sums(result.locks, names)[1] for key, result in results.items()}
     for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt"):
-        cells[measure] = {
+        cells = {
             author: {reader: bootstrap_ratio(*sums[author, reader][measure], draws, seed) for reader in arms}
             for author in arms
         }
         table = np.stack([part for a in arms for r in arms for part in sums[a, r][measure]], axis=1)
-        effects[measure] = _effects(table, draws, seed)
-    return TwoByTwo(before, after, len(names), cells, effects, draws, seed)
+        measures[measure] = Effects(cells, **_effects(table, draws, seed))
+    return TwoByTwo(before, after, len(names), measures, draws, seed)
 
 
 def _effects(table: FloatArray, draws: int, seed: int) -> dict[str, Interval]:

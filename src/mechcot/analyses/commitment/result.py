@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mechcot.core.results import Result
-from mechcot.stats import Interval, leaf
-
-if TYPE_CHECKING:
-    pass
-
+from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because, cells
 
 MEASURES = {
     "locked_at_prompt": "traces locked at the prompt",
@@ -56,34 +50,20 @@ class CommitmentResult(Result):
     n_traces: int
     excluded: dict[str, int]
     first_claim: dict[str, int]
-    shares: dict[str, Interval]
-    raw_mass: float
-    locks: pd.DataFrame
+    shares: dict[str, Interval] = field(metadata=SPREAD)
+    raw_mass: float = field(metadata=because(""))
+    locks: pd.DataFrame = field(metadata=UNSTORED)
     by_step: pd.DataFrame
     by_fraction: pd.DataFrame
     draws: int
     seed: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """The curve by step, with author and reader."""
-        return self.by_step.assign(author=self.author, reader=self.reader)
+    table = "curve"
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the per-trace locks, as JSON values."""
-        return {
-            "author": self.author,
-            "reader": self.reader,
-            "n_questions": self.n_questions,
-            "n_traces": self.n_traces,
-            "excluded": self.excluded,
-            "first_claim": self.first_claim,
-            **{name: interval.to_json() for name, interval in self.shares.items()},
-            "raw_mass": leaf(self.raw_mass),
-            "by_step": _rows(self.by_step),
-            "by_fraction": _rows(self.by_fraction),
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    @property
+    def curve(self) -> pd.DataFrame:
+        """`by_step` with author and reader."""
+        return self.by_step.assign(author=self.author, reader=self.reader)
 
     def __repr__(self) -> str:
         at_prompt, never = self.shares["locked_at_prompt"], self.shares["never_share"]
@@ -104,84 +84,60 @@ class CommitmentComparison(Result):
     draws: int
     seed: int
 
+    table = "differences"
+
     def __repr__(self) -> str:
         shown = "; ".join(f"{name} {value}" for name, value in self.differences.items())
         return f"CommitmentComparison({self.before} -> {self.after}, {self.n_questions} questions: {shown})"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a measure."""
-        rows = [
-            {"measure": k, "estimate": v.estimate, "low": v.low, "high": v.high}
-            for k, v in self.differences.items()
-        ]
-        return pd.DataFrame(rows)
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "before": self.before,
-            "after": self.after,
-            "n_questions": self.n_questions,
-            "differences": {name: interval.to_json() for name, interval in self.differences.items()},
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+@dataclass(frozen=True)
+class Effects(Result):
+    """One measure under two authors and two readers.
+
+    Attributes:
+        cells: author to reader to its value.
+        effect_text: mean over readers of after's text minus before's.
+        effect_reader: mean over authors of after's weights minus before's.
+        interaction: how much more the reader after gains from after's text than the reader before.
+    """
+
+    cells: dict[str, dict[str, Interval]]
+    effect_text: Interval
+    effect_reader: Interval
+    interaction: Interval
 
 
 @dataclass(frozen=True, eq=False)
 class TwoByTwo(Result):
-    """Author x reader: how much the text moves a measure, how much the reader does, and both together.
-
-    `effects` holds for each measure effect_text (mean over readers of after's text minus before's),
-    effect_reader (mean over authors of after's weights minus before's) and interaction.
-    """
+    """Author x reader: how much the text moves a measure, how much the reader does, and both together."""
 
     before: str
     after: str
     n_questions: int
-    cells: dict[str, dict[str, dict[str, Interval]]]  # measure, author, reader
-    effects: dict[str, dict[str, Interval]]
+    measures: dict[str, Effects]
     draws: int
     seed: int
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {value}" for name, value in self.effects["mean_p_own"].items())
+        shown = ", ".join(
+            f"{name} {value}" for name, value in vars(self.measures["mean_p_own"]).items() if name != "cells"
+        )
         return f"TwoByTwo({self.before} x {self.after}, mean P(own answer): {shown})"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a measure and effect."""
-        rows = [
-            {"measure": measure, "effect": name, "estimate": v.estimate, "low": v.low, "high": v.high}
-            for measure, effects in self.effects.items()
-            for name, v in effects.items()
+    derived = ("labels",)
+    table = "rows"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """How each measure reads on an axis."""
+        return {measure: MEASURES[measure] for measure in self.measures}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per measure and effect."""
+        return [
+            {"measure": name, "effect": effect, **cells(getattr(own, effect))}
+            for name, own in self.measures.items()
+            for effect in ("effect_text", "effect_reader", "interaction")
         ]
-        return pd.DataFrame(rows)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values, by measure."""
-        measures = {
-            measure: {
-                "cells": {
-                    a: {r: v.to_json() for r, v in row.items()} for a, row in self.cells[measure].items()
-                },
-                **{name: v.to_json() for name, v in effects.items()},
-            }
-            for measure, effects in self.effects.items()
-        }
-        return {
-            "before": self.before,
-            "after": self.after,
-            "n_questions": self.n_questions,
-            "labels": {measure: MEASURES[measure] for measure in measures},
-            "measures": measures,
-            "draws": self.draws,
-            "seed": self.seed,
-        }
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Records with null for what is missing."""
-    return [
-        {str(k): (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]

@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import contrast_of, draws_of, of_both
-from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, MarginBin, MarginsResult, Transition
+from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, GainsResult, MarginBin, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
-from mechcot.core.results import Interval
+from mechcot.core.results import Interval, Pair
 from mechcot.stats.cluster import (
     Floats,
     Ints,
@@ -72,7 +72,7 @@ def analyse(
     draws: int = 10_000,
     seed: int = 0,
     null_draws: int = 500,
-) -> MarginsResult:
+) -> GainsResult:
     """Where the change of the vote comes from, and what the steps did there.
 
     Args:
@@ -105,8 +105,8 @@ def analyse(
     verdicts = {"before": verdicts_before, "after": verdicts_after}
     counts = {when: _counts(index, traces[when], own, when, k) for when, own in verdicts.items()}
     transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts, draws, seed)
-    return MarginsResult(
-        arms=(one_arm(traces_before, "traces before"), one_arm(traces_after, "traces after")),
+    return GainsResult(
+        arms=Pair(one_arm(traces_before, "traces before"), one_arm(traces_after, "traces after")),
         instrument=_instrument(verdicts),
         n_questions=len(index),
         k=k,
@@ -262,8 +262,8 @@ def _transitions(
             name=name,
             n=float(shares[:, :, i].mean(axis=1).sum()),
             change=_interval(point[0, i], replicates[:, i], int(has_steps[:, i].sum())),
-            rate_before=float(totals[i, 0] / totals[i, 1]) if totals[i, 1] else None,
-            rate_after=float(totals[i, 2] / totals[i, 3]) if totals[i, 3] else None,
+            error_before=float(totals[i, 0] / totals[i, 1]) if totals[i, 1] else None,
+            error_after=float(totals[i, 2] / totals[i, 3]) if totals[i, 3] else None,
         )
         for i, name in enumerate(TRANSITIONS)
     )
@@ -288,10 +288,10 @@ def _interval(value: float, replicates: Floats, n: int) -> Interval:
     return percentile_interval(None if np.isnan(value) else float(value), replicates, n, reason=reason)
 
 
-__all__ = ["BoundaryShare", "MarginBin", "MarginsResult", "Transition", "analyse"]
+__all__ = ["BoundaryShare", "GainsResult", "MarginBin", "Transition", "analyse"]
 
 
-def margins_of(study: Study, control: str | None = None) -> MarginsResult:
+def gains_of(study: Study, control: str | None = None) -> GainsResult:
     """Which questions the change of the vote comes from, and what the steps did there."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)

@@ -26,7 +26,7 @@ def gains(margins: Json, *, title: str | None = None) -> go.Figure:
     """Questions gained and lost by how far the right answer led before, beside what luck alone does.
 
     Args:
-        margins: `MarginsResult.to_json()`.
+        margins: `GainsResult.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
     bins = margins["bins"]
@@ -87,7 +87,7 @@ def error_by_transition(margins: Json, *, title: str | None = None) -> go.Figure
     """Step error before and after on the questions gained, kept and lost.
 
     Args:
-        margins: `MarginsResult.to_json()`.
+        margins: `GainsResult.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
     cells = {key: margins["transitions"][key] for key in _TRANSITIONS}

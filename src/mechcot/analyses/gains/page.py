@@ -10,7 +10,7 @@ from mechcot.core.words import DIFFERENCE, NBSP, direction, number, percent, poi
 from mechcot.report.parts import Findings, Part, Table
 
 
-def margins(result: Mapping[str, Any]) -> Part:
+def by_margin(result: Mapping[str, Any]) -> Part:
     """Where the vote changed, by the margin before."""
     gain, loss = (sum(one[key] for one in result["bins"]) for key in ("gained", "lost"))
     near = result["boundary"][-1]

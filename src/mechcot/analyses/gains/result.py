@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-import pandas as pd
-
-from mechcot.core.results import Interval, Result, leaf
+from mechcot.core.results import SPREAD, Interval, Pair, Result, because, keyed
 from mechcot.stats.margin import Flow
 from mechcot.stats.vote_split import VoteSplit
 
@@ -15,8 +12,11 @@ TRANSITIONS = ("gained", "lost", "kept_right", "kept_wrong")
 _NEAR = "no question has a margin near 0"
 
 
+_NOTHING = "nothing was gained in any draw of the null"
+
+
 @dataclass(frozen=True)
-class MarginBin:
+class MarginBin(Result):
     """Questions by the base margin of one half of their votes; they count by half for each half.
 
     Attributes:
@@ -45,7 +45,7 @@ class MarginBin:
 
 
 @dataclass(frozen=True)
-class BoundaryShare:
+class BoundaryShare(Result):
     """How much of the gain comes from questions that were nearly right.
 
     Attributes:
@@ -57,31 +57,31 @@ class BoundaryShare:
 
     distance: float
     share: Interval
-    null: float | None
-    null_range: tuple[float, float] | None
+    null: float | None = field(metadata=because(_NOTHING))
+    null_range: tuple[float, float] | None = field(metadata=because(_NOTHING))
 
 
 @dataclass(frozen=True)
-class Transition:
+class Transition(Result):
     """The step error of questions that a vote puts into a transition, in traces that did not vote.
 
     Attributes:
         name: one of `TRANSITIONS`.
         n: expected number of questions.
         change: step error after minus before.
-        rate_before: step error before; None without judged steps.
-        rate_after: step error after; None without judged steps.
+        error_before: step error before; None without judged steps.
+        error_after: step error after; None without judged steps.
     """
 
     name: str
     n: float
     change: Interval
-    rate_before: float | None
-    rate_after: float | None
+    error_before: float | None = field(metadata=because("no judged steps before"))
+    error_after: float | None = field(metadata=because("no judged steps after"))
 
 
 @dataclass(frozen=True)
-class MarginsResult(Result):
+class GainsResult(Result):
     """Where a change of the vote comes from, and what the steps did there (after - before).
 
     Attributes:
@@ -102,7 +102,7 @@ class MarginsResult(Result):
         seed: of both.
     """
 
-    arms: tuple[str, str]
+    arms: Pair[str]
     instrument: str
     n_questions: int
     k: int
@@ -112,103 +112,18 @@ class MarginsResult(Result):
     boundary: tuple[BoundaryShare, ...]
     flow: Flow
     split: VoteSplit
-    transitions: tuple[Transition, ...]
-    contrasts: dict[str, Interval]
+    transitions: tuple[Transition, ...] = field(metadata=keyed("name"))
+    contrasts: dict[str, Interval] = field(metadata=SPREAD)
     draws: int
     null_draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole result as JSON values."""
-        return {
-            "arms": {"before": self.arms[0], "after": self.arms[1]},
-            "instrument": self.instrument,
-            "n_questions": self.n_questions,
-            "k": self.k,
-            "half": self.half,
-            "delta_sc": self.delta_sc.to_json(),
-            "bins": [{**asdict(one), "change": one.change.to_json()} for one in self.bins],
-            "boundary": [_boundary_json(one) for one in self.boundary],
-            "flow": {
-                **asdict(self.flow),
-                "mean_change": leaf(self.flow.mean_change, _NEAR),
-                "product": leaf(self.flow.product, _NEAR),
-            },
-            "split": {
-                "k": self.split.k,
-                "total": self.split.total.to_json(),
-                "gold_share": self.split.gold_share.to_json(),
-                "concentration": self.split.concentration.to_json(),
-                "share_plugged_in": self.split.share_plugged_in,
-            },
-            "transitions": {one.name: _transition_json(one) for one in self.transitions},
-            **{name: contrast.to_json() for name, contrast in self.contrasts.items()},
-            "draws": self.draws,
-            "null_draws": self.null_draws,
-            "seed": self.seed,
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per bin of base margins: n, gained, lost, their nulls, change of SC, low, high."""
-        return pd.DataFrame(
-            [
-                {
-                    "margin": f"{one.low:g} to {one.high:g}",
-                    "n": one.n,
-                    "gained": one.gained,
-                    "null_gained": one.null_gained,
-                    "lost": one.lost,
-                    "null_lost": one.null_lost,
-                    "change": one.change.estimate,
-                    "low": one.change.low,
-                    "high": one.change.high,
-                }
-                for one in self.bins
-            ]
-        )
-
-    def transitions_frame(self) -> pd.DataFrame:
-        """One row per transition: n, step error before and after, change, low, high."""
-        return pd.DataFrame(
-            [
-                {
-                    "transition": one.name,
-                    "n": one.n,
-                    "error_before": one.rate_before,
-                    "error_after": one.rate_after,
-                    "change": one.change.estimate,
-                    "low": one.change.low,
-                    "high": one.change.high,
-                }
-                for one in self.transitions
-            ]
-        )
+    table = "bins"
 
     def __repr__(self) -> str:
         return (
-            f"MarginsResult({' -> '.join(self.arms)}, halves of {self.half} votes: SC@{self.half} difference"
+            f"GainsResult({' -> '.join(self.arms)}, halves of {self.half} votes: SC@{self.half} difference"
             f" {self.delta_sc}, of it gold share {self.split.gold_share}, concentration"
             f" {self.split.concentration}; step error of the gained minus the kept questions"
             f" {self.contrasts['gained_minus_kept']})"
         )
-
-
-def _boundary_json(one: BoundaryShare) -> dict[str, Any]:
-    nothing = "nothing was gained in any draw of the null"
-    return {
-        "distance": one.distance,
-        "share": one.share.to_json(),
-        "null": leaf(one.null, nothing),
-        "null_range": list(one.null_range) if one.null_range else leaf(None, nothing),
-    }
-
-
-def _transition_json(one: Transition) -> dict[str, Any]:
-    return {
-        "n": one.n,
-        **{
-            f"error_{when}": leaf(rate, f"no judged steps {when}")
-            for when, rate in (("before", one.rate_before), ("after", one.rate_after))
-        },
-        "change": one.change.to_json(),
-    }

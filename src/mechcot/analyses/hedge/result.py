@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.core.results import Result
-from mechcot.stats import Interval, leaf
+from mechcot.core.results import UNSTORED, Interval, Result, leaf
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class NullBand:
+class NullBand(Result):
     """Where chance directions fall: 2.5 and 97.5 % points of their AUROC, and a two-sided p."""
 
     low: float
@@ -24,13 +22,9 @@ class NullBand:
     p: float
     draws: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields."""
-        return {"low": self.low, "high": self.high, "p": self.p, "draws": self.draws}
-
 
 @dataclass(frozen=True)
-class LayerScore:
+class LayerScore(Result):
     """One layer's AUROC beside its two nulls.
 
     `shuffled`: directions fitted the same way on labels shuffled within relation. `random`: random
@@ -42,15 +36,6 @@ class LayerScore:
     shuffled: NullBand | None
     random: NullBand | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "layer": self.layer,
-            "auroc": self.auroc.to_json(),
-            "shuffled": None if self.shuffled is None else self.shuffled.to_json(),
-            "random": None if self.random is None else self.random.to_json(),
-        }
-
 
 @dataclass(frozen=True, eq=False)
 class HedgeResult(Result):
@@ -59,7 +44,7 @@ class HedgeResult(Result):
     Attributes:
         arm: whose claims they are.
         rate: share of claims that are hedged, questions resampled.
-        counts: relation to its numbers of hedged and asserted claims and whether it was used.
+        relations: relation to its numbers of hedged and asserted claims and whether it was used.
         by_layer: held-out AUROC for "this claim will be hedged", within relation and half.
         directions: layer to hedged minus asserted, [d_model], fitted on all used claims.
         null_directions: layer to the same fitted on shuffled labels, [draws, d_model].
@@ -72,37 +57,26 @@ class HedgeResult(Result):
     n_questions: int
     n_hedged: int
     n_asserted: int
-    counts: dict[str, dict[str, int | bool]]
+    relations: dict[str, dict[str, int | bool]]
     by_layer: tuple[LayerScore, ...]
-    directions: dict[int, FloatArray]
-    null_directions: dict[int, FloatArray]
+    directions: dict[int, FloatArray] = field(metadata=UNSTORED)
+    null_directions: dict[int, FloatArray] = field(metadata=UNSTORED)
     reason: str
     seed: int
+
+    derived = ("auroc_by_layer",)
+    table = "by_layer"
+
+    @property
+    def auroc_by_layer(self) -> dict[str, Any]:
+        """Layer to its AUROC alone, or why there is none."""
+        return _aurocs(self.by_layer)
 
     def __repr__(self) -> str:
         return (
             f"HedgeResult({self.arm}: hedges {self.rate} of its claims, {self.n_hedged} hedged and "
             f"{self.n_asserted} asserted; {_best(self.by_layer)})"
         )
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a layer."""
-        return _frame(self.by_layer)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the directions themselves."""
-        return {
-            "arm": self.arm,
-            "rate": self.rate.to_json(),
-            "n_questions": self.n_questions,
-            "n_hedged": self.n_hedged,
-            "n_asserted": self.n_asserted,
-            "relations": self.counts,
-            "auroc_by_layer": _aurocs(self.by_layer),
-            "by_layer": [score.to_json() for score in self.by_layer],
-            "reason": self.reason,
-            "seed": self.seed,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,30 +104,19 @@ class HedgeProjection(Result):
     reason: str
     seed: int
 
+    derived = ("error_auroc_by_layer",)
+    table = "by_layer"
+
+    @property
+    def error_auroc_by_layer(self) -> dict[str, Any]:
+        """Layer to its AUROC alone, or why there is none."""
+        return _aurocs(self.by_layer)
+
     def __repr__(self) -> str:
         return (
             f"HedgeProjection({self.fitted_on}'s direction on {self.arm}'s asserted claims, {self.n_errors} "
             f"erroneous and {self.n_correct} correct; {_best(self.by_layer)})"
         )
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a layer."""
-        return _frame(self.by_layer)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "fitted_on": self.fitted_on,
-            "arm": self.arm,
-            "rate": self.rate.to_json(),
-            "n_questions": self.n_questions,
-            "n_errors": self.n_errors,
-            "n_correct": self.n_correct,
-            "error_auroc_by_layer": _aurocs(self.by_layer),
-            "by_layer": [score.to_json() for score in self.by_layer],
-            "reason": self.reason,
-            "seed": self.seed,
-        }
 
 
 def _aurocs(scores: tuple[LayerScore, ...]) -> dict[str, Any]:
@@ -167,21 +130,3 @@ def _best(scores: tuple[LayerScore, ...]) -> str:
         return "no layer has an AUROC"
     best = max(known, key=lambda score: score.auroc.estimate or 0.0)
     return f"best of {len(scores)} layers: {best.layer}, AUROC {best.auroc}"
-
-
-def _frame(scores: tuple[LayerScore, ...]) -> pd.DataFrame:
-    rows = [
-        {
-            "layer": s.layer,
-            "auroc": s.auroc.estimate,
-            "low": s.auroc.low,
-            "high": s.auroc.high,
-            **{
-                f"{name}_{part}": None if null is None else getattr(null, part)
-                for name, null in (("shuffled", s.shuffled), ("random", s.random))
-                for part in ("low", "high", "p")
-            },
-        }
-        for s in scores
-    ]
-    return pd.DataFrame(rows)

@@ -9,7 +9,7 @@ knew (the base does not) -- methods, amendment 19.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from mechcot.analyses.arms import draws_of, on_questions, pair_of
 from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
-from mechcot.core.results import Result
-from mechcot.stats import Interval, bootstrap_ratio, leaf
+from mechcot.core.results import Interval, Result, because
+from mechcot.stats import bootstrap_ratio
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -32,7 +32,7 @@ ERROR_CLASSES = ("knew", "forgot", "never_knew")
 
 
 @dataclass(frozen=True)
-class KnowledgeShares:
+class KnowledgeShares(Result):
     """How a set of claims falls into classes of knowledge.
 
     Attributes:
@@ -48,19 +48,8 @@ class KnowledgeShares:
     n_claims: int
     n_questions: int
     n_learned: int
-    median_p_before: float | None
-    median_p_after: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "shares": {name: interval.to_json() for name, interval in self.shares.items()},
-            "n_claims": self.n_claims,
-            "n_questions": self.n_questions,
-            "n_learned": self.n_learned,
-            "median_p_before": leaf(self.median_p_before, "no claims"),
-            "median_p_after": leaf(self.median_p_after, "no claims"),
-        }
+    median_p_before: float | None = field(metadata=because("no claims"))
+    median_p_after: float | None = field(metadata=because("no claims"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,40 +81,19 @@ class KnowledgeResult(Result):
     draws: int
     seed: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a set, relation and class."""
+    table = "rows"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per set, relation and class."""
         sets = [("errors", "", self.errors), ("claims", "", self.claims)]
         sets += [("errors", name, part) for name, part in self.errors_by_relation.items()]
         sets += [("claims", name, part) for name, part in self.claims_by_relation.items()]
-        rows = [
-            {
-                "set": which,
-                "relation": relation,
-                "class": name,
-                "share": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "n_claims": part.n_claims,
-            }
+        return [
+            {"set": which, "relation": relation, "class": name, "share": share, "n_claims": part.n_claims}
             for which, relation, part in sets
-            for name, interval in part.shares.items()
+            for name, share in part.shares.items()
         ]
-        return pd.DataFrame(rows)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "author": self.author,
-            "before": self.before,
-            "after": self.after,
-            "errors": self.errors.to_json(),
-            "claims": self.claims.to_json(),
-            "errors_by_relation": {name: part.to_json() for name, part in self.errors_by_relation.items()},
-            "claims_by_relation": {name: part.to_json() for name, part in self.claims_by_relation.items()},
-            "excluded": self.excluded,
-            "draws": self.draws,
-            "seed": self.seed,
-        }
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {interval}" for name, interval in self.errors.shares.items())

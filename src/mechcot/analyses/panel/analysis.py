@@ -9,8 +9,8 @@ the same ones for all judges.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ import pandas as pd
 from mechcot.analyses.arms import pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
-from mechcot.core.results import Interval, Result, leaf
+from mechcot.core.results import Interval, Pair, Result, because, cells, keyed
 from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
@@ -34,7 +34,7 @@ LABEL_SETS = {"four": _VERDICTS, "two": _DECIDED}
 
 
 @dataclass(frozen=True)
-class PanelJudge:
+class PanelJudge(Result):
     """What one instrument says of the two arms.
 
     Attributes:
@@ -49,7 +49,9 @@ class PanelJudge:
     before: Interval
     after: Interval
     delta: Interval
-    counts: tuple[dict[str, int], dict[str, int]]
+    counts: Pair[dict[str, int]]
+
+    derived = ("direction",)
 
     @property
     def direction(self) -> str:
@@ -59,16 +61,6 @@ class PanelJudge:
             return "unknown"
         return "up" if low > 0 else "down" if high < 0 else "unclear"
 
-    def to_json(self) -> dict[str, Any]:
-        """The intervals and counts as JSON values."""
-        return {
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "delta": self.delta.to_json(),
-            "direction": self.direction,
-            "counts": dict(zip(("before", "after"), self.counts, strict=True)),
-        }
-
 
 @dataclass(frozen=True)
 class PanelResult(Result):
@@ -77,64 +69,46 @@ class PanelResult(Result):
     Attributes:
         arms: before and after.
         judges: one by one.
-        agreement: (arm, label set) to how far they agree there; see `LABEL_SETS`.
+        agreement: arm to label set to how far they agree there; see `LABEL_SETS`.
         same_sign: share of the judges with a difference that points the way most of them do; None
             without a difference. Ties between the two ways give 0.5.
         draws: bootstrap replicates.
         seed: of the resampling.
     """
 
-    arms: tuple[str, str]
-    judges: tuple[PanelJudge, ...]
-    agreement: dict[tuple[str, str], Agreement]
-    same_sign: float | None
+    arms: Pair[str]
+    judges: tuple[PanelJudge, ...] = field(metadata=keyed("instrument"))
+    agreement: dict[str, dict[str, Agreement]]
+    same_sign: float | None = field(metadata=because("no judge has a difference"))
     draws: int
     seed: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values, with the warning on kappa and prevalence."""
-        return {
-            "arms": dict(zip(("before", "after"), self.arms, strict=True)),
-            "judges": {judge.instrument: judge.to_json() for judge in self.judges},
-            "agreement": {
-                arm: {labels: self.agreement[arm, labels].to_json() for labels in LABEL_SETS}
-                for arm in self.arms
-            },
-            "same_sign": leaf(self.same_sign, "no judge has a difference"),
-            "draws": self.draws,
-            "seed": self.seed,
-            "note": NOTE,
-        }
+    note: ClassVar[str] = NOTE
+    derived = ("note",)
+    table = "rows"
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per judge: rates, steps behind them, difference, low, high, where it points."""
-        return pd.DataFrame(
-            {
-                "judge": judge.instrument,
-                "before": judge.before.estimate,
-                "after": judge.after.estimate,
-                "n_before": sum(judge.counts[0][label] for label in _DECIDED),
-                "n_after": sum(judge.counts[1][label] for label in _DECIDED),
-                "difference": judge.delta.estimate,
-                "low": judge.delta.low,
-                "high": judge.delta.high,
-                "direction": judge.direction,
-            }
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per judge; `n` are the steps that it decided."""
+        return [
+            {**cells(judge), "n": Pair(*(sum(own[label] for label in _DECIDED) for own in judge.counts))}
             for judge in self.judges
-        )
-
-    def agreement_frame(self) -> pd.DataFrame:
-        """One row per coefficient: arm, labels, judges, measure, estimate, low, high, steps."""
-        parts = [
-            found.to_frame().assign(arm=arm, labels=labels) for (arm, labels), found in self.agreement.items()
         ]
-        table = pd.concat(parts, ignore_index=True)
-        return table[["arm", "labels", "judges", "measure", "estimate", "low", "high", "n_steps"]]
+
+    @property
+    def coefficients(self) -> list[dict[str, Any]]:
+        """A row per arm, label set and coefficient of agreement."""
+        return [
+            {"arm": arm, "labels": labels, **row}
+            for arm, sets in self.agreement.items()
+            for labels, found in sets.items()
+            for row in found.coefficients
+        ]
 
     def __repr__(self) -> str:
         deltas = ", ".join(f"{judge.instrument} {judge.delta}" for judge in self.judges)
         raws = " -> ".join(
-            "?" if (raw := self.agreement[arm, "four"].raw.estimate) is None else f"{raw:.3f}"
+            "?" if (raw := self.agreement[arm]["four"].raw.estimate) is None else f"{raw:.3f}"
             for arm in self.arms
         )
         return f"PanelResult({' -> '.join(self.arms)}: differences {deltas}; raw agreement {raws})"
@@ -178,12 +152,13 @@ def analyse(
     arms = [_arm(own, when) for own, when in zip(tables, ("before", "after"), strict=True)]
     judges = tuple(_judge(name, tables[0][name], tables[1][name], len(index), draws, seed) for name in names)
     return PanelResult(
-        arms=(arms[0], arms[1]),
+        arms=Pair(arms[0], arms[1]),
         judges=judges,
         agreement={
-            (arm, labels): _agreement(own, categories, draws, seed)
+            arm: {
+                labels: _agreement(own, categories, draws, seed) for labels, categories in LABEL_SETS.items()
+            }
             for arm, own in zip(arms, tables, strict=True)
-            for labels, categories in LABEL_SETS.items()
         },
         same_sign=_same_sign([judge.delta.estimate for judge in judges]),
         draws=draws,
@@ -251,7 +226,7 @@ def _judge(
         before=bootstrap_ratio(errors0, judged0, draws, seed),
         after=bootstrap_ratio(errors1, judged1, draws, seed),
         delta=bootstrap_ratio_difference(errors0, judged0, errors1, judged1, draws, seed),
-        counts=(counts[0], counts[1]),
+        counts=Pair(counts[0], counts[1]),
     )
 
 

@@ -128,7 +128,7 @@ def _agreement(found: Findings, result: Mapping[str, Any]) -> list[tuple[str, ..
                     f"{arm}, {said}, all",
                     steps,
                     score(own["raw"]),
-                    score(own["fleiss_kappa"]),
+                    score(own["kappa"]),
                     score(own["ac1"]),
                 )
             )
