@@ -12,7 +12,6 @@ from mechcot.analyses.audit import certainty
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.segments import segments_json
 from mechcot.analyses.panel import analysis as panel
-from mechcot.analyses.panel import page as judges
 from mechcot.core import files, records
 from mechcot.core.words import points
 from mechcot.pipeline.report import write_report
@@ -52,7 +51,7 @@ def findings(study, **results):
 
 
 def sure(study, **results):
-    return sections.sure(findings(study, **results), judges.People.of(study), {})
+    return sections.section(findings(study, **results), "sure")
 
 
 def spaced(text):
@@ -143,8 +142,10 @@ def test_gained_questions_are_told_by_their_contrast(study, page):
         moved = json.loads(json.dumps(found["transitions"]))
         moved["gained"]["change"]["estimate"] = rise
         own = {**found, "gained_minus_kept": contrast, "transitions": moved}
-        assert words in part(sections.gained(findings(study, gains=own)), "joined")
-    section = sections.gained(findings(study, gains={"reason": "one trace per question cannot be halved"}))
+        assert words in part(sections.section(findings(study, gains=own), "gains"), "joined")
+    section = sections.section(
+        findings(study, gains={"reason": "one trace per question cannot be halved"}), "gains"
+    )
     assert section.parts[0].reason == "one trace per question cannot be halved"
     assert "exact McNemar test" in part(section, "calibration")
     assert section.limits == ""

@@ -1,4 +1,8 @@
-"""The analyses of a frozen study say what they said: `scripts/golden.py` froze it."""
+"""The analyses of a frozen study say what they said: `scripts/golden.py` froze it.
+
+What was frozen are results of version 1; their keys are read under the names that
+docs/study-folder.md gives them now.
+"""
 
 import json
 import re
@@ -46,8 +50,41 @@ def leaves(value, path=""):
         yield path, value
 
 
-def differences(got, want, close):
-    got, want = dict(leaves(got)), dict(leaves(want))
+DOC = Path(__file__).parent.parent / "docs" / "study-folder.md"
+
+
+def renamed():
+    """(old, new) keys of the table "Results of version 1", files among them."""
+    rows = DOC.read_text().partition("## Results of version 1")[2].partition("\n## ")[0]
+    keys, files = [], {}
+    for line in [line for line in rows.splitlines() if line.startswith("| ") and "`" in line]:
+        file, old, new = (cell.strip() for cell in line.strip("|").split("|"))
+        if "whole file" in old:
+            files[f"results/{file.strip('`')}"] = f"results/{new.strip('`')}"
+        elif "as `split`" not in new:
+            keys.append((old.split("`")[1], new.strip("`"), "a number" in old))
+    return files, keys + [
+        (old.replace("split.", "split_by_stratum."), new.replace("split", "split_by_stratum"), n)
+        for old, new, n in keys
+        if old.startswith("split.")
+    ]
+
+
+FILES, KEYS = renamed()
+
+
+def now(path):
+    """A path of version 1 under its name of today."""
+    for old, new, ends in KEYS:
+        start = path.find(f".{old}")
+        rest = path[start + 1 + len(old) :]
+        if start >= 0 and (not rest if ends else rest[:1] in ("", ".")):
+            return f"{path[:start]}.{new}{rest}"
+    return path
+
+
+def differences(got, want, close, key=now):
+    got, want = dict(leaves(got)), {key(path): value for path, value in leaves(want)}
     for path in got.keys() | want.keys():
         a, b = got.get(path, "nothing"), want.get(path, "nothing")
         same = a == b
@@ -58,30 +95,39 @@ def differences(got, want, close):
 
 
 def test_the_files_are_the_same(found, expected):
-    assert found.keys() == expected.keys()
+    assert found.keys() == {FILES.get(name, name) for name in expected}
 
 
 def test_no_leaf_of_a_result_has_changed(found, expected):
     for name in [name for name in expected if name.endswith(".json")]:
         close = FITTED if name in ("results/probe.json", "summary.json", "figures.json") else CLOSE
-        changed = list(differences(json.loads(found[name]), json.loads(expected[name]), close))
+        key = now if name.startswith("results/") else str
+        got = json.loads(found[FILES.get(name, name)])
+        changed = list(differences(got, json.loads(expected[name]), close, key))
         assert not changed, f"{name}: {changed[:5]}"
+
+
+def words(text):
+    """The text, and the words of its last table: the files of the study, sorted by name."""
+    told, _, files = text.partition(" Digests (")
+    return told, files.split()
 
 
 @pytest.mark.parametrize("name", ["terminal.txt", "report.txt"])
 def test_no_word_has_changed_and_numbers_in_their_last_digit_at_most(name, found, expected):
-    got, want = (NUMBER.split(text[name]) for text in (found, expected))
-    assert got == want
-    for a, b in zip(NUMBER.findall(found[name]), NUMBER.findall(expected[name]), strict=True):
+    (is_now, listed), (was, before) = (words(text[name]) for text in (found, expected))
+    assert NUMBER.split(is_now) == NUMBER.split(was)
+    assert sorted(listed) == sorted(FILES.get(file, file) for file in before)
+    for a, b in zip(NUMBER.findall(is_now), NUMBER.findall(was), strict=True):
         digits = len(b.partition(".")[2])
         values = [float(x.replace(",", "").replace("−", "-")) for x in (a, b)]
         assert abs(values[0] - values[1]) <= 1.01 * 10.0**-digits, (name, a, b)
 
 
-def test_a_changed_number_is_seen(expected):
+def test_a_changed_number_is_seen(found, expected):
     was = json.loads(expected["results/audit.json"])
     numbers = [path for path, value in leaves(was) if isinstance(value, float)]
     assert len(numbers) > 100
-    is_now = json.loads(re.sub(r"(\d\.\d{4})\d", r"\g<1>9", expected["results/audit.json"], count=1))
+    is_now = json.loads(re.sub(r"(\d\.\d{4})\d", r"\g<1>9", found["results/audit.json"], count=1))
     assert len(list(differences(is_now, was, CLOSE))) == 1
     assert all(a != b for a, b in pairwise(sorted(set(numbers))))

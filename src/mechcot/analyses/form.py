@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mechcot.core.errors import AnalysisError
@@ -27,7 +27,9 @@ class Analysis:
         stored: what `results/NAME.json` holds; None: `of(study).to_json()`.
         settings: sections of the settings that it depends on, beside those of every analysis.
         summary: its lines of summary.json, `(result, {"before": arm, "after": arm})` to JSON values.
-        page: its section of the report, `module:function` of the findings; loaded when the page is made.
+        found: what its pages read where it has no stage, of the study.
+        pages: section of the report to the function of the findings that gives its part, its parts or the
+            whole section there, as `module:function`; loaded when the page is made.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -38,7 +40,8 @@ class Analysis:
     stored: Callable[[Study], dict[str, Any]] | None = None
     settings: tuple[str, ...] = ()
     summary: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]] | None = None
-    page: str = ""
+    found: Callable[[Study], Any] | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
     needed: bool = False
 
     @property

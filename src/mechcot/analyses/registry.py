@@ -15,20 +15,60 @@ from mechcot.analyses.controls.analysis import controls_of
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.judge_controls.part import results_of
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel.analysis import panel_json, panel_of
+from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
+from mechcot.core.results import Result, frame_text
+
+_HERE = "mechcot.analyses"
 
 ANALYSES = (
-    Analysis("answers", answers_of, version=2, needed=True),
-    Analysis("audit", audit_of, version=4, needed=True),
-    Analysis("certainty", certainty_of),
-    Analysis("scales", scales_of),
-    Analysis("segments", segments_of, reads="cut", stored=segments_json, settings=("steps",), needed=True),
-    Analysis("gains", gains_of),
-    Analysis("panel", panel_of, version=2, reads="panel", stored=panel_json),
-    Analysis("controls", controls_of, version=4, stored=controls_of, settings=("controls",), needed=True),
+    Analysis(
+        "answers",
+        answers_of,
+        version=2,
+        needed=True,
+        pages={"gains": f"{_HERE}.answers.page:calibration"},
+    ),
+    Analysis(
+        "audit",
+        audit_of,
+        version=4,
+        needed=True,
+        pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
+    ),
+    Analysis("certainty", certainty_of, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
+    Analysis("scales", scales_of, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
+    Analysis(
+        "segments",
+        segments_of,
+        reads="cut",
+        stored=segments_json,
+        settings=("steps",),
+        needed=True,
+        pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
+    ),
+    Analysis("gains", gains_of, pages={"gains": f"{_HERE}.gains.page:gains"}),
+    Analysis(
+        "panel",
+        panel_of,
+        version=2,
+        reads="panel",
+        stored=panel_json,
+        pages={"sure": f"{_HERE}.panel.page:panel"},
+    ),
+    Analysis(
+        "controls",
+        controls_of,
+        version=4,
+        stored=controls_of,
+        settings=("controls",),
+        needed=True,
+        pages={"controls": f"{_HERE}.controls.page:controls"},
+    ),
     Analysis(
         "commitment",
         commitment.commitment_of,
@@ -36,7 +76,7 @@ ANALYSES = (
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
-        page="mechcot.analyses.commitment.page:commitment",
+        pages={"commitment": f"{_HERE}.commitment.page:commitment"},
     ),
     Analysis(
         "hedge",
@@ -45,7 +85,7 @@ ANALYSES = (
         reads="inside",
         stored=hedge.hedge_json,
         summary=hedge.summarised,
-        page="mechcot.analyses.hedge.page:doubt",
+        pages={"doubt": f"{_HERE}.hedge.page:doubt"},
     ),
     Analysis(
         "probe",
@@ -54,8 +94,8 @@ ANALYSES = (
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
-        page="mechcot.analyses.probe.part:probes",
         needed=True,
+        pages={"probe": f"{_HERE}.probe.part:probes"},
     ),
     Analysis(
         "knowledge",
@@ -64,10 +104,20 @@ ANALYSES = (
         reads="inside",
         stored=knowledge.knowledge_json,
         summary=knowledge.summarised,
+        pages={"origin": f"{_HERE}.knowledge.page:knowledge"},
     ),
-    Analysis("judge_controls", judge_controls_of, version=None),
+    Analysis(
+        "judge_controls",
+        judge_controls_of,
+        version=None,
+        found=results_of,
+        pages={"sure": f"{_HERE}.judge_controls.part:controlled"},
+    ),
+    Analysis(
+        "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
+    ),
 )
-"""In the order of the report."""
+"""Their stages in order, and the lines of summary.json."""
 
 
 def results() -> tuple[str, ...]:
@@ -76,16 +126,27 @@ def results() -> tuple[str, ...]:
 
 
 FIGURES = {
-    "JudgeControlsResult": "mechcot.analyses.judge_controls.figures:judge_forest",
-    "ProbeReport": "mechcot.analyses.probe.figures:probe_bars",
+    "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
+    "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
+    "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
+    "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
+    "GainsResult": f"{_HERE}.gains.figures:gains",
+    "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
+    "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
+    "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
+    "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge_bars",
+    "PanelResult": f"{_HERE}.panel.figures:judges",
+    "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
+    "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
-"""Where the figure of a result is drawn, by the result's class."""
+"""Where the figure of a result is drawn from its JSON, by the result's class."""
 
 TEXTS = {
-    "JudgeControlsResult": "mechcot.analyses.judge_controls.text:terminal_text",
+    "AuditResult": f"{_HERE}.headline:audit_text",
+    "JudgeControlsResult": f"{_HERE}.judge_controls.text:terminal_text",
     "ProbeReport": "mechcot.probe.words:report_text",
 }
-"""Where a result is put into words for a terminal, likewise."""
+"""Where a result is put into words for a terminal, likewise; others show their table."""
 
 
 def shown(result: Any) -> str:
@@ -94,7 +155,4 @@ def shown(result: Any) -> str:
         return "\n\n".join(shown(part) for part in result)
     if isinstance(result, dict):
         return json.dumps(result, indent=1, ensure_ascii=False)
-    if hasattr(result, "text"):
-        return str(result.text())
-    frame = result.to_frame() if hasattr(result, "to_frame") else result
-    return str(frame.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.4g}"))
+    return str(result.text()) if isinstance(result, Result) else frame_text(result)

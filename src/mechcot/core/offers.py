@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from mechcot.core.errors import UsageError
+
 _PLACES: dict[str, str] = {}
 
 
@@ -34,9 +36,12 @@ def figure_of(result: Any) -> Any:
     """The figure of a result, by its class.
 
     Raises:
-        KeyError: none is offered for it.
+        UsageError: none is offered for it.
     """
-    return _for(result, "figures")(result.to_json())
+    places, name = offered("figures"), type(result).__name__
+    if name not in places:
+        raise UsageError(f"{name} is a table without a figure; figures have: {', '.join(sorted(places))}")
+    return at(places[name])(result.to_json())
 
 
 def text_of(result: Any) -> str:

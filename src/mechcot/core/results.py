@@ -231,7 +231,7 @@ def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping) and not name:
         for key, part in value.items():
             yield from _cells(part, key)
-    elif not isinstance(value, Mapping | list | tuple | set) and not hasattr(value, "shape"):
+    elif not isinstance(value, Mapping | list | tuple | set) and not getattr(value, "shape", ()):
         yield name, value
 
 

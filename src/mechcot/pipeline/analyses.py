@@ -9,7 +9,7 @@ from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.panel.analysis import further_instruments
 from mechcot.core import files
-from mechcot.core.stages import Stage
+from mechcot.core.stages import MANIFEST, Stage, load_manifest
 from mechcot.study.folder import Study
 
 
@@ -32,6 +32,19 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
         for analysis in registry.ANALYSES
         if analysis.version is not None
     ]
+
+
+RENAMED = {"inference": "certainty", "margins": "gains"}
+"""Analyses under the names that they had in version 1 of the results, and their names now."""
+
+
+def forget_renamed(root: Path) -> None:
+    """Take away results under a name that no analysis has any more; they are made again under the new one."""
+    manifest = load_manifest(root)
+    for name in RENAMED.keys() & manifest["stages"].keys():
+        for output in manifest["stages"].pop(name)["outputs"]:
+            files.remove(root / output)
+        files.write_json(root / MANIFEST, manifest)
 
 
 def _inputs(study: Study) -> dict[str, tuple[str, ...]]:

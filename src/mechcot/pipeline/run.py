@@ -10,7 +10,7 @@ from mechcot.core.config import read_yaml, resolve
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget_from, run_stages, versions
 from mechcot.models.checkpoint import prepare_torch
-from mechcot.pipeline.analyses import analysis_stages
+from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
@@ -130,6 +130,7 @@ def _execute(
         prepare_torch(study.settings.threads)
         # Sums depend on how many threads share them, in numpy as in torch.
         with threadpool_limits(study.settings.threads):
+            forget_renamed(folder)
             run_stages(folder, [stage for stage in stages if chosen(stage)], versions())
     return study
 

@@ -67,3 +67,29 @@ def reliability(
         )
     figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="questions answered right")
     return figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title_text="share of the winning vote")
+
+
+def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
+    """Right answers by how many traces vote: what more sampling would do for each arm.
+
+    Args:
+        answers: `AnswersResult.to_json()`.
+        title: a statement in place of the one read off the numbers.
+    """
+    arms = [answers[when] for when in ("before", "after")]
+    ends = "; ".join(f"{arm['arm']} {percent(arm['sc_at_k'][-1], 1)}" for arm in arms)
+    figure = blank(
+        title or f"Right answers by vote of {arms[0]['k']} traces: {ends}",
+        f"{arms[0]['n_questions']} questions. At k the mean over all choices of k of a question's traces.",
+    )
+    for arm, colour in zip(arms, (BEFORE, AFTER), strict=True):
+        figure.add_scatter(
+            x=list(range(1, len(arm["sc_at_k"]) + 1)),
+            y=arm["sc_at_k"],
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            name=esc(arm["arm"]),
+            hovertemplate=f"{esc(arm['arm'])}: %{{y:.1%}} right with %{{x}} votes<extra></extra>",
+        )
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title_text="questions answered right")
+    return figure.update_xaxes(title_text="traces that vote")

@@ -8,7 +8,7 @@ from mechcot.core.words import DIFFERENCE, NBSP, number, p_value, percent, point
 from mechcot.report.parts import Findings, Part, Table
 
 
-def calibration(found: Findings, tables: tuple[Table, ...]) -> Part:
+def calibration(found: Findings) -> Part:
     """Whether the vote knows how sure it may be, and the exact test of its change."""
     answers = found.results["answers"]
     test = answers["mcnemar"]
@@ -18,7 +18,7 @@ def calibration(found: Findings, tables: tuple[Table, ...]) -> Part:
         f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
         f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
     )
-    return Part("calibration", sentence, tables=tables)
+    return Part("calibration", sentence, tables=(votes(found),))
 
 
 _MEASURES = {

@@ -11,7 +11,12 @@ from mechcot.core.words import DIFFERENCE, NBSP, direction, number, percent, poi
 from mechcot.report.parts import Findings, Part, Table
 
 
-def difference(found: Findings, sheet: Mapping[str, Any]) -> Part:
+def certainty(found: Findings) -> tuple[Part, ...]:
+    """What chance and what the judge could make of the change."""
+    return difference(found), tipping(found)
+
+
+def difference(found: Findings) -> Part:
     """The difference by steps and by questions, and its tests."""
     result = found.results["certainty"]
     if "step_weighted" not in result:
@@ -27,8 +32,9 @@ def difference(found: Findings, sheet: Mapping[str, Any]) -> Part:
         f"change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of studies like "
         "this one."
     )
-    judge = sheet["judges"].get(found.settings.judge.kind) if sheet else None
-    beside = None if judge is None else {"design": judge["design"], "people": sheet["people"]}
+    people = found.results["people"]
+    judge = people.judge(found.settings.judge.kind)
+    beside = None if judge is None else {"design": judge["design"], "people": people.sheet["people"]}
     return Part(
         "ways",
         sentence,

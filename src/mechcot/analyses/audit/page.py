@@ -109,3 +109,10 @@ def split(found: Findings, split: dict[str, Any]) -> Part:
         "from kinds that only one of the two writes."
     )
     return Part("split", sentence, figures.split(split))
+
+
+def origin(found: Findings) -> tuple[Part, ...]:
+    """Where the change of the step error comes from: questions, kinds of step, the split."""
+    result = found.results["audit"]
+    by_answers = Part("by_answers", both_right(result["both_correct"]), figures.error_by_answers(result))
+    return by_answers, kinds(found, result), split(found, result["split"])

@@ -70,6 +70,15 @@ def commitment_curves(
     return figure.update_xaxes(title_text="steps read (0: the prompt alone)", dtick=max(1, longest // 10))
 
 
+def commitment_curve(result: Json) -> go.Figure:
+    """The curve of one author's traces under one reader.
+
+    Args:
+        result: `CommitmentResult.to_json()`.
+    """
+    return commitment_curves({result["author"]: result}, colours=(AFTER,))
+
+
 def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: str | None = None) -> go.Figure:
     """Who wrote the text, and who reads it: one line an author over the two readers.
 

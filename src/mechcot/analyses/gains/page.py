@@ -92,3 +92,11 @@ def joined(found: Findings, result: Mapping[str, Any]) -> Part:
     head = ("questions", "number", f"wrong steps, {found.before}", f"wrong steps, {found.after}", DIFFERENCE)
     table = Table("Wrong steps by what became of the vote", head, tuple(rows))
     return Part("joined", sentence, figures.error_by_transition(result), tables=(table,))
+
+
+def gains(found: Findings) -> tuple[Part, ...]:
+    """Where the vote changed, and what the steps did there."""
+    result = found.results["gains"]
+    if "transitions" not in result:
+        return (Part("gains", "Gains cannot be told by margin.", reason=result["reason"]),)
+    return by_margin(result), joined(found, result)

@@ -36,13 +36,9 @@ def results_of(study: Study) -> dict[str, Mapping[str, Any]]:
     return {name: result for name, result in found.items() if result["arms"] == arms}
 
 
-def controlled(found: Findings, results: Mapping[str, Mapping[str, Any]]) -> Part:
-    """What the controls of each judge say of the change.
-
-    Args:
-        found: the study's results.
-        results: `JudgeControlsResult.to_json()` by judge.
-    """
+def controlled(found: Findings) -> Part:
+    """What the controls of each judge say of the change."""
+    results = found.results["judge_controls"]
     if not results:
         reason = "no control of the judge was run; mechcot judge-controls STUDY runs them"
         return Part("controlled", "The judge was not put to the test.", reason=reason)

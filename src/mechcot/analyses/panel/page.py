@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.panel import figures
-from mechcot.core import files
 from mechcot.core.words import NBSP, counted, direction, listed, number, percent, points, score, why
 from mechcot.report.parts import Findings, Part, Table
 
 if TYPE_CHECKING:
-    from mechcot.study.folder import Study
+    pass
 
 _SEEN = {
     "up": "wrong steps rise",
@@ -21,45 +19,6 @@ _SEEN = {
     "unknown": "nothing that can be compared",
 }
 _LABELS = {"four": "four labels", "two": "right or wrong"}
-
-
-@dataclass(frozen=True)
-class People:
-    """The last imported sheet, or why there is none that speaks of the study as it is.
-
-    Attributes:
-        sheet: `results/sheet.json`; empty without a usable one.
-        reason: why it is empty, else "".
-    """
-
-    sheet: Mapping[str, Any]
-    reason: str = ""
-
-    @classmethod
-    def of(cls, study: Study) -> People:
-        """Read the sheet's result and see whether it was read against the tables as they are now."""
-        path, contrast = study.path / "results" / "sheet.json", study.settings.contrast
-        if not path.exists():
-            return cls({}, "no sheet was filled; mechcot sheet draw STUDY makes one")
-        sheet = files.read_json(path)
-        same = (sheet["arms"], sheet.get("domain")) == (
-            {"before": contrast.before, "after": contrast.after},
-            contrast.domain,
-        )
-        sources = sheet.get("sources", {})
-        there = {name: study.path / name for name in sources}
-        current = all(file.exists() and files.digest(file) == sources[name] for name, file in there.items())
-        if not (same and sources and current):
-            return cls(
-                {},
-                "the sheet that people filled was read against other steps or verdicts; import it again "
-                "(mechcot sheet import)",
-            )
-        return cls(sheet)
-
-    def judge(self, found: Findings) -> Mapping[str, Any] | None:
-        """What the sheet says of the study's own judge; None without a sheet."""
-        return self.sheet["judges"].get(found.settings.judge.kind) if self.sheet else None
 
 
 def panel(found: Findings) -> Part:
@@ -149,9 +108,10 @@ def _sentence(result: Mapping[str, Any]) -> str:
     return f"{note[0].upper()}{note[1:]}. Intervals resample questions."
 
 
-def people(found: Findings, own: People) -> Part:
+def people(found: Findings) -> Part:
     """Error rates corrected by people, and how far they agree with the judges."""
-    judge = own.judge(found)
+    own = found.results["people"]
+    judge = own.judge(found.settings.judge.kind)
     if judge is None:
         reason = own.reason or "the sheet says nothing of the study's own judge"
         return Part("people", "No steps were judged by people.", reason=reason)
