@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit import certainty
 from mechcot.analyses.audit.certainty import SENSITIVITY
@@ -20,7 +21,7 @@ def tables(before=BEFORE, after=AFTER, golds=GOLDS):
 
 
 def small(draws=500, seed=0):
-    return certainty.analyse(*tables(), draws=draws, seed=seed)
+    return certainty.analyse(Arms(*tables()), draws=draws, seed=seed)
 
 
 def drawn(seed, errors=(0.2, 0.4), questions=30, abstain=0.0):
@@ -44,7 +45,7 @@ def drawn(seed, errors=(0.2, 0.4), questions=30, abstain=0.0):
 def test_a_study_small_enough_to_count_by_hand():
     result = small()
     assert (result.arms, result.instrument) == (("base", "distilled"), "exact")
-    own = audit.analyse(*tables(), draws=500)
+    own = audit.analyse(Arms(*tables()), draws=500)
     assert result.step_weighted.difference == own.delta
     assert result.step_weighted.se == own.delta_se
     assert result.question_weighted.difference == own.delta_question_weighted
@@ -87,8 +88,8 @@ def test_tipping_points_reproduce_the_observed_rates_and_end_where_no_judge_can(
 @given(st.integers(0, 10_000))
 def test_exchanging_the_arms_turns_every_sign_and_nothing_else(seed):
     questions, *arms = drawn(seed, abstain=0.1)
-    there = certainty.analyse(questions, *arms, draws=60)
-    back = certainty.analyse(questions, *arms[3:], *arms[:3], draws=60)
+    there = certainty.analyse(Arms(questions, *arms), draws=60)
+    back = certainty.analyse(Arms(questions, *arms[3:], *arms[:3]), draws=60)
     for name in ("step_weighted", "question_weighted"):
         one, other = getattr(there, name), getattr(back, name)
         assert other.difference.estimate == pytest.approx(-one.difference.estimate)
@@ -103,18 +104,19 @@ def test_exchanging_the_arms_turns_every_sign_and_nothing_else(seed):
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.98), st.floats(0.02, 0.98))
 def test_every_tipping_point_is_a_possible_judge(seed, before, after):
-    for one in certainty.analyse(*drawn(seed, (before, after), 6), draws=2).tipping:
+    for one in certainty.analyse(Arms(*drawn(seed, (before, after), 6)), draws=2).tipping:
         assert one.point.possible
 
 
 def test_a_planted_difference_is_found_and_none_is_not():
-    planted = certainty.analyse(*drawn(1, (0.2, 0.6), 120), draws=500)
+    planted = certainty.analyse(Arms(*drawn(1, (0.2, 0.6), 120)), draws=500)
     assert planted.step_weighted.p_value == pytest.approx(1 / 501)
     # hard questions are hard for both arms: each arm's steps cluster, and the difference much less
     assert min(effect.icc for effect in planted.clustering) > 0.05
     assert planted.deff < min(effect.deff for effect in planted.clustering)
     p = [
-        certainty.analyse(*drawn(seed, (0.3, 0.3), 40), draws=200).step_weighted.p_value for seed in range(20)
+        certainty.analyse(Arms(*drawn(seed, (0.3, 0.3), 40)), draws=200).step_weighted.p_value
+        for seed in range(20)
     ]
     assert 0.3 < np.mean(p) < 0.7
     assert np.mean(np.array(p) < 0.05) < 0.25
@@ -140,19 +142,19 @@ def test_result_is_json_frames_text_and_one_line():
     assert "abstention (12.5% of base's steps and 0.0% of distilled's steps)" in text
     assert "would have to differ by -4.4 to -7.7 points (distilled minus base)" in text
     assert "<table" in result._repr_html_()
-    decided = certainty.analyse(*drawn(0, questions=4), draws=10)
+    decided = certainty.analyse(Arms(*drawn(0, questions=4)), draws=10)
     assert "abstention: none" in decided.text()
 
 
 def test_what_is_not_defined_has_its_reason():
     silent = {key: (answer, ["n view"]) for key, (answer, _) in BEFORE.items()}
-    result = certainty.analyse(*tables(before=silent), draws=20)
+    result = certainty.analyse(Arms(*tables(before=silent)), draws=20)
     assert result.tipping == ()
     loaded = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert loaded["step_weighted"]["p_value"]["reason"] == "nothing to divide by before"
     assert loaded["independent_se"]["value"] is None
     assert "not known" in result.text()
-    alone = certainty.analyse(*tables({(0, 0): BEFORE[0, 0]}, {(0, 0): AFTER[0, 0]}, [0]), draws=20)
+    alone = certainty.analyse(Arms(*tables({(0, 0): BEFORE[0, 0]}, {(0, 0): AFTER[0, 0]}, [0])), draws=20)
     assert alone.step_weighted.difference.estimate is not None
     assert (alone.step_weighted.se, alone.step_weighted.p_value) == (None, None)
     assert "no test: one question alone" in alone.text()
@@ -160,7 +162,7 @@ def test_what_is_not_defined_has_its_reason():
 
 def test_a_judge_who_calls_everything_wrong_still_makes_a_result():
     wrong = {key: (answer, ["e find"]) for key, (answer, _) in BEFORE.items()}
-    result = certainty.analyse(*tables(before=wrong, after=wrong), draws=20)
+    result = certainty.analyse(Arms(*tables(before=wrong, after=wrong)), draws=20)
     assert result.step_weighted.difference.estimate == 0
     assert [one.point.prevalence for one in result.tipping] == [0.0]
     json.dumps(result.to_json(), allow_nan=False)
@@ -169,7 +171,7 @@ def test_a_judge_who_calls_everything_wrong_still_makes_a_result():
 @pytest.mark.parametrize(
     ("place", "change", "words"),
     [
-        (3, lambda verdicts: verdicts.assign(instrument="other"), "one instrument"),
+        (3, lambda verdicts: verdicts.assign(instrument="other"), "different instruments"),
         (6, lambda verdicts: pd.concat([verdicts, verdicts]), "more than once"),
     ],
 )
@@ -177,10 +179,12 @@ def test_bad_tables_are_named(place, change, words):
     own = list(tables())
     own[place] = change(own[place])
     with pytest.raises(AnalysisError, match=words):
-        certainty.analyse(*own, draws=10)
+        certainty.analyse(Arms(*own), draws=10)
 
 
 def test_verdicts_of_nobody_are_refused():
     questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables()
-    with pytest.raises(AnalysisError, match="found none"):
-        certainty.analyse(questions, traces0, steps0, verdicts0[:0], traces1, steps1, verdicts1[:0], draws=10)
+    with pytest.raises(AnalysisError, match="both tables are empty"):
+        certainty.analyse(
+            Arms(questions, traces0, steps0, verdicts0[:0], traces1, steps1, verdicts1[:0]), draws=10
+        )

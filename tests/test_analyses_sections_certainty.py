@@ -8,6 +8,7 @@ import pytest
 
 from mechcot import plots
 from mechcot.analyses import sections, sheet
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import certainty
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.segments import segments_json
@@ -159,7 +160,7 @@ def test_a_fall_is_explained_by_a_judge_stricter_with_the_arm_before(study):
     ]
     names = {"distilled": "base", "base": "distilled"}
     turned = [table.assign(arm=table.arm.map(names)) for table in tables]
-    found = certainty.analyse(study.questions("clinical"), *turned, draws=50).to_json()
+    found = certainty.analyse(Arms(study.questions("clinical"), *turned), draws=50).to_json()
     told = part(sure(study, certainty=found), "tipping")
     assert "would have to call right steps of base wrong more often than right steps of distilled" in told
     assert f"by {-100 * found['step_weighted']['estimate']:.1f} points if no step is truly wrong" in told

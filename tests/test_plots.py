@@ -7,6 +7,7 @@ import pytest
 
 from mechcot import plots, probe
 from mechcot.analyses.answers import analysis as answers
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit import certainty
 from mechcot.analyses.commitment import analysis as commitment
@@ -100,8 +101,8 @@ def results(study):
     both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]
     return {
         "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
-        "audit": audit.analyse(questions, *parts, draws=50).to_json(),
-        "certainty": certainty.analyse(questions, *parts, draws=50).to_json(),
+        "audit": audit.analyse(Arms(questions, *parts), draws=50).to_json(),
+        "certainty": certainty.analyse(Arms(questions, *parts), draws=50).to_json(),
         "gains": margins.analyse(
             questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
         ).to_json(),

@@ -5,8 +5,9 @@ And how far a question belongs to each of the four strata of right and wrong ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,15 @@ from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
 from mechcot.core.results import SPREAD, UNSTORED, Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
-from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.frames import (
+    check_questions,
+    describe,
+    one_arm,
+    question_codes,
+    require_columns,
+    require_unique,
+    trace_votes,
+)
 from mechcot.stats.votes import Bools
 
 if TYPE_CHECKING:
@@ -147,6 +156,101 @@ def arm_steps(
     )
 
 
+@dataclass(frozen=True)
+class Arms:
+    """Two arms on the same questions under one instrument, joined and checked when first asked for.
+
+    Attributes:
+        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
+        traces_before: rows of `records.TRACES` before (used: the trace key, answer), at least one for
+            every question; all of them vote.
+        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
+        verdicts_before: rows of `records.VERDICTS` of one instrument before. Steps without a row are
+            counted and used for nothing else.
+        traces_after: the same after.
+        steps_after: the same after.
+        verdicts_after: the same after.
+        strata: a stratum for steps: the step key and `stratum` (the claims table serves), rows of both
+            arms; other arms' rows are ignored. Several different strata of one step make "mixed".
+            Without it a `stratum` column of both verdict or both step tables is used.
+
+    Raises:
+        AnalysisError: a missing column, a row twice, a verdict or stratum of an unknown step, an unknown
+            label, several instruments, a question without traces.
+    """
+
+    questions: pd.DataFrame
+    traces_before: pd.DataFrame
+    steps_before: pd.DataFrame
+    verdicts_before: pd.DataFrame
+    traces_after: pd.DataFrame
+    steps_after: pd.DataFrame
+    verdicts_after: pd.DataFrame
+    strata: pd.DataFrame | None = None
+
+    @classmethod
+    def of(cls, study: Study, control: str | None = None) -> Arms:
+        """The arms of a study's contrast, or of a control's, with the strata of its claims."""
+        contrast = contrast_of(study, control)
+        questions = study.questions(contrast.domain)
+        pair = (contrast.before, contrast.after)
+        tables = [
+            on_questions(questions, table(arm))
+            for arm in pair
+            for table in (study.traces, study.steps, study.verdicts)
+        ]
+        claims = on_questions(questions, pd.concat([study.claims(arm) for arm in sorted(set(pair))]))
+        strata = claims[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
+        return cls(questions, *tables, strata)
+
+    @cached_property
+    def index(self) -> pd.Index:
+        """Question ids [questions]."""
+        return check_questions(self.questions)[0]
+
+    @cached_property
+    def gold(self) -> Ints:
+        """Right option of each question [questions]."""
+        return check_questions(self.questions)[1]
+
+    @cached_property
+    def ballots(self) -> Pair[Ints]:
+        """Votes of each arm's traces, [questions, options + 1] each; the last column is "no answer"."""
+        return Pair(
+            trace_votes(self.questions, self.traces_before, "traces before"),
+            trace_votes(self.questions, self.traces_after, "traces after"),
+        )
+
+    @cached_property
+    def steps(self) -> Pair[ArmSteps]:
+        """Each arm's steps with their verdicts."""
+        before = (self.traces_before, self.steps_before, self.verdicts_before, self.strata, "before")
+        after = (self.traces_after, self.steps_after, self.verdicts_after, self.strata, "after")
+        return Pair(arm_steps(self.index, self.gold, *before), arm_steps(self.index, self.gold, *after))
+
+    @cached_property
+    def sums(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Erroneous and judged steps before, the same after, [questions] each."""
+        before, after = self.steps
+        return before.erroneous(), before.judged(), after.erroneous(), after.judged()
+
+    @cached_property
+    def instrument(self) -> str:
+        """The one instrument of both arms' verdicts.
+
+        Raises:
+            AnalysisError: there are two, or none.
+        """
+        names = sorted({arm.instrument for arm in self.steps if arm.instrument})
+        if not names:
+            raise AnalysisError("verdicts before and after: both tables are empty; judge the steps first")
+        if len(names) > 1:
+            raise AnalysisError(
+                f"the two arms were judged by different instruments: {names}; use one for both"
+            )
+        return names[0]
+
+
 def right_share(votes: Ints, gold: Ints) -> Floats:
     """Share of each question's traces whose answer is gold [questions]; a trace without one is not.
 
@@ -272,18 +376,6 @@ def pair_of(study: Study) -> Pair[str]:
 def draws_of(study: Study) -> int:
     """Bootstrap draws of every interval."""
     return study.settings.analysis.bootstrap
-
-
-def of_both(
-    study: Study,
-    contrast: ContrastSettings,
-    questions: pd.DataFrame,
-    *tables: Callable[[str], pd.DataFrame],
-) -> list[pd.DataFrame]:
-    """Tables of the arm before, then those of the arm after, on the contrast's questions."""
-    return [
-        on_questions(questions, table(arm)) for arm in (contrast.before, contrast.after) for table in tables
-    ]
 
 
 def on_questions(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

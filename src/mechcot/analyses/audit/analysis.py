@@ -13,19 +13,14 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import (
+    Arms,
     ArmSteps,
     SubsetDelta,
-    arm_steps,
-    contrast_of,
     draws_of,
-    of_both,
-    on_questions,
     right_share,
     stratum_weights,
 )
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
-from mechcot.core.errors import AnalysisError
-from mechcot.core.records import STEP_KEY
 from mechcot.stats.cluster import (
     Floats,
     bootstrap_ratio,
@@ -34,7 +29,6 @@ from mechcot.stats.cluster import (
     ratio_difference,
 )
 from mechcot.stats.decomposition import Split, split_by_kind
-from mechcot.stats.frames import check_questions, trace_votes
 from mechcot.stats.votes import plurality_right
 
 if TYPE_CHECKING:
@@ -42,36 +36,18 @@ if TYPE_CHECKING:
 
 
 def analyse(
-    questions: pd.DataFrame,
-    traces_before: pd.DataFrame,
-    steps_before: pd.DataFrame,
-    verdicts_before: pd.DataFrame,
-    traces_after: pd.DataFrame,
-    steps_after: pd.DataFrame,
-    verdicts_after: pd.DataFrame,
+    arms: Arms,
     *,
     draws: int = 10_000,
     seed: int = 0,
-    strata: pd.DataFrame | None = None,
     min_steps: int = 1,
 ) -> AuditResult:
     """Compare the step error of two arms on the same questions under one instrument.
 
     Args:
-        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
-        traces_before: rows of `records.TRACES` before (used: qid, arm, cid, answer), at least
-            one for every question; all of them vote.
-        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
-        verdicts_before: rows of `records.VERDICTS` of one instrument. Steps without a row are
-            counted and used for nothing else.
-        traces_after: the same after.
-        steps_after: the same after.
-        verdicts_after: the same after.
+        arms: before and after.
         draws: bootstrap replicates of the questions.
         seed: of the resampling.
-        strata: a stratum for steps: the step key and `stratum` (the claims table serves), rows
-            of both arms; other arms' rows are ignored. Several different strata of one step make
-            "mixed". Without it a `stratum` column of both verdict or both step tables is used.
         min_steps: judged steps that a kind needs in both arms to count as shared in the splits.
 
     Raises:
@@ -79,32 +55,21 @@ def analyse(
             unknown label, several instruments, a question without traces.
         UsageError: draws or min_steps below 1.
     """
-    index, gold = check_questions(questions)
-    arms = [
-        arm_steps(index, gold, traces, steps, verdicts, strata, when)
-        for traces, steps, verdicts, when in (
-            (traces_before, steps_before, verdicts_before, "before"),
-            (traces_after, steps_after, verdicts_after, "after"),
-        )
-    ]
-    before, after = arms
-    ballots = [
-        trace_votes(questions, traces, f"traces {when}")
-        for traces, when in ((traces_before, "before"), (traces_after, "after"))
-    ]
-    sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
+    before, after = arms.steps
     words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
     parts, weighted = (
-        _strata(before, after, stratum_weights(*(right(table, gold) for table in ballots)), draws, seed)
+        _strata(
+            before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)), draws, seed
+        )
         for right in (plurality_right, right_share)
     )
     return AuditResult(
         before=_arm_audit(before, draws, seed),
         after=_arm_audit(after, draws, seed),
-        instrument=_instrument(before, after),
-        delta=bootstrap_ratio_difference(*sums, draws, seed),
-        delta_se=ratio_difference(*sums).se,
-        delta_question_weighted=question_weighted_difference(*sums, draws, seed),
+        instrument=arms.instrument,
+        delta=bootstrap_ratio_difference(*arms.sums, draws, seed),
+        delta_se=ratio_difference(*arms.sums).se,
+        delta_question_weighted=question_weighted_difference(*arms.sums, draws, seed),
         delta_per_100_words=bootstrap_ratio_difference(*words, draws, seed),
         both_correct=parts[0],
         both_correct_traces=_right_traces(before, after, draws, seed),
@@ -118,15 +83,6 @@ def analyse(
         draws=draws,
         seed=seed,
     )
-
-
-def _instrument(before: ArmSteps, after: ArmSteps) -> str:
-    names = sorted({name for name in (before.instrument, after.instrument) if name})
-    if not names:
-        raise AnalysisError("verdicts before and after: both tables are empty; judge the steps first")
-    if len(names) > 1:
-        raise AnalysisError(f"the two arms were judged by different instruments: {names}; use one for both")
-    return names[0]
 
 
 def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
@@ -211,9 +167,4 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
-    contrast = contrast_of(study, control)
-    questions = study.questions(contrast.domain)
-    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
-    claims = pd.concat([study.claims(arm) for arm in {contrast.before, contrast.after}])
-    strata = on_questions(questions, claims)[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
-    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed, strata=strata)
+    return analyse(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)

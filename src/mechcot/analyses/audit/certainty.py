@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
+from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.certainty_result import CertaintyResult, Estimand, Tipping
-from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Interval, Pair
 from mechcot.stats.cluster import (
     Floats,
@@ -26,7 +24,6 @@ from mechcot.stats.cluster import (
     question_weighted_difference,
     ratio_difference,
 )
-from mechcot.stats.frames import check_questions
 from mechcot.stats.inference import (
     design_effect,
     detectable_difference,
@@ -46,13 +43,7 @@ PREVALENCES = (0.0, 0.1, 0.2, 0.3, 0.4)
 
 
 def analyse(
-    questions: pd.DataFrame,
-    traces_before: pd.DataFrame,
-    steps_before: pd.DataFrame,
-    verdicts_before: pd.DataFrame,
-    traces_after: pd.DataFrame,
-    steps_after: pd.DataFrame,
-    verdicts_after: pd.DataFrame,
+    arms: Arms,
     *,
     draws: int = 10_000,
     seed: int = 0,
@@ -60,13 +51,7 @@ def analyse(
     """Test the difference of step error, and say what chance, abstention or the judge could make of it.
 
     Args:
-        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
-        traces_before: rows of `records.TRACES` before (used: the trace key, answer).
-        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
-        verdicts_before: rows of `records.VERDICTS` of one instrument before.
-        traces_after: the same after.
-        steps_after: the same after.
-        verdicts_after: the same after.
+        arms: before and after.
         draws: bootstrap replicates of the questions, and sign vectors.
         seed: of both.
 
@@ -74,17 +59,12 @@ def analyse(
         AnalysisError: as `audit.analyse`; also verdicts of two instruments or of none.
         UsageError: draws below 1.
     """
-    index, gold = check_questions(questions)
-    before = arm_steps(index, gold, traces_before, steps_before, verdicts_before, None, "before")
-    after = arm_steps(index, gold, traces_after, steps_after, verdicts_after, None, "after")
-    names = sorted({name for name in (before.instrument, after.instrument) if name})
-    if len(names) != 1:
-        raise AnalysisError(f"verdicts of one instrument are needed in both arms; found {names or 'none'}")
-    sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
+    before, after = arms.steps
+    sums = arms.sums
     step_weighted = _by_steps(sums, draws, seed)
     return CertaintyResult(
         arms=Pair(before.name, after.name),
-        instrument=names[0],
+        instrument=arms.instrument,
         step_weighted=step_weighted,
         question_weighted=_by_questions(sums, draws, seed),
         independent_se=_independent_se(sums),
@@ -167,7 +147,4 @@ __all__ = ["CertaintyResult", "Estimand", "Tipping", "analyse"]
 
 def certainty_of(study: Study, control: str | None = None) -> CertaintyResult:
     """How sure the change of step error is: tests, design effects, bounds, tipping point."""
-    contrast = contrast_of(study, control)
-    questions = study.questions(contrast.domain)
-    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
-    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed)
+    return analyse(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps, arm_steps, contrast_of, draws_of, of_both
+from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, cells
 from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
-from mechcot.stats.frames import check_questions
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
 
 if TYPE_CHECKING:
@@ -79,13 +77,7 @@ def _ratio(scale: str, difference: float | None) -> float | None:
 
 
 def error_scales(
-    questions: pd.DataFrame,
-    traces_before: pd.DataFrame,
-    steps_before: pd.DataFrame,
-    verdicts_before: pd.DataFrame,
-    traces_after: pd.DataFrame,
-    steps_after: pd.DataFrame,
-    verdicts_after: pd.DataFrame,
+    arms: Arms,
     *,
     draws: int = 10_000,
     seed: int = 0,
@@ -95,13 +87,7 @@ def error_scales(
     Only judged steps (correct or erroneous) and their words count.
 
     Args:
-        questions: rows of `records.QUESTIONS` (used: qid, options, gold).
-        traces_before: rows of `records.TRACES` before (used: the trace key, answer).
-        steps_before: rows of `records.STEPS` before (used: the step key, role, n_words).
-        verdicts_before: rows of `records.VERDICTS` of one instrument before.
-        traces_after: the same after.
-        steps_after: the same after.
-        verdicts_after: the same after.
+        arms: before and after.
         draws: bootstrap replicates of the questions.
         seed: of the resampling.
 
@@ -109,21 +95,16 @@ def error_scales(
         AnalysisError: as `audit.analyse`; also a judged step without a word, two instruments.
         UsageError: draws below 1.
     """
-    index, gold = check_questions(questions)
-    before = arm_steps(index, gold, traces_before, steps_before, verdicts_before, None, "before")
-    after = arm_steps(index, gold, traces_after, steps_after, verdicts_after, None, "after")
-    names = sorted({name for name in (before.instrument, after.instrument) if name})
-    if len(names) != 1:
-        raise AnalysisError(f"verdicts of one instrument are needed in both arms; found {names or 'none'}")
+    before, after = arms.steps
     rows = [_judged(arm, when) for arm, when in ((before, "before"), (after, "after"))]
     (wrong0, question0, words0), (wrong1, question1, words1) = rows
-    scales = _rates(rows, len(index), draws, seed)
+    scales = _rates(rows, len(arms.index), draws, seed)
     for name, link, with_length in SCALES:
         offsets = (np.log(words0), np.log(words1)) if with_length else (None, None)
         scales[name] = scale_difference(wrong0, question0, wrong1, question1, link, *offsets)
     return ErrorScales(
         arms=Pair(before.name, after.name),
-        instrument=names[0],
+        instrument=arms.instrument,
         n_judged=Pair(len(wrong0), len(wrong1)),
         n_erroneous=Pair(int(wrong0.sum()), int(wrong1.sum())),
         n_words=Pair(int(words0.sum()), int(words1.sum())),
@@ -164,7 +145,4 @@ def _rates(
 
 def scales_of(study: Study, control: str | None = None) -> ErrorScales:
     """The change of step error per step, per 100 words, in log odds and complementary log-log."""
-    contrast = contrast_of(study, control)
-    questions = study.questions(contrast.domain)
-    tables = of_both(study, contrast, questions, study.traces, study.steps, study.verdicts)
-    return error_scales(questions, *tables, draws=draws_of(study), seed=study.settings.seed)
+    return error_scales(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import contrast_of, draws_of, of_both
+from mechcot.analyses.arms import contrast_of, draws_of, on_questions
 from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, GainsResult, MarginBin, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
@@ -295,5 +295,9 @@ def gains_of(study: Study, control: str | None = None) -> GainsResult:
     """Which questions the change of the vote comes from, and what the steps did there."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)
-    tables = of_both(study, contrast, questions, study.traces, study.verdicts)
+    tables = [
+        on_questions(questions, table(arm))
+        for arm in (contrast.before, contrast.after)
+        for table in (study.traces, study.verdicts)
+    ]
     return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed)
