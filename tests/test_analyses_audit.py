@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.analyses.arms import Arms, stratum_weights
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit.analysis import analyse
+from mechcot.analyses.strata import stratum_weights
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY, STEPS, VERDICTS, read_table, write_table
 

@@ -10,7 +10,7 @@ import pytest
 from judging_cases import KEY, by_text, judge_file
 from loopback import Loopback
 from mechcot import Study
-from mechcot.analyses.panel.analysis import further_instruments, panel_json
+from mechcot.analyses.panel.analysis import panel_json
 from mechcot.analyses.registry import results
 from mechcot.core import files, records
 from mechcot.core.stages import forget_from, load_manifest
@@ -59,19 +59,20 @@ def test_a_further_judge_changes_the_panel_and_the_report_alone(
     assert (copied.arm_path("base") / "verdicts" / f"{name}.parquet").exists()
     assert copied.instruments() == []  # the study's own verdicts are gone, and these belong to other steps
     panel = next(stage for stage in analysis_stages(copied, False) if stage.name == "panel")
-    assert not any(name in path for path in panel.inputs)
+    assert panel.outside == ()
     assert panel_json(copied) == {"reason": "one judge alone has judged these steps"}
 
 
-def test_a_file_of_verdicts_put_there_by_hand_is_an_instrument_and_no_stage_s_input(copied: Study) -> None:
+def test_a_file_of_verdicts_put_there_by_hand_is_one_of_the_panel(copied: Study) -> None:
     for arm in copied.settings.arms:
         table = copied.verdicts(arm).assign(instrument="answers")
         records.write_table(copied.arm_path(arm) / "verdicts" / "answers.parquet", table, records.VERDICTS)
     assert copied.instruments() == ["exact", "answers"]
-    assert further_instruments(copied) == []
-    assert all(
-        "answers.parquet" not in path for stage in analysis_stages(copied, False) for path in stage.inputs
-    )
+    before = keys(copied)
+    pipeline.run(copied.path, progress=False)
+    assert {stage for stage, key in keys(copied).items() if key != before[stage]} == {"panel", "report"}
+    assert copied.result("panel") == copied.panel().to_json()
+    assert set(copied.result("panel")["judges"]) == {"exact", "answers"}
 
 
 def test_an_imported_sheet_makes_the_report_again_and_nothing_else(copied: Study) -> None:

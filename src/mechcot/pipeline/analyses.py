@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
-from mechcot.analyses.panel.analysis import further_instruments
 from mechcot.core import files
 from mechcot.core.stages import MANIFEST, Stage, load_manifest
 from mechcot.study.folder import Study
@@ -28,6 +27,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
             inputs[analysis.reads],
             (f"results/{analysis.name}.json",),
             partial(_analyse, study, analysis),
+            outside=_verdicts(study) if analysis.reads == "panel" else (),
         )
         for analysis in registry.ANALYSES
         if analysis.version is not None
@@ -53,19 +53,26 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     pair = (settings.contrast.before, settings.contrast.after)
     cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
     own = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in settings.arms)
-    # With the verdicts of further judges (`mechcot judge`) the panel changes.
-    further = tuple(
-        f"arms/{arm}/verdicts/{name}.parquet" for name in further_instruments(study) for arm in pair
-    )
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
     readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
     judged = ("questions.parquet", *cut, *own)
     return {
         "cut": ("questions.parquet", *cut),
         "judged": judged,
-        "panel": (*judged, *further),
+        "panel": judged,
         "inside": (*judged, *claims, *readings),
     }
+
+
+def _verdicts(study: Study) -> tuple[Path, ...]:
+    """The verdicts of further instruments, made by `mechcot judge` or put there by hand: the panel's."""
+    pair = (study.settings.contrast.before, study.settings.contrast.after)
+    return tuple(
+        study.arm_path(arm) / "verdicts" / f"{name}.parquet"
+        for name in study.instruments()
+        if name != study.settings.judge.kind
+        for arm in pair
+    )
 
 
 def _analyse(study: Study, analysis: Analysis, work: Path) -> None:

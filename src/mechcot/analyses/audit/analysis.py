@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import (
-    Arms,
-    ArmSteps,
-    SubsetDelta,
-    draws_of,
-    right_share,
-    stratum_weights,
-)
+from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
+from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.stats.cluster import (
     Floats,
     bootstrap_ratio,

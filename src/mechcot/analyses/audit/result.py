@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mechcot.analyses.arms import SubsetDelta
+from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.results import SPREAD, Interval, Result, because, keyed
 from mechcot.stats.decomposition import Split
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import SubsetDelta, right_share, stratum_weights
 from mechcot.analyses.judge_controls.counts import (
     KNOWN,
     PRIMARY,
@@ -30,6 +29,7 @@ from mechcot.analyses.judge_controls.manner import hedge_flip, preserved, tone_s
 from mechcot.analyses.judge_controls.parts import LABEL_SETS, ControlRow, FlipRow
 from mechcot.analyses.judge_controls.planted import decoys, guess_arm
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
+from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Interval

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mechcot.analyses.arms import SubsetDelta
 from mechcot.analyses.judge_controls.parts import (
     ControlRow,
     Decoys,
@@ -17,6 +16,7 @@ from mechcot.analyses.judge_controls.parts import (
     Paired,
     ToneSwap,
 )
+from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.records import LABELS
 from mechcot.core.results import Result, leaf

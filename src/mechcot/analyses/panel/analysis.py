@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.results import Interval, Pair, Result, because, cells, keyed
 from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
-from mechcot.study.folder import recorded
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -245,19 +243,8 @@ def _same_sign(deltas: Sequence[float | None]) -> float | None:
     return max(ups, downs) / len(known)
 
 
-def further_instruments(study: Study) -> list[str]:
-    """Recorded further instruments whose verdicts belong to the steps of both arms as they are now."""
-    pair = pair_of(study)
-    return sorted(
-        name
-        for name in recorded(study.path)
-        if all((study.arm_path(arm) / "verdicts" / f"{name}.parquet").exists() for arm in pair)
-    )
-
-
 def panel_json(study: Study) -> dict[str, Any]:
-    """The study's own judge and every recorded further one as a panel, or the reason why there is none."""
-    further = further_instruments(study)
-    if not further:
+    """The study's own judge and every other one as a panel, or the reason why there is none."""
+    if len(study.instruments()) < 2:
         return {"reason": "one judge alone has judged these steps"}
-    return panel_of(study, [study.settings.judge.kind, *further]).to_json()
+    return panel_of(study).to_json()
