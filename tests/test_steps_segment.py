@@ -1,5 +1,6 @@
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,22 @@ def test_real_traces_come_back_and_no_step_is_a_mark(segmenter: str) -> None:
         text = json.loads(line)["text"]
         _rebuilt(text, segmenter, 90)
         assert segmenter == "words" or all(says_something(step) for step in _cut(text, segmenter))
+
+
+def test_the_page_shows_what_the_script_counted() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "real_steps.py"))
+    counts = json.loads((ROOT / "docs" / "real-steps.json").read_text())
+    assert script["table"](counts, 400) in (ROOT / "docs" / "steps.md").read_text(encoding="utf-8")
+    assert counts["now"]["hard"] == [len(CUTS), len(CUTS)]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason=f"the real traces are not there: {REAL}")
+@pytest.mark.parametrize("segmenter", ["sentences", "structural"])
+def test_the_counts_are_what_this_code_makes(segmenter: str) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "real_steps.py"))
+    texts = [json.loads(line)["text"] for line in REAL.read_text(encoding="utf-8").splitlines()]
+    counts = json.loads((ROOT / "docs" / "real-steps.json").read_text())
+    assert script["counted"](texts, segmenter) == counts["now"][segmenter]
 
 
 @pytest.mark.parametrize("line", CUTS)
@@ -331,6 +348,25 @@ def test_options_in_letters_are_items() -> None:
 )
 def test_a_solution_of_one_block_is_more_than_one_step(text: str) -> None:
     assert len(_cut(text, "structural")) >= 2
+
+
+def test_a_list_is_one_however_far_it_is_indented() -> None:
+    assert _cut(
+        "Findings:\n    - fever\n      high\n    - rash\n        - red\n\nSo it is.", "structural"
+    ) == [
+        "Findings:\n    - fever\n      high",
+        "- rash\n        - red",
+        "So it is.",
+    ]
+    assert _cut("10. A\n   - b\n11. C\n  - d", "structural") == ["10. A\n   - b", "11. C\n  - d"]
+    assert _cut("\t- x\n\t- y", "structural") == ["- x", "- y"]
+
+
+@pytest.mark.parametrize(
+    "title", ["**Step 1: Add**", "**1. Add**", "**(A) Rash**", "### 1. Add", "Step 1:", "__Add__:"]
+)
+def test_a_title_joins_what_follows_whatever_it_begins_with(title: str) -> None:
+    assert _cut(f"{title}\n\nWe add.\n\nWe go.", "structural") == [f"{title}\n\nWe add.", "We go."]
 
 
 def test_a_formula_belongs_to_what_it_follows() -> None:

@@ -13,7 +13,7 @@ ALWAYS = words(
     # titles
     "Mr Mrs Ms Mx Dr Drs Prof Profs Messrs Mme Mlle MM Pr Sra Srta Dra Hr Hrn Sig Dott dhr mevr "
     # English and Latin
-    "e.g i.e eg ie vs v viz cf i.a n.b N.B "
+    "e.g i.e eg ie vs v viz cf i.a n.b N.B approx appr aprox ca circa vit "
     # German, French, Spanish, Dutch, Russian
     "z.B d.h bzw ggf vgl sog inkl exkl evtl bspw p.ex c.-à-d p.ej EE bijv т.е напр"
 )
@@ -21,26 +21,25 @@ ALWAYS = words(
 
 NAMES = words(
     "Inc Ltd Co Corp Bros LLC GmbH Jr Sr St Ste Mt Ft Ave Blvd Rd Gen Col Maj Capt Cpt Lt Sgt Cpl Gov Sen "
-    "Rep Rev Hon Pres Univ Dept Ph.D PhD Pharm.D Psy.D Ed.D D.Phil M.Phil M.Sc B.Sc M.Ed Esq al UU"
+    "Rep Rev Hon Pres Univ med Dept Ph.D PhD Pharm.D Psy.D Ed.D D.Phil M.Phil M.Sc B.Sc M.Ed Esq al UU"
 )
 """The sentence goes on, unless a word follows that opens sentences."""
 
 REFERENCES = words(
     "Fig Figs fig figs Eq Eqs eq eqs Sec Secs Sect Ch Chap Vol vol Vols No Nos no nos Nr nr Tab Tabs Ref "
-    "Refs ref refs App p pp pg pgs Art Abb Nº núm pág págs pag стр рис табл Jan Feb Mar Apr Jun Jul "
-    "Aug Sep Sept Oct Nov Dec"
+    "Refs ref refs App p pp pg pgs Art Abb Nº núm pág págs pag стр рис табл Mon Tue Tues Wed Thu Thur "
+    "Thurs Fri Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
 )
 """The sentence goes on before a number, a lone letter or a small letter."""
 
 SHORT = words(
     # quantities
-    "max min avg approx appr ca circa est temp conc vol wt ht diam freq abs rel std dev prob resp incl "
-    "excl esp aprox env ungef "
+    "max min avg est temp conc vol wt ht diam freq abs rel std dev prob resp incl excl esp env ungef "
     # units
     "mg mcg kg ml mL dl dL cm mm km lb lbs oz hr hrs sec secs mins mo mos wk wks yr yrs Std Min "
     # medicine
-    "pt pts Pt Pts hx dx tx sx rx Hx Dx Tx Sx Rx neg adm dept hosp diag med meds inj tab tabs "
-    "cap caps supp sol susp req prn tid qid inf sup lat prox dist abd resp neuro ddx "
+    "pt pts Pt Pts hx dx tx sx rx Hx Dx Tx Sx Rx neg adm dept hosp diag meds inj tab tabs cap caps supp "
+    "sol susp req prn tid qid inf sup lat prox dist abd resp neuro ddx "
     # organisms and names of things
     "spp sp subsp ssp var cv gen nov orig ed eds ex misc tech "
     # other languages
@@ -52,7 +51,7 @@ CLOSING = words("etc usw ecc enz a.m p.m A.M P.M etw.ä")
 """The sentence goes on before a small letter only."""
 
 LETTERED = words(
-    "vitamin vitamins hepatitis influenza haemophilia hemophilia penicillin amphotericin cyclosporin "
+    "vit vitamin vitamins hepatitis influenza haemophilia hemophilia penicillin amphotericin cyclosporin "
     "ciclosporin coenzyme immunoglobulin protein proteins factor factors antigen group groups type types "
     "class grade stage category child-pugh phase plan option options choice choices answer answers letter "
     "point points part parts case scenario variant figure table panel appendix section exhibit step item "

@@ -26,6 +26,7 @@ _PLACE = re.compile(
 )
 # The segmenter cuts nothing between single quotes, and nothing in a line that begins with (A) or a bullet.
 _UNHEARD = re.compile(r"['’‘]|(?<=\d)\"|^\s*(?:[•◦‣▪●·]\s*)?\([^\W_]{1,4}\)|^\s*[•◦‣▪●·]")
+_TIME_ZONE = re.compile(r"(?:[A-Z]{1,4}T|UTC)\b")
 _NOTE = re.compile(r"\.\s*\[[\d,;–\s-]+\]\Z")
 _OPENING = re.compile(r"\s*[\"'“‘«„(\[{¿¡]*")
 _WORD = re.compile(r"[^\W_](?:[\w.’'&-]*\w)?$|[.\w]*\w$")
@@ -156,7 +157,7 @@ def _after_word(before: str, follows: str) -> bool | None:
     if _in(word, known.ALWAYS):
         return False
     if _in(word, known.CLOSING):
-        return not small
+        return not (small or _TIME_ZONE.match(follows))
     if _in(word, known.NAMES) or (_DOTTED.fullmatch(word) and not word.islower()):
         return opens and not small
     if _in(word, known.REFERENCES):
@@ -170,7 +171,7 @@ def _after_letter(before: str, letter: str, follows: str, opens: bool) -> bool:
     """Whether a lone letter ends its sentence ("vitamin D.") or begins a name ("J. Smith", "E. coli")."""
     said = before.split()
     last = said[-1].strip("\"'“‘(") if said else ""
-    lettered = last.lower() in known.LETTERED
+    lettered = last.lower().rstrip(".") in known.LETTERED
     if _INITIAL.match(follows) or letter in "pv":  # z. B., J. K. Rowling, p. 12, Roe v. Wade
         return False
     if not follows[0].isupper():

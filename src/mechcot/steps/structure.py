@@ -25,6 +25,7 @@ from markdown_it import MarkdownIt
 from mechcot.core.text import LINE_END
 from mechcot.steps.markup import DISPLAY, FENCE, Span, lines
 
+_TOO_DEEP = 4  # Markdown takes no list whose first item is indented so far
 _LEAD_IN_WORDS = 12  # a line of at most so many words that ends in a colon leads in what follows
 
 _BOLD_LINE = re.compile(r"\s*(\*\*|__)(?=\S)(?:(?!\1).)+\1\s*(?::\s*)?$")
@@ -135,12 +136,19 @@ def _shown(text: str, spans: list[Span], said: list[str]) -> list[tuple[int, str
     """The lines as Markdown is to see them, each with the number of the line it stands for."""
     whole = _inside(text, spans)
     shown: list[tuple[int, str]] = []
-    before = ""
+    before, margin, listed = "", 0, False
     for number, line in enumerate(said):
+        indent, item = _indent(line), any(mark.match(line) for mark in (_NUMBERED, _LETTERED, _BULLET))
+        if line.strip() and indent < margin:
+            margin = 0
+        if item and not listed:
+            margin = indent if indent >= _TOO_DEEP else 0
+        if line.strip():
+            listed = item or (listed and indent > 0)
         apart, seen = _seen(line, before) if number not in whole else (False, whole[number])
         if apart and before.strip():
             shown.append((number, ""))
-        shown.append((number, seen))
+        shown.append((number, seen.expandtabs(4)[margin:] if margin else seen))
         before = line
     return shown
 
@@ -151,14 +159,20 @@ def _seen(line: str, before: str) -> tuple[bool, str]:
         return before.rstrip().endswith((".", "!", "?", ":", ";")), line
     if before.lstrip().startswith("|") and "|" not in line:
         return True, _seen(line, "")[1]
-    if _STEP.match(line) and not _STEP_LINE.match(line):
+    if _BOLD_LINE.match(line):
+        return False, _as_heading(line)
+    if _STEP.match(line) and not _is_title(line):
         return True, line
     for pattern, mark in ((_NUMBERED, r"\1\3."), (_LETTERED, r"\1-"), (_BULLET, r"\1-")):
         if pattern.match(line) and not _RULE_LINE.match(line):
             return mark == r"\1-" and pattern is _LETTERED, pattern.sub(mark, line, count=1)
     if _is_title(line):
-        return False, line if _ATX.match(line) else f"{line[: len(line) - len(line.lstrip())]}# x"
+        return False, line if _ATX.match(line) else _as_heading(line)
     return _BOLD_LABEL.match(line) is not None, line
+
+
+def _as_heading(line: str) -> str:
+    return f"{line[: len(line) - len(line.lstrip())]}# x"
 
 
 def _inside(text: str, spans: list[Span]) -> dict[int, str]:
