@@ -57,6 +57,56 @@ def test_normalised_texts_meet():
     assert text_codes(["A b.", "a  b", "a c"]).tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "S\u00f6ren caf\u00e9 is 5 mm so",
+            "So\u0308ren cafe\u0301 is 5 mm so",
+            "S\u00f6ren ca\u00adf\u00e9 is 5 mm so",
+        ),
+        *(
+            "S\u00f6ren caf\u00e9 \uff49\uff53 \uff15 mm so",
+            "S\u00d6REN CAF\u00c9 IS 5 MM SO",
+            "S\u00f6ren caf\u00e9\u00a0is 5\u202fmm so",
+        ),
+        *(
+            "\ufeffS\u00f6\u200bren caf\u00e9 is\u2060 5 mm so",
+            "\u202bS\u00f6ren\u200f caf\u00e9 is 5 mm so\u202c",
+            "S\u00f6ren caf\u00e9 is 5 \u339c so",
+        ),
+        *(
+            "**S\u00f6ren** caf\u00e9 is `5 mm` so.",
+            "S\u00f6ren caf\u00e9\ufe0f is 5 mm\n so",
+            "\u201cS\u00f6ren caf\u00e9 is 5 mm so\u201d",
+        ),
+    ],
+)
+def test_one_claim_typed_in_another_way_is_purged(typed: str):
+    claim = "S\u00f6ren caf\u00e9 is 5 mm so"
+    codes = text_codes([claim, typed, "S\u00f6ren caf\u00e9 is 6 mm so"])
+    test = np.array([True, False, False])
+    assert purged_training_rows(~test, test, codes).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("it's so-so", "it\u2019s so\u2010so"),
+        ("\u2212 5 \u00b0C", "- 5 \u00b0C"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("\ufb01t", "fit"),
+    ],
+)
+def test_quotes_dashes_and_ligatures_make_no_other_claim(a: str, b: str):
+    assert normalise(a) == normalise(b)
+
+
+@given(st.text())
+def test_a_normalised_text_stays(text: str):
+    assert normalise(normalise(text)) == normalise(text)
+
+
 def test_purging_drops_repeats_of_test_claims_only():
     codes = np.array([0, 1, 2, 0, 3, 1])
     test = np.array([True, True, False, False, False, False])

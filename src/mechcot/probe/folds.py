@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.text import comparable
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -72,8 +73,8 @@ def assign_folds(block: IntArray, n_folds: int, seed: int) -> IntArray:
 
 
 def normalise(text: str) -> str:
-    """Bring a claim into the form in which repeats are recognised: lower case, one blank, bare edges."""
-    return _EDGES.sub("", _SPACES.sub(" ", text.lower()))
+    """Bring a claim into the form in which repeats are recognised: `comparable`, one blank, bare edges."""
+    return _EDGES.sub("", _SPACES.sub(" ", comparable(text)))
 
 
 def text_codes(text: Sequence[str]) -> IntArray:

@@ -3,8 +3,8 @@
 One hedge is put in, the word *probably*, so that it is the same in every arm; the hedges that people
 and models write are taken out. Where a rule could break the grammar or the claim there is no pair:
 questions, requests, conditions, quotations, code, permission ("the patient may leave"), claims about
-likelihood itself ("more likely than"), sentences whose verb is not found, and texts in which some
-sentences are hedged and others are not.
+likelihood itself ("more likely than", "less likely is", "does not appear to"), sentences whose verb is
+not found, and texts in which some sentences are hedged and others are not.
 """
 
 from __future__ import annotations
@@ -84,6 +84,16 @@ _LEFT = re.compile(
     r"hypothe\w+|speculat\w+|consider(?:ed)? to|appear(?:s|ed)? to|appears? that|think|believe|"
     r"in my (?:opinion|view))\b)"
 )
+# A likelihood compared, asked for or denied is the claim itself: without the word another one is left.
+_COMPARED = re.compile(
+    rf"(?i){_S}(?:more|less|least|as|equally|too|how|no|not|cannot|never|hardly|scarcely|barely|neither|nor|"
+    r"\w+n['’]t)[*_]*\s+(?:\w+ly\s+)?(?:likely|probabl[ey]|possibl[ey]|plausibl[ey]|perhaps|presumably|appears?|seems?)"
+    rf"{_E}"
+)
+_INVERTED = re.compile(
+    r"(?i)(?:(?:by|far|the|most|very|quite|so|rather|fairly|somewhat|highly|extremely|also|\w+ly)\s+)*[*_]*likely[*_]*\s+"
+    rf"(?:{_BE}|seems?|appears?)\b"
+)
 _SUPERLATIVE = re.compile(
     r"(?i:\b(?:the|this|single|second|by far the|one of the)\s+(?:single\s+)?most likely\b)"
 )
@@ -143,6 +153,8 @@ def _pair(sentence: str) -> tuple[str, str] | None:
     if len(sentence) > _LONGEST:
         return None
     if sentence.rstrip("*_) ").endswith("?") or _CONDITION.search(sentence) or _CERTAIN.search(sentence):
+        return None
+    if _COMPARED.search(sentence) or _INVERTED.match(sentence, _clause_begin(sentence)):
         return None
     plain = _without_hedges(sentence)
     hedged = None if plain is None else _with_hedge(plain)

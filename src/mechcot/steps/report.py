@@ -27,7 +27,7 @@ def segment_report(
     Returns:
         One row per arm: traces, steps, traces without a step, steps per trace, words per step,
         characters per step, `coverage` (characters in steps over characters of reasoning; the rest
-        is blank), `share_cut` (of the traces: the token limit cut its last step), and for each of
+        is blanks and marks), `share_cut` (of the traces: the token limit cut its last step), and for each of
         `RULES` the share of the steps that it made. A mean of nothing is NaN.
 
     Raises:

@@ -1,7 +1,8 @@
 """Segmenters: character spans of steps in the original text.
 
-Whatever the segmenter, spans do not overlap, are in order, and what lies between them is blank: the
-spans and the gaps give the text back. No word of the text is outside a step.
+Whatever the segmenter, spans do not overlap and are in order, and what lies between them says nothing:
+blanks, and marks such as `---`, a fence's line or the number of an item cut off. The spans and the gaps
+give the text back. No word of the text is outside a step.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from mechcot.core.errors import UsageError
+from mechcot.steps.markup import lines, says_something
+from mechcot.steps.sentences import sentences
 from mechcot.steps.structure import blocks
 
 WINDOW = 90
@@ -17,13 +20,8 @@ WINDOW = 90
 RULES = ("heading", "numbered", "bullet", "table", "code", "paragraph", "sentence", "line", "window")
 """What can have made a step."""
 
+_NEAR = 100  # characters around a lone full stop that tell whether it stands among words
 Piece = tuple[int, int, str]
-
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:e\.g|i\.e|vs|etc|cf|al|approx|Dr|Mr|Mrs|Ms|Prof|St|Fig|No|[A-Z])\.$"
-)
-_LIST_MARK = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|[A-Za-z])\.$")
-_END = re.compile(r"[.!?]+[\"')\]*_]*(?=\s|$)|\n+")
 
 
 def segment(text: str, segmenter: str, window: int = WINDOW) -> list[tuple[int, int]]:
@@ -63,29 +61,29 @@ def pieces(text: str, segmenter: str, window: int = WINDOW) -> list[Piece]:
 
 
 def _sentences(text: str, window: int) -> Iterator[Piece]:
-    """Cut after . ! ? before a blank, and at line ends; not in decimals, abbreviations, list marks."""
-    start = 0
-    for match in _END.finditer(text):
-        before = text[start : match.end()]
-        if match.group().startswith(".") and (
-            _ABBREVIATION.search(before) or (_LIST_MARK.search(before) and before.strip() != ".")
-        ):
-            continue
-        yield start, match.end(), "sentence"
-        start = match.end()
-    if start < len(text):
-        yield start, len(text), "sentence"
+    """Sentences, and lines; a line of marks says nothing."""
+    for start, end in sentences(text):
+        if says_something(text[start:end]) or _is_empty_sentence(text, start, end):
+            yield start, end, "sentence"
+
+
+def _is_empty_sentence(text: str, start: int, end: int) -> bool:
+    """Whether a full stop stands alone in a line of tokens ("a b . . c d ."): its writer meant a sentence."""
+    if text[start:end].strip() != ".":
+        return False
+    before, after = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    return any(char.isalnum() for char in before.rpartition("\n")[2] + after.partition("\n")[0])
 
 
 def _lines(text: str, window: int) -> Iterator[Piece]:
     """One step a line."""
-    return ((*match.span(), "line") for match in re.finditer(r"[^\n]+", text))
+    return ((start, end, "line") for start, end in lines(text, []) if says_something(text[start:end]))
 
 
 def _structural(text: str, window: int) -> Iterator[Piece]:
-    """The blocks of `structure.blocks`; a text that is one paragraph, by sentences."""
-    found = blocks(text)
-    if len(found) == 1 and found[0][2] == "paragraph":
+    """The blocks of `structure.blocks`; a text that is one block, by sentences."""
+    found = [block for block in blocks(text) if says_something(text[block[0] : block[1]])]
+    if len(found) == 1 and found[0][2] not in ("code", "table"):
         return _sentences(text, window)
     return iter(found)
 
