@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mechcot.analyses.answers.analysis import answers_of
-from mechcot.analyses.audit.analysis import audit_of
+from mechcot.analyses.answers import analysis as answers
+from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
-from mechcot.analyses.controls.analysis import controls_of
+from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.hedge import analysis as hedge
@@ -28,16 +28,18 @@ _HERE = "mechcot.analyses"
 ANALYSES = (
     Analysis(
         "answers",
-        answers_of,
+        answers.answers_of,
         version=2,
         needed=True,
+        summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
     ),
     Analysis(
         "audit",
-        audit_of,
+        audit.audit_of,
         version=4,
         needed=True,
+        summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
     ),
     Analysis("certainty", certainty_of, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
@@ -62,11 +64,12 @@ ANALYSES = (
     ),
     Analysis(
         "controls",
-        controls_of,
+        controls.controls_of,
         version=4,
-        stored=controls_of,
+        stored=controls.controls_of,
         settings=("controls",),
         needed=True,
+        summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
     ),
     Analysis(

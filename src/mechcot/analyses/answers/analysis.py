@@ -6,6 +6,7 @@ can win and is never right. The same measures on the parsed answers alone stand 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import contrast_of, draws_of, on_questions
+from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import SPREAD, Interval, Result, because
 from mechcot.stats.calibration import (
@@ -241,3 +243,11 @@ def answers_of(study: Study, control: str | None = None) -> AnswersResult:
     questions = study.questions(contrast.domain)
     before, after = (on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
     return analyse(questions, before, after, draws=draws_of(study), seed=study.settings.seed)
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Right answers and calibration of both arms, for summary.json."""
+    names = ("accuracy", "sc", "ece", "k", "n_questions")
+    return {arm: pick(result[role], names) for role, arm in arms.items()} | {
+        "delta_sc": pick(result["delta_sc"], INTERVAL)
+    }

@@ -7,13 +7,15 @@ Differences are after - before; every interval resamples questions, both arms to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
+from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.stats.cluster import (
     Floats,
@@ -162,3 +164,13 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
     return analyse(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Step error of both arms, where its change comes from, for summary.json."""
+    names = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
+    return {arm: pick(result[role], names) for role, arm in arms.items()} | {
+        "delta": pick(result["delta"], INTERVAL),
+        "both_correct": pick(result["both_correct"], (*INTERVAL, "n_questions")),
+        "split": pick(result["split"], ("common_composition", "common_within", "unshared")),
+    }
