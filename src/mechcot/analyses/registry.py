@@ -82,7 +82,7 @@ FIGURES = {
 """Where the figure of a result is drawn, by the result's class."""
 
 TEXTS = {
-    "JudgeControlsResult": "mechcot.analyses.judge_controls.text:terminal_text",
+    "JudgeControlsResult": "mechcot.analyses.judge_controls.tables:terminal_text",
     "ProbeReport": "mechcot.probe.words:report_text",
 }
 """Where a result is put into words for a terminal, likewise."""

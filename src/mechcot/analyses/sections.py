@@ -14,7 +14,7 @@ from mechcot.analyses.audit import figures as audit_figures
 from mechcot.analyses.audit import page as audit
 from mechcot.analyses.controls import page as controls
 from mechcot.analyses.gains import page as gains
-from mechcot.analyses.judge_controls import part as judge_controls
+from mechcot.analyses.judge_controls import study_report as judge_controls
 from mechcot.analyses.knowledge import page as knowledge
 from mechcot.analyses.panel import page as panel
 from mechcot.core.offers import at
@@ -105,13 +105,13 @@ def sure(found: Findings, people: panel.People, tried: Mapping[str, Mapping[str,
     Args:
         found: the study's results.
         people: the sheet that people filled.
-        tried: the judge controls of `judge_controls.part.results_of`.
+        tried: the judge controls of `judge_controls.study_report.results_of`.
     """
     parts = (
         certainty.difference(found, people.sheet),
         certainty.tipping(found),
         panel.panel(found),
-        judge_controls.controlled(found, tried),
+        judge_controls.controls_part(found, tried),
         panel.people(found, people),
         certainty.scales(found),
         certainty.segments(found),

@@ -10,7 +10,7 @@ A result is a frozen dataclass that inherits from `Result`. Its JSON is its fiel
         locks: pd.DataFrame = field(metadata=UNSTORED)
 
 - a number that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
-- two values, of the arms before and after, are a `Pair`;
+- two values, of the arms before and after, are a `Pair`; with their difference, a `Paired`;
 - a part whose keys stand among its owner's is `SPREAD`; rows under a name of their own are `keyed(field)`;
 - arrays and tables that are no JSON are `UNSTORED`;
 - constants and properties that belong to it are listed in `derived`.
@@ -88,10 +88,15 @@ class Result:
             elif by := one.metadata.get("by"):
                 found[one.name] = {getattr(row, by): _without(row, by) for row in value}
             elif _is_number(value, one.metadata):
-                found[one.name] = leaf(value, str(one.metadata.get("reason") or getattr(self, "reason", "")))
+                found[one.name] = leaf(value, self._why(one))
+            elif isinstance(value, Pair) and "reason" in one.metadata:
+                found[one.name] = {arm: leaf(part, self._why(one)) for arm, part in value._asdict().items()}
             else:
                 found[one.name] = plain(value)
         return found | {name: plain(getattr(self, name)) for name in self.derived}
+
+    def _why(self, one: dataclasses.Field[Any]) -> str:
+        return str(one.metadata.get("reason") or getattr(self, "reason", ""))
 
     def to_frame(self) -> pd.DataFrame:
         """The rows of its main table; an interval `x` is `x`, `x_low`, `x_high` and `x_n`."""
@@ -159,11 +164,22 @@ class Interval(Result):
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
 
 
+@dataclass(frozen=True)
+class Paired(Result):
+    """A rate in both arms and its difference, after - before, from the same resampled questions."""
+
+    before: Interval
+    after: Interval
+    difference: Interval
+
+
 def plain(value: Any) -> Any:
     """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null."""
     if isinstance(value, Result):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "to_json"):
+            return value.to_json()
         return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if isinstance(value, Pair):
         return {arm: plain(part) for arm, part in value._asdict().items()}

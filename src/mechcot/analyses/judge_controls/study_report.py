@@ -1,4 +1,4 @@
-"""Whether the change held under controls of the judge: a row a judge, and where its own page lies."""
+"""What the study's own report says of the judge controls: a row a judge, and where its page lies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def results_of(study: Study) -> dict[str, Mapping[str, Any]]:
     return {name: result for name, result in found.items() if result["arms"] == arms}
 
 
-def controlled(found: Findings, results: Mapping[str, Mapping[str, Any]]) -> Part:
+def controls_part(found: Findings, results: Mapping[str, Mapping[str, Any]]) -> Part:
     """What the controls of each judge say of the change.
 
     Args:
