@@ -98,6 +98,7 @@ def files(copied: Path, tmp_path_factory):
             "kimi.yaml": judge,
             "qwen.yaml": judge,
             "kimi": judge,
+            "rewriter": judge,
             "my-judge.yaml": judge,
             "probes/hedged.yaml": ROOT / "probes" / "hedged.yaml",
             "DIR": store,
