@@ -1,7 +1,9 @@
 """What each judge control judges: the sample, factors, hedges, masks and decoys; no server is asked."""
 
+import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,6 +17,8 @@ from mechcot.analyses.judge_controls.controls.decoys import DECOY
 from mechcot.analyses.judge_controls.controls.factors import FACTORS
 from mechcot.analyses.judge_controls.controls.guess_arm import GUESS_ARM
 from mechcot.analyses.judge_controls.controls.hedge_flip import HEDGE_FLIP
+from mechcot.analyses.judge_controls.registry import CONTROLS, findings
+from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.sample import Sample, sample_of
 from mechcot.core.errors import DataError
 from mechcot.core.settings import PromptSettings
@@ -173,3 +177,14 @@ def test_decoys_of_questions_that_are_not_judged_are_left_out_and_told(study, ca
         plan = plan_judge_controls(study.path, Wanted(questions=2, only=("decoy",), decoys=path))
     assert plan.controls[-1].n_items == 4
     assert "4 of its 8 rows are of questions that are not judged" in caplog.text
+
+
+def test_every_control_stands_in_the_docs_and_no_two_share_a_name_or_a_key_of_the_result():
+    page = (Path(__file__).parent.parent / "docs" / "judge-controls.md").read_text()
+    names = [control.name for control in CONTROLS]
+    assert all(f"`{name}`" in page or name.startswith("segment:") for name in names)
+    assert len(set(names)) == len(names)
+    assert CONTROLS[0].name == "primary"
+    keys = [finding.name for _, finding in findings()]
+    own = {field.name for field in dataclasses.fields(JudgeControlsResult)}
+    assert len({*keys} - own) == len(keys)

@@ -71,11 +71,6 @@ def whole_steps(setup: Setup) -> Items:
     return Items(setup.sample.whole.assign(variant="")[list(ITEM)])
 
 
-def no_reason(setup: Setup) -> str:
-    """Nothing speaks against it."""
-    return ""
-
-
 @dataclass(frozen=True)
 class Finding:
     """What a control says beside its difference of step error.
@@ -130,7 +125,7 @@ class Control:
     sample: int = 0
     variants: Mapping[str, str] = field(default_factory=dict)
     matched: tuple[str, ...] = tuple(STEP_KEY)
-    against: Callable[[Setup], str] = no_reason
+    against: Callable[[Setup], str] = lambda setup: ""
     unchecked: str = "the exact checker is shown nothing and told nothing but the step"
     nothing: str = "no step can be judged"
     counted: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows

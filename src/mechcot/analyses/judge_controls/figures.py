@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mechcot.analyses.judge_controls.tables import STRATA, WEIGHTS
-from mechcot.analyses.judge_controls.wording import ROLES
+from mechcot.analyses.judge_controls.wording import ALPHA, ROLES, is_apart
 from mechcot.report.figures import (
     AFTER,
     BEFORE,
@@ -28,7 +28,6 @@ from mechcot.report.figures import (
     wrap,
 )
 
-_ALPHA = 0.05
 _ZERO = {"color": NULL, "width": 1, "dash": "dot"}
 
 
@@ -80,7 +79,7 @@ def _forest_dots(figure: go.Figure, axis: str, rows: Sequence[Json], leaves: Seq
         [None if value is None else 100 * value for value in column]
         for column in (zip(*(triple(leaf) for leaf in leaves), strict=True) if rows else ((), (), ()))
     )
-    moved = [_apart(row) for row in rows]
+    moved = [is_apart(row) for row in rows]
     figure.add_scatter(
         x=mids,
         y=list(range(len(rows))),
@@ -97,12 +96,6 @@ def _forest_dots(figure: go.Figure, axis: str, rows: Sequence[Json], leaves: Seq
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )  # fmt: skip
-
-
-def _apart(row: Json) -> bool:
-    """Whether a control's difference is told apart from the primary's, all controls considered."""
-    p = triple(row["p_family"])[0]
-    return p is not None and p < _ALPHA
 
 
 def _forest_hover(row: Json) -> str:
@@ -141,8 +134,8 @@ def _forest_caption(found: Json, primary: Json, rows: Sequence[Json]) -> str:
         f"{found['arms']['after']} minus {found['arms']['before']}, percentage points, 95 % intervals over "
         f"{found['n_questions']} questions; judged steps of the primary: {n['before']} → {n['after']}. "
         "Band: the primary’s interval. On the right each control minus the primary on the same steps. "
-        f"Diamonds, {sum(map(_apart, others))} of {len(others)}: apart from the primary, p < {_ALPHA} in the "
-        "family of all controls."
+        f"Diamonds, {sum(map(is_apart, others))} of {len(others)}: apart from the primary, p < {ALPHA} in "
+        "the family of all controls."
     )
     missing = [row["name"] for row in found["controls"] if triple(row["error"]["difference"])[0] is None]
     return caption + (f" Without a difference: {', '.join(missing)}." if missing else "")

@@ -13,15 +13,20 @@ from mechcot.analyses.judge_controls import figures, registry
 from mechcot.analyses.judge_controls.control import Json
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.tables import page_tables
-from mechcot.analyses.judge_controls.wording import FLAT_NOTE, ROLES, drawn, holds_flat, points
+from mechcot.analyses.judge_controls.wording import (
+    ALPHA,
+    FLAT_NOTE,
+    ROLES,
+    drawn,
+    holds_flat,
+    is_apart,
+    points,
+)
 from mechcot.core import files
 from mechcot.core.words import direction, number, percent, signed, why
 from mechcot.report import figures as style
 from mechcot.report import frame
 from mechcot.report.parts import Part, Section
-
-ALPHA = 0.05
-"""Below it a control is said to be apart from the judge as it is."""
 
 
 def write_judge_controls(
@@ -106,7 +111,7 @@ def others(found: Json) -> list[Json]:
 
 def apart(found: Json) -> list[Json]:
     """Those of them that can be told apart from the judge as it is, in the family of all."""
-    return [row for row in others(found) if (number(row["p_family"]) or 1.0) < ALPHA]
+    return [row for row in others(found) if is_apart(row)]
 
 
 def _cards(found: Json) -> list[tuple[str, str, str]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses.judge_controls.page import ALPHA, apart, others, verdict
+from mechcot.analyses.judge_controls.page import apart, others, verdict
+from mechcot.analyses.judge_controls.wording import ALPHA
 from mechcot.core import files
 from mechcot.core.stages import current_stages
 from mechcot.core.words import number, points, signed

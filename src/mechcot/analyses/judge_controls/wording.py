@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ROLES = ("before", "after")
+ALPHA = 0.05
+"""Below it a control is said to be apart from the judge as it is."""
 FLAT_NOTE = (
     "An interval of no width: no question differs from the others there. It says that none was seen, not "
     "that there is none; with n questions, up to about 3/n of all such questions may differ (95 %)."
@@ -44,6 +46,12 @@ def _is_flat(leaf: Any) -> bool:
     """Whether an interval has no width: in every resampled study the value is the same."""
     low, high = (number(leaf.get(end)) if isinstance(leaf, Mapping) else None for end in ("low", "high"))
     return low is not None and high is not None and high - low <= 1e-12
+
+
+def is_apart(row: Mapping[str, Any]) -> bool:
+    """Whether a control is told apart from the judge as it is, in the family of all."""
+    p = number(row["p_family"])
+    return p is not None and p < ALPHA
 
 
 def drawn(name: str, figure: go.Figure) -> Part:
