@@ -15,8 +15,8 @@ from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.judge_controls.part import results_of
 from mechcot.analyses.judge_controls.run import judge_controls_of
+from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
@@ -114,7 +114,7 @@ ANALYSES = (
         judge_controls_of,
         version=None,
         found=results_of,
-        pages={"sure": f"{_HERE}.judge_controls.part:controlled"},
+        pages={"sure": f"{_HERE}.judge_controls.study_report:controls_part"},
     ),
     Analysis(
         "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
@@ -146,7 +146,7 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
-    "JudgeControlsResult": f"{_HERE}.judge_controls.text:terminal_text",
+    "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "ProbeReport": "mechcot.probe.words:report_text",
 }
 """Where a result is put into words for a terminal, likewise; others show their table."""

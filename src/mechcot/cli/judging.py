@@ -11,6 +11,7 @@ import typer
 from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
 
 _commands = typer.Typer()
+_SHIPPED = ", or the name of one that comes with mechcot (docs/judges.md)"
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -27,14 +28,16 @@ def add_commands(app: typer.Typer) -> None:
     help="""Have a further judge judge a study's steps, beside the study's own.
 
 \b
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --dry-run   # sends nothing
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --budget 20
+  mechcot judge studies/organism --judge kimi --dry-run   # sends nothing
+  mechcot judge studies/organism --judge my-judge.yaml --budget 20
 
 Killed or stopped by its budget, the same command goes on: what was answered is not asked again."""
 )
 def judge(
     study: StudyPath,
-    judge_file: Annotated[Path, typer.Option("--judge", metavar="FILE", help="Judge file (YAML).")],
+    judge_file: Annotated[
+        Path, typer.Option("--judge", metavar="FILE", help=f"Judge file (YAML){_SHIPPED}.")
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
     ] = False,
@@ -66,17 +69,19 @@ def judge(
 
 \b
   mechcot judge-controls studies/organism
-  mechcot judge-controls studies/mine --judge kimi.yaml --rewriter qwen.yaml --questions 200 --dry-run
-  mechcot judge-controls studies/mine --judge kimi.yaml --only answer-blind --only factor --budget 20
+  mechcot judge-controls studies/mine --judge kimi --rewriter rewriter --questions 200 --dry-run
+  mechcot judge-controls studies/mine --judge kimi --only answer-blind --only factor --budget 20
 
 Each control changes one thing (docs/judge-controls.md). Writes STUDY/judge_controls/JUDGE. Killed or
-stopped by its budget, the same command goes on: what was answered is not asked again."""
+stopped by its budget, the same command goes on: what was answered is not asked again.""",
 )
 def judge_controls(
     study: StudyPath,
     judge_file: Annotated[
         Path | None,
-        typer.Option("--judge", metavar="FILE", help="Judge file (YAML); the study's own judge by default."),
+        typer.Option(
+            "--judge", metavar="FILE", help=f"Judge file{_SHIPPED}; by default the study's own judge."
+        ),
     ] = None,
     rewriter: Annotated[
         Path | None,
@@ -84,7 +89,10 @@ def judge_controls(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A control, or factor or segment; may be given again."),
+        typer.Option(
+            metavar="NAME",
+            help="A control, or factor or segment; may be given again; a wrong name lists them.",
+        ),
     ] = None,
     questions: Annotated[
         int | None, typer.Option(min=2, help="Questions drawn at random; all by default.")
@@ -107,10 +115,11 @@ def judge_controls(
     as_json: Json = False,
 ) -> None:
     """Judge steps under controls of the judge."""
-    from mechcot.analyses import judge_controls
+    from mechcot.analyses.judge_controls import run
+    from mechcot.analyses.judge_controls.design import Wanted
 
     show_stages(quiet)
-    wanted = judge_controls.Wanted(
+    wanted = Wanted(
         judge_file=judge_file,
         rewriter_file=rewriter,
         only=tuple(only or ()),
@@ -119,10 +128,10 @@ def judge_controls(
         decoys=decoys,
     )
     if dry_run:
-        plan = judge_controls.plan_judge_controls(study, wanted)
+        plan = run.plan_judge_controls(study, wanted)
         typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
         return
-    done = judge_controls.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
+    done = run.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
     if not as_json:
         typer.echo(f"\nPage: {done.folder / 'report.html'}")

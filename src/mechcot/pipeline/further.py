@@ -15,7 +15,7 @@ from mechcot.core import files, records
 from mechcot.core.errors import StudyError
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
-from mechcot.judging.judge_file import read_judge
+from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.judging.spending import Ledger, Plan
 from mechcot.steps.of_study import questions_by_id
@@ -62,7 +62,7 @@ def judge_study(
 
     Args:
         path: the study's folder; its steps must be there.
-        judge_file: see `judging.judge_file.Judge`.
+        judge_file: see `judging.judge_file.Judge`; one that comes with mechcot by its name alone.
         budget: money that this instrument's verdicts may cost, earlier runs included.
         progress: whether to draw bars.
 
@@ -72,7 +72,7 @@ def judge_study(
         JudgeError: too many steps got no verdict, the server refuses every call, or the budget is
             reached. Replies got are kept.
     """
-    study, file = Study.open(path), Path(judge_file)
+    study, file = Study.open(path), judge_path(judge_file)
     judge = read_judge(file)
     asked, seed, ledger = asked_digest(judge), study.settings.seed, Ledger(budget)
     with locked(study.path):
@@ -96,7 +96,7 @@ def price(path: str | Path, judge_file: str | Path) -> Plan:
         StudyError: the study has no steps yet.
         ConfigError: the judge file cannot be used.
     """
-    study, judge = Study.open(path), read_judge(Path(judge_file))
+    study, judge = Study.open(path), read_judge(judge_path(judge_file))
     return plan(_steps(study), questions_by_id(study), judge, _calls(study), seed=study.settings.seed)
 
 

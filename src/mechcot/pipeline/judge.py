@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mechcot.core import files, records
+from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import Stage
 from mechcot.steps.of_study import questions_by_id, task_of
 from mechcot.study.folder import Study
@@ -19,8 +20,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
     if settings.kind == "llm":
         from mechcot.judging.judge_file import read_judge
 
-        assert settings.path is not None  # by JudgeSettings' own validation
-        read_judge(Path(settings.path).expanduser())  # before hours of sampling, not after them
+        read_judge(_path(settings))  # before hours of sampling, not after them
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
     about = ("instruments/llm.json",) if settings.kind == "llm" else ()
@@ -32,16 +32,24 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
-            outside=(Path(settings.path).expanduser(),) if settings.path else (),
+            outside=(_path(settings),) if settings.path else (),
         )
     ]
+
+
+def _path(settings: JudgeSettings) -> Path:
+    """The table or judge file of the settings."""
+    from mechcot.judging.judge_file import judge_path
+
+    path = settings.path or ""  # the exact checker has none
+    return judge_path(path) if settings.kind == "llm" else Path(path).expanduser()
 
 
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     settings, questions = study.settings.judge, questions_by_id(study)
     steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    path = Path(settings.path).expanduser() if settings.path else Path()
+    path = _path(settings)
     if settings.kind == "exact":
         from mechcot.judging.exact import judge_exactly
 

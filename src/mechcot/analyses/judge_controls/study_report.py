@@ -1,4 +1,4 @@
-"""Whether the change held under controls of the judge: a row a judge, and where its own page lies."""
+"""What the study's own report says of the judge controls: a row a judge, and where its page lies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses.judge_controls.page import ALPHA, apart, others, verdict
+from mechcot.analyses.judge_controls.page import apart, others, verdict
+from mechcot.analyses.judge_controls.wording import ALPHA
 from mechcot.core import files
 from mechcot.core.stages import current_stages
 from mechcot.core.words import number, points, signed
@@ -36,7 +37,7 @@ def results_of(study: Study) -> dict[str, Mapping[str, Any]]:
     return {name: result for name, result in found.items() if result["arms"] == arms}
 
 
-def controlled(found: Findings) -> Part:
+def controls_part(found: Findings) -> Part:
     """What the controls of each judge say of the change."""
     results = found.results["judge_controls"]
     if not results:
