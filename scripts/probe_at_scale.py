@@ -31,7 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.probe import analysis as probes
-from mechcot.analyses.probe.page import write_probe
+from mechcot.analyses.probe.report_page import write_probe
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.cost import Cost
 from mechcot.study.activations import finish_store, tensor_name, write_shard

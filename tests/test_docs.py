@@ -20,7 +20,7 @@ from documentation import ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
-from mechcot.analyses.probe.page import write_probe
+from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
 from mechcot.study.activations import Activations
 

@@ -54,7 +54,7 @@ ANALYSES = (
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
-        page="mechcot.analyses.probe.part:probes",
+        page="mechcot.analyses.probe.page:section",
         needed=True,
     ),
     Analysis(
@@ -83,7 +83,7 @@ FIGURES = {
 
 TEXTS = {
     "JudgeControlsResult": "mechcot.analyses.judge_controls.text:terminal_text",
-    "ProbeReport": "mechcot.probe.words:report_text",
+    "ProbeReport": "mechcot.probe.terminal:report_text",
 }
 """Where a result is put into words for a terminal, likewise."""
 

@@ -307,7 +307,7 @@ def probe(
 ) -> None:
     """Fit a probe and report it beside what it has to beat."""
     from mechcot.analyses.probe import analysis as probes
-    from mechcot.analyses.probe.page import write_probe
+    from mechcot.analyses.probe.report_page import write_probe
 
     show_stages(quiet)
     if study is not None and activations is None and labels is None and untrained is None:

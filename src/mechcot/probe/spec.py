@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mechcot.core.config import read_yaml
 from mechcot.core.errors import ConfigError
 from mechcot.core.settings import Section
-from mechcot.probe.fit import GRID
+from mechcot.probe.data import GRID, FitSettings
 
 MEANINGS = {
     "step_error": "the step is judged erroneous",
@@ -58,6 +58,11 @@ class ProbeSpec(Section):
     bootstrap: int = Field(2000, ge=100, description="resamplings of the questions")
     null_draws: int = Field(200, ge=0, description="draws of each null")
     seed: int | None = Field(None, ge=0, lt=2**32, description="None: the study's")
+
+    def settings(self, seed: int) -> FitSettings:
+        """How to fit; the seed is the study's where the specification names none."""
+        seed = seed if self.seed is None else self.seed
+        return FitSettings(self.grid, self.folds, self.inner_folds, self.bootstrap, self.null_draws, seed)
 
     @field_validator("name")
     @classmethod

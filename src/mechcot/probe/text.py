@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import Source
-from mechcot.probe.folds import BoolArray, IntArray
-from mechcot.probe.sweep import FloatArray
+from mechcot.probe.data import BoolArray, FloatArray, IntArray
 
 TEXT_GRID = (0.3, 3.0, 30.0)
 _KINDS: tuple[dict[str, Any], ...] = (
