@@ -35,6 +35,7 @@ y = rng.integers(0, 2, 200)
 X = rng.normal(size=(200, 8)) + y[:, None]
 frame = pd.DataFrame({"sid": np.tile(range(5), 40), "n_steps": 5})
 claims = [f"claim {i}" for i in range(200)]
+subjects = [f"subject {i % 30}" for i in range(200)]
 new = study.activations("distilled").layer("resid_post", 2)
 """
 }
@@ -98,7 +99,6 @@ def files(copied: Path, tmp_path_factory):
             "kimi.yaml": judge,
             "qwen.yaml": judge,
             "examples/judges/kimi.yaml": judge,
-            "probes/hedged.yaml": ROOT / "probes" / "hedged.yaml",
             "DIR": store,
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",

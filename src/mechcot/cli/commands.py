@@ -270,7 +270,7 @@ def distill(
 
 \b
   mechcot probe studies/organism
-  mechcot probe studies/organism --spec probes/hedged.yaml --reader distilled --author base
+  mechcot probe studies/organism --spec hedged --reader distilled --author base
   mechcot probe --activations store/ --labels steps.parquet --out probes/mine
 
 Prints the table; writes the report (JSON and a page) and the fitted probe with its card into
@@ -281,7 +281,12 @@ def probe(
         Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="Specification (YAML); without one: step errors of the arm after.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Specification (YAML), or the name of one that comes with mechcot: step-error (the default), "
+            "answer-correct, hedged.",
+        ),
     ] = None,
     author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
     reader: Annotated[

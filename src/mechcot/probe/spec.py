@@ -12,6 +12,9 @@ from mechcot.core.errors import ConfigError
 from mechcot.core.settings import Section
 from mechcot.probe.data import GRID, FitSettings
 
+SHIPPED = Path(__file__).parent / "specs"
+"""The specifications that come with mechcot."""
+
 MEANINGS = {
     "step_error": "the step is judged erroneous",
     "answer_correct": "the trace's final answer turns out right",
@@ -92,12 +95,26 @@ class ProbeSpec(Section):
         return self
 
 
-def load_spec(path: Path) -> ProbeSpec:
+def load_spec(path: str | Path) -> ProbeSpec:
     """Read a specification from a YAML file.
+
+    Args:
+        path: the file; or the name of one that comes with mechcot (`hedged`), with or without its ending. A
+            file of that name in the working folder goes before it.
 
     Raises:
         ConfigError: it cannot be read, has an unknown key, or a value does not fit.
     """
+    path = Path(path).expanduser()
+    shipped = SHIPPED / f"{path.name.removesuffix('.yaml')}.yaml"
+    if not path.exists():
+        if path.parent != Path() or not shipped.exists():
+            names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+            raise ConfigError(
+                f"{path}: cannot be read: there is no such file; specifications that come with mechcot, to "
+                f"be named alone: {names}"
+            )
+        path = shipped
     given = read_yaml(path)
     try:
         return ProbeSpec.model_validate(given)
