@@ -67,7 +67,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").addHandler(said)
     before, started, worked = _memory(), time.perf_counter(), time.process_time()
-    report, _ = probes.own_probe(
+    report, _ = probes.probe_of_store(
         folder / "store", folder / "steps.parquet", options.spec, untrained=folder / "untrained"
     )
     write_probe(report, folder / "report")

@@ -37,7 +37,7 @@ def report():
 
 @pytest.fixture(scope="module")
 def page(report):
-    return render_probe(report.to_json(), report.card.about)
+    return render_probe(report)
 
 
 def test_the_page_needs_no_network_and_runs_no_text(page):

@@ -149,7 +149,7 @@ def test_bad_labels_and_specifications_are_named(own, tmp_path, change, spec, sa
         "{null_draws: 5, bootstrap: 100}" if not spec else f"{spec}\nnull_draws: 5"
     )
     with pytest.raises(MechcotError, match=re.escape(says)):
-        probes.own_probe(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
+        probes.probe_of_store(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
 
 
 def test_what_cannot_be_fitted_is_one_message_and_writes_nothing(own, tmp_path: Path) -> None:

@@ -132,6 +132,24 @@ def test_arrays_alone_are_the_short_way_to_the_same_report():
     assert short.to_json() == long.to_json()
 
 
+@pytest.mark.parametrize("kind", [np.array, pd.Series, lambda x: pd.Series(x, index=range(7, 7 + len(x)))])
+def test_columns_may_be_lists_arrays_or_columns_of_a_frame(kind):
+    X, sid, _, given, rng = steps(seed=12, n_questions=20)
+    y = rng.integers(0, 2, len(sid))
+    columns = {
+        "groups": given["groups"],
+        "text": [f"claim {row}" for row in range(len(sid))],
+        "entity": given["groups"],
+        "question": given["groups"],
+        "subject": [f"s{row % 90}" for row in range(len(sid))],
+    }
+    fast = replace(FAST, draws=50, null_draws=0)
+    one = fit_data(Data(X, y.tolist(), **columns), fast)
+    two = fit_data(Data(X, kind(y), **{name: kind(column) for name, column in columns.items()}), fast)
+    assert one.to_json() == two.to_json()
+    assert one.subjects is not None
+
+
 def test_confounds_of_the_caller_join_the_stack():
     X, sid, _, given, rng = steps(seed=7)
     hour = rng.normal(size=len(sid))

@@ -6,8 +6,8 @@ import pytest
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe import Data, FitSettings, fit_data
-from mechcot.probe.folds import design
-from mechcot.probe.subjects import _thinned, _without, held_out_subjects, subject_codes
+from mechcot.probe.folds import design, purged_training_rows
+from mechcot.probe.subjects import _thinned, held_out_subjects, subject_codes
 
 FAST = FitSettings(draws=100, null_draws=5, grid=(0.01, 0.1))
 N_QUESTIONS, N_STEPS = 60, 8
@@ -67,7 +67,7 @@ def test_no_training_row_speaks_of_a_subject_of_the_test_fold_and_folds_stay():
     plan = design(Data(np.zeros((300, 1)), y, qid), FitSettings())
     for k, train in enumerate(plan.train):
         test = plan.fold == k
-        left = _without(train, test, subject)
+        left = purged_training_rows(train, test & (subject >= 0), subject)
         assert not set(subject[left]) & set(subject[test]) - {-1}
         assert (left <= train).all()
         assert left[train & (subject == -1)].all()  # a step without a subject is never purged

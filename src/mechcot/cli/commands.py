@@ -284,7 +284,7 @@ def probe(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Specification (YAML), or the name of one that comes with mechcot: step-error (the default), "
+            help="Specification (YAML), or the name of one of mechcot's: step-error (the default), "
             "answer-correct, hedged.",
         ),
     ] = None,
@@ -318,7 +318,9 @@ def probe(
     if study is not None and activations is None and labels is None and untrained is None:
         result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
     elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probes.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
+        result, folder = probes.probe_of_store(
+            activations, labels, spec, untrained=untrained, progress=not quiet
+        )
     else:
         raise UsageError(
             "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"

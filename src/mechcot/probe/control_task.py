@@ -8,7 +8,6 @@ on the test steps whose type was seen in training; selectivity is the difference
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Result, because
-from mechcot.probe.data import FloatArray
+from mechcot.probe.data import Column, FloatArray
 from mechcot.probe.folds import Design, text_codes
 from mechcot.probe.nulls import NULL_C, labellings_job
 from mechcot.probe.sweep import Effort, SweepJob
@@ -54,7 +53,7 @@ class ControlTask(Result):
         return f"{self.n_steps} steps are of a type seen in training, and no two of them can be compared"
 
 
-def control_job(plan: Design, types: Sequence[str], labellings: int = LABELLINGS) -> SweepJob:
+def control_job(plan: Design, types: Column, labellings: int = LABELLINGS) -> SweepJob:
     """Compare the probe with itself on random labels of types, as a job of a `sweep`.
 
     Its `finish` gives a `ControlTask` of each source.

@@ -22,6 +22,9 @@ Sources = Mapping[Any, Any]
 """Source (a layer, or a (position rule, layer)) to its activations [steps, d_model], or to a function without
 arguments that loads them."""
 
+Column = Sequence[Any] | NDArray[Any]
+"""One value a step: a list, an array, a column of a frame."""
+
 MIN_QUESTIONS = 10
 GIVEN = "given"
 """Position rule of activations whose source does not name one."""
@@ -93,12 +96,12 @@ class Data:
 
     X: ArrayLike | Sources
     y: ArrayLike
-    groups: Sequence[Any] | NDArray[Any]
+    groups: Column
     confounds: pd.DataFrame | None = None
-    text: Sequence[str] | None = None
-    entity: Sequence[Any] | NDArray[Any] | None = None
-    question: Sequence[str] | None = None
-    subject: Sequence[Any] | None = None
+    text: Column | None = None
+    entity: Column | None = None
+    question: Column | None = None
+    subject: Column | None = None
     beside: Sources | None = None
     untrained: Sources | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
@@ -17,7 +17,7 @@ from mechcot.probe.card import ProbeCard
 from mechcot.probe.control_task import control_job
 from mechcot.probe.cost import LONG, Fits, report_cost
 from mechcot.probe.cross_fit import probe_scores
-from mechcot.probe.data import Data, FitSettings, Sources, loaded, place
+from mechcot.probe.data import Column, Data, FitSettings, Sources, loaded, place
 from mechcot.probe.fit import Nested, mass_mean_job, nested, nested_job
 from mechcot.probe.folds import Design, design
 from mechcot.probe.incremental import increment
@@ -39,9 +39,9 @@ def fit_report(
     X: ArrayLike | Sources,
     y: ArrayLike,
     *,
-    groups: Sequence[Any] | NDArray[Any],
+    groups: Column,
     confounds: pd.DataFrame | None = None,
-    text: Sequence[str] | None = None,
+    text: Column | None = None,
     draws: int = FitSettings.draws,
     null_draws: int = FitSettings.null_draws,
     seed: int = FitSettings.seed,
@@ -98,23 +98,11 @@ def fit_data(
         fit, mean, nulls, *tasks = sweep(given, jobs, after_each=bar.update)
         others = nested(beside, plan, after_each=bar.update).layer_scores if beside else {}
         best, C = fit.most_chosen()
-        probe = probe_scores(given, plan, fit.chosen)
-        bar.update()
-        extra = (
-            {} if data.untrained is None else {"untrained weights, same place": loaded(data.untrained[best])}
-        )
-        baselines, stack = compare_baselines(data, plan, probe, fit.scores, extra)
-        del extra
-        bar.update()
-        subjects, note = _subjects(data, plan, fit)
-        bar.update()
-        blocks = np.hstack(list(feature_blocks(data).values())) if data.has_few else None
-        beyond = None if blocks is None else increment(given, blocks, probe, fit.chosen, plan)
-        bar.update()
+        parts, note = _compared(data, plan, fit, best, bar)
         card = _card(data, plan, best, C, about)
         bar.update()
+    chosen = [(row, place(row["layer"])) for row in fit.chosen]
     rule, layer = place(best)
-    within = within_strata(fit.scores, plan, data.strata())
     return ProbeReport(
         meaning=about["meaning"],
         auroc=auroc_interval(fit.scores, plan),
@@ -122,19 +110,11 @@ def fit_data(
         layer=layer,
         C=C,
         by_source={place(s): auroc_interval(v, plan) for s, v in {**fit.layer_scores, **others}.items()},
-        within={name: row.auroc for name, row in within.items()},
-        pairs={name: row.n_pairs for name, row in within.items()},
-        baselines=baselines,
-        stack=stack,
-        beyond=beyond,
-        subjects=subjects,
+        **parts,
         mass_mean=auroc_interval(mean.scores, plan),
         nulls=nulls,
         control_task=tasks[0][best] if tasks else None,
-        metrics=metrics_of(probe, plan),
-        chosen=tuple(
-            {**row, **dict(zip(("rule", "layer"), place(row["layer"]), strict=True))} for row in fit.chosen
-        ),
+        chosen=tuple({**row, "rule": where[0], "layer": where[1]} for row, where in chosen),
         n_steps=len(plan.y),
         n_errors=int(plan.y.sum()),
         n_questions=len(np.unique(plan.qid)),
@@ -153,6 +133,36 @@ def fit_data(
         dropped=dict(about["dropped"]),
         notes=tuple(filter(None, (*notes, note, _edge(fit, plan.settings.grid)))),
     )
+
+
+def _compared(data: Data, plan: Design, fit: Nested, best: Any, bar: Progress) -> tuple[dict[str, Any], str]:
+    """What the nested probe is compared with, as fields of the report; and what could not be done.
+
+    The bar moves on after each of `_PARTS` less one.
+    """
+    probe = probe_scores(data.sources, plan, fit.chosen)
+    bar.update()
+    extra = {} if data.untrained is None else {"untrained weights, same place": loaded(data.untrained[best])}
+    baselines, stack = compare_baselines(data, plan, probe, fit.scores, extra)
+    del extra
+    bar.update()
+    subjects, note = _subjects(data, plan, fit)
+    bar.update()
+    beyond = None
+    if data.has_few:
+        blocks = np.hstack(list(feature_blocks(data).values()))
+        beyond = increment(data.sources, blocks, probe, fit.chosen, plan)
+    bar.update()
+    within = within_strata(fit.scores, plan, data.strata())
+    return {
+        "within": {name: row.auroc for name, row in within.items()},
+        "pairs": {name: row.n_pairs for name, row in within.items()},
+        "baselines": baselines,
+        "stack": stack,
+        "beyond": beyond,
+        "subjects": subjects,
+        "metrics": metrics_of(probe, plan),
+    }, note
 
 
 def _jobs(data: Data, plan: Design) -> tuple[list[SweepJob], list[str]]:
@@ -175,6 +185,7 @@ def _announce(data: Data, plan: Design, jobs: Sequence[SweepJob]) -> None:
     if len(shape) != 2:  # the sweep says what is wrong
         return
     beside = len(data.beside or {})
+    texts = {str(one) for column in (data.text, data.question) if column is not None for one in column}
     cost = report_cost(
         (shape[0], shape[1]),
         plan.settings,
@@ -185,7 +196,7 @@ def _announce(data: Data, plan: Design, jobs: Sequence[SweepJob]) -> None:
             for job in jobs
             if job.score is logistic
         ],
-        characters=sum(len(str(text)) for text in {*(data.text or ()), *(data.question or ())}),
+        characters=sum(map(len, texts)),
     )
     if cost.seconds > LONG:
         log.info("probe: %d layers of %s: %s", len(data.sources) + beside, list(shape), cost)
@@ -193,7 +204,7 @@ def _announce(data: Data, plan: Design, jobs: Sequence[SweepJob]) -> None:
 
 def _subjects(data: Data, plan: Design, fit: Nested) -> tuple[HeldOutSubjects | None, str]:
     """The probe with the test folds' subjects held out; where that cannot be done, None and why."""
-    codes = subject_codes(data.subject or [])
+    codes = subject_codes([] if data.subject is None else data.subject)
     if (codes < 0).all():
         return None, ""
     try:

@@ -14,7 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.data import BoolArray, Data, FitSettings, IntArray
+from mechcot.probe.data import BoolArray, Column, Data, FitSettings, IntArray
 
 _SPACES = re.compile(r"\s+")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
@@ -105,7 +105,7 @@ def training_rows(
     return tuple(train)
 
 
-def components(qid: Sequence[Any] | NDArray[Any], group: Sequence[Any] | NDArray[Any]) -> IntArray:
+def components(qid: Column, group: Column) -> IntArray:
     """Number the blocks of rows that are linked by a question or by a group.
 
     Two rows belong to one block when a chain of shared questions and shared groups joins them
@@ -160,7 +160,7 @@ def normalise(text: str) -> str:
     return _EDGES.sub("", _SPACES.sub(" ", text.lower()))
 
 
-def text_codes(text: Sequence[str]) -> IntArray:
+def text_codes(text: Column) -> IntArray:
     """Number the distinct normalised texts, [rows], from 0."""
     codes, _ = pd.factorize(np.array([normalise(str(item)) for item in text], dtype=object))
     return np.asarray(codes, dtype=np.int64)

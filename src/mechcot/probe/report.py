@@ -24,6 +24,9 @@ from mechcot.stats import Interval
 Source = tuple[Any, Any]
 """A position rule and a layer."""
 
+TABLE = ("probe", "without the probe", "together")
+"""Parts of a report that stand in its table, for a terminal and on its page."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -32,6 +35,11 @@ class Measure:
     part: str
     measure: str
     value: Interval
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether 0, and not 0.5, says nothing."""
+        return self.measure.startswith(("...", "bits"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,9 +164,9 @@ class ProbeReport(Result):
         if self.beyond:
             together["bits a step beyond the confounds"] = self.beyond.bits.gain
         parts = {
-            "probe": alone,
-            "without the probe": {row.label: row.auroc for row in self.baselines.values()},
-            "together": together,
+            TABLE[0]: alone,
+            TABLE[1]: {row.label: row.auroc for row in self.baselines.values()},
+            TABLE[2]: together,
             "probe minus": {row.label: row.probe_minus for row in self.baselines.values()},
             "by source (the best is optimistic)": {
                 f"layer {layer}, {rule}": value for (rule, layer), value in self.by_source.items()
@@ -176,15 +184,13 @@ def _card_words(report: ProbeReport) -> dict[str, str]:
     return {
         "is": (
             f"The log odds that {report.meaning}, by one linear rule on {probe['site']} at layer "
-            f"{report.layer}, "
-            f"position rule {report.rule!r}. {report.verdict}"
+            f"{report.layer}, position rule {report.rule!r}. {report.verdict}"
         ),
         "is_not": (
             "No evidence that the model uses what is read, or knows it. The rule was fitted on all rows, so "
-            "its "
-            "scores of the questions in `split` are not out of fold; `metrics` are those of the nested "
-            "folds. Its "
-            "log odds are calibrated to no other share of such steps, model, judge or way of cutting steps."
+            "its scores of the questions in `split` are not out of fold; `metrics` are those of the nested "
+            "folds. Its log odds are calibrated to no other share of such steps, model, judge or way of "
+            "cutting steps."
         ),
     }
 

@@ -20,7 +20,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Result
 from mechcot.probe.cross_fit import chosen_folds, dense
 from mechcot.probe.data import BoolArray, IntArray, Sources, loaded
-from mechcot.probe.folds import Design
+from mechcot.probe.folds import Design, purged_training_rows
 from mechcot.probe.metrics import auroc_difference, auroc_interval, mean_auroc_interval
 from mechcot.stats import Interval
 
@@ -51,7 +51,7 @@ class HeldOutSubjects(Result):
     n_steps: int
 
 
-def subject_codes(subject: Sequence[Any]) -> IntArray:
+def subject_codes(subject: Column) -> IntArray:
     """Number the subjects, -1 for none (empty or missing), [steps]."""
     column = pd.Series(list(subject), dtype=object)
     return pd.factorize(column.where(column.notna() & (column != ""), None))[0].astype(np.int64)
@@ -72,7 +72,10 @@ def held_out_subjects(
         AnalysisError: no subject is left in any training row, or a fold's rows then lack a class.
     """
     y = plan.y
-    purged = [_without(train, plan.fold == k, subject) for k, train in enumerate(plan.train)]
+    spoken = [(plan.fold == k) & (subject >= 0) for k in range(len(plan.train))]
+    purged = [
+        purged_training_rows(train, test, subject) for train, test in zip(plan.train, spoken, strict=True)
+    ]
     for k, rows in enumerate(purged):
         errors = int(y[rows].sum())
         if errors in (0, int(rows.sum())):
@@ -94,7 +97,7 @@ def held_out_subjects(
     before, after = (sum(int(rows.sum()) for rows in part) for part in (plan.train, purged))
     seen = [
         np.isin(subject[test], np.unique(subject[train]))
-        for train, test in ((train, (plan.fold == k) & (subject >= 0)) for k, train in enumerate(plan.train))
+        for train, test in zip(plan.train, spoken, strict=True)
     ]
     return HeldOutSubjects(
         auroc=auroc_interval(out[0], plan),
@@ -105,12 +108,6 @@ def held_out_subjects(
         n_subjects=int(subject.max()) + 1,
         n_steps=int((subject >= 0).sum()),
     )
-
-
-def _without(train: BoolArray, test: BoolArray, subject: IntArray) -> BoolArray:
-    """The training rows that are about no subject of the test rows, [steps]."""
-    held = np.unique(subject[test & (subject >= 0)])
-    return train & ~np.isin(subject, held)
 
 
 def _thinned(train: BoolArray, like: BoolArray, y: IntArray, rng: np.random.Generator) -> BoolArray:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 
 from mechcot.probe.ablation_result import AblationResult
-from mechcot.probe.report import ProbeReport
+from mechcot.probe.report import TABLE, ProbeReport
 from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.transfer import TransferResult
 from mechcot.stats import Interval
@@ -80,13 +80,13 @@ def _table(report: ProbeReport) -> list[str]:
     rows: list[tuple[str, str, str]] = [("", "AUROC [95 %]", "probe minus it")]
     section = ""
     for line in report.lines:
-        if line.part not in ("probe", "without the probe", "together"):
+        if line.part not in TABLE:
             continue
         if line.part != section:
             rows.append((f"{line.part}:", "", ""))
             section = line.part
         other = _told(minus[line.measure], "+.3f") if line.part == "without the probe" else ""
-        form = "+.3f" if line.measure.startswith(("...", "bits")) else ".3f"
+        form = "+.3f" if line.is_difference else ".3f"
         rows.append((f"  {line.measure}", _told(line.value, form), other))
     best = max(report.by_source, key=lambda key: report.by_source[key].estimate or 0.0)
     rows.append((f"best of {len(report.by_source)} sources on the same folds, optimistic:", "", ""))

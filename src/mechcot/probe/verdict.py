@@ -107,8 +107,7 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
         return f"From all simpler things together ({alone.estimate:.2f}) it takes away: {numbers}. "
     return (
         f"All simpler things together ({alone.estimate:.2f}) account for it as far as this study can tell: "
-        "what it "
-        f"adds to them cannot be told from 0, {numbers}. "
+        f"what it adds to them cannot be told from 0, {numbers}. "
     )
 
 

@@ -151,7 +151,7 @@ def specified_probe(
     return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
 
 
-def own_probe(
+def probe_of_store(
     activations: Path,
     labels: Path,
     file: Path | None,

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.probe import figures, worth_figures
 from mechcot.core import files
 from mechcot.core.words import number, percent, score, signed, why
-from mechcot.probe import save_card
+from mechcot.probe import ProbeReport, save_card
+from mechcot.probe.report import TABLE, Measure
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Part, Section, Table
-
-if TYPE_CHECKING:
-    from mechcot.probe import ProbeReport
 
 _AUROC = Markup(
     "<dfn>AUROC</dfn> says how often a score puts the right one of two steps higher: 0.5 is chance, 1 is "
@@ -36,19 +34,14 @@ def write_probe(report: ProbeReport, folder: Path) -> None:
 
     Each file appears whole or not at all. The same report gives the same bytes.
     """
-    found = report.to_json()
-    files.write_json(folder / "report.json", found)
-    files.write_text(folder / "report.html", render_probe(found, report.card.about))
+    files.write_json(folder / "report.json", report.to_json())
+    files.write_text(folder / "report.html", render_probe(report))
     save_card(report, folder)
 
 
-def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """One self-contained page, every text escaped.
-
-    Args:
-        report: `ProbeReport.to_json()`.
-        about: `ProbeCard.about`: name, source, where the probe reads.
-    """
+def render_probe(result: ProbeReport) -> str:
+    """One self-contained page, every text escaped."""
+    report, about = result.to_json(), result.card.about
     sections = [_beside(report), _where(report), _chance(report)]
     sections += [_calibrated(report)] if "calibration" in report["metrics"] else []
     sections += [_use(report["use"])] if "use" in report else []
@@ -65,7 +58,7 @@ def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         verdict=report["verdict"],
         cards=_cards(report),
         sections=sections,
-        tables=_tables(report, about),
+        tables=_tables(result, report, about),
         colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
@@ -121,8 +114,7 @@ def _where(report: Mapping[str, Any]) -> Section:
     )
     limits = Markup(
         "That the label is made where it is read best: later layers carry what earlier ones computed. The "
-        "best of "
-        "many cells is flattered by having been picked."
+        "best of many cells is flattered by having been picked."
     )
     part = Part("map", str(figure.layout.meta["statement"]) + ".", figure)
     return Section("where", "Where can it be read?", (part,), reading, limits)
@@ -131,11 +123,9 @@ def _where(report: Mapping[str, Any]) -> Section:
 def _chance(report: Mapping[str, Any]) -> Section:
     reading = Markup(
         "Steps of one question, place and kind share much. A null that keeps all of that asks whether the "
-        "probe "
-        "knows more: labels are redrawn so that every question and every combination of position, length and "
-        "kind "
-        "keeps its number of errors, or are moved only inside question, position and kind. Equal texts move "
-        "together."
+        "probe knows more: labels are redrawn so that every question and every combination of position, "
+        "length and kind keeps its number of errors, or are moved only inside question, position and kind. "
+        "Equal texts move together."
     )
     limits = Markup("How large the effect is: a small one can have a small p.")
     nulls = report["nulls"]
@@ -149,10 +139,8 @@ def _chance(report: Mapping[str, Any]) -> Section:
         task = report["control_task"]
         said = (
             f"Where it has met the text before, the same probe scores {_bare(task['task'])} on the true "
-            "labels and "
-            f"{_bare(task['control'])} on labels drawn at random for each of {task['n_types']:,} texts: that "
-            "is "
-            "how far memory of texts alone goes."
+            f"labels and {_bare(task['control'])} on labels drawn at random for each of {task['n_types']:,} "
+            "texts: that is how far memory of texts alone goes."
         )
         parts.append(Part("control", said))
     return Section("chance", "Could it be chance?", tuple(parts), reading, limits)
@@ -176,8 +164,7 @@ def _use(use: Mapping[str, Any]) -> Section:
     )
     reading = Markup(
         "Two uses: to <dfn>abstain</dfn> on the traces that look riskiest, and to <dfn>choose</dfn> among "
-        "the "
-        "traces of a question. Entropy, length and the vote need no probe."
+        "the traces of a question. Entropy, length and the vote need no probe."
     )
     limits = Markup("That it would do so on other questions, or once a model was trained against the probe.")
     return Section("use", "Does it buy anything?", parts, reading, limits)
@@ -188,8 +175,7 @@ def _carried(transfer: Mapping[str, Any]) -> Section:
     part = Part("transfer", str(figure.layout.meta["statement"]) + ".", figure)
     reading = Markup(
         "Rows are what the probe was trained on, columns what it was tested on: whose steps, read by whom. "
-        "Before "
-        "any claim about two models, look at one text read by both."
+        "Before any claim about two models, look at one text read by both."
     )
     limits = Markup(
         "That two models hold the same thing: a direction may carry over because both see the same words."
@@ -218,23 +204,15 @@ def _without(found: Mapping[str, Any]) -> Section:
     return Section("without", "Does the model use it?", tuple(parts), reading, limits)
 
 
-def _tables(report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, ...]:
-    lines = [("probe (nested)", _gain3(report["auroc"]), "")]
-    lines += [(f"within one {name}", _gain3(leaf), "") for name, leaf in report["within"].items()]
-    if "beyond" in report:
-        lines += [("confounds removed from activations", _gain3(report["beyond"]["residualised"]), "")]
-    if "subjects" in report:
-        held = report["subjects"]
-        lines += [("subjects of the test steps held out", _gain3(held["auroc"]), "")]
-        lines += [("as many training steps left out at random", _gain3(held["thinned"]), "")]
-        lines += [("... subjects minus random", _gain(held["difference"]), "")]
-    lines += [("mass-mean direction", _gain3(report["mass_mean"]), "")]
-    rows = report["baselines"].values()
-    lines += [(row["label"], _gain3(row["auroc"]), _gain(row["probe_minus"])) for row in rows]
-    if "stack" in report:
-        both, found = report["stack"], number(report["stack"]["detectable"])
-        lines.append(("all of these and the probe", _gain3(both["with_probe"]), ""))
-        lines.append(("... minus all of these", _gain(both["gain"]), ""))
+def _tables(result: ProbeReport, report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, ...]:
+    minus = {row.label: _gain(row.probe_minus.to_json()) for row in result.baselines.values()}
+    lines = [
+        (line.measure, _told(line), minus[line.measure] if line.part == "without the probe" else "")
+        for line in result.lines
+        if line.part in TABLE
+    ]
+    if result.stack:
+        found = result.stack.added.detectable
         lines.append(
             ("... a gain that such a study would find", "–" if found is None else f"{found:.3f}", "")
         )
@@ -276,7 +254,10 @@ def _subject_counts(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
-def _gain3(leaf: Any) -> str:
+def _told(line: Measure) -> str:
+    leaf = line.value.to_json()
+    if line.is_difference:
+        return _gain(leaf)
     value, low, high = number(leaf), number(leaf.get("low")), number(leaf.get("high"))
     if value is None:
         return f"– ({why(leaf)})"
