@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ Sources = Mapping[Any, Any]
 """Source (a layer, or a (position rule, layer)) to its activations [steps, d_model], or to a function without
 arguments that loads them."""
 
-Column = Sequence[Any] | NDArray[Any]
+Column: TypeAlias = "Sequence[Any] | NDArray[Any] | pd.Series[Any]"
 """One value a step: a list, an array, a column of a frame."""
 
 MIN_QUESTIONS = 10
