@@ -9,6 +9,7 @@ import torch
 from mechcot.analyses.probe.ablate import Rereading, _matched, ablation, own_answers
 from mechcot.core.errors import AnalysisError, ReadingError, UsageError
 from mechcot.models.interventions import ablate
+from mechcot.probe.terminal import ablation_words
 from mechcot.reading.inputs import LeadIn
 from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 
@@ -73,6 +74,7 @@ def test_denominators(found):
     assert found.n_no_answer == 0
     assert "own_answer -0." in repr(found)
     assert len(found.to_frame()) == 6
+    assert "directions of the same energy: own answer -0." in ablation_words(found)
     json.dumps(found.to_json(), allow_nan=False)
 
 

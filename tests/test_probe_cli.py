@@ -32,7 +32,8 @@ def test_help_is_light_and_both_doors_open_the_same_room() -> None:
         "import sys, runpy; sys.argv = ['probe', '--help']\n"
         "try: runpy.run_module('mechcot.probe', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'transformers', 'sklearn', 'plotly', 'pandas', 'scipy') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'sklearn', 'plotly', 'pandas', 'scipy')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")

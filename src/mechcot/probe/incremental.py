@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import UNSTORED, Result, because
@@ -167,7 +168,7 @@ def wald_test(confounds: FloatArray, scores: FloatArray, rows: Rows) -> Wald:
     design = np.column_stack([design, centred / centred.std()])
     ridge = np.array([0.0, *[_RIDGE] * table.shape[1], 0.0])
     weights, curvature = _newton(design, y, ridge)
-    by_row = (y - _probability(design @ weights))[:, None] * design
+    by_row = (y - expit(design @ weights))[:, None] * design
     sums = np.zeros((len(names), design.shape[1]))
     np.add.at(sums, codes, by_row)
     correction = len(names) / max(len(names) - 1, 1)
@@ -234,7 +235,7 @@ def _newton(design: FloatArray, y: IntArray, ridge: FloatArray) -> tuple[FloatAr
 
     now = loss(weights)
     for _ in range(100):
-        p = _probability(design @ weights)
+        p = expit(design @ weights)
         gradient = design.T @ (p - y) + ridge * weights
         curvature = (design.T * (p * (1 - p))) @ design + np.diag(ridge)
         step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
@@ -248,13 +249,6 @@ def _newton(design: FloatArray, y: IntArray, ridge: FloatArray) -> tuple[FloatAr
     raise AnalysisError(
         "the Wald test's logistic fit did not converge: the score separates erroneous from correct steps"
     )
-
-
-def _probability(logit: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    out: FloatArray = expit(logit)
-    return out
 
 
 def _check(confounds: FloatArray, y: IntArray) -> None:

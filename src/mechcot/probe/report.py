@@ -27,6 +27,9 @@ Source = tuple[Any, Any]
 TABLE = ("probe", "without the probe", "together")
 """Parts of a report that stand in its table, for a terminal and on its page."""
 
+DIFFERENCES = ("... subjects minus random", "... minus all of these", "bits a step beyond the confounds")
+"""Lines of the table where 0, and not 0.5, says nothing."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -39,7 +42,7 @@ class Measure:
     @property
     def is_difference(self) -> bool:
         """Whether 0, and not 0.5, says nothing."""
-        return self.measure.startswith(("...", "bits"))
+        return self.measure in DIFFERENCES
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,12 +160,12 @@ class ProbeReport(Result):
         if self.subjects:
             alone["subjects of the test steps held out"] = self.subjects.auroc
             alone["as many training steps left out at random"] = self.subjects.thinned
-            alone["... subjects minus random"] = self.subjects.difference
+            alone[DIFFERENCES[0]] = self.subjects.difference
         if self.stack:
             together["all of these and the probe"] = self.stack.with_probe
-            together["... minus all of these"] = self.stack.gain
+            together[DIFFERENCES[1]] = self.stack.gain
         if self.beyond:
-            together["bits a step beyond the confounds"] = self.beyond.bits.gain
+            together[DIFFERENCES[2]] = self.beyond.bits.gain
         parts = {
             TABLE[0]: alone,
             TABLE[1]: {row.label: row.auroc for row in self.baselines.values()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,9 +84,7 @@ def places(store: Activations, spec: ProbeSpec) -> tuple[list[Source], list[Sour
                 f"{store.path}: has no {what} {missing[0]} at the site {spec.site}; it has {there}. Mend the "
                 f"specification, or read again with reading.{what}s"
             )
-    pair = ([(rule, layer) for rule in part for layer in layers] for part in (spec.rules, beside))
-    first, second = pair
-    return first, second
+    return list(product(spec.rules, layers)), list(product(beside, layers))
 
 
 def loaders(

@@ -9,6 +9,7 @@ from mechcot.probe.ablation_result import AblationResult
 from mechcot.probe.report import TABLE, ProbeReport
 from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.transfer import TransferResult
+from mechcot.probe.verdict import told
 from mechcot.stats import Interval
 
 _WIDTH = 100
@@ -65,8 +66,8 @@ def _transfer(found: TransferResult) -> list[str]:
     ]
     for number, name in enumerate(names, 1):
         cells = [found.cell(name, other) for other in names]
-        told = "".join(f"{f'{_two(cell.auroc)} ({_two(cell.matched)})':>14s}" for cell in cells)
-        lines.append(f"{f'{number}  {name}':{width}s}{told}")
+        row = "".join(f"{f'{_two(cell.auroc)} ({_two(cell.matched)})':>14s}" for cell in cells)
+        lines.append(f"{f'{number}  {name}':{width}s}{row}")
     return lines
 
 
@@ -85,12 +86,12 @@ def _table(report: ProbeReport) -> list[str]:
         if line.part != section:
             rows.append((f"{line.part}:", "", ""))
             section = line.part
-        other = _told(minus[line.measure], "+.3f") if line.part == "without the probe" else ""
+        other = told(minus[line.measure], "+.3f") if line.part == "without the probe" else ""
         form = "+.3f" if line.is_difference else ".3f"
-        rows.append((f"  {line.measure}", _told(line.value, form), other))
+        rows.append((f"  {line.measure}", told(line.value, form), other))
     best = max(report.by_source, key=lambda key: report.by_source[key].estimate or 0.0)
     rows.append((f"best of {len(report.by_source)} sources on the same folds, optimistic:", "", ""))
-    rows.append((f"  layer {best[1]}, rule {best[0]}", _told(report.by_source[best]), ""))
+    rows.append((f"  layer {best[1]}, rule {best[0]}", told(report.by_source[best], ".3f"), ""))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -120,14 +121,14 @@ def _nulls(report: ProbeReport) -> list[str]:
 
 def ablation_words(found: AblationResult) -> str:
     """What taking the direction out changes, in one line."""
-    told = [
-        f"{name.replace('_', ' ')} {_told(item.change, '+.3f')} (p {item.p:.3f})"
+    changes = [
+        f"{name.replace('_', ' ')} {told(item.change, '+.3f')} (p {item.p:.3f})"
         for name, item in found.measures.items()
         if item.p is not None
     ]
     return (
         f"its direction ablated at layer {found.layer}, {found.n_traces} traces of {found.n_questions} "
-        f"questions, against {found.n_random} random directions of the same energy: {'; '.join(told)}"
+        f"questions, against {found.n_random} random directions of the same energy: {'; '.join(changes)}"
     )
 
 
@@ -136,10 +137,3 @@ def _dropped(dropped: Mapping[str, int]) -> str:
     left_out = {name.replace("_", " "): n for name, n in dropped.items() if n and name not in inside}
     parts = [f"{n} {name}" for name, n in left_out.items()]
     return f"left out: {', '.join(parts)}" if parts else "nothing left out"
-
-
-def _told(value: Interval, form: str = ".3f") -> str:
-    if value.estimate is None:
-        return f"none ({value.reason})"
-    ends = "" if value.low is None or value.high is None else f" [{value.low:{form}}, {value.high:{form}}]"
-    return f"{value.estimate:{form}}{ends}"

@@ -40,14 +40,14 @@ def verdict_of(
     if headline.estimate is None:
         return f"The probe cannot be scored: {headline.reason}."
     if headline.high is not None and headline.high < 0.5:
-        return f"The probe does worse than chance: {_numbers(headline)}. {p}"
+        return f"The probe does worse than chance: {told(headline)}. {p}"
     if headline.low is None or headline.low <= 0.5:
-        return f"The probe is not distinguishable from chance: {_numbers(headline)}. {p}"
+        return f"The probe is not distinguishable from chance: {told(headline)}. {p}"
     known = {
         name: row for name in _COMPARED if (row := baselines.get(name)) and row.auroc.estimate is not None
     }
     if not known:
-        return f"The probe scores {_numbers(headline)}. {_added(stack, baselines)}{_known(subjects)}{p}"
+        return f"The probe scores {told(headline)}. {_added(stack, baselines)}{_known(subjects)}{p}"
     said = _explained(headline, within, known) or _against(headline, within, known)
     return f"{said} {_added(stack, baselines)}{_known(subjects)}{p}"
 
@@ -90,7 +90,7 @@ def _inside(where: str, inside: Interval) -> str:
         return f"within one {where} it cannot be scored."
     found = "still separates" if inside.low > 0.5 else "cannot be told from chance"
     found = "does worse than chance" if inside.high < 0.5 else found
-    return f"within one {where} it {found}: {_numbers(inside)}."
+    return f"within one {where} it {found}: {told(inside)}."
 
 
 def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
@@ -100,7 +100,7 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
     alone, gain = baselines["stack"].auroc, stack.gain
     if gain.estimate is None or gain.low is None or gain.high is None:
         return ""
-    numbers = f"{gain.estimate:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    numbers = told(gain, "+.3f")
     if gain.low > 0:
         return f"To all simpler things together ({alone.estimate:.2f}) it adds {numbers}. "
     if gain.high < 0:
@@ -117,7 +117,7 @@ def _known(subjects: HeldOutSubjects | None) -> str:
         return ""
     return (
         "Part of it is knowing the subjects: with those of the test steps held out it scores "
-        f"{_numbers(subjects.auroc)}, with as many training steps left out at random "
+        f"{told(subjects.auroc)}, with as many training steps left out at random "
         f"{subjects.thinned.estimate:.2f}. "
     )
 
@@ -133,7 +133,9 @@ def _null(nulls: Nulls) -> str:
     )
 
 
-def _numbers(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.2f}"
-    return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+def told(value: Interval, form: str = ".2f") -> str:
+    """An interval in decimals, or why there is none."""
+    if value.estimate is None:
+        return f"none ({value.reason})"
+    ends = "" if value.low is None or value.high is None else f" [{value.low:{form}}, {value.high:{form}}]"
+    return f"{value.estimate:{form}}{ends}"

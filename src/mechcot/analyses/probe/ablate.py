@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.progress import Progress
@@ -215,7 +216,7 @@ def _read(given: Rereading, *, moments: bool) -> tuple[_Read, FloatArray]:
             trace = reading.source
             key = (trace.qid, trace.arm, trace.cid)
             logp = np.concatenate([prompts[reading.question][None], reading.forced[0]]).astype(np.float64)
-            found.forced[key] = _softmax(logp)
+            found.forced[key] = softmax(logp, axis=-1) if logp.size else logp  # over the options
             for name, values in _items(reading, found.forced[key], given.answers.get(key)).items():
                 found.sums[name][number[trace.qid]] += values.sum()
                 found.counts[name][number[trace.qid]] += len(values)
@@ -236,14 +237,6 @@ def _items(reading: TraceReading, forced: FloatArray, own: tuple[int, int] | Non
         if own is not None:
             out["own_answer"] = forced[own[0], :, own[1]].mean(keepdims=True)
     return out
-
-
-def _softmax(logp: FloatArray) -> FloatArray:
-    """Over the options, the last axis."""
-    if not logp.size:
-        return logp
-    shares: FloatArray = np.exp(logp - logp.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def _matched(moment: FloatArray, vector: FloatArray, n: int, rng: np.random.Generator) -> list[FloatArray]:
