@@ -20,7 +20,7 @@ from documentation import ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
-from mechcot.analyses.probe.page import write_probe
+from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
 from mechcot.study.activations import Activations
 
@@ -35,6 +35,7 @@ y = rng.integers(0, 2, 200)
 X = rng.normal(size=(200, 8)) + y[:, None]
 frame = pd.DataFrame({"sid": np.tile(range(5), 40), "n_steps": 5})
 claims = [f"claim {i}" for i in range(200)]
+subjects = [f"subject {i % 30}" for i in range(200)]
 new = study.activations("distilled").layer("resid_post", 2)
 """
 }
@@ -100,7 +101,6 @@ def files(copied: Path, tmp_path_factory):
             "kimi": judge,
             "rewriter": judge,
             "my-judge.yaml": judge,
-            "probes/hedged.yaml": ROOT / "probes" / "hedged.yaml",
             "DIR": store,
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",

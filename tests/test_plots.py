@@ -95,7 +95,8 @@ def results(study):
                 forced, own["traces"], own["steps"], own["steps"], draws=50
             )
         table = probe.step_table(own["steps"].drop(columns="label"), own["steps"][verdict_columns], questions)
-        reports[arm] = probe.fit_table(X[arm], table, draws=50, null_draws=5).to_json()
+        settings = probe.FitSettings(draws=50, null_draws=5)
+        reports[arm] = probe.fit_data(probe.Data.from_table(X[arm], table), settings).to_json()
     fitted = hedge.direction(X["base"], study["base"]["steps"], draws=50, null_draws=10)
     distilled = study["distilled"]
     both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]

@@ -98,7 +98,7 @@ ANALYSES = (
         stored=probe.probes_of,
         summary=probe.summarised,
         needed=True,
-        pages={"probe": f"{_HERE}.probe.part:probes"},
+        pages={"probe": f"{_HERE}.probe.page:section"},
     ),
     Analysis(
         "knowledge",
@@ -147,7 +147,7 @@ FIGURES = {
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
-    "ProbeReport": "mechcot.probe.words:report_text",
+    "ProbeReport": "mechcot.probe.terminal:report_text",
 }
 """Where a result is put into words for a terminal, likewise; others show their table."""
 

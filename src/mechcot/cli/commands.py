@@ -270,7 +270,7 @@ def distill(
 
 \b
   mechcot probe studies/organism
-  mechcot probe studies/organism --spec probes/hedged.yaml --reader distilled --author base
+  mechcot probe studies/organism --spec hedged --reader distilled --author base
   mechcot probe --activations store/ --labels steps.parquet --out probes/mine
 
 Prints the table; writes the report (JSON and a page) and the fitted probe with its card into
@@ -281,7 +281,12 @@ def probe(
         Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="Specification (YAML); without one: step errors of the arm after.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Specification (YAML), or the name of one of mechcot's: step-error (the default), "
+            "answer-correct, hedged.",
+        ),
     ] = None,
     author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
     reader: Annotated[
@@ -307,13 +312,15 @@ def probe(
 ) -> None:
     """Fit a probe and report it beside what it has to beat."""
     from mechcot.analyses.probe import analysis as probes
-    from mechcot.analyses.probe.page import write_probe
+    from mechcot.analyses.probe.report_page import write_probe
 
     show_stages(quiet)
     if study is not None and activations is None and labels is None and untrained is None:
         result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
     elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probes.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
+        result, folder = probes.probe_of_store(
+            activations, labels, spec, untrained=untrained, progress=not quiet
+        )
     else:
         raise UsageError(
             "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"

@@ -12,6 +12,7 @@ A result is a frozen dataclass that inherits from `Result`. Its JSON is its fiel
 - a number or part that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
 - two values, of the arms before and after, are a `Pair`; with their difference, a `Paired`;
 - a part whose keys stand among its owner's is `SPREAD`; rows under a name of their own are `keyed(field)`;
+- a part that may be missing, and then is left out, is `OPTIONAL`;
 - arrays and tables that are no JSON are `UNSTORED`;
 - constants and properties that belong to it are listed in `derived`.
 
@@ -58,6 +59,8 @@ def keyed(by: str) -> dict[str, Any]:
 
 SPREAD = {"spread": True}
 """Metadata of a field whose own keys stand among those of its owner."""
+OPTIONAL = {"optional": True}
+"""Metadata of a part that is left out of the JSON where there is none."""
 UNSTORED = {"unstored": True}
 """Metadata of a field that is not in the JSON: arrays, frames, rows too many to read."""
 
@@ -85,6 +88,8 @@ class Result:
             if one.metadata.get("unstored"):
                 continue
             value = getattr(self, one.name)
+            if value is None and one.metadata.get("optional"):
+                continue
             if one.metadata.get("spread"):
                 found |= plain(value)
             elif by := one.metadata.get("by"):

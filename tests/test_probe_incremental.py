@@ -5,21 +5,16 @@ import pytest
 import statsmodels.api as sm
 
 from mechcot.core.errors import AnalysisError
+from mechcot.probe import Data, FitSettings
 from mechcot.probe.baselines import kind_features, position_features
-from mechcot.probe.beyond import (
-    beyond_confounds,
-    bits_beyond,
-    probe_scores,
-    residualised,
-    residualised_scores,
-    wald_test,
-)
-from mechcot.probe.cross_fit import cross_fit, dense
-from mechcot.probe.fit import design, nested
+from mechcot.probe.cross_fit import cross_fit, dense, probe_scores
+from mechcot.probe.fit import nested
+from mechcot.probe.folds import Rows, design
+from mechcot.probe.incremental import added_bits, increment, residualised, residualised_scores, wald_test
 from mechcot.stats import fold_auroc
 
 
-def study(seed, *, signal=0.0, n_questions=60, per=12, d=20):
+def study(seed, *, signal=0.0, n_questions=60, per=12, d=20, draws=100):
     """Labels by position and kind, and `signal` of a direction; activations show all three."""
     rng = np.random.default_rng(seed)
     n, n_steps = n_questions * per, 6
@@ -31,25 +26,24 @@ def study(seed, *, signal=0.0, n_questions=60, per=12, d=20):
     X[:, 0] += 2 * sid
     X[np.arange(n), 1 + kind] += 3
     X[:, 4] += 2 * latent
-    plan = design(y, qid=qid, group=qid, text=[str(i) for i in range(n)], n_folds=5, seed=seed)
+    settings = FitSettings(grid=(0.001, 0.01, 0.1), draws=draws, seed=seed)
+    plan = design(Data(X, y, qid), settings)
     confounds = np.hstack([position_features(sid, np.full(n, n_steps)), kind_features(kind.astype(str))])
-    return X, y, qid, plan, confounds
+    return X, y, plan, confounds
 
 
-def beyond(seed, draws=300, **how):
-    X, y, qid, plan, confounds = study(seed, **how)
-    fit = nested({0: X}, y, plan, grid=(0.001, 0.01, 0.1), seed=seed)
-    probe = probe_scores({0: X}, y, plan, fit.chosen, seed=seed)
-    found = beyond_confounds(
-        {0: X}, confounds, probe, fit.chosen, y, plan, qid=qid.tolist(), draws=draws, seed=seed
-    )
+def added(seed, draws=300, **how):
+    X, y, plan, confounds = study(seed, draws=draws, **how)
+    fit = nested({0: X}, plan)
+    probe = probe_scores({0: X}, plan, fit.chosen)
+    found = increment({0: X}, confounds, probe, fit.chosen, plan)
     return found, probe, fit, plan, y
 
 
 def test_on_labels_that_only_confounds_make_the_gain_covers_0():
     covers, above, p, left = [], [], [], []
     for seed in range(20):
-        found, *_ = beyond(seed, draws=200, n_questions=40)
+        found, *_ = added(seed, draws=200, n_questions=40)
         gain = found.bits.gain
         covers.append(gain.low <= 0 <= gain.high)
         above.append(gain.low > 0)
@@ -64,7 +58,7 @@ def test_on_labels_that_only_confounds_make_the_gain_covers_0():
 
 
 def test_a_true_direction_is_worth_bits():
-    found, _, fit, plan, y = beyond(0, signal=2.0)
+    found, _, fit, plan, y = added(0, signal=2.0)
     assert fold_auroc(fit.scores, y, plan.fold) > 0.8
     assert found.bits.gain.low > 0.05
     assert found.bits.n_folds == 5
@@ -76,36 +70,36 @@ def test_a_true_direction_is_worth_bits():
 
 
 def test_a_useless_probe_is_left_out_by_the_inner_folds():
-    X, y, qid, plan, confounds = study(1)
-    flat = cross_fit(dense(np.ones_like(X), y), y, plan, grid=(0.1,))
-    bits = bits_beyond(confounds, flat, y, plan, qid=qid, draws=50, seed=0)
+    X, y, plan, confounds = study(1)
+    flat = cross_fit(dense(np.ones_like(X), y), plan, (0.1,))
+    bits = added_bits(confounds, flat, plan)
     assert bits.n_folds == 0
     assert (bits.gain.estimate, bits.gain.low, bits.gain.high) == (0.0, 0.0, 0.0)
-    wald = wald_test(confounds, flat.scores(plan), y, plan.fold, qid)
+    wald = wald_test(confounds, flat.scores(plan), plan)
     assert wald.p is None
     assert "function of the confounds" in wald.reason
     json.dumps(wald.to_json(), allow_nan=False)
 
 
 def test_what_is_known_already_is_not_counted_twice():
-    X, y, qid, plan, confounds = study(2, signal=2.0)
-    probe = cross_fit(dense(X, y), y, plan, grid=(0.01,))
-    alone = bits_beyond(confounds, probe, y, plan, qid=qid, draws=100, seed=0)
-    again = bits_beyond(confounds, probe, y, plan, qid=qid, draws=100, seed=0, known=[probe])
+    X, y, plan, confounds = study(2, signal=2.0)
+    probe = cross_fit(dense(X, y), plan, (0.01,))
+    alone = added_bits(confounds, probe, plan)
+    again = added_bits(confounds, probe, plan, [probe])
     assert alone.gain.low > 0.05
     assert abs(again.gain.estimate) < 0.005
     assert again.confounds == pytest.approx(alone.both, abs=0.01)
 
 
 def test_the_probes_own_test_scores_are_those_of_the_nested_fit():
-    _, probe, fit, plan, _ = beyond(3, signal=1.0)
+    _, probe, fit, plan, _ = added(3, signal=1.0)
     for k in range(5):
         rows = plan.fold == k
         assert np.corrcoef(probe.log_odds(plan)[rows], fit.scores[rows])[0, 1] > 0.99999
 
 
 def test_layers_are_loaded_only_where_they_were_chosen():
-    X, y, _, plan, _ = study(4, signal=1.0)
+    X, _, plan, _ = study(4, signal=1.0)
     asked = []
 
     def load():
@@ -113,7 +107,7 @@ def test_layers_are_loaded_only_where_they_were_chosen():
         return X
 
     chosen = [{"layer": 7, "C": 0.01}] * 5
-    found = probe_scores({7: load, 8: None}, y, plan, chosen)
+    found = probe_scores({7: load, 8: None}, plan, chosen)
     assert len(asked) == 1
     assert found.C.tolist() == [0.01] * 5
 
@@ -127,7 +121,7 @@ def test_the_wald_test_is_statsmodels_clustered(seed):
     difficulty = rng.normal(size=80)[qid]
     y = (rng.random(n) < 1 / (1 + np.exp(-confounds[:, 0] - 0.3 * score - difficulty))).astype(int)
     fold = qid % 4
-    ours = wald_test(confounds, score, y, fold, qid)
+    ours = wald_test(confounds, score, Rows(y, qid, fold))
     design = np.column_stack(
         [np.ones(n), confounds, fold[:, None] == [1, 2, 3], (score - score.mean()) / score.std()]
     )
@@ -140,10 +134,10 @@ def test_the_wald_test_is_statsmodels_clustered(seed):
 
 
 def test_a_kind_that_never_errs_does_not_stop_the_test():
-    X, y, qid, plan, _ = study(5, signal=2.0)
+    X, y, plan, _ = study(5, signal=2.0)
     kind = np.where(y == 0, np.arange(len(y)) % 2, 0).astype(str)  # kind 1 is never wrong
-    probe = cross_fit(dense(X, y), y, plan, grid=(0.01,))
-    found = wald_test(kind_features(kind), probe.scores(plan), y, plan.fold, qid)
+    probe = cross_fit(dense(X, y), plan, (0.01,))
+    found = wald_test(kind_features(kind), probe.scores(plan), plan)
     assert found.p < 1e-6
     assert np.isfinite(found.se)
 
@@ -166,20 +160,20 @@ def test_residuals_are_learned_from_training_rows_alone():
 
 
 def test_residuals_of_what_confounds_explain_score_one_half():
-    _, y, _, plan, confounds = study(6)
+    _, y, plan, confounds = study(6)
     shadow = confounds @ np.random.default_rng(0).normal(size=(confounds.shape[1], 8))
-    found = residualised_scores({0: shadow}, confounds, y, plan, [{"layer": 0, "C": 0.1}] * 5)
+    found = residualised_scores({0: shadow}, confounds, plan, [{"layer": 0, "C": 0.1}] * 5)
     assert fold_auroc(found, y, plan.fold) == 0.5
 
 
 def test_bad_confounds_are_refused():
-    X, y, qid, plan, confounds = study(7, n_questions=12)
-    probe = cross_fit(dense(X, y), y, plan, grid=(0.01,))
+    X, y, plan, confounds = study(7, n_questions=12)
+    probe = cross_fit(dense(X, y), plan, (0.01,))
     wide = np.random.default_rng(0).normal(size=(len(y), len(y)))
     with pytest.raises(AnalysisError, match=f"{len(y)} confound columns for {len(y)} steps"):
-        bits_beyond(wide, probe, y, plan, qid=qid, draws=10, seed=0)
+        added_bits(wide, probe, plan)
     with pytest.raises(AnalysisError, match="confounds must be finite"):
-        wald_test(confounds[:-1], probe.scores(plan), y, plan.fold, qid)
+        wald_test(confounds[:-1], probe.scores(plan), plan)
     confounds[3, 0] = np.nan
     with pytest.raises(AnalysisError, match="confounds must be finite"):
-        residualised_scores({0: X}, confounds, y, plan, [{"layer": 0, "C": 0.1}] * 5)
+        residualised_scores({0: X}, confounds, plan, [{"layer": 0, "C": 0.1}] * 5)

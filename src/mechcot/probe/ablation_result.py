@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-import pandas as pd
-
-from mechcot.core.results import Result
-from mechcot.stats import Interval, leaf
+from mechcot.core.results import Result, because, cells
+from mechcot.stats import Interval
 
 MEASURES = {
     "own_answer": "probability of the trace's own answer, forced before it is stated",
@@ -21,7 +19,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class AblationMeasure:
+class AblationMeasure(Result):
     """One thing that may change.
 
     Attributes:
@@ -37,31 +35,24 @@ class AblationMeasure:
         n_questions: their questions.
     """
 
+    derived: ClassVar[tuple[str, ...]] = ("label",)
+
     name: str
-    unedited: float | None
+    unedited: float | None = field(metadata=because("nothing to measure"))
     change: Interval
     random: tuple[float, ...]
     beyond_random: Interval
-    p: float | None
+    p: float | None = field(metadata=because("nothing to measure"))
     n_items: int
     n_questions: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "name": self.name,
-            "label": MEASURES[self.name],
-            "unedited": leaf(self.unedited, "nothing to measure"),
-            "change": self.change.to_json(),
-            "random": list(self.random),
-            "beyond_random": self.beyond_random.to_json(),
-            "p": leaf(self.p, "nothing to measure"),
-            "n_items": self.n_items,
-            "n_questions": self.n_questions,
-        }
+    @property
+    def label(self) -> str:
+        """In words."""
+        return MEASURES[self.name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AblationResult(Result):
     """What changes when a direction is ablated, beside random directions.
 
@@ -78,6 +69,8 @@ class AblationResult(Result):
         seed: of random directions and bootstrap.
     """
 
+    table: ClassVar[str] = "lines"
+
     layer: int
     measures: dict[str, AblationMeasure]
     energy: float
@@ -89,41 +82,14 @@ class AblationResult(Result):
     draws: int
     seed: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a measure."""
-        rows = []
-        for name, item in self.measures.items():
-            low, high = (min(item.random), max(item.random)) if item.random else (None, None)
-            rows.append(
-                {
-                    "measure": MEASURES[name],
-                    "unedited": item.unedited,
-                    "change": item.change.estimate,
-                    "low": item.change.low,
-                    "high": item.change.high,
-                    "random_low": low,
-                    "random_high": high,
-                    "p": item.p,
-                    "n_items": item.n_items,
-                    "n_questions": item.n_questions,
-                }
-            )
-        return pd.DataFrame(rows)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "layer": self.layer,
-            "measures": {name: item.to_json() for name, item in self.measures.items()},
-            "energy": self.energy,
-            "random_energy": list(self.random_energy),
-            "n_random": self.n_random,
-            "n_traces": self.n_traces,
-            "n_no_answer": self.n_no_answer,
-            "n_questions": self.n_questions,
-            "draws": self.draws,
-            "seed": self.seed,
-        }
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Each measure with the range of the random directions."""
+        return [
+            {"label": item.label, **cells(item)}
+            | {"random_low": min(item.random, default=None), "random_high": max(item.random, default=None)}
+            for item in self.measures.values()
+        ]
 
     def __repr__(self) -> str:
         told = [

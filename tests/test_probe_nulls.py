@@ -1,12 +1,16 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom, chisquare, kstest
 
-from mechcot.probe.fit import design
-from mechcot.probe.null import MIN_CELLS, label_nulls
+from mechcot.probe import Data, FitSettings
+from mechcot.probe.folds import design
+from mechcot.probe.nulls import MIN_CELLS, null_job
 from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
+from mechcot.probe.sweep import sweep
 
 
 def claims(y, codes, qid, sid=None, role=None, n_steps=None):
@@ -87,8 +91,13 @@ def data(seed, *, signal=0.0, position=1.0, question=1.0, repeat=1, n_questions=
     rows = np.repeat(np.arange(n), repeat)  # judged alike each time, read a little differently
     X = X[rows] + 0.1 * rng.normal(size=(len(rows), 10))
     y, qid, sid, kind = y[rows], qid[rows], sid[rows], kind[rows]
-    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in rows], n_folds=5, seed=seed)
-    return {0: X, 1: X[:, 1:]}, y, plan, {"qid": qid, "sid": sid, "role": [f"k{k}" for k in kind]}
+    confounds = pd.DataFrame({"sid": sid, "kind": [f"k{k}" for k in kind]})
+    return Data({0: X, 1: X[:, 1:]}, y, qid, confounds, [f"t{i}" for i in rows])
+
+
+def nulls(given, draws, seed):
+    plan = design(given, FitSettings(null_draws=draws, seed=seed))
+    return sweep(given.sources, [null_job(given, plan)])[0]
 
 
 def uniform(p, draws, seed=0):
@@ -101,8 +110,7 @@ def uniform(p, draws, seed=0):
 def test_p_is_uniform_on_position_only_labels_with_question_effects(repeat, position):
     p, observed = [], []
     for seed in range(100):
-        X, y, plan, where = data(seed, repeat=repeat, position=position)
-        found = label_nulls(X, y, plan, **where, draws=19, seed=seed)
+        found = nulls(data(seed, repeat=repeat, position=position), 19, seed)
         p.append(found.redrawn.p)
         observed.append(found.redrawn.observed)
     assert np.mean(observed) > 0.75  # the naive figure looks splendid
@@ -117,17 +125,14 @@ def test_p_is_uniform_on_pure_noise_wider_than_it_is_long():
         rng = np.random.default_rng(seed)
         n, qid, sid = 200, np.repeat(np.arange(40), 5), np.tile(np.arange(5), 40)
         y, X = rng.integers(0, 2, n), rng.standard_normal((n, 4096), dtype=np.float32)
-        plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(n)], n_folds=5, seed=seed)
-        p.append(
-            label_nulls({0: X}, y, plan, qid=qid, sid=sid, role=["a"] * n, draws=19, seed=seed).redrawn.p
-        )
+        given = Data(X, y, qid, pd.DataFrame({"sid": sid}))
+        p.append(nulls(given, 19, seed).redrawn.p)
     assert uniform(p, 19) > 0.01
     assert np.sum(np.array(p) <= 0.05) <= binom.ppf(0.999, 100, 0.05)
 
 
 def test_a_true_direction_beats_both_nulls():
-    X, y, plan, where = data(0, signal=2.0, n_traces=8, n_steps=4)
-    found = label_nulls(X, y, plan, **where, draws=99, seed=0)
+    found = nulls(data(0, signal=2.0, n_traces=8, n_steps=4), 99, 0)
     assert found.permuted.n_cells >= MIN_CELLS
     assert found.redrawn.p == found.permuted.p == 0.01
     assert found.redrawn.high < found.redrawn.observed
@@ -136,8 +141,7 @@ def test_a_true_direction_beats_both_nulls():
 
 
 def test_few_cells_give_no_p_but_a_reason():
-    X, y, plan, where = data(1, n_questions=20, n_traces=1, n_steps=4)
-    found = label_nulls(X, y, plan, **where, draws=20, seed=0)
+    found = nulls(data(1, n_questions=20, n_traces=1, n_steps=4), 20, 0)
     assert found.permuted.n_cells < MIN_CELLS
     assert found.permuted.p is None
     assert f"{found.permuted.n_cells} permutable cells" in found.permuted.to_json()["p"]["reason"]
@@ -145,22 +149,21 @@ def test_few_cells_give_no_p_but_a_reason():
 
 
 def test_labels_that_position_decides_cannot_move():
-    _, _, plan, where = data(2)
-    y = (where["sid"] > 2).astype(np.int64)
-    found = label_nulls({0: where["sid"][:, None]}, y, plan, **where, draws=20, seed=0)
+    given = data(2)
+    sid = given.known["sid"]
+    found = nulls(replace(given, X=sid[:, None], y=(sid > 2).astype(int)), 20, 0)
     assert found.redrawn.observed == 1.0
     assert found.redrawn.p is None
     assert "labels of 0 steps can move" in found.redrawn.to_json()["p"]["reason"]
 
 
 def test_a_constant_feature_ties_with_all_its_draws():
-    _, y, plan, where = data(3)
-    found = label_nulls({0: np.full((len(y), 3), 0.1)}, y, plan, **where, draws=19, seed=0)
+    given = data(3)
+    found = nulls(replace(given, X=np.full((len(given.labels), 3), 0.1)), 19, 0)
     assert (found.redrawn.observed, found.redrawn.mean, found.redrawn.p) == (0.5, 0.5, 1.0)
 
 
 def test_same_seed_same_null():
-    X, y, plan, where = data(4)
-    one, two, other = (label_nulls(X, y, plan, **where, draws=19, seed=seed) for seed in (0, 0, 1))
+    one, two, other = (nulls(data(4), 19, seed) for seed in (0, 0, 1))
     assert one == two
     assert one != other

@@ -1,31 +1,23 @@
-"""What a probe knows beyond its confounds: bits a step, a robust test, and the probe on what they leave."""
+"""What a probe adds to its confounds: bits a step, a robust test, and the probe on what they leave."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.cross_fit import (
-    CrossFitted,
-    Part,
-    dense,
-    gathered,
-    log_loss,
-    one_fold,
-    stacked,
-    where_worth_it,
-)
-from mechcot.probe.fit import Design
-from mechcot.probe.folds import BoolArray, IntArray
+from mechcot.core.results import UNSTORED, Result, because
+from mechcot.probe.cross_fit import CrossFitted, chosen_folds, dense, log_loss, stacked, where_worth_it
+from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
+from mechcot.probe.folds import Design, Rows
 from mechcot.probe.metrics import auroc_interval
-from mechcot.probe.sweep import FloatArray, loaded
-from mechcot.stats import Interval, bootstrap_ratio, leaf
+from mechcot.stats import Interval, bootstrap_ratio
 
 _RIDGE = 1e-2  # on standardised confounds: keeps a kind that never errs from having no finite fit
 _SMALL = 1e-6  # share of a variance that is rounding
@@ -33,7 +25,7 @@ _COLUMNS = 512
 
 
 @dataclass(frozen=True)
-class Bits:
+class Bits(Result):
     """Cross-fitted log-loss of the confounds less that of the confounds and the probe.
 
     Attributes:
@@ -51,19 +43,9 @@ class Bits:
     prevalence: float
     n_folds: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "gain": self.gain.to_json(),
-            "confounds": self.confounds,
-            "both": self.both,
-            "prevalence": self.prevalence,
-            "n_folds": self.n_folds,
-        }
-
 
 @dataclass(frozen=True)
-class Wald:
+class Wald(Result):
     """Robust Wald test that the probe's score adds nothing to the confounds.
 
     Attributes:
@@ -76,23 +58,17 @@ class Wald:
         reason: why a value is None.
     """
 
-    coefficient: float | None
-    se: float | None
-    statistic: float | None
-    p: float | None
+    coefficient: float | None = field(metadata=because(""))
+    se: float | None = field(metadata=because(""))
+    statistic: float | None = field(metadata=because(""))
+    p: float | None = field(metadata=because(""))
     n_questions: int
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a missing number carries its reason."""
-        names = ("coefficient", "se", "statistic", "p")
-        values = {name: leaf(getattr(self, name), self.reason) for name in names}
-        return {**values, "n_questions": self.n_questions}
+    reason: str = field(default="", metadata=UNSTORED)
 
 
 @dataclass(frozen=True)
-class BeyondConfounds:
-    """Three views of what a probe knows beyond its confounds.
+class Increment(Result):
+    """Three views of what a probe adds to its confounds.
 
     Attributes:
         bits: see `Bits`.
@@ -107,131 +83,64 @@ class BeyondConfounds:
     residualised: Interval
     n_columns: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "bits": self.bits.to_json(),
-            "wald": self.wald.to_json(),
-            "residualised": self.residualised.to_json(),
-            "n_columns": self.n_columns,
-        }
 
-
-def beyond_confounds(
-    sources: Mapping[Any, Any],
+def increment(
+    sources: Sources,
     confounds: FloatArray,
     probe: CrossFitted,
     chosen: Sequence[Mapping[str, Any]],
-    y: IntArray,
     plan: Design,
-    *,
-    qid: Sequence[Any],
-    draws: int,
-    seed: int,
-    n_inner: int = 3,
-) -> BeyondConfounds:
+) -> Increment:
     """Bits, Wald test and residualised AUROC of one probe.
 
     Args:
-        sources: layer (any hashable) to activations [steps, d_model], or to a function that loads them.
+        sources: see `data.Sources`.
         confounds: [steps, columns], as `baselines.feature_blocks` or `confound_features` make them.
-        probe: its scores, of `probe_scores`.
+        probe: its scores, of `cross_fit.probe_scores`.
         chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds.
-        qid: question of each step.
-        draws: bootstrap replicates.
-        seed: of bootstrap and inner folds.
-        n_inner: inner folds.
+        plan: the folds.
 
     Raises:
         AnalysisError: no more steps than confound columns, or activations that do not fit.
     """
-    left = residualised_scores(sources, confounds, y, plan, chosen)
-    return BeyondConfounds(
-        bits=bits_beyond(confounds, probe, y, plan, qid=qid, draws=draws, seed=seed, n_inner=n_inner),
-        wald=wald_test(confounds, probe.scores(plan), y, plan.fold, qid),
-        residualised=auroc_interval(left, y, plan.fold, np.asarray(qid)),
+    left = residualised_scores(sources, confounds, plan, chosen)
+    return Increment(
+        bits=added_bits(confounds, probe, plan),
+        wald=wald_test(confounds, probe.scores(plan), plan),
+        residualised=auroc_interval(left, plan),
         n_columns=confounds.shape[1],
     )
 
 
-def probe_scores(
-    sources: Mapping[Any, Any],
-    y: IntArray,
-    plan: Design,
-    chosen: Sequence[Mapping[str, Any]],
-    *,
-    n_inner: int = 3,
-    seed: int = 0,
-) -> CrossFitted:
-    """The nested probe's scores on training rows too: inner out-of-fold, at each fold's chosen layer and C.
-
-    Layer and penalty were chosen on these training rows, so inner scores are a little optimistic; what is
-    learned from them then trusts the probe a little too much, and its gain on test rows comes out lower.
-
-    Args:
-        sources: layer to activations [steps, d_model], or to a function that loads them.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds.
-        chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
-        n_inner: inner folds.
-        seed: of the inner folds, the nested fit's.
-    """
-    parts: dict[int, Part] = {}
-    for layer in dict.fromkeys(row["layer"] for row in chosen):
-        source = dense(loaded(sources[layer]), y, dtype="float32")
-        for k, row in enumerate(chosen):
-            if row["layer"] == layer:
-                parts[k] = one_fold(source, y, plan, k, grid=[row["C"]], n_inner=n_inner, seed=seed)
-    return gathered([parts[k] for k in range(len(chosen))])
-
-
-def bits_beyond(
-    confounds: FloatArray,
-    probe: CrossFitted,
-    y: IntArray,
-    plan: Design,
-    *,
-    qid: Sequence[Any],
-    draws: int,
-    seed: int,
-    known: Sequence[CrossFitted] = (),
-    n_inner: int = 3,
+def added_bits(
+    confounds: FloatArray, probe: CrossFitted, plan: Design, known: Sequence[CrossFitted] = ()
 ) -> Bits:
     """Bits a step that the probe's score adds to a logistic model of the confounds.
 
     Args:
         confounds: [steps, columns].
         probe: scores inside training rows and on test rows.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds.
-        qid: question of each step.
-        draws: bootstrap replicates; questions are resampled, fits held fixed.
-        seed: of bootstrap and inner folds.
+        plan: the folds; questions are resampled, fits held fixed.
         known: scores that count as confounds too, such as those of the words.
-        n_inner: inner folds that choose each model's penalty.
 
     Raises:
         AnalysisError: no more steps than confound columns.
     """
+    y = plan.y
     _check(confounds, y)
-    folds: dict[str, Any] = {"n_inner": n_inner, "seed": seed}
-    alone = stacked(confounds, known, y, plan, **folds)
-    joined = where_worth_it(stacked(confounds, [*known, probe], y, plan, **folds), alone, plan)
+    alone = stacked(confounds, known, plan)
+    joined = where_worth_it(stacked(confounds, [*known, probe], plan), alone, plan)
     logits = (alone.log_odds(plan), joined.log_odds(plan), probe.prior[plan.fold])
     losses = [log_loss(logit, y) / np.log(2) for logit in logits]
-    codes, _ = pd.factorize(np.asarray(qid, dtype=object), sort=True)
+    codes, _ = pd.factorize(plan.qid, sort=True)
     gains = np.bincount(codes, weights=losses[0] - losses[1])
     before, after, base = (float(loss.mean()) for loss in losses)
     used = (joined.inner_loss != alone.inner_loss) & np.isfinite(alone.inner_loss)
-    gain = bootstrap_ratio(gains, np.bincount(codes), draws, seed)
+    gain = bootstrap_ratio(gains, np.bincount(codes), plan.settings.draws, plan.settings.seed)
     return Bits(gain, before, after, base, int(used.any(axis=1).sum()))
 
 
-def wald_test(
-    confounds: FloatArray, scores: FloatArray, y: IntArray, fold: IntArray, qid: Sequence[Any]
-) -> Wald:
+def wald_test(confounds: FloatArray, scores: FloatArray, rows: Rows) -> Wald:
     """Test the score's coefficient in a logistic model of folds, confounds and score.
 
     The variance is clustered by question (Liang and Zeger 1986), with the factor G / (G - 1). A likelihood
@@ -241,15 +150,14 @@ def wald_test(
     Args:
         confounds: [steps, columns].
         scores: out-of-fold, [steps].
-        y: 1 where the step is erroneous, [steps].
-        fold: the outer fold of each step; each has its own intercept, so that scores meet inside a fold only.
-        qid: question of each step.
+        rows: the steps; each fold has its own intercept, so that scores meet inside a fold only.
 
     Raises:
         AnalysisError: no more steps than confound columns.
     """
+    y, fold = rows.y, rows.fold
     _check(confounds, y)
-    codes, names = pd.factorize(np.asarray(qid, dtype=object))
+    codes, names = pd.factorize(rows.qid)
     table = np.column_stack([confounds, fold[:, None] == np.unique(fold)[1:]])
     table = (table - table.mean(axis=0)) / np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
     centred = scores - scores.mean()
@@ -260,7 +168,7 @@ def wald_test(
     design = np.column_stack([design, centred / centred.std()])
     ridge = np.array([0.0, *[_RIDGE] * table.shape[1], 0.0])
     weights, curvature = _newton(design, y, ridge)
-    by_row = (y - _probability(design @ weights))[:, None] * design
+    by_row = (y - expit(design @ weights))[:, None] * design
     sums = np.zeros((len(names), design.shape[1]))
     np.add.at(sums, codes, by_row)
     correction = len(names) / max(len(names) - 1, 1)
@@ -299,27 +207,22 @@ def residualised(X: NDArray[Any], confounds: FloatArray, train: BoolArray) -> ND
 
 
 def residualised_scores(
-    sources: Mapping[Any, Any],
-    confounds: FloatArray,
-    y: IntArray,
-    plan: Design,
-    chosen: Sequence[Mapping[str, Any]],
+    sources: Sources, confounds: FloatArray, plan: Design, chosen: Sequence[Mapping[str, Any]]
 ) -> FloatArray:
-    """Score test rows by a probe on `residualised` activations, at each fold's chosen layer and C, [steps].
+    """Score test rows by a probe on `residualised` activations, at each fold's chosen source and C, [steps].
 
     It takes one factorisation a fold.
     """
-    _check(confounds, y)
-    out = np.zeros(len(y))
-    for layer in dict.fromkeys(row["layer"] for row in chosen):
-        X = loaded(sources[layer])
-        for k, row in enumerate(chosen):
-            if row["layer"] == layer:
-                train, test = plan.train[k], plan.fold == k
-                left = residualised(X, confounds, train)
-                # nothing of a fold's matrix is kept while the next one is made
-                out[test] = dense(left, y, dtype="float32")(train[None], np.array([row["C"]]))[0, test]
-                del left
+    _check(confounds, plan.y)
+    out = np.zeros(len(plan.y))
+    for name, folds in chosen_folds(chosen):
+        X = loaded(sources[name])
+        for k, C in folds:
+            train, test = plan.train[k], plan.fold == k
+            left = residualised(X, confounds, train)
+            # nothing of a fold's matrix is kept while the next one is made
+            out[test] = dense(left, plan.y, dtype="float32")(train[None], np.array([C]))[0, test]
+            del left
     return out
 
 
@@ -332,7 +235,7 @@ def _newton(design: FloatArray, y: IntArray, ridge: FloatArray) -> tuple[FloatAr
 
     now = loss(weights)
     for _ in range(100):
-        p = _probability(design @ weights)
+        p = expit(design @ weights)
         gradient = design.T @ (p - y) + ridge * weights
         curvature = (design.T * (p * (1 - p))) @ design + np.diag(ridge)
         step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
@@ -346,13 +249,6 @@ def _newton(design: FloatArray, y: IntArray, ridge: FloatArray) -> tuple[FloatAr
     raise AnalysisError(
         "the Wald test's logistic fit did not converge: the score separates erroneous from correct steps"
     )
-
-
-def _probability(logit: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    out: FloatArray = expit(logit)
-    return out
 
 
 def _check(confounds: FloatArray, y: IntArray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
+from mechcot.core.results import Result
 
 FloatArray = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ _COLUMNS = (*dict.fromkeys(name for names in SIGNALS_AT.values() for name in nam
 
 
 @dataclass(frozen=True)
-class Dropped:
+class Dropped(Result):
     """Where the steps of an arm went; each is counted once, by the first of these that holds.
 
     Attributes:
@@ -64,10 +65,6 @@ class Dropped:
     parse_failure: int
     kept: int
     without_step: int
-
-    def to_json(self) -> dict[str, int]:
-        """The fields as JSON values."""
-        return asdict(self)
 
 
 def dropped(steps: pd.DataFrame, verdicts: pd.DataFrame, stored: pd.DataFrame | None = None) -> Dropped:

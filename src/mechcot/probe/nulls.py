@@ -7,18 +7,18 @@ by the true labels would suit them better than the draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.probe.fit import Design
-from mechcot.probe.folds import BoolArray, IntArray
+from mechcot.core.results import UNSTORED, Result, because
+from mechcot.probe.data import BoolArray, Data, FloatArray, IntArray
+from mechcot.probe.folds import Design
 from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
-from mechcot.probe.sweep import Effort, FloatArray, Job, Problems, Sources, fold_aurocs, logistic, sweep
-from mechcot.stats import leaf
+from mechcot.probe.sweep import Effort, Problems, SweepJob, fold_aurocs, logistic
 
 MIN_CELLS = 50
 MIN_STEPS = 50
@@ -29,11 +29,11 @@ NULL_TOL = 1e-2
 """How exact their fits are. A p-value needs the true labels and the draws treated alike, no more; this moves
 an AUROC by 1e-4 at most (250 labellings on 7,000 x 4,096), and the draws differ by 5e-3."""
 
-DRAWS = 200
+NO_PAIRS = "no pair of steps to compare"
 
 
 @dataclass(frozen=True)
-class Null:
+class Null(Result):
     """The observed statistic beside its null.
 
     Attributes:
@@ -49,32 +49,19 @@ class Null:
         values: the draws' statistics.
     """
 
-    observed: float | None
-    mean: float | None
-    high: float | None
-    p: float | None
-    n_cells: int | None
+    observed: float | None = field(metadata=because(NO_PAIRS))
+    mean: float | None = field(metadata=because(""))
+    high: float | None = field(metadata=because(""))
+    p: float | None = field(metadata=because(""))
+    n_cells: int | None = field(metadata=because("labels move between questions"))
     n_permutable_steps: int
     draws: int
-    reason: str = ""
+    reason: str = field(default="", metadata=UNSTORED)
     values: tuple[float, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "observed": leaf(self.observed, "no pair of steps to compare"),
-            "mean": leaf(self.mean, self.reason),
-            "high": leaf(self.high, self.reason),
-            "p": leaf(self.p, self.reason),
-            "n_cells": leaf(self.n_cells, "labels move between questions"),
-            "n_permutable_steps": self.n_permutable_steps,
-            "draws": self.draws,
-            "values": list(self.values),
-        }
 
 
 @dataclass(frozen=True)
-class Nulls:
+class Nulls(Result):
     """Two nulls of one statistic.
 
     Attributes:
@@ -87,60 +74,18 @@ class Nulls:
 
     redrawn: Null
     permuted: Null
-    by_source: dict[Any, float | None]
+    by_source: dict[Any, float | None] = field(metadata=UNSTORED)
     C: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values, without the sources."""
-        return {"redrawn": self.redrawn.to_json(), "permuted": self.permuted.to_json(), "C": self.C}
 
+def null_job(data: Data, plan: Design) -> SweepJob:
+    """Compare the best source's AUROC with that on redrawn and on permuted labels, as a job of a `sweep`.
 
-def label_nulls(
-    sources: Sources,
-    y: IntArray,
-    plan: Design,
-    *,
-    qid: Sequence[Any],
-    sid: Sequence[int],
-    role: Sequence[str],
-    n_steps: Sequence[int] | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-    C: float = NULL_C,
-) -> Nulls:
-    """Compare the best source's AUROC with what it is on redrawn and on permuted labels.
-
-    Args:
-        sources: source to activations [steps, d_model], or to a function that loads them.
-        y: 1 where the step is erroneous, [steps].
-        plan: outer folds.
-        qid: question of each step.
-        sid: index of the step in its trace.
-        role: kind of the step.
-        n_steps: number of steps of its trace, in thirds a stratum too; None to leave length out.
-        draws: labellings of each null.
-        seed: of the draws.
-        C: inverse penalty, fixed before the labels are seen.
+    Each null has the settings' number of draws. Its `finish` gives `Nulls`.
     """
-    job = null_job(y, plan, qid=qid, sid=sid, role=role, n_steps=n_steps, draws=draws, seed=seed, C=C)
-    found: Nulls = sweep(sources, [job])[0]
-    return found
-
-
-def null_job(
-    y: IntArray,
-    plan: Design,
-    *,
-    qid: Sequence[Any],
-    sid: Sequence[int],
-    role: Sequence[str],
-    n_steps: Sequence[int] | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
-    C: float = NULL_C,
-) -> Job:
-    """`label_nulls` as a job of a `sweep`."""
-    claims = claims_of(y, plan.codes, qid=qid, sid=sid, role=role, n_steps=n_steps)
+    y, draws, seed = plan.y, plan.settings.null_draws, plan.settings.seed
+    sid, kind, n_steps = (data.column(name) for name in ("sid", "kind", "n_steps"))
+    claims = claims_of(y, plan.codes, qid=data.qid, sid=sid, role=kind, n_steps=n_steps)
     redrawn, n_redrawn = redrawn_labels(y, claims, draws=draws, seed=seed)
     permuted, n_cells, n_permuted = permuted_labels(y, claims, draws=draws, seed=seed)
     few_steps = f"labels of {n_redrawn} steps can move; a p-value needs {MIN_STEPS}"
@@ -158,35 +103,33 @@ def null_job(
             _null(best[0], first, None, n_redrawn, few_steps),
             _null(best[0], second, n_cells, n_permuted, few_cells),
             {source: None if np.isnan(part[0]) else float(part[0]) for source, part in parts.items()},
-            C,
+            NULL_C,
         )
 
-    return labellings_job(labels, np.stack(plan.train), plan.fold, C, finish)
+    return labellings_job(labels, np.stack(plan.train), plan.fold, finish)
 
 
 def labellings_job(
     labels: NDArray[np.int8],
     train: BoolArray,
     fold: IntArray,
-    C: float,
     finish: Callable[[dict[Any, FloatArray], Effort], Any],
     *,
     scored: BoolArray | None = None,
-) -> Job:
-    """Fit many labellings alike, as exactly as `NULL_TOL`, and keep one AUROC of each, [labellings] a source.
+) -> SweepJob:
+    """Fit many labellings alike, under `NULL_C`, and keep one AUROC of each, [labellings] a source.
 
     Args:
         labels: [labellings, steps].
         train: training rows of each fold, [folds, steps].
         fold: the fold a step is tested in, [steps].
-        C: inverse penalty of all.
         finish: what to make of the AUROCs of all sources.
         scored: steps whose pairs count, [steps]; None for all.
     """
     problems = Problems(
         np.repeat(labels, len(train), axis=0),
         np.tile(train, (len(labels), 1)),
-        np.full(len(labels) * len(train), C),
+        np.full(len(labels) * len(train), NULL_C),
     )
     counted = fold if scored is None else np.where(scored, fold, -1)
 
@@ -194,12 +137,12 @@ def labellings_job(
         parts = scores.reshape(len(labels), len(train), -1)
         return fold_aurocs(parts[:, fold, np.arange(len(fold))], labels, counted)
 
-    return Job(problems, reduce, finish, logistic, NULL_TOL)
+    return SweepJob(problems, reduce, finish, logistic, NULL_TOL)
 
 
 def _null(observed: float, null: FloatArray, n_cells: int | None, n_steps: int, few: str) -> Null:
     known = not np.isnan(observed)
-    reason = "" if known and len(null) else few if known else "no pair of steps to compare"
+    reason = "" if known and len(null) else few if known else NO_PAIRS
     p = (1 + (null >= observed - 1e-12).sum()) / (1 + len(null))
     return Null(
         observed=float(observed) if known else None,

@@ -49,8 +49,7 @@ def read_labels(path: Path, store: Activations) -> tuple[pd.DataFrame, dict[str,
         row, first = table.iloc[0], index.iloc[0]
         raise DataError(
             f"{path}: none of its {len(table)} steps is in {store.path}. Its first is {_named(row)}, the "
-            "store's "
-            f"first is {_named(first)}"
+            f"store's first is {_named(first)}"
         )
     labelled = y.notna().to_numpy()
     dropped = {

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.table import ORACLE, SIGNALS, SIGNALS_AT, Dropped, dropped, step_table
+from mechcot.probe.judged_steps import ORACLE, SIGNALS, SIGNALS_AT, Dropped, dropped, step_table
 
 KEY = ["qid", "arm", "cid", "sid"]
 
