@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from mechcot.core.errors import ReadingError
+from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
 from mechcot.models.calling import cache_in, calling_of
+from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.budget import out_of_memory, release
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import Recipe, Singles, TraceReading, alone, read_batch, unpack, unpack_prompts
+from mechcot.reading.reader import alone, read_batch
+from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,34 @@ CACHED_STEPS = 8
 
 
 @dataclass(frozen=True)
-class SelfCheck:
+class Compared:
+    """One way in which numbers of a reading are compared with the model's own.
+
+    Attributes:
+        name: what is compared.
+        unit: of the difference.
+    """
+
+    name: str
+    unit: str
+
+
+COMPARED = {
+    "forced": Compared("forced answers", "nats a token"),
+    "signals": Compared("entropy and surprisal", "nats"),
+    "residual": Compared("activations", "of the largest"),
+    "head": Compared("final norm and head", "of the largest logit"),
+    "cache": Compared("cache of keys and values", "of the largest logit"),
+}
+"""A forced answer's log-probability is compared a token of the option, an activation with the largest entry
+at its place; the head after the final norm, and a run over a cache, with the model's own logits."""
+
+TREES = ("forced", "signals", "residual")
+"""What depends on how the texts are run: as trees, or one by one."""
+
+
+@dataclass(frozen=True)
+class SelfCheck(Result):
     """What a self-check found.
 
     Attributes:
@@ -44,12 +74,7 @@ class SelfCheck:
         runs: plain runs that were made.
         way: "trees", or "alone" for a model that every text is run through by itself.
         tolerance: what was allowed.
-        forced: largest difference of a forced answer's log-probability, nats a token of the option.
-        signals: largest difference of an entropy or a surprisal, nats.
-        residual: largest difference of an activation, as a share of the largest entry at its place.
-        head: largest difference between head(final norm) and the model's own logits, as a share of
-            the largest logit.
-        cache: the same between a run over a cache of keys and values and one without.
+        differences: the largest difference of each kind of `COMPARED`.
         why: why it is not read by trees.
         broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
     """
@@ -58,45 +83,31 @@ class SelfCheck:
     runs: int
     way: str
     tolerance: float
-    forced: float
-    signals: float
-    residual: float
-    head: float
-    cache: float
+    differences: Mapping[str, float] = field(metadata=SPREAD)
     why: str = ""
     broken: str = ""
 
     @property
     def worst(self) -> float:
         """The largest of the differences."""
-        return max(self.forced, self.signals, self.residual, self.head, self.cache)
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {**self.__dict__, "questions": list(self.questions)}
+        return max(self.differences.values())
 
     def numbers(self) -> str:
         """The differences in words."""
-        return (
-            f"{self.forced:.2g} nats a token in forced answers, {self.signals:.2g} nats in entropy or "
-            f"surprisal, {self.residual:.2g} of the largest activation; head against logits "
-            f"{self.head:.2g} of the largest, cache against none {self.cache:.2g}; allowed is "
-            f"{self.tolerance:.2g}"
-        )
+        said = [f"{self.differences[key]:.2g} {c.unit} in {c.name}" for key, c in COMPARED.items()]
+        return f"{', '.join(said)}; allowed is {self.tolerance:.2g}"
 
 
-@dataclass
 class _Tally:
-    runs: int = 0
-    forced: float = 0.0
-    signals: float = 0.0
-    residual: float = 0.0
-    head: float = 0.0
-    cache: float = 0.0
+    """Plain runs that were made, and the largest difference of each kind."""
+
+    def __init__(self) -> None:
+        self.runs, self.differences = 0, dict.fromkeys(COMPARED, 0.0)
 
     def note(self, what: str, difference: float) -> None:
         # A difference that is not a number must not be lost in a maximum.
-        setattr(self, what, max(getattr(self, what), difference if np.isfinite(difference) else np.inf))
+        found = difference if np.isfinite(difference) else np.inf
+        self.differences[what] = max(self.differences[what], found)
 
 
 def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
@@ -170,7 +181,7 @@ def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> 
                 raise
             why = f"its own code raised {type(error).__name__}: {error}"
         else:
-            if max(report.forced, report.signals, report.residual) <= report.tolerance:
+            if max(report.differences[name] for name in TREES) <= report.tolerance:
                 return recipe, report
             why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
@@ -232,7 +243,8 @@ def self_check(
         way="alone" if recipe.alone else "trees",
         tolerance=TOLERANCE.get(anatomy.dtype, 1e-3),
         broken=next(iter(batch.broken.values()), ""),
-        **tally.__dict__,
+        runs=tally.runs,
+        differences=tally.differences,
     )
 
 

@@ -25,8 +25,8 @@ from mechcot.probe.ablate_result import MEASURES, AblationMeasure, AblationResul
 from mechcot.stats import bootstrap_ratio
 
 if TYPE_CHECKING:
+    from mechcot.reading.batch import TraceReading
     from mechcot.reading.inputs import QuestionInput
-    from mechcot.reading.reader import TraceReading
 
 FloatArray = NDArray[np.float64]
 TraceKey = tuple[str, str, int]
@@ -207,16 +207,19 @@ def _read(
 
     All readings keep the same activations, used or not, so that they run in the same batches.
     """
-    from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+    from mechcot.reading.batch import unpack, unpack_prompts
+    from mechcot.reading.reader import plan_for, read
+    from mechcot.reading.spec import ReadingSpec
     from mechcot.study.manifest import EVERY_TOKEN
 
-    plan = plan_for(model, questions, rules=(EVERY_TOKEN,), max_tokens=max_tokens)
+    spec = ReadingSpec(layers=[layer], rules=(EVERY_TOKEN,), max_tokens=max_tokens)
+    plan = plan_for(model, questions, spec)
     number = {question.qid: i for i, question in enumerate(questions)}
     sums, counts = ({name: np.zeros(len(questions)) for name in MEASURES} for _ in range(2))
     found = _Read(sums, counts, {})
     prompts: dict[int, NDArray[Any]] = {}
     moment, tokens = np.zeros((1, 1)), 0
-    for batch in read(model, questions, layers=[layer], rules=(EVERY_TOKEN,), max_tokens=max_tokens):
+    for batch in read(model, questions, spec):
         for states in batch.acts.values() if moments else ():
             wide = states.float()
             moment = moment + (wide.T @ wide).cpu().numpy().astype(np.float64)

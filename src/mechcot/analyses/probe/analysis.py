@@ -338,6 +338,7 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     from mechcot.models.checkpoint import load_tokenizer
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
+    from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
     from mechcot.steps.of_study import checkpoint_folder
     from mechcot.study.activations import Activations
 
@@ -362,17 +363,16 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     device = study.settings.device
     model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
     read_to_folder(
-        model,
+        Reader(model, "untrained", "untrained"),
         bare,
-        folder / "out",
-        folder / "work",
-        reader="untrained",
-        model_digest="untrained",
-        layers=spec.layers,
-        sites=(spec.site,),
-        rules=spec.rules,
-        max_tokens=study.settings.reading.max_tokens,
-        skip_unreadable=True,
+        ReadingSpec(
+            spec.layers,
+            (spec.site,),
+            spec.rules,
+            max_tokens=study.settings.reading.max_tokens,
+            skip_unreadable=True,
+        ),
+        ReadingFolder(folder / "out", folder / "work"),
         check=False,
         progress=asked.progress,
     )
