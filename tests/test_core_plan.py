@@ -7,9 +7,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.core.plan import AMOUNTS, Expense, Plan, joined
+from mechcot.core.plan import AMOUNTS, Expense, Plan
 
-COUNTS = {name: st.none() | st.integers(0, 10**12) for name in AMOUNTS}
+COUNTS = {name: st.none() | st.integers(0, 10**12) for name in AMOUNTS if name != "answered"}
 ROWS = st.lists(
     st.builds(
         Expense,
@@ -60,6 +60,16 @@ def test_the_table_says_unknown_and_why_and_leaves_out_what_nobody_takes() -> No
 
 def test_what_is_done_takes_nothing_and_does_not_count() -> None:
     judge = Expense("judge", 30, "steps", calls=30, money=None)
-    plan = joined([Plan((judge.done(),)), Plan((Expense("read", 2, "traces", tokens_in=7, seconds=1.0),))])
-    assert (plan.total.calls, plan.total.money, plan.total.tokens_in, plan.total.n) == (0, 0.0, 7, 1)
+    plan = Plan((judge.done(), Expense("read", 2, "traces", tokens_in=7, seconds=1.0)))
+    total = plan.total
+    assert (total.calls, total.money, total.tokens_in, total.n, total.unit) == (0, 0.0, 7, 2, "traces")
     assert [row.split()[1] for row in plan.text().splitlines()[1:2]] == ["cached"]
+
+
+def test_pieces_of_several_kinds_are_counted_as_pieces() -> None:
+    plan = Plan((Expense("judge", 30, "steps"), Expense("read", None, "traces")))
+    assert (plan.total.n, plan.total.unit) == (2, "pieces of work")
+    alike = Plan((Expense("a", 3, "traces"), Expense("b", None, "traces")))
+    assert alike.total.n is None
+    assert Plan(()).total.n == 0
+    assert "all that is to do" not in Plan(()).text()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 
 _commands = typer.Typer()
 
@@ -35,9 +35,7 @@ Killed or stopped by its budget, the same command goes on: what was answered is 
 def judge(
     study: StudyPath,
     judge_file: Annotated[Path, typer.Option("--judge", metavar="FILE", help="Judge file (YAML).")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -52,8 +50,7 @@ def judge(
 
     show_stages(quiet)
     if dry_run:
-        plan = instruments.price(study, judge_file)
-        typer.echo(json.dumps(plan.to_json()) if as_json else plan.text())
+        show_plan(instruments.price(study, judge_file), as_json)
         return
     done = instruments.judge_study(study, judge_file, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
@@ -100,14 +97,13 @@ def judge_controls(
         float | None,
         typer.Option(min=0, metavar="MONEY", help="The most that all calls may cost, earlier runs included."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Judge steps under controls of the judge."""
     from mechcot.analyses import judge_controls
+    from mechcot.pipeline.plan import controls_plan
 
     show_stages(quiet)
     wanted = judge_controls.Wanted(
@@ -119,8 +115,7 @@ def judge_controls(
         decoys=decoys,
     )
     if dry_run:
-        plan = judge_controls.plan_judge_controls(study, wanted)
-        typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
+        show_plan(controls_plan(judge_controls.plan_judge_controls(study, wanted)), as_json)
         return
     done = judge_controls.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())

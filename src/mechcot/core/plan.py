@@ -14,10 +14,19 @@ from mechcot.core.words import aligned
 
 State = Literal["to do", "if changed", "cached"]
 
-AMOUNTS = ("calls", "tokens_in", "tokens_out", "seconds", "disk", "memory", "money")
-"""What work takes; all but memory, which is free again afterwards, add up."""
+AMOUNTS = {
+    "calls": "calls",
+    "answered": "answered already",
+    "tokens_in": "tokens in",
+    "tokens_out": "tokens out at most",
+    "seconds": "seconds",
+    "disk": "disk",
+    "memory": "memory",
+    "money": "money at most",
+}
+"""What work takes, by the head of its column; all but memory, which is free again afterwards, add up."""
 
-_ESTIMATED = ("seconds", "memory")
+_SELDOM_KNOWN = ("seconds", "disk", "memory")
 """A column of these is shown only where some row knows them; of the others, wherever one is not zero."""
 
 
@@ -31,6 +40,7 @@ class Expense(Result):
         unit: what those are, in the plural.
         state: `cached`: done already; `if changed`: only if what comes before it turns out another way.
         calls: to a judge's server.
+        answered: calls whose replies are kept, so that they are not sent.
         tokens_in: that a model reads.
         tokens_out: that a model writes, at most.
         seconds: within a factor of about two.
@@ -46,10 +56,11 @@ class Expense(Result):
     unit: str
     state: State = "to do"
     calls: int | None = field(default=0, metadata=because(""))
+    answered: int = 0
     tokens_in: int | None = field(default=0, metadata=because(""))
     tokens_out: int | None = field(default=0, metadata=because(""))
     seconds: float | None = field(default=None, metadata=because(""))
-    disk: int | None = field(default=0, metadata=because(""))
+    disk: int | None = field(default=None, metadata=because(""))
     memory: int | None = field(default=None, metadata=because(""))
     money: float | None = field(default=0.0, metadata=because(""))
     reason: str = "known when it has run"
@@ -57,7 +68,7 @@ class Expense(Result):
 
     def done(self) -> Expense:
         """The same work, which is there already and takes nothing."""
-        return Expense(self.what, self.n, self.unit, "cached", seconds=0.0, memory=0)
+        return Expense(self.what, self.n, self.unit, "cached", seconds=0.0, disk=0, memory=0)
 
 
 @dataclass(frozen=True)
@@ -80,40 +91,36 @@ class Plan(Result):
         """All that is to do; an amount that some row does not know is unknown."""
         rows = [row for row in self.rows if row.state != "cached"]
         found = {name: _sum((getattr(row, name) for row in rows), name) for name in AMOUNTS}
-        unknown = [row.what for row in rows if any(getattr(row, name) is None for name in AMOUNTS)]
+        alike = len({row.unit for row in rows}) == 1
+        n = _sum((row.n for row in rows), "n") if alike else len(rows)
+        unknown = [row.what for row in rows if None in (row.n, *(getattr(row, name) for name in AMOUNTS))]
         reason = f"not all is known of: {', '.join(dict.fromkeys(unknown))}" if unknown else ""
-        return replace(Expense("all that is to do", len(rows), "", reason=reason), **found)  # type: ignore[arg-type]
+        whole = Expense("all that is to do", n, rows[0].unit if alike else "pieces of work", reason=reason)  # type: ignore[arg-type]
+        return replace(whole, **found)  # type: ignore[arg-type]
 
     def text(self) -> str:
         """The rows and their total as a table; below it why something is unknown, and the notes."""
         shown = [name for name in AMOUNTS if _told(name, [getattr(row, name) for row in self.rows])]
         several = len({row.state for row in self.rows}) > 1 or any(row.state != "to do" for row in self.rows)
-        head = ("", *(["state"] if several else []), "how many", *(name.replace("_", " ") for name in shown))
+        head = ("", *(["state"] if several else []), "how many", *(AMOUNTS[name] for name in shown))
         lines = [head]
         for row in (*self.rows, self.total) if len(self.rows) > 1 else self.rows:
             total = len(lines) > len(self.rows)
             state = ["" if total else row.state] if several else []
-            many = "" if total else f"{_count(row.n)} {row.unit}"
+            many = f"{_count(row.n)} {row.unit}"
             lines.append((row.what, *state, many, *(_amount(name, getattr(row, name)) for name in shown)))
-        return "\n".join([*aligned(lines), *self._remarks(shown)])
+        return "\n".join([*aligned(lines), *self._remarks()])
 
-    def _remarks(self, shown: list[str]) -> list[str]:
-        """Why amounts that are shown are unknown, reason by reason, and the notes."""
+    def _remarks(self) -> list[str]:
+        """Why amounts are unknown, reason by reason, and the notes."""
         reasons: dict[str, dict[str, None]] = {}
+        told = [name for name in AMOUNTS if name not in _SELDOM_KNOWN]
         for row in self.rows:
-            if row.n is None or any(getattr(row, name) is None for name in shown):
+            if None in (row.n, *(getattr(row, name) for name in told)):
                 reasons.setdefault(row.reason, {})[row.what] = None
         said = [f"unknown of {', '.join(whats)}: {reason}" for reason, whats in reasons.items()]
         said += [f"{row.what}: {row.note}" for row in self.rows if row.note]
         return ["", *said, *self.notes] if said or self.notes else []
-
-
-def joined(plans: Iterable[Plan]) -> Plan:
-    """Several plans, one after the other."""
-    found = list(plans)
-    return Plan(
-        tuple(row for plan in found for row in plan.rows), tuple(n for plan in found for n in plan.notes)
-    )
 
 
 def _sum(amounts: Iterable[float | None], name: str) -> float | None:
@@ -126,7 +133,7 @@ def _sum(amounts: Iterable[float | None], name: str) -> float | None:
 
 def _told(name: str, amounts: list[float | None]) -> bool:
     known = [amount for amount in amounts if amount]
-    return bool(known) or (name not in _ESTIMATED and None in amounts)
+    return bool(known) or (name not in _SELDOM_KNOWN and None in amounts)
 
 
 def _count(n: int | None) -> str:
@@ -137,5 +144,7 @@ def _amount(name: str, amount: float | None) -> str:
     if amount is None:
         return "unknown"
     if name in ("disk", "memory"):
-        return f"{amount / 1e6:,.0f} MB"
-    return f"{amount:,.2f}" if name == "money" else f"{amount:,.0f}"
+        return f"{amount / 1e6:,.{0 if amount >= 1e7 else 1}f} MB" if amount else "0"
+    if name == "money":
+        return f"{amount:,.2f}"
+    return f"{amount:.1f}" if name == "seconds" and 0 < amount < 10 else f"{amount:,.0f}"

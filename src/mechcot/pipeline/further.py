@@ -13,11 +13,13 @@ import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
+from mechcot.core.plan import Plan
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Ledger
+from mechcot.pipeline.plan import calls_expense
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import FURTHER, Study, locked, recorded
 
@@ -97,7 +99,9 @@ def price(path: str | Path, judge_file: str | Path) -> Plan:
         ConfigError: the judge file cannot be used.
     """
     study, judge = Study.open(path), read_judge(Path(judge_file))
-    return plan(_steps(study), questions_by_id(study), judge, _calls(study), seed=study.settings.seed)
+    steps = _steps(study)
+    found = plan(steps, questions_by_id(study), judge, _calls(study), seed=study.settings.seed)
+    return Plan((calls_expense(Path(judge_file).stem, len(steps), "steps", found),))
 
 
 def _calls(study: Study) -> Path:

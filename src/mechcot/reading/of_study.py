@@ -18,7 +18,7 @@ import numpy as np
 from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.core.files import digest, write_json
-from mechcot.core.plan import Expense, Plan
+from mechcot.core.plan import Expense
 from mechcot.models.checkpoint import load, load_tokenizer
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
@@ -66,7 +66,7 @@ def read_arm(
     write_json(out / "reading.json", told | {"skipped": skipped})
 
 
-def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Plan:
+def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Expense:
     """What reading an author's traces with a reader's weights will take; nothing is run.
 
     Raises:
@@ -85,17 +85,13 @@ def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> P
         f"{sum(len(trace.steps) for trace in reads):,} steps; {times:.2f} times the tokens of a plain pass "
         f"over the traces ({whole.separate_tokens:,} with one run for each prefix)"
     )
-    return Plan(
-        (
-            Expense(
-                f"{author} read by {reader}",
-                len(reads),
-                "traces",
-                tokens_in=whole.tree_tokens,
-                disk=rows * _row_bytes(study, reader, folder),
-                note=note + (f"; {orders:,} tokens are for other orders of the options" if orders else ""),
-            ),
-        )
+    return Expense(
+        f"{author} read by {reader}",
+        len(reads),
+        "traces",
+        tokens_in=whole.tree_tokens,
+        disk=rows * _row_bytes(study, reader, folder),
+        note=note + (f"; {orders:,} of the tokens are for other orders of the options" if orders else ""),
     )
 
 

@@ -141,6 +141,14 @@ def specified_probe(
     from mechcot.study.folder import Study
 
     study = Study.open(path)
+    spec, whose, by = specified(study, file, author, reader)
+    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+
+
+def specified(
+    study: Study, file: Path | None, author: str | None, reader: str | None
+) -> tuple[probe.ProbeSpec, str, str]:
+    """A specification, whose steps it is about, and by whose weights they are read."""
     spec = probe.load_spec(file) if file else default_spec(study)
     roles = {"before": study.settings.contrast.before, "after": study.settings.contrast.after}
 
@@ -148,8 +156,7 @@ def specified_probe(
         return name if name in study.settings.arms else roles.get(name, name)
 
     whose = arm(author or spec.author)
-    by = arm(reader or spec.reader or whose)
-    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+    return spec, whose, arm(reader or spec.reader or whose)
 
 
 def own_probe(
