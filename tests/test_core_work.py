@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
-from mechcot.core.work import WorkUnit, content_key, map_tasks
+from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 
 
 def units(names: list[str]) -> list[WorkUnit]:
@@ -100,13 +100,15 @@ def test_a_task_that_is_put_off_comes_again_in_another_shape(tmp_path: Path) -> 
     assert list(journal.results.values()) == [2, 2, 2, 2]
 
 
-def test_the_bar_counts_what_was_done_before(tmp_path: Path) -> None:
-    for some, n in ((["aa"], 2), (["aa", "bbb"], 5)):
+def test_the_bar_begins_with_what_was_done_before(tmp_path: Path) -> None:
+    for some, before in ((["aa"], 0), (["aa", "bbb"], 2)):
         journal = Journal(tmp_path / "j.jsonl")
-        with Progress("work", 5, "letter", shown=False) as bar:
-            map_tasks(count, units(some), [], journal=journal, bar=bar)
+        tasks = units(some)
+        assert done_of(tasks, journal) == before
+        with Progress("work", 5, "letter", shown=False, done=before) as bar:
+            map_tasks(count, tasks, [], journal=journal, bar=bar)
         journal.close()
-        assert bar.n == n
+        assert bar.n == sum(map(len, some))
 
 
 def test_killed_at_any_write_it_ends_with_the_same_journal(tmp_path: Path) -> None:

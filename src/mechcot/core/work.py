@@ -36,6 +36,11 @@ def content_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def done_of(tasks: Iterable[WorkUnit], journal: Journal) -> int:
+    """How much of some tasks the journal holds already."""
+    return sum(task.size for task in tasks if task.key in journal.results)
+
+
 def map_tasks(
     function: Callable[[Resources, WorkUnit], Made | None],
     tasks: Iterable[WorkUnit],
@@ -57,7 +62,7 @@ def map_tasks(
         journal: where results are kept, as JSON values.
         save: writes to disk what the function made, while the next task is done, and says what the journal
             keeps of it; None: the journal keeps what the function made.
-        bar: counts the tasks' sizes, those the journal holds included.
+        bar: counts the sizes of tasks that are done here; it begins with `done_of`.
 
     Raises:
         Exception: what the function raises; what was made before is saved.
@@ -80,8 +85,8 @@ def map_tasks(
                     else:
                         settle()
                         behind = task.key, pool.submit(save, resources, task, made)
-                if bar is not None:
-                    bar.update(task.size)
+                    if bar is not None:
+                        bar.update(task.size)
         finally:
             # Whatever came between: a task that was done is not lost.
             settle()
