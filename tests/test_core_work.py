@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +80,35 @@ def test_a_save_that_fails_stops_the_work_and_keeps_what_came_before(tmp_path: P
             lambda _, task: task.arguments[0], units(["a", "b", "c", "d"]), None, journal=journal, save=save
         )
     assert list(journal.results.values()) == ["a"]
+
+
+def test_what_is_saved_is_not_held_while_the_next_is_done(tmp_path: Path) -> None:
+    class Large:
+        pass
+
+    made: list[weakref.ref[Large]] = []
+    saved = threading.Event()
+
+    def make(resources: None, task: WorkUnit) -> Large:
+        if made:
+            assert saved.wait(10)
+            for _ in range(100):  # the pool lets go of it a moment after
+                if made[-1]() is None:
+                    break
+                time.sleep(0.01)
+            assert made[-1]() is None
+        found = Large()
+        made.append(weakref.ref(found))
+        saved.clear()
+        return found
+
+    def save(resources: None, task: WorkUnit, large: Large) -> str:
+        saved.set()
+        return "saved"
+
+    journal = Journal(tmp_path / "j.jsonl")
+    map_tasks(make, units(["a", "b", "c"]), None, journal=journal, save=save)
+    assert len(journal.results) == 3
 
 
 def test_a_task_that_is_put_off_comes_again_in_another_shape(tmp_path: Path) -> None:

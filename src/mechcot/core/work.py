@@ -85,6 +85,7 @@ def map_tasks(
                     else:
                         settle()
                         behind = task.key, pool.submit(save, resources, task, made)
+                    made = None  # it may be large, and is gone once it is saved
                     if bar is not None:
                         bar.update(task.size)
         finally:
