@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
+from mechcot.core import sites
 from mechcot.core.errors import ReadingError
-from mechcot.models.anatomy import SITES, anatomy_of
+from mechcot.models.anatomy import anatomy_of
 from mechcot.models.calling import calling_of
 from mechcot.reading import scoring
 from mechcot.reading.batch import rows_of, unpack, unpack_prompts
@@ -20,6 +21,8 @@ from mechcot.study.activations import tensor_name
 from reading_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 
 RULES = ("end", "start", "mean", "before", "decision")
+
+SITES = tuple(sites.SITES)
 
 
 def collect(model, questions, rules=RULES, **kwargs):
@@ -266,7 +269,9 @@ def test_the_self_check_passes_a_true_model_and_names_its_numbers():
     for family in CONFIGS:
         model = make_model(family)
         report = self_check(
-            model, make_questions(), recipe_for(anatomy_of(model), ReadingSpec(sites=SITES, rules=RULES))
+            model,
+            make_questions(),
+            recipe_for(anatomy_of(model), ReadingSpec(sites=SITES, rules=RULES)),
         )
         assert report.worst < 1e-4
         assert report.runs > 10
@@ -310,7 +315,7 @@ def test_the_self_check_refuses_logits_that_the_head_does_not_give():
     assert cap == 3.0
     model = make_model("qwen3")
     model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
-    with pytest.raises(ReadingError, match="head against logits"):
+    with pytest.raises(ReadingError, match=r"final norm and head 0\.33 of the largest logit"):
         usable(model, questions, recipe)
 
 
@@ -322,7 +327,7 @@ def test_the_self_check_refuses_a_cache_that_changes_the_model():
         return (output[0] * scale, *output[1:])
 
     model.model.layers[1].self_attn.register_forward_hook(worse, with_kwargs=True)
-    with pytest.raises(ReadingError, match="cache against none"):
+    with pytest.raises(ReadingError, match=r"cache of keys and values 0\.0\d+ of the largest logit"):
         usable(model, questions, recipe_for(anatomy_of(model)))
 
 

@@ -13,6 +13,7 @@ from mechcot.cli import judging as cli_judging
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError
 from mechcot.core.files import disk_problem
+from mechcot.core.sites import SITES
 
 EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil"), "models"),
@@ -133,9 +134,7 @@ def read(
     max_tokens: Annotated[
         int | None, typer.Option(help="Tokens of one forward pass; found from the free memory by itself.")
     ] = None,
-    site: Annotated[
-        list[str] | None, typer.Option(help="resid_pre, resid_post, attn_out, mlp_out; may be given again.")
-    ] = None,
+    site: Annotated[list[str] | None, typer.Option(help=f"{', '.join(SITES)}; may be given again.")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="0 is the embedding; all by default.")] = None,
     rule: Annotated[
         list[str] | None, typer.Option(help="end, start, mean, before or token; may be given again.")

@@ -11,7 +11,7 @@ from mechcot.core import files, records
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import calls_expense, there
-from mechcot.steps.of_study import questions_by_id, task_of
+from mechcot.steps.of_study import questions_by_id, task_basis, task_of
 from mechcot.study.folder import Study
 
 
@@ -30,7 +30,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "judge",
             2,
-            settings.model_dump(mode="json"),
+            settings.model_dump(mode="json") | task_basis(study),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),

@@ -29,7 +29,7 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "questions",
             1,
-            settings.questions.model_dump(mode="json"),
+            settings.questions.model_dump(mode="json", exclude={"task"}),
             (),
             ("questions.parquet",),
             partial(ask, study),

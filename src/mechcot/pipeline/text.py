@@ -15,7 +15,14 @@ from mechcot.core.plan import Expense
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
+from mechcot.steps.of_study import (
+    checkpoint_folder,
+    checkpoint_of,
+    questions_by_id,
+    task_basis,
+    task_of,
+    world_of,
+)
 from mechcot.study.folder import Study
 from mechcot.tasks import question_of, render_prompt
 
@@ -35,7 +42,7 @@ def _arm_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
         Stage(
             f"steps-{arm}",
             1,
-            {"steps": steps.model_dump(mode="json", exclude=window)},
+            {"steps": steps.model_dump(mode="json", exclude=window)} | task_basis(study),
             ("questions.parquet", f"arms/{arm}/traces.parquet"),
             (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
             partial(cut, study, arm),

@@ -156,7 +156,8 @@ def _length(model: Any) -> int:
 
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
-    from mechcot.models.anatomy import SITES, anatomy_of
+    from mechcot.core.sites import SITES
+    from mechcot.models.anatomy import anatomy_of
     from mechcot.reading.selfcheck import COMPARED, TREES, best_way
     from mechcot.reading.spec import ReadingSpec, recipe_for
     from mechcot.study.manifest import STEP_RULES
@@ -189,7 +190,7 @@ def _has(anatomy: Anatomy, site: str) -> bool:
     from mechcot.models.anatomy import part_of
 
     try:
-        return site == "resid_pre" or all(part_of(block, site) is not None for block in anatomy.blocks)
+        return all(part_of(block, site) is not None for block in anatomy.blocks)
     except MechcotError:
         return False
 

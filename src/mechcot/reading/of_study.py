@@ -19,6 +19,7 @@ from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.core.files import digest, write_json
 from mechcot.core.plan import Expense
+from mechcot.core.sites import SITES
 from mechcot.models.checkpoint import load, load_tokenizer
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
@@ -105,7 +106,7 @@ def _row_bytes(study: Study, reader: str, folder: Path) -> int:
     layers = every if settings.layers is None else settings.layers
     if strange := sorted(set(layers) - set(every)):
         raise ReadingError(f"{reader} has layers 0 (embedding) to {every[-1]}, asked for {strange}")
-    places = sum(layer > 0 or site == "resid_post" for site in settings.sites for layer in layers)
+    places = sum(layer > 0 or SITES[site].embedding for site in settings.sites for layer in layers)
     named = str(config.dtype).removeprefix("torch.") if arm.dtype == "auto" else arm.dtype
     return places * int(config.hidden_size) * (2 if named in ("bfloat16", "float16") else 4)
 

@@ -94,7 +94,7 @@ class SelfCheck(Result):
 
     def numbers(self) -> str:
         """The differences in words."""
-        said = [f"{self.differences[key]:.2g} {c.unit} in {c.name}" for key, c in COMPARED.items()]
+        said = [f"{c.name} {self.differences[key]:.2g} {c.unit}" for key, c in COMPARED.items()]
         return f"{', '.join(said)}; allowed is {self.tolerance:.2g}"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mechcot.core.errors import ReadingError
-from mechcot.models.anatomy import SITES, Anatomy
+from mechcot.core.sites import SITES
+from mechcot.models.anatomy import Anatomy
 from mechcot.study.activations import SITE
 
 RULES = ("end", "before")
@@ -72,7 +73,7 @@ class ReadingSpec:
 
     Attributes:
         layers: layers whose activations are kept; None is all that a site has, empty is none.
-        sites: sites at which they are kept; see `anatomy.SITES`.
+        sites: sites at which they are kept; see `core.sites`.
         rules: position rules: `inputs.STEP_RULES`, `token`, or names of `TraceInput.positions`.
         signals: whether to score every token of the traces (entropy, surprisal, targets).
         lens: whether to read the forced answers at every layer too.
