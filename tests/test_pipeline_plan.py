@@ -140,6 +140,21 @@ def test_money_is_known_by_the_judge_files_prices_or_unknown_and_never_nought(
     assert (new.n, new.calls, new.tokens_in, new.money) == (None,) * 4
 
 
+def test_traces_that_are_given_are_counted_in_their_file(study: Study, tmp_path: Path) -> None:
+    asked = study.questions()
+    rows_given = [{"qid": qid, "text": "x . </think> answer y"} for qid in asked.qid for _ in range(3)]
+    (tmp_path / "given.jsonl").write_text("\n".join(map(json.dumps, rows_given)))
+    given = f"arms.teacher={{traces: {tmp_path / 'given.jsonl'}}}"
+    plan = pipeline.plan(tmp_path / "new", preset="organism-small", seed=3, overrides=(given,))
+    found = rows(plan)
+    assert found["given-teacher"].n == found["steps-teacher"].n == 3 * len(asked)
+    clinical = int((asked.domain == "clinical").sum())
+    assert found["read-teacher-by-base"].n == clinical * study.settings.reading.traces_per_question
+    (tmp_path / "given.jsonl").write_text('{"qid": "nobody", "text": "x"}')
+    with pytest.raises(DataError, match="the study has no question 'nobody'"):
+        pipeline.plan(tmp_path / "new", preset="organism-small", seed=3, overrides=(given,))
+
+
 def test_a_probe_is_planned_by_its_fits(study: Study) -> None:
     plan = plan_probe(study.path, None, None, None)
     row = plan.rows[0]

@@ -113,13 +113,16 @@ class Plan(Result):
 
     def _remarks(self) -> list[str]:
         """Why amounts are unknown, reason by reason, and the notes."""
-        reasons: dict[str, dict[str, None]] = {}
         told = [name for name in AMOUNTS if name not in _SELDOM_KNOWN]
+        reasons: dict[str, list[str]] = {}
+        notes: dict[str, list[str]] = {}
         for row in self.rows:
             if None in (row.n, *(getattr(row, name) for name in told)):
-                reasons.setdefault(row.reason, {})[row.what] = None
+                reasons.setdefault(row.reason, []).append(row.what)
+            if row.note:
+                notes.setdefault(row.note, []).append(row.what)
         said = [f"unknown of {', '.join(whats)}: {reason}" for reason, whats in reasons.items()]
-        said += [f"{row.what}: {row.note}" for row in self.rows if row.note]
+        said += [f"{', '.join(whats)}: {note}" for note, whats in notes.items()]
         return ["", *said, *self.notes] if said or self.notes else []
 
 

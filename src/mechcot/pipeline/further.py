@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
 from mechcot.core.plan import Plan
+from mechcot.core.results import Result
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import read_judge
@@ -25,7 +26,7 @@ from mechcot.study.folder import FURTHER, Study, locked, recorded
 
 
 @dataclass(frozen=True)
-class FurtherVerdicts:
+class FurtherVerdicts(Result):
     """What a further instrument said of a study's steps.
 
     Attributes:
@@ -39,18 +40,7 @@ class FurtherVerdicts:
     labels: dict[str, dict[str, int]]
     about: dict[str, Any]
 
-    def text(self) -> str:
-        """Counts by arm as a table."""
-        width = max(len(arm) for arm in ("arm", *self.labels))
-        lines = [f"{'arm':{width}s}  " + "  ".join(records.LABELS)]
-        for arm, counts in self.labels.items():
-            cells = "  ".join(f"{counts[label]:>{len(label)}d}" for label in records.LABELS)
-            lines.append(f"{arm:{width}s}  {cells}")
-        return "\n".join(lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"instrument": self.instrument, "labels": self.labels, "about": self.about}
+    table: ClassVar[str] = "labels"
 
 
 def judge_study(

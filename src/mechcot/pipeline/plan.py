@@ -11,6 +11,7 @@ import numpy as np
 
 from mechcot.core import files
 from mechcot.core.plan import Expense, Plan
+from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage, load_manifest, states_of
 from mechcot.core.words import listed
 from mechcot.study.folder import Study
@@ -84,24 +85,32 @@ def there(study: Study, arm: str, *tables: str) -> bool:
 
 
 def traces_of(study: Study, arm: str, domain: str | None = None, each: int | None = None) -> int | None:
-    """How many traces an arm has or will have, of a domain's questions, of each the first few; or None.
+    """How many traces an arm has or will have; None: its questions are on the Hub.
 
     Args:
         study: the study.
         arm: whose.
         domain: of which questions; None: all.
-        each: how many of each question; None: all.
+        each: how many of each question, the first; None: all.
+
+    Raises:
+        DataError: a file of questions or traces that cannot be used.
     """
-    if there(study, arm, "traces"):
-        traces = study.traces(arm)
-        traces = traces[traces.qid.isin(study.questions(domain).qid)]
-        return len(traces if each is None else traces[traces.cid < each])
     questions, source = questions_of(study), study.settings.arms[arm].traces
-    if questions is None or (source is not None and Path(source).expanduser().exists()):
+    if questions is None:
         return None
     asked = questions if domain is None else questions[questions.domain == domain]
-    samples = study.settings.sampling.samples
-    return len(asked) * (samples if each is None else min(each, samples))
+    if there(study, arm, "traces"):
+        traces = study.traces(arm)
+    elif source is not None and source not in TEACHER_VARIANTS:
+        from mechcot.sampling.given import load_given
+
+        traces = load_given(Path(source).expanduser(), list(questions.qid))
+    else:
+        samples = study.settings.sampling.samples
+        return len(asked) * (samples if each is None else min(each, samples))
+    traces = traces[traces.qid.isin(asked.qid)]
+    return len(traces if each is None else traces[traces.cid < each])
 
 
 def calls_expense(what: str, n: int, unit: str, found: Calls) -> Expense:
@@ -122,8 +131,8 @@ def calls_expense(what: str, n: int, unit: str, found: Calls) -> Expense:
 
 
 _CALLS = (
-    "{start_ups} calls at start-ups and re-asks of unreadable replies come on top; tokens in are estimated "
-    "(characters / 4), money is by the judge file's prices and these tokens"
+    "start-up calls ({start_ups} at most) and re-asks of unreadable replies come on top; tokens in are "
+    "estimated (characters / 4), money is by the judge file's prices and these tokens"
 )
 
 
@@ -131,7 +140,7 @@ def controls_plan(found: ControlsPlan) -> Plan:
     """What the controls of a judge will take, control by control."""
     rows = []
     for row in found.rows:
-        what = f"{row.control}, {row.calls}"
+        what = f"{row.control} {row.calls}"
         if row.plan is None:
             rows.append(Expense(what, row.n_items, "items", note="the exact checker sends nothing"))
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
-from mechcot.pipeline.plan import NO_TEXTS, there, traces_of
+from mechcot.pipeline.plan import NO_TEXTS, ON_THE_HUB, there, traces_of
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
 
@@ -51,7 +51,7 @@ def plan_reading(study: Study, author: str, reader: str) -> Expense:
     if not there(study, author, "traces", "steps", "claims") or not checkpoint_folder(study, reader).exists():
         settings = study.settings
         n = traces_of(study, author, settings.contrast.domain, settings.reading.traces_per_question)
-        return Expense(what, n, "traces", tokens_in=None, reason=NO_TEXTS)
+        return Expense(what, n, "traces", tokens_in=None, reason=ON_THE_HUB if n is None else NO_TEXTS)
     from mechcot.reading.of_study import price
 
     return price(study, author, reader, task_of(study), checkpoint_folder(study, reader))

@@ -96,7 +96,7 @@ def _given_stage(study: Study, arm: str) -> Stage:
 
 def plan_traces(study: Study, arm: str) -> Expense:
     """How many traces of an arm there are to take, or to cut."""
-    return Expense(arm, traces_of(study, arm), "traces", reason="the file of traces is not read yet")
+    return Expense(arm, traces_of(study, arm), "traces", reason=ON_THE_HUB)
 
 
 def plan_sampling(study: Study, arm: str) -> Expense:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -135,10 +135,7 @@ def certify(checkpoint: Checkpoint) -> Certificate:
     except MechcotError as error:
         findings = [Finding("questions of its own words", None, None, "", False, str(error))]
     else:
-        findings = [
-            *_attempt("reading", lambda: _reading(model, questions, allowed)),
-            _bos(checkpoint.tokenizer, questions),
-        ]
+        findings = [*_reading(model, questions, allowed), _bos(checkpoint.tokenizer, questions)]
     return Certificate(
         checkpoint.name,
         type(model).__name__,
@@ -156,6 +153,23 @@ def _length(model: Any) -> int:
 
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+    """How the reading compares with the model's own runs; that it cannot be run so is a finding too."""
+    from mechcot.reading.budget import out_of_memory
+
+    try:
+        return _compared(model, questions, allowed)
+    except MechcotError as error:
+        why = str(error)
+    except Exception as error:  # any way in which a model's own code refuses a mask or a cache
+        if out_of_memory(error):
+            why = f"the sample does not fit the memory: {error}; check it on a larger device"
+        else:
+            raised = f"the model's own code raised {type(error).__name__}: {error}"
+            why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
+    return [Finding("reading", None, None, "", False, why)]
+
+
+def _compared(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
     from mechcot.core.sites import SITES
     from mechcot.models.anatomy import anatomy_of
     from mechcot.reading.selfcheck import COMPARED, TREES, best_way
@@ -219,23 +233,6 @@ def _difference(name: str, found: float, allowed: float, unit: str, note: str = 
     if not math.isfinite(found):
         return Finding(name, None, allowed, unit, False, "the difference is not finite")
     return Finding(name, found, allowed, unit, found <= allowed, note)
-
-
-def _attempt(name: str, job: Callable[[], list[Finding]]) -> list[Finding]:
-    """A job's findings; that a model cannot be run so is a finding too."""
-    from mechcot.reading.budget import out_of_memory
-
-    try:
-        return job()
-    except MechcotError as error:
-        return [Finding(name, None, None, "", False, str(error))]
-    except Exception as error:  # any way in which a model's own code refuses a mask or a cache
-        if out_of_memory(error):
-            why = f"the sample does not fit the memory: {error}; check it on a larger device"
-            return [Finding(name, None, None, "", False, why)]
-        raised = f"the model's own code raised {type(error).__name__}: {error}"
-        why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
-        return [Finding(name, None, None, "", False, why)]
 
 
 def _number(value: float | None) -> str:

@@ -149,20 +149,11 @@ def _digest(
     anatomy: Anatomy, recipe: Recipe, questions: Sequence[QuestionInput], told: Mapping[str, Any]
 ) -> str:
     """What must be equal for work to be taken up: everything but the budget that the bytes depend on."""
-    total = hashlib.sha256()
-
-    def add(value: Any) -> None:
-        total.update(json.dumps(value, sort_keys=True, default=_plain).encode() + b"\n")
-
-    add([told, recipe.lens, SHARD_TOKENS, SHARD_BYTES, str(anatomy.device)])
     versions = [version("mechcot"), torch.__version__, version("transformers")]
-    add([*versions, anatomy.config._attn_implementation])
-    for question in questions:
-        forced = [asdict(lead) for lead in question.forced]
-        add([question.qid, question.permutation, question.prompt_ids, question.prior_ids, forced])
-        for trace in question.traces:
-            add([trace.arm, trace.cid, trace.token_ids, trace.steps, dict(trace.positions)])
-            add([[asdict(target) for target in trace.targets], [asdict(k) for k in trace.knock_outs]])
+    fixed = [told, recipe.lens, SHARD_TOKENS, SHARD_BYTES, str(anatomy.device), versions]
+    total = hashlib.sha256()
+    for part in (fixed, anatomy.config._attn_implementation, *map(asdict, questions)):
+        total.update(json.dumps(part, sort_keys=True, default=_plain).encode() + b"\n")
     return total.hexdigest()
 
 
