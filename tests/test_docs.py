@@ -107,7 +107,7 @@ def files(copied: Path, tmp_path_factory):
         }
 
 
-# tests/test_analyses_added.py puts those of architecture.md where they belong.
+# tests/test_*_added.py put those of architecture.md where they belong.
 BLOCKS = [block for block in python_blocks() if block.page != "architecture.md"]
 
 

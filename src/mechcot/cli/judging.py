@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 
 _commands = typer.Typer()
 _SHIPPED = ", or the name of one that comes with mechcot (docs/judges.md)"
@@ -38,9 +38,7 @@ def judge(
     judge_file: Annotated[
         Path, typer.Option("--judge", metavar="FILE", help=f"Judge file (YAML){_SHIPPED}.")
     ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -55,8 +53,7 @@ def judge(
 
     show_stages(quiet)
     if dry_run:
-        plan = instruments.price(study, judge_file)
-        typer.echo(json.dumps(plan.to_json()) if as_json else plan.text())
+        show_plan(instruments.price(study, judge_file), as_json)
         return
     done = instruments.judge_study(study, judge_file, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
@@ -108,15 +105,14 @@ def judge_controls(
         float | None,
         typer.Option(min=0, metavar="MONEY", help="The most that all calls may cost, earlier runs included."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Judge steps under controls of the judge."""
     from mechcot.analyses.judge_controls import run
     from mechcot.analyses.judge_controls.design import Wanted
+    from mechcot.pipeline.plan import controls_plan
 
     show_stages(quiet)
     wanted = Wanted(
@@ -128,8 +124,7 @@ def judge_controls(
         decoys=decoys,
     )
     if dry_run:
-        plan = run.plan_judge_controls(study, wanted)
-        typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
+        show_plan(controls_plan(run.plan_judge_controls(study, wanted)), as_json)
         return
     done = run.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())

@@ -6,9 +6,12 @@ An unknown key is an error everywhere.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mechcot.core.offers import offered
+from mechcot.core.sites import SITES
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
@@ -18,6 +21,16 @@ class Section(BaseModel):
     """A part of the settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known_site(name: str) -> str:
+    if name not in SITES:
+        raise ValueError(f"there is no site '{name}'; there are {', '.join(SITES)}")
+    return name
+
+
+SiteName = Annotated[str, AfterValidator(_known_site)]
+"""A site of a model, see `core.sites`."""
 
 
 class OrganismSettings(Section):
@@ -68,6 +81,7 @@ class QuestionSettings(Section):
     split: str = Field("test", description="split, for a data set of the Hub (path: hub:OWNER/NAME)")
     columns: ColumnNames = ColumnNames()
     limit: int | None = Field(None, ge=1)
+    task: str = Field("multiple_choice", description="what steps claim and who checks them: a task's name")
 
 
 class PromptSettings(Section):
@@ -234,7 +248,7 @@ class ReadingSettings(Section):
     max_tokens: int | None = Field(
         None, ge=16, description="tokens of one forward pass; None: found from the model and the free memory"
     )
-    sites: tuple[Literal["resid_pre", "resid_post", "attn_out", "mlp_out"], ...] = ("resid_post",)
+    sites: tuple[SiteName, ...] = ("resid_post",)
     layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all")
     rules: tuple[Literal["end", "start", "mean", "before", "token"], ...] = Field(
         ("end", "mean", "before"),
@@ -294,8 +308,8 @@ class Settings(Section):
                 )
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
-        if self.judge.kind == "exact" and self.organism is None:
-            raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
+        if self.questions is not None:
+            self._check_task(self.questions.task)
         return self
 
     def authors(self) -> tuple[str, ...]:
@@ -308,6 +322,17 @@ class Settings(Section):
         """The arms whose weights read, the contrast's first."""
         chosen = self.reading.readers or ()
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    def _check_task(self, name: str) -> None:
+        tasks = offered("tasks")
+        known = [task for task in tasks if task != "organism"]
+        if name not in known:
+            raise ValueError(f"questions.task: there is no task '{name}'; there are {', '.join(known)}")
+        if self.judge.kind == "exact" and tasks[name](self).check is None:
+            raise ValueError(
+                f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
+                "that has one (questions.task)"
+            )
 
     def _check_arm(self, name: str, arm: ArmSettings) -> None:
         if not name.replace("-", "_").isidentifier():

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from mechcot.core import records
+from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of
 from mechcot.pipeline.text import given_traces
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
@@ -17,7 +19,8 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
     settings = study.settings
     if settings.organism is not None:
         own = {"organism": settings.organism.model_dump(mode="json"), "seed": settings.seed}
-        return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True)]
+        return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True,
+                      plan=partial(plan_questions, study))]  # fmt: skip
     from mechcot.tasks.questions import source_file
 
     assert settings.questions is not None  # by Settings' own validation
@@ -26,14 +29,21 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "questions",
             1,
-            settings.questions.model_dump(mode="json"),
+            settings.questions.model_dump(mode="json", exclude={"task"}),
             (),
             ("questions.parquet",),
             partial(ask, study),
             frozen=True,
             outside=(file,) if file and file.exists() else (),
+            plan=partial(plan_questions, study),
         )
     ]
+
+
+def plan_questions(study: Study) -> Expense:
+    """How many questions there will be."""
+    found = questions_of(study)
+    return Expense("questions", None if found is None else len(found), "questions", reason=ON_THE_HUB)
 
 
 def ask(study: Study, work: Path) -> None:

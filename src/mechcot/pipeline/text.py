@@ -11,11 +11,20 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
+from mechcot.core.plan import Expense
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
+from mechcot.steps.of_study import (
+    checkpoint_folder,
+    checkpoint_of,
+    questions_by_id,
+    task_basis,
+    task_of,
+    world_of,
+)
 from mechcot.study.folder import Study
-from mechcot.tasks import render_prompt
+from mechcot.tasks import question_of, render_prompt
 
 log = logging.getLogger("mechcot")
 
@@ -33,11 +42,12 @@ def _arm_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
         Stage(
             f"steps-{arm}",
             1,
-            {"steps": steps.model_dump(mode="json", exclude=window)},
+            {"steps": steps.model_dump(mode="json", exclude=window)} | task_basis(study),
             ("questions.parquet", f"arms/{arm}/traces.parquet"),
             (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
             partial(cut, study, arm),
             frozen=True,
+            plan=partial(plan_traces, study, arm),
         ),
     ]
 
@@ -55,6 +65,7 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
         partial(sample_traces, study, arm, progress),
         frozen=True,
         outside=outside,
+        plan=partial(plan_sampling, study, arm),
     )
 
 
@@ -79,6 +90,37 @@ def _given_stage(study: Study, arm: str) -> Stage:
         partial(take_traces, study, arm),
         frozen=True,
         outside=outside,
+        plan=partial(plan_traces, study, arm),
+    )
+
+
+def plan_traces(study: Study, arm: str) -> Expense:
+    """How many traces of an arm there are to take, or to cut."""
+    return Expense(arm, traces_of(study, arm), "traces", reason=ON_THE_HUB)
+
+
+def plan_sampling(study: Study, arm: str) -> Expense:
+    """How many traces of an arm there are to sample, and how many tokens at most."""
+    settings, questions = study.settings, questions_of(study)
+    if questions is None:
+        return Expense(arm, None, "traces", tokens_in=None, tokens_out=None, reason=ON_THE_HUB)
+    n = len(questions) * settings.sampling.samples
+    folder, read = checkpoint_folder(study, arm), None
+    if folder.exists():
+        from mechcot.models.checkpoint import load_tokenizer
+
+        tokenizer = load_tokenizer(folder, trust_remote_code=settings.arms[arm].trust_remote_code)
+        form = task_of(study).format
+        read = sum(
+            len(render_prompt(question_of(row), form, tokenizer)[1]) for row in records.rows(questions)
+        )
+    return Expense(
+        arm,
+        n,
+        "traces",
+        tokens_in=read,
+        tokens_out=n * settings.sampling.max_new_tokens,
+        reason="the arm's weights are not made yet" if read is None else Expense.reason,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.core.config import read_yaml
 from mechcot.core.errors import ConfigError
-from mechcot.core.settings import Section
+from mechcot.core.settings import Section, SiteName
 from mechcot.probe.data import GRID, FitSettings
 
 SHIPPED = Path(__file__).parent / "specs"
@@ -38,7 +38,7 @@ class ProbeSpec(Section):
     reader: str | None = Field(None, description="whose insides while reading them; None: the author's own")
     instrument: str | None = Field(None, description="whose verdicts; None: those of the study's judge")
     domain: str | None = Field(None, description="only questions of this domain; None: all")
-    site: Literal["resid_pre", "resid_post", "attn_out", "mlp_out"] = "resid_post"
+    site: SiteName = "resid_post"
     layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all that were kept")
     rules: tuple[str, ...] = Field(
         ("end",), min_length=1, description="token of the step; with several, inner folds choose"

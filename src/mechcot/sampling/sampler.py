@@ -20,6 +20,7 @@ from mechcot.core.errors import SamplingError
 from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
 from mechcot.core.settings import SamplingSettings
+from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
 
@@ -30,6 +31,10 @@ class Prompt:
 
     qid: str
     ids: tuple[int, ...]
+
+
+Batch = Sequence[tuple[Prompt, tuple[int, ...]]]
+"""Questions that are decoded together, each with its samples."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,24 @@ def sample(
     """
     _check_calling(checkpoint)
     _check_room(checkpoint, prompts, settings)
+    tasks = [
+        WorkUnit(
+            content_key([[asdict(prompt), cids] for prompt, cids in batch]),
+            (batch,),
+            sum(len(cids) for _, cids in batch),
+        )
+        for batch in _batches(prompts, settings)
+    ]
+
+    def decode(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
+        return [asdict(found) for found in _decode(checkpoint, task.arguments[0], settings, arm, seed)]
+
     journal = Journal(work / "journal.jsonl")
-    plan = _batches(prompts, settings)
-    done = {entry["batch"] for entry in journal.entries}
-    total = len(prompts) * settings.samples
-    known = sum(len(entry["completions"]) for entry in journal.entries)
-    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=known) as bar:
-        for number, batch in enumerate(plan):
-            if number in done:
-                continue
-            completions = _decode(checkpoint, batch, settings, arm, seed)
-            journal.append({"batch": number, "completions": [asdict(c) for c in completions]})
-            bar.update(len(completions))
+    total, done = sum(task.size for task in tasks), done_of(tasks, journal)
+    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=done) as bar:
+        map_tasks(decode, tasks, checkpoint, journal=journal, bar=bar)
     journal.close()
-    found = {(c["qid"], c["cid"]): Completion(**c) for entry in journal.entries for c in entry["completions"]}
+    found = {(c["qid"], c["cid"]): Completion(**c) for task in tasks for c in journal.results[task.key]}
     return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
 
 
@@ -160,7 +169,7 @@ def _batches(
 @torch.inference_mode()
 def _decode(
     checkpoint: Checkpoint,
-    batch: Sequence[tuple[Prompt, tuple[int, ...]]],
+    batch: Batch,
     settings: SamplingSettings,
     arm: str,
     seed: int,
@@ -209,7 +218,7 @@ def _decode(
 
 
 def _prefill(
-    model: Any, calling: Calling, batch: Sequence[tuple[Prompt, tuple[int, ...]]], device: torch.device
+    model: Any, calling: Calling, batch: Batch, device: torch.device
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Logits `[rows, vocab]`, cache and mask after the prompts, each prompt read once."""
     longest = max(len(prompt.ids) for prompt, _ in batch)

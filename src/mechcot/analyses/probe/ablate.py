@@ -26,8 +26,8 @@ from mechcot.probe.ablation_result import MEASURES, AblationMeasure, AblationRes
 from mechcot.stats import bootstrap_ratio
 
 if TYPE_CHECKING:
+    from mechcot.reading.batch import TraceReading
     from mechcot.reading.inputs import QuestionInput
-    from mechcot.reading.reader import TraceReading
 
 FloatArray = NDArray[np.float64]
 TraceKey = tuple[str, str, int]
@@ -195,18 +195,20 @@ def _read(given: Rereading, *, moments: bool) -> tuple[_Read, FloatArray]:
 
     All readings keep the same activations, used or not, so that they run in the same batches.
     """
-    from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+    from mechcot.reading.batch import unpack, unpack_prompts
+    from mechcot.reading.reader import plan_for, read
+    from mechcot.reading.spec import ReadingSpec
     from mechcot.study.manifest import EVERY_TOKEN
 
     model, questions = given.model, given.questions
-    asked: dict[str, Any] = {"rules": (EVERY_TOKEN,), "max_tokens": given.max_tokens}
-    plan = plan_for(model, questions, **asked)
+    spec = ReadingSpec(layers=[given.layer], rules=(EVERY_TOKEN,), max_tokens=given.max_tokens)
+    plan = plan_for(model, questions, spec)
     number = {question.qid: i for i, question in enumerate(questions)}
     sums, counts = ({name: np.zeros(len(questions)) for name in MEASURES} for _ in range(2))
     found = _Read(sums, counts, {})
     prompts: dict[int, NDArray[Any]] = {}
     moment, tokens = np.zeros((1, 1)), 0
-    for batch in read(model, questions, layers=[given.layer], **asked):
+    for batch in read(model, questions, spec):
         for states in batch.acts.values() if moments else ():
             wide = states.float()
             moment = moment + (wide.T @ wide).cpu().numpy().astype(np.float64)

@@ -140,6 +140,14 @@ def specified_probe(
     from mechcot.study.folder import Study
 
     study = Study.open(path)
+    spec, whose, by = specified(study, file, author, reader)
+    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+
+
+def specified(
+    study: Study, file: Path | None, author: str | None, reader: str | None
+) -> tuple[probe.ProbeSpec, str, str]:
+    """A specification, whose steps it is about, and by whose weights they are read."""
     spec = probe.load_spec(file) if file else default_spec(study)
     roles = {"before": study.settings.contrast.before, "after": study.settings.contrast.after}
 
@@ -147,8 +155,7 @@ def specified_probe(
         return name if name in study.settings.arms else roles.get(name, name)
 
     whose = arm(author or spec.author)
-    by = arm(reader or spec.reader or whose)
-    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+    return spec, whose, arm(reader or spec.reader or whose)
 
 
 def probe_of_store(
@@ -318,6 +325,7 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     from mechcot.models.checkpoint import load_tokenizer
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
+    from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
     from mechcot.steps.of_study import checkpoint_folder
     from mechcot.study.activations import Activations
 
@@ -342,17 +350,16 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     device = study.settings.device
     model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
     read_to_folder(
-        model,
+        Reader(model, "untrained", "untrained"),
         bare,
-        folder / "out",
-        folder / "work",
-        reader="untrained",
-        model_digest="untrained",
-        layers=spec.layers,
-        sites=(spec.site,),
-        rules=spec.rules,
-        max_tokens=study.settings.reading.max_tokens,
-        skip_unreadable=True,
+        ReadingSpec(
+            spec.layers,
+            (spec.site,),
+            spec.rules,
+            max_tokens=study.settings.reading.max_tokens,
+            skip_unreadable=True,
+        ),
+        ReadingFolder(folder / "out", folder / "work"),
         check=False,
         progress=asked.progress,
     )
