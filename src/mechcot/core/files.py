@@ -58,11 +58,25 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not JSON: {error}") from error
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as `object_pairs_hook`, each key once: else the last of two would win in silence.
+
+    Raises:
+        ValueError: a key stands there twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands there twice")
+        found[key] = value
+    return found
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Read a JSON Lines file, values as they stand; blank lines are left out.
 
     Raises:
-        DataError: it is not UTF-8, or a line holds no JSON object.
+        DataError: it is not UTF-8, or a line holds no JSON object, or one with a key twice.
         OSError: it cannot be opened.
     """
     try:
@@ -75,7 +89,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except ValueError as error:
             raise DataError(f"{path}: line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):

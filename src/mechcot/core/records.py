@@ -334,6 +334,26 @@ def absent(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
+def check_encodable(text: str, where: str, what: str) -> None:
+    """Refuse a text that holds half of a character: no file and no tokenizer takes it.
+
+    Args:
+        text: out of a file.
+        where: file and row.
+        what: the text is.
+
+    Raises:
+        DataError: it holds half of a surrogate pair.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where}: character {error.start} of {what} is half of a pair: {text[error.start]!r}. "
+            "Write the file again as UTF-8"
+        ) from None
+
+
 def rows(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows of a table, columns as attributes."""
     return iter(frame.itertuples(index=False))

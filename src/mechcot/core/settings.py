@@ -55,10 +55,13 @@ class ColumnNames(Section):
 
     qid: str | None = "qid"
     stem: str = "question"
-    options: str = "options"
+    options: str | None = Field("options", description="null: the questions are open")
     gold: str = "answer"
     domain: str | None = None
     group: str | None = None
+
+
+GoldKind = Literal["label", "text", "index", "number"]
 
 
 class QuestionSettings(Section):
@@ -68,6 +71,14 @@ class QuestionSettings(Section):
     split: str = Field("test", description="split, for a data set of the Hub (path: hub:OWNER/NAME)")
     columns: ColumnNames = ColumnNames()
     limit: int | None = Field(None, ge=1)
+    gold_is: GoldKind | None = Field(
+        None,
+        description="what the gold column holds: an option's label, its text, its index from 0 or its number "
+        "from 1; null: found out row by row, and refused where that is not certain",
+    )
+    on_bad_row: Literal["refuse", "skip"] = Field(
+        "refuse", description="skip: leave rows out that cannot be used; they are listed in skipped.json"
+    )
 
 
 class PromptSettings(Section):

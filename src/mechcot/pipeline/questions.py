@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from mechcot.core import records
+from mechcot.core import files, records
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_traces
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
+
+SKIPPED = "skipped.json"
+"""Which rows of the questions file are left out, and why."""
 
 
 def question_stages(study: Study, progress: bool) -> list[Stage]:
@@ -22,13 +25,20 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
 
     assert settings.questions is not None  # by Settings' own validation
     file = source_file(settings.questions)
+    asked = settings.questions
+    # What a setting that came later does not change leaves a study made before it as it is.
+    new = {
+        name
+        for name, default in (("gold_is", None), ("on_bad_row", "refuse"))
+        if getattr(asked, name) == default
+    }
     return [
         Stage(
             "questions",
             1,
-            settings.questions.model_dump(mode="json"),
+            asked.model_dump(mode="json", exclude=new),
             (),
-            ("questions.parquet",),
+            ("questions.parquet",) if "on_bad_row" in new else ("questions.parquet", SKIPPED),
             partial(ask, study),
             frozen=True,
             outside=(file,) if file and file.exists() else (),
@@ -38,11 +48,14 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
 
 def ask(study: Study, work: Path) -> None:
     """Load the questions that the settings name."""
-    from mechcot.tasks.questions import load_questions
+    from mechcot.tasks.questions import read_questions
 
-    assert study.settings.questions is not None
-    table = load_questions(study.settings.questions)
-    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    asked = study.settings.questions
+    assert asked is not None
+    found = read_questions(asked)
+    records.write_table(study.path / "questions.parquet", found.table, records.QUESTIONS)
+    if asked.on_bad_row == "skip":
+        files.write_json(study.path / SKIPPED, found.to_json())
     _refuse_early(study)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core.errors import DataError, ModelError
-from mechcot.core.records import absent, read_any
+from mechcot.core.records import absent, check_encodable, read_any
 from mechcot.sampling.sampler import Completion
 from mechcot.tasks.tokens import decode, shared_prefix
 
@@ -101,13 +101,7 @@ def _checked(
         raise DataError(f"{where}: the text is empty. Leave the row out, or write what the model wrote")
     if not isinstance(text, str):
         raise DataError(f"{where}: expected a text, found a {type(text).__name__}: {text!r}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: character {error.start} of the text is half of a pair: {text[error.start]!r}. Write "
-            "the file again as UTF-8"
-        ) from None
+    check_encodable(text, where, "the text")
     reason = "stop" if absent(reason) or reason == "" else reason
     if reason not in ("stop", "length"):
         raise DataError(
