@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conftest import save_checkpoint
 from mechcot.core import config
 from mechcot.core.errors import DataError, StudyError
 from mechcot.core.stages import load_manifest, run_stages, verify, versions
@@ -30,7 +31,9 @@ def _study(folder: Path, source: Path, *overrides: str) -> Study:
     base = {
         "preset": "models",
         "questions": {"path": str(source)},
-        "arms": {"base": {"model": "base"}, "distilled": {"model": "distilled"}},
+        "arms": {
+            name: {"model": str(save_checkpoint(folder.parent / name))} for name in ("base", "distilled")
+        },
         "judge": {"kind": "table", "path": "none.csv"},
     }
     settings = config.resolve(base=base, overrides=overrides)

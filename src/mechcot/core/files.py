@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -70,6 +71,22 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key!r} stands there twice")
         found[key] = value
     return found
+
+
+def python_value(text: str) -> Any:
+    """A list, dict, text or number as Python writes it.
+
+    Raises:
+        ValueError: it is none, or a dict with a key twice.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                unique_keys([(ast.literal_eval(key) if key else "**", None) for key in node.keys])
+        return ast.literal_eval(tree)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"neither JSON nor a Python value: {error}") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mechcot.core import files, records
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_traces
+from mechcot.pipeline.training import refuse_prompts
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
 
@@ -60,13 +61,14 @@ def ask(study: Study, work: Path) -> None:
 
 
 def _refuse_early(study: Study) -> None:
-    """Refuse a contrast of a domain that no question has, and bad files of traces, before hours of work."""
+    """Refuse before hours of work: a domain without a question, files and checkpoints that will not do."""
     domains = [study.settings.contrast.domain, *(c.domain for c in study.settings.controls.values())]
     for domain in domains:
         study.questions(domain)
     for name, arm in study.settings.arms.items():
         if arm.traces is not None:
             given_traces(study, name, arm.traces)
+    refuse_prompts(study)
 
 
 def invent(study: Study, work: Path) -> None:

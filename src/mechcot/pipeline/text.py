@@ -118,11 +118,9 @@ def take_traces(study: Study, arm: str, work: Path) -> None:
     tokenizer = load_tokenizer(
         checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
     )
-    prompts = [
-        Prompt(qid, tuple(render_prompt(questions[qid], task.format, tokenizer)[1]))
-        for qid in given.qid.unique()
-    ]
-    completions = completions_of(given, tokenizer, source)
+    rendered = {qid: render_prompt(questions[qid], task.format, tokenizer) for qid in given.qid.unique()}
+    prompts = [Prompt(qid, tuple(ids)) for qid, (_, ids) in rendered.items()]
+    completions = completions_of(given, tokenizer, source, rendered)
     rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
     records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
 

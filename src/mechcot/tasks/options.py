@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import unicodedata
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mechcot.core.errors import DataError
-from mechcot.core.files import unique_keys
+from mechcot.core.files import python_value, unique_keys
 from mechcot.core.records import absent, check_encodable
 from mechcot.core.settings import GoldKind
 from mechcot.tasks.base import LETTERS
@@ -194,21 +193,12 @@ def parsed(where: str, what: str, text: str) -> Any:
         value = json.loads(text, object_pairs_hook=unique_keys)
     except ValueError as error:
         try:
-            value = _python(text)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = python_value(text)
+        except ValueError:
             raise DataError(f"{where}: {what} are neither a list nor JSON ({error}): {text[:80]!r}") from None
     if not isinstance(value, dict | list | tuple):
         raise DataError(f"{where}: {what} are neither a list nor an object: {text[:80]!r}")
     return value
-
-
-def _python(text: str) -> Any:
-    """A list or dict as Python writes it, without a key twice."""
-    tree = ast.parse(text.strip(), mode="eval")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Dict):
-            unique_keys([(ast.literal_eval(key) if key else "", None) for key in node.keys])
-    return ast.literal_eval(tree)
 
 
 def _text(where: str, value: Any) -> str:
