@@ -179,7 +179,10 @@ def _judge_all(job: Job, ledger: Ledger, progress: bool) -> tuple[pd.DataFrame, 
         tables.append(rows)
         one_model(calls)
     if job.judge is not None and job.judge.cost(0, 0) is not None:
-        log.info("judge controls: %.2f spent, earlier runs included", ledger.spent)
+        told = f"{ledger.spent:.2f} spent"
+        if ledger.uncounted:
+            told = f"cost unknown (servers did not count {ledger.uncounted} replies), at most {told}"
+        log.info("judge controls: %s, earlier runs included", told)
     return pd.concat(tables, ignore_index=True), _about(job, tables, calls)
 
 
