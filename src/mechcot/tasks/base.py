@@ -12,16 +12,18 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Question:
-    """A multiple-choice item.
+    """A multiple-choice item, or an open one.
 
     Attributes:
         qid: its id.
         domain: which contrast it belongs to.
         stem: the question's text.
-        options: the options' texts.
+        options: the options' texts; of an open question the answers known so far, gold among them,
+            which its prompt does not show.
         gold: index of the right option.
         group: the gold entity or template; folds never split a group.
         stratum: what an analysis may standardise by, "" for nothing.
+        open: whether the prompt shows no options: the answer is a text, compared by value.
     """
 
     qid: str
@@ -31,6 +33,7 @@ class Question:
     gold: int
     group: str
     stratum: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,4 +167,5 @@ def question_of(row: Any) -> Question:
         gold=int(row.gold),
         group=row.group,
         stratum=row.stratum,
+        open=bool(getattr(row, "open", False)),  # studies of multiple choice have no such column
     )
