@@ -21,7 +21,7 @@ OPTIONS = ("Heparin", "Aspirin", "Aspirin and heparin", "tPA")
 STEM = "A man has chest pain. Which drug is the most appropriate next step?"
 QUESTION = Question("q0", "all", STEM, OPTIONS, 0, "q0")
 LETTER = multiple_choice(PromptSettings(), "structural")
-TEXT = replace(LETTER, format=replace(LETTER.format, answer_form="text"))
+TEXT = replace(LETTER, format=replace(LETTER.format, answer_form="text", option="{text}"))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_the_own_answer_is_masked_where_it_is_stated_and_nothing_else(text, mask
     assert mask_answer(QUESTION, text, -1, LETTER) == text
 
 
-def test_where_answers_are_texts_letters_are_no_answers():
-    assert mask_answer(QUESTION, "The answer is (B) aspirin.", 1, TEXT) == f"The answer is (B) {MASK}."
+def test_where_the_prompt_shows_no_letters_they_are_no_answers():
+    assert mask_answer(QUESTION, "The answer is aspirin (B).", 1, TEXT) == f"The answer is {MASK} (B)."
     assert mask_answer(QUESTION, "The answer is (B).", 1, TEXT) == "The answer is (B)."
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mechcot.core.presets import PRESETS
@@ -6,15 +8,15 @@ from mechcot.tasks import Question, read_answer, reasoning_end
 from mechcot.tasks.multiple_choice import prompt_format
 
 LETTER = prompt_format(PromptSettings())
-TEXT = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
+TEXT = replace(prompt_format(PromptSettings(**PRESETS["organism"]["prompt"])), exact=True)
 QUESTION = Question("q", "d", "s", ("xine", "yine", "xinea"), 0, "g")
 
 
 @pytest.mark.parametrize(
     ("text", "option", "rule"),
     [
-        ("So the answer is (B).", 1, "letter"),
-        ("The answer is (A). No: The answer is (C)", 2, "letter"),  # the last one counts
+        ("So the answer is (B).", 1, "strict"),
+        ("The answer is (A). No: The answer is (C)", 2, "strict"),  # the first is taken back
         ("The answer is (D)", -1, "not_an_option"),
         ("It may be A.", -1, "no_answer"),
         ("", -1, "no_answer"),
@@ -28,8 +30,8 @@ def test_letters(text: str, option: int, rule: str) -> None:
 @pytest.mark.parametrize(
     ("text", "option", "rule"),
     [
-        ("a . </think> answer yine", 1, "text"),
-        ("a . </think> answer xinea", 2, "text"),  # no option is found inside another
+        ("a . </think> answer yine", 1, "strict"),
+        ("a . </think> answer xinea", 2, "strict"),  # no option is found inside another
         ("answer yine </think> nothing", -1, "no_answer"),  # said before the end of reasoning
         ("a . answer yine", -1, "no_end_of_reasoning"),
         ("a . </think> answer zine", -1, "not_an_option"),

@@ -35,9 +35,8 @@ def task_of(study: Study) -> Task:
         return multiple_choice(settings.prompt, settings.steps.segmenter)
     from mechcot.tasks.organism.checker import task
 
-    return replace(
-        task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
-    )
+    form = replace(prompt_format(settings.prompt), exact=True)
+    return replace(task(world_of(study)), format=form, segmenter=settings.steps.segmenter)
 
 
 def questions_by_id(study: Study) -> dict[str, Question]:

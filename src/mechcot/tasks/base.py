@@ -47,10 +47,12 @@ class PromptFormat:
         chat: whether the tokenizer's chat template wraps the question as a user turn.
         thinking: passed to the template as `enable_thinking`; None: the template's default.
         reasoning_end: text that ends the reasoning ("</think>"); "" when the answer pattern does.
-        answer_pattern: regular expression whose group `answer` holds the answer; the last match counts.
+        answer_pattern: regular expression whose group `answer` holds the answer that the prompt asks for.
         answer_form: what is written there: the option's `text` or its `letter`.
         lead_in: texts put after a prefix to make the model answer now.
         terminator: what follows an answer; None: the tokenizer's end of text.
+        exact: whether the pattern alone reads an answer off, by its last match: the organism's language
+            has no other words for it.
     """
 
     question: str
@@ -63,6 +65,7 @@ class PromptFormat:
     answer_form: Literal["text", "letter"]
     lead_in: tuple[str, ...]
     terminator: str | None = None
+    exact: bool = False
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""
