@@ -36,6 +36,15 @@ QUESTIONS = pa.schema(
     ]
 )
 
+OPEN_QUESTIONS = pa.schema(
+    [
+        *QUESTIONS,  # options: the gold, then the answers voted for
+        ("open", _bool),
+        ("accepted", pa.list_(_str)),  # every text that is right, the gold first
+    ]
+)
+"""Of a study whose questions are open."""
+
 EXAMPLES = pa.schema(
     [
         ("eid", _str),

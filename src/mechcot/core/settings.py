@@ -61,7 +61,7 @@ class ColumnNames(Section):
     group: str | None = None
 
 
-GoldKind = Literal["label", "text", "index", "number"]
+GoldKind = Literal["label", "text", "index", "number", "any"]
 
 
 class QuestionSettings(Section):
@@ -74,11 +74,20 @@ class QuestionSettings(Section):
     gold_is: GoldKind | None = Field(
         None,
         description="what the gold column holds: an option's label, its text, its index from 0 or its number "
-        "from 1; null: found out row by row, and refused where that is not certain",
+        "from 1; any, of open questions: lists of which each text is right; null: found out row by row, and "
+        "refused where that is not certain",
     )
     on_bad_row: Literal["refuse", "skip"] = Field(
         "refuse", description="skip: leave rows out that cannot be used; they are listed in skipped.json"
     )
+
+    @model_validator(mode="after")
+    def _gold(self) -> QuestionSettings:
+        if self.columns.options is None and self.gold_is not in (None, "any"):
+            raise ValueError(f"gold_is: open questions have no options, so their gold is no {self.gold_is}")
+        if self.columns.options is not None and self.gold_is == "any":
+            raise ValueError("gold_is: any is of open questions (columns.options: null)")
+        return self
 
 
 class PromptSettings(Section):
@@ -97,8 +106,8 @@ class PromptSettings(Section):
 
     @model_validator(mode="after")
     def _slots(self) -> PromptSettings:
-        if "{stem}" not in self.question or "{options}" not in self.question:
-            raise ValueError("question must hold the slots {stem} and {options}")
+        if "{stem}" not in self.question:
+            raise ValueError("question must hold the slot {stem}")
         if "{text}" not in self.option:
             raise ValueError("option must hold the slot {text}")
         try:
@@ -305,6 +314,7 @@ class Settings(Section):
                 )
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
+        self._check_prompt()
         if self.judge.kind == "exact" and self.organism is None:
             raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
         return self
@@ -319,6 +329,21 @@ class Settings(Section):
         """The arms whose weights read, the contrast's first."""
         chosen = self.reading.readers or ()
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    @property
+    def open_questions(self) -> bool:
+        """Whether questions have no options: answers are texts."""
+        return self.questions is not None and self.questions.columns.options is None
+
+    def _check_prompt(self) -> None:
+        shows = "{options}" in self.prompt.question
+        if self.open_questions and (shows or self.prompt.answer_form != "text"):
+            raise ValueError(
+                "prompt: open questions have no options and no letters: leave {options} out of question and "
+                "set answer_form to text, or start from preset: open"
+            )
+        if not self.open_questions and not shows:
+            raise ValueError("prompt.question must hold the slots {stem} and {options}")
 
     def _check_arm(self, name: str, arm: ArmSettings) -> None:
         if not name.replace("-", "_").isidentifier():

@@ -9,6 +9,7 @@ from mechcot.core import files, records
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_traces
 from mechcot.pipeline.training import refuse_prompts
+from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
 
@@ -39,7 +40,7 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
             1,
             asked.model_dump(mode="json", exclude=new),
             (),
-            ("questions.parquet",) if "on_bad_row" in new else ("questions.parquet", SKIPPED),
+            (asked_file(study),) if "on_bad_row" in new else (asked_file(study), SKIPPED),
             partial(ask, study),
             frozen=True,
             outside=(file,) if file and file.exists() else (),
@@ -54,7 +55,8 @@ def ask(study: Study, work: Path) -> None:
     asked = study.settings.questions
     assert asked is not None
     found = read_questions(asked)
-    records.write_table(study.path / "questions.parquet", found.table, records.QUESTIONS)
+    schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
+    records.write_table(study.path / asked_file(study), found.table, schema)
     if asked.on_bad_row == "skip":
         files.write_json(study.path / SKIPPED, found.to_json())
     _refuse_early(study)

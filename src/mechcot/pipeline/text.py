@@ -13,6 +13,7 @@ from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
+from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 from mechcot.tasks import render_prompt
@@ -21,25 +22,33 @@ log = logging.getLogger("mechcot")
 
 
 def text_stages(study: Study, progress: bool) -> list[Stage]:
-    """Each arm's traces and their steps."""
-    return [stage for arm in study.settings.arms for stage in _arm_stages(study, arm, progress)]
-
-
-def _arm_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
-    given, steps = study.settings.arms[arm].traces is not None, study.settings.steps
-    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
+    """Each arm's traces and their steps; open questions are voted on between the two."""
+    arms = study.settings.arms
+    if study.settings.open_questions:
+        traces = [_traces_stage(study, arm, progress) for arm in arms]
+        return [*traces, *vote_stages(study), *(_steps_stage(study, arm) for arm in arms)]
     return [
-        _given_stage(study, arm) if given else _sampling_stage(study, arm, progress),
-        Stage(
-            f"steps-{arm}",
-            1,
-            {"steps": steps.model_dump(mode="json", exclude=window)},
-            ("questions.parquet", f"arms/{arm}/traces.parquet"),
-            (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
-            partial(cut, study, arm),
-            frozen=True,
-        ),
+        stage for arm in arms for stage in (_traces_stage(study, arm, progress), _steps_stage(study, arm))
     ]
+
+
+def _traces_stage(study: Study, arm: str, progress: bool) -> Stage:
+    given = study.settings.arms[arm].traces is not None
+    return _given_stage(study, arm) if given else _sampling_stage(study, arm, progress)
+
+
+def _steps_stage(study: Study, arm: str) -> Stage:
+    steps = study.settings.steps
+    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
+    return Stage(
+        f"steps-{arm}",
+        1,
+        {"steps": steps.model_dump(mode="json", exclude=window)},
+        ("questions.parquet", f"arms/{arm}/traces.parquet"),
+        (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
+        partial(cut, study, arm),
+        frozen=True,
+    )
 
 
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
@@ -50,8 +59,8 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
         f"sample-{arm}",
         1,
         {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
-        ("questions.parquet", *own),
-        (f"arms/{arm}/traces.parquet",),
+        (asked_file(study), *own),
+        (traces_file(study, arm),),
         partial(sample_traces, study, arm, progress),
         frozen=True,
         outside=outside,
@@ -74,8 +83,8 @@ def _given_stage(study: Study, arm: str) -> Stage:
         f"given-{arm}",
         1,
         basis,
-        ("questions.parquet", *own),
-        (f"arms/{arm}/traces.parquet",),
+        (asked_file(study), *own),
+        (traces_file(study, arm),),
         partial(take_traces, study, arm),
         frozen=True,
         outside=outside,
@@ -97,7 +106,7 @@ def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
         checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
     )
     rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
-    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 
 def given_file(traces: str) -> Path:
@@ -122,7 +131,7 @@ def take_traces(study: Study, arm: str, work: Path) -> None:
     prompts = [Prompt(qid, tuple(ids)) for qid, (_, ids) in rendered.items()]
     completions = completions_of(given, tokenizer, source, rendered)
     rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
-    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:

@@ -35,6 +35,10 @@ class Question:
     stratum: str = ""
     open: bool = False
 
+    def named(self, option: int) -> str:
+        """An option as people and judges are shown it: with its letter, where the question has options."""
+        return self.options[option] if self.open else f"({LETTERS[option]}) {self.options[option]}"
+
 
 @dataclass(frozen=True)
 class PromptFormat:
@@ -76,8 +80,9 @@ class PromptFormat:
 
         A stem that holds "{options}" stays as it is: filled text is never filled again.
         """
+        shown = () if question.open else question.options
         options = self.separator.join(
-            _fill(self.option, letter=LETTERS[i], text=text) for i, text in enumerate(question.options)
+            _fill(self.option, letter=LETTERS[i], text=text) for i, text in enumerate(shown)
         )
         return _fill(self.question, stem=question.stem, options=options)
 

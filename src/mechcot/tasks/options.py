@@ -256,17 +256,24 @@ class Gold:
             f"{options.labels[-1]}.{several} Fix the row, or map the column with questions.columns.gold=..."
         )
 
-    def text(self, where: str) -> str:
-        """The right answer of an open question: what stands behind the last `####`, else the cell.
+    def texts(self, where: str, kind: GoldKind | None) -> list[str]:
+        """The right answer of an open question, and every other text that is right as well.
+
+        That is what stands behind the last `####`, else the cell. A list of several is `any` of them.
 
         Raises:
-            DataError: nothing stands there, or no text and no number.
+            DataError: nothing stands there, or no text and no number, or a list and nobody said what it is.
         """
         items = self.value if isinstance(self.value, list) else [self.value]
         texts = [_text(f"{where}: the gold answer", item).rpartition("####")[2].strip() for item in items]
         if not texts or not all(texts) or any(isinstance(item, bool) for item in items):
             raise DataError(f"{where}: the gold answer {self.value!r} is empty or no text. Fix the row")
-        return ", ".join(texts)
+        if len(texts) > 1 and kind != "any":
+            raise DataError(
+                f"{where}: the gold answer holds {len(texts)} texts: {texts}. Where each alone is right, "
+                "set questions.gold_is=any; an answer that has to name all of them cannot be asked for"
+            )
+        return texts
 
 
 def read_gold(where: str, value: Any, options: Options | None, typed: bool) -> Gold:

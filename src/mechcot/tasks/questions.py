@@ -30,7 +30,7 @@ class Loaded:
     """What a file of questions holds.
 
     Attributes:
-        table: the questions (`records.QUESTIONS`).
+        table: the questions (`records.QUESTIONS`, or `records.OPEN_QUESTIONS` whose only option is the gold).
         n_rows: how many rows the file has, up to the limit.
         skipped: why a row is left out, by its number; empty unless `on_bad_row` is `skip`.
     """
@@ -146,7 +146,8 @@ class _Draft:
     def question(self, where: str, kind: GoldKind | None, told: bool) -> dict[str, Any]:
         """The row of the questions table."""
         if self.options is None:
-            return {**self.fields, "options": [self.gold.text(where)], "gold": 0}
+            texts = self.gold.texts(where, kind)
+            return {**self.fields, "options": texts[:1], "gold": 0, "open": True, "accepted": texts}
         gold = self.gold.option(where, self.options, kind, told)
         return {**self.fields, "options": self.options.texts, "gold": gold}
 
