@@ -31,12 +31,12 @@ def either(words: tuple[str, ...]) -> str:
 _BOTH = rf"(?:\s*(?:[/&+]|{either(phrases('both'))})\s*)"
 _REASON = either(phrases("reason"))
 FOLLOW = re.compile(
-    rf"\s*(?:$|[,;:!?)\]}}\"'|>\n]|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
+    rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
     rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])|{either(phrases('option'))})"
 )
 """What may follow a bare letter, or an option's text, that is an answer."""
 _TEXT_FOLLOW = re.compile(
-    rf"\s*(?:$|[.;:!?)\]}}\"'|\n](?!\d)|-\s|\(|{_REASON})"
+    rf"\s*(?:$|[.;:!?)\]}}|\n](?!\d)|[\"'](?!\w)|-\s|\(|{_REASON})"
     rf"|\s*,\s*(?:{_REASON}|so\b|therefore\b|and (?:it|this|not)\b|option\b|\()"
 )
 _FILL = re.compile(rf"\s+|[:=>→⇒#\"|]+|-+(?=\s)|['](?=\w)|{either(phrases('fill'))}(?=[\s:,(\[\"]),?")
@@ -163,7 +163,8 @@ def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
         index = _index(behind, menu) if behind and (behind["inside"] or behind["half"]) else None
         if behind and index is not None and index >= 0:
             return Choice(at, behind.end(), (index,) if index in options else (*options, index), True)
-        if loose or _TEXT_FOLLOW.match(text, end) or _both_follows(text, end, menu):
+        follow = _TEXT_FOLLOW if end - at > 1 else FOLLOW
+        if loose or follow.match(text, end) or _both_follows(text, end, menu):
             return Choice(at, end, options)
         return None
     if label is not None and label.plain and texts and texts[0][0] not in label.options:

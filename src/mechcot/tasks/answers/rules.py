@@ -158,6 +158,8 @@ _WORD = re.compile(rf"(?:{either(phrases('option'))}\W*)?")
 _PLACE = re.compile(rf"(?:{either(phrases('option'))}\s*)?[(\[]?(?<!\w)[A-Za-z](?!\w)[)\]]?")
 
 
+_BEFORE_A_LETTER = (*phrases("so"), "that", "think", "believe", "only", "and", "makes")
+_BEGINS = re.compile(rf"(?:^|[.,;:!?\n(>-]|{either(_BEFORE_A_LETTER)})\s*$")
 _OF_OTHERS = ("most common", "most important")  # said of wrong options too
 
 
@@ -188,6 +190,8 @@ def _right(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> Ite
         choice = choice_at(folded.text, at, menu, loose=True)
         if choice is None or not _WORD.fullmatch(folded.text, at, choice.start):
             continue
+        if choice.plain and not _BEGINS.search(folded.text, max(at - 30, 0), at):
+            continue  # "vitamin C is right"
         code = next((code for code, pattern in cues if pattern.match(folded.text, choice.end)), None)
         if code is not None:
             yield at, choice, code
