@@ -6,7 +6,7 @@ An unknown key is an error everywhere.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -215,6 +215,14 @@ class SamplingSettings(Section):
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: no limit")
     max_new_tokens: int = Field(1024, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="texts that end a completion; what stands from there on is left out"
+    )
+    stop_at_answer: bool = Field(
+        True,
+        description="end a completion behind the line that answers as the prompt asks, if reasoning stands "
+        "before it, and where it goes on to another question",
+    )
     batch_rows: int = Field(256, ge=1, description="completions decoded together")
 
 

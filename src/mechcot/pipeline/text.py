@@ -42,7 +42,7 @@ def _steps_stage(study: Study, arm: str) -> Stage:
     window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
     return Stage(
         f"steps-{arm}",
-        1,
+        _version(study),
         {"steps": steps.model_dump(mode="json", exclude=window)},
         ("questions.parquet", f"arms/{arm}/traces.parquet"),
         (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
@@ -51,14 +51,27 @@ def _steps_stage(study: Study, arm: str) -> Stage:
     )
 
 
+def _version(study: Study) -> int:
+    """Version of the stages of texts: since 2 the rules of `tasks.answers` read and cut them.
+
+    The organism is read by its pattern, as it was.
+    """
+    return 1 if study.settings.organism else 2
+
+
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
     prompt = settings.prompt.model_dump(mode="json")
+    # Means nothing to the organism, whose texts end by themselves.
+    unused = (
+        {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
+    )
+    sampling = settings.sampling.model_dump(mode="json", exclude=unused)
     return Stage(
         f"sample-{arm}",
-        1,
-        {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
+        _version(study),
+        {"sampling": sampling, "prompt": prompt, "seed": settings.seed},
         (asked_file(study), *own),
         (traces_file(study, arm),),
         partial(sample_traces, study, arm, progress),
@@ -81,7 +94,7 @@ def _given_stage(study: Study, arm: str) -> Stage:
         outside = (*outside, given_file(source))
     return Stage(
         f"given-{arm}",
-        1,
+        _version(study),
         basis,
         (asked_file(study), *own),
         (traces_file(study, arm),),
@@ -94,7 +107,7 @@ def _given_stage(study: Study, arm: str) -> Stage:
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
     from mechcot.models.checkpoint import load
-    from mechcot.sampling import Prompt, sample, trace_rows
+    from mechcot.sampling import Prompt, sample, stop_of, trace_rows
 
     settings, task, questions = study.settings, task_of(study), questions_by_id(study)
     checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
@@ -103,7 +116,14 @@ def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
         for qid, question in questions.items()
     ]
     completions = sample(
-        checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
+        checkpoint,
+        prompts,
+        settings.sampling,
+        arm=arm,
+        seed=settings.seed,
+        work=work,
+        stop=stop_of(settings.sampling, questions, task.format, checkpoint.tokenizer),
+        progress=progress,
     )
     rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
     records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)

@@ -31,21 +31,24 @@ def either(words: tuple[str, ...]) -> str:
 _BOTH = rf"(?:\s*(?:[/&+]|{either(phrases('both'))})\s*)"
 _REASON = either(phrases("reason"))
 FOLLOW = re.compile(
-    rf"\s*(?:$|[,;:!?)\]}}\"'|>\n]|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
+    rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
     rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])|{either(phrases('option'))})"
 )
 """What may follow a bare letter, or an option's text, that is an answer."""
 _TEXT_FOLLOW = re.compile(
-    rf"\s*(?:$|[.;:!?)\]}}\"'|\n](?!\d)|-\s|\(|{_REASON})"
+    rf"\s*(?:$|[.;:!?)\]}}|\n](?!\d)|[\"'](?!\w)|-\s|\(|{_REASON})"
     rf"|\s*,\s*(?:{_REASON}|so\b|therefore\b|and (?:it|this|not)\b|option\b|\()"
 )
-_FILL = re.compile(rf"\s+|[:=>→⇒#\"|]+|-+(?=\s)|['](?=\w)|{either(phrases('fill'))}(?=[\s:,(\[\"]),?")
+_FILL = re.compile(
+    r"\s+|[:=>#\"|]+|[\u2190-\u2bff\U0001f000-\U0001faff]+|-+(?=\s)|['](?=\w)|"
+    rf"{either(phrases('fill'))}(?=[\s:,(\[\"]),?"
+)
 _JOINT = re.compile(_BOTH)
 _JOINT_OR_COMMA = re.compile(rf"{_BOTH}|\s*,\s*(?:{either(phrases('both'))}\s*)?")
 _OPTION = either(phrases("option"))
 _LABEL = re.compile(
     rf"(?P<word>{_OPTION}\s*(?:(?i:number|no\.?)\s*)?[:#]?\s*)?"
-    r"(?:(?P<open>[(\[<\"'{]){1,2}\s*(?P<inside>[A-Za-z]|\d{1,2}|[ivxIVX]{1,4})\s*\.?[)\]>\"'}]{1,2}"
+    r"(?:(?P<open>[(\[<\"'{]){1,2}\s*(?P<inside>[A-Za-z]|\d{1,2}|[ivxIVX]{1,4})\s*\.?(?:[)\]]{1,2}|[>\"'}])"
     r"|(?P<half>[A-Za-z]|\d{1,2}|[ivxIVX]{2,4})\s?\)"
     r"|(?P<bare>[A-Za-z]|\d{1,2}|[IVX]{2,4})(?![A-Za-z0-9_'&]|-\w))"
 )
@@ -163,11 +166,12 @@ def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
         index = _index(behind, menu) if behind and (behind["inside"] or behind["half"]) else None
         if behind and index is not None and index >= 0:
             return Choice(at, behind.end(), (index,) if index in options else (*options, index), True)
-        if loose or _TEXT_FOLLOW.match(text, end) or _both_follows(text, end, menu):
+        follow = _TEXT_FOLLOW if end - at > 1 else FOLLOW
+        if loose or follow.match(text, end) or _both_follows(text, end, menu):
             return Choice(at, end, options)
         return None
-    if label is not None and label.plain and texts and texts[0][0] not in label.options:
-        return Choice(at, label.end, (*label.options, texts[0][0]), True)  # a letter that is another's text
+    if label is not None and texts and texts[0][0] not in label.options and texts[0][1] >= label.end:
+        return Choice(at, texts[0][1], (*label.options, texts[0][0]))  # it is another's text as well
     return label
 
 
@@ -218,7 +222,8 @@ def _text_behind(text: str, end: int, index: int, menu: Menu) -> tuple[int, int 
     """Where the letter's own text behind it ends, and another option whose text stands there instead."""
     at = _skip(text, end, r"[\s).:\]\"',=-]*(?:[(\[]\s*)?")
     hits = menu.text_at(text, at)
-    if any(i == index for i, _ in hits):
+    apart = text[end:at].strip() or text[end - 1] in ")]" or text[at : at + 1].isupper()
+    if any(i == index for i, _ in hits) and apart:
         return hits[0][1], None
     at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?)?")
     hits = menu.text_at(text, at)
@@ -261,6 +266,8 @@ def _skip(text: str, at: int, pattern: str) -> int:
     return match.end() if match else at
 
 
+_LONGEST_VALUE = 120  # characters; an answer is no paragraph
+_DENIAL = re.compile(either(phrases("no")))
 _VALUE = re.compile(r"[^\n]*?\S(?=\s*(?:\n|$|[.!?](?:\s|$)|;|,\s|\}))")
 
 
@@ -282,6 +289,8 @@ def _value_at(text: str, at: int) -> Choice | None:
             end += 1
         return Choice(at, end, (), said=text[at:end].strip()) if text[at:end].strip() else None
     match = _VALUE.match(text, at)
-    if match is None or len(match.group()) > 120 or not re.search(r"\w", match.group()):
+    if match is None or len(match.group()) > _LONGEST_VALUE or not re.search(r"\w", match.group()):
+        return None
+    if _DENIAL.match(match.group()):
         return None
     return Choice(at, match.end(), (), said=match.group().strip())

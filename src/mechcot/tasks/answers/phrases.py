@@ -28,7 +28,7 @@ class Language:
         no: words that deny a clause.
         reason: words that may follow the option: a reason, or the verb where it comes last.
         fill: words before the option that add nothing.
-        condition: words that begin a condition, or ask for an answer in a form.
+        condition: words that begin a condition; those of several words spoil a sentence wherever they stand.
         unsure: words that make a statement a possibility, or what others say.
         back: words that take back what was said.
         both: words between two options that are both meant.
@@ -77,9 +77,10 @@ LANGUAGES = (
         "most plausible,most probable,most consistent,most effective,most important,most common,best,"
         "ideal,optimal,next step,correct,recommended,preferred,first-line,treatment of choice,"
         "drug of choice,least likely",
-        bad="wrong,incorrect,false,worst,tempting,bad,mistaken,previous,distractor",
+        bad="wrong,incorrect,false,worst,tempting,bad,mistaken,previous,distractor,second best,"
+        "second-best,other,another,runner-up",
         verb="is,would be,should be,must be,will be,has to be,remains,appears to be,seems to be,"
-        "would therefore be,is going to be,being,corresponds to,'s",
+        "would therefore be,is going to be,being,corresponds to",
         choose="i choose,i would choose,i'd choose,we choose,i select,we select,i would select,"
         "i'd select,i pick,we pick,i would pick,i'd pick,i'll go with,i will go with,i would go with,"
         "i'd go with,i go with,i am going with,i'm going with,we go with,going with,my choice,"

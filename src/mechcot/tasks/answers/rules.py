@@ -81,7 +81,7 @@ def _answer_cue(language: Language) -> str:
     gap = rf"(?:,?\s+(?!{stop})[^\s.,;:!?()]+){{0,6}}?"
     head = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}\s*$)\s*"  # a heading, or a label, the option behind it
     link = rf"[\"']?\s*(?:{verb}\s*:?|:|=>?|-+>|→|⇒|-(?=\s))"
-    bare = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}\s+(?=[(\[]?[A-Z][)\]]?\.?\s*$))"
+    bare = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}[)\]]?\s+(?=[(\[]?[A-Z][)\]]?\.?\s*$))"
     last = rf"{noun}\s+(?=[(\[]?[A-Z](?!\w))|" if language.code == "hi" else ""  # the verb comes last
     return rf"{last}{noun}{gap}\s*,?\s*{link}|{head}|{bare}"
 
@@ -158,6 +158,21 @@ _WORD = re.compile(rf"(?:{either(phrases('option'))}\W*)?")
 _PLACE = re.compile(rf"(?:{either(phrases('option'))}\s*)?[(\[]?(?<!\w)[A-Za-z](?!\w)[)\]]?")
 
 
+_BEFORE = (
+    *phrases("so"),
+    *phrases("option"),
+    "that",
+    "think",
+    "believe",
+    "only",
+    "and",
+    "makes",
+    "the",
+    "a",
+    "an",
+)
+_BEGINS = re.compile(rf"(?:^|[.,;:!?\n(>-]|{either(_BEFORE)})\s*$")
+_NONE = re.compile(r"(?i:(?<!\w)(?:none|neither)(?!\w))")
 _OF_OTHERS = ("most common", "most important")  # said of wrong options too
 
 
@@ -188,6 +203,10 @@ def _right(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> Ite
         choice = choice_at(folded.text, at, menu, loose=True)
         if choice is None or not _WORD.fullmatch(folded.text, at, choice.start):
             continue
+        if (choice.plain or not choice.labelled) and not _BEGINS.search(folded.text, max(at - 30, 0), at):
+            continue  # the end of something longer: "vitamin C is right"
+        if _NONE.search(folded.text, sentence_start(folded.text, at), at):
+            continue  # "none of the options (A, B, C) is right"
         code = next((code for code, pattern in cues if pattern.match(folded.text, choice.end)), None)
         if code is not None:
             yield at, choice, code
