@@ -64,7 +64,7 @@ def count(path: Path) -> tuple[dict[tuple[str, str], Counter[str]], dict[str, Co
 
 def table(counts: dict[tuple[str, str], Counter[str]], rules: dict[str, Counter[str]]) -> str:
     """Both tables in Markdown."""
-    columns = "arm questions traces before as_labelled otherwise none precision".split()
+    columns = ["arm", "questions", "traces", "before", "as_labelled", "otherwise", "none", "precision"]
     lines = [f"| {' | '.join(columns)} |".replace("_", " "), "|---" * len(columns) + "|"]
     for (arm, questions), own in sorted(counts.items()):
         read = own["as labelled"] + own["otherwise"]
