@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,6 +250,17 @@ def test_an_open_answer_is_a_text(text, said, rule):
 def test_values_are_compared_not_texts(one, other, same):
     assert same_value(one, other) is same
     assert same_value(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("\\frac{1}{2}", "0.5", True), ("2\\sqrt{3}", "\\sqrt{12}", True), ("x+1", "1+x", True),
+     ("(1,2)", "(2,1)", False), ("\\frac{1}{3}", "0.5", False)],
+)  # fmt: skip
+def test_expressions_are_compared_by_value_off_the_main_thread_too(one, other, same):
+    pytest.importorskip("math_verify", reason="math-verify is not installed: expressions were not compared")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(same_value, one, other).result() is same
 
 
 # --- folding --------------------------------------------------------------------------------------

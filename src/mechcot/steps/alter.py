@@ -66,18 +66,21 @@ def mask_answer(question: Question, text: str, answer: int, task: Task) -> str:
     if not states_answer(question, text, answer, task):
         return text
     stating = [span for span in _sentences(text) if states_answer(question, text[slice(*span)], answer, task)]
-    # A word of conclusion and the option in two sentences: then every mention is the answer's.
-    for start, end in reversed(stating or [(0, len(text))]):
-        for first, last in reversed(_named(question, text[start:end], answer, task)):
-            text = text[: start + first] + MASK + text[start + last :]
+    spans = [
+        (start + mention.start, start + mention.end)
+        # A word of conclusion and the option in two sentences: then every mention is the answer's.
+        for start, end in stating or [(0, len(text))]
+        for mention in _mentions(question, text[start:end], answer, task)
+    ]
+    if not task.format.exact:  # by any rule, and where a sentence seems to end behind the letter
+        spans += [(a, b) for a, b, options in stated(text, question, task.format) if options == (answer,)]
+    for start, end in reversed(_merged(spans)):
+        text = text[:start] + MASK + text[end:]
     return text
 
 
-def _named(question: Question, text: str, answer: int, task: Task) -> list[tuple[int, int]]:
-    """Spans that name the answer in a text that states it, in order, none in another."""
-    spans = [(mention.start, mention.end) for mention in _mentions(question, text, answer, task)]
-    if not task.format.exact:
-        spans += [(a, b) for a, b, options in stated(text, question, task.format) if options == (answer,)]
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap as one."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:

@@ -224,7 +224,8 @@ def _text_behind(text: str, end: int, index: int, menu: Menu) -> tuple[int, int 
     hits = menu.text_at(text, at)
     apart = text[end:at].strip() or text[end - 1] in ")]" or text[at : at + 1].isupper()
     if any(i == index for i, _ in hits) and apart:
-        return hits[0][1], None
+        own = hits[0][1]
+        return own + (text[at - 1] in "([" and text[own : own + 1] in (")", "]")), None
     at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?)?")
     hits = menu.text_at(text, at)
     other = hits[0][0] if hits and at > end and len(text[at : hits[0][1]]) > 1 else None

@@ -34,6 +34,7 @@ _LABEL_LINE = re.compile(
     rf"[\W_]*(?:\d+[.)]\s*)?(?:\w+\s+){{0,2}}(?:{either(phrases('answer'))}|(?i:conclusion|summary|fazit))[\W_]*"
 )
 _CLOSING = re.compile(r"(?:\s*(?:\\[\])]|\$+|`{3}|\*+(?=\s|$)|</\w+>))+")
+_OPENING = re.compile(r"(?:\n[^\w\n`]*)+\Z")  # lines of marks alone
 _MARK = re.compile(r"[\W_]*(?:\(?(?:\d{1,3}|[A-Za-z])[.)])?[\W_]*")
 
 
@@ -154,8 +155,11 @@ def _span(original: str, reading: Reading, statement: Statement) -> tuple[int, i
     last = folded.start[end] if end < len(text) else None
     if last is None:
         last = reading.end - reading.offset
-    closing = _CLOSING.match(original, last + reading.offset)
-    return first + reading.offset, closing.end() if closing else last + reading.offset
+    first, last = first + reading.offset, last + reading.offset
+    closing, opening = _CLOSING.match(original, last), _OPENING.search(original, 0, first)
+    if opening and opening.group().strip() and opening.start() >= reading.offset:
+        first = opening.start() + 1
+    return first, closing.end() if closing else last
 
 
 def _begin(text: str, statement: Statement) -> int:
