@@ -61,7 +61,9 @@ class Judge(Section):
     examples: bool = Field(True, description="whether the instructions hold mechcot's examples")
     fields: Fields = Fields()
     response_format: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="what the server is asked to enforce; replies are always checked here"
+        "json_schema",
+        description="what the server is asked to enforce, a schema in the way that it knows; replies are "
+        "always checked here",
     )
     max_tokens: int | None = Field(400, ge=16, description="of a reply; null: not sent")
     temperature: float | None = Field(0.0, ge=0, description="null: not sent, for models that fix it")

@@ -9,7 +9,7 @@ from mechcot.core import records
 from mechcot.core.plan import Expense
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, world_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 
 
@@ -133,6 +133,7 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
 
     settings = study.settings.arms[arm].distill
     assert settings is not None
+    refuse_prompts(study)
     source = settings.examples
     own = study.path / "examples" / f"{source}.parquet"
     examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
@@ -146,3 +147,30 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
         overwrite=True,  # a stage that was killed, then changed, leaves a student behind
         progress=progress,
     )
+
+
+def refuse_prompts(study: Study) -> None:
+    """Refuse arms that cannot be asked, or are taught on other prompts than they are asked with.
+
+    Raises:
+        ModelError: a checkpoint has no tokenizer, or none with the chat template that is wanted.
+        DataError: an examples file whose prompts are not the study's.
+    """
+    from mechcot.distill.examples import load_examples
+    from mechcot.distill.prompts import check_prompts
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.tasks import render_prompt
+
+    settings, form, questions = study.settings, task_of(study).format, questions_by_id(study)
+    first = next(iter(questions.values()))
+    tokenizers = {}
+    for name, arm in settings.arms.items():
+        folder = None if arm.model is None else checkpoint_folder(study, name)
+        if folder is not None and folder.exists():  # the organism's is made later
+            tokenizers[name] = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
+            render_prompt(first, form, tokenizers[name])
+    for arm in settings.arms.values():
+        taught = arm.distill is not None and arm.distill.examples not in TEACHER_VARIANTS
+        if arm.distill is not None and taught and arm.distill.base in tokenizers:
+            path = Path(arm.distill.examples).expanduser()
+            check_prompts(load_examples(path), questions, form, tokenizers[arm.distill.base], path)

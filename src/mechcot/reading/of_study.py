@@ -187,6 +187,8 @@ def _without_steps(study: Study, author: str) -> list[str]:
 
 def _orders(study: Study, question: Question) -> list[tuple[int, ...]]:
     """Other orders of a question's options, drawn without repeats from the study's seed."""
+    if question.open:  # its prompt shows none
+        return []
     n = len(question.options)
     wanted = min(study.settings.reading.permutations, math.factorial(n) - 1)
     rng = np.random.default_rng([study.settings.seed, zlib.crc32(question.qid.encode())])

@@ -23,6 +23,7 @@ from mechcot.core.settings import SamplingSettings
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
+from mechcot.sampling.stops import Stop
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Completion:
         cid: which sample.
         token_ids: what was written, the end-of-text token included.
         finish_reason: `stop`, or `length` when the token limit cut it.
-        sum_logprob: log-probability of the tokens at temperature 1, nats.
+        sum_logprob: log-probability of the tokens at temperature 1, nats, without an end of text that was
+            put where it was stopped.
     """
 
     qid: str
@@ -61,7 +63,7 @@ class _Row:
     qid: str
     cid: int
     tokens: list[int]
-    logprob: float = 0.0
+    logprobs: list[float]
 
 
 def sample(
@@ -72,11 +74,13 @@ def sample(
     arm: str,
     seed: int,
     work: Path,
+    stop: Stop | None = None,
     progress: bool = True,
 ) -> list[Completion]:
     """Sample `settings.samples` completions of every prompt.
 
-    Finished batches are kept in `work`, so that a killed run goes on with the next.
+    Finished batches are kept in `work`, so that a killed run goes on with the next. `stop` says after each
+    token whether a completion has ended (`stops.stop_of`); the end of text is put where it did.
 
     Returns:
         Completions in the order of the prompts, samples in order.
@@ -97,7 +101,7 @@ def sample(
     ]
 
     def decode(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
-        return [asdict(found) for found in _decode(checkpoint, task.arguments[0], settings, arm, seed)]
+        return [asdict(found) for found in _decode(checkpoint, task.arguments[0], settings, arm, seed, stop)]
 
     journal = Journal(work / "journal.jsonl")
     total, done = sum(task.size for task in tasks), done_of(tasks, journal)
@@ -173,10 +177,11 @@ def _decode(
     settings: SamplingSettings,
     arm: str,
     seed: int,
+    stop: Stop | None,
 ) -> list[Completion]:
     model: Any = checkpoint.model
     device = next(model.parameters()).device
-    rows = [_Row(prompt.qid, cid, []) for prompt, cids in batch for cid in cids]
+    rows = [_Row(prompt.qid, cid, [], []) for prompt, cids in batch for cid in cids]
     draws = torch.from_numpy(
         np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     ).to(device)
@@ -192,8 +197,7 @@ def _decode(
         tokens, logprobs = choose(logits, draws[alive, position], settings)
         for row, token, logprob in zip(alive.tolist(), tokens.tolist(), logprobs.tolist(), strict=True):
             if not _finished(rows[row], checkpoint.eos_ids):
-                rows[row].tokens.append(token)
-                rows[row].logprob += logprob
+                _append(rows[row], token, logprob, checkpoint.eos_ids, stop)
         finished = torch.tensor(
             [_finished(rows[i], checkpoint.eos_ids) for i in alive.tolist()], device=device
         )
@@ -279,6 +283,16 @@ def choose(
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
 
 
+def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:
+    """Add a token; where the completion has ended by it, cut it there and put an end of text."""
+    row.tokens.append(token)
+    row.logprobs.append(logprob)
+    kept = stop(row.qid, row.tokens) if stop and eos_ids and token not in eos_ids else None
+    if kept:  # a completion that would be empty goes on
+        row.tokens[kept:] = [eos_ids[0]]
+        del row.logprobs[kept:]
+
+
 def _finished(row: _Row, eos_ids: tuple[int, ...]) -> bool:
     return bool(row.tokens) and row.tokens[-1] in eos_ids
 
@@ -290,4 +304,4 @@ def _completion(row: _Row, checkpoint: Checkpoint, arm: str) -> Completion:
             f"arm {arm}, question '{row.qid}', sample {row.cid}: the completion is empty. "
             "Check the prompt format and the chat template"
         )
-    return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", row.logprob)
+    return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", sum(row.logprobs))

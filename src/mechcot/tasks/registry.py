@@ -32,5 +32,6 @@ TASKS: dict[str, Callable[[Settings], Task]] = {
 def task_for(settings: Settings) -> Task:
     """The task of a study."""
     name = "organism" if settings.questions is None else settings.questions.task
-    made, form = TASKS[name](settings), prompt_format(settings.prompt)
+    made = TASKS[name](settings)
+    form = replace(prompt_format(settings.prompt), exact=made.format.exact)
     return replace(made, format=form, segmenter=settings.steps.segmenter)

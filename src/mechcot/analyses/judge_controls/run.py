@@ -175,7 +175,10 @@ def _judge_all(design: Design, ledger: Ledger, progress: bool) -> tuple[pd.DataF
         one_model(made)
     judge = design.setup.judge
     if judge is not None and judge.cost(0, 0) is not None:
-        log.info("judge controls: %.2f spent, earlier runs included", ledger.spent)
+        told = f"{ledger.spent:.2f} spent"
+        if ledger.uncounted:
+            told = f"cost unknown (servers did not count {ledger.uncounted} replies), at most {told}"
+        log.info("judge controls: %s, earlier runs included", told)
     return pd.concat(tables, ignore_index=True), _about(design, tables, made)
 
 

@@ -31,7 +31,7 @@ from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair
 from mechcot.core.words import aligned
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.tasks import question_of
+from mechcot.tasks import Question, question_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -247,6 +247,14 @@ def _key(study: Study, drawn: Draw, answer_blind: bool) -> dict[str, Any]:
     }
 
 
+def _answers(question: Question, answer_blind: bool) -> dict[str, Any]:
+    """A question's options and which is right; of an open one only the right answer, if anything."""
+    if question.open:
+        right = question.options[question.gold]
+        return {"options": () if answer_blind else (right,), "right": None if answer_blind else 0}
+    return {"options": question.options, "right": None if answer_blind else question.gold}
+
+
 def _shown(study: Study, drawn: Draw, answer_blind: bool) -> list[Item]:
     """What the sheet shows of each item."""
     questions = {row.qid: question_of(row) for row in records.rows(study.questions(drawn.domain))}
@@ -256,8 +264,7 @@ def _shown(study: Study, drawn: Draw, answer_blind: bool) -> list[Item]:
         Item(
             name=row.item,
             stem=questions[row.qid].stem,
-            options=questions[row.qid].options,
-            right=None if answer_blind else questions[row.qid].gold,
+            **_answers(questions[row.qid], answer_blind),
             previous=tuple(s.text for s in traces[row.qid, row.arm, row.cid] if s.sid < row.sid),
             text=row.text,
             complete=bool(row.complete),
