@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -190,6 +191,27 @@ def test_the_last_answer_counts_once_the_first_is_taken_back(back):
     assert read_answer(f"The answer is (A). {back} The answer is (C).", DRUGS, LETTER, "stop").option == 2
     answer = read_answer("The answer is (A). It is safe. The answer is (C).", DRUGS, LETTER, "stop")
     assert (answer.option, answer.rule) == (-1, "two_answers")
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("The answer is (A). No, it is (B).", -1), ("The answer is (A). No other drug works.", 0),
+        ("The answer is (A), sorry, (B).", -1), ("The answer is (A). Actually (C) is correct.", -1),
+        ("The answer is (A). Wait, let me double-check. Yes, (A) is correct.", 0),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_taken_back_at_once_is_none_unless_it_is_confirmed(text, option):
+    assert read_answer(text, DRUGS, LETTER, "stop").option == option
+
+
+@pytest.mark.parametrize(
+    "piece", ["the answer ", "**", "\n", "_", "Question 2: ", "(A) ", "so, ", "$\\boxed{", "A or "]
+)
+def test_a_loop_of_anything_is_read_in_seconds(piece):
+    started = time.process_time()
+    read_answer(piece * 1500, DRUGS, LETTER, "length")
+    assert time.process_time() - started < 10
 
 
 def test_a_trace_that_was_cut_has_no_answer_unless_it_had_gone_on_to_another_question():

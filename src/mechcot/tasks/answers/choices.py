@@ -44,7 +44,7 @@ _FILL = re.compile(
     rf"{either(phrases('fill'))}(?=[\s:,(\[\"]),?"
 )
 _JOINT = re.compile(_BOTH)
-_JOINT_OR_COMMA = re.compile(rf"{_BOTH}|\s*,\s*(?:{either(phrases('both'))}\s*)?")
+_JOINT_OR_COMMA = re.compile(rf"{_BOTH}|(?<=[)\]])(?=[(\[])|\s*,\s*(?:{either(phrases('both'))}\s*)?")
 _OPTION = either(phrases("option"))
 _LABEL = re.compile(
     rf"(?P<word>{_OPTION}\s*(?:(?i:number|no\.?)\s*)?[:#]?\s*)?"

@@ -69,7 +69,8 @@ def _language(code: str, *, spaced: bool = True, **words: str) -> Language:
 LANGUAGES = (
     _language(
         "en",
-        answer="answer,ans,final choice,final response,final selection,correct response,best response",
+        answer="answer,ans,selected option,chosen option,option selected,option chosen,final choice,"
+        "final response,final selection,correct response,best response",
         option="option,choice,answer choice,answer option,answer,letter,alternative,statement",
         good="correct,right,best,the answer,correct answer,best answer,right answer,most correct,"
         "final answer",
@@ -120,8 +121,8 @@ LANGUAGES = (
         "de",
         answer="antwort,lösung",
         option="option,antwort,antwortmöglichkeit,möglichkeit,buchstabe",
-        good="richtig,korrekt,die richtige antwort,die richtige lösung,die korrekte antwort,"
-        "die beste antwort,die antwort,zutreffend",
+        good="richtig,richtige,korrekt,korrekte,die richtige antwort,die richtige lösung,"
+        "die korrekte antwort,die beste antwort,die antwort,zutreffend",
         best="am wahrscheinlichsten,wahrscheinlichste,beste,geeignetste,nächste schritt,mittel der wahl",
         bad="falsche,falsch,inkorrekte,schlechteste,verlockende",
         verb="ist,lautet,wäre,ist daher,ist also,muss sein,sein",
@@ -281,7 +282,7 @@ LANGUAGES = (
         best="最可能,最合适,最佳,最恰当,最适合",
         bad="错误,不正确,错,干扰",
         verb="是,为,應為,应为,应该是,应是,就是,选,選,選擇,选择,為",
-        choose="我选择,我选,选择,应选,故选,所以选,因此选,我認為是,因此选择,我選擇,故選",
+        choose="我选择,我选,本题选,此题选,选,选择,应选,故选,所以选,因此选,我認為是,因此选择,我選擇,故選",
         so="因此,所以,综上,综上所述,故,总之,由此,因而",
         no="不,不是,并非,没有,未,而非",
         reason="因为,因為,由于,项,選項,选项",

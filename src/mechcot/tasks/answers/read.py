@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
 from mechcot.tasks.answers.choices import Menu, menu_of
 from mechcot.tasks.answers.fold import Folded, fold
 from mechcot.tasks.answers.rules import RULES, statements_of
-from mechcot.tasks.answers.statements import Statement, taken_back
+from mechcot.tasks.answers.statements import Statement, doubted, taken_back
 from mechcot.tasks.answers.turns import blocks, turn_marks
 from mechcot.tasks.answers.values import normal, same_value
 from mechcot.tasks.base import LETTERS, PromptFormat, Question
 
 _CLOSING = 2
 """How many last paragraphs hold a conclusion that earlier ones do not outweigh."""
+_TURNS = 8
+"""How many marks of another question are looked at; one that restates its question so often answers none."""
 _RANK = {rule.name: number for number, rule in enumerate(RULES)}
 
 
@@ -28,7 +31,8 @@ class ReadAnswer:
             where `text` is none of them.
         rule: name of the rule that read it off, else why there is none: `truncated`,
             `no_end_of_reasoning`, `no_answer`, `not_an_option`, `ambiguous` (one statement that fits
-            several options), `two_answers` (statements of different ones, none taken back).
+            several options), `two_answers` (statements of different ones, none taken back; or one taken
+            back, and none instead).
         start: first character of the answer, -1: none.
         end: one past its last character, -1: none.
         text: the normalised text of an open question's answer; "" otherwise.
@@ -88,7 +92,7 @@ def reading_of(text: str, question: Question | None, form: PromptFormat) -> Read
     if form.exact:
         return _read_exactly(text, question, form)
     menu = menu_of(question, form)
-    for end in turn_marks(text):
+    for end in islice(turn_marks(text), _TURNS):
         head = _read(text[:end], question, form, menu)
         if head.statements:
             return head
@@ -154,7 +158,8 @@ def _read_from(text: str, offset: int, question: Question | None, form: PromptFo
     real = [s for s in ordered if s.choice.options != (-1,)]
     counted = [s for s in real if s.firm] or _closing(folded.text, real)
     if counted:
-        answer = _answer_of(folded, counted, question)
+        later = [s for s in real if s.choice.start > counted[-1].choice.end]
+        answer = _answer_of(folded, counted, later, question)
     else:
         answer = ReadAnswer(-1, "no_answer")
         outside = next((s for s in reversed(ordered) if s.firm), None)
@@ -167,7 +172,10 @@ def _read_from(text: str, offset: int, question: Question | None, form: PromptFo
     return Reading(folded, offset, tuple(counted), answer, len(text))
 
 
-def _answer_of(folded: Folded, statements: list[Statement], question: Question | None) -> ReadAnswer:
+def _answer_of(
+    folded: Folded, statements: list[Statement], later: list[Statement], question: Question | None
+) -> ReadAnswer:
+    """What statements amount to; `later` are soft ones behind them, which can confirm what was doubted."""
     last = statements[-1]
     span = folded.original(last.choice.start, last.choice.end)
     if not last.choice.said and len(last.choice.options) != 1:
@@ -176,6 +184,8 @@ def _answer_of(folded: Folded, statements: list[Statement], question: Question |
     for other in statements:
         if other not in same and not taken_back(folded.text, other.choice.end, last.choice.start):
             return ReadAnswer(-1, "two_answers", *span)
+    if doubted(folded.text, last.choice.end) and not any(_same(s, last) for s in later):
+        return ReadAnswer(-1, "two_answers", *span)
     rule = min((s.rule for s in same), key=_RANK.__getitem__)
     if last.choice.said:
         said = normal(last.choice.said)

@@ -155,7 +155,9 @@ def _choose(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> It
 
 
 _WORD = re.compile(rf"(?:{either(phrases('option'))}\W*)?")
-_PLACE = re.compile(rf"(?:{either(phrases('option'))}\s*)?[(\[]?(?<!\w)[A-Za-z](?!\w)[)\]]?")
+_PLACE = re.compile(
+    rf"(?:{either(phrases('option'))}\s*)?[(\[]?(?<![A-Za-z0-9_])[A-Za-z](?![A-Za-z0-9_])[)\]]?"
+)
 
 
 _BEFORE = (

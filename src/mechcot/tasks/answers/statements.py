@@ -59,13 +59,20 @@ def _doubt(language: Language) -> _Doubt:
 
 
 _DOUBTS = {language.code: _doubt(language) for language in LANGUAGES}
-_BACK = re.compile(
-    "|".join(
-        either(tuple(word for word in language.back if " " in word or not language.spaced) or ("\0",))
-        + rf"|(?:^|[.!?\n;:-]\s*|\(\s*){either(language.back)}(?=[\s,.!:;-])"
-        for language in LANGUAGES
-    )
-)
+
+
+def _back(language: Language) -> tuple[str, str]:
+    """Words that take back wherever they stand, and those that do at the beginning of a sentence."""
+    several = tuple(word for word in language.back if " " in word or not language.spaced)
+    short = tuple(word for word in language.back if len(word) <= 3) or ("\0",)  # "no," but not "no other"
+    rest = tuple(word for word in language.back if len(word) > 3) or ("\0",)
+    opening = rf"(?:{either(short)}(?=[,.!:;-])|{either(rest)}(?=[\s,.!:;-]))"
+    return either(several or ("\0",)), opening
+
+
+_BACKS = [_back(language) for language in LANGUAGES]
+_BACK = re.compile("|".join(rf"{within}|(?:^|[.!?\n;:-]\s*|\(\s*){opening}" for within, opening in _BACKS))
+_BACK_NEXT = re.compile(rf"[\s.,;:!)\]\"'*-]*(?:{'|'.join(opening for _, opening in _BACKS)})")
 
 
 def sentence_start(text: str, at: int) -> int:
@@ -101,6 +108,11 @@ def commits(text: str, start: int, choice: Choice, code: str, denied: bool) -> b
         return False
     end = re.search(r"[.!?](?=[\"')\]]*(?:\s|$))|\n", rest)
     return not (end and end.group() == "?")
+
+
+def doubted(text: str, end: int) -> bool:
+    """Whether what follows a statement at once takes it back."""
+    return bool(_BACK_NEXT.match(text, end))
 
 
 def taken_back(text: str, start: int, end: int) -> bool:

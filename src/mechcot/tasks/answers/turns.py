@@ -19,7 +19,7 @@ _SPECIAL = (
 _ASKED = either(phrases("ask"))
 _TURN = re.compile(
     rf"(?P<special>{_SPECIAL})"
-    rf"|(?m:^)[ \t]*(?:[#>*_=-]+[ \t]*)*{_ASKED}"
+    rf"|(?m:^)[#>*_= \t-]{{0,12}}{_ASKED}"
     r"(?:[ \t]*#?\d+(?:[ \t]*(?:of|/)[ \t]*\d+)?)?[ \t]*[*_]*[ \t]*(?:[:：.)]|\d)"
     r"|(?<=[\s.!?)\]*。])(?:Question|Problem|Exercise|Frage|Pregunta|Pergunta|Domanda)[ \t]+\d+"
     r"(?:[ \t]*(?:of|/|von|de|di)[ \t]*\d+|[ \t]*:)"
