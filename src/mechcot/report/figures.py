@@ -14,6 +14,8 @@ Json = Mapping[str, Any]
 
 BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 """Slate blue, orange, green and grey: apart for colour-blind readers, above 3:1 on white and on black."""
+COLOURS = {"before": BEFORE, "after": AFTER}
+"""Of the two arms."""
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 
@@ -169,7 +171,7 @@ def whisker(
     }
 
 
-def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
+def band(figure: go.Figure, x: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
     """Fill between two lines where both are known."""
     kept = [(a, lo, hi) for a, lo, hi in zip(x, low, high, strict=True) if lo is not None and hi is not None]
     if kept:
@@ -230,36 +232,6 @@ def points(leaf: Any) -> str:
         return "difference not known"
     text = f"{100 * mid:+.1f} points"
     return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
-def covers_zero(leaf: Any) -> bool:
-    """Whether a difference's interval holds 0, or there is none."""
-    _, low, high = triple(leaf)
-    return low is None or high is None or low <= 0 <= high
-
-
-def estimates(
-    figure: go.Figure, leaves: Sequence[Any], colours: Sequence[str], labels: Sequence[str]
-) -> None:
-    """A dot with its interval on each row, in percentage points."""
-    for row, (leaf, colour) in enumerate(zip(leaves, colours, strict=True)):
-        mid, low, high = (None if value is None else 100 * value for value in triple(leaf))
-        figure.add_scatter(
-            x=[mid],
-            y=[row],
-            error_x=whisker([mid], [low], [high], colour),
-            mode="markers",
-            marker={"size": 10, "color": colour},
-            customdata=[f"{labels[row].replace('<br>', ' ')}: {points(leaf)}"],
-            hovertemplate="%{customdata}<extra></extra>",
-            showlegend=False,
-        )
-
-
-def zero_line(figure: go.Figure) -> None:
-    """Where nothing changed."""
-    line = {"color": NULL, "width": 1, "dash": "dot"}
-    figure.add_shape(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=line)
 
 
 def n_questions(n: int) -> str:
