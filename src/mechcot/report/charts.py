@@ -153,7 +153,8 @@ def row_chart(
     labels = ["<br>".join(wrap(line, _ROW_WIDTH) for line in row.name.split("\n")) for row in rows]
     high = max([each, *(15 * label.count("<br>") + 21 for label in labels)])
     bars, marks = _series([row.bars for row in rows]), _series([row.marks for row in rows], bool(columns))
-    named = any(one.name for row in rows for one in (*row.bars, *row.marks))
+    names = {bar.name for row in rows for bar in row.bars} | {mark.name for row in rows for mark in row.marks}
+    named = len(names - {""})
     figure = blank(title, caption, height=int(high * len(rows) + 20), left=rows_margin(labels), legend=named)
     if x.region is not None:
         low, up, colour = x.region
@@ -206,7 +207,7 @@ def line_chart(
         height: of the plotting area in pixels.
         diagonal: whether a line marks where both axes say the same.
     """
-    figure = blank(title, caption, height=height, legend=any(line.name for line in lines))
+    figure = blank(title, caption, height=height, legend=sum(bool(line.name) for line in lines))
     if diagonal:
         style = {"line": {"color": NULL, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False}
         figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", **style)
@@ -324,7 +325,7 @@ def _columns(figure: go.Figure, columns: Sequence[str]) -> None:
     style, wide = figure.layout.xaxis.to_plotly_json(), (1 + _GAP) / max(1, len(columns))
     for number, column in enumerate(columns):
         ends = [number * wide, (number + 1) * wide - _GAP]
-        own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 4, "tickangle": 0}
+        own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 3, "tickangle": 0}
         own["title"] = style["title"] | {"text": esc(column)}
         figure.update_layout({_axis(number).replace("x", "xaxis"): own})
 

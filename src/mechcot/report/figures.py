@@ -10,6 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechcot.core.words import NBSP
+
 Json = Mapping[str, Any]
 
 BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
@@ -22,7 +24,17 @@ INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 PALE, DARK = "#f1efec", "#1c2027"
 """The low end of a heat map and the text on its cells: opaque, so that both read on any page."""
 
-_TITLE_WIDTH, _CAPTION_WIDTH = 42, 60
+_TITLE_WIDTH, _CAPTION_WIDTH = 36, 60
+_LOOK = go.layout.Template(
+    data={"bar": [{"marker": {"line": {"width": 0}}}]},  # an outline shows on a dark page
+    layout={
+        "autotypenumbers": "strict",
+        # 100 % is written at the right end, and a dot at 0 leaves the names of rows alone
+        "xaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabeloverflow": "allow"},
+        "yaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabelstandoff": 4},
+    },
+)
+"""What plotly sets where a figure sets nothing."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
@@ -63,7 +75,7 @@ def tint(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: bool = True) -> go.Figure:
+def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: int = 1) -> go.Figure:
     """Start a figure: title and caption in place, transparent ground, no fixed width.
 
     Args:
@@ -71,14 +83,13 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
         caption: denominators and method, plain text; it stands under the x axis.
         height: of the plotting area in pixels.
         left: left margin in pixels, room for the row labels.
-        legend: whether to leave room for one between title and plot.
+        legend: how many entries it has; they need room between title and plot.
     """
-    n_title, n_caption = (
-        wrap(title, _TITLE_WIDTH).count("<br>") + 1,
-        wrap(caption, _CAPTION_WIDTH).count("<br>") + 1,
-    )
-    top, bottom = 20 * n_title + (50 if legend else 28), 62 + 15 * n_caption
+    said = wrap(caption.replace(" %", f"{NBSP}%"), _CAPTION_WIDTH)
+    n_title, n_caption = (text.count("<br>") + 1 for text in (wrap(title, _TITLE_WIDTH), said))
+    top, bottom = 20 * n_title + (28, 50, 50, 69)[min(legend, 3)], 62 + 15 * n_caption
     figure = go.Figure()
+    figure.layout.template = _LOOK
     figure.update_layout(
         title={
             "text": f"<b>{wrap(title, _TITLE_WIDTH)}</b>",
@@ -111,7 +122,7 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     figure.add_annotation(
-        text=wrap(caption, _CAPTION_WIDTH),
+        text=said,
         xref="paper",
         x=0,
         xanchor="left",
