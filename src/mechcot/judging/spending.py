@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mechcot.core.errors import ConfigError, JudgeError
+from mechcot.core.results import Result
 from mechcot.judging.cache import Reply
 from mechcot.judging.forms import Message
 from mechcot.judging.judge_file import Judge
@@ -22,7 +22,7 @@ Call = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Result):
     """What judging would send.
 
     Attributes:
@@ -57,10 +57,6 @@ class Plan:
             f"tokens out  {out}\n"
             f"money       {cost}"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def plan_of(judge: Judge, calls: int, cached: int, characters: int) -> Plan:

@@ -68,7 +68,7 @@ def ask(study: Study, work: Path) -> None:
     schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
     records.write_table(study.path / asked_file(study), found.table, schema)
     if asked.on_bad_row == "skip":
-        files.write_json(study.path / SKIPPED, found.to_json())
+        files.write_json(study.path / SKIPPED, found.told())
     _refuse_early(study)
 
 

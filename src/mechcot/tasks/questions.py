@@ -39,8 +39,8 @@ class Loaded:
     n_rows: int
     skipped: dict[int, str]
 
-    def to_json(self) -> dict[str, Any]:
-        """The rows left out and their number."""
+    def told(self) -> dict[str, Any]:
+        """For `skipped.json`: the rows left out and their number."""
         rows = [{"row": row, "why": why} for row, why in self.skipped.items()]
         return {"rows": self.n_rows, "questions": len(self.table), "n_skipped": len(rows), "skipped": rows}
 
