@@ -184,6 +184,7 @@ def audit_text(result: AuditResult) -> str:
             (f"{percent(arm.error_rate.to_json())} of {arm.n_judged:,}" for arm in arms),
             points(result.delta.to_json()),
         ),
+        *_before_answer(result),
         _row("  every question weighs the same", ("", ""), points(result.delta_question_weighted.to_json())),
         _row(
             f"  both answers right ({both.n_questions} questions)",
@@ -204,6 +205,18 @@ def audit_text(result: AuditResult) -> str:
         f"       kinds that one arm alone writes {points(split['unshared'])}",
     ]
     return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
+
+
+def _before_answer(result: AuditResult) -> list[Row]:
+    """Where an arm goes on after its answer, the difference without such steps."""
+    arms, part = (result.before, result.after), result.before_answer
+    if not any(arm.n_behind_answer for arm in arms):
+        return []
+    rates = (percent(rate) for rate in (part.rate_before, part.rate_after))
+    return [
+        _row("  steps before the stated answer alone", rates, points(part.delta.to_json())),
+        _row("  steps behind it", (f"{arm.n_behind_answer:,}" for arm in arms)),
+    ]
 
 
 def _role(role: RoleAudit) -> Row:

@@ -18,6 +18,7 @@ _COUNTS = {
     "n_traces": "traces",
     "n_traces_without_steps": "traces without a step",
     "n_steps": "steps",
+    "n_behind_answer": "steps behind the stated answer",
     "n_correct": "steps judged correct",
     "n_erroneous": "steps judged erroneous",
     "n_abstain": "steps on which the judge abstains",
@@ -59,6 +60,7 @@ def _counts(found: Findings) -> Table:
         ("questions", *(f"{answers[arm]['n_questions']:,}" for arm in arms)),
         ("traces a question", *(f"{answers[arm]['k']:,}" for arm in arms)),
         *((label, *(f"{audit[arm][key]:,}" for arm in arms)) for key, label in _COUNTS.items()),
+        *_before_answer(audit),
         (
             "right answers by vote, traces with an answer alone",
             *(percent(answers[arm]["answered_only"].get("sc")) for arm in arms),
@@ -71,6 +73,19 @@ def _counts(found: Findings) -> Table:
         f"correct plus erroneous. Intervals: {audit['delta']['method']}; seed {audit['seed']}."
     )
     return Table("Counts", ("", found.before, found.after), tuple(rows), note)
+
+
+def _before_answer(audit: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The step error without what follows the answer, where anything does."""
+    if not any(audit[arm]["n_behind_answer"] for arm in ("before", "after")):
+        return []
+    part = audit["before_answer"]
+    return [
+        (
+            "step error, steps before the answer alone",
+            *(percent(part[f"rate_{arm}"]) for arm in ("before", "after")),
+        )
+    ]
 
 
 def _share(value: float) -> str:
