@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mechcot.core.errors import MechcotError
-from mechcot.core.offers import offer
+from mechcot.core.offers import at, offer
 
 if TYPE_CHECKING:
-    from mechcot.pipeline.run import run
+    from mechcot.pipeline.run import plan, read, run
     from mechcot.study.folder import Study
 
 __version__ = "0.1.0"
@@ -29,20 +29,23 @@ offer(
     main="mechcot.cli:main",
 )
 
-__all__ = ["MechcotError", "Study", "__version__", "run"]
+_PUBLIC = {
+    "Study": "mechcot.study.folder:Study",
+    "plan": "mechcot.pipeline.run:plan",
+    "plots": "mechcot.plots:",
+    "probe": "mechcot.probe:",
+    "read": "mechcot.pipeline.run:read",
+    "run": "mechcot.pipeline.run:run",
+}
+"""What is imported when it is asked for, so that `import mechcot` stays light."""
+
+__all__ = ["MechcotError", "Study", "__version__", "plan", "plots", "probe", "read", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for, so that `import mechcot` stays light."""
-    if name == "Study":
-        from mechcot.study.folder import Study
-
-        return Study
-    if name == "run":
-        from mechcot.pipeline.run import run
-
-        return run
-    raise AttributeError(f"module 'mechcot' has no attribute '{name}'")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'mechcot' has no attribute '{name}'")
+    return at(_PUBLIC[name])
 
 
 def __dir__() -> list[str]:

@@ -59,6 +59,7 @@ def _for(result: Any, what: str) -> Any:
 
 
 def at(place: str) -> Any:
-    """What stands at `module:attribute`."""
-    module, _, attribute = place.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    """What stands at `module:attribute`; the module itself at `module:`."""
+    name, _, attribute = place.partition(":")
+    module = importlib.import_module(name)
+    return getattr(module, attribute) if attribute else module
