@@ -325,7 +325,7 @@ def _columns(figure: go.Figure, columns: Sequence[str]) -> None:
     style, wide = figure.layout.xaxis.to_plotly_json(), (1 + _GAP) / max(1, len(columns))
     for number, column in enumerate(columns):
         ends = [number * wide, (number + 1) * wide - _GAP]
-        own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 3, "tickangle": 0}
+        own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 4, "tickangle": 0}
         own["title"] = style["title"] | {"text": esc(column)}
         figure.update_layout({_axis(number).replace("x", "xaxis"): own})
 

@@ -25,13 +25,14 @@ PALE, DARK = "#f1efec", "#1c2027"
 """The low end of a heat map and the text on its cells: opaque, so that both read on any page."""
 
 _TITLE_WIDTH, _CAPTION_WIDTH = 36, 60
+_TICKS = {"title": {"font": {"size": 12}}, "ticks": ""}
 _LOOK = go.layout.Template(
     data={"bar": [{"marker": {"line": {"width": 0}}}]},  # an outline shows on a dark page
     layout={
         "autotypenumbers": "strict",
         # 100 % is written at the right end, and a dot at 0 leaves the names of rows alone
-        "xaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabeloverflow": "allow"},
-        "yaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabelstandoff": 4},
+        "xaxis": _TICKS | {"tickfont": {"size": 11}, "ticklabeloverflow": "allow"},
+        "yaxis": _TICKS | {"tickfont": {"size": 11.5}, "ticklabelstandoff": 4},
     },
 )
 """What plotly sets where a figure sets nothing."""
