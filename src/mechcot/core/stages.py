@@ -21,7 +21,7 @@ from mechcot.core.progress import on_terminal
 log = logging.getLogger("mechcot")
 
 MANIFEST = "manifest.json"
-VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow")
+VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow", "sentencex")
 
 
 @dataclass(frozen=True)
