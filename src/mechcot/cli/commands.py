@@ -11,7 +11,7 @@ import typer
 
 from mechcot.cli import judging as cli_judging
 from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
-from mechcot.core.errors import MechcotError, MissingDependency, UsageError
+from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.files import disk_problem
 
 EXTRAS = {
@@ -22,6 +22,8 @@ EXTRAS = {
     "llguidance": "serve",
 }
 """Which part of the installation brings a package that the base does without."""
+
+_LESS = "Lower sampling.batch_rows, reading.max_tokens or train.batch_size, or free some; then run again"
 
 app = typer.Typer(
     add_completion=False,
@@ -382,23 +384,32 @@ def main(*before: str) -> None:
     """
     try:
         app([*before, *sys.argv[1:]], prog_name="mechcot")
-    except MechcotError as error:
-        typer.echo(f"mechcot: {error}", err=True)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
-            raise
-        missing = MissingDependency(module, EXTRAS[module])
-        typer.echo(f"mechcot: {missing}", err=True)
-        sys.exit(missing.exit_code)
     except Exception as error:
-        problem = disk_problem(error)
-        if problem is None:
+        found = _told(error)
+        if found is None:
             raise
-        typer.echo(f"mechcot: {problem}", err=True)
-        sys.exit(1)
+        typer.echo(f"mechcot: {found[0]}", err=True)
+        sys.exit(found[1])
     except SystemExit as end:
         if end.code == 130:  # how typer ends after Ctrl-C
             typer.echo("mechcot: stopped; the same command goes on from here", err=True)
         raise
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """The message for an error and the exit code; None: it is a fault in mechcot and shows in full."""
+    if isinstance(error, MechcotError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error):
+        return f"there is too little memory ({said(error)}). {_LESS}", 1
+    if isinstance(error, ImportError):
+        module = (error.name or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and module in EXTRAS:
+            missing = MissingDependency(module, EXTRAS[module])
+            return str(missing), missing.exit_code
+        if module == "mechcot" or isinstance(error, ModuleNotFoundError):
+            return None
+        extra = EXTRAS.get(module, "all")
+        return f"{said(error)}. Install the versions that were tried: pip install 'mechcot[{extra}]'", 2
+    problem = disk_problem(error)
+    return None if problem is None else (problem, 1)

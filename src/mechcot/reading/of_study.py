@@ -19,6 +19,7 @@ from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.core.files import digest, write_json
 from mechcot.models.checkpoint import load, load_tokenizer
+from mechcot.models.weights import load_config
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
@@ -115,8 +116,6 @@ def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> P
     Raises:
         ReadingError: a layer that the reader has not; author and reader do not share a tokenizer.
     """
-    from transformers import AutoConfig
-
     arm = study.settings.arms[reader]
     tokenizer = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
     inputs = [q for q in question_inputs(study, author, task, tokenizer) if q.traces]
@@ -125,7 +124,7 @@ def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> P
         plan_reading(questions, 2**40, rules)
         for questions in (inputs, [q for q in inputs if not q.permutation])
     )
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
+    config = load_config(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
     reads = [trace for question in own.questions for trace in question.traces]
     settings = study.settings.reading
     every = range(config.num_hidden_layers + 1)

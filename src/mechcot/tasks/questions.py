@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mechcot.core import files
-from mechcot.core.errors import DataError, MissingDependency
+from mechcot.core.errors import DataError, MissingDependency, said
 from mechcot.core.settings import ColumnNames, QuestionSettings
 from mechcot.tasks.base import LETTERS
 
@@ -152,12 +152,13 @@ def _read_file(path: Path, columns: ColumnNames) -> pd.DataFrame:
     }
     if path.suffix not in readers:
         raise DataError(f"{path}: questions come from {', '.join(readers)} or hub:OWNER/NAME")
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    files.check_file(path)
     try:
         table: pd.DataFrame = readers[path.suffix](path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    except (ValueError, OSError, RecursionError, csv.Error, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {said(error)}") from error
     return table
 
 
