@@ -67,6 +67,9 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +84,7 @@ def run(
         seed=seed,
         overrides=tuple(set_ or ()),
         restart_from=restart_from,
+        rehash=rehash,
         progress=not quiet,
     )
     if as_json:
@@ -328,25 +332,28 @@ def probe(
 
 
 @app.command(
-    help="""Re-read every file of a study and compare it with the digest recorded when it was written.
+    help="""Read every file of a study again and compare it with the digest recorded when it was written.
 
 \b
-  mechcot verify studies/organism"""
+  mechcot verify studies/organism
+
+Exit code 1 if a file is another one or gone, or if the manifest that says so is."""
 )
 def verify(study: StudyPath) -> None:
     """Check a study's files."""
-    from mechcot.core.stages import load_manifest
-    from mechcot.core.stages import verify as check
+    from mechcot.core.manifest import MANIFEST, load_manifest, recorded_files
+    from mechcot.core.manifest import verify as check
     from mechcot.study.folder import Study
 
-    Study.open(study)
+    if not (study / MANIFEST).exists():
+        Study.open(study)  # says it where the folder is no study at all
     problems = check(study)
     for problem in problems:
         typer.echo(problem)
     if problems:
         raise typer.Exit(1)
-    outputs = sum(len(record["outputs"]) for record in load_manifest(study)["stages"].values())
-    typer.echo(f"{study}: all {outputs} recorded outputs are as they were written")
+    count = len(recorded_files(load_manifest(study)))
+    typer.echo(f"{study}: study.yaml and all {count} recorded files are as they were written")
 
 
 @app.command(

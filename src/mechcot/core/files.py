@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -111,14 +111,24 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's file names and contents; dot files are left out."""
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def digest(path: Path, of_file: Callable[[Path], str] = file_digest) -> str:
+    """SHA-256 of a file, or of a folder's file names and contents; dot files are left out.
+
+    Args:
+        path: the file or folder.
+        of_file: gives the digest of one file.
+    """
     if path.is_file():
-        with open(path, "rb") as source:
-            return hashlib.file_digest(source, "sha256").hexdigest()
+        return of_file(path)
     total = hashlib.sha256()
     for file in files_in(path):
-        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+        total.update(f"{file.relative_to(path).as_posix()}\0{of_file(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -126,13 +136,6 @@ def files_in(folder: Path) -> list[Path]:
     """All files below a folder in a fixed order, dot files left out."""
     found = (p for p in folder.rglob("*") if p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-def stamp(path: Path) -> str:
-    """Size and modification time of a file or of a folder's files: cheap, to skip digests by."""
-    files = [path] if path.is_file() else files_in(path)
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def disk_problem(error: Exception) -> str | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.core import files
-from mechcot.core.stages import MANIFEST, Stage, load_manifest
+from mechcot.core.manifest import load_manifest, save_manifest
+from mechcot.core.stages import Stage
 from mechcot.study.folder import Study
 
 
@@ -44,7 +45,7 @@ def forget_renamed(root: Path) -> None:
     for name in RENAMED.keys() & manifest["stages"].keys():
         for output in manifest["stages"].pop(name)["outputs"]:
             files.remove(root / output)
-        files.write_json(root / MANIFEST, manifest)
+        save_manifest(root, manifest)
 
 
 def _inputs(study: Study) -> dict[str, tuple[str, ...]]:

@@ -327,7 +327,7 @@ def _sha256(text: str) -> str:
 
 def _recorded_digest(study: Study, folder: Path) -> str:
     """The digest that the study's manifest has for a checkpoint."""
-    from mechcot.core.stages import load_manifest
+    from mechcot.core.manifest import load_manifest
 
     for record in load_manifest(study.path)["stages"].values():
         for name, found in record["outputs"].items():

@@ -14,7 +14,7 @@ from mechcot.analyses.judge_controls.names import chosen, names, reason_against
 from mechcot.analyses.judge_controls.sample import Sample, sample_of
 from mechcot.core import files
 from mechcot.core.errors import StudyError, UsageError
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 from mechcot.judging.instrument import asked_digest
 from mechcot.judging.judge_file import Judge, read_judge
 from mechcot.study.folder import Study

@@ -26,7 +26,8 @@ from mechcot.analyses.judge_controls.plan import ControlsPlan, left_out_lines, p
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
-from mechcot.core.stages import Stage, load_manifest, run_stages, versions
+from mechcot.core.manifest import load_manifest
+from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.spending import Ledger
 from mechcot.study.folder import Study, locked
 
