@@ -9,7 +9,7 @@ from mechcot.core import digests as core_digests
 from mechcot.core import files, stages
 from mechcot.core.errors import MechcotError, StudyError, UsageError
 from mechcot.core.manifest import load_manifest, save_settings, verify
-from mechcot.core.stages import Stage, forget_from, run_stages
+from mechcot.core.stages import Stage, forget_from, run_stages, states_of
 
 
 def _stage(
@@ -238,3 +238,24 @@ def test_an_output_that_another_stage_writes_now_is_not_also_the_old_ones(tmp_pa
     run_stages(tmp_path, [Stage("given", 1, {}, (), ("a.txt",), write)], {})
     run_stages(tmp_path, [Stage("sampled", 1, {}, (), ("a.txt",), write)], {})
     assert load_manifest(tmp_path)["stages"].keys() == {"sampled"}
+
+
+def test_the_states_foretell_what_runs(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def three(value: int, **more: object) -> list[Stage]:
+        first = _stage(tmp_path, ran, "a", settings={"v": value}, **more)
+        second = _stage(tmp_path, ran, "b", ("a.txt",))
+        return [first, second, _stage(tmp_path, ran, "c")]
+
+    assert states_of(tmp_path, three(1)) == ["to do"] * 3
+    run_stages(tmp_path, three(1), {})
+    assert states_of(tmp_path, three(1)) == ["cached"] * 3
+    assert states_of(tmp_path, three(2)) == ["to do", "if changed", "cached"]
+    assert states_of(tmp_path, three(1), "b") == ["cached", "to do", "to do"]
+    (tmp_path / "b.txt").unlink()
+    assert states_of(tmp_path, three(1)) == ["cached", "to do", "cached"]
+    with pytest.raises(StudyError, match="--restart-from a"):
+        states_of(tmp_path, three(2, frozen=True))
+    assert states_of(tmp_path, three(2, frozen=True), "a") == ["to do"] * 3
+    assert ran == ["a", "b", "c"]

@@ -24,6 +24,7 @@ from mechcot.core.manifest import (
     own_digest,
     save_manifest,
 )
+from mechcot.core.plan import Expense, State
 from mechcot.core.progress import on_terminal
 
 log = logging.getLogger("mechcot")
@@ -44,6 +45,7 @@ class Stage:
         run: does the work, given the folder for its work in flight.
         frozen: its outputs are not remade without `--restart-from`.
         outside: files outside the study that it reads.
+        plan: says what it will take, whether or not what it reads is there yet; None: nothing is known.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Stage:
     run: Callable[[Path], None]
     frozen: bool = False
     outside: tuple[Path, ...] = field(default=())
+    plan: Callable[[], Expense] | None = None
 
 
 def versions() -> dict[str, str]:
@@ -147,21 +150,48 @@ def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
         UsageError: there is no such stage.
         StudyError: a frozen one before it was made from something else.
     """
-    names = [stage.name for stage in stages]
-    if name not in names:
-        raise UsageError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
-    manifest = load_manifest(root)
-    digests = Digests(root)
-    for stage in stages[: names.index(name)]:
+    first, manifest, digests = _place(stages, name), load_manifest(root), Digests(root)
+    for stage in stages[:first]:
         if stage.name not in manifest["stages"]:
             break  # not done yet, so nothing after it is bound to anything
         _is_current(root, manifest, stage, digests)
-    for stage in stages[names.index(name) :]:
+    for stage in stages[first:]:
         manifest["stages"].pop(stage.name, None)
         save_manifest(root, manifest)
         for output in stage.outputs:
             files.remove(root / output)
         files.remove(root / "work" / stage.name)
+
+
+def _place(stages: Sequence[Stage], name: str) -> int:
+    names = [stage.name for stage in stages]
+    if name not in names:
+        raise UsageError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
+    return names.index(name)
+
+
+def states_of(root: Path, stages: Sequence[Stage], restart_from: str | None = None) -> list[State]:
+    """What `run_stages` would do with each stage; a stage whose inputs are made anew may stay as it is.
+
+    Raises:
+        UsageError: there is no such stage to restart from.
+        StudyError: a frozen stage was made from something else.
+    """
+    manifest, digests = load_manifest(root), Digests(root)
+    first = len(stages) if restart_from is None else _place(stages, restart_from)
+    states: list[State] = []
+    anew: set[str] = set()
+    for number, stage in enumerate(stages):
+        done = stage.name in manifest["stages"] and all((root / name).exists() for name in stage.outputs)
+        if number >= first or not done:
+            states.append("to do")
+        elif anew & {*stage.inputs}:
+            states.append("if changed")
+        else:
+            states.append("cached" if _is_current(root, manifest, stage, digests) else "to do")
+        if states[-1] != "cached":
+            anew |= {*stage.outputs}
+    return states
 
 
 def current_stages(root: Path, prefix: str) -> list[str]:
@@ -180,7 +210,7 @@ def current_stages(root: Path, prefix: str) -> list[str]:
     ]
 
 
-def _is_current(root: Path, manifest: dict[str, Any], stage: Stage, digests: Digests | None = None) -> bool:
+def _is_current(root: Path, manifest: dict[str, Any], stage: Stage, digests: Digests) -> bool:
     """Whether a stage is done and made from what it would be made from now.
 
     Raises:
@@ -190,7 +220,6 @@ def _is_current(root: Path, manifest: dict[str, Any], stage: Stage, digests: Dig
     record = manifest["stages"].get(stage.name)
     if not record or not all((root / name).exists() for name in stage.outputs):
         return False
-    digests = digests or Digests(root)
     inputs, outside = _digests(root, manifest, stage, digests)
     if record["key"] != _key(stage, inputs, outside):
         if stage.frozen:

@@ -130,12 +130,14 @@ class Study:
     # --- tables -------------------------------------------------------------------------------
 
     def questions(self, domain: str | None = None) -> pd.DataFrame:
-        """The questions, of one domain or all (schema `records.QUESTIONS`).
+        """The questions, of one domain or all (schema `records.QUESTIONS`, or `records.OPEN_QUESTIONS`).
 
         Raises:
             DataError: there is no question of that domain.
         """
         path = self.path / "questions.parquet"
+        if self.settings.open_questions and not path.exists():
+            path = self.path / "asked.parquet"  # the votes are not in yet
         table = self._table(path, records.QUESTIONS)
         if domain is None:
             return table
