@@ -16,7 +16,7 @@ from documentation import ROOT
 from mechcot import Study
 from mechcot.analyses import registry
 from mechcot.cli import app
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 from mechcot.pipeline import run as pipeline
 from test_report_page import Page
 

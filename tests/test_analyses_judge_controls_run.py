@@ -26,7 +26,7 @@ from mechcot.analyses.judge_controls.sample import sample_of
 from mechcot.cli.commands import app
 from mechcot.core import files, records
 from mechcot.core.errors import ConfigError, JudgeError, StudyError, UsageError
-from mechcot.core.stages import load_manifest, verify
+from mechcot.core.manifest import load_manifest, verify
 from mechcot.pipeline.further import judge_study
 from mechcot.steps import SEGMENTERS, segment
 from mechcot.steps.alter import MASK

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import save_checkpoint
 from mechcot import Study
-from mechcot.cli.commands import EXTRAS
+from mechcot.cli.commands import EXTRAS, main
 
 
 def _call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -153,3 +153,53 @@ def test_every_package_of_an_extra_is_known_by_it() -> None:
         for line in extras["optional-dependencies"][extra]:
             package = re.match(r"[\w-]+", line)[0].replace("-", "_")
             assert package == "mechcot" or EXTRAS[package] == extra
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "code"),
+    [
+        (MemoryError(), "there is too little memory", 1),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory:\n 9 bytes"),
+            "too little memory",
+            1,
+        ),
+        (
+            ImportError("cannot import name 'x' from 'trl'", name="trl"),
+            r"cannot import name.*mechcot\[train\]",
+            2,
+        ),
+        (ImportError("AutoX requires the einops library"), r"requires the einops.*mechcot\[all\]", 2),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), r"torch is not installed", 2),
+        (PermissionError(13, "Permission denied", "a.parquet"), r"a\.parquet: Permission denied", 1),
+    ],
+)
+def test_what_the_machine_lacks_is_one_message(
+    error: Exception,
+    says: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Study, "open", fails)
+    monkeypatch.setattr("sys.argv", ["mechcot", "verify", "study"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == code
+    err = capsys.readouterr().err
+    assert re.search(says, err)
+    assert err.count("\n") == 1
+    assert err.startswith("mechcot: ")
+
+
+def test_a_fault_of_its_own_shows_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ImportError("cannot import name 'x' from 'mechcot.core'", name="mechcot.core")
+
+    monkeypatch.setattr(Study, "open", fails)
+    monkeypatch.setattr("sys.argv", ["mechcot", "verify", "study"])
+    with pytest.raises(ImportError):
+        main()

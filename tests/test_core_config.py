@@ -149,3 +149,48 @@ def test_null_takes_a_control_or_an_arm_away() -> None:
     assert "terse" not in left.arms
     with pytest.raises(ConfigError, match=r"--set arms\.terse: .*there is no arm 'terse'"):
         config.resolve(overrides=("arms.terse=null",))
+
+
+HOSTILE = {
+    "a list as a key": ("? [a, b]\n: c\n", "line 1: a key is a list"),
+    "a mapping as a key": ("a: 1\n? {a: b}\n: c\n", "line 2: a key is a mapping"),
+    "brackets": ("a: " + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+    "braces": ("{a: " * 20_000, "nested too deeply"),
+    "a date that is none": ("seed: 2024-99-99", "not what it is marked as"),
+    "a tag on another value": ("seed: !!bool sk-secret", "not what it is marked as"),
+    "a tag of a program": (
+        "seed: !!python/object/apply:os.system [sk-secret]",
+        "line 1: could not determine",
+    ),
+    "an alias of nothing": ("seed: *sk-secret", "line 1: found undefined alias"),
+    "an open quote": ("seed: 'sk-secret", "line 1: found unexpected end of stream"),
+    "a NUL": ("seed: \0", "not allowed"),
+    "a number too long": (f"seed: {'9' * 5000}", "not what it is marked as"),
+    "a key that is a number": ("1: 2", "1"),
+    "a section of itself": ("organism: &a {organism: *a}", "organism"),
+    "an arm of itself": ("arms: &a {base: *a}", "arms"),
+    "half a surrogate pair": (
+        'prompt: {question: "{stem} {options} \\ud800"}',
+        r"prompt\.question: character 17",
+    ),
+    "a NUL in a text": ('prompt: {question: "{stem} {options} \\0"}', r"prompt\.question: character 17"),
+    "a NUL in a name": ('controls: {"a\\0b": {after: terse}}', r"controls\.a.*character 1"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_settings_file_is_one_message_without_its_values(tmp_path: Path, case: str) -> None:
+    text, words = HOSTILE[case]
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        config.resolve(file=file)
+    assert "sk-secret" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000, "2024-99-99", "{[a]: b}", "!!bool x"])
+def test_a_hostile_override_is_one_message(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set seed: the value .* is not YAML") as caught:
+        config.resolve(overrides=(f"seed={value}",))
+    assert len(str(caught.value)) < 300

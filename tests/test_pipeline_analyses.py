@@ -13,7 +13,8 @@ from mechcot import Study
 from mechcot.analyses.panel.analysis import panel_json
 from mechcot.analyses.registry import results
 from mechcot.core import files, records
-from mechcot.core.stages import forget_from, load_manifest
+from mechcot.core.manifest import load_manifest
+from mechcot.core.stages import forget_from
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.analyses import analysis_stages
 from mechcot.pipeline.further import judge_study

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mechcot.core import files
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 
 SMALL = (
     "organism.pretrain_steps=60",

@@ -15,9 +15,9 @@ from conftest import save_checkpoint
 from mechcot import Study
 from mechcot.core import config, records
 from mechcot.core.errors import ConfigError, DataError
+from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings, QuestionSettings
-from mechcot.core.stages import load_manifest, verify
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, messages, options_text
 from mechcot.pipeline import run as pipeline

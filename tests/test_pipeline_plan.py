@@ -15,8 +15,8 @@ from mechcot import Study
 from mechcot.cli import app
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError, UsageError
+from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Expense, Plan
-from mechcot.core.stages import load_manifest
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.analyses import plan_probe
 from mechcot.pipeline.further import price

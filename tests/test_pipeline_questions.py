@@ -11,7 +11,8 @@ import pytest
 from conftest import save_checkpoint
 from mechcot.core import config
 from mechcot.core.errors import DataError, StudyError
-from mechcot.core.stages import load_manifest, run_stages, verify, versions
+from mechcot.core.manifest import load_manifest, verify
+from mechcot.core.stages import run_stages, versions
 from mechcot.pipeline.questions import question_stages
 from mechcot.study.folder import Study, create_or_open
 

@@ -14,7 +14,7 @@ from conftest import save_checkpoint, word_tokenizer
 from mechcot import Study
 from mechcot.analyses import registry
 from mechcot.core.errors import ConfigError, DataError, StudyError
-from mechcot.core.stages import load_manifest, verify
+from mechcot.core.manifest import load_manifest, verify
 from mechcot.pipeline import run as pipeline
 
 LEAVES = [

@@ -1,12 +1,19 @@
+import contextlib
 import copy
+import errno
+import fcntl
 import inspect
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mechcot.core import config, files, records
 from mechcot.core.errors import ConfigError, DataError, StudyError
+from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.study.folder import Study, create_or_open, locked
 
 
@@ -17,8 +24,8 @@ def _make(path: Path, *overrides: str, restarting: bool = False) -> Study:
 
 
 def _done(path: Path, *stages: str) -> None:
-    manifest = {"format": "mechcot-study/1", "versions": {}, "stages": {name: {} for name in stages}}
-    files.write_json(path / "manifest.json", manifest)
+    record = {"key": "", "version": 1, "settings": {}, "inputs": {}, "outside": {}, "outputs": {}}
+    save_manifest(path, load_manifest(path) | {"stages": dict.fromkeys(stages, record)})
 
 
 def test_a_new_study_writes_its_resolved_settings_and_opens_again(tmp_path: Path) -> None:
@@ -81,6 +88,9 @@ def test_what_is_no_study_is_named(tmp_path: Path) -> None:
         study.traces("base")
     with open(study.path / "study.yaml", "a") as sink:
         sink.write("old: 1\n")
+    with pytest.raises(StudyError, match=r"study\.yaml has changed since.*--config .*study\.yaml"):
+        Study.open(study.path)
+    (study.path / "manifest.json").unlink()  # as an earlier version left it
     with pytest.raises(ConfigError, match=r"s/study\.yaml: 'old' is no setting"):
         Study.open(study.path)
 
@@ -99,6 +109,97 @@ def test_a_study_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
         pass
     with locked(tmp_path / "s"):  # free again
         pass
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mechcot.study.folder import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("gone", ["work/lock", "work"])
+def test_a_lock_whose_file_was_deleted_still_excludes(tmp_path: Path, gone: str) -> None:
+    study = _make(tmp_path / "s").path
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(study)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        files.remove(study / gone)
+        with pytest.raises(StudyError, match="in use by process"), locked(study):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with locked(study):
+        pass
+
+
+def test_where_folders_cannot_be_locked_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fcntl.flock
+
+    def no_folders(descriptor: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", no_folders)
+    study = _make(tmp_path / "s").path
+    with locked(study), pytest.raises(StudyError, match=f"in use by process {os.getpid()}"), locked(study):
+        pass
+
+
+def test_a_refused_run_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    from mechcot.pipeline.run import run
+
+    study = _make(tmp_path / "s").path
+    before = {p: p.read_bytes() for p in study.iterdir() if p.is_file()}
+    with locked(study), pytest.raises(StudyError, match="in use by process"):
+        run(study, overrides=("analysis.bootstrap=777",), progress=False)
+    assert {p: p.read_bytes() for p in study.iterdir() if p.is_file()} == before
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(StudyError, match="not empty and no study"):
+        run(tmp_path / "notes", progress=False)
+    assert os.listdir(tmp_path / "notes") == ["mine.txt"]
+    with pytest.raises(ConfigError):
+        run(tmp_path / "new", overrides=("no.such=1",), progress=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_table_of_another_arm_is_named_by_row_and_value(tmp_path: Path) -> None:
+    study = _make(tmp_path / "s")
+    row = {"qid": "q", "arm": "base", "cid": 0, "sid": 0, "instrument": "i", "label": "correct", "reason": ""}
+    path = study.arm_path("base") / "verdicts" / "mine.parquet"
+    records.write_table(path, [row, row | {"sid": 1, "arm": "terse"}], records.VERDICTS)
+    with pytest.raises(DataError, match=r"mine\.parquet: row 2: arm is 'terse'.*that of 'base' belongs"):
+        study.verdicts("base", "mine")
+
+
+def test_settings_are_recorded_and_a_kill_between_leaves_them_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = _make(tmp_path / "s")
+    writes: list[str] = []
+
+    def write(path: Path, text: str) -> None:
+        if len(writes) == stop:
+            raise KeyboardInterrupt
+        writes.append(path.name)
+        real(path, text)
+
+    real = files.write_text
+    for stop in range(4):
+        writes.clear()
+        monkeypatch.setattr(files, "write_text", write)
+        with contextlib.suppress(KeyboardInterrupt):
+            _make(study.path, f"analysis.bootstrap={700 + stop}")
+        monkeypatch.setattr(files, "write_text", real)
+        assert Study.open(study.path).settings.analysis.bootstrap in (500, 699 + stop, 700 + stop)
+    assert writes == ["manifest.json", "study.yaml", "manifest.json"]
 
 
 def test_analyses_are_methods_that_completion_and_help_find(study: Study) -> None:

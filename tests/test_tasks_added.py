@@ -16,7 +16,7 @@ import mechcot.tasks
 from documentation import ROOT
 from mechcot.core import config
 from mechcot.core.errors import ConfigError
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 from mechcot.pipeline import run as pipeline
 from mechcot.tasks import registry
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.headline import rows as headline_rows
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 from mechcot.core.words import number, percent, why
 from mechcot.report.parts import Findings, Table
 

@@ -11,7 +11,7 @@ import typer
 
 from mechcot.cli import judging as cli_judging
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
-from mechcot.core.errors import MechcotError, MissingDependency, UsageError
+from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.files import disk_problem
 from mechcot.core.sites import SITES
 
@@ -23,6 +23,8 @@ EXTRAS = {
     "llguidance": "serve",
 }
 """Which part of the installation brings a package that the base does without."""
+
+_LESS = "Lower sampling.batch_rows, reading.max_tokens or train.batch_size, or free some; then run again"
 
 app = typer.Typer(
     add_completion=False,
@@ -66,6 +68,9 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
+    ] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -84,7 +89,7 @@ def run(
     if dry_run:
         show_plan(pipeline.plan(study, **given), as_json)
         return
-    done = pipeline.run(study, **given, progress=not quiet)
+    done = pipeline.run(study, **given, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return
@@ -361,25 +366,28 @@ def probe(
 
 
 @app.command(
-    help="""Re-read every file of a study and compare it with the digest recorded when it was written.
+    help="""Read every file of a study again and compare it with the digest recorded when it was written.
 
 \b
-  mechcot verify studies/organism"""
+  mechcot verify studies/organism
+
+Exit code 1 if a file is another one or gone, or if the manifest that says so is."""
 )
 def verify(study: StudyPath) -> None:
     """Check a study's files."""
-    from mechcot.core.stages import load_manifest
-    from mechcot.core.stages import verify as check
+    from mechcot.core.manifest import MANIFEST, load_manifest, recorded_files
+    from mechcot.core.manifest import verify as check
     from mechcot.study.folder import Study
 
-    Study.open(study)
+    if not (study / MANIFEST).exists():
+        Study.open(study)  # says it where the folder is no study at all
     problems = check(study)
     for problem in problems:
         typer.echo(problem)
     if problems:
         raise typer.Exit(1)
-    outputs = sum(len(record["outputs"]) for record in load_manifest(study)["stages"].values())
-    typer.echo(f"{study}: all {outputs} recorded outputs are as they were written")
+    count = len(recorded_files(load_manifest(study)))
+    typer.echo(f"{study}: study.yaml and all {count} recorded files are as they were written")
 
 
 @app.command(
@@ -417,23 +425,32 @@ def main(*before: str) -> None:
     """
     try:
         app([*before, *sys.argv[1:]], prog_name="mechcot")
-    except MechcotError as error:
-        typer.echo(f"mechcot: {error}", err=True)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
-            raise
-        missing = MissingDependency(module, EXTRAS[module])
-        typer.echo(f"mechcot: {missing}", err=True)
-        sys.exit(missing.exit_code)
     except Exception as error:
-        problem = disk_problem(error)
-        if problem is None:
+        found = _told(error)
+        if found is None:
             raise
-        typer.echo(f"mechcot: {problem}", err=True)
-        sys.exit(1)
+        typer.echo(f"mechcot: {found[0]}", err=True)
+        sys.exit(found[1])
     except SystemExit as end:
         if end.code == 130:  # how typer ends after Ctrl-C
             typer.echo("mechcot: stopped; the same command goes on from here", err=True)
         raise
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """The message for an error and the exit code; None: it is a fault in mechcot and shows in full."""
+    if isinstance(error, MechcotError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error):
+        return f"there is too little memory ({said(error)}). {_LESS}", 1
+    if isinstance(error, ImportError):
+        module = (error.name or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and module in EXTRAS:
+            missing = MissingDependency(module, EXTRAS[module])
+            return str(missing), missing.exit_code
+        if module == "mechcot" or isinstance(error, ModuleNotFoundError):
+            return None
+        extra = EXTRAS.get(module, "all")
+        return f"{said(error)}. Install the versions that were tried: pip install 'mechcot[{extra}]'", 2
+    problem = disk_problem(error)
+    return None if problem is None else (problem, 1)

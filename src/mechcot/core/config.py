@@ -7,13 +7,15 @@ change in an existing study; the others can, and the analyses that read them run
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from mechcot.core.errors import ConfigError
+from mechcot.core import files
+from mechcot.core.errors import ConfigError, DataError, said
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import Section, Settings, TrainSettings
 
@@ -65,11 +67,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
         ConfigError: it is missing, is no YAML or holds no mapping.
     """
     try:
-        loaded = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is not YAML: {_yaml_problem(error)}") from error
+        loaded = parse_yaml(files.read_text(file))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: is not YAML: {error}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -77,25 +79,44 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return loaded
 
 
+def parse_yaml(text: str) -> Any:
+    """The value that a YAML text holds.
+
+    Raises:
+        ValueError: it is no YAML, a key stands twice, or a key is no plain value. In one line, with the
+            place, and without the text's own values: one of them may be a key.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        problem = error.problem or "cannot be parsed"
+        if type(error) is not yaml.MarkedYAMLError:  # the parser's own
+            problem = re.sub(r"'(?!<)[^']{5,}'", "'...'", problem)
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(place + problem) from None
+    except yaml.YAMLError as error:
+        raise ValueError(said(error)) from None
+    except RecursionError as error:
+        raise ValueError(said(error)) from None
+    except Exception as error:  # a date that is none, a tag on a value of another kind
+        raise ValueError(f"a value is not what it is marked as ({type(error).__name__})") from None
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, and a key that stands twice in one mapping is an error."""
+    """The safe loader, and a key that stands twice in one mapping, or is no plain value, is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                kind = "list" if isinstance(key_node, yaml.SequenceNode) else "mapping"
+                problem = f"a key is a {kind}; a key is a plain text"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             if key_node.value in seen:
                 problem = f"the key '{key_node.value}' stands there already"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
-
-
-def _yaml_problem(error: Exception) -> str:
-    """What the parser says, in one line."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    return f"line {mark.line + 1}: {getattr(error, 'problem', None) or 'cannot be parsed'}"
 
 
 def to_yaml(settings: Settings) -> str:
@@ -120,9 +141,10 @@ def _override(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set takes key=value, for example sampling.samples=8; got '{text}'")
     try:
-        parsed: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: the value '{value}' is not YAML: {_yaml_problem(error)}") from error
+        parsed = parse_yaml(value)
+    except ValueError as error:
+        shown = value if len(value) <= 80 else f"{value[:80]}..."
+        raise ConfigError(f"--set {key}: the value '{shown}' is not YAML: {error}") from error
     for part in reversed(key.strip().split(".")):
         parsed = {part: parsed}
     return parsed
@@ -144,15 +166,35 @@ def _settings_of(base: dict[str, Any], overrides: tuple[str, ...], seed: int | N
     for _, part in keyed:
         merged = _merge(merged, part)
     try:
-        return Settings.model_validate(_without_removed(merged))
+        settings = Settings.model_validate(_without_removed(merged))
     except ValidationError as error:
         problem = error
+    else:
+        _refuse_unwritable(settings.model_dump(mode="python"), "")
+        return settings
     try:
         Settings.model_validate(_without_removed(base))
     except ValidationError as error:
         raise ConfigError(_explained(error, source, Settings)) from None
     # Without them all is well.
     raise ConfigError(_explained(problem, ", ".join(key for key, _ in keyed), Settings)) from None
+
+
+def _refuse_unwritable(value: Any, where: str) -> None:
+    """Refuse texts that no file and no path can hold: NULs and halves of surrogate pairs."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_unwritable(key, f"{where}.{ascii(key)[1:-1]}".removeprefix("."))
+            _refuse_unwritable(inner, f"{where}.{ascii(key)[1:-1]}".removeprefix("."))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_unwritable(inner, where)
+    elif isinstance(value, str):
+        bad = re.search("[\x00\ud800-\udfff]", value)
+        if bad:
+            raise ConfigError(
+                f"{where}: character {bad.start()} is {bad[0]!r}, which no text file can hold; take it out"
+            )
 
 
 def _without_removed(merged: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,10 @@ message alone and exits with `exit_code` (2 for wrong usage, 1 for a failure).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MechcotError(Exception):
     """Root of mechcot's errors.
@@ -59,8 +63,42 @@ class AnalysisError(MechcotError):
     """Tables that do not carry what an analysis needs."""
 
 
+def said(error: BaseException) -> str:
+    """What an error of another library says, in one line of at most 400 printable characters.
+
+    Values that it quotes from a file (`(value: ...)`) are left out.
+    """
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = re.sub(r"\s*\(value: [^)]*\)", "", " ".join(str(error).split()))
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if not isinstance(error, OSError | ValueError | RuntimeError | ImportError) or not text:
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text if len(text) <= 400 else f"{text[:400]}..."
+
+
 class MissingDependency(UsageError):
     """An optional package is not installed; the message holds the pip line that installs it."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'mechcot[{extra}]'")
+
+
+@contextmanager
+def foreign_errors(what: str) -> Iterator[None]:
+    """Whatever another library raises on a user's files, as one message.
+
+    Raises:
+        ModelError: which begins with `what`.
+    """
+    try:
+        yield
+    except MechcotError:
+        raise
+    except BaseException as error:
+        # A panic in compiled code (tokenizers) is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"{what}: {said(error)}") from error

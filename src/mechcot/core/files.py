@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mechcot.core.errors import DataError
+from mechcot.core.errors import DataError, said
 
 
 @contextmanager
@@ -45,18 +46,48 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a text file.
+
+    Raises:
+        DataError: it is missing, no file (a folder; a pipe, which would never end) or no text.
+    """
+    check_file(path)
+    try:
+        return path.read_text(encoding=encoding)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: cannot be read as UTF-8: byte {error.start} is no part of a character"
+        ) from None
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be read like a file (DataError)."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise DataError(f"{str(path)!r}: cannot be read: {error}") from error
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path}: cannot be read: it is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: cannot be read: it is a pipe or a device, not a file; write a file first")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
         DataError: it is missing or damaged.
     """
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON: {error}") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON: {said(error)}") from error
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -93,36 +124,42 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Read a JSON Lines file, values as they stand; blank lines are left out.
 
     Raises:
-        DataError: it is not UTF-8, or a line holds no JSON object, or one with a key twice.
-        OSError: it cannot be opened.
+        DataError: it cannot be read, or a line holds no JSON object, or one with a key twice.
     """
-    try:
-        # Not splitlines: that would cut a text at a U+2028 inside it.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: cannot be read as UTF-8: {error}") from error
+    # Not splitlines: that would cut a text at a U+2028 inside it.
+    lines = read_text(path, "utf-8-sig").split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line, object_pairs_hook=unique_keys)
-        except ValueError as error:
-            raise DataError(f"{path}: line {number} is not JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: line {number} is not JSON: {said(error)}") from error
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number}: expected an object, found a {type(row).__name__}")
         rows.append(row)
     return rows
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's file names and contents; dot files are left out."""
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def digest(path: Path, of_file: Callable[[Path], str] = file_digest) -> str:
+    """SHA-256 of a file, or of a folder's file names and contents; dot files are left out.
+
+    Args:
+        path: the file or folder.
+        of_file: gives the digest of one file.
+    """
     if path.is_file():
-        with open(path, "rb") as source:
-            return hashlib.file_digest(source, "sha256").hexdigest()
+        return of_file(path)
     total = hashlib.sha256()
     for file in files_in(path):
-        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+        total.update(f"{file.relative_to(path).as_posix()}\0{of_file(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -130,13 +167,6 @@ def files_in(folder: Path) -> list[Path]:
     """All files below a folder in a fixed order, dot files left out."""
     found = (p for p in folder.rglob("*") if p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-def stamp(path: Path) -> str:
-    """Size and modification time of a file or of a folder's files: cheap, to skip digests by."""
-    files = [path] if path.is_file() else files_in(path)
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def disk_problem(error: Exception) -> str | None:

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mechcot.core.errors import DataError
-from mechcot.core.files import read_json_lines, whole
+from mechcot.core.errors import DataError, said
+from mechcot.core.files import check_file, read_json_lines, whole
 
 LABELS = ("correct", "erroneous", "abstain", "not_checkable", "api_failure", "parse_failure")
 """What a verdict row may say. The last two are no verdicts: the instrument gave none."""
@@ -220,14 +220,14 @@ def write_table(path: Path, rows: pd.DataFrame | list[dict[str, Any]], schema: p
     Raises:
         DataError: a column is missing or a value does not fit its type.
     """
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
-    missing = [name for name in schema.names if name not in frame.columns]
-    if missing:
-        raise DataError(f"{path.name}: the columns {missing} are missing; it has {list(frame.columns)}")
     try:
+        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
+        missing = [name for name in schema.names if name not in frame.columns]
+        if missing:
+            raise DataError(f"{path.name}: the columns {missing} are missing; it has {list(frame.columns)}")
         table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"{path.name}: a value does not fit its column: {error}") from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise DataError(f"{path.name}: a value does not fit its column: {said(error)}") from error
     table = table.replace_schema_metadata(None)
     with whole(path) as sink:
         pq.write_table(table, sink, compression="zstd")
@@ -259,8 +259,8 @@ def table_writer(
         try:
             arrays = [pa.array(columns[field.name], field.type) for field in schema]
             parts.append(pa.table(arrays, schema=schema))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"{path.name}: a value does not fit its column: {error}") from error
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+            raise DataError(f"{path.name}: a value does not fit its column: {said(error)}") from error
         waiting += len(parts[-1])
         if waiting >= group_rows:
             put(group_rows)
@@ -286,10 +286,11 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")
+    check_file(path)  # arrow would read a folder as one table, and wait for a pipe
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a readable parquet file: {error}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable parquet file: {said(error)}") from error
     if schema is not None:
         missing = [name for name in schema.names if name not in table.column_names]
         if missing:
@@ -316,18 +317,15 @@ def read_any(path: Path) -> pd.DataFrame:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: expected one of {', '.join(readers)}, found the suffix '{path.suffix}'")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path} does not exist")
+    check_file(path)
     return reader(path)
 
 
 def _read_lines(path: Path) -> pd.DataFrame:
-    try:
-        lines = read_json_lines(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     # Whole numbers stay whole numbers beside missing values only in columns of plain objects.
-    return pd.DataFrame(lines, dtype=object)
+    return pd.DataFrame(read_json_lines(path), dtype=object)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from mechcot.core import files
+from mechcot.core.digests import Digests
 from mechcot.core.errors import MechcotError, StudyError, UsageError
+from mechcot.core.manifest import (
+    MANIFEST,
+    check_output,
+    load_manifest,
+    output_digests,
+    own_digest,
+    save_manifest,
+)
 from mechcot.core.plan import Expense, State
 from mechcot.core.progress import on_terminal
 
 log = logging.getLogger("mechcot")
 
-MANIFEST = "manifest.json"
 VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow", "sentencex")
 
 
@@ -62,23 +70,41 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) -> None:
+def run_stages(
+    root: Path, stages: Sequence[Stage], versions: dict[str, str], *, reread: bool = False
+) -> None:
     """Run every stage whose key is not the recorded one, in order.
 
+    What a stage reads and what it wrote must be the files that were recorded. They are read again when
+    their size, times or inode are other ones, all of them with `reread`.
     The manifest holds the versions of this run, and beside each stage those that it was made with.
 
     Raises:
-        StudyError: a frozen stage was made from something else, or a file cannot be written.
+        StudyError: a frozen stage was made from something else, a file has changed since it was written,
+            the manifest is gone, or a file cannot be written.
     """
-    manifest = load_manifest(root)
-    if manifest["versions"] != versions:
+    _refuse_unrecorded(root, stages)
+    manifest, digests = load_manifest(root), Digests(root, reread=reread)
+    if manifest["versions"] != versions or not (root / MANIFEST).exists():
         manifest["versions"] = versions
-        files.write_json(root / MANIFEST, manifest)
+        save_manifest(root, manifest)
+    told = own_digest(manifest)
+    try:
+        _run_in_order(root, stages, manifest, digests)
+        if own_digest(manifest) != told:
+            save_manifest(root, manifest)
+    finally:
+        digests.save()
+
+
+def _run_in_order(root: Path, stages: Sequence[Stage], manifest: dict[str, Any], digests: Digests) -> None:
     for number, stage in enumerate(stages, start=1):
-        if _is_current(root, manifest, stage):
+        if _is_current(root, manifest, stage, digests):
             continue
-        inputs, outside = _digests(root, manifest, stage)
+        inputs, outside = _digests(root, manifest, stage, digests)
         key = _key(stage, inputs, outside)
+        if manifest["stages"].pop(stage.name, None):  # killed from here on, its outputs may be of both runs
+            save_manifest(root, manifest)
         if on_terminal():  # its bar comes next; a log gets one line when it is done
             log.info("[%d/%d] %s", number, len(stages), stage.name)
         started = time.perf_counter()
@@ -86,18 +112,35 @@ def run_stages(root: Path, stages: Sequence[Stage], versions: dict[str, str]) ->
         seconds = time.perf_counter() - started
         if not on_terminal():
             log.info("[%d/%d] %s: %.1f s", number, len(stages), stage.name, seconds)
+        _forget_writers(manifest, stage.outputs)
         manifest["stages"][stage.name] = {
             "key": key,
             "version": stage.version,
-            "versions": versions,
+            "versions": manifest["versions"],
             "settings": stage.settings,
             "inputs": inputs,
             "outside": outside,
-            "outputs": {name: files.digest(root / name) for name in stage.outputs},
+            **output_digests(root, stage.outputs, digests),
             "seconds": round(seconds, 3),
         }
-        files.write_json(root / MANIFEST, manifest)
+        save_manifest(root, manifest)
         files.remove(root / "work" / stage.name)
+
+
+def _refuse_unrecorded(root: Path, stages: Sequence[Stage]) -> None:
+    """Refuse outputs without a manifest: hours of work would be made again without a word."""
+    there = [name for stage in stages for name in stage.outputs if (root / name).exists()]
+    if there and not (root / MANIFEST).exists():
+        raise StudyError(
+            f"{root / MANIFEST}: is missing, and so is what tells from what {there[0]} was made. Restore it "
+            "from a copy, or name a new folder"
+        )
+
+
+def _forget_writers(manifest: dict[str, Any], outputs: tuple[str, ...]) -> None:
+    """Take out stages of an earlier plan whose outputs another stage has written now."""
+    for name in [n for n, record in manifest["stages"].items() if {*outputs} & {*record["outputs"]}]:
+        del manifest["stages"][name]
 
 
 def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
@@ -107,14 +150,14 @@ def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
         UsageError: there is no such stage.
         StudyError: a frozen one before it was made from something else.
     """
-    first, manifest = _place(stages, name), load_manifest(root)
+    first, manifest, digests = _place(stages, name), load_manifest(root), Digests(root)
     for stage in stages[:first]:
         if stage.name not in manifest["stages"]:
             break  # not done yet, so nothing after it is bound to anything
-        _is_current(root, manifest, stage)
+        _is_current(root, manifest, stage, digests)
     for stage in stages[first:]:
         manifest["stages"].pop(stage.name, None)
-        files.write_json(root / MANIFEST, manifest)
+        save_manifest(root, manifest)
         for output in stage.outputs:
             files.remove(root / output)
         files.remove(root / "work" / stage.name)
@@ -134,7 +177,7 @@ def states_of(root: Path, stages: Sequence[Stage], restart_from: str | None = No
         UsageError: there is no such stage to restart from.
         StudyError: a frozen stage was made from something else.
     """
-    manifest = load_manifest(root)
+    manifest, digests = load_manifest(root), Digests(root)
     first = len(stages) if restart_from is None else _place(stages, restart_from)
     states: list[State] = []
     anew: set[str] = set()
@@ -145,32 +188,10 @@ def states_of(root: Path, stages: Sequence[Stage], restart_from: str | None = No
         elif anew & {*stage.inputs}:
             states.append("if changed")
         else:
-            states.append("cached" if _is_current(root, manifest, stage) else "to do")
+            states.append("cached" if _is_current(root, manifest, stage, digests) else "to do")
         if states[-1] != "cached":
             anew |= {*stage.outputs}
     return states
-
-
-def verify(root: Path) -> list[str]:
-    """Re-read every recorded digest; what does not fit, a line each."""
-    problems = []
-    for name, record in load_manifest(root)["stages"].items():
-        for output, recorded in record["outputs"].items():
-            if not (root / output).exists():
-                problems.append(f"{output} (stage {name}): is missing")
-            elif files.digest(root / output) != recorded:
-                problems.append(f"{output} (stage {name}): has changed since it was written")
-    return problems
-
-
-def load_manifest(root: Path) -> dict[str, Any]:
-    """The manifest, or an empty one."""
-    if not (root / MANIFEST).exists():
-        return {"format": "mechcot-study/1", "versions": {}, "stages": {}}
-    manifest: dict[str, Any] = files.read_json(root / MANIFEST)
-    if manifest.get("format") != "mechcot-study/1":
-        raise StudyError(f"{root / MANIFEST}: the format is {manifest.get('format')!r}, not mechcot-study/1")
-    return manifest
 
 
 def current_stages(root: Path, prefix: str) -> list[str]:
@@ -189,19 +210,26 @@ def current_stages(root: Path, prefix: str) -> list[str]:
     ]
 
 
-def _is_current(root: Path, manifest: dict[str, Any], stage: Stage) -> bool:
+def _is_current(root: Path, manifest: dict[str, Any], stage: Stage, digests: Digests) -> bool:
     """Whether a stage is done and made from what it would be made from now.
 
     Raises:
-        StudyError: it is done, frozen, and made from something else.
+        StudyError: it is done, frozen, and made from something else; or what it read or wrote has changed
+            since.
     """
     record = manifest["stages"].get(stage.name)
     if not record or not all((root / name).exists() for name in stage.outputs):
         return False
-    inputs, outside = _digests(root, manifest, stage)
-    if record["key"] != _key(stage, inputs, outside) and stage.frozen:
-        raise _changed(stage, record, inputs, outside)
-    return bool(record["key"] == _key(stage, inputs, outside))
+    inputs, outside = _digests(root, manifest, stage, digests)
+    if record["key"] != _key(stage, inputs, outside):
+        if stage.frozen:
+            raise _changed(stage, record, inputs, outside)
+        return False
+    for name in stage.outputs:
+        check_output(root, name, record["outputs"][name], stage.name, digests)
+    if "files" not in record:  # of an earlier version
+        record |= output_digests(root, stage.outputs, digests)
+    return True
 
 
 def _run(root: Path, stage: Stage, key: str) -> None:
@@ -221,27 +249,27 @@ def _run(root: Path, stage: Stage, key: str) -> None:
         if problem is None:
             raise
         raise StudyError(
-            f"stage {stage.name} of {root}: {problem}. "
-            "Make room or fix the permissions and run again: it goes on where it stopped."
+            f"stage {stage.name} of {root}: {problem}. Make room or fix the permissions and run again: it "
+            "goes on where it stopped."
         ) from error
     missing = [name for name in stage.outputs if not (root / name).exists()]
     if missing:
         raise MechcotError(f"stage {stage.name} ended without writing {', '.join(missing)}")
 
 
-def _digests(root: Path, manifest: dict[str, Any], stage: Stage) -> tuple[dict[str, str], dict[str, Any]]:
-    made: dict[str, str] = {}
-    for record in manifest["stages"].values():
-        made.update(record["outputs"])
-    inputs = {name: made[name] for name in stage.inputs}
-    known = manifest["stages"].get(stage.name, {}).get("outside", {})
-    outside: dict[str, Any] = {}
-    for path in stage.outside:
-        stamp = files.stamp(path)
-        old = known.get(str(path))
-        same = old is not None and old["stamp"] == stamp
-        outside[str(path)] = {"stamp": stamp, "digest": old["digest"] if same else files.digest(path)}
-    return inputs, outside
+def _digests(
+    root: Path, manifest: dict[str, Any], stage: Stage, digests: Digests
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Digests of what a stage reads: inside the study as recorded, and checked; outside as it is now."""
+    made = {
+        name: (digest, writer)
+        for writer, record in manifest["stages"].items()
+        for name, digest in record["outputs"].items()
+    }
+    for name in stage.inputs:
+        check_output(root, name, *made[name], digests)
+    inputs = {name: made[name][0] for name in stage.inputs}
+    return inputs, {str(path): {"digest": digests.of(path)} for path in stage.outside}
 
 
 def _key(stage: Stage, inputs: dict[str, str], outside: dict[str, Any]) -> str:
@@ -262,8 +290,8 @@ def _changed(
     else:
         what = f"its settings were {record['settings']}, now they are {stage.settings}"
     return StudyError(
-        f"stage {stage.name} of this study is done and {what}. "
-        f"Use another study folder, or make it and all after it again with --restart-from {stage.name}"
+        f"stage {stage.name} of this study is done and {what}. Use another study folder, or make it and all "
+        f"after it again with --restart-from {stage.name}"
     )
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mechcot.core.errors import ModelError, UsageError
+from mechcot.core.errors import UsageError
 from mechcot.core.settings import TrainSettings
 from mechcot.distill.examples import load_examples
 from mechcot.distill.masks import Supervised, mask_report, supervised
 from mechcot.models.checkpoint import load_tokenizer, local_folder
+from mechcot.models.weights import load_config
 
 if TYPE_CHECKING:
     from mechcot.distill.trainer import TrainResult
@@ -111,11 +112,6 @@ def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
     Raises:
         ModelError: the config cannot be read.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: its config.json cannot be used: {error}") from error
+    config = load_config(folder, trust_remote_code=trust_remote_code)
     found = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(found) if found else None

@@ -210,10 +210,8 @@ def _step_of(checkpoint: Path | None) -> int:
 
 def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
-    from mechcot.models.checkpoint import quiet, refuse_partial
+    from mechcot.models.weights import load_weights
 
     gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
     if gpus > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -223,14 +221,7 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
         )
     # A frozen base may lie in bfloat16; weights that are trained need float32 for small updates.
     dtype = getattr(torch, settings.dtype) if settings.lora is not None else torch.float32
-    try:
-        with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
-    refuse_partial(folder, info)
+    model = load_weights(folder, dtype, trust_remote_code=trust_remote_code)
     rows, largest = (
         model.get_input_embeddings().weight.shape[0],
         max(int(r.input_ids.max()) for r in data.rows),
@@ -259,7 +250,7 @@ def _card(
 
 
 def _write(student: Any, tokenizer: Any, out: Path, card: dict[str, Any]) -> None:
-    from mechcot.models.checkpoint import quiet
+    from mechcot.models.weights import quiet
 
     beside = out.with_name(f".{out.name}.tmp")
     files.remove(beside)

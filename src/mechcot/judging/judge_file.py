@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from mechcot.core.errors import ConfigError
+from mechcot.core import files
+from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.settings import Section
 
 _KEY_NAMES = frozenset(
@@ -155,14 +156,12 @@ def read_judge(path: Path) -> Judge:
             looks like a key. The message never repeats the file's text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        text = files.read_text(path)
+    except DataError as error:
         raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}; judge files that come with mechcot, to be named "
+            f"{error}; judge files that come with mechcot, to be named "
             f"alone: {', '.join(sorted(file.stem for file in SHIPPED.glob('*.yaml')))}"
         ) from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text in UTF-8") from None
     for number, line in enumerate(text.splitlines(), start=1):
         if _KEY_VALUE.search(line):
             raise _literal_key(f"{path}, line {number}")
@@ -172,7 +171,7 @@ def read_judge(path: Path) -> Judge:
     except yaml.MarkedYAMLError as error:
         # Only the place: the parser's own message quotes the line, which may hold a key.
         problem = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-    except yaml.YAMLError:
+    except Exception:  # nested too deeply, a date that is none, a tag on a value of another kind
         problem = ""
     if problem is not None:
         raise ConfigError(f"{path}{problem}: is not YAML")

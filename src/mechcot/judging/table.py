@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from mechcot.core.errors import DataError
-from mechcot.core.files import read_json_lines
+from mechcot.core.errors import DataError, said
+from mechcot.core.files import check_file, read_json_lines
 from mechcot.core.records import LABELS, STEP_KEY
 
 StepKey = tuple[str, str, int, int]
@@ -118,12 +119,13 @@ def _read(path: Path) -> pd.DataFrame:
     }
     if path.suffix not in readers:
         raise DataError(f"{path}: verdicts come from {', '.join(readers)}")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(
             f"{path} does not exist. Write it with a row for every step of arms/*/steps.parquet "
             f"({', '.join((*STEP_KEY, 'label'))}), and run again"
         )
+    check_file(path)
     try:
         return readers[path.suffix](path)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {said(error)}") from error

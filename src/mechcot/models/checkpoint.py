@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcot.core.errors import MissingDependency, ModelError
+from mechcot.core.errors import MissingDependency, ModelError, foreign_errors, said
 from mechcot.core.settings import ArmSettings
+from mechcot.models.weights import load_config, load_weights, read_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
 
@@ -43,12 +41,13 @@ def local_folder(name: str, revision: str | None = None) -> Path:
     """The folder that holds a checkpoint: the one named, or the Hub's, fetched if need be.
 
     Raises:
-        ModelError: there is neither.
+        ModelError: there is neither, or the folder holds no checkpoint.
     """
     folder = Path(name).expanduser()
+    if folder.is_file():
+        raise ModelError(f"{folder} is a file; name the folder that holds config.json and the weights")
     if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise ModelError(f"{folder} holds no config.json: it is no checkpoint folder")
+        read_config(folder)
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ModelError(
@@ -99,10 +98,8 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         raise ModelError(
             f"{folder}: holds no tokenizer. Save one beside the weights: tokenizer.save_pretrained(folder)"
         )
-    try:
+    with foreign_errors(f"{folder}: its tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: its tokenizer gives no character offsets; a fast tokenizer is needed")
     return tokenizer
@@ -122,60 +119,21 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
     _need("torch", "models")
     _need("transformers", "models")
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     folder = folder or local_folder(settings.model or "", settings.revision)
+    load_config(folder, trust_remote_code=settings.trust_remote_code)  # the tokenizer rests on it
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     dtype: Any = "auto" if settings.dtype == "auto" else getattr(torch, settings.dtype)
-    try:
-        with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                dtype=dtype,
-                trust_remote_code=settings.trust_remote_code,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: its weights cannot be loaded: {error}") from error
-    refuse_partial(folder, info)
+    model = load_weights(folder, dtype, trust_remote_code=settings.trust_remote_code)
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
         model.to(where).eval()
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: built without CUDA
-        reason = str(error).splitlines()[0]
         raise ModelError(
-            f"device: '{where}' cannot be used: {reason}. Set device to cpu, or to one there is"
+            f"device: '{where}' cannot be used: {said(error)}. Set device to cpu, or to one there is"
         ) from error
     context = getattr(model.config, "max_position_embeddings", None)
     return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
-
-
-def refuse_partial(folder: Path, info: dict[str, Any]) -> None:
-    """Refuse weights that lack tensors: the loader fills them with random numbers.
-
-    Raises:
-        ModelError: with the first tensor that is missing.
-    """
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{folder}: its weights lack {len(missing)} tensors that the model has, as {missing[0]}"
-        )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the loaders' own progress bars."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def prepare_torch(threads: int) -> None:
@@ -189,12 +147,20 @@ def prepare_torch(threads: int) -> None:
 
 
 def _eos_ids(model: Any, tokenizer: Any, folder: Path) -> tuple[int, ...]:
-    found: list[int] = []
-    generation = getattr(model, "generation_config", None)
-    for value in (getattr(generation, "eos_token_id", None), tokenizer.eos_token_id):
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None and item not in found:
-                found.append(int(item))
+    """The tokens that end a text, by generation_config.json and by the tokenizer."""
+    generation = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    rows = model.get_output_embeddings().weight.shape[0]
+    found: dict[int, None] = {}
+    for source, value in (("generation_config.json", generation), ("its tokenizer", tokenizer.eos_token_id)):
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is None:
+                continue
+            if type(item) is not int or not 0 <= item < rows:
+                raise ModelError(
+                    f"{folder}: {source} names {item!r} as eos_token_id; the model has the tokens 0 to "
+                    f"{rows - 1}. Mend eos_token_id"
+                )
+            found[item] = None
     if not found:
         raise ModelError(f"{folder}: neither tokenizer nor generation_config names an end-of-text token")
     return tuple(found)

@@ -8,8 +8,9 @@ from pathlib import Path
 from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.core import files
+from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.core.plan import Expense, Plan
-from mechcot.core.stages import MANIFEST, Stage, load_manifest
+from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import probe_expense
 from mechcot.study.folder import Study
 
@@ -47,7 +48,7 @@ def forget_renamed(root: Path) -> None:
     for name in RENAMED.keys() & manifest["stages"].keys():
         for output in manifest["stages"].pop(name)["outputs"]:
             files.remove(root / output)
-        files.write_json(root / MANIFEST, manifest)
+        save_manifest(root, manifest)
 
 
 def plan_analysis(study: Study, analysis: Analysis) -> Expense:

@@ -13,9 +13,10 @@ import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
+from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Plan
 from mechcot.core.results import Result
-from mechcot.core.stages import Stage, load_manifest, run_stages, versions
+from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mechcot.core import files
+from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.settings import TEACHER_VARIANTS
-from mechcot.core.stages import Stage, load_manifest, states_of
+from mechcot.core.stages import Stage, states_of
 from mechcot.core.words import listed
 from mechcot.study.folder import Study
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mechcot.analyses import registry
 from mechcot.core import files
-from mechcot.core.stages import Stage, load_manifest
+from mechcot.core.manifest import load_manifest
+from mechcot.core.stages import Stage
 from mechcot.study.folder import Study
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mechcot.analyses import registry
 from mechcot.core.config import read_yaml, resolve
+from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget_from, run_stages, versions
@@ -31,6 +33,7 @@ def run(
     seed: int | None = None,
     overrides: tuple[str, ...] = (),
     restart_from: str | None = None,
+    rehash: bool = False,
     progress: bool = True,
 ) -> Study:
     """Make a study, or go on with one: every stage that is not done, and the report.
@@ -42,6 +45,7 @@ def run(
         seed: the study's seed, 0 by default.
         overrides: settings of the form `a.b=c`.
         restart_from: a stage to make again with all after it; changed settings are then taken over.
+        rehash: read every recorded file again, also those whose size, times and inode are as they were.
         progress: whether to draw bars.
 
     Returns:
@@ -51,8 +55,8 @@ def run(
         MechcotError: with what was expected, what came and what to do.
     """
     folder = Path(path)
-    settings = _settings(folder, config, preset, seed, overrides)
-    return _execute(folder, settings, lambda stage: True, restart_from, progress)
+    wanted = partial(_settings, folder, config, preset, seed, overrides)
+    return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash)
 
 
 def plan(
@@ -125,7 +129,8 @@ def read(
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith("read-") or stage.name in ends)
 
-    return _execute(folder, settings, chosen, None, progress)
+    wanted_settings = partial(reading_settings, folder, authors, readers, overrides)
+    return _execute(folder, wanted_settings, chosen, None, progress)
 
 
 def reading_settings(
@@ -149,15 +154,19 @@ def reading_settings(
 
 def _execute(
     folder: Path,
-    settings: Settings,
+    wanted: Callable[[], Settings],
     chosen: Callable[[Stage], bool],
     restart_from: str | None,
     progress: bool,
+    rehash: bool = False,
 ) -> Study:
-    study = create_or_open(folder, settings, restarting=restart_from is not None)
+    restarting = restart_from is not None
+    refuse_unfit(folder, wanted(), restarting=restarting)  # before a folder is made
     from threadpoolctl import threadpool_limits
 
     with locked(folder):
+        # Read anew: another process may have held the study until now.
+        study = create_or_open(folder, wanted(), restarting=restarting)
         stages = stages_of(study, progress=progress)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
@@ -167,7 +176,7 @@ def _execute(
         # Sums depend on how many threads share them, in numpy as in torch.
         with threadpool_limits(study.settings.threads):
             forget_renamed(folder)
-            run_stages(folder, [stage for stage in stages if chosen(stage)], versions())
+            run_stages(folder, [s for s in stages if chosen(s)], versions(), reread=rehash)
     return study
 
 
@@ -180,6 +189,7 @@ def _settings(
 ) -> Settings:
     existing = folder / "study.yaml"
     if config is None and preset is None and existing.exists():
+        check_settings(folder)
         return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
     file = Path(config) if config is not None else None
     return resolve(preset=preset, file=file, overrides=overrides, seed=seed)

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mechcot.core.errors import DataError, MissingDependency, UsageError
-from mechcot.models.checkpoint import Checkpoint, arm_folder, load, load_tokenizer, quiet
+from mechcot.models.checkpoint import Checkpoint, arm_folder, load, load_tokenizer
+from mechcot.models.weights import quiet
 from mechcot.study.folder import Study
 
 

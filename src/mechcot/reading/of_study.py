@@ -21,6 +21,7 @@ from mechcot.core.files import digest, write_json
 from mechcot.core.plan import Expense
 from mechcot.core.sites import SITES
 from mechcot.models.checkpoint import load, load_tokenizer
+from mechcot.models.weights import load_config
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
@@ -98,10 +99,8 @@ def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> E
 
 def _row_bytes(study: Study, reader: str, folder: Path) -> int:
     """Bytes of the activations kept at one position, by the reader's configuration alone."""
-    from transformers import AutoConfig
-
     arm, settings = study.settings.arms[reader], study.settings.reading
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
+    config = load_config(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
     every = range(config.num_hidden_layers + 1)
     layers = every if settings.layers is None else settings.layers
     if strange := sorted(set(layers) - set(every)):
@@ -299,7 +298,7 @@ def _sha256(text: str) -> str:
 
 def _recorded_digest(study: Study, folder: Path) -> str:
     """The digest that the study's manifest has for a checkpoint."""
-    from mechcot.core.stages import load_manifest
+    from mechcot.core.manifest import load_manifest
 
     for record in load_manifest(study.path)["stages"].values():
         for name, found in record["outputs"].items():

@@ -6,18 +6,29 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from mechcot.core import config, files, records
+from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.core.manifest import (
+    SETTINGS,
+    check_output,
+    check_settings,
+    load_manifest,
+    recorded_files,
+    save_settings,
+)
 from mechcot.core.offers import offered
 from mechcot.core.settings import Settings
-from mechcot.core.stages import current_stages, load_manifest
+from mechcot.core.stages import current_stages
 
 if TYPE_CHECKING:
     from mechcot.study.activations import Activations
@@ -48,12 +59,13 @@ class Study:
         """Open an existing study.
 
         Raises:
-            StudyError: the folder is no study.
+            StudyError: the folder is no study, or its study.yaml is not the one that mechcot wrote.
         """
         path = Path(path)
-        file = path / "study.yaml"
+        file = path / SETTINGS
         if not file.exists():
             raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
+        check_settings(path)
         return cls(path, config.resolve(base=config.read_yaml(file), source=str(file)))
 
     def __repr__(self) -> str:
@@ -68,25 +80,52 @@ class Study:
         return html
 
     def save_settings(self) -> None:
-        """Write the settings to study.yaml, unless they stand there already.
+        """Write the settings to study.yaml and record them, unless they stand there already.
 
         Raises:
             StudyError: the folder cannot be written.
         """
-        file, text = self.path / "study.yaml", config.to_yaml(self.settings)
         try:
-            if not file.exists() or file.read_text(encoding="utf-8") != text:
-                files.write_text(file, text)
+            save_settings(self.path, config.to_yaml(self.settings))
         except OSError as error:
             raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
-    def _table(self, path: Path, schema: pa.Schema) -> pd.DataFrame:
+    def checked(self, path: Path) -> Path:
+        """A file of the study, which must be the one that its stage wrote.
+
+        It is read once for that, and again when its size, times or inode have changed. A file that no stage
+        has recorded, such as verdicts put there by hand, passes.
+
+        Raises:
+            StudyError: it is another one.
+        """
+        name = path.relative_to(self.path).as_posix()
+        found = recorded_files(load_manifest(self.path)).get(name)
+        if found is not None and path.exists():
+            check_output(self.path, name, *found, self._digests)
+        return path
+
+    @cached_property
+    def _digests(self) -> Digests:
+        return Digests(self.path)
+
+    def _table(self, path: Path, schema: pa.Schema, **columns: str) -> pd.DataFrame:
+        """A table, of which some columns hold one and the same value."""
         try:
-            return records.read_table(path, schema)
+            table = records.read_table(self.checked(path), schema)
         except DataError as error:
             raise DataError(
                 f"{error}. To make what is missing: mechcot run {self.path} (delete a damaged file first)"
             ) from error
+        for name, wanted in columns.items():
+            other = np.flatnonzero(table[name].to_numpy() != wanted)
+            if len(other):
+                raise DataError(
+                    f"{path}: row {other[0] + 1}: {name} is {table[name].iloc[other[0]]!r}, and the file "
+                    f"lies where that of {wanted!r} belongs. Put the right file there, or delete it and run "
+                    f"mechcot run {self.path}"
+                )
+        return table
 
     # --- tables -------------------------------------------------------------------------------
 
@@ -112,20 +151,20 @@ class Study:
 
     def traces(self, arm: str) -> pd.DataFrame:
         """An arm's traces (schema `records.TRACES`)."""
-        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES)
+        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES, arm=arm)
 
     def steps(self, arm: str) -> pd.DataFrame:
         """An arm's steps (schema `records.STEPS`)."""
-        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS)
+        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, arm=arm)
 
     def claims(self, arm: str) -> pd.DataFrame:
         """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""
-        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS)
+        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS, arm=arm)
 
     def verdicts(self, arm: str, instrument: str | None = None) -> pd.DataFrame:
         """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
         name = instrument or self.settings.judge.kind
-        return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS)
+        return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS, arm=arm)
 
     def instruments(self) -> list[str]:
         """Instruments whose verdicts stand there for both arms of the contrast, the study's own first.
@@ -141,26 +180,34 @@ class Study:
 
     def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
-        return self._table(self.reading_path(author, reader) / "forced.parquet", records.FORCED)
+        return self._reading("forced", records.FORCED, author, reader)
 
     def knockouts(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Answers forced while a step was hidden (schema `records.KNOCKOUTS`); empty unless asked for."""
-        return self._table(self.reading_path(author, reader) / "knockouts.parquet", records.KNOCKOUTS)
+        return self._reading("knockouts", records.KNOCKOUTS, author, reader)
 
     def signals(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Token entropies and surprisals of a reading (schema `records.SIGNALS`)."""
-        return self._table(self.reading_path(author, reader) / "signals.parquet", records.SIGNALS)
+        return self._reading("signals", records.SIGNALS, author, reader)
 
     def truth(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """What a reading says of the true objects of claims (schema `records.TRUTH`)."""
-        return self._table(self.reading_path(author, reader) / "truth.parquet", records.TRUTH)
+        return self._reading("truth", records.TRUTH, author, reader)
+
+    def _reading(self, name: str, schema: pa.Schema, author: str, reader: str | None) -> pd.DataFrame:
+        path = self.reading_path(author, reader) / f"{name}.parquet"
+        return self._table(path, schema, arm=author, reader=reader or author)
 
     def activations(self, author: str, reader: str | None = None) -> Activations:
         """The activations of a reading, memory-mapped."""
         from mechcot.study.activations import Activations
 
         folder = self.reading_path(author, reader) / "activations"
-        return Activations.open(folder, steps_digest=files.digest(self.arm_path(author) / "steps.parquet"))
+        for file in files.files_in(folder):
+            self.checked(file)
+        self._digests.save()
+        steps = self.checked(self.arm_path(author) / "steps.parquet")
+        return Activations.open(folder, reader=reader or author, steps_digest=files.digest(steps))
 
     def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> pd.DataFrame:
         """One trace as a table of its steps: text, role, verdict, reason, and its forced answer.
@@ -206,7 +253,7 @@ class Study:
 
     def summary(self) -> dict[str, Any]:
         """The numbers of summary.json."""
-        loaded: dict[str, Any] = files.read_json(self.path / "summary.json")
+        loaded: dict[str, Any] = files.read_json(self.checked(self.path / "summary.json"))
         return loaded
 
     def result(self, name: str) -> dict[str, Any]:
@@ -217,7 +264,7 @@ class Study:
             raise AnalysisError(
                 f"{path} does not exist; there are results of: {', '.join(there) or 'nothing'}"
             )
-        loaded: dict[str, Any] = files.read_json(path)
+        loaded: dict[str, Any] = files.read_json(self.checked(path))
         return loaded
 
     @property
@@ -248,13 +295,15 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     Returns:
         Descriptions (`instruments/NAME.json`) by name; `Study.verdicts(arm, name)` gives their verdicts.
     """
-    return {
-        name: files.read_json(root / "instruments" / f"{name}.json") for name in current_stages(root, FURTHER)
-    }
+    names = current_stages(root, FURTHER)
+    listed, digests = recorded_files(load_manifest(root)) if names else {}, Digests(root)
+    for file in (f"instruments/{name}.json" for name in names):
+        check_output(root, file, *listed[file], digests)
+    return {name: files.read_json(root / "instruments" / f"{name}.json") for name in names}
 
 
 def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
-    """A study folder for these settings: a new one, or the existing one if they fit.
+    """A study folder for these settings: a new one, or the existing one if they fit. Call it when `locked`.
 
     Args:
         path: the folder.
@@ -266,20 +315,21 @@ def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study
     """
     refuse_unfit(path, settings, restarting=restarting)
     study = Study(path, settings)
-    if not (restarting and (path / "study.yaml").exists()):
+    if not (restarting and (path / SETTINGS).exists()):
         study.save_settings()
     return study
 
 
 def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
     """Refuse a folder that cannot be a study of these settings; see `create_or_open`. Writes nothing."""
-    exists = (path / "study.yaml").exists()
+    exists = (path / SETTINGS).exists()
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path} is a file; a study is a folder")
     if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
         raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
     if exists and not restarting:
-        _refuse_frozen(path, Study.open(path).settings, settings)
+        old = config.resolve(base=config.read_yaml(path / SETTINGS), source=str(path / SETTINGS))
+        _refuse_frozen(path, old, settings)
 
 
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
@@ -289,8 +339,8 @@ def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(
-            f"{path} was made with other settings:\n{lines}\n"
-            "Use another study folder, or make the stages again with --restart-from STAGE"
+            f"{path} was made with other settings:\n{lines}\nUse another study folder, or make the stages "
+            "again with --restart-from STAGE"
         )
 
 
@@ -305,23 +355,46 @@ def _bound(section: str, done: Iterable[str]) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a study for writing; a second process is refused. The lock goes with the process."""
-    work = path / "work"
+    """Hold a study for writing; a second process is refused. The lock goes with the process.
+
+    The folder itself is locked, which no deleted file undoes. A file system that locks no folders locks
+    `work/lock`, which else only says who holds the study.
+    """
+    file = path / "work" / "lock"
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        handle = open(work / "lock", "a+")  # noqa: SIM115 - held until the end of the block
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise StudyError(f"{error.filename or work}: cannot be written: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+        raise StudyError(f"{error.filename or file}: cannot be written: {error.strerror}") from error
+    try:
+        with _open_lock(file) as handle:
+            if not _lock(folder, path, handle):
+                _lock(handle.fileno(), path, handle)
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+    finally:
+        os.close(folder)
+
+
+def _open_lock(file: Path) -> IO[str]:
+    try:
+        return open(file, "a+")
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def _lock(descriptor: int, path: Path, handle: IO[str]) -> bool:
+    """Lock a file or folder that is open; whether its file system can do that."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
+    except OSError:
+        return False
+    return True
 
 
 def headline(summary: dict[str, Any]) -> str:

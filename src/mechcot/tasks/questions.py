@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mechcot.core import files
-from mechcot.core.errors import DataError, MissingDependency
+from mechcot.core.errors import DataError, MissingDependency, said
 from mechcot.core.records import absent, check_encodable
 from mechcot.core.settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.tasks.options import Gold, Options, read_gold, read_options
@@ -233,12 +233,13 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 def _read_file(path: Path) -> pd.DataFrame:
     if path.suffix not in _READERS:
         raise DataError(f"{path}: questions come from {', '.join(_READERS)} or hub:OWNER/NAME")
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    files.check_file(path)
     try:
         return _READERS[path.suffix](path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    except (ValueError, OSError, RecursionError, csv.Error, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {said(error)}") from error
 
 
 def _read_hub(settings: QuestionSettings) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.core.errors import ModelError
+from mechcot.core.errors import ModelError, foreign_errors
 from mechcot.tasks.base import PromptFormat, Question
 from mechcot.tasks.tokens import adds_bos, shared_prefix
 
@@ -13,7 +13,7 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
     """A question's prompt as text and as token ids, with at most one beginning-of-text token.
 
     Raises:
-        ModelError: the format wants a chat template and the tokenizer has none.
+        ModelError: the format wants a chat template and the tokenizer has none, or one that fails.
     """
     text = form.render(question)
     if form.chat:
@@ -23,9 +23,14 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
                 "Set prompt.chat=false to send the plain text"
             )
         extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, **extra
-        )
+        messages = [{"role": "user", "content": text}]
+        with foreign_errors(
+            f"{tokenizer.name_or_path}: its chat template does not take question '{question.qid}' (set "
+            "prompt.chat=false to send the plain text)"
+        ):
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, **extra
+            )
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
     if bos is not None and ids[:2] == [bos, bos]:

@@ -17,7 +17,7 @@ from mechcot.analyses.judge_controls.controls.again import PRIMARY
 from mechcot.analyses.judge_controls.sample import sample_of
 from mechcot.core import files
 from mechcot.core.errors import StudyError, UsageError
-from mechcot.core.stages import load_manifest
+from mechcot.core.manifest import load_manifest
 from mechcot.judging.instrument import asked_digest
 from mechcot.judging.judge_file import Judge, judge_path, read_judge
 from mechcot.study.folder import Study

@@ -26,8 +26,9 @@ from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.study_report import STAGE
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
+from mechcot.core.manifest import load_manifest
 from mechcot.core.results import UNSTORED, Result, plain
-from mechcot.core.stages import Stage, load_manifest, run_stages, versions
+from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.spending import Ledger
 from mechcot.study.folder import Study, locked
 

@@ -320,9 +320,10 @@ def _untrained(asked: _Asked) -> Iterator[tuple[Activations | None, tuple[str, .
 
 def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.models.weights import load_config
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
     from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
@@ -331,7 +332,7 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     trust, weights = study.settings.arms[reader].trust_remote_code, checkpoint_folder(study, reader)
-    config = AutoConfig.from_pretrained(str(weights), trust_remote_code=trust)
+    config = load_config(weights, trust_remote_code=trust)
     inputs = question_inputs(study, author, task_of(study), load_tokenizer(weights, trust_remote_code=trust))
     bare = [
         replace(

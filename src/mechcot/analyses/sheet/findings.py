@@ -7,7 +7,6 @@ drawn; with a sheet filled in part it still is, as the order is random inside ce
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,19 +85,14 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
 
 def _key(path: Path) -> tuple[dict[str, Any], str]:
     try:
-        text = path.read_bytes()
-        sealed = json.loads(text)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Name the sheet's key with --key"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON, so it is no key: {error}") from error
+        sealed = files.read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}. Name the sheet's key (key.json) with --key") from error
     if not isinstance(sealed, dict) or sealed.get("format") != FORMAT:
         raise DataError(
             f"{path}: is no key of format {FORMAT}; name the key.json that was written with the sheet"
         )
-    return sealed, sheet_name(text)
+    return sealed, sheet_name(path.read_bytes())
 
 
 def _verdict_digests(study: Study, arms: Pair[str], instruments: list[str]) -> dict[str, str]:

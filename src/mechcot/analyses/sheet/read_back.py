@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mechcot.analyses.sheet.page import COLUMNS, GUESSES, VERDICTS
 from mechcot.core.errors import DataError
+from mechcot.core.files import check_file
 
 LABELS = dict(zip(VERDICTS, ("correct", "erroneous", "abstain", "not_checkable"), strict=True))
 """What people say, in the words that verdicts use."""
@@ -92,6 +93,7 @@ def read_filled(path: Path, sheet: str, items: Mapping[str, object]) -> Filled:
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header and the rows that hold something, each with its number and as many cells as the header."""
+    check_file(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:

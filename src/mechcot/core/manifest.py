@@ -1,0 +1,158 @@
+"""A study's manifest: what each stage read and wrote, by digest, and the refusal of any other file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mechcot.core import files
+from mechcot.core.digests import Digests
+from mechcot.core.errors import DataError, StudyError
+
+MANIFEST = "manifest.json"
+SETTINGS = "study.yaml"
+FORMAT = "mechcot-study/1"
+_KEYS = {"format", "versions", "stages", "settings", "sha256"}
+_RECORD = {"key": str, "version": int, "settings": dict, "inputs": dict, "outside": dict, "outputs": dict}
+
+
+def load_manifest(root: Path) -> dict[str, Any]:
+    """The manifest without its own digest, or an empty one where there is none.
+
+    Raises:
+        StudyError: it is damaged or of another format.
+    """
+    path = root / MANIFEST
+    if not path.exists():
+        return {"format": FORMAT, "versions": {}, "stages": {}}
+    try:
+        manifest = files.read_json(path)
+    except DataError as error:
+        raise StudyError(f"{error}. {_RESTORE}") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise StudyError(f"{path}: the format is {found!r}, not {FORMAT}")
+    stages = manifest.get("stages")
+    whole = isinstance(stages, dict) and all(isinstance(r, dict) and _is_record(r) for r in stages.values())
+    # A manifest of an earlier version has no digest of its own.
+    if (
+        not whole
+        or {*manifest} - _KEYS
+        or manifest.get("sha256", own_digest(manifest)) != own_digest(manifest)
+    ):
+        raise StudyError(f"{path}: is damaged. {_RESTORE}")
+    return {name: value for name, value in manifest.items() if name != "sha256"}
+
+
+_RESTORE = "Restore it from a copy; without it nothing tells what the study's files were made from"
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    return all(isinstance(record.get(name), kind) for name, kind in _RECORD.items())
+
+
+def save_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest with its own digest."""
+    files.write_json(root / MANIFEST, {**manifest, "sha256": own_digest(manifest)})
+
+
+def own_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest says beside this digest."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def recorded_files(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Every file that a stage wrote, relative to the study: its digest and its stage."""
+    found = {}
+    for stage, record in manifest["stages"].items():
+        listed = record.get("files", {})
+        folders = {name for name in record["outputs"] if any(file.startswith(f"{name}/") for file in listed)}
+        alone = {name: digest for name, digest in record["outputs"].items() if name not in folders}
+        found.update({name: (digest, stage) for name, digest in {**alone, **listed}.items()})
+    return found
+
+
+def output_digests(root: Path, outputs: tuple[str, ...], digests: Digests) -> dict[str, dict[str, str]]:
+    """What a stage's record says of its outputs: `outputs`, and `files`, those that lie in folders."""
+    inside = [file for name in outputs if (root / name).is_dir() for file in files.files_in(root / name)]
+    return {
+        "outputs": {name: digests.of(root / name) for name in outputs},
+        "files": {file.relative_to(root).as_posix(): digests.of(file) for file in inside},
+    }
+
+
+def check_output(root: Path, name: str, recorded: str, stage: str, digests: Digests) -> None:
+    """Refuse a file or folder of a study that is not the one that its stage wrote (StudyError)."""
+    problem = difference(root / name, recorded, digests)
+    if problem:
+        raise StudyError(
+            f"{root / name} (stage {stage}) {problem}: it is damaged, or of another arm or run. Restore it, "
+            f"or delete it and make it again: mechcot run {root}"
+        )
+
+
+def difference(path: Path, recorded: str, digests: Digests) -> str | None:
+    """How a file or folder differs from what was recorded, None: not at all."""
+    if not path.exists():
+        return "is missing"
+    same = digests.of(path) == recorded or digests.again(path) == recorded
+    return None if same else "has changed since it was written"
+
+
+def check_settings(root: Path) -> None:
+    """Refuse a study.yaml that mechcot did not write (StudyError)."""
+    problem = settings_problem(root, load_manifest(root))
+    if problem:
+        raise StudyError(
+            f"{root / SETTINGS} {problem}. Restore it; settings are changed with --set, and a file of your "
+            f"own is taken over with --config (this one: mechcot run {root} --config {root / SETTINGS})"
+        )
+
+
+def settings_problem(root: Path, manifest: Mapping[str, Any]) -> str | None:
+    """What is wrong with study.yaml; None: nothing, or an earlier version did not record it."""
+    known, path = manifest.get("settings"), root / SETTINGS
+    if not path.is_file():
+        return "is missing"
+    return None if known is None or files.digest(path) in known else "has changed since it was written"
+
+
+def save_settings(root: Path, text: str) -> None:
+    """Write study.yaml and record it; a kill at any instant leaves one that is recorded."""
+    path, digest = root / SETTINGS, hashlib.sha256(text.encode()).hexdigest()
+    manifest = load_manifest(root)
+    if path.is_file() and files.digest(path) == digest and manifest.get("settings") == [digest]:
+        return
+    if path.is_file():
+        save_manifest(root, manifest | {"settings": [files.digest(path), digest]})
+        files.write_text(path, text)
+    else:
+        files.write_text(path, text)
+    save_manifest(root, manifest | {"settings": [digest]})
+
+
+def verify(root: Path) -> list[str]:
+    """Read every recorded file again; what does not fit, a line each.
+
+    Raises:
+        StudyError: there is no manifest, or it is damaged: nothing can be verified.
+    """
+    if not (root / MANIFEST).exists():
+        raise StudyError(f"{root / MANIFEST}: is missing. {_RESTORE}")
+    manifest, digests = load_manifest(root), Digests(root, reread=True)
+    problems = [f"{SETTINGS}: {problem}"] if (problem := settings_problem(root, manifest)) else []
+    for name, (recorded, stage) in recorded_files(manifest).items():
+        problem = difference(root / name, recorded, digests)
+        if problem:
+            problems.append(f"{name} (stage {stage}): {problem}")
+    for stage, record in manifest["stages"].items():
+        for name, recorded in record["outputs"].items():
+            told = any(line.startswith((f"{name}/", f"{name} (")) for line in problems)
+            if not told and (problem := difference(root / name, recorded, digests)):
+                problems.append(f"{name} (stage {stage}): {problem}")  # as by a file more
+    digests.save()
+    return problems
