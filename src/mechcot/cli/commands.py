@@ -19,7 +19,7 @@ EXTRAS = {
     **dict.fromkeys(("trl", "peft", "accelerate"), "train"),
     **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
     "openai": "judge",
-    "llguidance": "serve",
+    **dict.fromkeys(("llguidance", "uvicorn", "starlette"), "serve"),
 }
 """Which part of the installation brings a package that the base does without."""
 
