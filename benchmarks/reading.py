@@ -33,7 +33,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot.reading.reader import ReadBatch, plan_for, read, rows_of, unpack, unpack_prompts
+from mechcot.reading.batch import ReadBatch, rows_of, unpack, unpack_prompts
+from mechcot.reading.reader import plan_for, read
+from mechcot.reading.spec import ReadingSpec
 from mechcot.study.activations import tensor_name
 from reading_measure import Options, Result, Sides, apart, peak, race
 from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
@@ -124,13 +126,13 @@ def _ours(
     work: Work, *, signals: bool = False, max_tokens: int | None = None
 ) -> Callable[[], list[ReadBatch]]:
     return lambda: list(
-        read(work.model, work.questions, rules=("end",), signals=signals, max_tokens=max_tokens)
+        read(work.model, work.questions, ReadingSpec(rules=("end",), signals=signals, max_tokens=max_tokens))
     )
 
 
 def _answers(work: Work, batches: list[ReadBatch]) -> Answers:
     """The reading of one question in the order of `prefixes`."""
-    plan = plan_for(work.model, work.questions, rules=("end",))
+    plan = plan_for(work.model, work.questions, ReadingSpec(rules=("end",)))
     forced: dict[int, Any] = {}
     rows: dict[tuple[int, int], torch.Tensor] = {}
     names = [tensor_name(layer, "end") for layer in range(work.model.config.num_hidden_layers + 1)]

@@ -18,6 +18,7 @@ import torch
 from mechcot.reading import groups
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.reader import read_batch
+from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.activations import Activations, Shard, finish_store, tensor_name, write_shard
 from reading_measure import Options, Result, apart, peak, race
 from reading_texts import ORGANISM, Text, Work, make_work
@@ -54,13 +55,10 @@ def store_costs(options: Options) -> Result:
 
 def _read_to_folder(work: Work, out: Path) -> None:
     read_to_folder(
-        work.model,
+        Reader(work.model, "random", "none"),
         work.questions,
-        out / "out",
-        out / "work",
-        reader="random",
-        model_digest="none",
-        rules=("end",),
+        ReadingSpec(rules=("end",)),
+        ReadingFolder(out / "out", out / "work"),
         check=False,
         progress=False,
     )

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
+from mechcot.probe.folds import Rows
 from mechcot.probe.metrics import auroc_difference, auroc_interval
 from mechcot.stats import Interval, cluster_bootstrap_auroc, stratified_auroc
 
@@ -93,14 +94,14 @@ def coverage(design: Design, runs: int, *, draws: int = 0, by_step: bool = True)
         scores, y, fold, question = design.study(np.random.default_rng([0, run]))
         if stratified_auroc(scores[0], y, fold, None).n_pairs == 0:
             continue
-        held["interval"].append(_holds(auroc_interval(scores[0], y, fold, question), truth[0]))
-        gap = auroc_difference(scores[0], scores[1], y, fold, question)
+        held["interval"].append(_holds(auroc_interval(scores[0], Rows(y, question, fold)), truth[0]))
+        gap = auroc_difference(scores[0], scores[1], Rows(y, question, fold))
         held["difference"].append(_holds(gap, truth[0] - truth[1]))
         if draws:
             found = cluster_bootstrap_auroc(scores[0], y, fold, question, draws, run)
             held["bootstrap"].append(_holds(found, truth[0]))
         if by_step:
-            found = auroc_interval(scores[0], y, fold, np.arange(len(y)))
+            found = auroc_interval(scores[0], Rows(y, np.arange(len(y)), fold))
             held["by step"].append(_holds(found, truth[0]))
     return {name: float(np.mean(values)) for name, values in held.items() if values}
 

@@ -31,7 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.probe import analysis as probes
-from mechcot.analyses.probe.page import write_probe
+from mechcot.analyses.probe.report_page import write_probe
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.cost import Cost
 from mechcot.study.activations import finish_store, tensor_name, write_shard
@@ -67,7 +67,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").addHandler(said)
     before, started, worked = _memory(), time.perf_counter(), time.process_time()
-    report, _ = probes.own_probe(
+    report, _ = probes.probe_of_store(
         folder / "store", folder / "steps.parquet", options.spec, untrained=folder / "untrained"
     )
     write_probe(report, folder / "report")

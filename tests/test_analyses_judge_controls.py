@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from judge_controls_cases import ARMS, ERROR, HIT, MANNER, PASS, planted, questions, rows, said, steps, traces
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.judge_controls import analyse
+from mechcot.analyses.judge_controls.result import Missing
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import STEP_KEY
 
@@ -68,12 +69,12 @@ def test_rates_and_flips_of_items_few_enough_to_count_by_hand():
     found = run(pd.concat([control("again", **again), control("primary", **PRIMARY)]), 3)
     primary, other = found.controls
     assert primary.control == "primary"
-    assert (primary.counts[0]["erroneous"], primary.judged(False)) == (2, 6)
-    assert (primary.counts[1]["erroneous"], primary.judged(True)) == (4, 7)
+    assert (primary.counts[0]["erroneous"], primary.n_judged.before) == (2, 6)
+    assert (primary.counts[1]["erroneous"], primary.n_judged.after) == (4, 7)
     assert primary.counts[1]["api_failure"] == 1
-    assert primary.abstained(False) == 1 / 7
+    assert primary.abstain_rate.before == 1 / 7
     assert primary.error.difference.estimate == pytest.approx(4 / 7 - 2 / 6)
-    assert (other.judged(False), other.judged(True)) == (5, 7)
+    assert (other.n_judged.before, other.n_judged.after) == (5, 7)
     assert other.error.difference.estimate == pytest.approx(2 / 7 - 3 / 5)
     assert other.counts[0]["parse_failure"] == 1
     # the step that the second call failed on is taken from the primary too: 2/5 before
@@ -101,7 +102,7 @@ def test_a_control_that_treats_some_steps_is_set_beside_the_primary_on_those():
     assert row.counts[0][""] == 1
     assert row.primary.estimate == pytest.approx(1 / 3 - 1 / 3)  # q0: steps 1 and 2, q1: step 0; q2: step 0
     assert row.minus_primary.estimate == pytest.approx((3 / 3 - 1 / 3) - 0)
-    hedge = found.hedge_flip
+    hedge = found.findings["hedge_flip"]
     assert (hedge.n_pairs, hedge.n_decided) == ((3, 3), (3, 2))
     assert hedge.flips.before.estimate == pytest.approx(1 / 3)
     assert hedge.flips.after.estimate == pytest.approx(2 / 3)
@@ -122,11 +123,11 @@ def test_only_rewritings_that_kept_the_claim_count_and_the_four_cells_are_of_the
         ]
     )
     found = run(items, 3)
-    assert row_of(found, "tone-swap", "own").judged(False) == 3
+    assert row_of(found, "tone-swap", "own").n_judged.before == 3
     assert row_of(found, "tone-swap", "own").error.before.estimate == pytest.approx(1 / 3)
-    swap = found.tone_swap
+    swap = found.findings["tone_swap"]
     # kept by both: base (q0 step 0) and (q2 step 0); distilled the first three
-    assert swap.n == {
+    assert {(cell.origin, cell.manner): (cell.n_erroneous, cell.n_judged) for cell in swap.cells} == {
         ("before", "before"): (1, 2),
         ("before", "after"): (2, 2),
         ("after", "before"): (1, 3),
@@ -138,8 +139,9 @@ def test_only_rewritings_that_kept_the_claim_count_and_the_four_cells_are_of_the
     # in the own manner, against the primary on the same steps: base 1/3 to 1/3, distilled 3/4 to 3/4
     assert swap.drift.before.estimate == pytest.approx(0)
     assert swap.drift.after.estimate == pytest.approx(3 / 4 - 3 / 4)
-    assert swap.fidelity["own", "base"]["changed"] == 1
-    assert swap.fidelity["other", "distilled"]["failed"] == 1
+    kept = {(row.variant, row.arm): row.counts for row in swap.fidelity}
+    assert kept["own", "base"]["changed"] == 1
+    assert kept["other", "distilled"]["failed"] == 1
 
 
 def test_planted_effects_are_found(result):
@@ -152,21 +154,28 @@ def test_planted_effects_are_found(result):
     assert blind.minus_primary.high < -0.1
     assert blind.p_family < 0.05
     assert row_of(result, "segment:sentences").p_family > 0.05
-    swap = result.tone_swap
+    swap = result.findings["tone_swap"]
     for effect, true in ((swap.origin, 0.3), (swap.manner, MANNER), (swap.interaction, 0.0)):
         assert effect.low - 0.02 <= true <= effect.high + 0.02
-    assert swap.cells["before", "after"].estimate > swap.cells["before", "before"].estimate
+    cells = {(cell.origin, cell.manner): cell.error.estimate for cell in swap.cells}
+    assert cells["before", "after"] > cells["before", "before"]
     for late, arm in enumerate(ARMS):
-        sensitivity = (result.decoys.sensitivity.before, result.decoys.sensitivity.after)[late]
-        specificity = (result.decoys.specificity.before, result.decoys.specificity.after)[late]
+        sensitivity = (
+            result.findings["decoys"].sensitivity.before,
+            result.findings["decoys"].sensitivity.after,
+        )[late]
+        specificity = (
+            result.findings["decoys"].specificity.before,
+            result.findings["decoys"].specificity.after,
+        )[late]
         assert sensitivity.estimate == pytest.approx(HIT[arm], abs=0.05)
         assert specificity.estimate == pytest.approx(PASS[arm], abs=0.05)
         assert sensitivity.low < sensitivity.estimate < sensitivity.high
-    assert result.decoys.sensitivity.difference.high < 0
-    assert result.hedge_flip.n_pairs == (2 * N, 2 * N)
-    assert result.hedge_flip.shift.after.low > 0
-    assert 0.6 < result.guess.auroc.low < result.guess.auroc.estimate < 0.8
-    assert sum(result.guess.n_steps) + result.guess.n_failed == 4 * N
+    assert result.findings["decoys"].sensitivity.difference.high < 0
+    assert result.findings["hedge_flip"].n_pairs == (2 * N, 2 * N)
+    assert result.findings["hedge_flip"].shift.after.low > 0
+    assert 0.6 < result.findings["guess_arm"].auroc.low < result.findings["guess_arm"].auroc.estimate < 0.8
+    assert sum(result.findings["guess_arm"].n_steps) + result.findings["guess_arm"].n_failed == 4 * N
 
 
 def test_a_control_that_says_the_same_adds_exactly_nothing(result):
@@ -180,7 +189,7 @@ def test_an_interval_without_width_says_that_none_was_seen_and_no_more():
     items = planted(40)
     text = run(items[items["control"].isin(["primary", "factor:tone"])], 40).text()
     row = next(line for line in text.splitlines() if line.startswith("rule on tone switched "))
-    assert "+0.0 [+0.0, +0.0]*" in row
+    assert "0.0 points [0.0, 0.0]*" in row
     assert text.count("none was seen") == 1
     primary = next(line for line in text.splitlines() if line.startswith("the judge as it is"))
     assert "*" not in primary
@@ -192,12 +201,12 @@ def test_an_interval_without_width_says_that_none_was_seen_and_no_more():
 def test_what_is_a_difference_in_each_arm_is_written_as_one(result):
     text = result.text()
     for name, found in (
-        ("drift of rewriting", result.tone_swap.drift),
-        ("minus without", result.hedge_flip.shift),
+        ("drift of rewriting", result.findings["tone_swap"].drift),
+        ("erroneous with it minus without", result.findings["hedge_flip"].shift),
     ):
-        line = next(line for line in text.splitlines() if f"{name}: base " in line)
-        assert f"base {100 * found.before.estimate:+.1f} [" in line
-        assert f"distilled {100 * found.after.estimate:+.1f} [" in line
+        line = next(line for line in text.splitlines() if line.startswith(name))
+        for part in (found.before, found.after, found.difference):
+            assert f"{100 * part.estimate:+.1f} points [" in line
         assert "%" not in line
 
 
@@ -211,7 +220,7 @@ def test_the_primary_is_the_audit_of_the_same_verdicts(result):
     other = audit.analyse(questions(N), *tables, draws=500, seed=0)
     assert result.primary.error.difference == other.delta
     assert result.primary.error.before == other.before.error_rate
-    assert result.primary.abstained(True) == other.after.abstain_rate
+    assert result.primary.abstain_rate.after == other.after.abstain_rate
     assert result.strata == other.strata
     assert result.strata_weighted == other.strata_weighted
 
@@ -282,8 +291,7 @@ def test_an_arm_without_judged_steps_has_a_reason_and_no_part_in_the_family():
     again_row = row_of(found, "again")
     assert again_row.p == again_row.p_family  # a family of one
     frame = found.to_frame().set_index("control")
-    assert frame.loc["factor:gold", "reason"] == row.error.difference.reason
-    assert np.isnan(frame.loc["factor:gold", "difference"])
+    assert np.isnan(frame.loc["factor:gold", "error_difference"])
     assert "nothing of base was judged" in found.text()
     json.dumps(found.to_json(), allow_nan=False)
 
@@ -291,7 +299,7 @@ def test_an_arm_without_judged_steps_has_a_reason_and_no_part_in_the_family():
 def test_a_primary_alone_and_a_primary_without_verdicts_are_results_too():
     alone = run(control("primary", **PRIMARY), 3)
     assert alone.flips == ()
-    assert alone.tone_swap is alone.hedge_flip is alone.decoys is alone.guess is None
+    assert {type(finding) for finding in alone.findings.values()} == {Missing}
     assert alone.to_json()["guess_arm"]["reason"]
     empty = run(
         pd.concat(
@@ -306,12 +314,12 @@ def test_a_primary_alone_and_a_primary_without_verdicts_are_results_too():
         3,
     )
     assert empty.primary.error.difference.estimate is None
-    assert empty.guess.auroc.estimate is None
-    assert empty.guess.n_failed == 3
-    assert empty.decoys.specificity.before.estimate is None
-    assert empty.decoys.counts["base", "true"]["abstain"] == 1
-    assert empty.hedge_flip.n_pairs == (0, 0)
-    assert empty.tone_swap.origin.reason
+    assert empty.findings["guess_arm"].auroc.estimate is None
+    assert empty.findings["guess_arm"].n_failed == 3
+    assert empty.findings["decoys"].specificity.before.estimate is None
+    assert empty.findings["decoys"].counts[0].labels["abstain"] == 1
+    assert empty.findings["hedge_flip"].n_pairs == (0, 0)
+    assert empty.findings["tone_swap"].origin.reason
     for found in (alone, empty):
         json.dumps(found.to_json(), allow_nan=False)
         assert "\n" not in repr(found)
@@ -324,15 +332,17 @@ def test_tables_say_what_the_result_says(result):
     frame = result.to_frame()
     assert len(frame) == len(result.controls) == 11
     row = frame[frame["control"] == "answer-blind"].iloc[0]
-    assert row["difference"] == pytest.approx(row["error_after"] - row["error_before"])
-    assert row["n_erroneous_after"] / row["n_judged_after"] == pytest.approx(row["error_after"])
+    assert row["error_difference"] == pytest.approx(row["error_after"] - row["error_before"])
+    blind = row_of(result, "answer-blind")
+    assert row["n_judged_after"] == blind.n_judged.after
+    assert blind.counts.after["erroneous"] / row["n_judged_after"] == pytest.approx(row["error_after"])
     flips = result.flips_frame()
     assert set(flips["control"]) == {"again", "again-warm", "answer-blind", "factor:tone", "factor:previous"}
-    decoys = result.decoys_frame().set_index(["arm", "truth"])
-    assert decoys.loc[("base", "false"), "right"] == result.decoys.sensitivity.before.estimate
+    decoys = result.findings["decoys"].to_frame().set_index(["arm", "truth"])
+    assert decoys.loc[("base", "false"), "estimate"] == result.findings["decoys"].sensitivity.before.estimate
     assert decoys.loc[("base", "true"), "abstain"] > 0
     text = result.text()
-    assert f"{result.primary.counts[0]['erroneous']}/{result.primary.judged(False)}" in text
+    assert f"{result.primary.counts.before['erroneous']}/{result.primary.n_judged.before:,} " in text
     assert "rewritten, other manner" in text
     assert text.isascii()
 

@@ -1,7 +1,9 @@
 """What each judge control judges: the sample, factors, hedges, masks and decoys; no server is asked."""
 
+import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,8 +11,14 @@ import pytest
 from judging_cases import judge_file
 from mechcot import Study
 from mechcot.analyses.judge_controls import Wanted, plan_judge_controls
-from mechcot.analyses.judge_controls.items import control_of
-from mechcot.analyses.judge_controls.names import FACTORS, reason_against
+from mechcot.analyses.judge_controls.control import Setup, reason_against
+from mechcot.analyses.judge_controls.controls.answer_blind import ANSWER_BLIND
+from mechcot.analyses.judge_controls.controls.decoys import DECOY
+from mechcot.analyses.judge_controls.controls.factors import FACTORS
+from mechcot.analyses.judge_controls.controls.guess_arm import GUESS_ARM
+from mechcot.analyses.judge_controls.controls.hedge_flip import HEDGE_FLIP
+from mechcot.analyses.judge_controls.registry import CONTROLS, findings
+from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.sample import Sample, sample_of
 from mechcot.core.errors import DataError
 from mechcot.core.settings import PromptSettings
@@ -95,8 +103,8 @@ def test_steps_in_english_are_hedged_masked_and_made_decoys_of_by_rule(tmp_path)
         distilled=["It is a clot.", "Heparin inhibits thrombin.", "So the answer is (B) Aspirin."],
     )
     judge = read_judge(judge_file(tmp_path, "http://127.0.0.1:9/v1", fields={"previous": True}))
-    hedge = control_of("hedge-flip", sample, judge)
-    assert sorted(zip(hedge.items.arm, hedge.items.variant, hedge.items.text, strict=True)) == [
+    hedge = HEDGE_FLIP.items(Setup(sample, judge))
+    assert sorted(zip(hedge.table.arm, hedge.table.variant, hedge.table.text, strict=True)) == [
         ("base", "hedged", "It is probably a clot."),
         ("base", "hedged", "So the answer is probably (B)."),
         ("base", "plain", "It is a clot."),
@@ -108,24 +116,25 @@ def test_steps_in_english_are_hedged_masked_and_made_decoys_of_by_rule(tmp_path)
         ("distilled", "plain", "It is a clot."),
         ("distilled", "plain", "So the answer is (B) Aspirin."),
     ]
-    assert hedge.untreated == ("steps that the rules for hedges do not treat", {"base": 1, "distilled": 0})
+    assert hedge.untreated == {"steps that the rules for hedges do not treat": {"base": 1, "distilled": 0}}
     # A changed step stands in no trace: the judge is not shown the steps before it.
-    assert (judge.fields.previous, hedge.judge.fields.previous) == (True, False)
-    blind = control_of("answer-blind", sample, judge)
-    assert (blind.judge.fields.gold, blind.judge.fields.previous) == (False, True)
-    assert blind.items.text.tolist() == [
+    assert (judge.fields.previous, HEDGE_FLIP.changes(judge).fields.previous) == (True, False)
+    blind_judge = ANSWER_BLIND.changes(judge).fields
+    blind = ANSWER_BLIND.items(Setup(sample, judge))
+    assert (blind_judge.gold, blind_judge.previous) == (False, True)
+    assert blind.table.text.tolist() == [
         *("It may be a clot.", "Why?", f"So the answer is {MASK}.", "It may be cut"),
         *("It is a clot.", "Heparin inhibits thrombin.", f"So the answer is {MASK}."),
     ]
-    decoys = control_of("decoy", sample, None)
-    assert sorted(zip(decoys.items.arm, decoys.items.variant, decoys.items.text, strict=True)) == [
+    decoys = DECOY.items(Setup(sample, None))
+    assert sorted(zip(decoys.table.arm, decoys.table.variant, decoys.table.text, strict=True)) == [
         ("base", "false", "So the answer is (B)."),
         ("base", "true", "So the answer is (A)."),
         ("distilled", "false", "So the answer is (B) Aspirin."),
         ("distilled", "true", "So the answer is (A) Heparin."),
     ]
     # Steps that show a manner come from different questions.
-    assert reason_against("guess-arm", judge, None, sample) == (
+    assert reason_against(GUESS_ARM, Setup(sample, judge)) == (
         "fewer than 2 different steps show the manner of base and of distilled"
     )
 
@@ -166,5 +175,16 @@ def test_decoys_of_questions_that_are_not_judged_are_left_out_and_told(study, ca
     both.to_csv(path, index=False)
     with caplog.at_level("INFO"):
         plan = plan_judge_controls(study.path, Wanted(questions=2, only=("decoy",), decoys=path))
-    assert plan.rows[-1].n_items == 4
+    assert plan.controls[-1].n_items == 4
     assert "4 of its 8 rows are of questions that are not judged" in caplog.text
+
+
+def test_every_control_stands_in_the_docs_and_no_two_share_a_name_or_a_key_of_the_result():
+    page = (Path(__file__).parent.parent / "docs" / "judge-controls.md").read_text()
+    names = [control.name for control in CONTROLS]
+    assert all(f"`{name}`" in page or name.startswith("segment:") for name in names)
+    assert len(set(names)) == len(names)
+    assert CONTROLS[0].name == "primary"
+    keys = [finding.name for _, finding in findings()]
+    own = {field.name for field in dataclasses.fields(JudgeControlsResult)}
+    assert len({*keys} - own) == len(keys)

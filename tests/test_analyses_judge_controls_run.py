@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback, verdict
 from mechcot import Study
-from mechcot.analyses.judge_controls import Wanted, plan_judge_controls, run_judge_controls
-from mechcot.analyses.judge_controls import part as controlled
-from mechcot.analyses.judge_controls.names import FACTORS, names
+from mechcot.analyses.judge_controls import Wanted, plan_judge_controls, run_judge_controls, study_report
+from mechcot.analyses.judge_controls.controls.factors import FACTORS
+from mechcot.analyses.judge_controls.registry import CONTROLS
 from mechcot.analyses.judge_controls.sample import sample_of
 from mechcot.cli.commands import app
 from mechcot.core import files, records
@@ -34,6 +34,7 @@ from mechcot.steps.of_study import questions_by_id, task_of
 from written_study import HEDGED, own_decoys, written_study
 
 ARMS = ("base", "distilled")
+NAMES = {control.name for control in CONTROLS} - {"segment:sentences"}
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +110,7 @@ def test_a_judge_that_calls_hedged_text_wrong_is_found_out_by_hedges_and_by_deco
 
     with Loopback(Truthful(study, strict)) as server:
         done = run(study, server, "hedge-flip", "decoy", questions=7)
-    hedge, decoys = done.result.hedge_flip, done.result.decoys
+    hedge, decoys = done.result.findings["hedge_flip"], done.result.findings["decoys"]
     plain = items_of(done, "hedge-flip", "plain")
     for arm, flips in zip(ARMS, (hedge.flips.before, hedge.flips.after), strict=True):
         own = plain[plain.arm == arm]
@@ -264,8 +265,9 @@ def test_steps_are_rewritten_in_both_manners_and_only_claims_that_stayed_are_jud
     # In the manner of the arm before every claim is hedged, in that of the arm after none is.
     assert not manner["distilled"].query("variant == 'own'").text.str.contains("perhaps").any()
     assert manner["distilled"].query("variant == 'other'").text.str.contains("perhaps").any()
-    swap = done.result.tone_swap
-    assert swap.cells["before", "before"].estimate == swap.cells["after", "before"].estimate == 1.0
+    swap = done.result.findings["tone_swap"]
+    in_its_manner = {cell.error.estimate for cell in swap.cells if cell.manner == "before"}
+    assert in_its_manner == {1.0}
     assert swap.manner.estimate < -0.3
     assert set(done.about["controls"]["tone-swap"]["calls"]) == {"rewriting", "fidelity", "verdicts"}
 
@@ -280,7 +282,7 @@ def test_the_judge_guesses_whose_step_it_reads(study):
     )
     assert table.score.tolist() == pytest.approx(sure.tolist())
     assert set(table.label) == {""}
-    assert done.result.guess.auroc.estimate > 0.8
+    assert done.result.findings["guess_arm"].auroc.estimate > 0.8
     assert items_of(done, "primary").score.isna().all()
 
 
@@ -303,20 +305,20 @@ def test_a_dry_run_sends_and_writes_nothing_and_foretells_the_calls(study):
         assert len(server.checks) <= planned.total.start_ups
         kept = plan_judge_controls(study.path, Wanted(file, only=only, questions=3))
     assert kept.total.calls == 0
-    assert {row.control: row.n_items for row in planned.rows} == {
+    assert {row.control: row.n_items for row in planned.controls} == {
         name: sum(control["items"].values()) for name, control in done.about["controls"].items()
     }
     used = [call["usage"] for made in done.about["controls"].values() for call in made["calls"].values()]
     assert sum(own["prompt_tokens"] for own in used) >= 100 * len(server.calls)
     assert planned.total.cost == pytest.approx(
-        sum(row.plan.tokens_in + 2 * row.plan.tokens_out for row in planned.rows) / 1e6
+        sum(row.plan.tokens_in + 2 * row.plan.tokens_out for row in planned.controls) / 1e6
     )
 
 
 def test_what_the_rewriting_will_lead_to_is_estimated_and_says_so(study):
     file = judge_file(study.path.parent, "http://127.0.0.1:9/v1", price_in=1.0, price_out=2.0)
     planned = plan_judge_controls(study.path, Wanted(file, rewriter_file=file, only=("tone-swap",)))
-    rows = {(row.control, row.calls): row for row in planned.rows}
+    rows = {(row.control, row.calls): row for row in planned.controls}
     assert [rows["tone-swap", kind].estimated for kind in ("rewritings", "comparisons", "verdicts")] == [
         False, True, True,
     ]  # fmt: skip
@@ -479,9 +481,9 @@ def test_the_exact_checker_is_the_ground_truth_of_the_controls(study):
     assert done.name == "exact"
     assert list(items_of(done, "primary").cid.unique()) == [0, 1]
     assert set(done.about["controls"]) == {"primary", "again", "hedge-flip", "decoy"}
-    assert set(done.about["left_out"]) == set(names("sentences")) - set(done.about["controls"])
+    assert set(done.about["left_out"]) == NAMES - set(done.about["controls"])
     assert {row.n_flipped for row in done.result.flips} == {(0, 0)}
-    hedge, decoys = done.result.hedge_flip, done.result.decoys
+    hedge, decoys = done.result.findings["hedge_flip"], done.result.findings["decoys"]
     assert (hedge.flips.before.estimate, hedge.flips.after.estimate) == (0.0, 0.0)
     for rates in (decoys.sensitivity, decoys.specificity):
         assert (rates.before.estimate, rates.after.estimate) == (1.0, 1.0)
@@ -500,7 +502,7 @@ def test_decoys_of_ones_own_are_judged_in_place_of_planted_ones(study):
         wanted = Wanted(file, only=("decoy",), decoys=own_decoys(study))
         done = run_judge_controls(study.path, wanted, progress=False)
     assert len(items_of(done, "decoy")) == 12
-    assert done.result.decoys.sensitivity.before.estimate == 1.0
+    assert done.result.findings["decoys"].sensitivity.before.estimate == 1.0
     assert done.about["controls"]["decoy"]["untreated"] == {
         "questions without a decoy": dict.fromkeys(ARMS, 4)
     }
@@ -525,7 +527,7 @@ def test_controls_that_mean_nothing_for_a_judge_are_left_out_with_the_reason(stu
     file = judge_file(study.path.parent, "http://127.0.0.1:9/v1", **changes)
     planned = plan_judge_controls(study.path, Wanted(file))
     assert planned.left_out == left_out | {"tone-swap": "no rewriter was named (--rewriter FILE)"}
-    assert {row.control for row in planned.rows} == set(names("sentences")) - set(planned.left_out)
+    assert {row.control for row in planned.controls} == NAMES - set(planned.left_out)
 
 
 def test_wrong_use_is_named(study, tmp_path):
@@ -596,13 +598,13 @@ def test_the_command_plans_judges_and_says_json(study):
 def test_the_studys_page_names_the_controls_of_each_judge_until_the_steps_are_others(study):
     contrast = study.settings.contrast
     found = SimpleNamespace(settings=study.settings, before=contrast.before, after=contrast.after)
-    assert "judge-controls" in controlled.controlled(found, controlled.results_of(study)).reason
+    assert "judge-controls" in study_report.controls_part(found, study_report.results_of(study)).reason
     run_judge_controls(study.path, Wanted(only=("again",)), progress=False)
-    results = controlled.results_of(study)
-    [row] = controlled.controlled(found, results).tables[0].rows
+    results = study_report.results_of(study)
+    [row] = study_report.controls_part(found, results).tables[0].rows
     assert (row[0], row[2], row[4]) == ("exact", "1", "none")
     assert row[5] == '<a href="judge_controls/exact/report.html">open</a>'
-    hostile = controlled.controlled(found, {"<b>": results["exact"]}).tables[0].rows[0]
+    hostile = study_report.controls_part(found, {"<b>": results["exact"]}).tables[0].rows[0]
     assert "<b>" not in hostile[5]
     manifest = load_manifest(study.path)
     for record in manifest["stages"].values():
@@ -610,4 +612,4 @@ def test_the_studys_page_names_the_controls_of_each_judge_until_the_steps_are_ot
             if name.endswith("steps.parquet"):
                 record["outputs"][name] = "0" * 64
     files.write_json(study.path / "manifest.json", manifest)
-    assert controlled.results_of(study) == {}
+    assert study_report.results_of(study) == {}

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot.analyses.probe.ablate import _matched, ablation, own_answers
+from mechcot.analyses.probe.ablate import Rereading, _matched, ablation, own_answers
 from mechcot.core.errors import AnalysisError, ReadingError, UsageError
 from mechcot.models.interventions import ablate
+from mechcot.probe.terminal import ablation_words
 from mechcot.reading.inputs import LeadIn
 from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 
@@ -44,7 +45,7 @@ def found():
     torch.set_num_threads(1)
     model, u = planted()
     questions = asked()
-    return ablation(model, questions, 5 * u, LAST, answers=answered(questions), draws=200)
+    return ablation(Rereading(model, questions, LAST, answered(questions)), 5 * u, draws=200)
 
 
 def test_the_direction_of_the_answer_takes_the_answer_away(found):
@@ -73,6 +74,7 @@ def test_denominators(found):
     assert found.n_no_answer == 0
     assert "own_answer -0." in repr(found)
     assert len(found.to_frame()) == 6
+    assert "directions of the same energy: own answer -0." in ablation_words(found)
     json.dumps(found.to_json(), allow_nan=False)
 
 
@@ -82,7 +84,9 @@ def test_random_directions_of_the_planted_model_are_not_special():
     p = []
     for seed in range(6):
         direction = np.random.default_rng(100 + seed).normal(size=D)
-        result = ablation(model, questions, direction, LAST, answers=answered(questions), draws=20, seed=seed)
+        result = ablation(
+            Rereading(model, questions, LAST, answered(questions)), direction, draws=20, seed=seed
+        )
         p.append(result.measures["own_answer"].p)
     assert np.mean(p) > 0.25
     assert max(p) > 0.5
@@ -92,7 +96,7 @@ def test_changes_equal_the_model_run_by_hand():
     model = make_model("qwen3")
     questions = asked(3)
     direction = np.random.default_rng(0).normal(size=D).astype(np.float32)
-    result = ablation(model, questions, direction, 2, answers=answered(questions, k=2), draws=20)
+    result = ablation(Rereading(model, questions, 2, answered(questions, k=2)), direction, draws=20)
 
     @torch.no_grad()
     def run(ids):
@@ -135,7 +139,7 @@ def test_an_answer_before_the_first_step_is_forced_at_the_prompt():
     questions = asked(2)
     answers = answered(questions, k=0)
     answers.pop(next(iter(answers)))
-    result = ablation(model, questions, u, LAST, answers=answers, draws=20)
+    result = ablation(Rereading(model, questions, LAST, answers), u, draws=20)
     assert result.measures["own_answer"].n_items == 3
     assert result.n_no_answer == 1
     assert result.measures["own_answer"].change.estimate < -0.2
@@ -145,7 +149,7 @@ def test_without_answers_or_lead_ins_the_rest_is_measured_and_the_model_stays():
     model, u = planted()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     bare = [replace(question, forced=()) for question in asked(2)]
-    result = ablation(model, bare, u, 1, draws=20)
+    result = ablation(Rereading(model, bare, 1), u, draws=20)
     for name in ("own_answer", "forced_shift"):
         assert result.measures[name].n_items == 0
         assert result.measures[name].p is None
@@ -191,14 +195,14 @@ def test_bad_input_is_refused():
     model, u = planted()
     questions = asked(1)
     with pytest.raises(UsageError, match="at least 20, not 5"):
-        ablation(model, questions, u, LAST, n_random=5)
+        ablation(Rereading(model, questions, LAST), u, n_random=5)
     with pytest.raises(AnalysisError, match="no trace to read"):
-        ablation(model, [], u, LAST)
+        Rereading(model, [], LAST)
     with pytest.raises(AnalysisError, match=r"\[32\] finite numbers"):
-        ablation(model, questions, u[:3], LAST)
+        ablation(Rereading(model, questions, LAST), u[:3])
     with pytest.raises(AnalysisError, match="not all 0"):
-        ablation(model, questions, 0 * u, LAST)
+        ablation(Rereading(model, questions, LAST), 0 * u)
     with pytest.raises(ReadingError, match="asked for"):
-        ablation(model, questions, u, 9)
+        ablation(Rereading(model, questions, 9), u)
     with pytest.raises(AnalysisError, match="option 7 after 1 steps"):
-        ablation(model, questions, u, LAST, answers={("q0", "base", 0): (1, 7)})
+        Rereading(model, questions, LAST, {("q0", "base", 0): (1, 7)})

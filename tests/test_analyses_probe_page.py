@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mechcot import plots
-from mechcot.analyses.probe.page import render_probe, write_probe
-from mechcot.probe import fit_report
+from mechcot.analyses.probe.report_page import render_probe, write_probe
+from mechcot.probe import Data, FitSettings, fit_data
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -24,23 +24,20 @@ def report():
     X = rng.normal(size=(n, 10)) + 3 * (kind[:, None] == np.arange(10))
     confounds = pd.DataFrame({"sid": sid, "n_steps": 6, "kind": kinds[kind]})
     about = {"name": HOSTILE, "source": {"author": HOSTILE, "reader": "me"}, "dropped": {HOSTILE: 3}}
-    return fit_report(
+    data = Data(
         {("end", 0): X, ("mean", 1): X + rng.normal(size=X.shape)},
         y,
-        groups=np.repeat([f"q{i}" for i in range(40)], 12).tolist(),
-        confounds=confounds,
+        np.repeat([f"q{i}" for i in range(40)], 12).tolist(),
+        confounds,
         text=[f"{HOSTILE} {i}" for i in range(n)],
         subject=[f"{HOSTILE} {i // 30}" for i in range(n)],
-        draws=100,
-        null_draws=30,
-        meaning=HOSTILE,
-        about=about,
     )
+    return fit_data(data, FitSettings(draws=100, null_draws=30), about=about | {"meaning": HOSTILE})
 
 
 @pytest.fixture(scope="module")
 def page(report):
-    return render_probe(report.to_json(), report.card.about)
+    return render_probe(report)
 
 
 def test_the_page_needs_no_network_and_runs_no_text(page):
@@ -78,8 +75,8 @@ def test_figures_show_the_report(report):
     assert {trace.x[0] for trace in bars.data} >= {report.auroc.estimate, report.mass_mean.estimate}
     cells = plots.probe_map(found).data[0]
     assert [list(row) for row in cells.z] == [
-        [report.map["end", 0].estimate, None],
-        [None, report.map["mean", 1].estimate],
+        [report.by_source["end", 0].estimate, None],
+        [None, report.by_source["mean", 1].estimate],
     ]
     nulls = plots.probe_null(found["nulls"])
     assert [len(trace.x) for trace in nulls.data] == [

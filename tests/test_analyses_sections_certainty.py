@@ -216,7 +216,7 @@ def test_a_sheet_corrects_the_judge_until_the_verdicts_change(copied):
     own = result.to_json()["judges"]["exact"]
     told = part(section, "people")
     assert f"the change of wrong steps is {spaced(points(own['design']['difference']))}" in told
-    assert f"people alone {100 * result.people_before.estimate:.1f} %" in told
+    assert f"people alone {100 * result.people.before.estimate:.1f} %" in told
     assert "people, the same step twice 6" in told
     ways = next(one for one in section.parts if one.name == "ways")
     assert [trace.customdata[0].split(":")[0] for trace in ways.figure.data if trace.customdata] == [

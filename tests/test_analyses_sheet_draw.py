@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mechcot.analyses.sheet import draw_steps, write_sheet
 from mechcot.analyses.sheet.draw import _allocate
 from mechcot.analyses.sheet.page import Item, sheet_csv, sheet_html
-from mechcot.analyses.sheet.power import plan_of
+from mechcot.analyses.sheet.power import power_of
 from mechcot.core.errors import AnalysisError, StudyError, UsageError
 from mechcot.core.records import STEP_KEY
 from sheet_cases import BIASED, EXACT, build
@@ -226,7 +226,7 @@ def _plan(table, drawn):
 
     counts = table.groupby(["arm", "label"]).size()
     cells = [Cell(arm, label, False, counts[arm, label], drawn[arm, label]) for arm, label in counts.index]
-    return plan_of(table, table[["arm", "label"]], cells, ("before", "after"))
+    return power_of(table, table[["arm", "label"]], cells, ("before", "after"))
 
 
 def test_power_is_that_of_independent_steps_where_labels_share_a_sheet_by_size():

@@ -12,14 +12,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mechcot.analyses.sheet import draw_steps, read_sheet, write_result, write_sheet
-from mechcot.analyses.sheet.findings import weighted_agreement
 from mechcot.core.errors import DataError, StudyError
 from mechcot.core.records import STEP_KEY
-from mechcot.stats.agreement import agreement
 from sheet_cases import BIASED, EXACT, build
 
 WORDS = {
@@ -80,7 +77,7 @@ def test_people_who_are_right_agree_with_the_exact_judge_and_correct_the_other(c
     for found in (llm.design, llm.prediction):
         assert found.difference.low < gap < found.difference.high
         assert abs(found.difference.estimate - gap) < abs(found.naive - gap)
-    assert result.people_difference.estimate == pytest.approx(gap, abs=0.01)  # the strata are the truth
+    assert result.people.difference.estimate == pytest.approx(gap, abs=0.01)  # the strata are the truth
     assert result.retest.pairs[0].raw.estimate == pytest.approx(1)
     assert result.retest.pairs[0].n_steps == 20
     assert (result.n_answered, result.n_items, result.n_checked) == (140, 140, (60, 60))
@@ -110,37 +107,11 @@ def test_corrected_differences_have_no_bias_over_draws(tmp_path):
         judge = result.judges[0]
         errors["design"].append(judge.design.difference.estimate - gap)
         errors["prediction"].append(judge.prediction.difference.estimate - gap)
-        errors["people"].append(result.people_difference.estimate - gap)
+        errors["people"].append(result.people.difference.estimate - gap)
     assert judge.design.naive < gap - 0.15
     for name, found in errors.items():
         assert abs(np.mean(found)) < 3 * np.std(found, ddof=1) / np.sqrt(len(found)) + 0.005, name
         assert np.std(found) < 0.12
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_weighted_agreement_is_the_plain_one_where_weights_are_equal_or_whole(seed):
-    rng = np.random.default_rng(seed)
-    categories = ("a", "b", "c")
-    one, other = (pd.Series(rng.choice(categories, size=80)) for _ in range(2))
-    questions = pd.Series(rng.integers(0, 15, size=80))
-    plain = agreement(
-        pd.DataFrame({"x": one, "y": other}), questions, draws=300, categories=categories
-    ).pairs[0]
-    same = weighted_agreement(
-        one, other, pd.Series(np.full(80, 2.5)), questions, categories, draws=300, seed=0
-    )
-    for found, expected in zip(same, (plain.raw, plain.kappa, plain.ac1), strict=True):
-        ours, theirs = ((i.estimate, i.low, i.high, i.n) for i in (found, expected))
-        assert ours == pytest.approx(theirs)
-    weights = pd.Series(rng.integers(1, 6, size=80))
-    rows = np.repeat(np.arange(80), weights)
-    repeated = agreement(
-        pd.DataFrame({"x": one[rows].to_numpy(), "y": other[rows].to_numpy()}),
-        questions[rows].to_numpy(), draws=50, categories=categories,
-    ).pairs[0]  # fmt: skip
-    heavy = weighted_agreement(one, other, weights, questions, categories, draws=50, seed=0)
-    for found, expected in zip(heavy, (repeated.raw, repeated.kappa, repeated.ac1), strict=True):
-        assert found.estimate == pytest.approx(expected.estimate)
 
 
 def test_every_form_of_the_same_file_says_the_same(case, tmp_path):
@@ -162,7 +133,7 @@ def test_every_form_of_the_same_file_says_the_same(case, tmp_path):
     ):
         assert _read(case, other, tmp_path, **form).to_json() == plain
     noted = _read(case, [{**row, "my notes": "x", "": ""} for row in rows], tmp_path)
-    assert noted.ignored == ("my notes",)
+    assert noted.ignored_columns == ("my notes",)
     assert noted.to_json() | {"ignored_columns": []} == plain
 
 
@@ -194,7 +165,7 @@ def test_steps_that_people_set_aside_are_counted_and_left_out(case, tmp_path):
     base, distilled = result.judges[0].left_out
     assert base > 5
     assert distilled == 0
-    assert result.people_before.estimate == 0
+    assert result.people.before.estimate == 0
     assert f"People called {base} (base) and 0 (distilled) steps neither" in result.text()
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     "__main__",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
-COMPOSE = ("registry", "sections", "summary", "headline", "measured", "controls")
+COMPOSE = ("registry", "sections", "summary", "headline", "method", "controls")
 """What puts analyses together; all else in `analyses` knows itself and what they share."""
 SHARED = ("form", "arms", "strata")
 LIGHT = [
@@ -100,3 +100,14 @@ def test_statistics_analyses_and_report_load_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_results_have_one_shape() -> None:
+    """The dataclass is the JSON is the frame: nobody but `core.results` writes either by hand."""
+    by_hand = [
+        f"{path.relative_to(SRC)}: {node.name}"
+        for path in sorted(SRC.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name in ("to_json", "to_frame")
+    ]
+    assert by_hand == ["core/results.py: to_json", "core/results.py: to_frame"]

@@ -95,7 +95,7 @@ def test_questions_make_the_models_preset_and_need_a_judge(tmp_path: Path) -> No
     file = tmp_path / "study.yaml"
     text = "questions: {path: q.jsonl}\narms: {base: {model: a}, distilled: {model: b}}\n"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="only the organism has an exact checker"):
+    with pytest.raises(ConfigError, match="has no exact checker"):
         config.resolve(file=file)
     file.write_text(text + "judge: {kind: table, path: v.csv}\n")
     settings = config.resolve(file=file)

@@ -76,3 +76,21 @@ def test_few_pieces_are_counted_too(total, caplog, monkeypatch):
         for _ in range(total):
             bar.update()
     assert len(caplog.records) == total
+
+
+def test_slow_work_is_not_silent_until_a_tenth_is_done(caplog, monkeypatch):
+    """A judge that takes a minute for a step: 23 of 225 would be the first line."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with caplog.at_level("INFO", logger="mechcot"), Progress("judging", 225, "call") as bar:
+        for _ in range(44):
+            now[0] += 60
+            bar.update()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "judging: 4 % (10 of 225 calls)",
+        "judging: 8 % (20 of 225 calls)",
+        "judging: 10 % (23 of 225 calls)",
+        "judging: 14 % (33 of 225 calls)",
+        "judging: 19 % (43 of 225 calls)",
+    ]

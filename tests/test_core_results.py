@@ -1,9 +1,9 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from mechcot import Study
-from mechcot.core.results import Result
+from mechcot.core.results import Interval, Pair, Paired, Result, because, plain
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,31 @@ def test_the_studys_results_show_themselves(study: Study) -> None:
     for result in (study.answers(), study.audit(), study.commitment(), study.knowledge(), *study.hedge()):
         assert "<table" in result._repr_html_()
         assert "\n" not in repr(result)
+
+
+@dataclass(frozen=True)
+class _Rates(Result):
+    error: Paired
+    abstain: Pair[float | None] = field(metadata=because("nothing was claimed"))
+
+
+@dataclass(frozen=True)
+class _Written:
+    share: float
+
+    def to_json(self) -> dict[str, float]:
+        return {"rate": self.share}
+
+
+def test_a_number_missing_in_one_arm_says_why_and_a_pair_with_its_difference_is_three_intervals() -> None:
+    one = Interval(0.5, 0.25, 0.75, 4, "")
+    rates = _Rates(Paired(one, one, one), Pair(None, 0.5))
+    found = rates.to_json()
+    assert found["abstain"] == {"before": {"value": None, "reason": "nothing was claimed"}, "after": 0.5}
+    assert found["error"] == dict.fromkeys(("before", "after", "difference"), one.to_json())
+    row = rates.to_frame().iloc[0]
+    assert (row["error_difference_low"], row["error_before"], row["abstain_after"]) == (0.25, 0.5, 0.5)
+
+
+def test_a_part_that_writes_itself_is_written_so() -> None:
+    assert plain([_Written(0.5)]) == [{"rate": 0.5}]

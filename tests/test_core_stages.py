@@ -5,7 +5,7 @@ import pytest
 
 from mechcot.core import files, stages
 from mechcot.core.errors import MechcotError, StudyError, UsageError
-from mechcot.core.stages import Stage, forget_from, run_stages, verify
+from mechcot.core.stages import Stage, forget_from, run_stages, states_of, verify
 
 
 def _stage(
@@ -129,3 +129,24 @@ def test_a_foreign_manifest_is_refused(tmp_path: Path) -> None:
     files.write_json(tmp_path / stages.MANIFEST, {"format": "other/9"})
     with pytest.raises(StudyError, match="other/9"):
         run_stages(tmp_path, [], {})
+
+
+def test_the_states_foretell_what_runs(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def three(value: int, **more: object) -> list[Stage]:
+        first = _stage(tmp_path, ran, "a", settings={"v": value}, **more)
+        second = _stage(tmp_path, ran, "b", ("a.txt",))
+        return [first, second, _stage(tmp_path, ran, "c")]
+
+    assert states_of(tmp_path, three(1)) == ["to do"] * 3
+    run_stages(tmp_path, three(1), {})
+    assert states_of(tmp_path, three(1)) == ["cached"] * 3
+    assert states_of(tmp_path, three(2)) == ["to do", "if changed", "cached"]
+    assert states_of(tmp_path, three(1), "b") == ["cached", "to do", "to do"]
+    (tmp_path / "b.txt").unlink()
+    assert states_of(tmp_path, three(1)) == ["cached", "to do", "cached"]
+    with pytest.raises(StudyError, match="--restart-from a"):
+        states_of(tmp_path, three(2, frozen=True))
+    assert states_of(tmp_path, three(2, frozen=True), "a") == ["to do"] * 3
+    assert ran == ["a", "b", "c"]

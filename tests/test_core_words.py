@@ -1,7 +1,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.core.words import clause, counted, direction, listed, number, percent, points, score, signed, why
+from mechcot.core.words import (
+    MINUS,
+    NBSP,
+    Table,
+    clause,
+    counted,
+    direction,
+    listed,
+    number,
+    percent,
+    plain_signs,
+    points,
+    score,
+    signed,
+    why,
+)
 from mechcot.stats import Interval
 
 MISSING = {"value": None, "reason": "too few claims"}
@@ -60,3 +75,21 @@ def test_a_change_that_cannot_be_told_names_the_reason():
         "wrong steps cannot be compared (too few claims)"
     )
     assert direction({"estimate": 0.4, "low": MISSING, "high": MISSING}) == "unclear"
+
+
+CELL = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@given(st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=5))
+def test_a_table_for_a_terminal_has_a_line_a_row_and_no_control_character(rows):
+    lines = Table("judged", ("", "base", "distilled"), tuple(rows), "a\u00a0note").text().split("\n")
+    assert len(lines) == len(rows) + 2
+    assert lines[0].startswith("judged")
+    assert lines[-1] == "a note"
+    assert all(line.isprintable() for line in lines)
+
+
+def test_signs_that_a_terminal_may_lack_are_written_plainly():
+    assert (
+        plain_signs(f"{MINUS}1.0{NBSP}points, base’s “x” → y\x1b[31m") == '-1.0 points, base\'s "x" -> y?[31m'
+    )

@@ -263,3 +263,112 @@ def test_the_tokenizer_is_left_as_it_was(tmp_path: Path) -> None:
     one(tokenizer, "w1", "w2")
     after = (tokenizer.padding_side, tokenizer.pad_token, tokenizer.truncation_side, len(tokenizer))
     assert before == after
+
+
+# --- the seam between prompt and completion -------------------------------------------------------
+
+
+def sentencepiece(kind: str) -> Any:
+    """Tokenizers that begin every text with a blank, in the three ways in which files have it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<unk>", "<s>", "</s>", "<|im_end|>"]
+    if kind == "prepend":
+        inner = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+        inner.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+        )
+        inner.decoder = decoders.Sequence(
+            [
+                decoders.Replace("\u2581", " "),
+                decoders.ByteFallback(),
+                decoders.Fuse(),
+                decoders.Strip(" ", 1, 0),
+            ]
+        )
+        special += [f"<0x{n:02X}>" for n in range(256)]
+    else:
+        inner = Tokenizer(models.BPE(unk_token="<unk>"))
+        inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=kind)
+        inner.decoder = decoders.Metaspace(prepend_scheme=kind)
+    lines = ["The answer is (B). It is low. Question: what? Answer: yes\n\n a b|c"] * 50
+    inner.train_from_iterator(
+        lines, trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<s>", eos_token="<|im_end|>", unk_token="<unk>"
+    )
+
+
+SEAMS = [
+    ("Question: what?\n", "The answer is (B)."),
+    ("Answer:", " The answer is (B)."),
+    ("Answer: ", "The answer is (B)."),
+    ("Question: what?\nAnswer:\n", "\nIt is low."),
+    ("a b|", "It is (B)."),
+]
+
+
+@pytest.mark.parametrize("kind", ["first", "always", "prepend"])
+@pytest.mark.parametrize(("prompt", "completion"), SEAMS)
+def test_no_blank_is_trained_that_stands_in_neither(kind: str, prompt: str, completion: str) -> None:
+    tokenizer = sentencepiece(kind)
+    row = one(tokenizer, prompt, completion)
+    text = tokenizer.decode(row.input_ids[:-1].tolist(), clean_up_tokenization_spaces=False)
+    assert text.lstrip(" ") == prompt + completion
+    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert row.input_ids[: len(prompt_ids)].tolist() == prompt_ids  # as the student is asked
+
+
+def test_the_answer_part_is_found_behind_the_seam() -> None:
+    tokenizer = sentencepiece("first")
+    completion = "It is low. The answer is (B)."
+    row = one(tokenizer, "Question: what?\n", completion, completion.index("(B)"))
+    assert texts(tokenizer, row)["answer"] == "(B)."
+
+
+def test_a_seam_that_cannot_be_without_a_blank_is_refused() -> None:
+    """A tokenizer that puts a blank before every text and behind every mark there is."""
+    from tokenizers.pre_tokenizers import Metaspace, Sequence, Split
+
+    tokenizer = sentencepiece("first")
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+        [*(Split(mark, "isolated") for mark in "\n:|"), Metaspace(prepend_scheme="always")]
+    )
+    says = r"'e0': between its prompt 'Question: what\?\\n' and its completion 'The answer is \(B\)"
+    with pytest.raises(DataError, match=says):
+        one(tokenizer, "Question: what?\n", "The answer is (B).")
+
+
+# --- marks of chat templates ----------------------------------------------------------------------
+
+
+MARKS = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "</s>",
+    "<end_of_turn>",
+    "<|im_start|>",
+    "[/INST]",
+    "<|return|>",
+    "<turn|>",
+]
+
+
+@pytest.mark.parametrize("mark", [*MARKS, "<\uff5cend\u2581of\u2581sentence\uff5c>"])
+@pytest.mark.parametrize("behind", ["", "\n", "\nuser\nnext?"])
+def test_a_mark_of_any_chat_template_is_refused_in_a_completion(
+    byte_level: Any, mark: str, behind: str
+) -> None:
+    with pytest.raises(DataError, match="'e0': its completion holds a chat template's mark") as error:
+        one(byte_level, "p", f"the answer is w4{mark}{behind}")
+    assert mark in str(error.value)
+    one(byte_level, f"p{mark}", "the answer is w4")  # a prompt is written by a template
+
+
+@pytest.mark.parametrize(
+    "text", ["a < |b| > c", "x <| f |> y", "<think>w1</think> w4", "[1] <b>w4</b>", "a|b|c"]
+)
+def test_what_only_looks_like_a_mark_is_trained(byte_level: Any, text: str) -> None:
+    assert texts(byte_level, one(byte_level, "p", text))["reasoning"] == text

@@ -20,7 +20,7 @@ from documentation import ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
-from mechcot.analyses.probe.page import write_probe
+from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
 from mechcot.study.activations import Activations
 
@@ -35,6 +35,7 @@ y = rng.integers(0, 2, 200)
 X = rng.normal(size=(200, 8)) + y[:, None]
 frame = pd.DataFrame({"sid": np.tile(range(5), 40), "n_steps": 5})
 claims = [f"claim {i}" for i in range(200)]
+subjects = [f"subject {i % 30}" for i in range(200)]
 new = study.activations("distilled").layer("resid_post", 2)
 """
 }
@@ -97,15 +98,16 @@ def files(copied: Path, tmp_path_factory):
             "judge.yaml": judge,
             "kimi.yaml": judge,
             "qwen.yaml": judge,
-            "examples/judges/kimi.yaml": judge,
-            "probes/hedged.yaml": ROOT / "probes" / "hedged.yaml",
+            "kimi": judge,
+            "rewriter": judge,
+            "my-judge.yaml": judge,
             "DIR": store,
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",
         }
 
 
-# tests/test_analyses_added.py puts those of architecture.md where they belong.
+# tests/test_*_added.py put those of architecture.md where they belong.
 BLOCKS = [block for block in python_blocks() if block.page != "architecture.md"]
 
 

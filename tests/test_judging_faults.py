@@ -12,6 +12,7 @@ import pytest
 from judging_cases import KEY, by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
 from mechcot.core.errors import JudgeError
+from mechcot.judging.dialects import WALK
 from mechcot.judging.instrument import instrument_digest
 from mechcot.judging.judge_file import read_judge
 
@@ -177,7 +178,7 @@ def test_a_model_that_comes_back_is_asked_nothing_twice(tmp_path):
 def test_whether_the_server_enforces_a_schema_is_found_and_told(tmp_path, said, form, found, caplog):
     with Loopback(by_text, check=lambda call: Answer(said)) as server:
         done = judgement(tmp_path, server, steps_of(["a"]), response_format=form)
-        assert len(server.checks) == 1
+        assert len(server.checks) == (len(WALK) if found is False else 1)
     assert done.about["server_enforces_schema"] is found
     assert ("does not enforce" in caplog.text) == (found is False)
     judge = read_judge(tmp_path / "judge.yaml")
@@ -190,15 +191,22 @@ def test_a_server_that_does_not_enforce_a_schema_is_told_of_once(tmp_path, caplo
     with Loopback(by_text, check=lambda call: Answer('{"word": "free"}')) as server:
         for text in "abc":
             judgement(tmp_path, server, steps_of([text]))
-        assert len(server.checks) == 3
+        assert len(server.checks) == len(WALK) + 2  # what was settled on is asked about again
     assert caplog.text.count("does not enforce") == 1
 
 
-def test_a_server_that_refuses_the_schema_says_what_to_write(tmp_path):
-    refusal = Answer(status=400, body=b'{"error": {"message": "response_format json_schema unsupported"}}')
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("json_schema", r"unsupported; the server was asked in every way \(json_schema, .*, none\)"),
+        ("json_object", r"unsupported.*write json_schema or none into the judge file"),
+    ],
+)
+def test_a_server_that_refuses_every_start_up_call_says_why(tmp_path, form, says):
+    refusal = Answer(status=400, body=b'{"error": {"message": "response_format unsupported"}}')
     with Loopback(by_text, check=lambda call: refusal) as server:
-        with pytest.raises(JudgeError, match=r"unsupported.*write json_object or none into the judge file"):
-            judgement(tmp_path, server, steps_of(["a"]))
+        with pytest.raises(JudgeError, match=says):
+            judgement(tmp_path, server, steps_of(["a"]), response_format=form)
         assert not server.calls
 
 
@@ -224,6 +232,7 @@ def test_the_judge_file_holds_no_key_and_makes_the_same_sidecar_every_time(tmp_p
         "steps_asked": 1,
         "calls": 1,
         "replies": 1,
+        "uncounted": 0,
         "prompt_tokens": 100,
         "completion_tokens": 10,
         "cost": None,

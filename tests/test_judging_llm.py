@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -24,7 +25,7 @@ from mechcot.core import records
 from mechcot.core.errors import ConfigError, DataError, JudgeError, MissingDependency
 from mechcot.judging.cache import CACHE, Reply, ReplyCache
 from mechcot.judging.instrument import Check, asked_digest, call_key, instrument_digest
-from mechcot.judging.judge_file import RULES, Fields, Judge, read_judge
+from mechcot.judging.judge_file import RULES, SHIPPED, Fields, Judge, judge_path, read_judge
 from mechcot.judging.prompt import Item, messages, read_reply, schema, system, verdict_form
 from mechcot.tasks import Question
 
@@ -351,7 +352,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import pandas as pd
-from mechcot.judging.judge_file import read_judge
+from mechcot.judging.judge_file import SHIPPED, judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question
 steps = pd.read_json(sys.argv[1], lines=True)
@@ -604,10 +605,28 @@ def test_fewer_labels_and_own_instructions_change_words_schema_and_what_is_read(
 # --- judge file -------------------------------------------------------------------------------
 
 
-def test_the_examples_are_judge_files():
-    paths = sorted((Path(__file__).parent.parent / "examples" / "judges").glob("*.yaml"))
-    assert len(paths) >= 2
-    assert len({asked_digest(read_judge(path)) for path in paths}) == len(paths)
+def test_judge_files_that_come_with_mechcot_are_found_by_name_and_ones_own_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = sorted(SHIPPED.glob("*.yaml"))
+    assert {path.stem for path in paths} >= {"kimi", "local", "rewriter"}
+    assert len({asked_digest(read_judge(judge_path(path.stem))) for path in paths}) == len(paths)
+    assert judge_path("kimi.yaml") == judge_path("kimi") == SHIPPED / "kimi.yaml"
+    assert judge_path("./judges/kimi.yaml") == Path("judges/kimi.yaml")
+    Path("kimi.yaml").write_text("")
+    assert judge_path("kimi.yaml") == Path("kimi.yaml")
+    assert judge_path("kimi") == SHIPPED / "kimi.yaml"
+    with pytest.raises(ConfigError, match=r"kimy: cannot be read: .*come with mechcot, .*kimi, local"):
+        read_judge(judge_path("kimy"))
+
+
+def test_the_wheel_holds_every_file_that_is_no_code():
+    root = Path(__file__).parent.parent
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    package = root / "src" / "mechcot"
+    held = {path for pattern in patterns["mechcot"] for path in package.glob(pattern)}
+    there = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc") and path.is_file()}
+    assert there == held
+    assert SHIPPED / "kimi.yaml" in held
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from mechcot.core.settings import ArmSettings, SamplingSettings
 from mechcot.models.anatomy import anatomy_of, watched
 from mechcot.models.checkpoint import load
 from mechcot.models.interventions import ablate, add, patch, replace
-from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
+from mechcot.reading.batch import unpack
+from mechcot.reading.reader import plan_for, read_batch
+from mechcot.reading.spec import ReadingSpec, recipe_for
 from mechcot.sampling import Prompt, sample
 from reading_cases import CONFIGS, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 
@@ -339,8 +341,8 @@ def test_the_model_is_left_as_it_was_also_when_the_body_fails():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reading_inside_an_edit_reads_the_edited_model(family):
     model, v, question = make_model(family), direction(), make_questions()[0]
-    recipe = recipe_for(anatomy_of(model), layers=[2], rules=("end",))
-    plan = plan_for(model, [question], rules=recipe.rules)
+    recipe = recipe_for(anatomy_of(model), ReadingSpec(layers=[2], rules=("end",)))
+    plan = plan_for(model, [question], ReadingSpec(rules=recipe.rules))
     with add(model, v, layers=[1], scale=0.5):
         batch = read_batch(model, anatomy_of(model), plan, 0, recipe)
         first = 0

@@ -46,7 +46,7 @@ def test_verdicts_stand_beside_the_studys_own_and_are_made_once(small):
     own = {arm: files.digest(small / "arms" / arm / "verdicts" / "exact.parquet") for arm in ("base",)}
     with Loopback(by_text) as server:
         file = judge_file(small.parent, server.url, price_in=1.0, price_out=2.0)
-        planned = price(small, file)
+        planned = price(small, file).total
         assert not (small / "work").exists()
         done = judge_study(small, file, budget=5.0, progress=False)
         assert planned.calls == len(server.calls)
@@ -155,7 +155,7 @@ def test_a_study_without_steps_and_a_stopped_run_leave_nothing_behind(small):
         kept = len(server.calls)
         assert kept
         judge_study(small, file, progress=False)
-        assert price(small, file).cached == len(server.calls)
+        assert price(small, file).total.answered == len(server.calls)
         manifest = load_manifest(small)
         del manifest["stages"]["steps-base"]
         files.write_json(small / "manifest.json", manifest)
@@ -176,7 +176,7 @@ def test_the_command_prices_judges_and_says_json(small):
         plan = json.loads(call("--judge", file, "--dry-run", "--json").output)
         assert not server.calls + server.checks
         text = call("--judge", file, "--quiet")
-        assert plan["calls"] == len(server.calls)
+        assert plan["total"]["calls"] == len(server.calls)
         assert "parse_failure" in text.output
         found = json.loads(call("--judge", file, "--json").output)
     assert sum(found["labels"]["base"].values()) == 40

@@ -30,6 +30,7 @@ from mechcot.tasks.organism.checker import task
 from mechcot.tasks.organism.questions import questions
 from mechcot.tasks.organism.teacher import answers_to
 from mechcot.tasks.organism.world import build_world
+from test_distill_masks import sentencepiece
 
 ROWS = [
     {"qid": "b", "cid": 0, "text": "w1 . answer w2", "finish_reason": "stop"},
@@ -195,6 +196,36 @@ def test_an_end_that_is_written_out_is_not_written_twice(tokenizer: Any) -> None
     assert completions_of(_given("w1 <eos>"), tokenizer, "t.csv")[0].token_ids == [WORDS.index("w1"), 1]
     with pytest.raises(DataError, match="nothing but its end"):
         completions_of(_given("<eos>"), tokenizer, "t.csv")
+
+
+@pytest.mark.parametrize(
+    "mark", ["<eos>", "<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>", "<|im_end|><pad>"]
+)
+@pytest.mark.parametrize("behind", ["", "\n", "\n\n ", " <eos>\n"])
+def test_a_mark_at_the_end_of_a_text_is_its_end(mark: str, behind: str, tokenizer: Any) -> None:
+    for before in ("w1", "w1 ", "w1\n"):
+        done = completions_of(_given(f"{before}{mark}{behind}"), tokenizer, "t.csv")[0]
+        assert done.token_ids == [WORDS.index("w1"), 1]
+    with pytest.raises(DataError, match="nothing but its end"):
+        completions_of(_given(f"{mark}{behind}"), tokenizer, "t.csv")
+    with pytest.raises(DataError, match=r"row 4 .*ends with .*finish_reason says 'length'"):
+        completions_of(_given(f"w1{mark}{behind}", "length"), tokenizer, "t.csv")
+
+
+@pytest.mark.parametrize("text", ["w1<|im_end|>\nw2", "<|im_start|>assistant\nw1", "w1 <pad> w2<|im_end|>"])
+def test_a_mark_inside_a_text_is_named(text: str, tokenizer: Any) -> None:
+    with pytest.raises(DataError, match=r"row 4 .*: character \d+ begins '<.*>', a mark of a chat template"):
+        completions_of(_given(text), tokenizer, "t.csv")
+
+
+@pytest.mark.parametrize("kind", ["first", "always", "prepend"])
+def test_a_given_text_follows_its_prompt_without_a_blank_of_the_tokenizer_s(kind: str) -> None:
+    pieces = sentencepiece(kind)
+    prompt = "Question: what?\n"
+    ids = pieces(prompt, add_special_tokens=False)["input_ids"]
+    done = completions_of(_given("The answer is (B)."), pieces, "t.csv", {"q": (prompt, ids)})[0]
+    text = pieces.decode([*ids, *done.token_ids[:-1]], clean_up_tokenization_spaces=False)
+    assert text.lstrip(" ") == prompt + "The answer is (B)."
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,18 @@
 import html
 import json
+import re
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mechcot import plots, probe
 from mechcot.analyses.answers import analysis as answers
+from mechcot.analyses.answers.figures import vote_curves
 from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit import certainty
@@ -16,6 +22,7 @@ from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel import analysis as panel
 from mechcot.report import figures as style
+from mechcot.report.charts import Axis, Bar, Line, Mark, Row, Span, line_chart, row_chart
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ARMS = ("base", "distilled")
@@ -95,7 +102,8 @@ def results(study):
                 forced, own["traces"], own["steps"], own["steps"], draws=50
             )
         table = probe.step_table(own["steps"].drop(columns="label"), own["steps"][verdict_columns], questions)
-        reports[arm] = probe.fit_table(X[arm], table, draws=50, null_draws=5).to_json()
+        settings = probe.FitSettings(draws=50, null_draws=5)
+        reports[arm] = probe.fit_data(probe.Data.from_table(X[arm], table), settings).to_json()
     fitted = hedge.direction(X["base"], study["base"]["steps"], draws=50, null_draws=10)
     distilled = study["distilled"]
     both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]
@@ -191,7 +199,7 @@ def test_every_figure_states_captions_and_leaves_the_width_to_the_page(figures):
 def test_title_and_caption_lines_fit_a_phone(figures):
     for name, figure in figures.items():
         for line in figure.layout.title.text.replace("<b>", "").replace("</b>", "").split("<br>"):
-            assert len(html.unescape(line)) <= 42, name
+            assert len(html.unescape(line)) <= 36, name
         for line in figure.layout.annotations[0].text.split("<br>"):
             assert len(html.unescape(line)) <= 60, name
 
@@ -309,3 +317,80 @@ def test_statements_claim_no_more_than_the_intervals(results):
     assert "right answers up 20 points" in statement(plots.headline(moved, results["audit"]))
     moved["delta_sc"] = {"estimate": 0.2, "low": -0.1, "high": 0.3}
     assert "not clearly changed (+20 points)" in statement(plots.headline(moved, results["audit"]))
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("<>&\n\"'"), max_size=60)
+
+
+@settings(deadline=None, max_examples=30)
+@given(PLAIN, PLAIN, PLAIN)
+def test_charts_escape_every_text(name, said, note):
+    hostile = [f"{HOSTILE}{text}" for text in (name, said, note)]
+    mark, bar = Mark(0.5, plots.AFTER, hostile[1], hostile[0]), Bar(0.2, plots.BEFORE, hostile[1], hostile[0])
+    spans = [Span(0.1, 0.9, plots.AFTER, 5, hostile[1])]
+    drawn = [
+        row_chart(*hostile[:2], [Row(hostile[0], [mark], [bar], spans, hostile[2])], Axis(hostile[2])),
+        row_chart(*hostile[:2], [Row(hostile[0], [mark])], Axis(), columns=[hostile[2]]),
+        line_chart(*hostile[:2], [Line(hostile, [1, 2, 3], plots.AFTER, *hostile[:2])], Axis(), Axis(said)),
+    ]
+    for figure in drawn:
+        for text in texts(figure):
+            if not text.startswith(("system-ui", "%{")):
+                assert "<" not in re.sub(r"</?b>|<br>|<extra></extra>", "", text), text
+
+
+LEAVES = st.tuples(*[st.floats(-1, 1)] * 3).map(sorted) | st.none()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(LEAVES, min_size=1, max_size=5), st.sampled_from(["", "arm"]), st.sampled_from([1, 100]))
+def test_marks_stand_where_their_values_and_intervals_are(leaves, name, scale):
+    values = [leaf and {"low": leaf[0], "estimate": leaf[1], "high": leaf[2]} for leaf in leaves]
+    rows = [Row(f"row {i}", [Mark(value, plots.AFTER, "said", name)]) for i, value in enumerate(values)]
+    figure = row_chart("a statement", "a caption", rows, Axis(scale=scale))
+    seen = {
+        y: (x and x - down, x, x and x + up)
+        for trace in figure.data
+        for x, y, down, up in zip(
+            trace.x, trace.y, trace.error_x.arrayminus, trace.error_x.array, strict=True
+        )
+    }
+    assert seen.keys() == set(range(len(leaves)))
+    assert len(figure.data) == (1 if name else len(leaves))
+    for i, leaf in enumerate(leaves):
+        want = (None, None, None) if leaf is None else tuple(scale * end for end in leaf)
+        if leaf is None or want[1] != 0:
+            assert seen[i] == (want if leaf is None else pytest.approx(want))
+
+
+def test_rows_with_long_names_are_higher():
+    short, long = (
+        row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis(), each=46)
+        for name in ("one line", "words and characters of the whole step, and of the question")
+    )
+    lines = long.layout.yaxis.ticktext[0].count("<br>") + 1
+    assert lines >= 3
+    assert long.layout.height - short.layout.height >= 3 * (15 * lines - 46)
+
+
+def test_a_vote_is_of_whole_traces(results):
+    figure = vote_curves(results["answers"])
+    assert list(figure.data[0].x) == list(range(1, results["answers"]["before"]["k"] + 1))
+    assert figure.layout.xaxis.dtick == 1
+
+
+def test_columns_part_the_width_and_each_has_its_line_of_no_change():
+    marks = [Mark({"estimate": 0.1 * i, "low": 0, "high": 1}, plots.AFTER, "") for i in range(3)]
+    figure = row_chart("a statement", "a caption", [Row("row", marks)], Axis(null=0), columns="abc")
+    axes = [figure.layout[name] for name in ("xaxis", "xaxis2", "xaxis3")]
+    assert [axis.title.text for axis in axes] == list("abc")
+    assert all(a.domain[1] < b.domain[0] for a, b in pairwise(axes))
+    assert (axes[0].domain[0], axes[2].domain[1]) == pytest.approx((0, 1))
+    assert [shape.xref for shape in figure.layout.shapes] == [trace.xaxis for trace in figure.data]
+
+
+def test_analyses_ask_for_figures_in_rows_and_lines():
+    rooms = Path(plots.__file__).parent / "analyses"
+    for path in rooms.glob("*/*figures.py"):
+        if path.parent.name not in ("probe", "judge_controls"):
+            assert re.findall(r"go\.(?!Figure\b)\w+|\.(?:add|update)_\w+\(", path.read_text()) == [], path

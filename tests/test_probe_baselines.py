@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from mechcot.core.errors import AnalysisError
+from mechcot.probe import Data, FitSettings
 from mechcot.probe.baselines import (
     LABELS,
     baseline_scores,
@@ -14,9 +17,9 @@ from mechcot.probe.baselines import (
     position_features,
     spline,
 )
-from mechcot.probe.cross_fit import cross_fit, dense, inner_folds, log_loss, log_odds, stacked
-from mechcot.probe.fit import design
-from mechcot.probe.table import ORACLE, SIGNALS_AT
+from mechcot.probe.cross_fit import cross_fit, dense, log_loss, log_odds, stacked
+from mechcot.probe.folds import design
+from mechcot.probe.judged_steps import ORACLE, SIGNALS_AT
 from mechcot.probe.text import texts
 from mechcot.stats import auroc, fold_auroc
 
@@ -28,26 +31,26 @@ def steps(seed=0, *, n_questions=50, n_traces=2, n_steps=6):
     n = len(sid)
     qid = np.repeat(np.arange(n_questions), n_traces * n_steps)
     words = np.array([f"word{i}" for i in range(60)])
-    meta = {
-        "role": rng.choice(["find", "drug", "lab"], n).tolist(),
-        "sid": sid.tolist(),
-        "n_steps": [n_steps] * n,
-        "n_words": rng.integers(3, 30, n).tolist(),
-        "n_tokens": rng.integers(4, 60, n).tolist(),
-        "answer_right": np.repeat(rng.integers(-1, 2, n_questions * n_traces), n_steps).tolist(),
-        "text": [" ".join(rng.choice(words, 6)) for _ in range(n)],
-        "question": [f"question {' '.join(words[[q % 60, q // 2 % 60]])}" for q in qid],
-        "signals": {name: rng.exponential(size=n) for name in (*SIGNALS_AT["end"], ORACLE)},
-    }
-    return qid, meta, rng
+    meta = pd.DataFrame(
+        {
+            "kind": rng.choice(["find", "drug", "lab"], n),
+            "sid": sid,
+            "n_steps": n_steps,
+            "n_words": rng.integers(3, 30, n),
+            "n_tokens": rng.integers(4, 60, n),
+            "answer_right": np.repeat(rng.integers(-1, 2, n_questions * n_traces), n_steps),
+        }
+    )
+    text = [" ".join(rng.choice(words, 6)) for _ in range(n)]
+    question = [f"question {' '.join(words[[q % 60, q // 2 % 60]])}" for q in qid]
+    signals = {name: rng.exponential(size=n) for name in (*SIGNALS_AT["end"], ORACLE)}
+    return qid, meta.assign(**signals), {"text": text, "question": question}, rng
 
 
-def folds(y, qid, meta, seed=0):
-    return design(y, qid=qid, group=qid, text=meta["text"], n_folds=5, seed=seed)
-
-
-def without_words(meta):
-    return {name: column for name, column in meta.items() if name not in ("text", "question")}
+def planned(y, qid, meta=None, words=None):
+    """The steps and their folds; without words there is one text a step."""
+    data = Data({("end", 0): np.zeros((len(y), 1))}, y, qid, meta, **(words or {}))
+    return data, design(data, FitSettings())
 
 
 def value(found, y, plan, name):
@@ -56,22 +59,22 @@ def value(found, y, plan, name):
 
 
 SEEN = {
-    "position_only": lambda qid, meta: np.asarray(meta["sid"]) % 2 == 1,
-    "length_only": lambda qid, meta: np.abs(np.asarray(meta["n_words"]) - 15) < 6,
-    "kind_only": lambda qid, meta: np.asarray(meta["role"]) == "drug",
-    "answer_only": lambda qid, meta: np.asarray(meta["answer_right"]) == 0,
-    "surprisal_max": lambda qid, meta: meta["signals"]["surprisal_max"] > 0.7,
-    "text_only": lambda qid, meta: np.array(["word5" in text for text in meta["text"]]),
-    "question_only": lambda qid, meta: np.array(["word2" in text for text in meta["question"]]),
+    "position_only": lambda meta, words: meta.sid % 2 == 1,
+    "length_only": lambda meta, words: np.abs(meta.n_words - 15) < 6,
+    "kind_only": lambda meta, words: meta.kind == "drug",
+    "answer_only": lambda meta, words: meta.answer_right == 0,
+    "surprisal_max": lambda meta, words: meta.surprisal_max > 0.7,
+    "text_only": lambda meta, words: np.array(["word5" in text for text in words["text"]]),
+    "question_only": lambda meta, words: np.array(["word2" in text for text in words["question"]]),
 }
 
 
 @pytest.mark.parametrize("cause", SEEN)
 def test_each_baseline_sees_what_it_is_of_and_so_does_the_stack(cause):
-    qid, meta, rng = steps()
-    y = (rng.random(len(qid)) < np.where(SEEN[cause](qid, meta), 0.9, 0.1)).astype(int)
-    plan = folds(y, qid, meta)
-    found = baseline_scores(y, plan, **meta)
+    qid, meta, words, rng = steps()
+    y = (rng.random(len(qid)) < np.where(SEEN[cause](meta, words), 0.9, 0.1)).astype(int)
+    data, plan = planned(y, qid, meta, words)
+    found = baseline_scores(data, plan)
     assert list(found) == [name for name in LABELS if name in found]
     assert value(found, y, plan, cause) > 0.75
     assert value(found, y, plan, "stack") > value(found, y, plan, cause) - 0.04
@@ -82,24 +85,23 @@ def test_each_baseline_sees_what_it_is_of_and_so_does_the_stack(cause):
 
 
 def test_the_oracle_stays_outside_of_the_stack():
-    qid, meta, rng = steps(1)
+    qid, meta, _, rng = steps(1)
     y = rng.integers(0, 2, len(qid))
-    meta["signals"][ORACLE] = y + 0.3 * rng.normal(size=len(y))
-    plan = folds(y, qid, meta)
-    found = baseline_scores(y, plan, **without_words(meta))
+    data, plan = planned(y, qid, meta.assign(**{ORACLE: y + 0.3 * rng.normal(size=len(y))}))
+    found = baseline_scores(data, plan)
     assert value(found, y, plan, ORACLE) > 0.95
     assert value(found, y, plan, "stack") < 0.6
     assert value(found, y, plan, "uncertainty") < 0.6
 
 
 def test_signals_with_gaps_are_scored_where_they_are():
-    qid, meta, rng = steps(2)
+    qid, meta, _, rng = steps(2)
     y = rng.integers(0, 2, len(qid))
     gaps = np.where(np.arange(len(y)) % 3 == 0, np.nan, y + 0.3 * rng.normal(size=len(y)))
     nowhere = np.full(len(y), np.nan)
-    meta["signals"] = {"entropy_end": gaps, "entropy_max": nowhere}
-    plan = folds(y, qid, meta)
-    found = baseline_scores(y, plan, **without_words(meta))
+    meta = meta.drop(columns=[*SIGNALS_AT["end"], ORACLE]).assign(entropy_end=gaps, entropy_max=nowhere)
+    data, plan = planned(y, qid, meta)
+    found = baseline_scores(data, plan)
     assert found["entropy_end"].rows.sum() == np.isfinite(gaps).sum()
     assert value(found, y, plan, "entropy_end") > 0.9
     assert "entropy_max" not in found
@@ -107,37 +109,35 @@ def test_signals_with_gaps_are_scored_where_they_are():
 
 
 def test_what_says_nothing_is_left_out_or_scores_exactly_one_half():
-    qid, meta, rng = steps(3)
+    qid, meta, words, rng = steps(3)
     y = rng.integers(0, 2, len(qid))
-    meta |= {"answer_right": [-1] * len(y), "n_words": [4] * len(y), "n_tokens": [7] * len(y)}
-    meta |= {"role": ["step"] * len(y), "question": ["the same"] * len(y), "signals": {}}
-    plan = folds(y, qid, meta)
-    found = baseline_scores(y, plan, **meta)
+    meta = meta[["sid", "n_steps"]].assign(answer_right=-1, n_words=4, n_tokens=7, kind="step")
+    data, plan = planned(y, qid, meta, words | {"question": ["the same"] * len(y)})
+    found = baseline_scores(data, plan)
     assert set(found) == {"position_only", "kind_only", "text_only", "stack"}
     assert value(found, y, plan, "kind_only") == 0.5
 
 
 def test_a_stack_of_nothing_scores_exactly_one_half():
-    qid, meta, rng = steps(4)
+    qid, _, _, rng = steps(4)
     y = rng.integers(0, 2, len(qid))
-    plan = folds(y, qid, meta)
+    _, plan = planned(y, qid)
     constant = np.full((len(y), 3), 0.1)
-    useless = cross_fit(dense(constant, y), y, plan, grid=(0.1, 1.0))
+    useless = cross_fit(dense(constant, y), plan, (0.1, 1.0))
     for columns in ([], [useless], [useless, useless]):
-        fitted = stacked(constant, columns, y, plan)
+        fitted = stacked(constant, columns, plan)
         assert fold_auroc(fitted.scores(plan), y, plan.fold) == 0.5
     assert fold_auroc(useless.scores(plan), y, plan.fold) == 0.5
 
 
 def test_features_of_the_callers_join_the_stack():
-    qid, meta, rng = steps(5)
+    qid, meta, words, rng = steps(5)
     hidden = rng.normal(size=len(qid))
     y = (rng.random(len(qid)) < 1 / (1 + np.exp(-3 * hidden))).astype(int)
-    plan = folds(y, qid, meta)
     X = rng.normal(size=(len(y), 700))
     X[:, :40] += hidden[:, None]
-    frame = pd.DataFrame({"hidden": hidden, "ward": rng.choice(["a", "b"], len(y))})
-    found = baseline_scores(y, plan, **meta, extra={"untrained weights": X}, confounds=frame)
+    data, plan = planned(y, qid, meta.assign(hidden=hidden, ward=rng.choice(["a", "b"], len(y))), words)
+    found = baseline_scores(data, plan, extra={"untrained weights": X})
     assert found["untrained weights"].n_features == 700
     assert found["untrained weights"].label == "untrained weights"
     assert value(found, y, plan, "untrained weights") > 0.85
@@ -146,32 +146,32 @@ def test_features_of_the_callers_join_the_stack():
     names = list(found)
     assert names.index("question_only") < names.index("untrained weights") < names.index("stack")
     with pytest.raises(AnalysisError, match="'stack' is the name of a baseline"):
-        baseline_scores(y, plan, **meta, extra={"stack": X})
+        baseline_scores(data, plan, extra={"stack": X})
     X[3, 3] = np.nan
     with pytest.raises(AnalysisError, match="'untrained': extra features must be finite"):
-        baseline_scores(y, plan, **meta, extra={"untrained": X})
+        baseline_scores(data, plan, extra={"untrained": X})
 
 
 def test_the_probe_adds_to_the_stack_what_is_its_own():
-    qid, meta, rng = steps(6)
+    qid, meta, _, rng = steps(6)
     hidden = rng.normal(size=len(qid))
-    y = (rng.random(len(qid)) < 1 / (1 + np.exp(-np.asarray(meta["sid"]) + 2.5 - 2 * hidden))).astype(int)
-    plan = folds(y, qid, meta)
+    y = (rng.random(len(qid)) < 1 / (1 + np.exp(-meta.sid + 2.5 - 2 * hidden))).astype(int)
+    data, plan = planned(y, qid, meta)
     X = rng.normal(size=(len(y), 30))
     X[:, 0] += 3 * hidden
-    probe = cross_fit(dense(X, y), y, plan, grid=(0.01, 0.1))
-    noise = cross_fit(dense(rng.normal(size=X.shape), y), y, plan, grid=(0.01, 0.1))
-    found = baseline_scores(y, plan, **without_words(meta), probe=probe)
+    probe = cross_fit(dense(X, y), plan, (0.01, 0.1))
+    noise = cross_fit(dense(rng.normal(size=X.shape), y), plan, (0.01, 0.1))
+    found = baseline_scores(data, plan, probe=probe)
     gain = value(found, y, plan, "stack_probe") - value(found, y, plan, "stack")
     assert gain > 0.03
-    idle = baseline_scores(y, plan, **without_words(meta), probe=noise)
+    idle = baseline_scores(data, plan, probe=noise)
     assert (idle["stack_probe"].scores == idle["stack"].scores).mean() > 0.7
     assert found["stack_probe"].n_features == found["stack"].n_features + 1
 
 
 def test_text_scores_equal_a_vectorizer_fitted_on_the_training_rows():
-    _, meta, rng = steps(7, n_questions=20)
-    text = [f"{t} BP 1{i % 5}" for i, t in enumerate(meta["text"])]
+    _, _, words, rng = steps(7, n_questions=20)
+    text = [f"{t} BP 1{i % 5}" for i, t in enumerate(words["text"])]
     text[10:20] = text[:10]
     y = (rng.random(len(text)) < np.where(["word7" in t for t in text], 0.9, 0.2)).astype(int)
     train = np.arange(len(text)) % 4 > 0
@@ -191,15 +191,15 @@ def test_text_scores_equal_a_vectorizer_fitted_on_the_training_rows():
 
 def test_no_score_saw_its_own_label():
     """Flipping a row's label changes the scores of others, never its own."""
-    qid, meta, rng = steps(8, n_questions=15)
+    qid, _, _, rng = steps(8, n_questions=15)
     X = rng.normal(size=(len(qid), 8))
     y = rng.integers(0, 2, len(qid))
-    plan = folds(y, qid, meta)
-    before = cross_fit(dense(X, y), y, plan, grid=[0.1])
+    _, plan = planned(y, qid)
+    before = cross_fit(dense(X, y), plan, [0.1])
     row = 17
     other = y.copy()
     other[row] = 1 - y[row]
-    after = cross_fit(dense(X, other), other, plan, grid=[0.1])
+    after = cross_fit(dense(X, other), replace(plan, y=other), [0.1])
     changed = before.evidence != after.evidence
     # in every fold that trains on it, and in the one that tests it, its own score stays
     assert not changed[:, row].any()
@@ -207,13 +207,13 @@ def test_no_score_saw_its_own_label():
 
 
 def test_scores_inside_training_rows_are_those_of_the_inner_folds():
-    qid, meta, rng = steps(9, n_questions=20)
+    qid, _, _, rng = steps(9, n_questions=20)
     X = rng.normal(size=(len(qid), 5))
     y = (X[:, 0] + rng.normal(size=len(qid)) > 0).astype(int)
-    plan = folds(y, qid, meta)
-    found = cross_fit(dense(X, y), y, plan, grid=[0.3], n_inner=3, seed=4)
+    _, plan = planned(y, qid)
+    found = cross_fit(dense(X, y), plan, [0.3])
     scaled = (X - X.mean(axis=0)) / X.std(axis=0)
-    fold, masks = inner_folds(plan, 2, 3, 4)
+    fold, masks = plan.inner(2)
     for index, mask in enumerate(masks):
         model = LogisticRegression(C=0.3, tol=1e-10, max_iter=1000).fit(scaled[mask], y[mask])
         rows = fold == index
@@ -261,12 +261,13 @@ def test_confounds_that_cannot_be_used_are_refused():
         confound_features(pd.DataFrame({"dose": [1.0, np.inf, 2.0]}))
     with pytest.raises(AnalysisError, match="no column"):
         confound_features(pd.DataFrame(index=range(5)))
-    qid, meta, rng = steps(0, n_questions=12)
+    qid, _, _, rng = steps(0, n_questions=12)
     y = rng.integers(0, 2, len(qid))
-    with pytest.raises(AnalysisError, match="have 3 rows for 144 steps"):
-        baseline_scores(y, folds(y, qid, meta), **meta, confounds=ids.iloc[:3])
-    with pytest.raises(AnalysisError, match="entropie"):
-        baseline_scores(y, folds(y, qid, meta), **{**meta, "signals": {"entropie": y}})
+    with pytest.raises(AnalysisError, match="confounds has 3 values for 144 labels"):
+        planned(y, qid, ids.iloc[:3])
+    many = pd.DataFrame({"id": [f"step {i}" for i in range(144)]})
+    with pytest.raises(AnalysisError, match="144 confound columns for 144 steps"):
+        baseline_scores(*planned(y, qid, many))
 
 
 def test_a_spline_bends_where_a_line_cannot():
@@ -286,5 +287,5 @@ def test_positions_are_told_apart_whatever_the_labels_do():
     features = position_features([0, 1, 2, 40, 90], [3, 3, 3, 100, 100])
     assert features.shape[0] == 5
     assert (features[3, :4] == features[4, :4]).all()  # late positions share a column
-    blocks = feature_blocks(role=["a", "b"], sid=[0, 1], n_steps=[2, 2])
-    assert list(blocks) == ["position_only", "kind_only"]
+    data, _ = planned(np.arange(20) % 2, np.arange(20))
+    assert list(feature_blocks(data)) == ["position_only", "kind_only"]

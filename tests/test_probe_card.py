@@ -9,8 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mechcot.core.errors import AnalysisError, DataError
-from mechcot.probe import fit_report, load_card
-from mechcot.probe.words import save_card
+from mechcot.probe import Data, FitSettings, fit_data, load_card, save_card
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +21,8 @@ def fitted(tmp_path_factory):
     groups = np.repeat([f"q{i}" for i in range(40)], 10).tolist()
     confounds = pd.DataFrame({"sid": np.tile(np.arange(10), 40), "n_steps": 10})
     about = {"name": "mine", "site": "resid_post", "source": {"model_digest": "abc"}}
-    report = fit_report(
-        {("end", 7): X}, y, groups=groups, confounds=confounds, draws=100, null_draws=5, about=about
-    )
+    settings = FitSettings(draws=100, null_draws=5)
+    report = fit_data(Data({("end", 7): X}, y, groups, confounds), settings, about=about)
     folder = tmp_path_factory.mktemp("card")
     save_card(report, folder)
     return report, X, y, folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mechcot import Study
+from mechcot import Study, probe
 from mechcot.analyses.probe import analysis as probes
 from mechcot.core.errors import MechcotError
 from mechcot.probe import ProbeSpec, load_card, read_labels
@@ -31,12 +32,30 @@ def test_help_is_light_and_both_doors_open_the_same_room() -> None:
         "import sys, runpy; sys.argv = ['probe', '--help']\n"
         "try: runpy.run_module('mechcot.probe', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'transformers', 'sklearn', 'plotly') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'sklearn', 'plotly', 'pandas', 'scipy')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
     assert "mechcot probe studies/organism" in done.stdout
     assert _call("--help").stdout == _call("probe", "--help", module="mechcot").stdout
+
+
+def test_public_names_are_loaded_one_by_one_and_type_checkers_see_the_same() -> None:
+    tree = ast.parse(Path(probe.__file__).read_text())
+    imported = {
+        (str(node.module).removeprefix("mechcot.probe."), alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mechcot.probe.")
+        for alias in node.names
+    }
+    assert imported == {(module, name) for module, names in probe._PLACES.items() for name in names}
+    assert probe.__all__ == sorted(name for _, name in imported)
+    assert all(getattr(probe, name) is not None for name in probe.__all__)
+    assert set(probe.__all__) <= set(dir(probe))
+    code = "import sys, mechcot.probe; print([m for m in ('pandas', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def _store(folder: Path, keys: pd.DataFrame, X: dict[str, np.ndarray]) -> Path:
@@ -149,7 +168,7 @@ def test_bad_labels_and_specifications_are_named(own, tmp_path, change, spec, sa
         "{null_draws: 5, bootstrap: 100}" if not spec else f"{spec}\nnull_draws: 5"
     )
     with pytest.raises(MechcotError, match=re.escape(says)):
-        probes.own_probe(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
+        probes.probe_of_store(folder, tmp_path / "steps.parquet", tmp_path / "spec.yaml")
 
 
 def test_what_cannot_be_fitted_is_one_message_and_writes_nothing(own, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.control_task import control_task
-from mechcot.probe.fit import design
+from mechcot.probe import Data, FitSettings
+from mechcot.probe.control_task import control_job
+from mechcot.probe.folds import design
+from mechcot.probe.sweep import sweep
 
 
 def data(seed=0, *, n_types=300, n=1500, d=400):
@@ -15,30 +17,30 @@ def data(seed=0, *, n_types=300, n=1500, d=400):
     X = 0.3 * rng.normal(size=(n, d))
     X[:, 0] += 3 * truth[kind]
     qid = np.repeat(np.arange(n // 10), 10)
-    plan = design(y, qid=qid, group=qid, text=[f"s{i}" for i in range(n)], n_folds=5, seed=seed)
-    return rng.normal(size=(n_types, d))[kind], X, y, plan, [f"type {k}" for k in kind]
+    plan = design(Data(X, y, qid, text=[f"s{i}" for i in range(n)]), FitSettings(seed=seed))
+    return rng.normal(size=(n_types, d))[kind], X, plan, [f"type {k}" for k in kind]
 
 
 def test_a_direction_is_selective_and_a_lookup_table_is_not():
-    identity, direction, y, plan, types = data()
-    found = control_task({"direction": direction, "identity": identity}, y, plan, types=types)
-    assert found.control["direction"] < 0.6
-    assert found.selectivity("direction") > 0.3
-    assert found.control["identity"] > 0.8  # memory alone answers
-    assert found.selectivity("identity") < 0.15
-    assert found.n_types == len(set(types))
+    identity, direction, plan, types = data()
+    found = sweep({"direction": direction, "identity": identity}, [control_job(plan, types)])[0]
+    assert found["direction"].control < 0.6
+    assert found["direction"].selectivity > 0.3
+    assert found["identity"].control > 0.8  # memory alone answers
+    assert found["identity"].selectivity < 0.15
+    assert found["identity"].n_types == len(set(types))
 
 
 def test_only_steps_of_a_type_seen_in_training_are_scored():
-    _, X, y, plan, types = data()
+    _, X, plan, types = data()
     types = [f"own {i}" if plan.fold[i] == 0 else kind for i, kind in enumerate(types)]
-    found = control_task({0: X}, y, plan, types=types, labellings=3)
+    found = sweep({0: X}, [control_job(plan, types, 3)])[0][0]
     assert found.n_steps <= (plan.fold != 0).sum()
     with pytest.raises(AnalysisError, match="0 steps are of a type that their training folds have too"):
-        control_task({0: X}, y, plan, types=[f"own {i}" for i in range(len(y))], labellings=3)
+        control_job(plan, [f"own {i}" for i in range(len(plan.y))], 3)
 
 
 def test_few_types_are_refused():
-    _, X, y, plan, types = data(n_types=50)
+    _, _, plan, types = data(n_types=50)
     with pytest.raises(AnalysisError, match="50 types"):
-        control_task({0: X}, y, plan, types=types)
+        control_job(plan, types)

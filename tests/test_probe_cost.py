@@ -3,9 +3,8 @@ import logging
 import numpy as np
 import pandas as pd
 
+from mechcot.probe import FitSettings, fit_report, fitting
 from mechcot.probe import factor as factoring
-from mechcot.probe import fit_report
-from mechcot.probe import report as reporting
 from mechcot.probe.cost import Fits, iterations, report_cost
 from mechcot.probe.factor import factor, peak_bytes
 from mechcot.probe.solver import solve
@@ -15,7 +14,7 @@ GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 def told(n=7000, d=4096, layers=36, beside=0, fits=2000):
     return report_cost(
-        (n, d), sources=layers, beside=beside, folds=(5, 3), grid=GRID, characters=10**6, draws=2000,
+        (n, d), FitSettings(GRID, draws=2000), sources=layers, beside=beside, characters=10**6,
         jobs=[Fits(np.repeat(GRID, 20)), Fits(np.full(fits, 1e-3), 1e-3)],
     )  # fmt: skip
 
@@ -60,12 +59,11 @@ def test_long_work_is_announced_and_short_work_is_not(caplog, monkeypatch):
         "confounds": pd.DataFrame({"sid": np.tile(np.arange(8), 25), "n_steps": 8}),
         "draws": 100,
         "null_draws": 10,
-        "grid": (0.01, 0.1),
     }
     X = rng.normal(size=(200, 6))
     with caplog.at_level(logging.INFO, logger="mechcot"):
         fit_report(X, **given)
         assert "probe:" not in caplog.text
-        monkeypatch.setattr(reporting, "LONG", 0.0)
+        monkeypatch.setattr(fitting, "LONG", 0.0)
         fit_report(X, **given)
     assert "probe: 1 layers of [200, 6]: about" in caplog.text

@@ -11,13 +11,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.fit import GRID, design, mass_mean, mass_mean_job, nested, nested_job, out_of_fold
-from mechcot.probe.folds import assign_folds, purged_training_rows
+from mechcot.probe import Data, FitSettings
+from mechcot.probe.data import GRID
+from mechcot.probe.fit import mass_mean_job, nested, nested_job, out_of_fold
+from mechcot.probe.folds import assign_folds, design, purged_training_rows
 from mechcot.probe.sweep import fold_aurocs, sweep
 from mechcot.stats import fold_auroc
 
 
-def data(seed=0, *, n_questions=40, per=10, d=24, strength=1.5, offset=0.0):
+def data(seed=0, *, n_questions=40, per=10, d=24, strength=1.5, offset=0.0, **settings):
     """Steps of questions with a planted direction; `offset` is how far questions lie apart in X."""
     rng = np.random.default_rng(seed)
     n = n_questions * per
@@ -26,7 +28,7 @@ def data(seed=0, *, n_questions=40, per=10, d=24, strength=1.5, offset=0.0):
     y = (rng.random(n) < 1 / (1 + np.exp(-strength * latent))).astype(np.int64)
     X = rng.normal(size=(n, d)) + offset * rng.normal(size=(n_questions, d))[qid]
     X[:, min(3, d - 1)] += latent
-    return X, y, qid, design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(n)], n_folds=5, seed=seed)
+    return X, y, qid, design(Data(X, y, qid), FitSettings(seed=seed, **settings))
 
 
 @given(
@@ -46,12 +48,12 @@ def test_aurocs_of_many_scorers_are_those_of_each(scores, seed):
 
 
 def test_nested_equals_the_same_by_hand_with_scikit_learn():
-    X, y, _, plan = data(1)
+    X, y, _, plan = data(7)
     wide = np.random.default_rng(9).normal(size=(len(y), 500))
     wide[:, :24] += 0.5 * X
     sources = {("end", 2): X, ("mean", 2): wide}
     scaled = {key: StandardScaler().fit_transform(value) for key, value in sources.items()}
-    found = nested(sources, y, plan, n_inner=3, seed=7)
+    found = nested(sources, plan)
 
     def fitted(key, C, rows):
         return LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(scaled[key][rows], y[rows])
@@ -84,8 +86,8 @@ def test_nested_equals_the_same_by_hand_with_scikit_learn():
 
 
 def test_scaling_on_all_rows_moves_the_nested_auroc_by_less_than_5e_4():
-    X, y, _, plan = data(2, n_questions=200, d=32, offset=0.5)
-    shared = nested({0: X}, y, plan, grid=[0.01], n_inner=2, seed=0)
+    X, y, _, plan = data(2, n_questions=200, d=32, offset=0.5, grid=[0.01], inner=2)
+    shared = nested({0: X}, plan)
     own = np.zeros(len(y))
     for k, train in enumerate(plan.train):
         test = plan.fold == k
@@ -97,7 +99,7 @@ def test_scaling_on_all_rows_moves_the_nested_auroc_by_less_than_5e_4():
 
 
 def test_sources_are_loaded_one_at_a_time_in_half_precision():
-    X, y, _, plan = data(3)
+    X, _, _, plan = data(3)
     alive, most = set(), []
 
     class Held(np.ndarray):
@@ -113,15 +115,15 @@ def test_sources_are_loaded_one_at_a_time_in_half_precision():
 
         return loader
 
-    lazy = nested({k: load(2.0**k) for k in range(4)}, y, plan, seed=0)
+    lazy = nested({k: load(2.0**k) for k in range(4)}, plan)
     assert most == [1, 1, 1, 1]
-    whole = nested({k: (X * 2.0**k).astype(np.float16).astype(np.float32) for k in range(4)}, y, plan, seed=0)
+    whole = nested({k: (X * 2.0**k).astype(np.float16).astype(np.float32) for k in range(4)}, plan)
     assert lazy.scores.tobytes() == whole.scores.tobytes()
 
 
 def test_ties_go_to_the_first_source_and_the_strongest_penalty():
-    X, y, _, plan = data(4, d=1)
-    found = nested({"b": X, "a": X.copy()}, y, plan, grid=[0.1, 0.001], seed=0)
+    X, _, _, plan = data(4, d=1, grid=[0.1, 0.001])
+    found = nested({"b": X, "a": X.copy()}, plan)
     assert {(row["layer"], row["C"]) for row in found.chosen} == {("b", 0.001)}
 
 
@@ -131,23 +133,23 @@ def test_an_inner_fold_of_one_class_counts_one_half():
     y = np.isin(qid, (0, 1, 2)).astype(np.int64) * (np.arange(60) % 2)
     X = rng.normal(size=(60, 4))
     X[:, 0] += 3 * y
-    plan = design(y, qid=qid, group=qid, text=[str(i) for i in range(60)], n_folds=5, seed=0)
-    found = nested({0: X}, y, plan, n_inner=3, seed=0)
+    plan = design(Data(X, y, qid), FitSettings())
+    found = nested({0: X}, plan)
     assert found.n_fits < 5 * 4 * len(GRID)  # some could not be fitted
     assert all(0.5 <= row["inner_auroc"] <= 1.0 for row in found.chosen)
     assert fold_auroc(found.scores, y, plan.fold) > 0.8
 
 
 def test_bad_activations_name_their_layer():
-    X, y, _, plan = data(5)
+    X, _, _, plan = data(5)
     broken = X.copy()
     broken[7, 2] = np.inf
     with pytest.raises(AnalysisError, match=r"layer \('end', 3\): 1 of .* the first is row 7"):
-        nested({("end", 3): broken}, y, plan)
+        nested({("end", 3): broken}, plan)
     with pytest.raises(AnalysisError, match=r"layer 3: expected \[400, d_model\] activations, got \(399"):
-        nested({3: X[:-1]}, y, plan)
+        nested({3: X[:-1]}, plan)
     with pytest.raises(AnalysisError, match="no activations"):
-        nested({}, y, plan)
+        nested({}, plan)
 
 
 def test_out_of_fold_equals_scikit_learn_and_equal_steps_tie_exactly():
@@ -157,9 +159,9 @@ def test_out_of_fold_equals_scikit_learn_and_equal_steps_tie_exactly():
     for k, train in enumerate(plan.train):
         model = LogisticRegression(C=0.1, tol=1e-10, max_iter=5000).fit(scaled[train], y[train])
         expected[plan.fold == k] = model.decision_function(scaled[plan.fold == k])
-    assert out_of_fold(X, y, plan, C=0.1) == pytest.approx(expected, abs=1e-5)
+    assert out_of_fold(X, plan, C=0.1) == pytest.approx(expected, abs=1e-5)
     kind = np.random.default_rng(0).integers(0, 7, len(y))
-    scores = out_of_fold(np.eye(7)[kind] + 1 / 3, y, plan)
+    scores = out_of_fold(np.eye(7)[kind] + 1 / 3, plan)
     for k in range(5):
         for value in range(7):
             assert len(set(scores[(plan.fold == k) & (kind == value)])) == 1
@@ -167,18 +169,18 @@ def test_out_of_fold_equals_scikit_learn_and_equal_steps_tie_exactly():
 
 def test_out_of_fold_chooses_its_penalty_inside():
     X, y, _, plan = data(7, n_questions=20, d=60)
-    strong, weak = (out_of_fold(X, y, plan, C=C) for C in (1e-3, 100.0))
-    found = out_of_fold(X, y, plan, C=[1e-3, 100.0])
+    strong, weak = (out_of_fold(X, plan, C=C) for C in (1e-3, 100.0))
+    found = out_of_fold(X, plan, C=[1e-3, 100.0])
     folds = [plan.fold == k for k in range(5)]
     taken = [[np.allclose(found[test], one[test], rtol=1e-3) for one in (strong, weak)] for test in folds]
     assert all(sum(pair) == 1 for pair in taken)
     assert sum(pair[0] for pair in taken) >= 4  # the weak one memorises
-    assert fold_auroc(out_of_fold(X[:, 3:4], y, plan), y, plan.fold) > 0.7
+    assert fold_auroc(out_of_fold(X[:, 3:4], plan), y, plan.fold) > 0.7
 
 
 def test_mass_mean_is_the_difference_of_means():
     X, y, _, plan = data(8, d=600)
-    found = mass_mean({0: X, 1: X[:, :50]}, y, plan, seed=0)
+    found = sweep({0: X, 1: X[:, :50]}, [mass_mean_job(plan)])[0]
     scaled = StandardScaler().fit_transform(X)
     for k, train in enumerate(plan.train):
         direction = scaled[train & (y == 1)].mean(axis=0) - scaled[train & (y == 0)].mean(axis=0)
@@ -190,10 +192,10 @@ def test_mass_mean_is_the_difference_of_means():
 
 
 def test_jobs_share_a_sweep_without_touching_one_another():
-    X, y, _, plan = data(9)
-    both = sweep({0: X}, [nested_job(y, plan, seed=0), mass_mean_job(y, plan, seed=0)])
-    assert both[0].scores.tobytes() == nested({0: X}, y, plan, seed=0).scores.tobytes()
-    assert both[1].scores.tobytes() == mass_mean({0: X}, y, plan, seed=0).scores.tobytes()
+    X, _, _, plan = data(9)
+    both = sweep({0: X}, [nested_job(plan), mass_mean_job(plan)])
+    assert both[0].scores.tobytes() == nested({0: X}, plan).scores.tobytes()
+    assert both[1].scores.tobytes() == sweep({0: X}, [mass_mean_job(plan)])[0].scores.tobytes()
 
 
 def test_transformer_lens_sparse_probe_with_all_coordinates_agrees():
@@ -232,9 +234,9 @@ def test_penalties_that_only_overfit_are_not_tried_and_the_choice_is_the_same():
     n, d = 600, 300
     qid, y = np.repeat(np.arange(120), 5), rng.integers(0, 2, n)
     X = rng.normal(size=(n, d)) + 0.04 * (2 * y - 1)[:, None]
-    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(n)], n_folds=5, seed=0)
+    plan = design(Data(X, y, qid), FitSettings())
     grid = (1e-5, 1e-3, 0.1, 1.0, 10.0, 100.0)
-    job = nested_job(y, plan, grid=grid, seed=0)
+    job = nested_job(plan, grid)
     stopped, whole = sweep({0: X}, [job, replace(job, stages=())])
     assert stopped.n_fits < whole.n_fits == 5 * 4 * len(grid)
     assert [row["C"] for row in stopped.chosen] == [row["C"] for row in whole.chosen]

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe import Baseline, fit_report
+from mechcot.probe import Baseline, Data, FitSettings, fit_data, fit_report
 from mechcot.probe.fit import Nested
-from mechcot.probe.null import Null, Nulls
-from mechcot.probe.report import _edge
-from mechcot.probe.words import in_words
+from mechcot.probe.fitting import _edge
+from mechcot.probe.nulls import Null, Nulls
+from mechcot.probe.verdict import verdict_of
 from mechcot.stats import Interval
 
 KINDS = np.array(["find", "drug", "lab", "gene"])
-FAST = {"draws": 100, "null_draws": 20, "seed": 0, "grid": (0.01, 0.1)}
+FAST = FitSettings(draws=100, null_draws=20, grid=(0.01, 0.1))
 
 
 def steps(seed=0, *, n_questions=40, n_traces=2, n_steps=8, d=16):
@@ -38,7 +38,7 @@ def by_position():
     X, sid, _, given, rng = steps()
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.97, 0.03)).astype(int)
     text = [f"claim {row}" for row in range(len(sid))]
-    return fit_report({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text, **FAST)
+    return fit_data(Data({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text), FAST)
 
 
 def test_position_only_labels_look_good_and_are_found_out(by_position):
@@ -57,7 +57,7 @@ def test_position_only_labels_look_good_and_are_found_out(by_position):
 def test_kind_only_labels_look_good_and_are_found_out():
     X, _, kind, given, rng = steps(seed=1)
     y = (rng.random(len(kind)) < np.array([0.03, 0.1, 0.9, 0.97])[kind]).astype(int)
-    report = fit_report(X, y, **given, **FAST)
+    report = fit_data(Data(X, y, **given), FAST)
     assert report.auroc.estimate > 0.85
     assert report.within["kind"].low < 0.5 < report.within["kind"].high
     assert report.baselines["kind_only"].within_kind.estimate == 0.5
@@ -71,7 +71,7 @@ def test_a_true_direction_under_a_position_confound_is_recovered_within_position
     y = (rng.random(len(sid)) < 1 / (1 + np.exp(-(sid - 3.5) - 2.5 * signal))).astype(int)
     told = X.copy()
     told[:, 10] += 2 * signal
-    report = fit_report({("end", 0): X, ("end", 1): lambda: told}, y, **given, **FAST)
+    report = fit_data(Data({("end", 0): X, ("end", 1): lambda: told}, y, **given), FAST)
     assert (report.rule, report.layer) == ("end", 1)
     assert report.within["position"].low > 0.6
     assert report.stack.gain.low > 0
@@ -84,9 +84,9 @@ def test_a_true_direction_under_a_position_confound_is_recovered_within_position
 def test_a_constant_feature_scores_exactly_one_half():
     _, sid, _, given, rng = steps(seed=3)
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.8, 0.2)).astype(int)
-    report = fit_report(np.full((len(sid), 4), 0.1), y, **given, **FAST)
+    report = fit_data(Data(np.full((len(sid), 4), 0.1), y, **given), FAST)
     assert report.auroc.estimate == 0.5
-    assert report.by_layer[0].estimate == 0.5
+    assert report.by_layer[0]["auroc"].estimate == 0.5
     assert report.mass_mean.estimate == 0.5
     assert (report.card.coef == 0).all()
     assert "not distinguishable from chance" in report.verdict
@@ -94,9 +94,7 @@ def test_a_constant_feature_scores_exactly_one_half():
 
 def test_the_report_of_bare_arrays_names_no_baseline_that_it_was_not_given():
     X, sid, _, given, rng = steps(seed=4)
-    report = fit_report(
-        rng.normal(size=X.shape), rng.integers(0, 2, len(sid)), groups=given["groups"], **FAST
-    )
+    report = fit_data(Data(rng.normal(size=X.shape), rng.integers(0, 2, len(sid)), given["groups"]), FAST)
     assert abs(report.auroc.estimate - 0.5) < 0.08
     assert report.baselines == {}
     assert report.stack is None
@@ -111,7 +109,7 @@ def test_some_duplicates_are_purged_and_the_share_is_reported(by_position):
     y = rng.integers(0, 2, len(sid))
     text = [f"claim {i if i % 4 else 0}" for i in range(len(sid))]
     assert by_position.purged_share == 0.0
-    report = fit_report(X, y, **given, text=text, **FAST)
+    report = fit_data(Data(X, y, **given, text=text), FAST)
     assert report.purged_share == pytest.approx(0.25, abs=0.01)
 
 
@@ -120,9 +118,36 @@ def test_claims_that_all_repeat_are_refused_rather_than_memorised():
     claim = rng.integers(0, 40, len(sid))
     vectors, labels = rng.normal(size=(40, 16)), rng.integers(0, 2, 40)
     X, y = vectors[claim] + 0.1 * rng.normal(size=(len(sid), 16)), labels[claim]
-    assert fit_report(X, y, **given, **FAST).auroc.estimate > 0.8
+    assert fit_data(Data(X, y, **given), FAST).auroc.estimate > 0.8
     with pytest.raises(AnalysisError, match=r"purging .* repeated claims"):
-        fit_report(X, y, **given, text=[f"claim {c}" for c in claim], **FAST)
+        fit_data(Data(X, y, **given, text=[f"claim {c}" for c in claim]), FAST)
+
+
+def test_arrays_alone_are_the_short_way_to_the_same_report():
+    X, sid, _, given, rng = steps(seed=11, n_questions=20)
+    y = rng.integers(0, 2, len(sid))
+    text = [f"claim {row}" for row in range(len(sid))]
+    short = fit_report(X, y, **given, text=text, draws=100, null_draws=5, seed=3)
+    long = fit_data(Data(X, y, text=text, **given), FitSettings(draws=100, null_draws=5, seed=3))
+    assert short.to_json() == long.to_json()
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.Series, lambda x: pd.Series(x, index=range(7, 7 + len(x)))])
+def test_columns_may_be_lists_arrays_or_columns_of_a_frame(kind):
+    X, sid, _, given, rng = steps(seed=12, n_questions=20)
+    y = rng.integers(0, 2, len(sid))
+    columns = {
+        "groups": given["groups"],
+        "text": [f"claim {row}" for row in range(len(sid))],
+        "entity": given["groups"],
+        "question": given["groups"],
+        "subject": [f"s{row % 90}" for row in range(len(sid))],
+    }
+    fast = replace(FAST, draws=50, null_draws=0)
+    one = fit_data(Data(X, y.tolist(), **columns), fast)
+    two = fit_data(Data(X, kind(y), **{name: kind(column) for name, column in columns.items()}), fast)
+    assert one.to_json() == two.to_json()
+    assert one.subjects is not None
 
 
 def test_confounds_of_the_caller_join_the_stack():
@@ -130,7 +155,7 @@ def test_confounds_of_the_caller_join_the_stack():
     hour = rng.normal(size=len(sid))
     y = (rng.random(len(sid)) < 1 / (1 + np.exp(-3 * hour))).astype(int)
     given["confounds"] = given["confounds"].assign(hour=hour, room=rng.choice(["a", "b"], len(sid)))
-    report = fit_report(X, y, **given, **FAST)
+    report = fit_data(Data(X, y, **given), FAST)
     assert report.baselines["confounds_only"].auroc.estimate > 0.85
     assert report.baselines["stack"].auroc.estimate > 0.85
 
@@ -139,8 +164,8 @@ def test_sources_beside_are_shown_and_never_chosen(by_position):
     X, sid, _, given, rng = steps(seed=8)
     y = rng.integers(0, 2, len(sid))
     knows = X + 5 * y[:, None]
-    report = fit_report({("end", 1): X}, y, **given, beside={("mean", 1): lambda: knows}, **FAST)
-    assert report.map["mean", 1].estimate > 0.95
+    report = fit_data(Data({("end", 1): X}, y, **given, beside={("mean", 1): lambda: knows}), FAST)
+    assert report.by_source["mean", 1].estimate > 0.95
     assert report.auroc.estimate < 0.65
     assert (report.rule, report.layer) == ("end", 1)
 
@@ -165,7 +190,7 @@ def test_bad_input_is_refused_with_its_numbers(change, says):
     X, sid, _, given, rng = steps()
     arguments = {"X": X, "y": rng.integers(0, 2, len(sid)), **given} | change
     with pytest.raises(AnalysisError, match=says):
-        fit_report(arguments.pop("X"), arguments.pop("y"), **arguments, **FAST)
+        fit_data(Data(**arguments), FAST)
 
 
 @pytest.mark.parametrize("lazily", [False, True])
@@ -173,8 +198,8 @@ def test_infinite_activations_are_refused_with_their_layer_and_row(lazily):
     X, sid, _, given, _rng = steps()
     X[5, 2] = np.inf
     with pytest.raises(AnalysisError, match=r"layer .*3.*the first is row 5"):
-        fit_report(
-            {("end", 3): (lambda: X) if lazily else X}, np.tile([0, 1], len(sid) // 2), **given, **FAST
+        fit_data(
+            Data({("end", 3): (lambda: X) if lazily else X}, np.tile([0, 1], len(sid) // 2), **given), FAST
         )
 
 
@@ -183,14 +208,14 @@ def test_one_class_in_a_fold_is_refused_by_the_fold():
     y = np.zeros(len(sid), dtype=int)
     y[:4] = 1  # all in the first question: the fold that tests it has nothing to learn from
     with pytest.raises(AnalysisError, match=r"outer fold \d: its \d+ training steps hold 0 erroneous ones"):
-        fit_report(X, y, **given, **FAST)
+        fit_data(Data(X, y, **given), FAST)
 
 
 def test_json_is_whole_finite_and_the_same_for_the_same_seed(by_position):
     X, sid, _, given, rng = steps()
     y = (rng.random(len(sid)) < np.where(sid >= 4, 0.97, 0.03)).astype(int)
     text = [f"claim {row}" for row in range(len(sid))]
-    again = fit_report({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text, **FAST)
+    again = fit_data(Data({3: X, 4: rng.normal(size=X.shape)}, y, **given, text=text), FAST)
     one, two = (json.dumps(report.to_json(), allow_nan=False) for report in (by_position, again))
     assert one == two
     found = json.loads(one)
@@ -220,7 +245,7 @@ def test_a_bar_is_drawn_in_a_terminal_and_silence_is_kept(monkeypatch):
     y = rng.integers(0, 2, len(sid))
     for progress in (True, False):
         monkeypatch.setattr(sys, "stderr", Terminal())
-        fit_report({0: X, 1: X[:, :4]}, y, **given, **FAST, progress=progress)
+        fit_data(Data({0: X, 1: X[:, :4]}, y, **given), FAST, progress=progress)
         assert ("probe: 100%" in sys.stderr.getvalue()) is progress
         assert bool(sys.stderr.getvalue()) is progress
 
@@ -228,10 +253,10 @@ def test_a_bar_is_drawn_in_a_terminal_and_silence_is_kept(monkeypatch):
 def test_a_penalty_at_an_edge_of_the_grid_is_told_with_its_folds():
     X, sid, _, given, rng = steps(seed=9)
     y = (rng.random(len(sid)) < 1 / (1 + np.exp(-2 * X[:, 9]))).astype(int)
-    narrow = fit_report(X, y, **given, **{**FAST, "grid": (1e-6, 1e-5)})
+    narrow = fit_data(Data(X, y, **given), replace(FAST, grid=(1e-6, 1e-5)))
     assert any("folds chose the weakest penalty of the grid, C 1e-05" in note for note in narrow.notes)
     assert "note: " in narrow.text()
-    one = fit_report(X, y, **given, **{**FAST, "grid": (0.01,)})
+    one = fit_data(Data(X, y, **given), replace(FAST, grid=(0.01,)))
     assert not any("penalty of the grid" in note for note in one.notes)
     chosen = tuple({"C": C} for C in (0.1, 1.0, 0.1, 0.001, 0.1))
     fit = Nested(np.zeros(1), {}, chosen, 0, 0, 0)
@@ -257,27 +282,27 @@ NULLS = Nulls(NULL, NULL, {0: 0.8}, 0.01)
 def test_verdicts_say_no_more_than_the_intervals():
     within = {"kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
     kind = baseline((0.81, 0.78, 0.84), (-0.02, -0.05, 0.01))
-    said = in_words(interval(0.79, 0.76, 0.82), within, {"kind_only": kind}, None, NULLS)
+    said = verdict_of(interval(0.79, 0.76, 0.82), within, {"kind_only": kind}, None, NULLS)
     assert said == (
         "The probe is no better than knowing the kind of step: 0.79 against 0.81. Within one kind it still "
         "separates: 0.66 [0.60, 0.70]. p = 0.005 against labels redrawn given question, position, length and "
         "kind (200 draws)."
     )
     ahead = {"kind_only": baseline((0.78, 0.74, 0.82), (0.01, -0.02, 0.04))}
-    assert "not clearly better than knowing the kind" in in_words(
+    assert "not clearly better than knowing the kind" in verdict_of(
         interval(0.79, 0.76, 0.82), within, ahead, None, NULLS
     )
     worse = {"kind_only": baseline((0.9, 0.88, 0.92), (-0.1, -0.2, -0.05))}
-    assert "is worse than knowing the kind" in in_words(
+    assert "is worse than knowing the kind" in verdict_of(
         interval(0.79, 0.76, 0.82), within, worse, None, NULLS
     )
     gone = {**within, "kind": interval(0.5, 0.45, 0.55)}
-    assert in_words(interval(0.79, 0.76, 0.82), gone, {"kind_only": kind}, None, NULLS).startswith(
+    assert verdict_of(interval(0.79, 0.76, 0.82), gone, {"kind_only": kind}, None, NULLS).startswith(
         "The signal is the kind of step"
     )
-    below = in_words(interval(0.4, 0.35, 0.45), within, {"kind_only": kind}, None, NULLS)
+    below = verdict_of(interval(0.4, 0.35, 0.45), within, {"kind_only": kind}, None, NULLS)
     assert below.startswith("The probe does worse than chance: 0.40 [0.35, 0.45].")
     none = replace(NULL, p=None, reason="labels of 3 steps can move; a p-value needs 50")
-    unsure = in_words(interval(0.52, 0.45, 0.6), within, {}, None, replace(NULLS, redrawn=none))
+    unsure = verdict_of(interval(0.52, 0.45, 0.6), within, {}, None, replace(NULLS, redrawn=none))
     assert unsure.startswith("The probe is not distinguishable from chance: 0.52 [0.45, 0.60].")
     assert "labels of 3 steps can move" in unsure

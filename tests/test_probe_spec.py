@@ -1,18 +1,38 @@
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from mechcot.core.errors import ConfigError
 from mechcot.probe import ProbeSpec, load_spec
+from mechcot.probe.spec import SHIPPED
 
-PROBES = Path(__file__).parent.parent / "probes"
 
-
-def test_the_example_specifications_are_what_they_say():
-    found = {path.stem: load_spec(path) for path in PROBES.glob("*.yaml")}
+def test_the_shipped_specifications_are_what_they_say():
+    found = {path.stem: load_spec(path) for path in SHIPPED.glob("*.yaml")}
     assert {spec.label for spec in found.values()} == {"step_error", "answer_correct", "hedged"}
     assert all(spec.name == name for name, spec in found.items())
     assert found["step-error"] == ProbeSpec()  # written out in full, it is the default
+
+
+def test_a_shipped_specification_is_found_by_name_and_one_s_own_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_spec("hedged") == load_spec("hedged.yaml") == load_spec(SHIPPED / "hedged.yaml")
+    Path("hedged.yaml").write_text("name: mine")
+    assert load_spec("hedged.yaml").name == "mine"
+    assert load_spec("hedged").name == "hedged"
+    for given in ("hedge", "probes/hedged.yaml"):
+        with pytest.raises(
+            ConfigError, match=f"^{given}: cannot be read.* answer-correct, hedged, step-error"
+        ):
+            load_spec(given)
+
+
+def test_the_wheel_holds_the_specifications():
+    root = Path(__file__).parent.parent
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    held = {path for pattern in patterns["mechcot"] for path in (root / "src" / "mechcot").glob(pattern)}
+    assert set((root / "src" / "mechcot" / "probe" / "specs").iterdir()) <= held
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe import fit_report
-from mechcot.probe.fit import design
-from mechcot.probe.subjects import _thinned, _without, subject_codes, subject_scores
+from mechcot.probe import Data, FitSettings, fit_data
+from mechcot.probe.folds import design, purged_training_rows
+from mechcot.probe.subjects import _thinned, held_out_subjects, subject_codes
 
-FAST = {"draws": 100, "null_draws": 5, "seed": 0, "grid": (0.01, 0.1)}
+FAST = FitSettings(draws=100, null_draws=5, grid=(0.01, 0.1))
 N_QUESTIONS, N_STEPS = 60, 8
 
 
@@ -24,7 +24,7 @@ def steps(seed):
 
 
 def told(X, y, qid, subject):
-    return fit_report(X, y, groups=qid.tolist(), subject=subject, progress=False, **FAST)
+    return fit_data(Data(X, y, qid.tolist(), subject=subject), FAST, progress=False)
 
 
 def test_a_probe_that_knows_a_direction_keeps_it_without_the_subjects():
@@ -64,10 +64,10 @@ def test_no_training_row_speaks_of_a_subject_of_the_test_fold_and_folds_stay():
     qid = np.repeat(np.arange(50), 6)
     y = rng.integers(0, 2, 300)
     subject = subject_codes([f"s{i}" if i % 5 else "" for i in rng.integers(0, 200, 300)])
-    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(300)], n_folds=5, seed=0)
+    plan = design(Data(np.zeros((300, 1)), y, qid), FitSettings())
     for k, train in enumerate(plan.train):
         test = plan.fold == k
-        left = _without(train, test, subject)
+        left = purged_training_rows(train, test & (subject >= 0), subject)
         assert not set(subject[left]) & set(subject[test]) - {-1}
         assert (left <= train).all()
         assert left[train & (subject == -1)].all()  # a step without a subject is never purged
@@ -79,12 +79,12 @@ def test_no_training_row_speaks_of_a_subject_of_the_test_fold_and_folds_stay():
 def test_missing_subjects_are_none_and_one_subject_everywhere_is_refused():
     assert subject_codes(["a", "", None, "b", "a", float("nan")]).tolist() == [0, -1, -1, 1, 0, -1]
     X, y, qid, _ = steps(4)
-    plan = design(y, qid=qid, group=qid, text=[f"t{i}" for i in range(len(y))], n_folds=5, seed=0)
+    plan = design(Data(X, y, qid), FitSettings())
     chosen = [{"layer": 0, "C": 0.01}] * 5
     with pytest.raises(
         AnalysisError, match="outer fold 0: without the subjects of its test steps 0 training"
     ):
-        subject_scores({0: X}, y, plan, chosen, np.zeros(len(y), dtype=int), seed=0)
+        held_out_subjects({0: X}, plan, chosen, np.zeros(len(y), dtype=int))
     report = told(X, y, qid, ["the same"] * len(y))
     assert report.subjects is None
     assert any("no estimate with subjects held out: outer fold 0" in note for note in report.notes)
@@ -94,12 +94,10 @@ def test_missing_subjects_are_none_and_one_subject_everywhere_is_refused():
 
 
 def test_a_column_of_subjects_reaches_the_report_and_is_no_confound():
-    from mechcot.probe import fit_table
-
     X, y, qid, subject = steps(5)
     table = pd.DataFrame({"qid": qid, "arm": "a", "cid": 0, "sid": np.tile(np.arange(N_STEPS), N_QUESTIONS)})
     table = table.assign(y=y, subject=[f"{s} {q}" for s, q in zip(subject, qid, strict=True)])
-    report = fit_table({0: X}, table, progress=False, **FAST)
+    report = fit_data(Data.from_table({0: X}, table), FAST, progress=False)
     assert report.subjects.n_subjects == table.subject.nunique()
     assert report.subjects.seen_share == 0.0
     assert report.subjects.purged_share == 0.0

@@ -11,12 +11,12 @@ from sklearn.preprocessing import StandardScaler
 from mechcot import Study
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import VERDICTS, write_table
-from mechcot.probe import ProbeSpec
-from mechcot.probe.transfer import _pairs_by_stratum, _sides, transfer
+from mechcot.probe import FitSettings, ProbeSpec
+from mechcot.probe.transfer import _pairs_by_stratum, _sides, transfer_matrix
 from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 
 D = 8
-FAST = {"draws": 200, "seed": 0}
+FAST = FitSettings(draws=200)
 
 
 def side(seed, arm="base", *, n_questions=40, n_steps=8, direction=0, strength=2.5, kinds=None, claims=None):
@@ -52,7 +52,7 @@ def test_the_same_direction_transfers_and_another_does_not():
         "distilled": side(1, "distilled", **many),
         "other": side(2, "other", direction=3, **many),
     }
-    found = transfer(cells, **FAST)
+    found = transfer_matrix(cells, FAST)
     assert found.cell("base", "distilled").auroc.low > 0.75
     assert found.cell("base", "distilled").matched.low > 0.7
     assert found.cell("base", "distilled").minus_own.high > -0.02
@@ -77,19 +77,19 @@ def test_the_same_direction_transfers_and_another_does_not():
 def test_no_question_group_or_claim_is_on_both_sides():
     repeated = lambda rng, n: [f"claim {i}" for i in rng.integers(0, 400, n)]  # noqa: E731
     cells = {"base": side(0, claims=repeated), "far": side(1, "far", n_questions=60, claims=repeated)}
-    sides, n_questions = _sides(cells, 5, 0)
+    sides, n_questions = _sides(cells, FAST)
     assert n_questions == 60
     names = list(cells)
     for a in sides:
         for b in sides:
             for fold in range(5):
-                train = cells[a.name][1][a.train[fold]]
-                test = cells[b.name][1][b.fold == fold]
+                train = cells[a.name][1][a.plan.train[fold]]
+                test = cells[b.name][1][b.plan.fold == fold]
                 assert len(train)
                 assert len(test)
                 for column in ("qid", "group", "text"):
                     assert not set(train[column]) & set(test[column])
-    found = transfer({name: cells[name] for name in names}, **FAST)
+    found = transfer_matrix({name: cells[name] for name in names}, FAST)
     assert found.training[0].purged_share > 0.1
 
 
@@ -105,36 +105,38 @@ def test_memorised_claims_do_not_transfer():
         table = table.assign(y=labels[claim])
         unpurged[name] = (X, table)
         cells[name] = (X, table.assign(text=[f"claim {c}" for c in claim]))
-    assert transfer(unpurged, **FAST).cell("base", "distilled").auroc.estimate > 0.9
-    cell = transfer(cells, **FAST).cell("base", "distilled")
+    assert transfer_matrix(unpurged, FAST).cell("base", "distilled").auroc.estimate > 0.9
+    cell = transfer_matrix(cells, FAST).cell("base", "distilled")
     assert cell.auroc.low < 0.5 < cell.auroc.high
-    with pytest.raises(AnalysisError, match="after purging repeated claims; both classes"):
-        transfer({name: (X, table.assign(text="the same")) for name, (X, table) in cells.items()}, **FAST)
+    with pytest.raises(AnalysisError, match=r"after purging \d+ repeated claims; both classes"):
+        transfer_matrix(
+            {name: (X, table.assign(text="the same")) for name, (X, table) in cells.items()}, FAST
+        )
 
 
 def test_scores_equal_scikit_learn_on_the_same_rows():
     cells = {"base": side(0), "distilled": side(1, "distilled")}
-    found = transfer(cells, grid=[0.1], **FAST)
-    sides, _ = _sides(cells, 5, 0)
+    found = transfer_matrix(cells, FitSettings(grid=(0.1,), draws=200))
+    sides, _ = _sides(cells, FAST)
     a, b = sides
-    expected = np.zeros(len(b.y))
+    expected = np.zeros(len(b.plan.y))
     for fold in range(5):
         layer = found.training[0].chosen[fold]["layer"]
         # the solver scales by all rows of the training side, which moves nothing but the penalty
         scaler = StandardScaler().fit(a.X[layer])
         model = make_pipeline(scaler, LogisticRegression(C=0.1, tol=1e-8))
-        rows = a.train[fold]
-        model[-1].fit(scaler.transform(a.X[layer][rows]), a.y[rows])
-        tested = b.fold == fold
+        rows = a.plan.train[fold]
+        model[-1].fit(scaler.transform(a.X[layer][rows]), a.plan.y[rows])
+        tested = b.plan.fold == fold
         expected[tested] = model[-1].decision_function(scaler.transform(b.X[layer][tested]))
     cell = found.cell("base", "distilled")
-    assert cell.auroc.estimate == pytest.approx(fold_auroc(expected, b.y, b.fold), abs=1e-3)
-    interval = cluster_bootstrap_auroc(expected, b.y, b.fold, b.question, 200, 0)
+    assert cell.auroc.estimate == pytest.approx(fold_auroc(expected, b.plan.y, b.plan.fold), abs=1e-3)
+    interval = cluster_bootstrap_auroc(expected, b.plan.y, b.plan.fold, b.question, 200, 0)
     assert (cell.auroc.low, cell.auroc.high) == pytest.approx((interval.low, interval.high), abs=2e-3)
     pairs = [_pairs_by_stratum(one) for one in sides]
     weights = np.minimum(*pairs)
     by_hand = [
-        stratified_auroc(expected[here], b.y[here], b.fold[here], None)
+        stratified_auroc(expected[here], b.plan.y[here], b.plan.fold[here], None)
         for here in (b.stratum == s for s in range(len(weights)))
     ]
     mean = sum(w * part.auroc for w, part in zip(weights, by_hand, strict=True) if w) / weights.sum()
@@ -158,7 +160,7 @@ def kind_probe_cells(seed=0):
 
 
 def test_a_probe_of_the_kind_is_chance_once_matched_and_the_mix_moves_only_the_rest():
-    found = transfer(kind_probe_cells(), **FAST)
+    found = transfer_matrix(kind_probe_cells(), FAST)
     even, rare = found.cell("even", "even"), found.cell("even", "rare")
     assert even.auroc.estimate - rare.auroc.estimate > 0.1  # another mix of kinds alone
     for cell in (even, rare):
@@ -180,7 +182,7 @@ def test_matching_gives_the_strata_one_weight_on_every_side():
         X = rng.normal(size=(len(table), D))
         X[:, 0] += 3 * y * seen
         cells[name] = ({0: X}, table.assign(role=np.where(seen, "seen", "unseen"), y=y))
-    found = transfer(cells, **FAST)
+    found = transfer_matrix(cells, FAST)
     cell = found.cell("much", "little")
     assert found.cell("much", "much").auroc.estimate - cell.auroc.estimate > 0.15
     assert cell.minus_home.low < 0 < cell.minus_home.high
@@ -189,7 +191,7 @@ def test_matching_gives_the_strata_one_weight_on_every_side():
 
 def test_sides_without_a_kind_in_common_have_no_matched_number():
     cells = {"base": side(0), "far": side(1, "far", kinds=lambda rng, n: np.full(n, "gene"))}
-    cell = transfer(cells, **FAST).cell("base", "far")
+    cell = transfer_matrix(cells, FAST).cell("base", "far")
     assert cell.auroc.estimate > 0.7
     assert cell.matched.estimate is None
     assert "on both sides" in cell.matched.reason
@@ -200,7 +202,7 @@ def test_another_judge_on_the_same_activations():
     X, table = side(0, n_questions=80)
     rng = np.random.default_rng(5)
     noisy = table.assign(y=np.where(rng.random(len(table)) < 0.2, 1 - table.y, table.y))
-    found = transfer({"exact": (X, table), "noisy": (X, noisy)}, **FAST)
+    found = transfer_matrix({"exact": (X, table), "noisy": (X, noisy)}, FAST)
     # trained on noisy labels, the probe is nearly as good against the exact ones as their own
     assert found.cell("noisy", "exact").minus_own.estimate > -0.05
     assert found.cell("noisy", "exact").auroc.estimate > found.cell("noisy", "noisy").auroc.estimate + 0.05
@@ -208,31 +210,31 @@ def test_another_judge_on_the_same_activations():
 
 def test_same_seed_same_result():
     cells = {"base": side(0), "distilled": side(1, "distilled")}
-    assert transfer(cells, **FAST).to_json() == transfer(cells, **FAST).to_json()
+    assert transfer_matrix(cells, FAST).to_json() == transfer_matrix(cells, FAST).to_json()
 
 
 def test_bad_input_is_refused():
     (X, table), other = side(0), side(1, "distilled")
     with pytest.raises(AnalysisError, match="at least two"):
-        transfer({"base": (X, table)})
+        transfer_matrix({"base": (X, table)}, FAST)
     with pytest.raises(AnalysisError, match="no layer is there on every side"):
-        transfer({"base": ({0: X[0]}, table), "distilled": ({7: other[0][0]}, other[1])})
+        transfer_matrix({"base": ({0: X[0]}, table), "distilled": ({7: other[0][0]}, other[1])}, FAST)
     with pytest.raises(AnalysisError, match="differ in width"):
-        transfer({"base": (X, table), "distilled": ({1: other[0][1][:, :3]}, other[1])})
+        transfer_matrix({"base": (X, table), "distilled": ({1: other[0][1][:, :3]}, other[1])}, FAST)
     with pytest.raises(AnalysisError, match=r"side 'base', layer 0: expected \[320, d_model\]"):
-        transfer({"base": ({0: X[0][:-1], 1: X[1]}, table), "distilled": other})
+        transfer_matrix({"base": ({0: X[0][:-1], 1: X[1]}, table), "distilled": other}, FAST)
     broken = X[1].copy()
     broken[4, 0] = np.nan
     with pytest.raises(AnalysisError, match=r"side 'base', layer 1: 1 of 320 .* row 4"):
-        transfer({"base": ({0: X[0], 1: broken}, table), "distilled": other})
+        transfer_matrix({"base": ({0: X[0], 1: broken}, table), "distilled": other}, FAST)
     with pytest.raises(AnalysisError, match="side 'base': 0 of 320 steps"):
-        transfer({"base": (X, table.assign(y=0)), "distilled": other})
+        transfer_matrix({"base": (X, table.assign(y=0)), "distilled": other}, FAST)
     with pytest.raises(AnalysisError, match="side 'base': question q0, arm base, trace 0, step 0 occurs"):
-        transfer({"base": (X, table.assign(sid=0)), "distilled": other})
+        transfer_matrix({"base": (X, table.assign(sid=0)), "distilled": other}, FAST)
     with pytest.raises(AnalysisError, match="side 'base': 5 questions"):
-        transfer({"base": ({1: X[1][:40]}, table[:40]), "distilled": other})
+        transfer_matrix({"base": ({1: X[1][:40]}, table[:40]), "distilled": other}, FAST)
     with pytest.raises(AnalysisError, match="there is no entry 'a' on 'b'"):
-        transfer({"base": (X, table), "distilled": other}, **FAST).cell("a", "b")
+        transfer_matrix({"base": (X, table), "distilled": other}, FAST).cell("a", "b")
 
 
 def test_on_the_organism_a_probe_of_a_noisy_judge_is_scored_against_the_exact_checker(study, tmp_path):

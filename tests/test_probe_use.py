@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.use import COVERAGES, _risk_coverage, trace_table, use
+from mechcot.probe.use import COVERAGES, _risk_coverage, trace_table, use_of
 
 FAST = {"draws": 200, "seed": 0}
 
@@ -43,7 +43,7 @@ def gaps(part):
 
 
 def test_a_probe_that_sees_errors_beats_entropy_and_random():
-    found = use(*study(), **FAST)
+    found = use_of(*study(), **FAST)
     step = found.abstain["erroneous_step"]
     aurc = by_name(step.rules)
     assert aurc["probe_max"].estimate < aurc["random"].estimate - 0.1
@@ -62,7 +62,7 @@ def test_a_probe_that_sees_errors_beats_entropy_and_random():
 
 
 def test_entropy_beats_a_blind_probe_and_the_words_say_so():
-    found = use(*study(probe=0.0, entropy=1.0), **FAST)
+    found = use_of(*study(probe=0.0, entropy=1.0), **FAST)
     step = found.abstain["erroneous_step"]
     assert gaps(step)["probe_mean", "entropy"].low > 0
     assert gaps(step)["probe_mean", "random"].low < 0 < gaps(step)["probe_mean", "random"].high
@@ -71,7 +71,7 @@ def test_entropy_beats_a_blind_probe_and_the_words_say_so():
 
 def test_a_constant_score_is_exactly_random_order():
     steps, _, fold, traces = study()
-    found = use(steps, 10.0 * fold, fold, traces, **FAST)  # the folds' intercepts alone
+    found = use_of(steps, 10.0 * fold, fold, traces, **FAST)  # the folds' intercepts alone
     for part in found.abstain.values():
         gap = gaps(part)["probe_max", "random"]
         assert gap.estimate == gap.low == gap.high == 0
@@ -84,11 +84,11 @@ def test_a_constant_score_is_exactly_random_order():
 
 def test_a_fold_shift_of_the_scores_changes_nothing():
     steps, scores, fold, traces = study()
-    one = use(steps, scores, fold, traces, **FAST)
-    two = use(steps, scores - 10.0 * fold, fold, traces, **FAST)
+    one = use_of(steps, scores, fold, traces, **FAST)
+    two = use_of(steps, scores - 10.0 * fold, fold, traces, **FAST)
     for name in one.abstain:
         assert by_name(one.abstain[name].rules) == by_name(two.abstain[name].rules)
-    assert one.to_json() == use(steps, scores, fold, traces, **FAST).to_json()
+    assert one.to_json() == use_of(steps, scores, fold, traces, **FAST).to_json()
 
 
 @given(
@@ -141,7 +141,8 @@ def hand_made(answers, scores):
 
 def choice(answers, scores):
     return {
-        name: v.estimate for name, v in by_name(use(*hand_made(answers, scores), **FAST).choose.rules).items()
+        name: v.estimate
+        for name, v in by_name(use_of(*hand_made(answers, scores), **FAST).choose.rules).items()
     }
 
 
@@ -160,7 +161,7 @@ def test_no_answer_is_wrong_and_a_class_of_its_own():
     assert choice([-1, -1, 1], [0.0, 0.0, 0.0])["plurality"] == 0
     assert choice([-1, -1, 1], [0.0, 0.0, 0.0])["random"] == pytest.approx(1 / 3)
     assert choice([-1, 1], [0.0, 0.0])["plurality"] == 0.5
-    found = use(*hand_made([-1, -1, 1], [0.0, 0.0, 0.0]), **FAST)
+    found = use_of(*hand_made([-1, -1, 1], [0.0, 0.0, 0.0]), **FAST)
     assert found.n_no_answer == 4
     assert found.abstain["wrong_answer"].n_bad == 4
 
@@ -168,7 +169,7 @@ def test_no_answer_is_wrong_and_a_class_of_its_own():
 def test_traces_without_scored_steps_and_single_traces_are_counted():
     steps, scores, fold, traces = study(n_questions=20)
     kept = ~((steps.qid == "q0") & (steps.cid > 0)).to_numpy()
-    found = use(steps[kept], scores[kept], fold[kept], traces, **FAST)
+    found = use_of(steps[kept], scores[kept], fold[kept], traces, **FAST)
     assert found.n_unscored == 5
     assert found.choose.n_single == 1
     assert found.choose.n_questions == 19
@@ -197,14 +198,14 @@ def test_trace_table_by_hand():
 def test_bad_input_is_refused():
     steps, scores, fold, traces = study(n_questions=10)
     with pytest.raises(AnalysisError, match="240 steps, 239 scores"):
-        use(steps, scores[1:], fold, traces)
+        use_of(steps, scores[1:], fold, traces)
     with pytest.raises(AnalysisError, match="question q0, arm base, trace 0: a step's score is not"):
-        use(steps, np.where(np.arange(240) == 0, np.nan, scores), fold, traces)
+        use_of(steps, np.where(np.arange(240) == 0, np.nan, scores), fold, traces)
     with pytest.raises(AnalysisError, match="lies in 4 folds"):
-        use(steps, scores, np.arange(240) % 4, traces)
+        use_of(steps, scores, np.arange(240) % 4, traces)
     with pytest.raises(AnalysisError, match="trace 3 has scored steps but is not in the table"):
-        use(steps, scores, fold, traces[traces.cid != 3])
+        use_of(steps, scores, fold, traces[traces.cid != 3])
     with pytest.raises(AnalysisError, match=r"has no entropy \(1 of 60"):
-        use(steps, scores, fold, traces.assign(entropy=np.where(traces.index == 4, np.nan, 1.0)))
+        use_of(steps, scores, fold, traces.assign(entropy=np.where(traces.index == 4, np.nan, 1.0)))
     with pytest.raises(AnalysisError, match="rows of the arms"):
-        use(steps, scores, fold, traces.assign(arm=np.where(traces.cid == 0, "distilled", "base")))
+        use_of(steps, scores, fold, traces.assign(arm=np.where(traces.cid == 0, "distilled", "base")))

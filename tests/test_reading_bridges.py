@@ -9,8 +9,10 @@ from mechcot.core.errors import DataError, MissingDependency, StudyError, UsageE
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import load
 from mechcot.reading import bridges
+from mechcot.reading.batch import unpack
 from mechcot.reading.bridges import prefix_ids, to_nnsight, to_transformer_lens
-from mechcot.reading.reader import plan_for, read_batch, recipe_for, unpack
+from mechcot.reading.reader import plan_for, read_batch
+from mechcot.reading.spec import ReadingSpec, recipe_for
 from mechcot.steps.of_study import checkpoint_folder
 from mechcot.study.activations import tensor_name
 from reading_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
@@ -172,8 +174,8 @@ def test_a_tree_gives_what_both_libraries_give_on_every_family(family, dtype, tm
     model, question = make_model(family, dtype), make_questions(sizes=((3, 4),))[0]
     # Eight bits of mantissa, and TransformerLens' own attention; a router may tip by them.
     share = SHARE if dtype == torch.float32 else 0.05
-    recipe = recipe_for(anatomy_of(model), rules=("end",))
-    plan = plan_for(model, [question], rules=recipe.rules)
+    recipe = recipe_for(anatomy_of(model), ReadingSpec(rules=("end",)))
+    plan = plan_for(model, [question], ReadingSpec(rules=recipe.rules))
     batch = read_batch(model, anatomy_of(model), plan, 0, recipe)
     assert len(plan.batches) == 1
     lens, wrapped = to_transformer_lens(model, tokenizer=word_tokenizer(tmp_path)), to_nnsight(model)

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Phi3Con
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.inputs import KnockOut
-from mechcot.reading.reader import plan_for, read, read_batch, recipe_for
+from mechcot.reading.reader import plan_for, read, read_batch
 from mechcot.reading.selfcheck import self_check, usable
+from mechcot.reading.spec import ReadingSpec, recipe_for
 from reading_cases import PLAIN, SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from test_reading_reader import collect, compare
 
@@ -50,14 +51,14 @@ def strange_model(family):
 @pytest.mark.parametrize("family", STRANGE)
 def test_it_is_read_text_by_text_with_a_warning(family, caplog):
     model, questions = strange_model(family), make_questions(sizes=((3,), (2,)))
-    recipe = recipe_for(anatomy_of(model), rules=("end", "mean"))
+    recipe = recipe_for(anatomy_of(model), ReadingSpec(rules=("end", "mean")))
     with caplog.at_level(logging.WARNING, logger="mechcot"):
         found, report = usable(model, questions, recipe)
     assert found.alone
     assert report.way == "alone"
     assert report.worst < 1e-4
     assert "cannot read a prefix tree" in caplog.text
-    plan = plan_for(model, questions, rules=recipe.rules)
+    plan = plan_for(model, questions, ReadingSpec(rules=recipe.rules))
     batch = read_batch(model, anatomy_of(model), plan, 0, found)
     assert batch.acts["resid_post.1@end"].shape == (5, 32)
 
@@ -73,7 +74,7 @@ def test_layers_that_would_be_silently_wrong_in_a_tree_are_found_out():
     model, questions = strange_model("qwen3_next"), make_questions()
     hopeful = replace(anatomy_of(model), strange="", windows={"full_attention": None})
     recipe = recipe_for(hopeful)
-    plan = plan_for(model, questions, rules=recipe.rules)
+    plan = plan_for(model, questions, ReadingSpec(rules=recipe.rules))
     with pytest.raises(ReadingError, match="1 of 3 layers attend"):
         read_batch(model, hopeful, plan, 0, recipe)
 
@@ -123,7 +124,7 @@ def test_steps_cannot_be_hidden_without_a_tree():
 def test_the_lens_is_the_same_text_by_text():
     model, questions = make_model("llama"), make_questions(sizes=((3, 2),))
     plan, anatomy = plan_for(model, questions), anatomy_of(model)
-    recipe = recipe_for(anatomy, lens=True)
+    recipe = recipe_for(anatomy, ReadingSpec(lens=True))
     trees = read_batch(model, anatomy, plan, 0, recipe)
     texts = read_batch(model, anatomy, plan, 0, replace(recipe, alone=True))
     for name in ("prompt", "forced", "entropy", "surprisal", "truth"):

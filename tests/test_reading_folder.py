@@ -12,9 +12,11 @@ from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.reading import folder as folder_module
 from mechcot.reading import groups as groups_module
+from mechcot.reading.batch import unpack, unpack_prompts
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import QuestionInput, TraceInput
-from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.reading.reader import plan_for, read
+from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.activations import Activations, tensor_name
 from reading_cases import make_model, make_questions, make_trace, one_thread  # noqa: F401
 
@@ -33,10 +35,12 @@ def small_groups(monkeypatch):
     monkeypatch.setattr(groups_module, "SHARD_TOKENS", 200)
 
 
-def run(model, tmp_path, name, questions=None, **kwargs):
-    settings = {"reader": "base", "model_digest": "abc", "max_tokens": BUDGET, "progress": False, **kwargs}
-    questions = make_questions(sizes=SIZES) if questions is None else questions
-    return read_to_folder(model, questions, tmp_path / name / "out", tmp_path / name / "work", **settings)
+def run(model, tmp_path, name, questions=None, *, digest="abc", check=True, progress=False, **spec):
+    reader, questions = Reader(model, "base", digest), questions or make_questions(sizes=SIZES)
+    folder = ReadingFolder(tmp_path / name / "out", tmp_path / name / "work")
+    about = spec.pop("about", None)
+    asked = ReadingSpec(**{"max_tokens": BUDGET, **spec})
+    return read_to_folder(reader, questions, asked, folder, about=about, check=check, progress=progress)
 
 
 def content(tmp_path, name):
@@ -66,9 +70,9 @@ def test_the_tables_hold_what_was_read_in_the_order_given(model, tmp_path):
         for lead in (0, 1)
     ]
     assert list(forced[["qid", "cid", "k", "lead_in"]].itertuples(index=False, name=None)) == order
-    fixed = plan_for(model, questions, max_tokens=BUDGET)
+    fixed = plan_for(model, questions, ReadingSpec(max_tokens=BUDGET))
     layers = {name: acts.layer("resid_post", *name) for name in ((0, "end"), (2, "before"), (3, "end"))}
-    for batch in read(model, questions, max_tokens=BUDGET):
+    for batch in read(model, questions, ReadingSpec(max_tokens=BUDGET)):
         first = 0
         for question, values, _ in unpack_prompts(fixed, batch):
             rows = forced[(forced.qid == questions[question].qid) & (forced.k == 0)]
@@ -226,7 +230,7 @@ def test_work_of_another_reading_or_damaged_work_is_done_again(model, tmp_path, 
         with monkeypatch.context() as patch:
             patch.setattr(folder_module, "write_tables", lambda *a: (_ for _ in ()).throw(Stopped))
             with pytest.raises(Stopped):
-                run(model, tmp_path, damage, model_digest="other" if damage == "digest" else "abc")
+                run(model, tmp_path, damage, digest="other" if damage == "digest" else "abc")
         files = {
             "shard": tmp_path / damage / "out" / "activations" / "shard-00001.safetensors",
             "numbers": tmp_path / damage / "work" / "read" / "numbers-00001.safetensors",

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mechcot.models.anatomy import anatomy_of
+from mechcot.reading.batch import unpack
 from mechcot.reading.inputs import KnockOut
-from mechcot.reading.reader import plan_for, read, unpack
+from mechcot.reading.reader import plan_for, read
 from reading_cases import CONFIGS, make_model, make_questions, one_thread  # noqa: F401
 
 

@@ -17,12 +17,13 @@ from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading import budget, groups
 from mechcot.reading import folder as folder_module
-from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, QuestionInput
-from mechcot.reading.reader import DEFAULT_MAX_TOKENS, plan_for, recipe_for
+from mechcot.reading.reader import plan_for
+from mechcot.reading.spec import DEFAULT_MAX_TOKENS, ReadingSpec, recipe_for
 from mechcot.study.activations import Activations
 from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 from test_reading_folder import SIZES, content, killed_at
+from test_reading_folder import run as read_folder
 
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -59,11 +60,8 @@ def short_memory(model, limit, error=ERRORS[0]):
         handle.remove()
 
 
-def run(model, tmp_path, name, questions=None, **kwargs):
-    given = {"reader": "base", "model_digest": "abc", "check": False, "progress": False, "max_tokens": 600}
-    questions = make_questions(sizes=SIZES) if questions is None else questions
-    folder = tmp_path / name
-    return read_to_folder(model, questions, folder / "out", folder / "work", **{**given, **kwargs})
+def run(model, tmp_path, name, questions=None, **given):
+    return read_folder(model, tmp_path, name, questions, **{"check": False, "max_tokens": 600, **given})
 
 
 def same_numbers(tmp_path, one, two, **tolerance):
@@ -208,7 +206,7 @@ def test_a_larger_model_and_more_that_is_kept_need_more_of_each_token(model):
     assert budget.computed_bytes(half) < budget.computed_bytes(anatomy)
     assert budget.computed_bytes(anatomy_of(make_model("gpt2"))) > 0
     kept = [
-        budget.kept_bytes(anatomy, recipe_for(anatomy, layers=layers, rules=rules))
+        budget.kept_bytes(anatomy, recipe_for(anatomy, ReadingSpec(layers=layers, rules=rules)))
         for layers, rules in (((), ("end",)), ((1,), ("end",)), (None, ("end", "mean")), (None, ("token",)))
     ]
     assert kept[0] == 0
@@ -244,8 +242,8 @@ def test_the_estimate_of_a_tokens_bytes_is_of_the_right_size(attention):
     model = make_model("qwen3", attn_implementation=attention)
     anatomy = anatomy_of(model)
     questions = make_questions(sizes=SIZES)
-    recipe = recipe_for(anatomy, layers=())
-    plan = plan_for(model, questions, rules=(), max_tokens=2**20)
+    recipe = recipe_for(anatomy, ReadingSpec(layers=()))
+    plan = plan_for(model, questions, ReadingSpec(rules=(), max_tokens=2**20))
     with Alive() as alive:
         groups.read_batch(model, anatomy, plan, 0, recipe)
     assert 0.5 < budget.computed_bytes(anatomy) / (alive.peak / plan.nodes(0)) < 4

@@ -6,34 +6,30 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, GraniteConfig
 
+from mechcot.core import sites
 from mechcot.core.errors import ReadingError
-from mechcot.models.anatomy import SITES, anatomy_of
+from mechcot.models.anatomy import anatomy_of
 from mechcot.models.calling import calling_of
 from mechcot.reading import scoring
+from mechcot.reading.batch import rows_of, unpack, unpack_prompts
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import (
-    plan_for,
-    read,
-    read_batch,
-    recipe_for,
-    rows_of,
-    unpack,
-    unpack_prompts,
-    unreadable,
-)
+from mechcot.reading.reader import plan_for, read, read_batch, unreadable
 from mechcot.reading.selfcheck import self_check, usable
+from mechcot.reading.spec import ReadingSpec, recipe_for
 from mechcot.study.activations import tensor_name
 from reading_cases import CONFIGS, PLAIN, VOCAB, make_model, make_questions, make_trace, one_thread  # noqa: F401
 
 RULES = ("end", "start", "mean", "before", "decision")
 
+SITES = tuple(sites.SITES)
+
 
 def collect(model, questions, rules=RULES, **kwargs):
     """All numbers of a reading by trace: forced, entropy, surprisal, truth, acts."""
-    plan = plan_for(model, questions, rules=rules, max_tokens=kwargs.get("max_tokens"))
+    plan = plan_for(model, questions, ReadingSpec(rules=rules, max_tokens=kwargs.get("max_tokens")))
     traces, prompts = {}, {}
-    for batch in read(model, questions, rules=rules, **kwargs):
+    for batch in read(model, questions, ReadingSpec(rules=rules, **kwargs)):
         owners = rows_of(plan, batch.parts, "end")
         for reading in unpack(plan, batch):
             rows = [i for i, (trace, _) in enumerate(owners) if trace is reading.source]
@@ -178,24 +174,24 @@ def test_scores_do_not_depend_on_the_chunk(monkeypatch):
 
 def test_only_the_layers_asked_for_are_kept():
     model, questions = make_model("qwen3"), make_questions()
-    batch = next(read(model, questions, layers=[3, 0], rules=("end",)))
+    batch = next(read(model, questions, ReadingSpec(layers=[3, 0], rules=("end",))))
     assert list(batch.acts) == ["resid_post.0@end", "resid_post.3@end"]
-    assert next(read(model, questions, layers=())).acts == {}
+    assert next(read(model, questions, ReadingSpec(layers=()))).acts == {}
     with pytest.raises(ReadingError, match=r"layers 0 \(embedding\) to 3, asked for \[4\]"):
-        next(read(model, questions, layers=[4]))
+        next(read(model, questions, ReadingSpec(layers=[4])))
 
 
 def test_a_choice_that_keeps_nothing_is_refused():
     model, questions = make_model("qwen3"), make_questions()
     with pytest.raises(ReadingError, match=r"attn_out at layers \[0\].*layer 0 has resid_post alone"):
-        next(read(model, questions, layers=[0], sites=["attn_out"]))
+        next(read(model, questions, ReadingSpec(layers=[0], sites=["attn_out"])))
 
 
 def numbers_of(model, questions, **kwargs):
     """Everything that was read of each trace, by question, arm and number."""
-    plan = plan_for(model, questions, rules=RULES, max_tokens=kwargs.get("max_tokens"))
+    plan = plan_for(model, questions, ReadingSpec(rules=RULES, max_tokens=kwargs.get("max_tokens")))
     found = {}
-    for batch in read(model, questions, rules=RULES, **kwargs):
+    for batch in read(model, questions, ReadingSpec(rules=RULES, **kwargs)):
         owners = rows_of(plan, batch.parts, "end")
         for reading in unpack(plan, batch):
             trace = reading.source
@@ -243,7 +239,7 @@ def test_the_model_is_left_as_it_was():
     config = model.config.to_dict() | {"attention": model.config._attn_implementation}
     torch_seed, python_seed = torch.get_rng_state(), random.getstate()
     numpy_seed = str(np.random.get_state())  # noqa: NPY002 - a library's use of it would be the old one
-    batches = read(model, questions, max_tokens=100, sites=SITES, lens=True)
+    batches = read(model, questions, ReadingSpec(max_tokens=100, sites=SITES, lens=True))
     acts = next(batches).acts
     assert not torch.is_inference_mode_enabled()
     assert all(not value.is_inference() for value in acts.values())
@@ -264,7 +260,7 @@ def test_hooks_and_attention_go_back_when_a_batch_fails():
     fixed, anatomy = plan_for(model, questions), anatomy_of(model)
     model.model.norm.register_forward_hook(lambda *a: (_ for _ in ()).throw(RuntimeError("broken norm")))
     with pytest.raises(RuntimeError, match="broken norm"):
-        read_batch(model, anatomy, fixed, 0, recipe_for(anatomy, rules=("end",)))
+        read_batch(model, anatomy, fixed, 0, recipe_for(anatomy, ReadingSpec(rules=("end",))))
     assert not any(block._forward_hooks or block._forward_pre_hooks for block in anatomy.blocks)
     assert model.config._attn_implementation == "sdpa"
 
@@ -272,7 +268,11 @@ def test_hooks_and_attention_go_back_when_a_batch_fails():
 def test_the_self_check_passes_a_true_model_and_names_its_numbers():
     for family in CONFIGS:
         model = make_model(family)
-        report = self_check(model, make_questions(), recipe_for(anatomy_of(model), sites=SITES, rules=RULES))
+        report = self_check(
+            model,
+            make_questions(),
+            recipe_for(anatomy_of(model), ReadingSpec(sites=SITES, rules=RULES)),
+        )
         assert report.worst < 1e-4
         assert report.runs > 10
         assert set(report.to_json()) >= {
@@ -298,7 +298,7 @@ def test_the_self_check_passes_a_true_model_and_names_its_numbers():
 def test_the_self_check_knows_what_models_do_to_logits_and_outputs(config):
     torch.manual_seed(0)
     model, questions = AutoModelForCausalLM.from_config(config).eval(), make_questions()
-    _, report = usable(model, questions, recipe_for(anatomy_of(model), sites=SITES, rules=RULES))
+    _, report = usable(model, questions, recipe_for(anatomy_of(model), ReadingSpec(sites=SITES, rules=RULES)))
     assert report.worst < 1e-4
     traces, _ = collect(model, questions)
     question, trace = questions[0], questions[0].traces[0]
@@ -315,7 +315,7 @@ def test_the_self_check_refuses_logits_that_the_head_does_not_give():
     assert cap == 3.0
     model = make_model("qwen3")
     model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
-    with pytest.raises(ReadingError, match="head against logits"):
+    with pytest.raises(ReadingError, match=r"final norm and head 0\.33 of the largest logit"):
         usable(model, questions, recipe)
 
 
@@ -327,7 +327,7 @@ def test_the_self_check_refuses_a_cache_that_changes_the_model():
         return (output[0] * scale, *output[1:])
 
     model.model.layers[1].self_attn.register_forward_hook(worse, with_kwargs=True)
-    with pytest.raises(ReadingError, match="cache against none"):
+    with pytest.raises(ReadingError, match=r"cache of keys and values 0\.0\d+ of the largest logit"):
         usable(model, questions, recipe_for(anatomy_of(model)))
 
 
@@ -371,7 +371,7 @@ def test_what_cannot_be_read_is_refused_by_name():
     ]
     for questions, message in cases:
         with pytest.raises(ReadingError, match=message):
-            plan_for(model, questions, rules=RULES)
+            plan_for(model, questions, ReadingSpec(rules=RULES))
     assert list(unreadable(model, with_trace(token_ids=long))) == [("q0", "base", 0)]
     assert unreadable(model, [question]) == {}
 
@@ -439,8 +439,8 @@ def test_every_site_agrees_with_nnsight():
 
 def test_every_token_is_kept_on_request():
     model, questions = make_model("qwen3"), make_questions()
-    plan = plan_for(model, questions, rules=("token",))
-    batch = next(read(model, questions, rules=("token",)))
+    plan = plan_for(model, questions, ReadingSpec(rules=("token",)))
+    batch = next(read(model, questions, ReadingSpec(rules=("token",))))
     rows = rows_of(plan, batch.parts, "token")
     assert len(rows) == sum(len(t.token_ids) for q in questions for t in q.traces)
     values = batch.acts["resid_post.3@token"]
@@ -453,8 +453,8 @@ def test_every_token_is_kept_on_request():
 
 def test_the_lens_reads_each_layer_and_ends_in_the_models_own_answer():
     model, questions = make_model("gemma2"), make_questions()
-    plan = plan_for(model, questions, rules=())
-    batch = next(read(model, questions, layers=(), lens=True))
+    plan = plan_for(model, questions, ReadingSpec(rules=()))
+    batch = next(read(model, questions, ReadingSpec(layers=(), lens=True)))
     assert batch.forced.shape[0] == 1 + 4
     np.testing.assert_allclose(batch.forced[-1], batch.forced[0], atol=1e-4)
     reading = next(unpack(plan, batch))
@@ -468,7 +468,7 @@ def test_the_lens_reads_each_layer_and_ends_in_the_models_own_answer():
         # The first option is one token and the terminator; its first token is read here.
         assert reading.forced[1 + layer, 0, 0, 0] <= float(logp[20]) + 1e-5
     first = QuestionInput("q", ids, (TraceInput("q", "base", 0, (10,)),), (LeadIn((), ((20,), (22,))),))
-    alone = next(read(model, [first], layers=(), lens=True))
+    alone = next(read(model, [first], ReadingSpec(layers=(), lens=True)))
     states = plain_residuals(model, ids)
     for layer, state in enumerate(states):
         with torch.no_grad():
@@ -482,8 +482,8 @@ def test_a_prior_is_forced_after_its_own_prompt():
     questions = [replace(question, prior_ids=(11, 12, 13)) for question in make_questions()]
     plan = plan_for(model, questions)
     seen = 0
-    for batch in read(model, questions, max_tokens=150):
-        for index, _, prior in unpack_prompts(plan_for(model, questions, max_tokens=150), batch):
+    for batch in read(model, questions, ReadingSpec(max_tokens=150)):
+        for index, _, prior in unpack_prompts(plan_for(model, questions, ReadingSpec(max_tokens=150)), batch):
             np.testing.assert_allclose(
                 prior[0], plain_forced(model, [11, 12, 13], questions[index]), atol=1e-4
             )
@@ -499,8 +499,8 @@ def test_another_order_of_the_options_gives_answers_only():
         prompt_ids=(9, *question.prompt_ids),
         traces=tuple(replace(t, positions={}, targets=()) for t in question.traces),
     )
-    batch = next(read(model, [question, other], rules=("end",)))
-    plan = plan_for(model, [question, other], rules=("end",))
+    batch = next(read(model, [question, other], ReadingSpec(rules=("end",))))
+    plan = plan_for(model, [question, other], ReadingSpec(rules=("end",)))
     n = sum(len(t.steps) for t in question.traces)
     assert batch.acts["resid_post.1@end"].shape[0] == n
     assert len(batch.entropy) == sum(len(t.token_ids) for t in question.traces)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
+from mechcot.reading.batch import unpack, unpack_prompts
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut
-from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+from mechcot.reading.reader import plan_for, read
+from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.activations import Activations
 from reading_cases import make_model, make_questions, one_thread  # noqa: F401
 
@@ -41,8 +43,8 @@ def questions():
 def tables(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reading")
     read_to_folder(
-        model, questions(), folder / "out", folder / "work",
-        reader="r", model_digest="m", max_tokens=90, lens=True, check=False, progress=False,
+        Reader(model, "r", "m"), questions(), ReadingSpec(max_tokens=90, lens=True),
+        ReadingFolder(folder / "out", folder / "work"), check=False, progress=False,
     )  # fmt: skip
     names = ("forced", "knockouts", "signals", "truth")
     found = {name: records.read_table(folder / "out" / f"{name}.parquet") for name in names}
@@ -55,8 +57,8 @@ def softmax(values):
 
 
 def batches(model):
-    plan = plan_for(model, questions(), max_tokens=90)
-    found = list(read(model, questions(), max_tokens=90, lens=True))
+    plan = plan_for(model, questions(), ReadingSpec(max_tokens=90))
+    found = list(read(model, questions(), ReadingSpec(max_tokens=90, lens=True)))
     prompts = {q: (prompt, prior) for batch in found for q, prompt, prior in unpack_prompts(plan, batch)}
     return [reading for batch in found for reading in unpack(plan, batch)], prompts
 

@@ -53,7 +53,7 @@ def test_offsets_of_tokens_the_tokenizer_would_not_choose(tmp_path: Path) -> Non
     assert [text[a:b] for a, b in spans][4:7] == ["", "", "中"]
 
 
-@pytest.mark.parametrize(("finish", "answer", "rule"), [("stop", 1, "text"), ("length", -1, "truncated")])
+@pytest.mark.parametrize(("finish", "answer", "rule"), [("stop", 1, "strict"), ("length", -1, "truncated")])
 def test_a_trace_row(tmp_path: Path, finish: str, answer: int, rule: str) -> None:
     tokenizer = word_tokenizer(tmp_path)
     ids = tokenizer("w3 . </think> answer w2")["input_ids"] + ([1] if finish == "stop" else [])

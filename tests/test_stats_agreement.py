@@ -12,6 +12,7 @@ from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import agreement
+from mechcot.stats.agreement import weighted_agreement
 
 
 def panel(codes, names="abcdef"):
@@ -147,3 +148,47 @@ def test_json_and_frame():
 def test_bad_input_is_named(labels, questions, more, error, words):
     with pytest.raises(error, match=words):
         agreement(labels, questions, **more)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_weighted_agreement_is_the_plain_one_where_weights_are_equal_or_whole(seed):
+    rng = np.random.default_rng(seed)
+    categories = ("a", "b", "c")
+    one, other = (pd.Series(rng.choice(categories, size=80)) for _ in range(2))
+    questions = pd.Series(rng.integers(0, 15, size=80))
+    plain = agreement(
+        pd.DataFrame({"x": one, "y": other}), questions, draws=300, categories=categories
+    ).pairs[0]
+    both = pd.DataFrame({"x": one, "y": other})
+    same = weighted_agreement(both, np.full(80, 2.5), questions, draws=300, categories=categories)
+    assert (same.n_steps, same.judges) == (80, ("x", "y"))
+    assert same.kappa_max == pytest.approx(plain.kappa_max)
+    for found, expected in zip(
+        (same.raw, same.kappa, same.ac1), (plain.raw, plain.kappa, plain.ac1), strict=True
+    ):
+        ours, theirs = ((i.estimate, i.low, i.high, i.n) for i in (found, expected))
+        assert ours == pytest.approx(theirs)
+    weights = pd.Series(rng.integers(1, 6, size=80))
+    rows = np.repeat(np.arange(80), weights)
+    repeated = agreement(
+        pd.DataFrame({"x": one[rows].to_numpy(), "y": other[rows].to_numpy()}),
+        questions[rows].to_numpy(), draws=50, categories=categories,
+    ).pairs[0]  # fmt: skip
+    heavy = weighted_agreement(both, weights, questions, draws=50, categories=categories)
+    for name in ("raw", "kappa", "ac1"):
+        assert getattr(heavy, name).estimate == pytest.approx(getattr(repeated, name).estimate)
+    light = weighted_agreement(both, weights / 1000, questions, draws=50, categories=categories)
+    assert light.raw.estimate == pytest.approx(heavy.raw.estimate)
+
+
+def test_weighted_agreement_of_nothing_and_of_one_label_has_a_reason():
+    nothing = pd.DataFrame({"x": [], "y": []}, dtype=object)
+    assert weighted_agreement(nothing, [], [], draws=5, categories=("a", "b")).raw.reason
+    same = pd.DataFrame({"x": ["a"] * 4, "y": ["a"] * 4})
+    found = weighted_agreement(same, [1e-9] * 4, [0, 0, 1, 1], draws=5, categories=("a", "b"))
+    assert found.raw.estimate == 1
+    assert "one category" in found.kappa.reason
+    with pytest.raises(AnalysisError, match="none of the categories"):
+        weighted_agreement(same, [1.0] * 4, [0, 0, 1, 1], categories=("b", "c"))
+    with pytest.raises(AnalysisError, match="row 1 has no question"):
+        weighted_agreement(same, [1.0] * 4, [0, None, 1, 1])

@@ -21,7 +21,7 @@ OPTIONS = ("Heparin", "Aspirin", "Aspirin and heparin", "tPA")
 STEM = "A man has chest pain. Which drug is the most appropriate next step?"
 QUESTION = Question("q0", "all", STEM, OPTIONS, 0, "q0")
 LETTER = multiple_choice(PromptSettings(), "structural")
-TEXT = replace(LETTER, format=replace(LETTER.format, answer_form="text"))
+TEXT = replace(LETTER, format=replace(LETTER.format, answer_form="text", option="{text}"))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,8 @@ TEXT = replace(LETTER, format=replace(LETTER.format, answer_form="text"))
         ("The answer is (A).", "The answer is (A)."),
         ("Therefore vitamin B is low.", "Therefore vitamin B is low."),
         ("Therefore aspirins differ.", "Therefore aspirins differ."),
+        ("Therefore aspirin inhibits COX.", "Therefore aspirin inhibits COX."),
+        ("If he bleeds, the answer is (B).", "If he bleeds, the answer is (B)."),
         ("", ""),
     ],
 )
@@ -54,8 +56,37 @@ def test_the_own_answer_is_masked_where_it_is_stated_and_nothing_else(text, mask
     assert mask_answer(QUESTION, text, -1, LETTER) == text
 
 
-def test_where_answers_are_texts_letters_are_no_answers():
-    assert mask_answer(QUESTION, "The answer is (B) aspirin.", 1, TEXT) == f"The answer is (B) {MASK}."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I choose {}.", "So the answer is **{}**.", "Therefore {} is right.", "Hence: {}", "Answer: {}",
+        "I'd go with {}.",
+        "The correct option is {}.", "{} is correct.", "The best choice is {}.", "So {}.", "\\boxed{{{}}}",
+        "The answer must be {}", "正确答案是{}。", "Option {} is the best answer.", "This points to {}.",
+        "Therefore, the drug of choice is {}.", "That leaves us with {}.", "Die richtige Antwort ist {}.",
+    ],
+)  # fmt: skip
+def test_no_way_to_state_the_answer_stays_readable(text):
+    for said in ("B", "(B)", "(b)", "(B) Aspirin", "B. aspirin", "B (aspirin)"):
+        assert mask_answer(QUESTION, text.format(said), 1, LETTER) == text.format(MASK)
+    assert mask_answer(QUESTION, text.format("(C)"), 1, LETTER) == text.format("(C)")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (0, "Therefore she takes 5 mg daily."), (0, "So 5 mg of it is given, and the rest follows."),
+        (0, "Thus the dose of 5 mg was halved."), (2, "Thus vitamin D is low."), (2, "So vitamin D rises."),
+        (3, "Hence B12 is stored in the liver."), (0, "Therefore, hepatitis A is likely."),
+    ],
+)  # fmt: skip
+def test_doses_and_vitamins_in_a_conclusion_are_not_masked(answer, text):
+    question = Question("q", "all", "Which?", ("5 mg", "10 mg", "Vitamin D", "B12"), 0, "q")
+    assert mask_answer(question, text, answer, LETTER) == text
+
+
+def test_where_the_prompt_shows_no_letters_they_are_no_answers():
+    assert mask_answer(QUESTION, "The answer is aspirin (B).", 1, TEXT) == f"The answer is {MASK} (B)."
     assert mask_answer(QUESTION, "The answer is (B).", 1, TEXT) == "The answer is (B)."
 
 

@@ -42,7 +42,8 @@ def _steps(segmenter: str, window: int = 90) -> pd.DataFrame:
 
 
 def test_every_number_of_a_report_small_enough_to_count_by_hand() -> None:
-    report = segment_report(TRACES, _steps("structural"), "structural").set_index("arm")
+    task = multiple_choice(PROMPT, "structural")
+    report = segment_report(TRACES, _steps("structural"), QUESTIONS, task).set_index("arm")
     base, distilled = report.loc["base"], report.loc["distilled"]
     assert (base.n_traces, base.n_steps, base.steps_per_trace) == (2, 6, 3)
     assert (base.share_heading, base.share_bullet, base.share_sentence) == (1 / 6, 2 / 6, 3 / 6)
@@ -55,7 +56,8 @@ def test_every_number_of_a_report_small_enough_to_count_by_hand() -> None:
 
 def test_shares_of_the_rules_add_to_one_under_every_segmenter() -> None:
     for segmenter, window in (("sentences", 90), ("lines", 90), ("structural", 90), ("words", 2)):
-        report = segment_report(TRACES, _steps(segmenter, window), segmenter, window)
+        task = multiple_choice(PROMPT, segmenter)
+        report = segment_report(TRACES, _steps(segmenter, window), QUESTIONS, task, window)
         shares = report[[name for name in report if name.startswith("share_") and name != "share_cut"]]
         assert shares.sum(axis=1).tolist() == pytest.approx([1, 1])
         assert (report.coverage <= 1).all()
@@ -63,6 +65,6 @@ def test_shares_of_the_rules_add_to_one_under_every_segmenter() -> None:
 
 def test_steps_of_another_segmenter_are_named() -> None:
     with pytest.raises(DataError, match="question q, arm base, trace 0 has 3 steps"):
-        segment_report(TRACES, _steps("structural"), "words")
+        segment_report(TRACES, _steps("structural"), QUESTIONS, multiple_choice(PROMPT, "sentences"))
     with pytest.raises(DataError, match="window"):
-        segment_report(TRACES, _steps("words", 2), "words", 3)
+        segment_report(TRACES, _steps("words", 2), QUESTIONS, multiple_choice(PROMPT, "words"), 3)

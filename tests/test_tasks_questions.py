@@ -4,25 +4,29 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.settings import ColumnNames, QuestionSettings
-from mechcot.tasks.questions import load_questions
+from mechcot.tasks.options import read_gold, read_options
+from mechcot.tasks.questions import load_questions, read_questions
 
 ROW = {"qid": "a", "question": "Which?", "options": ["x", "y"], "answer": "B"}
 
 
-def _load(tmp_path: Path, rows: list[dict[str, Any]], **columns: Any) -> pd.DataFrame:
+def _load(tmp_path: Path, rows: list[dict[str, Any]], **more: Any) -> pd.DataFrame:
     path = tmp_path / "questions.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return load_questions(QuestionSettings(path=str(path), columns=ColumnNames(**columns)))
+    columns = {key: more.pop(key) for key in list(more) if key in ColumnNames.model_fields}
+    return load_questions(QuestionSettings(path=str(path), columns=ColumnNames(**columns), **more))
 
 
-@pytest.mark.parametrize("answer", ["B", "y", 1])
+@pytest.mark.parametrize("answer", ["B", "y", 1, ["B"]])
 def test_gold_is_a_letter_a_text_or_an_index(tmp_path: Path, answer: Any) -> None:
-    table = _load(tmp_path, [{**ROW, "answer": answer}])
-    assert table.gold.tolist() == [1]
+    table = _load(tmp_path, [{**ROW, "answer": answer}, {**ROW, "qid": "b", "answer": 0}])
+    assert table.gold.tolist() == [1, 0]
     records.write_table(tmp_path / "q.parquet", table, records.QUESTIONS)
 
 
@@ -53,9 +57,9 @@ def test_csv_and_parquet(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"options": ["x"]}, "row 2: has 1 option"),
-        ({"options": ["x", "X"]}, "row 2: two options have the same text"),
+        ({"options": ["x", " x"]}, "row 2: two options have the same text"),
         ({"answer": "E"}, "row 2: the gold answer 'E' is not among the options A-B"),
-        ({"answer": 2}, "row 2: the gold answer 2 is not among"),
+        ({"answer": True}, "row 2: the gold answer True is not among"),
         ({"answer": None}, "row 2: the gold answer"),
         ({"options": "x or y"}, "row 2: the options are neither"),
         ({"options": 5}, "row 2: the options are a int"),
@@ -63,7 +67,22 @@ def test_csv_and_parquet(tmp_path: Path) -> None:
         ({"options": ["x", float("nan")]}, "row 2: option B is empty"),
         ({"options": {"A": " ", "B": "y"}}, "row 2: option A is empty"),
         ({"options": [f"o{i}" for i in range(27)]}, "row 2: has 27 options; at most 26"),
-        ({"answer": [1]}, "row 2: the gold answer [1] is not among"),
+        (
+            {"answer": ["A", "B"]},
+            "row 2: the gold answer ['A', 'B'] is not among the options A-B. A question",
+        ),
+        ({"options": {"A": "x", "B": ["y"]}}, "row 2: the options are in no known shape"),
+        ({"options": [["A", "x"], ["B", "y", "z"]]}, "row 2: the options are in no known shape"),
+        ({"options": [["A", "x"], ["A", "y"]]}, "row 2: two options have the same label: ['A', 'A']"),
+        ({"options": {"label": ["A"], "text": ["x", "y"]}}, "row 2: 1 labels and 2 texts"),
+        ({"options": [{"key": "A", "note": "x"}, {"key": "B", "note": "y"}]}, "in no known shape"),
+        (
+            {"options": [{"label": "liver", "value": "A"}, {"label": "bile", "value": "B"}]},
+            "look like the texts",
+        ),
+        ({"options": '{"A": "x", "A": "y"}'}, "row 2: the options are neither"),
+        ({"options": "{'A': 'x', 'A': 'y'}"}, "row 2: the options are neither"),
+        ({"options": '"x"'}, "row 2: the options are neither a list nor an object"),
         ({"question": " "}, "row 2: the question in column 'question' is empty or no text: ' '"),
         ({"question": 5}, "row 2: the question in column 'question' is empty or no text: 5"),
         ({"qid": None}, "row 2: the qid in column 'qid' is empty"),
@@ -88,9 +107,10 @@ def test_a_missing_column_file_or_kind_is_named(tmp_path: Path) -> None:
 
 def test_csv_keeps_ids_and_questions_as_they_are_written(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
-    path.write_text('qid,question,options,answer\n007,12,"[""x"", ""y""]",1\n')
+    path.write_text('qid,question,options,answer\n007,12,"[""x"", ""y""]",1\n8,1,"[""x"", ""NA""]",0\n')
     table = load_questions(QuestionSettings(path=str(path)))
-    assert (table.qid[0], table.stem[0], table.gold[0]) == ("007", "12", 1)
+    assert (table.qid[0], table.stem[0], table.gold.tolist()) == ("007", "12", [1, 0])
+    assert table.options[1] == ["x", "NA"]
 
 
 def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
@@ -101,7 +121,15 @@ def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"), [('{"qid": "b"', "line 2 is not JSON"), ('"text"', "line 2: expected an object")]
+    ("line", "says"),
+    [
+        ('{"qid": "b"', "line 2 is not JSON"),
+        ('"text"', "line 2: expected an object"),
+        (
+            '{"qid": "b", "answer": "A", "answer": "B"}',
+            "line 2 is not JSON: the key 'answer' stands there twice",
+        ),
+    ],
 )
 def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str, says: str) -> None:
     path = tmp_path / "q.jsonl"
@@ -112,8 +140,217 @@ def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str, says: str)
 
 def test_json_lines_keep_values_as_they_stand(tmp_path: Path) -> None:
     """A separator of lines inside a text, an id like a number, an index beside a letter."""
-    rows = [{**ROW, "qid": "007", "question": "a\u2028b", "answer": 1}, {**ROW, "qid": "8"}]
+    rows = [{**ROW, "qid": "007", "question": "a\u2028b", "answer": 1}, {**ROW, "qid": "8", "answer": 0}]
     path = tmp_path / "q.jsonl"
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     table = load_questions(QuestionSettings(path=str(path)))
-    assert (table.qid.tolist(), table.stem[0], table.gold.tolist()) == (["007", "8"], "a\u2028b", [1, 1])
+    assert (table.qid.tolist(), table.stem[0], table.gold.tolist()) == (["007", "8"], "a\u2028b", [1, 0])
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+SHAPES: list[Any] = [
+    ["w", "x"],
+    {"A": "w", "B": "x"},
+    {"label": ["A", "B"], "text": ["w", "x"]},
+    {"labels": ["A", "B"], "texts": ["w", "x"]},
+    [{"key": "A", "value": "w"}, {"key": "B", "value": "x"}],
+    [{"label": "A", "text": "w"}, {"label": "B", "text": "x"}],
+    [{"option": "A", "text": "w", "correct": False}, {"option": "B", "text": "x", "correct": True}],
+    [{"letter": "A", "option": "w"}, {"letter": "B", "option": "x"}],
+    [{"A": "w"}, {"B": "x"}],
+    [{"text": "w"}, {"text": "x"}],
+    [["A", "w"], ["B", "x"]],
+]
+
+
+@pytest.mark.parametrize("options", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "csv", "csv of Python"])
+def test_options_in_every_shape_and_file(tmp_path: Path, options: Any, kind: str) -> None:
+    """Their labels are taken as given, whatever the order that rows have them in."""
+    path = tmp_path / f"q.{kind.split()[0]}"
+    row = {**ROW, "options": options}
+    if kind == "jsonl":
+        path.write_text(json.dumps(row))
+    elif kind == "json":
+        path.write_text(json.dumps([row]))
+    elif kind == "parquet":
+        pd.DataFrame([row]).to_parquet(path)
+    else:
+        text = json.dumps(options) if kind == "csv" else str(options)
+        pd.DataFrame([{**row, "options": text}]).to_csv(path, index=False)
+    table = load_questions(QuestionSettings(path=str(path)))
+    assert (table.options[0], table.gold[0]) == (["w", "x"], 1)
+
+
+def test_parquet_gives_a_row_the_keys_of_other_rows(tmp_path: Path) -> None:
+    rows = [
+        {**ROW, "options": {"A": "w", "B": "x", "C": None}},
+        {**ROW, "qid": "b", "options": {"A": "w", "B": "x", "C": "y"}, "answer": "C"},
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "q.parquet")
+    table = load_questions(QuestionSettings(path=str(tmp_path / "q.parquet")))
+    assert ([len(o) for o in table.options], table.gold.tolist()) == ([2, 3], [1, 2])
+
+
+@given(st.permutations("ABCD"), st.sampled_from("ABCD"))
+def test_labels_in_any_order_name_their_own_texts(order: list[str], gold: str) -> None:
+    options = read_options("row", {label: f"text of {label}" for label in order})
+    index = read_gold("row", gold, options, typed=True).option("row", options, None, False)
+    assert options.texts[index] == f"text of {gold}"
+
+
+@pytest.mark.parametrize(
+    "options", [["TT", "Tt", "tt"], ["D", "e", "C", "E"], ["5 mM", "5 MM"], ["CO", "Co"], ["pH", "PH"]]
+)
+def test_case_alone_makes_another_option(tmp_path: Path, options: list[str]) -> None:
+    table = _load(tmp_path, [{**ROW, "options": options, "answer": 0}], gold_is="index")
+    assert table.options[0] == options
+
+
+@pytest.mark.parametrize("options", [["é", "e\u0301"], ["a b", "a\n b"], ["x", "x "]])
+def test_texts_that_read_the_same_are_the_same(tmp_path: Path, options: list[str]) -> None:
+    with pytest.raises(DataError, match="two options have the same text"):
+        _load(tmp_path, [{**ROW, "options": options}])
+
+
+# --- what the gold is -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels", [["1", "2", "3"], [1, 2, 3], ["0", "1", "2"], [0, 1, 2], ["01", "02", "03"]]
+)
+@pytest.mark.parametrize("shape", ["columns", "objects", "pairs"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_digits_as_labels_are_taken_as_they_are(
+    tmp_path: Path, labels: list[Any], shape: str, place: int, as_text: bool
+) -> None:
+    texts = ["w", "x", "y"]
+    pairs = list(zip(labels, texts, strict=True))
+    options: Any = {"columns": {"label": labels, "text": texts}, "pairs": pairs}.get(
+        shape, [{"key": label, "value": text} for label, text in pairs]
+    )
+    gold = str(labels[place]) if as_text else int(labels[place])
+    if labels[0] == "01" and not as_text:
+        with pytest.raises(DataError, match="is not among the options"):
+            _load(tmp_path, [{**ROW, "options": options, "answer": gold}])
+        return
+    assert _load(tmp_path, [{**ROW, "options": options, "answer": gold}]).gold[0] == place
+
+
+NUMBERS = ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({"A": "O", "B": "A", "C": "B", "D": "AB"}, "A"),  # a blood group is a letter
+        (["B", "A", "C", "D"], "A"),
+        (["C", "A", "E", "K"], "C"),  # a vitamin, too
+        (NUMBERS, 3),
+        ([1, 2, 3, 4], 3),
+        ({"label": ["1", "2", "3"], "text": ["3", "1", "2"]}, "3"),
+    ],
+)
+def test_a_gold_that_may_be_two_options_is_refused_until_it_is_said_what_it_is(
+    tmp_path: Path, options: Any, answer: Any
+) -> None:
+    rows = [{**ROW, "options": options, "answer": answer}]
+    with pytest.raises(DataError, match=r"row 1: the gold answer .* may be several options: as .*gold_is"):
+        _load(tmp_path, rows)
+    table = _load(tmp_path, rows, gold_is="text")
+    assert table.options[0][table.gold[0]] == str(answer)
+    other = "index" if answer == 3 else "label"
+    table = _load(tmp_path, rows, gold_is=other)
+    assert table.options[0][table.gold[0]] != str(answer)
+
+
+def test_a_gold_that_is_one_option_whatever_it_is_read_as(tmp_path: Path) -> None:
+    assert _load(tmp_path, [{**ROW, "options": ["A", "B", "C"], "answer": "B"}]).gold[0] == 1
+    assert _load(tmp_path, [{**ROW, "options": ["0", "1", "2"], "answer": 1}]).gold[0] == 1
+
+
+def test_a_cell_of_a_csv_that_may_be_a_text_or_a_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    pd.DataFrame([{**ROW, "options": json.dumps(NUMBERS), "answer": "3"}]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="may be several options: as text it is '3', as index it is '4'"):
+        load_questions(QuestionSettings(path=str(path)))
+    for kind, text in (("text", "3"), ("index", "4"), ("number", "3")):
+        table = load_questions(QuestionSettings(path=str(path), gold_is=kind))
+        assert table.options[0][table.gold[0]] == text
+    # in a file that tells texts from numbers it is the text
+    assert _load(tmp_path, [{**ROW, "options": NUMBERS, "answer": "3"}]).gold[0] == 2
+
+
+@pytest.mark.parametrize("golds", [[1, 2, 3], [1], [1, 2, 1], [1.0, 3.0]])
+@pytest.mark.parametrize("skip", ["refuse", "skip"])
+def test_numbers_that_never_say_where_they_count_from_are_refused(
+    tmp_path: Path, golds: list[Any], skip: str
+) -> None:
+    """Also when bad rows are skipped: else rows of the last option would go, and the rest shift by one."""
+    rows = [{**ROW, "qid": str(i), "options": ["x", "y", "z"], "answer": g} for i, g in enumerate(golds)]
+    with pytest.raises(DataError, match=r"none is 0.*gold_is=index.*gold_is=number"):
+        _load(tmp_path, rows, on_bad_row=skip)
+    assert _load(tmp_path, rows, gold_is="number").gold.tolist() == [int(g) - 1 for g in golds]
+
+
+def test_numbers_that_count_from_0_may_not_reach_the_number_of_options(tmp_path: Path) -> None:
+    rows = [{**ROW, "qid": str(i), "answer": g} for i, g in enumerate([0, 1, 2])]
+    with pytest.raises(DataError, match="row 3: the gold answer 2 is not among"):
+        _load(tmp_path, rows)
+
+
+# --- bad rows -------------------------------------------------------------------------------------
+
+
+def test_bad_rows_are_skipped_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        ROW,
+        {**ROW, "qid": "b", "options": ["x", "x"]},
+        {**ROW, "qid": "c", "answer": "E"},
+        {**ROW, "qid": "a"},
+        {**ROW, "qid": "e", "question": "\ud83d"},
+        {**ROW, "qid": "f"},
+    ]
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    with caplog.at_level("WARNING"):
+        found = read_questions(QuestionSettings(path=str(path), on_bad_row="skip"))
+    assert found.table.qid.tolist() == ["a", "f"]
+    assert list(found.skipped) == [2, 3, 4, 5]
+    said = found.to_json()
+    assert (said["rows"], said["questions"], said["n_skipped"]) == (6, 2, 4)
+    assert said["skipped"][0] == {"row": 2, "why": "two options have the same text: ['x', 'x']"}
+    assert "already that of row 1" in said["skipped"][2]["why"]
+    assert "4 of 6 rows are skipped, the first is row 2: two options" in caplog.text
+    json.dumps(said, ensure_ascii=False).encode()
+
+
+def test_a_row_that_is_skipped_takes_no_id(tmp_path: Path) -> None:
+    table = _load(tmp_path, [{**ROW, "answer": "E"}, ROW], on_bad_row="skip")
+    assert table.qid.tolist() == ["a"]
+
+
+def test_a_file_of_which_no_row_is_left_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no row is a question.*2 of 2 rows.*row 1: the gold answer 'E'"):
+        _load(tmp_path, [{**ROW, "answer": "E"}] * 2, on_bad_row="skip")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"question": "a\ud83d"},
+        {"options": ["w\udc00", "y"]},
+        {"options": '["w\\udc00", "y"]'},
+        {"options": {"\ud83d": "w", "B": "y"}},
+        {"answer": "\ud83d"},
+        {"qid": "\ud83d"},
+    ],
+)
+def test_half_a_character_is_named_with_its_row(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(
+        DataError, match=r"questions\.jsonl, row 2: .*half of a pair|row 2: the gold answer"
+    ) as error:
+        _load(tmp_path, [ROW, {**ROW, "qid": "b", **change}])
+    str(error.value).encode()

@@ -24,6 +24,7 @@ offer(
     analyses="mechcot.analyses.registry:ANALYSES",
     figures="mechcot.analyses.registry:FIGURES",
     texts="mechcot.analyses.registry:TEXTS",
+    tasks="mechcot.tasks.registry:TASKS",
     headline="mechcot.analyses.headline:headline_html",
     main="mechcot.cli:main",
 )

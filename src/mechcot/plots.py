@@ -16,13 +16,9 @@ from mechcot.analyses.commitment.figures import commitment_curves, commitment_tw
 from mechcot.analyses.controls.figures import controls
 from mechcot.analyses.gains.figures import error_by_transition, gains
 from mechcot.analyses.hedge.figures import hedge_by_layer
-from mechcot.analyses.judge_controls.figures import (
-    judge_decoys,
-    judge_flips,
-    judge_forest,
-    judge_manner,
-    judge_strata,
-)
+from mechcot.analyses.judge_controls.controls.decoys import judge_decoys
+from mechcot.analyses.judge_controls.controls.tone_swap import judge_manner
+from mechcot.analyses.judge_controls.figures import judge_flips, judge_forest, judge_strata
 from mechcot.analyses.knowledge.figures import knowledge_bars
 from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map

@@ -24,6 +24,7 @@ from mechcot.stats.frames import (
     trace_votes,
 )
 from mechcot.stats.votes import Bools
+from mechcot.steps.table import after_answer
 
 if TYPE_CHECKING:
     from mechcot.core.settings import ContrastSettings
@@ -40,7 +41,8 @@ class ArmSteps:
         name: of the arm.
         instrument: of its verdicts; "" without any.
         steps: one row per step: `q` (row of its question), `label` ("" without a verdict),
-            `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict).
+            `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict),
+            `behind_answer` (it follows the first statement of the trace's answer).
         has_strata: whether `stratum` was given.
         has_right_trace: [questions], whether a trace of the question answers gold.
         n_questions: questions of the study.
@@ -127,7 +129,8 @@ def arm_steps(
     arm = one_arm(traces, what["traces"])
     own = traces[[*TRACE_KEY, "answer"]].assign(trace_q=question_codes(traces, index, what["traces"]))
     own["trace_right"] = own["answer"].to_numpy() == gold[own["trace_q"].to_numpy()]
-    rows = steps[[*STEP_KEY, "role", "n_words"]].merge(own, on=TRACE_KEY, how="left", validate="many_to_one")
+    rows = steps[[*STEP_KEY, "role", "n_words"]].assign(behind_answer=_behind_answer(steps, traces))
+    rows = rows.merge(own, on=TRACE_KEY, how="left", validate="many_to_one")
     lost = rows.loc[rows["trace_q"].isna()]
     if len(lost):
         raise AnalysisError(f"{what['steps']}: {describe(lost, STEP_KEY)} belongs to no trace of arm {arm}")
@@ -141,7 +144,7 @@ def arm_steps(
     return ArmSteps(
         name=arm,
         instrument=_instrument(verdicts, what["verdicts"]),
-        steps=rows[["q", "label", "role", "stratum", "n_words", "trace_right", "audited"]],
+        steps=rows[["q", "label", "role", "stratum", "n_words", "trace_right", "audited", "behind_answer"]],
         has_strata=has_strata,
         has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
         n_questions=len(index),
@@ -246,6 +249,13 @@ class Arms:
                 f"the two arms were judged by different instruments: {names}; use one for both"
             )
         return names[0]
+
+
+def _behind_answer(steps: pd.DataFrame, traces: pd.DataFrame) -> Bools:
+    """Steps [steps] that follow the answer; tables without places in the text say of none that it does."""
+    if "char_start" not in steps.columns or "reasoning_end" not in traces.columns:
+        return np.zeros(len(steps), dtype=bool)
+    return after_answer(steps, traces).to_numpy(dtype=bool)
 
 
 def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, what: dict[str, str]) -> None:

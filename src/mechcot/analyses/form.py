@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,3 +62,15 @@ class Analysis:
 def missing(reason: str) -> dict[str, Any]:
     """The place of a number that does not exist."""
     return {"value": None, "reason": reason}
+
+
+INTERVAL = ("estimate", "low", "high")
+"""What summary.json says of an interval."""
+
+
+def pick(source: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Some numbers of a result for summary.json: of an interval its estimate."""
+    return {
+        name: leaf.get("estimate", leaf) if isinstance(leaf := source[name], Mapping) else leaf
+        for name in names
+    }

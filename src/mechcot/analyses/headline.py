@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mechcot.core.words import MINUS, NBSP, number, percent, points, score, signed, why
+from mechcot.core.words import number, percent, plain_signs, points, score, signed, why
 
 if TYPE_CHECKING:
     from mechcot.analyses.audit.result import AuditResult, RoleAudit
@@ -81,7 +81,7 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
         arms = [control[arm] for arm in names]
         found.append(_rates(f"control {name}: right answers", arms, "sc"))
         found.append(_rates(f"control {name}: wrong steps", arms, "error_rate", control["delta_error"]))
-    return [Row._make(_ascii(cell) for cell in row) for row in found]
+    return [Row._make(plain_signs(cell) for cell in row) for row in found]
 
 
 def _rates(what: str, arms: Sequence[Mapping[str, Any]], key: str, delta: Any = None) -> Row:
@@ -112,7 +112,7 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         f"probe: {_probe([summary['probe'][name] for name in (before, after)])}",
         f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
     ]
-    return [_ascii(line) for line in lines]
+    return [plain_signs(line) for line in lines]
 
 
 def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
@@ -184,6 +184,7 @@ def audit_text(result: AuditResult) -> str:
             (f"{percent(arm.error_rate.to_json())} of {arm.n_judged:,}" for arm in arms),
             points(result.delta.to_json()),
         ),
+        *_before_answer(result),
         _row("  every question weighs the same", ("", ""), points(result.delta_question_weighted.to_json())),
         _row(
             f"  both answers right ({both.n_questions} questions)",
@@ -203,7 +204,19 @@ def audit_text(result: AuditResult) -> str:
         f"       within shared kinds {points(split['common_within'])}",
         f"       kinds that one arm alone writes {points(split['unshared'])}",
     ]
-    return "\n".join([_aligned(rows), "", *map(_ascii, lines)])
+    return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
+
+
+def _before_answer(result: AuditResult) -> list[Row]:
+    """Where an arm goes on after its answer, the difference without such steps."""
+    arms, part = (result.before, result.after), result.before_answer
+    if not any(arm.n_behind_answer for arm in arms):
+        return []
+    rates = (percent(rate) for rate in (part.rate_before, part.rate_after))
+    return [
+        _row("  steps before the stated answer alone", rates, points(part.delta.to_json())),
+        _row("  steps behind it", (f"{arm.n_behind_answer:,}" for arm in arms)),
+    ]
 
 
 def _role(role: RoleAudit) -> Row:
@@ -219,16 +232,10 @@ def _role(role: RoleAudit) -> Row:
 
 def _aligned(rows: Sequence[Row]) -> str:
     """Rows in columns: the first and the last to the left, numbers to the right."""
-    cells = [[_ascii(cell) for cell in row] for row in rows]
+    cells = [[plain_signs(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
     lines = (
         f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
         for row in cells
     )
     return "\n".join(lines)
-
-
-def _ascii(text: str) -> str:
-    """Plain signs for terminals, and no control character of a model's text."""
-    plain = text.replace(NBSP, " ").replace(MINUS, "-").replace("–", "-")
-    return "".join(character if character.isprintable() else "?" for character in plain)

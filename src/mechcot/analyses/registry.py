@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mechcot.analyses.answers.analysis import answers_of
-from mechcot.analyses.audit.analysis import audit_of
+from mechcot.analyses.answers import analysis as answers
+from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
-from mechcot.analyses.controls.analysis import controls_of
+from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.judge_controls.part import results_of
 from mechcot.analyses.judge_controls.run import judge_controls_of
+from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
@@ -28,16 +28,18 @@ _HERE = "mechcot.analyses"
 ANALYSES = (
     Analysis(
         "answers",
-        answers_of,
-        version=2,
+        answers.answers_of,
+        version=3,
         needed=True,
+        summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
     ),
     Analysis(
         "audit",
-        audit_of,
-        version=4,
+        audit.audit_of,
+        version=5,
         needed=True,
+        summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
     ),
     Analysis("certainty", certainty_of, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
@@ -62,11 +64,12 @@ ANALYSES = (
     ),
     Analysis(
         "controls",
-        controls_of,
-        version=4,
-        stored=controls_of,
+        controls.controls_of,
+        version=5,
+        stored=controls.controls_of,
         settings=("controls",),
         needed=True,
+        summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
     ),
     Analysis(
@@ -95,7 +98,7 @@ ANALYSES = (
         stored=probe.probes_of,
         summary=probe.summarised,
         needed=True,
-        pages={"probe": f"{_HERE}.probe.part:probes"},
+        pages={"probe": f"{_HERE}.probe.page:section"},
     ),
     Analysis(
         "knowledge",
@@ -111,7 +114,7 @@ ANALYSES = (
         judge_controls_of,
         version=None,
         found=results_of,
-        pages={"sure": f"{_HERE}.judge_controls.part:controlled"},
+        pages={"sure": f"{_HERE}.judge_controls.study_report:controls_part"},
     ),
     Analysis(
         "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
@@ -143,8 +146,8 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
-    "JudgeControlsResult": f"{_HERE}.judge_controls.text:terminal_text",
-    "ProbeReport": "mechcot.probe.words:report_text",
+    "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "ProbeReport": "mechcot.probe.terminal:report_text",
 }
 """Where a result is put into words for a terminal, likewise; others show their table."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses import measured, registry
+from mechcot.analyses import method, registry
 from mechcot.core.offers import at
 from mechcot.core.words import direction, percent, points
 from mechcot.report.page import Card, render
@@ -96,7 +96,7 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
         versions: package to version.
     """
     found = findings_of(study)
-    tables = measured.tables(study, found, summary, versions)
+    tables = method.tables(study, found, summary, versions)
     return render(study, found, summary, sections=sections(found), cards=_cards(found), tables=tables)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mechcot.cli import judging as cli_judging
-from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError
 from mechcot.core.files import disk_problem
+from mechcot.core.sites import SITES
 
 EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil"), "models"),
@@ -65,6 +66,7 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -72,15 +74,17 @@ def run(
     from mechcot.pipeline import run as pipeline
 
     show_stages(quiet)
-    done = pipeline.run(
-        study,
-        config=config,
-        preset=preset,
-        seed=seed,
-        overrides=tuple(set_ or ()),
-        restart_from=restart_from,
-        progress=not quiet,
-    )
+    given: dict[str, Any] = {
+        "config": config,
+        "preset": preset,
+        "seed": seed,
+        "overrides": tuple(set_ or ()),
+        "restart_from": restart_from,
+    }
+    if dry_run:
+        show_plan(pipeline.plan(study, **given), as_json)
+        return
+    done = pipeline.run(study, **given, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return
@@ -88,6 +92,27 @@ def run(
 
     typer.echo(headline_text(done.summary()))
     typer.echo(f"\nReport: {done.report}")
+
+
+@app.command(
+    help="""What `mechcot run` would do, stage by stage, and what that takes: tokens, calls, bytes, money.
+
+\b
+  mechcot plan studies/organism           # a study, begun or finished
+  mechcot plan study.yaml                 # a new study with these settings
+
+Nothing is run, sent or written; what cannot be known yet is said to be unknown."""
+)
+def plan(
+    study: Annotated[
+        Path, typer.Argument(help="The study's folder, or a settings file (YAML).", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Plan a study."""
+    from mechcot.pipeline import run as pipeline
+
+    show_plan(pipeline.plan(study), as_json)
 
 
 @app.command(
@@ -109,9 +134,7 @@ def read(
     max_tokens: Annotated[
         int | None, typer.Option(help="Tokens of one forward pass; found from the free memory by itself.")
     ] = None,
-    site: Annotated[
-        list[str] | None, typer.Option(help="resid_pre, resid_post, attn_out, mlp_out; may be given again.")
-    ] = None,
+    site: Annotated[list[str] | None, typer.Option(help=f"{', '.join(SITES)}; may be given again.")] = None,
     layer: Annotated[list[int] | None, typer.Option(help="0 is the embedding; all by default.")] = None,
     rule: Annotated[
         list[str] | None, typer.Option(help="end, start, mean, before or token; may be given again.")
@@ -125,7 +148,7 @@ def read(
     knock_out: Annotated[
         str | None, typer.Option(help="none, answer or later: from what each step is hidden.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only what it will cost.")] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Read traces with a model."""
@@ -148,12 +171,10 @@ def read(
     )
     authors, readers = author or [], reader or []
     if dry_run:
-        opened = Study.open(study)
+        Study.open(study)
         settings = pipeline.reading_settings(study, authors, readers, overrides)
-        for line in reading.prices(
-            Study(opened.path, settings), authors or settings.authors(), readers or settings.readers()
-        ):
-            typer.echo(line)
+        arms = (authors or settings.authors(), readers or settings.readers())
+        show_plan(reading.plan_readings(Study(study, settings), *arms), False)
         return
     done = pipeline.read(study, authors=authors, readers=readers, overrides=overrides, progress=not quiet)
     typer.echo(f"Readings: {done.path / 'readings'}")
@@ -270,7 +291,7 @@ def distill(
 
 \b
   mechcot probe studies/organism
-  mechcot probe studies/organism --spec probes/hedged.yaml --reader distilled --author base
+  mechcot probe studies/organism --spec hedged --reader distilled --author base
   mechcot probe --activations store/ --labels steps.parquet --out probes/mine
 
 Prints the table; writes the report (JSON and a page) and the fitted probe with its card into
@@ -281,7 +302,12 @@ def probe(
         Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="Specification (YAML); without one: step errors of the arm after.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Specification (YAML), or the name of one of mechcot's: step-error (the default), "
+            "answer-correct, hedged.",
+        ),
     ] = None,
     author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
     reader: Annotated[
@@ -302,18 +328,27 @@ def probe(
         Path | None,
         typer.Option(metavar="DIR", help="Where to write; probes/NAME for your own activations."),
     ] = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Fit a probe and report it beside what it has to beat."""
     from mechcot.analyses.probe import analysis as probes
-    from mechcot.analyses.probe.page import write_probe
+    from mechcot.analyses.probe.report_page import write_probe
+    from mechcot.pipeline import analyses as pipeline
 
     show_stages(quiet)
+    if dry_run:
+        if study is None:
+            raise UsageError("--dry-run plans the probe of a study; name one")
+        show_plan(pipeline.plan_probe(study, spec, author, reader), as_json)
+        return
     if study is not None and activations is None and labels is None and untrained is None:
         result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
     elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probes.own_probe(activations, labels, spec, untrained=untrained, progress=not quiet)
+        result, folder = probes.probe_of_store(
+            activations, labels, spec, untrained=untrained, progress=not quiet
+        )
     else:
         raise UsageError(
             "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"

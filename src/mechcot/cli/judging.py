@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, StudyPath, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 
 _commands = typer.Typer()
+_SHIPPED = ", or the name of one that comes with mechcot (docs/judges.md)"
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -27,17 +28,17 @@ def add_commands(app: typer.Typer) -> None:
     help="""Have a further judge judge a study's steps, beside the study's own.
 
 \b
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --dry-run   # sends nothing
-  mechcot judge studies/organism --judge examples/judges/kimi.yaml --budget 20
+  mechcot judge studies/organism --judge kimi --dry-run   # sends nothing
+  mechcot judge studies/organism --judge my-judge.yaml --budget 20
 
 Killed or stopped by its budget, the same command goes on: what was answered is not asked again."""
 )
 def judge(
     study: StudyPath,
-    judge_file: Annotated[Path, typer.Option("--judge", metavar="FILE", help="Judge file (YAML).")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    judge_file: Annotated[
+        Path, typer.Option("--judge", metavar="FILE", help=f"Judge file (YAML){_SHIPPED}.")
+    ],
+    dry_run: DryRun = False,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -52,8 +53,7 @@ def judge(
 
     show_stages(quiet)
     if dry_run:
-        plan = instruments.price(study, judge_file)
-        typer.echo(json.dumps(plan.to_json()) if as_json else plan.text())
+        show_plan(instruments.price(study, judge_file), as_json)
         return
     done = instruments.judge_study(study, judge_file, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
@@ -66,17 +66,19 @@ def judge(
 
 \b
   mechcot judge-controls studies/organism
-  mechcot judge-controls studies/mine --judge kimi.yaml --rewriter qwen.yaml --questions 200 --dry-run
-  mechcot judge-controls studies/mine --judge kimi.yaml --only answer-blind --only factor --budget 20
+  mechcot judge-controls studies/mine --judge kimi --rewriter rewriter --questions 200 --dry-run
+  mechcot judge-controls studies/mine --judge kimi --only answer-blind --only factor --budget 20
 
 Each control changes one thing (docs/judge-controls.md). Writes STUDY/judge_controls/JUDGE. Killed or
-stopped by its budget, the same command goes on: what was answered is not asked again."""
+stopped by its budget, the same command goes on: what was answered is not asked again.""",
 )
 def judge_controls(
     study: StudyPath,
     judge_file: Annotated[
         Path | None,
-        typer.Option("--judge", metavar="FILE", help="Judge file (YAML); the study's own judge by default."),
+        typer.Option(
+            "--judge", metavar="FILE", help=f"Judge file{_SHIPPED}; by default the study's own judge."
+        ),
     ] = None,
     rewriter: Annotated[
         Path | None,
@@ -84,7 +86,10 @@ def judge_controls(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A control, or factor or segment; may be given again."),
+        typer.Option(
+            metavar="NAME",
+            help="A control, or factor or segment; may be given again; a wrong name lists them.",
+        ),
     ] = None,
     questions: Annotated[
         int | None, typer.Option(min=2, help="Questions drawn at random; all by default.")
@@ -100,17 +105,17 @@ def judge_controls(
         float | None,
         typer.Option(min=0, metavar="MONEY", help="The most that all calls may cost, earlier runs included."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only what it will cost; sends nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Judge steps under controls of the judge."""
-    from mechcot.analyses import judge_controls
+    from mechcot.analyses.judge_controls import run
+    from mechcot.analyses.judge_controls.design import Wanted
+    from mechcot.pipeline.plan import controls_plan
 
     show_stages(quiet)
-    wanted = judge_controls.Wanted(
+    wanted = Wanted(
         judge_file=judge_file,
         rewriter_file=rewriter,
         only=tuple(only or ()),
@@ -119,10 +124,9 @@ def judge_controls(
         decoys=decoys,
     )
     if dry_run:
-        plan = judge_controls.plan_judge_controls(study, wanted)
-        typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
+        show_plan(controls_plan(run.plan_judge_controls(study, wanted)), as_json)
         return
-    done = judge_controls.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
+    done = run.run_judge_controls(study, wanted, budget=budget, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
     if not as_json:
         typer.echo(f"\nPage: {done.folder / 'report.html'}")

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mechcot.core.plan import Plan
 
 StudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars and stage lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only what it will take; runs, sends and writes nothing.")
+]
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+    """Print what some work will take."""
+    typer.echo(json.dumps(plan.to_json(), ensure_ascii=False) if as_json else plan.text())
 
 
 def show_stages(quiet: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -58,11 +59,41 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not JSON: {error}") from error
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as `object_pairs_hook`, each key once: else the last of two would win in silence.
+
+    Raises:
+        ValueError: a key stands there twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def python_value(text: str) -> Any:
+    """A list, dict, text or number as Python writes it.
+
+    Raises:
+        ValueError: it is none, or a dict with a key twice.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                unique_keys([(ast.literal_eval(key) if key else "**", None) for key in node.keys])
+        return ast.literal_eval(tree)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"neither JSON nor a Python value: {error}") from error
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Read a JSON Lines file, values as they stand; blank lines are left out.
 
     Raises:
-        DataError: it is not UTF-8, or a line holds no JSON object.
+        DataError: it is not UTF-8, or a line holds no JSON object, or one with a key twice.
         OSError: it cannot be opened.
     """
     try:
@@ -75,7 +106,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except ValueError as error:
             raise DataError(f"{path}: line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):

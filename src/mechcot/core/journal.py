@@ -9,12 +9,19 @@ from typing import Any
 
 
 class Journal:
-    """Entries of a stage that is under way, in the order they were finished."""
+    """Entries of a stage that is under way, in the order they were finished.
+
+    Attributes:
+        path: the file.
+        entries: all lines.
+        results: what `keep` was given, by key; the last counts.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.entries = self._recover()
+        self.results = {entry["task"]: entry["result"] for entry in self.entries if "task" in entry}
         self._sink = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
 
     def append(self, entry: dict[str, Any]) -> None:
@@ -23,6 +30,11 @@ class Journal:
         self._sink.flush()
         os.fsync(self._sink.fileno())
         self.entries.append(entry)
+
+    def keep(self, key: str, result: Any) -> None:
+        """Add the result of a task under its key."""
+        self.append({"task": key, "result": result})
+        self.results[key] = result
 
     def close(self) -> None:
         """Close the file."""

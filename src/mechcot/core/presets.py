@@ -54,4 +54,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "analysis": {"bootstrap": 500, "permutations": 4, "traces_shown": 3},
     },
     "models": {},
+    "open": {
+        "questions": {"columns": {"options": None}},
+        "prompt": {
+            "question": "{stem}\n\nThink step by step, then end with: The answer is X.",
+            "answer_pattern": r"[Tt]he answer is (?P<answer>[^\n]*?\S)(?=[.!]?\s*(?:\n|$)|[.!]\s)",
+            "answer_form": "text",
+            "lead_in": ["\n\nThe answer is "],
+            "terminator": ".",
+        },
+    },
 }

@@ -26,7 +26,7 @@ class Progress:
     """Counted work under way, as a context manager.
 
     On a terminal a bar with rate and time left. Elsewhere, as in a log file, never a carriage return: a line
-    when another tenth is done, at most one in `every` seconds.
+    when another tenth is done, at most one in `every` seconds, and one after ten times as long in any case.
 
     Attributes:
         n: how much is done.
@@ -80,7 +80,9 @@ class Progress:
         if values:
             self._bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
         self._bar.update(more)
-        if self._log and self._tenths() > self._tenth and time.monotonic() - self._told >= self._every:
+        waited = time.monotonic() - self._told
+        due = waited >= self._every if self._tenths() > self._tenth else 0 < 10 * self._every <= waited
+        if self._log and due:
             self._tenth, self._told = self._tenths(), time.monotonic()
             said = "".join(f", {name} {value:.3f}" for name, value in values.items())
             log.info("%s: %d %% (%d of %d %ss)%s", *self._done(), said)

@@ -36,6 +36,15 @@ QUESTIONS = pa.schema(
     ]
 )
 
+OPEN_QUESTIONS = pa.schema(
+    [
+        *QUESTIONS,  # options: the gold, then the answers voted for
+        ("open", _bool),
+        ("accepted", pa.list_(_str)),  # every text that is right, the gold first
+    ]
+)
+"""Of a study whose questions are open."""
+
 EXAMPLES = pa.schema(
     [
         ("eid", _str),
@@ -332,6 +341,26 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def absent(value: Any) -> bool:
     """Whether nothing stands in a cell of a table that was read."""
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def check_encodable(text: str, where: str, what: str) -> None:
+    """Refuse a text that holds half of a character: no file and no tokenizer takes it.
+
+    Args:
+        text: out of a file.
+        where: file and row.
+        what: the text is.
+
+    Raises:
+        DataError: it holds half of a surrogate pair.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where}: character {error.start} of {what} is half of a pair: {text[error.start]!r}. "
+            "Write the file again as UTF-8"
+        ) from None
 
 
 def rows(frame: pd.DataFrame) -> Iterator[Any]:

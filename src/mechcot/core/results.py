@@ -10,8 +10,9 @@ A result is a frozen dataclass that inherits from `Result`. Its JSON is its fiel
         locks: pd.DataFrame = field(metadata=UNSTORED)
 
 - a number or part that may be missing says why: `because(reason)`, or its owner's attribute `reason`;
-- two values, of the arms before and after, are a `Pair`;
+- two values, of the arms before and after, are a `Pair`; with their difference, a `Paired`;
 - a part whose keys stand among its owner's is `SPREAD`; rows under a name of their own are `keyed(field)`;
+- a part that may be missing, and then is left out, is `OPTIONAL`;
 - arrays and tables that are no JSON are `UNSTORED`;
 - constants and properties that belong to it are listed in `derived`.
 
@@ -58,6 +59,8 @@ def keyed(by: str) -> dict[str, Any]:
 
 SPREAD = {"spread": True}
 """Metadata of a field whose own keys stand among those of its owner."""
+OPTIONAL = {"optional": True}
+"""Metadata of a part that is left out of the JSON where there is none."""
 UNSTORED = {"unstored": True}
 """Metadata of a field that is not in the JSON: arrays, frames, rows too many to read."""
 
@@ -85,6 +88,8 @@ class Result:
             if one.metadata.get("unstored"):
                 continue
             value = getattr(self, one.name)
+            if value is None and one.metadata.get("optional"):
+                continue
             if one.metadata.get("spread"):
                 found |= plain(value)
             elif by := one.metadata.get("by"):
@@ -170,6 +175,15 @@ class Interval(Result):
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.n})"
 
 
+@dataclass(frozen=True)
+class Paired(Result):
+    """A rate in both arms and its difference, after - before, from the same resampled questions."""
+
+    before: Interval
+    after: Interval
+    difference: Interval
+
+
 def plain(value: Any, reason: str | None = None) -> Any:
     """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null.
 
@@ -180,6 +194,8 @@ def plain(value: Any, reason: str | None = None) -> Any:
     if isinstance(value, Result):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(value, "to_json"):
+            return value.to_json()
         return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if hasattr(value, "_asdict"):
         return {name: plain(part, reason) for name, part in value._asdict().items()}

@@ -6,9 +6,12 @@ An unknown key is an error everywhere.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mechcot.core.offers import offered
+from mechcot.core.sites import SITES
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
@@ -18,6 +21,16 @@ class Section(BaseModel):
     """A part of the settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known_site(name: str) -> str:
+    if name not in SITES:
+        raise ValueError(f"there is no site '{name}'; there are {', '.join(SITES)}")
+    return name
+
+
+SiteName = Annotated[str, AfterValidator(_known_site)]
+"""A site of a model, see `core.sites`."""
 
 
 class OrganismSettings(Section):
@@ -55,10 +68,13 @@ class ColumnNames(Section):
 
     qid: str | None = "qid"
     stem: str = "question"
-    options: str = "options"
+    options: str | None = Field("options", description="null: the questions are open")
     gold: str = "answer"
     domain: str | None = None
     group: str | None = None
+
+
+GoldKind = Literal["label", "text", "index", "number", "any"]
 
 
 class QuestionSettings(Section):
@@ -68,6 +84,24 @@ class QuestionSettings(Section):
     split: str = Field("test", description="split, for a data set of the Hub (path: hub:OWNER/NAME)")
     columns: ColumnNames = ColumnNames()
     limit: int | None = Field(None, ge=1)
+    task: str = Field("multiple_choice", description="what steps claim and who checks them: a task's name")
+    gold_is: GoldKind | None = Field(
+        None,
+        description="what the gold column holds: an option's label, its text, its index from 0 or its number "
+        "from 1; any, of open questions: lists of which each text is right; null: found out row by row, and "
+        "refused where that is not certain",
+    )
+    on_bad_row: Literal["refuse", "skip"] = Field(
+        "refuse", description="skip: leave rows out that cannot be used; they are listed in skipped.json"
+    )
+
+    @model_validator(mode="after")
+    def _gold(self) -> QuestionSettings:
+        if self.columns.options is None and self.gold_is not in (None, "any"):
+            raise ValueError(f"gold_is: open questions have no options, so their gold is no {self.gold_is}")
+        if self.columns.options is not None and self.gold_is == "any":
+            raise ValueError("gold_is: any is of open questions (columns.options: null)")
+        return self
 
 
 class PromptSettings(Section):
@@ -86,8 +120,8 @@ class PromptSettings(Section):
 
     @model_validator(mode="after")
     def _slots(self) -> PromptSettings:
-        if "{stem}" not in self.question or "{options}" not in self.question:
-            raise ValueError("question must hold the slots {stem} and {options}")
+        if "{stem}" not in self.question:
+            raise ValueError("question must hold the slot {stem}")
         if "{text}" not in self.option:
             raise ValueError("option must hold the slot {text}")
         try:
@@ -195,6 +229,14 @@ class SamplingSettings(Section):
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: no limit")
     max_new_tokens: int = Field(1024, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="texts that end a completion; what stands from there on is left out"
+    )
+    stop_at_answer: bool = Field(
+        True,
+        description="end a completion behind the line that answers as the prompt asks, if reasoning stands "
+        "before it, and where it goes on to another question",
+    )
     batch_rows: int = Field(256, ge=1, description="completions decoded together")
 
 
@@ -234,7 +276,7 @@ class ReadingSettings(Section):
     max_tokens: int | None = Field(
         None, ge=16, description="tokens of one forward pass; None: found from the model and the free memory"
     )
-    sites: tuple[Literal["resid_pre", "resid_post", "attn_out", "mlp_out"], ...] = ("resid_post",)
+    sites: tuple[SiteName, ...] = ("resid_post",)
     layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all")
     rules: tuple[Literal["end", "start", "mean", "before", "token"], ...] = Field(
         ("end", "mean", "before"),
@@ -294,8 +336,9 @@ class Settings(Section):
                 )
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
-        if self.judge.kind == "exact" and self.organism is None:
-            raise ValueError("judge.kind: only the organism has an exact checker; name a judge or a table")
+        self._check_prompt()
+        if self.questions is not None:
+            self._check_task(self.questions.task)
         return self
 
     def authors(self) -> tuple[str, ...]:
@@ -308,6 +351,32 @@ class Settings(Section):
         """The arms whose weights read, the contrast's first."""
         chosen = self.reading.readers or ()
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    def _check_task(self, name: str) -> None:
+        tasks = offered("tasks")
+        known = [task for task in tasks if task != "organism"]
+        if name not in known:
+            raise ValueError(f"questions.task: there is no task '{name}'; there are {', '.join(known)}")
+        if self.judge.kind == "exact" and tasks[name](self).check is None:
+            raise ValueError(
+                f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
+                "that has one (questions.task)"
+            )
+
+    @property
+    def open_questions(self) -> bool:
+        """Whether questions have no options: answers are texts."""
+        return self.questions is not None and self.questions.columns.options is None
+
+    def _check_prompt(self) -> None:
+        shows = "{options}" in self.prompt.question
+        if self.open_questions and (shows or self.prompt.answer_form != "text"):
+            raise ValueError(
+                "prompt: open questions have no options and no letters: leave {options} out of question and "
+                "set answer_form to text, or start from preset: open"
+            )
+        if not self.open_questions and not shows:
+            raise ValueError("prompt.question must hold the slots {stem} and {options}")
 
     def _check_arm(self, name: str, arm: ArmSettings) -> None:
         if not name.replace("-", "_").isidentifier():

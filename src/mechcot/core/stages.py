@@ -15,6 +15,7 @@ from typing import Any
 
 from mechcot.core import files
 from mechcot.core.errors import MechcotError, StudyError, UsageError
+from mechcot.core.plan import Expense, State
 from mechcot.core.progress import on_terminal
 
 log = logging.getLogger("mechcot")
@@ -36,6 +37,7 @@ class Stage:
         run: does the work, given the folder for its work in flight.
         frozen: its outputs are not remade without `--restart-from`.
         outside: files outside the study that it reads.
+        plan: says what it will take, whether or not what it reads is there yet; None: nothing is known.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Stage:
     run: Callable[[Path], None]
     frozen: bool = False
     outside: tuple[Path, ...] = field(default=())
+    plan: Callable[[], Expense] | None = None
 
 
 def versions() -> dict[str, str]:
@@ -104,20 +107,48 @@ def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:
         UsageError: there is no such stage.
         StudyError: a frozen one before it was made from something else.
     """
-    names = [stage.name for stage in stages]
-    if name not in names:
-        raise UsageError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
-    manifest = load_manifest(root)
-    for stage in stages[: names.index(name)]:
+    first, manifest = _place(stages, name), load_manifest(root)
+    for stage in stages[:first]:
         if stage.name not in manifest["stages"]:
             break  # not done yet, so nothing after it is bound to anything
         _is_current(root, manifest, stage)
-    for stage in stages[names.index(name) :]:
+    for stage in stages[first:]:
         manifest["stages"].pop(stage.name, None)
         files.write_json(root / MANIFEST, manifest)
         for output in stage.outputs:
             files.remove(root / output)
         files.remove(root / "work" / stage.name)
+
+
+def _place(stages: Sequence[Stage], name: str) -> int:
+    names = [stage.name for stage in stages]
+    if name not in names:
+        raise UsageError(f"there is no stage '{name}' to restart from; there are: {', '.join(names)}")
+    return names.index(name)
+
+
+def states_of(root: Path, stages: Sequence[Stage], restart_from: str | None = None) -> list[State]:
+    """What `run_stages` would do with each stage; a stage whose inputs are made anew may stay as it is.
+
+    Raises:
+        UsageError: there is no such stage to restart from.
+        StudyError: a frozen stage was made from something else.
+    """
+    manifest = load_manifest(root)
+    first = len(stages) if restart_from is None else _place(stages, restart_from)
+    states: list[State] = []
+    anew: set[str] = set()
+    for number, stage in enumerate(stages):
+        done = stage.name in manifest["stages"] and all((root / name).exists() for name in stage.outputs)
+        if number >= first or not done:
+            states.append("to do")
+        elif anew & {*stage.inputs}:
+            states.append("if changed")
+        else:
+            states.append("cached" if _is_current(root, manifest, stage) else "to do")
+        if states[-1] != "cached":
+            anew |= {*stage.outputs}
+    return states
 
 
 def verify(root: Path) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Direction = Literal["up", "down", "unclear", "unknown"]
 NBSP = "\u00a0"
 MINUS = "\u2212"
+_PLAIN = str.maketrans({NBSP: " ", MINUS: "-", "–": "-", "“": '"', "”": '"', "’": "'", "→": "->"})
 DIFFERENCE = "difference [95 % interval]"
 """Head of a column that holds a difference with its interval."""
 
@@ -108,6 +110,27 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; a note stands under it."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def text(self) -> str:
+        """The table for a terminal; its title heads the first column where that has no head of its own."""
+        head = (self.head[0] or self.title, *self.head[1:])
+        lines = aligned([tuple(map(plain_signs, row)) for row in (head, *self.rows)])
+        return "\n".join([*lines, *([plain_signs(self.note)] if self.note else [])])
+
+
+def plain_signs(text: str) -> str:
+    """A text in signs that every terminal has, without control characters of a model's."""
+    return "".join(character if character.isprintable() else "?" for character in text.translate(_PLAIN))
 
 
 def short(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core.errors import DataError
-from mechcot.core.records import EXAMPLES, absent, read_any
+from mechcot.core.records import EXAMPLES, absent, check_encodable, read_any
 
 
 def load_examples(path: Path) -> pd.DataFrame:
@@ -50,7 +50,10 @@ def _checked(values: dict[Any, Any], where: str, number: int) -> dict[str, Any]:
             raise DataError(f"{where}: the {name} is empty")
         if not isinstance(text, str):
             raise DataError(f"{where}: expected a text as {name}, found a {type(text).__name__}")
+        check_encodable(text, where, f"the {name}")
     eid, qid = values.get("eid"), values.get("qid")
+    for name, cell in (("eid", eid), ("qid", qid)):
+        check_encodable(str(cell), where, f"the {name}")
     row = {
         "eid": str(number) if absent(eid) or eid == "" else str(eid),
         "qid": "" if absent(qid) else str(qid),

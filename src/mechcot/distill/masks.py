@@ -1,12 +1,14 @@
 """Rows of token ids with the loss decided token by token, and a report that shows it.
 
 A prompt and its completion are tokenised apart, so that no token holds text of both and the prompt's
-ids are those that the student sees when it is asked. The end-of-text token follows the completion.
+ids are those that the student sees when it is asked; a blank that a tokenizer puts before every text is not
+trained. The end-of-text token follows the completion.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,8 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.core.errors import DataError, ModelError, TrainingError
+from mechcot.core.records import rows as rows_of
 from mechcot.core.settings import TrainSettings
-from mechcot.tasks.tokens import adds_bos
+from mechcot.tasks.tokens import Tokens, adds_bos, continuation, turn_marks
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -99,14 +102,16 @@ def supervised(
     completions = tokenizer(
         list(examples["completion"]), add_special_tokens=False, return_offsets_mapping=True
     )
-    begins = adds_bos(tokenizer)
+    begins, marks = adds_bos(tokenizer), turn_marks(tokenizer)
     limit = min((n for n in (settings.max_length, context) if n is not None), default=None)
     rows, n_truncated = [], 0
-    for i, (eid, start) in enumerate(zip(examples["eid"], examples["answer_start"], strict=True)):
+    for i, example in enumerate(rows_of(examples)):
+        eid, start = example.eid, int(example.answer_start)
         before = _prompt(prompts[i], tokenizer, begins, eid)
-        after = completions["input_ids"][i]
-        _check_completion(after, tokenizer, eid)
-        cut = _first_answer_token(completions["offset_mapping"][i], int(start))
+        alone = Tokens(completions["input_ids"][i], completions["offset_mapping"][i])
+        _check_completion(example.completion, alone.ids, tokenizer, marks, eid)
+        after, places = _behind(example, before, alone, tokenizer)
+        cut = _first_answer_token(places, start)
         ids = np.asarray([*before, *after, end], np.int32)
         spans = _spans((len(before), cut, len(after) - cut, 1))
         if limit is not None and len(ids) > limit:
@@ -180,13 +185,28 @@ def _prompt(ids: list[int], tokenizer: Any, begins: bool, eid: Any) -> list[int]
     return [bos, *ids] if begins and ids[0] != bos else ids
 
 
-def _check_completion(ids: list[int], tokenizer: Any, eid: Any) -> None:
+def _behind(example: Any, before: list[int], alone: Tokens, tokenizer: Any) -> Tokens:
+    """The completion's tokens as it follows its prompt."""
+    found = continuation(tokenizer, example.prompt, before, example.completion, alone)
+    if found is None:
+        raise DataError(
+            f"example '{example.eid}': between its prompt {example.prompt[-20:]!r} and its completion "
+            f"{example.completion[:20]!r} the tokenizer puts a blank that stands in neither; a student would "
+            "learn to write it. Let the prompt end, or the completion begin, with another character"
+        )
+    return found
+
+
+def _check_completion(text: str, ids: list[int], tokenizer: Any, marks: re.Pattern[str], eid: Any) -> None:
     if not ids:
         raise DataError(f"example '{eid}': the tokenizer makes no token of its completion")
-    if tokenizer.eos_token_id in ids:
+    mark = marks.search(text)
+    if mark or tokenizer.eos_token_id in ids:
+        found = mark.group() if mark else tokenizer.eos_token
+        what = "the end of text" if found == tokenizer.eos_token else "a chat template's mark"
         raise DataError(
-            f"example '{eid}': its completion holds the end of text '{tokenizer.eos_token}'. "
-            "Leave it out: it is added after every completion"
+            f"example '{eid}': its completion holds {what} '{found}'. "
+            "Leave it out: the end of text is added after every completion"
         )
     # A wrapper may leave the unknown token unnamed while the word list beneath it has one.
     name = tokenizer.unk_token or getattr(tokenizer.backend_tokenizer.model, "unk_token", None)

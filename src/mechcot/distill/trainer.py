@@ -6,7 +6,7 @@ import copy
 import logging
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from mechcot.core import files
 from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.core.progress import Progress
+from mechcot.core.results import UNSTORED, Result
 from mechcot.core.settings import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
@@ -30,7 +31,7 @@ _DECIDING = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Result):
     """What a training did.
 
     Attributes:
@@ -46,23 +47,15 @@ class TrainResult:
     losses: tuple[float, ...]
     tokens: int
     trained_tokens: int
-    seconds: float
-    resumed_from: int
+    seconds: float = field(metadata=UNSTORED)
+    resumed_from: int = field(metadata=UNSTORED)
+
+    derived = ("final_loss",)
 
     @property
     def final_loss(self) -> float:
         """Loss of the last step, nats."""
         return self.losses[-1]
-
-    def to_json(self) -> dict[str, Any]:
-        """What the same seed gives again."""
-        return {
-            "steps": self.steps,
-            "losses": list(self.losses),
-            "final_loss": self.final_loss,
-            "tokens": self.tokens,
-            "trained_tokens": self.trained_tokens,
-        }
 
 
 def train(

@@ -11,7 +11,7 @@ from typing import Any, Generic
 from mechcot.core.errors import JudgeError
 from mechcot.judging.cache import CACHE, ReplyCache
 from mechcot.judging.forms import Failed, Form, FoundT, ItemT
-from mechcot.judging.instrument import Check, call_key, description, form_digest
+from mechcot.judging.instrument import Check, call_key, description, dialect_of, form_digest
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.run import Run, known_check
 from mechcot.judging.spending import Ledger, Plan, plan_of
@@ -84,9 +84,10 @@ def ask(
         "steps_asked": sum(key is not None for key in keys),
         "calls": len(calls),
         "replies": run.usage.replies,
+        "uncounted": run.usage.uncounted,
         "prompt_tokens": run.usage.prompt_tokens,
         "completion_tokens": run.usage.completion_tokens,
-        "cost": judge.cost(run.usage.prompt_tokens, run.usage.completion_tokens),
+        "cost": run.usage.cost(judge),
     }
     return Asked(answers, check, about)
 
@@ -115,8 +116,9 @@ def price(
         with ReplyCache(work / CACHE) as cache:
             check = known_check(cache, judge, form)
             if check is not None:
-                model = check.returned_model
-                pending = [item for key, item in calls.items() if cache.get(key, model) is None]
+                model, dialect = check.returned_model, dialect_of(judge, check)
+                sent = {key: _key(form, item, judge, sample, dialect) for key, item in calls.items()}
+                pending = [item for key, item in calls.items() if cache.get(sent[key], model) is None]
     characters = sum(len(message["content"]) for item in pending for message in form.messages(item, False))
     return plan_of(judge, len(pending), len(calls) - len(pending), characters)
 
@@ -168,5 +170,5 @@ def step_place(step: Any) -> str:
     return f"question '{step.qid}', arm {step.arm}, trace {step.cid}, step {step.sid}"
 
 
-def _key(form: Form[ItemT, Any], item: ItemT, judge: Judge, sample: int) -> str:
-    return call_key(judge, form, form.messages(item, False), sample)
+def _key(form: Form[ItemT, Any], item: ItemT, judge: Judge, sample: int, dialect: str | None = None) -> str:
+    return call_key(judge, form, form.messages(item, False), sample, dialect)

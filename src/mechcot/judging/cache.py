@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS replies (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS in_flight (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (
-    asked TEXT PRIMARY KEY, returned_model TEXT NOT NULL, enforces_schema INTEGER
+    asked TEXT PRIMARY KEY, returned_model TEXT NOT NULL, enforces_schema INTEGER, dialect TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counts (
     asked TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (asked, what)
@@ -47,6 +47,7 @@ class Reply:
         returned_model: which model the server says it was.
         prompt_tokens: as the server counts, 0 when it does not say.
         completion_tokens: likewise.
+        counted: whether it says.
     """
 
     text: str
@@ -54,6 +55,11 @@ class Reply:
     returned_model: str
     prompt_tokens: int
     completion_tokens: int
+
+    @property
+    def counted(self) -> bool:
+        """Whether the server counted; no prompt has no token."""
+        return self.prompt_tokens > 0
 
 
 class ReplyCache:
@@ -77,6 +83,9 @@ class ReplyCache:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_TABLES)
+            columns = self._connection.execute("PRAGMA table_info(checks)").fetchall()
+            if "dialect" not in [name for _, name, *_ in columns]:  # a cache of an older version
+                self._connection.execute("ALTER TABLE checks ADD COLUMN dialect TEXT")
 
     def __enter__(self) -> ReplyCache:
         return self
@@ -144,8 +153,10 @@ class ReplyCache:
         Raises:
             JudgeError: the file cannot be read.
         """
-        row = self._one("SELECT returned_model, enforces_schema FROM checks WHERE asked = ?", (asked,))
-        return Check(row[0], None if row[1] is None else bool(row[1])) if row else None
+        row = self._one(
+            "SELECT returned_model, enforces_schema, dialect FROM checks WHERE asked = ?", (asked,)
+        )
+        return Check(row[0], None if row[1] is None else bool(row[1]), row[2]) if row else None
 
     def put_check(self, asked: str, check: Check) -> None:
         """Keep what a start-up check found.
@@ -153,9 +164,9 @@ class ReplyCache:
         Raises:
             JudgeError: the file cannot be written.
         """
-        row = (asked, check.returned_model, check.enforces_schema)
+        row = (asked, check.returned_model, check.enforces_schema, check.dialect)
         with self._reported():
-            self._connection.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?)", row)
+            self._connection.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", row)
 
     def count(self, asked: str, what: str, n: int = 1) -> None:
         """Count something that happened to a judge's calls, over all runs.

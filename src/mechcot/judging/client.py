@@ -6,21 +6,22 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
-
 from mechcot.core.errors import MissingDependency
+from mechcot.judging.bodies import Trouble, read_body
 from mechcot.judging.cache import Reply
+from mechcot.judging.dialects import DIALECTS, WALK
 from mechcot.judging.forms import Form, Message
-from mechcot.judging.instrument import Check, response_format
+from mechcot.judging.instrument import Check
 from mechcot.judging.judge_file import Judge
+from mechcot.judging.replies import read_object
 from mechcot.judging.spending import Ledger, dearest, paid
 
 _REFUSALS = {
@@ -31,7 +32,7 @@ _REFUSALS = {
 _FINAL = (401, 404)  # a 403 may concern the content of one step only
 _LONGEST_WAIT = 600.0
 
-# The start-up call: the words ask for one thing, the schema allows another only.
+# The start-up calls: the words ask for one thing, the schema allows another only.
 _CHECK_WORDS = 'Reply with the JSON object {"word": "free"} and nothing else.'
 _CHECK_SCHEMA = {
     "type": "object",
@@ -61,22 +62,7 @@ class Failure:
 Count = Callable[[str], None]
 
 _TRANSIENT = ("rate_limited", "server_error", "timeout", "connection")
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Completion(BaseModel):
-    choices: list[_Choice]
-    model: str | None = None
-    usage: dict[str, Any] | None = None
+_SAYS_NOTHING = ("rate_limited", "timeout", "connection", "http_403")  # of a dialect
 
 
 class Client:
@@ -118,7 +104,12 @@ class Client:
         await self._sdk.close()
 
     async def ask(
-        self, form: Form[Any, Any], sent: Sequence[Message], sample: int, sending: Callable[[], None]
+        self,
+        form: Form[Any, Any],
+        sent: Sequence[Message],
+        sample: int,
+        dialect: str,
+        sending: Callable[[], None],
     ) -> Reply | Failure:
         """One call, asked again where the server is busy, failing, slow or out of reach.
 
@@ -126,43 +117,68 @@ class Client:
             form: of the call.
             sent: its messages.
             sample: index of the sample.
+            dialect: in which the server is told the schema of a reply.
             sending: called right before anything goes out.
 
         Raises:
             JudgeError: it does not fit the budget.
         """
-        held_to = response_format(self._judge, form.name, form.schema)
+        held_to = DIALECTS[dialect](form.name, form.schema)
         return await self._ask(sent, self._judge.parameters(sample), held_to, sending)
 
-    async def check(self) -> Check | Failure:
-        """The start-up call: which model answers, and whether the server enforces a schema.
+    async def check(self, known: str | None = None) -> Check | Failure:
+        """The start-up calls: which model answers, and in which dialect the server enforces a schema.
+
+        A judge file that asks for `json_schema` has the dialects walked until one is enforced, whatever
+        the server says to the others. Where none is, the schema is sent as the file has it if the server
+        takes that, and else not at all.
+
+        Args:
+            known: a dialect that was settled on before: it is tried first, and kept if it is accepted.
 
         Raises:
             JudgeError: it does not fit the budget.
         """
-        held_to = response_format(self._judge, "check", _CHECK_SCHEMA)
+        walk = WALK if self._judge.response_format == "json_schema" else (self._judge.response_format,)
+        names = [name for name in walk if name == known] + [name for name in walk if name != known]
+        accepted: list[Check] = []
+        for name in names:
+            found = await self._probe(name, last=name == names[-1])
+            if isinstance(found, Failure):
+                if found.final or found.kind in _SAYS_NOTHING or (name == names[-1] and not accepted):
+                    return found
+            elif found.enforces_schema or name == known:
+                return found
+            else:
+                accepted.append(found)
+        own = [check for check in accepted if check.dialect == self._judge.response_format]
+        return own[0] if own else accepted[-1]
+
+    async def _probe(self, dialect: str, *, last: bool) -> Check | Failure:
+        held_to = DIALECTS[dialect]("check", _CHECK_SCHEMA)
         sent = [{"role": "user", "content": _CHECK_WORDS}]
-        reply = await self._ask(sent, self._judge.parameters(), held_to, lambda: None)
+        # A server error may be all that a server says to a dialect that it does not know.
+        retries = self._judge.max_retries if last else min(1, self._judge.max_retries)
+        reply = await self._ask(sent, self._judge.parameters(), held_to, lambda: None, server_errors=retries)
         if isinstance(reply, Failure):
             return reply
         if self._judge.response_format != "json_schema":
-            return Check(reply.returned_model, None)
-        try:
-            held = json.loads(reply.text) == {"word": "forced"}
-        except ValueError:
-            held = False
-        return Check(reply.returned_model, held)
+            return Check(reply.returned_model, None, dialect)
+        return Check(reply.returned_model, read_object(reply.text) == {"word": "forced"}, dialect)
 
     async def _ask(
         self,
         sent: Sequence[Message],
         parameters: dict[str, Any],
-        held_to: dict[str, Any] | None,
+        held_to: dict[str, Any],
         sending: Callable[[], None],
+        *,
+        server_errors: int | None = None,
     ) -> Reply | Failure:
-        request = {"model": self._judge.model, "messages": list(sent), **parameters}
-        if held_to is not None:
-            request["response_format"] = held_to
+        request = {"model": self._judge.model, "messages": list(sent), **parameters, **held_to}
+        most = dict.fromkeys(_TRANSIENT, self._judge.max_retries)
+        if server_errors is not None:
+            most["server_error"] = server_errors
         retries, broken = 0, 0
         while True:
             found = await self._attempt(request, sending)
@@ -171,7 +187,7 @@ class Client:
             self._count(found.kind)
             if found.kind == "no_completion" and not broken:
                 broken = 1  # the server may have been paid for it: once more, not time and again
-            elif found.kind in _TRANSIENT and retries < self._judge.max_retries:
+            elif retries < most.get(found.kind, 0):
                 if not await self._wait(found, retries):
                     return found
                 retries += 1
@@ -188,31 +204,31 @@ class Client:
         charged = most  # for what ends without a word on what it took, cancelled calls included
         try:
             sending()
-            body = await self._send(request)
-            found = self._read(body) if isinstance(body, str) else body
+            found = await self._send(request)
             if isinstance(found, Reply):
-                tokens = found.prompt_tokens, found.completion_tokens
-                charged = paid(self._judge, request["messages"], *tokens)
+                charged = paid(self._judge, request["messages"], found)
+                self._ledger.uncounted += not found.counted
             elif found.kind not in ("timeout", "connection", "no_completion"):
                 charged = 0.0
         finally:
             self._ledger.book(most, charged)
         return found
 
-    async def _send(self, request: dict[str, Any]) -> str | Failure:
+    async def _send(self, request: dict[str, Any]) -> Reply | Failure:
+        import httpx
+
         openai = self._openai
         try:
-            # The body as text: it is checked here, and the SDK's typed calls take twice the time. The whole
-            # address: a relative one is put together twice for every call.
-            text: str = await self._sdk.post(
+            # The body as it comes: it is checked here, and the SDK's typed calls take twice the time. The
+            # whole address: a relative one is put together twice for every call.
+            response: httpx.Response = await self._sdk.post(
                 f"{self._judge.base_url}/chat/completions",
-                cast_to=str,
+                cast_to=httpx.Response,
                 body=request,
                 options={"headers": self._headers},
             )
-            return text
         except openai.APIStatusError as error:
-            status, body, headers = error.status_code, str(error), error.response.headers
+            return self._failure(error.status_code, str(error), error.response.headers)
         except openai.APITimeoutError:
             return Failure("timeout", f"no answer within {self._judge.timeout:g} s")
         except openai.APIConnectionError as error:
@@ -220,6 +236,22 @@ class Client:
             return Failure("connection", f"the connection failed ({cause})")
         except openai.OpenAIError as error:
             return Failure("no_completion", self._redact(f"{type(error).__name__}: {error}")[:300])
+        found = read_body(response.text)
+        if isinstance(found, Trouble):
+            if found.status is None:
+                return Failure("no_completion", self._redact(found.message)[:300])
+            return self._failure(
+                found.status, f"an error in a body of 200: {found.message}", response.headers
+            )
+        return replace(
+            found,
+            text=self._redact(found.text),
+            finish_reason=self._redact(found.finish_reason),
+            returned_model=self._redact(found.returned_model),
+        )
+
+    def _failure(self, status: int, body: str, headers: Mapping[str, str]) -> Failure:
+        """What a server means that answers with a status, or with an error that has one."""
         if status in _REFUSALS:
             # These bodies like to repeat the key, whole or in part; the status says enough.
             refusal = f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})"
@@ -243,28 +275,6 @@ class Client:
             self._silent_until = max(self._silent_until, until)
         await asyncio.sleep(failure.wait)
         return True
-
-    def _read(self, body: str) -> Reply | Failure:
-        try:
-            completion = _Completion.model_validate_json(body)
-        except ValidationError:
-            return Failure("no_completion", "the server's answer was no chat completion")
-        if not completion.choices:
-            return Failure("no_completion", "the server's answer held no choice")
-        choice, usage = completion.choices[0], completion.usage or {}
-        refusal = choice.message.refusal
-        return Reply(
-            text=self._redact(refusal or choice.message.content or ""),
-            finish_reason="refusal" if refusal else self._redact(choice.finish_reason or ""),
-            returned_model=self._redact(completion.model or ""),
-            prompt_tokens=_tokens(usage.get("prompt_tokens")),
-            completion_tokens=_tokens(usage.get("completion_tokens")),
-        )
-
-
-def _tokens(value: Any) -> int:
-    """A number of tokens as a server reports it; 0 for what is none."""
-    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -12,6 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mechcot.judging.replies import read_object
+
 Message = dict[str, str]
 
 ItemT = TypeVar("ItemT")
@@ -102,22 +104,14 @@ def conversation(system: str, user: str) -> list[Message]:
 
 
 def read_json(text: str, model: type[ModelT]) -> ModelT | None:
-    """The one JSON object of a reply; None when it does not fit.
-
-    A fence of backticks around the object and thoughts closed by one `</think>` before it are taken
-    off; anything else beside the object makes the reply unreadable, as a second object in it could
-    be one that the material dictated.
-    """
-    candidates = [text]
-    if text.count("</think>") == 1:
-        candidates.append(text.partition("</think>")[2])
-    for candidate in candidates:
-        bare = re.sub(r"^```(?:json)?\s*(.*?)\s*```$", r"\1", candidate.strip(), flags=re.DOTALL)
-        try:
-            return model.model_validate_json(bare)
-        except ValidationError:
-            continue
-    return None
+    """The one JSON object of a reply (`replies.read_object`); None when there is none, or it does not fit."""
+    found = read_object(text)
+    if found is None:
+        return None
+    try:
+        return model.model_validate_json(json.dumps(found))  # as JSON: half a character is no text
+    except (ValidationError, TypeError):
+        return None
 
 
 def drawn(seed: int, *parts: Any) -> bool:

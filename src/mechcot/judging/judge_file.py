@@ -22,7 +22,8 @@ _KEY_VALUE = re.compile(
     r"|\bAIza[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{16,}|\b[Bb]earer\s+[A-Za-z0-9._~+/-]{8,}|\b[0-9a-f]{32,}\b"
 )
 _OWN_PARAMETERS = frozenset({"model", "messages", "response_format", "stream", "n"})
-
+SHIPPED = Path(__file__).parent / "judges"
+"""The judge files that come with mechcot."""
 
 Label = Literal["correct", "erroneous", "abstain", "not_checkable"]
 
@@ -60,7 +61,9 @@ class Judge(Section):
     examples: bool = Field(True, description="whether the instructions hold mechcot's examples")
     fields: Fields = Fields()
     response_format: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="what the server is asked to enforce; replies are always checked here"
+        "json_schema",
+        description="what the server is asked to enforce, a schema in the way that it knows; replies are "
+        "always checked here",
     )
     max_tokens: int | None = Field(400, ge=16, description="of a reply; null: not sent")
     temperature: float | None = Field(0.0, ge=0, description="null: not sent, for models that fix it")
@@ -154,7 +157,10 @@ def read_judge(path: Path) -> Judge:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}; judge files that come with mechcot, to be named "
+            f"alone: {', '.join(sorted(file.stem for file in SHIPPED.glob('*.yaml')))}"
+        ) from error
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -219,3 +225,15 @@ def _literal_key(where: str) -> ConfigError:
         f"{where}: looks like a key. Keys are never written into files: put it into an environment variable "
         "and name that one with api_key_env"
     )
+
+
+def judge_path(given: str | Path) -> Path:
+    """Where a judge file lies: as it is named, or among those that come with mechcot (`kimi`, `local`, ...).
+
+    Args:
+        given: a path; or the name of a shipped file, with or without its ending. A file of that name in
+            the working folder goes before it.
+    """
+    path = Path(given).expanduser()
+    own = SHIPPED / f"{path.name.removesuffix('.yaml')}.yaml"
+    return own if path.parent == Path() and not path.exists() and own.exists() else path

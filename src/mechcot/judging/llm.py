@@ -64,7 +64,7 @@ def judge_by_llm(
     form, items = verdict_form(judge, seed), _items(steps, questions, judge)
     asked = ask(form, items, judge, work, seed=seed, sample=sample, ledger=ledger, progress=progress)
     refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), judge, form.name)
-    instrument = instrument_name(name, judge, asked.check.returned_model)
+    instrument = instrument_name(name, judge, asked.check)
     rows = [
         _row(step, answer, instrument)
         for step, answer in zip(records.rows(steps), asked.answers, strict=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mechcot.judging.forms import Form, Message, conversation, fenced, frame, read_json
 from mechcot.judging.judge_file import RULES, Fields, Judge, Label, Rule
-from mechcot.tasks.base import LETTERS, Judged, Question
+from mechcot.tasks.base import Judged, Question
 
 _OPENING = """\
 You check single steps of a written line of reasoning. For the step you are given, decide whether what it \
@@ -164,7 +164,7 @@ def read_reply(text: str, labels: tuple[Label, ...]) -> Judged | None:
 
 def options_text(question: Question) -> str:
     """A question's options with their letters, a line each."""
-    return "\n".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(question.options))
+    return "\n".join(question.named(i) for i in range(len(question.options)))
 
 
 def _parts(item: Item, fields: Fields) -> list[tuple[str, str]]:
@@ -172,10 +172,10 @@ def _parts(item: Item, fields: Fields) -> list[tuple[str, str]]:
     parts = []
     if fields.question:
         parts.append(("QUESTION", question.stem))
-    if fields.options:
+    if fields.options and not question.open:
         parts.append(("OPTIONS", options_text(question)))
     if fields.gold:
-        parts.append(("ANSWER", f"({LETTERS[question.gold]}) {question.options[question.gold]}"))
+        parts.append(("ANSWER", question.named(question.gold)))
     if fields.previous and item.previous:
         parts.append(("PREVIOUS", "\n".join(item.previous)))
     parts.append(("STEP", item.text))

@@ -244,7 +244,8 @@ def _rewriting_form(judge: Judge, seed: int) -> Form[_Manner, str]:
     )
 
     def messages(item: _Manner, again: bool) -> list[Message]:
-        parts = [("QUESTION", item.question.stem), ("OPTIONS", options_text(item.question))]
+        parts = [("QUESTION", item.question.stem)]
+        parts += [] if item.question.open else [("OPTIONS", options_text(item.question))]
         parts += [("SAMPLE", text) for text in item.samples]
         parts.append(("STEP", item.text))
         closing = f"{_REWRITE_CLOSING}\n\n{_REWRITE_REASK}" if again else _REWRITE_CLOSING

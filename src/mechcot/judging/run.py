@@ -11,8 +11,9 @@ from mechcot.core.errors import JudgeError
 from mechcot.core.progress import Progress
 from mechcot.judging.cache import Reply, ReplyCache
 from mechcot.judging.client import Client, Failure
+from mechcot.judging.dialects import WALK
 from mechcot.judging.forms import Failed, Form, FoundT, ItemT
-from mechcot.judging.instrument import Check, call_key, form_digest, server_digest
+from mechcot.judging.instrument import Check, call_key, dialect_of, form_digest, server_digest
 from mechcot.judging.judge_file import Judge, api_key
 from mechcot.judging.spending import Call, Ledger, paid
 from mechcot.judging.workers import converse, work_off
@@ -33,13 +34,19 @@ class Usage:
 
     Attributes:
         replies: re-asks included.
-        prompt_tokens: of those calls, as the server counted.
+        uncounted: those whose tokens the server did not count.
+        prompt_tokens: of the others, as the server counted.
         completion_tokens: likewise.
     """
 
     replies: int = 0
+    uncounted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def cost(self, judge: Judge) -> float | None:
+        """What the replies cost; None: the judge file has no prices, or not all of them were counted."""
+        return None if self.uncounted else judge.cost(self.prompt_tokens, self.completion_tokens)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Run(Generic[ItemT, FoundT]):
         self._interrupted = cache.interrupted()
         self._got = 0
         self._failed_in_a_row = 0
+        self._firsts: list[str] = []  # of every first reply: "" where it was read, else how it ended
         self.check = known_check(cache, judge, form)
 
     def answer_all(self, items: dict[str, ItemT], *, progress: bool) -> None:
@@ -91,7 +99,7 @@ class Run(Generic[ItemT, FoundT]):
         key = api_key(self._judge)
 
         async def talk(client: Client, stop: threading.Event) -> None:
-            if self._take(await client.check()):
+            if self._take(await client.check(None if self.check is None else self._dialect)):
                 now = self._recall(items)  # of the model that answers now, not of the one that did
                 self.answers = now.answers
                 self._ledger.forget(booked)
@@ -133,17 +141,24 @@ class Run(Generic[ItemT, FoundT]):
         self._cache.put_check(server_digest(self._judge), check)
         if check.enforces_schema is False and (known is None or known.enforces_schema is not False):
             log.warning(
-                "judge %s: the server accepts a JSON schema and does not enforce it; replies that do not fit "
-                "are asked for once more",
-                self._judge.model,
+                "judge %s: the server does not enforce a JSON schema, in whatever way it is asked to (%s; "
+                "'%s' is used); replies that do not fit are asked for once more",
+                *(self._judge.model, ", ".join(WALK[:-1]), self._dialect),
             )
+        elif self._dialect != self._judge.response_format:
+            log.info("judge %s: the server enforces a JSON schema as '%s'", self._judge.model, self._dialect)
         if known is not None and known.returned_model != check.returned_model:
             log.warning(
                 "judge %s: the server answered as '%s' before and answers as '%s' now: another judge, whose "
                 "answers are kept apart",
                 *(self._judge.model, known.returned_model, check.returned_model),
             )
-        return known is None or known.returned_model != check.returned_model
+        then = None if known is None else (known.returned_model, dialect_of(self._judge, known))
+        return then != (check.returned_model, self._dialect)
+
+    @property
+    def _dialect(self) -> str:
+        return dialect_of(self._judge, self.check)
 
     def _advice(self, failure: Failure) -> str:
         what = failure.reason
@@ -151,17 +166,20 @@ class Run(Generic[ItemT, FoundT]):
             what += "; check base_url, model and api_key_env of the judge file"
             if self._judge.api_key_env is not None:
                 what += f" and the environment variable {self._judge.api_key_env}"
+        elif self._judge.response_format == "json_schema":
+            what += f"; the server was asked in every way ({', '.join(WALK)})"
         elif failure.kind in ("http_400", "http_422"):
-            what += "; if it is about response_format, write json_object or none into the judge file"
+            what += "; if it is about response_format, write json_schema or none into the judge file"
         return what
 
     # --- replies ----------------------------------------------------------------------------
 
     def _key(self, call: str, item: ItemT, again: bool) -> str:
-        """The key of a call, or that of its re-ask."""
-        if not again:
+        """The key of a call, or that of its re-ask, in the dialect that the server is told the schema in."""
+        if not again and self._dialect == self._judge.response_format:
             return call
-        return call_key(self._judge, self._form, self._form.messages(item, True), self._sample)
+        sent = self._form.messages(item, again)
+        return call_key(self._judge, self._form, sent, self._sample, self._dialect)
 
     def _kept(self, key: str) -> Reply | None:
         """A kept reply of the model that answers now."""
@@ -179,16 +197,16 @@ class Run(Generic[ItemT, FoundT]):
                     break
                 used.append(reply)
                 # The server did not count: as dear as it can be, the reminder of a re-ask included.
-                sent = [] if reply.prompt_tokens else self._form.messages(item, True)
-                costs[key, reply.returned_model] = paid(
-                    self._judge, sent, reply.prompt_tokens, reply.completion_tokens
-                )
+                sent = [] if reply.counted else self._form.messages(item, True)
+                costs[key, reply.returned_model] = paid(self._judge, sent, reply)
                 found = self._found(item, reply)
                 if found is not None or again:
                     answers[call] = self._unreadable(reply) if found is None else found
                     break
-        prompt, completion = (sum(r.prompt_tokens for r in used), sum(r.completion_tokens for r in used))
-        return _Kept(answers, Usage(len(used), prompt, completion), costs)
+        told = [reply for reply in used if reply.counted]
+        prompt, completion = (sum(r.prompt_tokens for r in told), sum(r.completion_tokens for r in told))
+        uncounted = sum(not reply.counted for reply in used)
+        return _Kept(answers, Usage(len(used), uncounted, prompt, completion), costs)
 
     async def _settle(self, client: Client, call: str, item: ItemT) -> FoundT | Failed:
         """The answer to a call, with one re-ask. A reply that is kept already is not asked for."""
@@ -200,6 +218,8 @@ class Run(Generic[ItemT, FoundT]):
                 self._stop_when_hopeless(reply)
                 return Failed("api_failure", reply.reason)
             found = self._found(item, reply)
+            if not again:
+                self._stop_when_unreadable(reply, found is not None)
             if found is not None:
                 return found
             self._count("refusal" if reply.finish_reason == "refusal" else "unreadable")
@@ -211,7 +231,7 @@ class Run(Generic[ItemT, FoundT]):
         assert self.check is not None
         sent, other = self._form.messages(item, again), ""
         for _ in range(2):
-            reply = await client.ask(self._form, sent, self._sample, lambda: self._begin(key))
+            reply = await client.ask(self._form, sent, self._sample, self._dialect, lambda: self._begin(key))
             if isinstance(reply, Failure):
                 self._cache.end(key)
                 return reply
@@ -257,14 +277,44 @@ class Run(Generic[ItemT, FoundT]):
             "again to go on"
         )
 
+    def _stop_when_unreadable(self, reply: Reply, read: bool) -> None:
+        """Stop before all is paid for twice, when more first replies than not cannot be read."""
+        self._firsts.append("" if read else reply.finish_reason or "stop")
+        bad = [end for end in self._firsts if end]
+        allowed = max(0.5, self._judge.max_failure_share)
+        if len(self._firsts) < _MANY_IN_A_ROW or len(bad) <= allowed * len(self._firsts):
+            return
+        cut = bad.count("length")
+        why = f"{cut} were cut at max_tokens: raise it" if cut > len(bad) / 2 else self._form_advice()
+        raise JudgeError(
+            f"{self._form.doing} stopped: {len(bad)} of the first {len(self._firsts)} replies cannot be read "
+            f"({self._form.misfit}), and each is asked for twice. The last begins with {reply.text[:100]!r}. "
+            f"{why}. The {self._got} replies got in this run are kept. To go on as it is, raise "
+            "max_failure_share over the share that fails"
+        )
+
+    def _form_advice(self) -> str:
+        asked = self._judge.response_format
+        if asked != "json_schema":
+            return f"The judge file asks for response_format {asked}: json_schema holds replies to the form"
+        if self.check is not None and self.check.enforces_schema:
+            return (
+                f"The server held the start-up call to a schema ('{self._dialect}') and does not hold these"
+            )
+        return (
+            "The server enforces no JSON schema: use a larger model, or a server that enforces one "
+            "(vLLM, SGLang, llama.cpp, mechcot serve-local)"
+        )
+
     def _tell(self) -> None:
         """Say what the answers took and what went wrong on the way."""
-        used = self.usage
-        cost = self._judge.cost(used.prompt_tokens, used.completion_tokens)
+        used, cost = self.usage, self.usage.cost(self._judge)
+        money = "" if cost is None else f", cost {cost:.2f}"
+        if used.uncounted:
+            money = f", cost unknown: the server did not count {used.uncounted} of the replies"
         log.info(
             "judge %s: %d replies, %d prompt tokens, %d reply tokens%s",
-            *(self._judge.model, used.replies, used.prompt_tokens, used.completion_tokens),
-            "" if cost is None else f", cost {cost:.2f}",
+            *(self._judge.model, used.replies, used.prompt_tokens, used.completion_tokens, money),
         )
         counts = self._cache.counts(self._asked)
         if counts:

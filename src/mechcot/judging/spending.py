@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mechcot.core.errors import ConfigError, JudgeError
+from mechcot.core.results import Result
+from mechcot.judging.cache import Reply
 from mechcot.judging.forms import Message
 from mechcot.judging.judge_file import Judge
 
@@ -21,7 +22,7 @@ Call = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Result):
     """What judging would send.
 
     Attributes:
@@ -31,7 +32,7 @@ class Plan:
         tokens_in: estimated from the characters, four to a token.
         tokens_out: at most, from the judge file's limit; None: it sets none.
         cost: of these tokens at the judge file's prices; None: prices or limit are missing.
-        start_ups: start-up calls.
+        start_ups: start-up calls, at least: more where a server does not enforce the schema at once.
     """
 
     calls: int
@@ -48,7 +49,7 @@ class Plan:
         cost = "unknown: the judge file lacks price_in, price_out or max_tokens"
         if self.cost is not None:
             cost = f"{self.cost:.2f} at most, by the judge file's prices and these tokens"
-        first = f"{self.start_ups or 'none'} at start-ups"
+        first = f"{f'at least {self.start_ups}' if self.start_ups else 'none'} at start-ups"
         return (
             f"calls       {self.calls}, and {first}; {self.cached} more are answered already\n"
             f"tokens in   {self.tokens_in}, estimated: {self.prompt_characters} characters / "
@@ -56,10 +57,6 @@ class Plan:
             f"tokens out  {out}\n"
             f"money       {cost}"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def plan_of(judge: Judge, calls: int, cached: int, characters: int) -> Plan:
@@ -96,11 +93,11 @@ def dearest(judge: Judge, sent: Sequence[Message]) -> float:
     return judge.cost(size, judge.longest_reply or 0) or 0.0
 
 
-def paid(judge: Judge, sent: Sequence[Message], prompt_tokens: int, completion_tokens: int) -> float:
-    """What a reply cost; at its dearest where the server does not count tokens."""
-    if prompt_tokens == 0:
+def paid(judge: Judge, sent: Sequence[Message], reply: Reply) -> float:
+    """What a reply is booked at: what it cost, or its dearest where the server does not count tokens."""
+    if not reply.counted:
         return dearest(judge, sent)
-    return judge.cost(prompt_tokens, completion_tokens) or 0.0
+    return judge.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
 
 
 class Ledger:
@@ -112,10 +109,12 @@ class Ledger:
 
     Attributes:
         spent: money, by real usage.
+        uncounted: replies booked at their dearest, as their server did not count.
     """
 
     def __init__(self, budget: float | None = None) -> None:
         self.spent = 0.0
+        self.uncounted = 0
         self._budget = budget
         self._reserved = 0.0
         self._booked: set[Call] = set()

@@ -12,21 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.core.errors import ReadingError
+from mechcot.core.sites import SITES
 from mechcot.models.calling import calling_of
 
 MASK_TYPES = ("full_attention", "sliding_attention")
 """Layer types whose attention is the mask's and nothing else's."""
-
-SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-"""`resid_post` at layer 0 is the embedding, at layer l the residual stream after block l (from 1), before
-the final norm; `resid_pre` at layer l is what enters block l; `attn_out` and `mlp_out` are what block
-l's attention and MLP modules give, before any norm that follows them."""
-
-PARTS = {
-    "attn_out": ("self_attn", "attn", "attention", "self_attention"),
-    "mlp_out": ("mlp", "ffn", "feed_forward", "block_sparse_moe"),
-}
-"""What a block calls the modules whose outputs these sites are."""
 
 _NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "final_norm")
 
@@ -72,8 +62,8 @@ class Anatomy:
         return tuple(range(len(self.blocks) + 1))
 
     def has(self, site: str, layer: int) -> bool:
-        """Whether the model has a site at a layer; layer 0 has `resid_post` alone."""
-        return layer in self.layers and (layer > 0 or site == "resid_post")
+        """Whether the model has a site at a layer; layer 0 is the embedding."""
+        return layer in self.layers and (layer > 0 or SITES[site].embedding)
 
 
 def anatomy_of(model: Any) -> Anatomy:
@@ -190,7 +180,7 @@ def watched(
 
     Args:
         anatomy: the model.
-        places: (site, layer); see `SITES`.
+        places: (site, layer); see `core.sites`.
         see: called with site, layer and the values, all rows of the batch one after the other,
             [batch * nodes, d_model].
 
@@ -223,24 +213,34 @@ def _watch(anatomy: Anatomy, site: str, layer: int, see: Callable[[str, int, Ten
             f"the model has no {site} at layer {layer}; it has {', '.join(SITES)} at layers 1 to "
             f"{len(anatomy.blocks)}, and resid_post at layer 0 (the embedding)"
         )
-    block = anatomy.blocks[max(layer, 1) - 1]
-    if site == "resid_pre" or layer == 0:
-        return block.register_forward_pre_hook(before, with_kwargs=True)
-    return part_of(block, site).register_forward_hook(after)
+    return hang(anatomy.blocks, site, layer, before, after)
+
+
+def hang(blocks: nn.ModuleList, site: str, layer: int, before: Any, after: Any) -> Any:
+    """Hang a hook where a site is: on what a module takes (`before`), or on what it gives (`after`).
+
+    Raises:
+        ReadingError: the block has no module of a known name.
+    """
+    part = part_of(blocks[max(layer, 1) - 1], site)
+    if SITES[site].enters or layer == 0:
+        return part.register_forward_pre_hook(before, with_kwargs=True)
+    return part.register_forward_hook(after)
 
 
 def part_of(block: nn.Module, site: str) -> nn.Module:
-    """The module of a block whose output a site is.
+    """The module of a block that a site belongs to.
 
     Raises:
         ReadingError: the block has none of a known name.
     """
-    if site == "resid_post":
+    names = SITES[site].modules
+    if not names:
         return block
-    part = next((getattr(block, name) for name in PARTS[site] if hasattr(block, name)), None)
+    part = next((getattr(block, name) for name in names if hasattr(block, name)), None)
     if not isinstance(part, nn.Module):
         raise ReadingError(
-            f"{site}: {type(block).__name__} has no module named {' or '.join(PARTS[site])}; it has "
+            f"{site}: {type(block).__name__} has no module named {' or '.join(names)}; it has "
             f"{', '.join(name for name, _ in block.named_children())}"
         )
     return part

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.core.errors import ReadingError
-from mechcot.models.anatomy import SITES, anatomy_of, part_of
+from mechcot.core.sites import SITES
+from mechcot.models.anatomy import anatomy_of, hang
 from mechcot.models.calling import Pass, calling_of
 
 Positions: TypeAlias = str | Sequence[int] | Sequence[Sequence[int]] | None
@@ -143,10 +144,7 @@ def _hang(decoder: EditedDecoder, layer: int, site: str, where: Where, change: C
     def after(module: nn.Module, args: Any, output: Any) -> Any:
         return (edited(output[0]), *output[1:]) if isinstance(output, tuple) else edited(output)
 
-    block = decoder.blocks[max(layer, 1) - 1]
-    if site == "resid_pre" or layer == 0:
-        return block.register_forward_pre_hook(before, with_kwargs=True)
-    return part_of(block, site).register_forward_hook(after)
+    return hang(decoder.blocks, site, layer, before, after)
 
 
 def decoder_of(model: Any) -> EditedDecoder:
@@ -197,7 +195,7 @@ def vectors_of(
     """
     if site not in SITES:
         raise ReadingError(f"there is no site {site!r}; there are {', '.join(SITES)}")
-    first, last = (0 if site == "resid_post" else 1), len(decoder.blocks)
+    first, last = (0 if SITES[site].embedding else 1), len(decoder.blocks)
     if not layers:
         raise ReadingError(f"{site}: no layers were given; {decoder.name} has {first} to {last}")
     found = {}

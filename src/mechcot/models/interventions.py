@@ -2,9 +2,8 @@
 
 An edit is a forward hook on some of the decoder's blocks; it goes when its block is left. Layers
 count as in a reading: `resid_post` at layer 0 is the embedding, at layer l the residual stream
-after block l (from 1). `resid_pre` at layer l is what enters block l; `attn_out` and `mlp_out` are
-what block l's attention and MLP modules give, before any norm that follows them. Edits at one site
-act in the order in which they were entered.
+after block l (from 1); `core.sites` says where each site is. Edits at one site act in the order in
+which they were entered.
 
 Positions are indices into the sequence, from 0, padding counted. In a generation with a cache of
 keys and values each pass continues where the cache ends, so a position means the same token in the
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mechcot.core.errors import ReadingError
-from mechcot.models.anatomy import SITES
+from mechcot.core.sites import SITES
 from mechcot.models.edit_hooks import (
     Change,
     Positions,

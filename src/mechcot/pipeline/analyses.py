@@ -8,7 +8,9 @@ from pathlib import Path
 from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.core import files
+from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import MANIFEST, Stage, load_manifest
+from mechcot.pipeline.plan import probe_expense
 from mechcot.study.folder import Study
 
 
@@ -28,6 +30,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
             (f"results/{analysis.name}.json",),
             partial(_analyse, study, analysis),
             outside=_verdicts(study) if analysis.reads == "panel" else (),
+            plan=partial(plan_analysis, study, analysis),
         )
         for analysis in registry.ANALYSES
         if analysis.version is not None
@@ -45,6 +48,26 @@ def forget_renamed(root: Path) -> None:
         for output in manifest["stages"].pop(name)["outputs"]:
             files.remove(root / output)
         files.write_json(root / MANIFEST, manifest)
+
+
+def plan_analysis(study: Study, analysis: Analysis) -> Expense:
+    """What an analysis will take; only a probe's fits are foretold."""
+    if analysis.name != "probe":
+        return Expense(analysis.name, 1, "analysis")
+    from mechcot.analyses.probe.analysis import default_spec
+
+    pair = (study.settings.contrast.before, study.settings.contrast.after)
+    spec = default_spec(study).model_copy(update={"ablate": 0})
+    return Plan(tuple(probe_expense(study, spec, arm, arm) for arm in pair)).total
+
+
+def plan_probe(path: Path, file: Path | None, author: str | None, reader: str | None) -> Plan:
+    """What a specified probe of a study will take; the arguments are those of `specified_probe`."""
+    from mechcot.analyses.probe.analysis import specified
+
+    study = Study.open(path)
+    spec, whose, by = specified(study, file, author, reader)
+    return Plan((probe_expense(study, spec, whose, by),))
 
 
 def _inputs(study: Study) -> dict[str, tuple[str, ...]]:

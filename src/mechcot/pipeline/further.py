@@ -7,23 +7,26 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
+from mechcot.core.plan import Plan
+from mechcot.core.results import Result
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
-from mechcot.judging.judge_file import read_judge
+from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Ledger
+from mechcot.pipeline.plan import calls_expense
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import FURTHER, Study, locked, recorded
 
 
 @dataclass(frozen=True)
-class FurtherVerdicts:
+class FurtherVerdicts(Result):
     """What a further instrument said of a study's steps.
 
     Attributes:
@@ -37,18 +40,7 @@ class FurtherVerdicts:
     labels: dict[str, dict[str, int]]
     about: dict[str, Any]
 
-    def text(self) -> str:
-        """Counts by arm as a table."""
-        width = max(len(arm) for arm in ("arm", *self.labels))
-        lines = [f"{'arm':{width}s}  " + "  ".join(records.LABELS)]
-        for arm, counts in self.labels.items():
-            cells = "  ".join(f"{counts[label]:>{len(label)}d}" for label in records.LABELS)
-            lines.append(f"{arm:{width}s}  {cells}")
-        return "\n".join(lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"instrument": self.instrument, "labels": self.labels, "about": self.about}
+    table: ClassVar[str] = "labels"
 
 
 def judge_study(
@@ -62,7 +54,7 @@ def judge_study(
 
     Args:
         path: the study's folder; its steps must be there.
-        judge_file: see `judging.judge_file.Judge`.
+        judge_file: see `judging.judge_file.Judge`; one that comes with mechcot by its name alone.
         budget: money that this instrument's verdicts may cost, earlier runs included.
         progress: whether to draw bars.
 
@@ -72,7 +64,7 @@ def judge_study(
         JudgeError: too many steps got no verdict, the server refuses every call, or the budget is
             reached. Replies got are kept.
     """
-    study, file = Study.open(path), Path(judge_file)
+    study, file = Study.open(path), judge_path(judge_file)
     judge = read_judge(file)
     asked, seed, ledger = asked_digest(judge), study.settings.seed, Ledger(budget)
     with locked(study.path):
@@ -96,8 +88,10 @@ def price(path: str | Path, judge_file: str | Path) -> Plan:
         StudyError: the study has no steps yet.
         ConfigError: the judge file cannot be used.
     """
-    study, judge = Study.open(path), read_judge(Path(judge_file))
-    return plan(_steps(study), questions_by_id(study), judge, _calls(study), seed=study.settings.seed)
+    study, file = Study.open(path), judge_path(judge_file)
+    steps = _steps(study)
+    found = plan(steps, questions_by_id(study), read_judge(file), _calls(study), seed=study.settings.seed)
+    return Plan((calls_expense(file.stem, len(steps), "steps", found),))
 
 
 def _calls(study: Study) -> Path:

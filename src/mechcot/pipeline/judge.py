@@ -8,8 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from mechcot.core import files, records
+from mechcot.core.plan import Expense
+from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import Stage
-from mechcot.steps.of_study import questions_by_id, task_of
+from mechcot.pipeline.plan import calls_expense, there
+from mechcot.steps.of_study import questions_by_id, task_basis, task_of
 from mechcot.study.folder import Study
 
 
@@ -19,8 +22,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
     if settings.kind == "llm":
         from mechcot.judging.judge_file import read_judge
 
-        assert settings.path is not None  # by JudgeSettings' own validation
-        read_judge(Path(settings.path).expanduser())  # before hours of sampling, not after them
+        read_judge(_path(settings))  # before hours of sampling, not after them
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
     about = ("instruments/llm.json",) if settings.kind == "llm" else ()
@@ -28,20 +30,49 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "judge",
             2,
-            settings.model_dump(mode="json"),
+            settings.model_dump(mode="json") | task_basis(study),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
-            outside=(Path(settings.path).expanduser(),) if settings.path else (),
+            outside=(_path(settings),) if settings.path else (),
+            plan=partial(plan_judging, study),
         )
     ]
+
+
+def _path(settings: JudgeSettings) -> Path:
+    """The table or judge file of the settings."""
+    from mechcot.judging.judge_file import judge_path
+
+    path = settings.path or ""  # the exact checker has none
+    return judge_path(path) if settings.kind == "llm" else Path(path).expanduser()
+
+
+def plan_judging(study: Study) -> Expense:
+    """How many steps there are to judge, and what the calls of an LLM judge will take."""
+    settings, arms = study.settings, tuple(study.settings.arms)
+    asked, missing = settings.judge.kind == "llm", [arm for arm in arms if not there(study, arm, "steps")]
+    if missing:
+        known = None if asked else 0
+        reason = f"the steps of {', '.join(missing)} are not there yet"
+        return Expense("judge", None, "steps", calls=known, tokens_in=known, tokens_out=known, money=known,
+                       reason=reason)  # fmt: skip
+    steps = pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+    if not asked:
+        return Expense("judge", len(steps), "steps")
+    from mechcot.judging.judge_file import read_judge
+    from mechcot.judging.llm import plan
+
+    judge_file, calls = read_judge(_path(settings.judge)), study.path / "work" / "calls"
+    found = plan(steps, questions_by_id(study), judge_file, calls, seed=settings.seed)
+    return calls_expense("judge", len(steps), "steps", found)
 
 
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     settings, questions = study.settings.judge, questions_by_id(study)
     steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    path = Path(settings.path).expanduser() if settings.path else Path()
+    path = _path(settings)
     if settings.kind == "exact":
         from mechcot.judging.exact import judge_exactly
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from mechcot.core import records
+from mechcot.core import files, records
+from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of
 from mechcot.pipeline.text import given_traces
+from mechcot.pipeline.training import refuse_prompts
+from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
+
+SKIPPED = "skipped.json"
+"""Which rows of the questions file are left out, and why."""
 
 
 def question_stages(study: Study, progress: bool) -> list[Stage]:
@@ -17,43 +24,63 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
     settings = study.settings
     if settings.organism is not None:
         own = {"organism": settings.organism.model_dump(mode="json"), "seed": settings.seed}
-        return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True)]
+        return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True,
+                      plan=partial(plan_questions, study))]  # fmt: skip
     from mechcot.tasks.questions import source_file
 
     assert settings.questions is not None  # by Settings' own validation
     file = source_file(settings.questions)
+    asked = settings.questions
+    # What a setting that came later does not change leaves a study made before it as it is.
+    new = {
+        name
+        for name, default in (("gold_is", None), ("on_bad_row", "refuse"))
+        if getattr(asked, name) == default
+    }
     return [
         Stage(
             "questions",
             1,
-            settings.questions.model_dump(mode="json"),
+            asked.model_dump(mode="json", exclude={"task", *new}),
             (),
-            ("questions.parquet",),
+            (asked_file(study),) if "on_bad_row" in new else (asked_file(study), SKIPPED),
             partial(ask, study),
             frozen=True,
             outside=(file,) if file and file.exists() else (),
+            plan=partial(plan_questions, study),
         )
     ]
 
 
+def plan_questions(study: Study) -> Expense:
+    """How many questions there will be."""
+    found = questions_of(study)
+    return Expense("questions", None if found is None else len(found), "questions", reason=ON_THE_HUB)
+
+
 def ask(study: Study, work: Path) -> None:
     """Load the questions that the settings name."""
-    from mechcot.tasks.questions import load_questions
+    from mechcot.tasks.questions import read_questions
 
-    assert study.settings.questions is not None
-    table = load_questions(study.settings.questions)
-    records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
+    asked = study.settings.questions
+    assert asked is not None
+    found = read_questions(asked)
+    schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
+    records.write_table(study.path / asked_file(study), found.table, schema)
+    if asked.on_bad_row == "skip":
+        files.write_json(study.path / SKIPPED, found.told())
     _refuse_early(study)
 
 
 def _refuse_early(study: Study) -> None:
-    """Refuse a contrast of a domain that no question has, and bad files of traces, before hours of work."""
+    """Refuse before hours of work: a domain without a question, files and checkpoints that will not do."""
     domains = [study.settings.contrast.domain, *(c.domain for c in study.settings.controls.values())]
     for domain in domains:
         study.questions(domain)
     for name, arm in study.settings.arms.items():
         if arm.traces is not None:
             given_traces(study, name, arm.traces)
+    refuse_prompts(study)
 
 
 def invent(study: Study, work: Path) -> None:

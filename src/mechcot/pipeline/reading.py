@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
+from mechcot.pipeline.plan import NO_TEXTS, ON_THE_HUB, there, traces_of
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
 
@@ -30,6 +32,7 @@ def reading_stages(study: Study, progress: bool) -> list[Stage]:
                     (f"readings/{author}/{reader}",),
                     partial(read, study, author, reader, progress),
                     outside=outside,
+                    plan=partial(plan_reading, study, author, reader),
                 )
             )
     return stages
@@ -42,17 +45,22 @@ def read(study: Study, author: str, reader: str, progress: bool, work: Path) -> 
     read_arm(study, author, reader, work, task_of(study), checkpoint_folder(study, reader), progress=progress)
 
 
-def prices(study: Study, authors: Sequence[str], readers: Sequence[str]) -> list[str]:
-    """What the readings will cost, a line each; traces and steps must be there.
-
-    Raises:
-        DataError: an author's traces or steps are not there yet.
-    """
+def plan_reading(study: Study, author: str, reader: str) -> Expense:
+    """How many tokens a reading will compute and how much it will keep, once its texts are there."""
+    what = f"{author} read by {reader}"
+    if not there(study, author, "traces", "steps", "claims") or not checkpoint_folder(study, reader).exists():
+        settings = study.settings
+        n = traces_of(study, author, settings.contrast.domain, settings.reading.traces_per_question)
+        return Expense(what, n, "traces", tokens_in=None, reason=ON_THE_HUB if n is None else NO_TEXTS)
     from mechcot.reading.of_study import price
 
-    task = task_of(study)
-    return [
-        price(study, author, reader, task, checkpoint_folder(study, reader)).text()
-        for author in authors
-        for reader in readers
-    ]
+    return price(study, author, reader, task_of(study), checkpoint_folder(study, reader))
+
+
+def plan_readings(study: Study, authors: Sequence[str], readers: Sequence[str]) -> Plan:
+    """What some readings will take, as if none of them were there.
+
+    Raises:
+        ReadingError: a layer that a reader has not; author and reader do not share a tokenizer.
+    """
+    return Plan(tuple(plan_reading(study, author, reader) for author in authors for reader in readers))

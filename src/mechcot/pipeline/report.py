@@ -14,7 +14,7 @@ from mechcot.study.folder import Study
 
 def report_stages(study: Study, progress: bool) -> list[Stage]:
     """The last stage: all results on one page."""
-    from mechcot.analyses.judge_controls.part import result_files
+    from mechcot.analyses.judge_controls.study_report import result_files
 
     contrast = study.settings.contrast
     tables = tuple(

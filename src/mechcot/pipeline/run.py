@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mechcot.analyses import registry
 from mechcot.core.config import read_yaml, resolve
+from mechcot.core.plan import Plan
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget_from, run_stages, versions
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.judge import judge_stages
+from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
-from mechcot.study.folder import Study, create_or_open, locked
+from mechcot.study.folder import Study, create_or_open, locked, refuse_unfit
 
 
 def run(
@@ -50,6 +53,39 @@ def run(
     folder = Path(path)
     settings = _settings(folder, config, preset, seed, overrides)
     return _execute(folder, settings, lambda stage: True, restart_from, progress)
+
+
+def plan(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    preset: str | None = None,
+    seed: int | None = None,
+    overrides: tuple[str, ...] = (),
+    restart_from: str | None = None,
+) -> Plan:
+    """What `run` would do with a study, stage by stage, and what that takes; nothing is run or written.
+
+    A checkpoint on the Hub is fetched, as `run` does first of all: its configuration and tokenizer count.
+
+    Args:
+        path: the study's folder, which may not be there yet; or a settings file, for a new study of it.
+        config: as in `run`, like all that follow.
+        preset: see there.
+        seed: see there.
+        overrides: see there.
+        restart_from: see there.
+
+    Raises:
+        MechcotError: what `run` would refuse before it begins.
+    """
+    if config is None and Path(path).is_file():
+        with TemporaryDirectory() as new:
+            return plan(new, config=path, preset=preset, seed=seed, overrides=overrides)
+    folder = Path(path)
+    settings = _settings(folder, config, preset, seed, overrides)
+    refuse_unfit(folder, settings, restarting=restart_from is not None)
+    return plan_stages(folder, stages_of(Study(folder, settings)), restart_from)
 
 
 def read(

@@ -11,50 +11,83 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
+from mechcot.core.plan import Expense
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
+from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
+from mechcot.steps.of_study import (
+    checkpoint_folder,
+    checkpoint_of,
+    questions_by_id,
+    task_basis,
+    task_of,
+    world_of,
+)
 from mechcot.study.folder import Study
-from mechcot.tasks import render_prompt
+from mechcot.tasks import question_of, render_prompt
 
 log = logging.getLogger("mechcot")
 
 
 def text_stages(study: Study, progress: bool) -> list[Stage]:
-    """Each arm's traces and their steps."""
-    return [stage for arm in study.settings.arms for stage in _arm_stages(study, arm, progress)]
-
-
-def _arm_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
-    given, steps = study.settings.arms[arm].traces is not None, study.settings.steps
-    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
+    """Each arm's traces and their steps; open questions are voted on between the two."""
+    arms = study.settings.arms
+    if study.settings.open_questions:
+        traces = [_traces_stage(study, arm, progress) for arm in arms]
+        return [*traces, *vote_stages(study), *(_steps_stage(study, arm) for arm in arms)]
     return [
-        _given_stage(study, arm) if given else _sampling_stage(study, arm, progress),
-        Stage(
-            f"steps-{arm}",
-            1,
-            {"steps": steps.model_dump(mode="json", exclude=window)},
-            ("questions.parquet", f"arms/{arm}/traces.parquet"),
-            (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
-            partial(cut, study, arm),
-            frozen=True,
-        ),
+        stage for arm in arms for stage in (_traces_stage(study, arm, progress), _steps_stage(study, arm))
     ]
+
+
+def _traces_stage(study: Study, arm: str, progress: bool) -> Stage:
+    given = study.settings.arms[arm].traces is not None
+    return _given_stage(study, arm) if given else _sampling_stage(study, arm, progress)
+
+
+def _steps_stage(study: Study, arm: str) -> Stage:
+    steps = study.settings.steps
+    window = set() if steps.segmenter == "words" else {"window"}  # means nothing to the others
+    return Stage(
+        f"steps-{arm}",
+        _version(study),
+        {"steps": steps.model_dump(mode="json", exclude=window)} | task_basis(study),
+        ("questions.parquet", f"arms/{arm}/traces.parquet"),
+        (f"arms/{arm}/steps.parquet", f"arms/{arm}/claims.parquet"),
+        partial(cut, study, arm),
+        frozen=True,
+        plan=partial(plan_traces, study, arm),
+    )
+
+
+def _version(study: Study) -> int:
+    """Version of the stages of texts: since 2 the rules of `tasks.answers` read and cut them.
+
+    The organism is read by its pattern, as it was.
+    """
+    return 1 if study.settings.organism else 2
 
 
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
     prompt = settings.prompt.model_dump(mode="json")
+    # Means nothing to the organism, whose texts end by themselves.
+    unused = (
+        {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
+    )
+    sampling = settings.sampling.model_dump(mode="json", exclude=unused)
     return Stage(
         f"sample-{arm}",
-        1,
-        {"sampling": settings.sampling.model_dump(mode="json"), "prompt": prompt, "seed": settings.seed},
-        ("questions.parquet", *own),
-        (f"arms/{arm}/traces.parquet",),
+        _version(study),
+        {"sampling": sampling, "prompt": prompt, "seed": settings.seed},
+        (asked_file(study), *own),
+        (traces_file(study, arm),),
         partial(sample_traces, study, arm, progress),
         frozen=True,
         outside=outside,
+        plan=partial(plan_sampling, study, arm),
     )
 
 
@@ -72,20 +105,51 @@ def _given_stage(study: Study, arm: str) -> Stage:
         outside = (*outside, given_file(source))
     return Stage(
         f"given-{arm}",
-        1,
+        _version(study),
         basis,
-        ("questions.parquet", *own),
-        (f"arms/{arm}/traces.parquet",),
+        (asked_file(study), *own),
+        (traces_file(study, arm),),
         partial(take_traces, study, arm),
         frozen=True,
         outside=outside,
+        plan=partial(plan_traces, study, arm),
+    )
+
+
+def plan_traces(study: Study, arm: str) -> Expense:
+    """How many traces of an arm there are to take, or to cut."""
+    return Expense(arm, traces_of(study, arm), "traces", reason=ON_THE_HUB)
+
+
+def plan_sampling(study: Study, arm: str) -> Expense:
+    """How many traces of an arm there are to sample, and how many tokens at most."""
+    settings, questions = study.settings, questions_of(study)
+    if questions is None:
+        return Expense(arm, None, "traces", tokens_in=None, tokens_out=None, reason=ON_THE_HUB)
+    n = len(questions) * settings.sampling.samples
+    folder, read = checkpoint_folder(study, arm), None
+    if folder.exists():
+        from mechcot.models.checkpoint import load_tokenizer
+
+        tokenizer = load_tokenizer(folder, trust_remote_code=settings.arms[arm].trust_remote_code)
+        form = task_of(study).format
+        read = sum(
+            len(render_prompt(question_of(row), form, tokenizer)[1]) for row in records.rows(questions)
+        )
+    return Expense(
+        arm,
+        n,
+        "traces",
+        tokens_in=read,
+        tokens_out=n * settings.sampling.max_new_tokens,
+        reason="the arm's weights are not made yet" if read is None else Expense.reason,
     )
 
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
     from mechcot.models.checkpoint import load
-    from mechcot.sampling import Prompt, sample, trace_rows
+    from mechcot.sampling import Prompt, sample, stop_of, trace_rows
 
     settings, task, questions = study.settings, task_of(study), questions_by_id(study)
     checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
@@ -94,10 +158,17 @@ def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
         for qid, question in questions.items()
     ]
     completions = sample(
-        checkpoint, prompts, settings.sampling, arm=arm, seed=settings.seed, work=work, progress=progress
+        checkpoint,
+        prompts,
+        settings.sampling,
+        arm=arm,
+        seed=settings.seed,
+        work=work,
+        stop=stop_of(settings.sampling, questions, task.format, checkpoint.tokenizer),
+        progress=progress,
     )
     rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
-    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 
 def given_file(traces: str) -> Path:
@@ -118,13 +189,11 @@ def take_traces(study: Study, arm: str, work: Path) -> None:
     tokenizer = load_tokenizer(
         checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
     )
-    prompts = [
-        Prompt(qid, tuple(render_prompt(questions[qid], task.format, tokenizer)[1]))
-        for qid in given.qid.unique()
-    ]
-    completions = completions_of(given, tokenizer, source)
+    rendered = {qid: render_prompt(questions[qid], task.format, tokenizer) for qid in given.qid.unique()}
+    prompts = [Prompt(qid, tuple(ids)) for qid, (_, ids) in rendered.items()]
+    completions = completions_of(given, tokenizer, source, rendered)
     rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
-    records.write_table(study.arm_path(arm) / "traces.parquet", rows, records.TRACES)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from mechcot.core import records
+from mechcot.core.plan import Expense
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, world_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 
 
@@ -32,6 +33,7 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
             ("models/base",),
             partial(pretrain_base, study, progress),
             frozen=True,
+            plan=partial(plan_pretraining, study),
         )
     ]
     variants = dict.fromkeys(
@@ -39,7 +41,8 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
     )
     made = tuple(f"examples/{name}.parquet" for name in variants if name in TEACHER_VARIANTS)
     if made:
-        stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True))
+        stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True,
+                            plan=partial(plan_teacher, study, len(made))))  # fmt: skip
     return stages
 
 
@@ -63,8 +66,36 @@ def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
             partial(distil, study, arm, progress),
             frozen=True,
             outside=outside,
+            plan=partial(plan_distilling, study, arm),
         )
     ]
+
+
+def plan_pretraining(study: Study) -> Expense:
+    """How long the organism's base is trained."""
+    assert study.settings.organism is not None
+    steps = study.settings.organism.pretrain_steps
+    reason = "the texts are written as it is trained"
+    return Expense("base", steps, "optimiser steps", tokens_in=None, reason=reason)
+
+
+def plan_teacher(study: Study, variants: int) -> Expense:
+    """How many traces the organism's teacher writes."""
+    assert study.settings.organism is not None
+    return Expense("teacher", variants * study.settings.organism.teacher_traces, "traces")
+
+
+def plan_distilling(study: Study, arm: str) -> Expense:
+    """How many examples a student is trained on, each as often as it is seen."""
+    settings = study.settings.arms[arm].distill
+    assert settings is not None
+    if settings.examples in TEACHER_VARIANTS:
+        assert study.settings.organism is not None
+        rows = study.settings.organism.teacher_traces
+    else:
+        rows = len(records.read_any(Path(settings.examples).expanduser()))
+    seen, reason = round(rows * settings.train.epochs), "`mechcot distill --dry-run` counts them"
+    return Expense(arm, seen, "examples", tokens_in=None, reason=reason)
 
 
 def pretrain_base(study: Study, progress: bool, work: Path) -> None:
@@ -102,6 +133,7 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
 
     settings = study.settings.arms[arm].distill
     assert settings is not None
+    refuse_prompts(study)
     source = settings.examples
     own = study.path / "examples" / f"{source}.parquet"
     examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
@@ -115,3 +147,30 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
         overwrite=True,  # a stage that was killed, then changed, leaves a student behind
         progress=progress,
     )
+
+
+def refuse_prompts(study: Study) -> None:
+    """Refuse arms that cannot be asked, or are taught on other prompts than they are asked with.
+
+    Raises:
+        ModelError: a checkpoint has no tokenizer, or none with the chat template that is wanted.
+        DataError: an examples file whose prompts are not the study's.
+    """
+    from mechcot.distill.examples import load_examples
+    from mechcot.distill.prompts import check_prompts
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.tasks import render_prompt
+
+    settings, form, questions = study.settings, task_of(study).format, questions_by_id(study)
+    first = next(iter(questions.values()))
+    tokenizers = {}
+    for name, arm in settings.arms.items():
+        folder = None if arm.model is None else checkpoint_folder(study, name)
+        if folder is not None and folder.exists():  # the organism's is made later
+            tokenizers[name] = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
+            render_prompt(first, form, tokenizers[name])
+    for arm in settings.arms.values():
+        taught = arm.distill is not None and arm.distill.examples not in TEACHER_VARIANTS
+        if arm.distill is not None and taught and arm.distill.base in tokenizers:
+            path = Path(arm.distill.examples).expanduser()
+            check_prompts(load_examples(path), questions, form, tokenizers[arm.distill.base], path)

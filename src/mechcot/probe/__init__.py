@@ -1,51 +1,75 @@
-"""Linear probes on a model's insides, beside everything that might explain what they find.
+"""Linear probes on a model's insides, compared with everything that might explain what they find.
 
-`fit_report(X, y, groups=..., confounds=..., text=...)` on arrays, `mechcot probe STUDY` on a study;
-`load_card(path).score(X)` uses a fitted one.
+`fit_report(X, y, groups=..., confounds=..., text=...)` on arrays; `fit_data(Data(...), FitSettings(...))` has
+more to say; `mechcot probe STUDY` on a study; `load_card(path).score(X)` uses a fitted one.
 """
 
-from typing import Any
+from __future__ import annotations
 
-from mechcot.probe.card import ProbeCard, load_card
-from mechcot.probe.labels import LEAKS, answer_labels, hedge_labels, prefixes, unhedged
-from mechcot.probe.own import read_labels
-from mechcot.probe.report import fit_report, fit_table
-from mechcot.probe.result import Baseline, ProbeReport
-from mechcot.probe.spec import MEANINGS, ProbeSpec, load_spec
-from mechcot.probe.stored import fit_stored, positions
-from mechcot.probe.table import SIGNALS, dropped, step_table
-from mechcot.probe.words import save_card
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "LEAKS",
-    "MEANINGS",
-    "SIGNALS",
-    "Baseline",
-    "ProbeCard",
-    "ProbeClassifier",
-    "ProbeReport",
-    "ProbeSpec",
-    "answer_labels",
-    "dropped",
-    "fit_report",
-    "fit_stored",
-    "fit_table",
-    "hedge_labels",
-    "load_card",
-    "load_spec",
-    "positions",
-    "prefixes",
-    "read_labels",
-    "save_card",
-    "step_table",
-    "unhedged",
-]
+from mechcot.core.offers import at
+
+if TYPE_CHECKING:
+    from mechcot.probe.baselines import Baseline as Baseline
+    from mechcot.probe.card import ProbeCard as ProbeCard
+    from mechcot.probe.card import load_card as load_card
+    from mechcot.probe.classifier import ProbeClassifier as ProbeClassifier
+    from mechcot.probe.data import Data as Data
+    from mechcot.probe.data import FitSettings as FitSettings
+    from mechcot.probe.fitting import fit_data as fit_data
+    from mechcot.probe.fitting import fit_report as fit_report
+    from mechcot.probe.judged_steps import SIGNALS as SIGNALS
+    from mechcot.probe.judged_steps import dropped as dropped
+    from mechcot.probe.judged_steps import step_table as step_table
+    from mechcot.probe.label_file import read_labels as read_labels
+    from mechcot.probe.labels import (
+        LEAKS as LEAKS,
+    )
+    from mechcot.probe.labels import (
+        answer_labels as answer_labels,
+    )
+    from mechcot.probe.labels import (
+        hedge_labels as hedge_labels,
+    )
+    from mechcot.probe.labels import (
+        prefixes as prefixes,
+    )
+    from mechcot.probe.labels import (
+        unhedged as unhedged,
+    )
+    from mechcot.probe.report import ProbeReport as ProbeReport
+    from mechcot.probe.report import save_card as save_card
+    from mechcot.probe.spec import MEANINGS as MEANINGS
+    from mechcot.probe.spec import ProbeSpec as ProbeSpec
+    from mechcot.probe.spec import load_spec as load_spec
+    from mechcot.probe.stored import fit_stored as fit_stored
+    from mechcot.probe.stored import positions as positions
+
+_PLACES = {
+    "baselines": ("Baseline",),
+    "card": ("ProbeCard", "load_card"),
+    "classifier": ("ProbeClassifier",),
+    "data": ("Data", "FitSettings"),
+    "fitting": ("fit_data", "fit_report"),
+    "judged_steps": ("SIGNALS", "dropped", "step_table"),
+    "label_file": ("read_labels",),
+    "labels": ("LEAKS", "answer_labels", "hedge_labels", "prefixes", "unhedged"),
+    "report": ("ProbeReport", "save_card"),
+    "spec": ("MEANINGS", "ProbeSpec", "load_spec"),
+    "stored": ("fit_stored", "positions"),
+}
+"""Where the public names stand; each is loaded when it is first asked for, so that `--help` loads none."""
+
+__all__ = sorted(name for names in _PLACES.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the classifier when it is asked for: it needs scikit-learn, `--help` does not."""
-    if name == "ProbeClassifier":
-        from mechcot.probe.classifier import ProbeClassifier
-
-        return ProbeClassifier
+    for module, names in _PLACES.items():
+        if name in names:
+            return at(f"mechcot.probe.{module}:{name}")
     raise AttributeError(f"module 'mechcot.probe' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.results import SPREAD, Result
 from mechcot.probe.cross_fit import CrossFitted, cross_fit, dense, lowest_loss, stacked, where_worth_it
-from mechcot.probe.fit import BASELINE_GRID, Design, out_of_fold
-from mechcot.probe.folds import IntArray
-from mechcot.probe.sweep import FloatArray
-from mechcot.probe.table import ORACLE
+from mechcot.probe.data import BoolArray, Data, FloatArray
+from mechcot.probe.fit import BASELINE_GRID, out_of_fold
+from mechcot.probe.folds import Design
+from mechcot.probe.judged_steps import ORACLE
+from mechcot.probe.metrics import Comparison, auroc_difference, auroc_interval, compare_auroc
 from mechcot.probe.text import TEXT_GRID, texts
+from mechcot.stats import Interval
 
 _SIGNAL_LABELS = {
     "entropy_end": "entropy at step end",
@@ -75,30 +78,84 @@ class BaselineScores:
     """
 
     scores: FloatArray
-    rows: NDArray[np.bool_]
+    rows: BoolArray
     n_features: int
     label: str = ""
     fitted: CrossFitted | None = None
 
 
+@dataclass(frozen=True)
+class Baseline(Result):
+    """One baseline: its AUROC, its AUROC within kind, and the probe minus it on the same rows."""
+
+    label: str
+    auroc: Interval
+    within_kind: Interval
+    probe_minus: Interval
+    n_steps: int
+    n_features: int
+
+
+@dataclass(frozen=True)
+class OnTheStack(Result):
+    """What the probe adds to the comparator fixed in advance, the stack of all baselines.
+
+    Attributes:
+        with_probe: AUROC of the stack that has the probe's score as one more column.
+        added: that compared with the AUROC of the stack alone, paired by question.
+    """
+
+    with_probe: Interval
+    added: Comparison = field(metadata=SPREAD)
+
+    @property
+    def gain(self) -> Interval:
+        """AUROC with the probe minus AUROC without it."""
+        return self.added.gain
+
+
+def compare_baselines(
+    data: Data, plan: Design, probe: CrossFitted, scores: FloatArray, extra: Mapping[str, NDArray[Any]]
+) -> tuple[dict[str, Baseline], OnTheStack | None]:
+    """Everything simpler that was given, and what the probe adds to all of it; nothing without confounds.
+
+    Args:
+        data: the steps.
+        plan: the folds.
+        probe: its scores on training rows too, for the stack.
+        scores: its nested scores, [steps]; compared with a baseline on the baseline's rows.
+        extra: as in `baseline_scores`.
+    """
+    if not (data.has_few or data.text is not None or data.question is not None or extra):
+        return {}, None
+    found = baseline_scores(data, plan, extra=extra, probe=probe)
+    both = found.pop("stack_probe")
+    stack = OnTheStack(
+        auroc_interval(both.scores, plan), compare_auroc(both.scores, found["stack"].scores, plan)
+    )
+    unknown = {"position_only": "sid", "kind_only": "kind"}
+    kinds, out = data.column("kind"), {}
+    for name, item in found.items():
+        if name in unknown and unknown[name] not in data.known:
+            continue
+        here = plan.where(item.rows)
+        out[name] = Baseline(
+            label=item.label,
+            auroc=auroc_interval(item.scores, here),
+            within_kind=auroc_interval(item.scores, here, kinds[item.rows]),
+            probe_minus=auroc_difference(scores[item.rows], item.scores, here),
+            n_steps=int(item.rows.sum()),
+            n_features=item.n_features,
+        )
+    return out, stack
+
+
 def baseline_scores(
-    y: IntArray,
+    data: Data,
     plan: Design,
     *,
-    role: Sequence[str],
-    sid: Sequence[int],
-    n_steps: Sequence[int],
-    signals: Mapping[str, NDArray[Any]],
-    n_words: Sequence[int] | None = None,
-    n_tokens: Sequence[int] | None = None,
-    answer_right: Sequence[int] | None = None,
-    text: Sequence[str] | None = None,
-    question: Sequence[str] | None = None,
-    confounds: pd.DataFrame | None = None,
     extra: Mapping[str, NDArray[Any]] | None = None,
     probe: CrossFitted | None = None,
-    n_inner: int = 3,
-    seed: int = 0,
 ) -> dict[str, BaselineScores]:
     """Score every step by each baseline, fitted and tested on the probe's own folds.
 
@@ -106,94 +163,68 @@ def baseline_scores(
     What says nothing (nowhere finite, the same everywhere, a fold without both classes) is left out.
 
     Args:
-        y: 1 where the step is erroneous, [steps].
+        data: the steps with their confounds, texts and questions.
         plan: the probe's folds.
-        role: kind of the step.
-        sid: index of the step in its trace.
-        n_steps: number of steps of its trace.
-        signals: names of `table.SIGNALS_AT` at the probe's own site, and `table.ORACLE`, [steps] each.
-        n_words: words of the step.
-        n_tokens: tokens of the step.
-        answer_right: 1, 0 or -1 as `table.step_table` gives it.
-        text: the step's text.
-        question: its question's text.
-        confounds: columns of the caller's, as `confound_features` takes them.
-        extra: features of the caller's, [steps, columns] each, by the name they are shown under:
-            activations of untrained weights, sentence embeddings.
+        extra: further features, [steps, columns] each, by the name they are shown under: activations of
+            untrained weights, sentence embeddings.
         probe: the probe's own scores; with them the stack is fitted with the probe as well.
-        n_inner: inner folds of what is fitted in two stages.
-        seed: of the inner folds.
 
     Raises:
-        AnalysisError: a signal that is not known, an extra feature that is not finite or takes a
-            baseline's name, or no more steps than confound columns.
+        AnalysisError: an extra feature that is not finite or takes a baseline's name, or no more steps than
+            confound columns.
     """
-    known = {*_SIGNAL_LABELS, ORACLE}
-    if unknown := sorted(set(signals) - known):
-        raise AnalysisError(f"signals {unknown} are not known; the known ones are {sorted(known)}")
-    _check_extra(extra or {}, len(y))
-    blocks = feature_blocks(
-        role=role, sid=sid, n_steps=n_steps, signals=signals, n_words=n_words, n_tokens=n_tokens,
-        answer_right=answer_right, confounds=confounds,
-    )  # fmt: skip
+    extra = extra or {}
+    _check_extra(extra, len(plan.y))
+    blocks = feature_blocks(data)
     _few_enough(np.hstack(list(blocks.values())))
-    every = np.ones(len(y), dtype=bool)
+    every = np.ones(len(plan.y), dtype=bool)
     out = {
-        name: BaselineScores(out_of_fold(block, y, plan), every, block.shape[1], LABELS[name])
+        name: BaselineScores(out_of_fold(block, plan), every, block.shape[1], LABELS[name])
         for name, block in blocks.items()
     }
-    for name, values in signals.items():
-        found = _one_signal(name, np.asarray(values, dtype=np.float64), y, plan)
-        if found is not None:
-            out[name] = found
-    folds: dict[str, Any] = {"n_inner": n_inner, "seed": seed}
-    words = {"text_only": text, "question_only": question}
-    out |= _two_stage(y, plan, words, extra or {}, folds)
-    out |= _stacks(y, plan, blocks, [row.fitted for row in out.values() if row.fitted], probe, folds)
+    for name, values in data.signals.items():
+        rows = np.isfinite(values)
+        if all(len(np.unique(plan.y[train & rows])) == 2 for train in plan.train):
+            scores = out_of_fold(values[rows, None], plan.where(rows))
+            out[name] = BaselineScores(scores, rows, 1, LABELS[name])
+    out |= _two_stage(data, plan, extra)
+    out |= _stacks(plan, blocks, [row.fitted for row in out.values() if row.fitted], probe)
     names = list(LABELS)
     place = names.index("stack")
-    order = [*names[:place], *(extra or {}), *names[place:]]
+    order = [*names[:place], *extra, *names[place:]]
     return {name: out[name] for name in order if name in out}
 
 
-def _two_stage(
-    y: IntArray,
-    plan: Design,
-    words: Mapping[str, Sequence[str] | None],
-    extra: Mapping[str, NDArray[Any]],
-    folds: Mapping[str, Any],
-) -> dict[str, BaselineScores]:
+def _two_stage(data: Data, plan: Design, extra: Mapping[str, NDArray[Any]]) -> dict[str, BaselineScores]:
     """Baselines of many columns: a stack takes their scores."""
-    every, out = np.ones(len(y), dtype=bool), {}
-    for name, column in words.items():
+    every, out = np.ones(len(plan.y), dtype=bool), {}
+    for name, column in {"text_only": data.text, "question_only": data.question}.items():
         if column is not None and len(set(column)) > 1:
-            fitted = cross_fit(texts(column, y), y, plan, grid=TEXT_GRID, **folds)
+            fitted = cross_fit(texts(column, plan.y), plan, TEXT_GRID)
             out[name] = BaselineScores(fitted.scores(plan), every, 1, LABELS[name], fitted)
     for name, X in extra.items():
-        fitted = cross_fit(dense(X, y, dtype="float32"), y, plan, grid=FEATURE_GRID, **folds)
+        fitted = cross_fit(dense(X, plan.y, dtype="float32"), plan, FEATURE_GRID)
         out[name] = BaselineScores(fitted.scores(plan), every, X.shape[1], name, fitted)
     return out
 
 
 def _stacks(
-    y: IntArray,
     plan: Design,
     blocks: Mapping[str, FloatArray],
     scores: Sequence[CrossFitted],
     probe: CrossFitted | None,
-    folds: Mapping[str, Any],
 ) -> dict[str, BaselineScores]:
     """All baselines together, and with the probe.
 
     A stack learns from the columns of every block, or from one score a block: the one sees how blocks
     overlap, the other survives few steps. Inner folds choose.
     """
-    every, columns = np.ones(len(y), dtype=bool), np.hstack(list(blocks.values()))
-    own = [cross_fit(dense(block, y), y, plan, grid=BASELINE_GRID, **folds) for block in blocks.values()]
+    every, columns = np.ones(len(plan.y), dtype=bool), np.hstack(list(blocks.values()))
+    own = [cross_fit(dense(block, plan.y), plan, BASELINE_GRID) for block in blocks.values()]
 
     def fitted(further: Sequence[CrossFitted]) -> CrossFitted:
-        wide = stacked(columns, [*scores, *further], y, plan, **folds)
-        narrow = stacked(columns[:, :0], [*own, *scores, *further], y, plan, **folds)
+        wide = stacked(columns, [*scores, *further], plan)
+        narrow = stacked(columns[:, :0], [*own, *scores, *further], plan)
         return lowest_loss([narrow, wide])
 
     width = columns.shape[1] + len(scores)
@@ -206,39 +237,29 @@ def _stacks(
     return out
 
 
-def feature_blocks(
-    *,
-    role: Sequence[str],
-    sid: Sequence[int],
-    n_steps: Sequence[int],
-    signals: Mapping[str, NDArray[Any]] | None = None,
-    n_words: Sequence[int] | None = None,
-    n_tokens: Sequence[int] | None = None,
-    answer_right: Sequence[int] | None = None,
-    confounds: pd.DataFrame | None = None,
-) -> dict[str, FloatArray]:
+def feature_blocks(data: Data) -> dict[str, FloatArray]:
     """The low-dimensional features, [steps, columns] each, by the name of their baseline.
 
     Splines have knots that no label and no fold has a say in. What was not given, or is the same for all
     steps, has no block; position and kind always have one.
     """
-    out = {"position_only": position_features(sid, n_steps), "kind_only": kind_features(role)}
-    lengths = [np.log1p(np.asarray(v, dtype=np.float64)) for v in (n_words, n_tokens) if v is not None]
-    out["length_only"] = _side_by_side([spline(values) for values in lengths], len(role))
-    if answer_right is not None:
-        answers = np.asarray(answer_right)
-        out["answer_only"] = _one_hot(answers) if len(np.unique(answers)) > 1 else np.empty((len(role), 0))
-    own = [np.asarray(v, dtype=np.float64) for name, v in (signals or {}).items() if name != ORACLE]
-    out["uncertainty"] = _side_by_side([spline(values) for values in own], len(role))
-    if confounds is not None:
-        if len(confounds) != len(role):
-            raise AnalysisError(f"the confounds have {len(confounds)} rows for {len(role)} steps")
-        out["confounds_only"] = confound_features(confounds)[0]
+    n, known = len(data.labels), data.known
+    lengths = [np.log1p(known[name].astype(np.float64)) for name in ("n_words", "n_tokens") if name in known]
+    answers = known.get("answer_right", np.zeros(n))
+    signals = [values for name, values in data.signals.items() if name != ORACLE]
+    out = {
+        "position_only": position_features(data.column("sid"), data.column("n_steps")),
+        "length_only": np.hstack([np.empty((n, 0)), *map(spline, lengths)]),
+        "kind_only": kind_features(data.column("kind")),
+        "answer_only": _one_hot(answers) if len(np.unique(answers)) > 1 else np.empty((n, 0)),
+        "uncertainty": np.hstack([np.empty((n, 0)), *map(spline, signals)]),
+        "confounds_only": np.empty((n, 0)) if data.others is None else confound_features(data.others)[0],
+    }
     always = ("position_only", "kind_only")
-    return {name: out[name] for name in LABELS if name in out and (name in always or out[name].shape[1])}
+    return {name: block for name, block in out.items() if name in always or block.shape[1]}
 
 
-def position_features(sid: Sequence[int], n_steps: Sequence[int]) -> FloatArray:
+def position_features(sid: ArrayLike, n_steps: ArrayLike) -> FloatArray:
     """A column a step index, splines of relative position and of number of steps, [steps, features]."""
     index, total = np.asarray(sid, dtype=np.int64), np.asarray(n_steps, dtype=np.float64)
     relative = index / np.maximum(total - 1, 1)
@@ -247,9 +268,9 @@ def position_features(sid: Sequence[int], n_steps: Sequence[int]) -> FloatArray:
     )
 
 
-def kind_features(role: Sequence[str]) -> FloatArray:
-    """One column a role, [steps, roles]."""
-    return _one_hot(np.asarray(role, dtype=object))
+def kind_features(kind: ArrayLike) -> FloatArray:
+    """One column a kind, [steps, kinds]."""
+    return _one_hot(np.asarray(kind, dtype=object))
 
 
 def confound_features(frame: pd.DataFrame) -> tuple[FloatArray, list[str]]:
@@ -306,20 +327,6 @@ def spline(values: NDArray[Any]) -> FloatArray:
     return np.hstack([made.fit_transform(filled[:, None]), *flag])
 
 
-def _one_signal(name: str, values: FloatArray, y: IntArray, plan: Design) -> BaselineScores | None:
-    rows = np.isfinite(values)
-    if any(len(np.unique(y[train & rows])) < 2 for train in plan.train):
-        return None
-    part = Design(
-        plan.block[rows],
-        plan.fold[rows],
-        plan.codes[rows],
-        tuple(train[rows] for train in plan.train),
-        plan.purged_share,
-    )
-    return BaselineScores(out_of_fold(values[rows, None], y[rows], part), rows, 1, LABELS[name])
-
-
 def _check_extra(extra: Mapping[str, NDArray[Any]], n: int) -> None:
     for name, X in extra.items():
         if name in LABELS:
@@ -337,10 +344,6 @@ def _few_enough(table: FloatArray) -> FloatArray:
             "with fewer values"
         )
     return table
-
-
-def _side_by_side(parts: Sequence[FloatArray], n: int) -> FloatArray:
-    return np.hstack([np.empty((n, 0)), *parts])
 
 
 def _one_hot(values: NDArray[Any]) -> FloatArray:

@@ -96,8 +96,7 @@ class ProbeCard:
         if fitted is not None and found != fitted and not another_model:
             raise AnalysisError(
                 f"{store.path}: holds activations of the model {found!r}, the probe '{self.about['name']}' "
-                "was "
-                f"fitted on {fitted!r}. Pass another_model=True if that is what you want to find out"
+                f"was fitted on {fitted!r}. Pass another_model=True if that is what you want to find out"
             )
         X = store.layer(probe["site"], probe["layer"], probe["rule"])
         return store.frame(probe["rule"])[STEP_KEY].assign(score=self.score(X))

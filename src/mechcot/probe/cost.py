@@ -9,14 +9,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mechcot.probe import factor, solver
+from mechcot.probe.data import FitSettings, FloatArray
 
 if TYPE_CHECKING:
     import torch
-
-FloatArray = NDArray[np.float64]
 
 LONG = 10.0
 """Seconds from which on work is announced."""
@@ -67,36 +65,32 @@ class Fits:
 
 def report_cost(
     shape: tuple[int, int],
+    settings: FitSettings,
     *,
     sources: int,
     beside: int,
     jobs: Sequence[Fits],
-    folds: tuple[int, int],
-    grid: Sequence[float],
     characters: int,
-    draws: int,
 ) -> Cost:
     """Predict a whole report, by timing two small operations here.
 
     Args:
         shape: steps and width of the activations.
+        settings: folds, grid and draws.
         sources: layers, or (rule, layer), that are chosen from.
         beside: those that are only shown.
         jobs: what is fitted on each source; the first job alone on those beside.
-        folds: outer and inner folds.
-        grid: inverse penalties.
         characters: of the distinct texts of steps and questions.
-        draws: bootstrap replicates.
     """
     n, d = shape
-    outer, inner = folds
+    outer, inner = settings.folds, settings.inner
     swept = sources * _matrix(n, d, jobs) + beside * _matrix(n, d, jobs[:1])
-    middle = float(np.median(grid))
+    middle = float(np.median(settings.grid))
     # the chosen layer again for scores inside training rows, subjects and the card, and untrained weights;
     # without the confounds each fold has a matrix of its own
     fits = Fits(np.full(outer * (inner + 1), middle), together=outer)
     again = (outer + 5) * _matrix(n, d, [fits])
-    rest = _WORDS * characters + _DRAW * n * draws + _SMALL * n
+    rest = _WORDS * characters + _DRAW * n * settings.draws + _SMALL * n
     problems = max(len(job.C) for job in jobs)
     return Cost(swept + again + rest, _held(n, d, problems))
 

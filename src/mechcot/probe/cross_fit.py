@@ -6,16 +6,15 @@ rows these have to be inner out-of-fold scores, or the second model trusts what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.probe.fit import Design
-from mechcot.probe.folds import BoolArray, IntArray, assign_folds, purged_training_rows
-from mechcot.probe.sweep import FloatArray
+from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
+from mechcot.probe.folds import Design
 from mechcot.stats.auroc import fold_auroc
 
 Source = Callable[[BoolArray, FloatArray], FloatArray]
@@ -74,53 +73,30 @@ def dense(X: NDArray[Any], y: IntArray, *, dtype: str = "float64") -> Source:
     return fit
 
 
-def cross_fit(
-    source: Source,
-    y: IntArray,
-    plan: Design,
-    *,
-    grid: Sequence[float],
-    n_inner: int = 3,
-    seed: int = 0,
-) -> CrossFitted:
+def cross_fit(source: Source, plan: Design, grid: Sequence[float]) -> CrossFitted:
     """Score every fold's training and test rows; inner folds choose the penalty by AUROC.
 
     Args:
         source: what fits, of the same steps.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds.
+        plan: the folds.
         grid: inverse penalties to choose from; ties go to the stronger.
-        n_inner: inner folds; drawn as `fit.nested` draws them under the same seed.
-        seed: of the inner folds.
 
     Raises:
-        AnalysisError: an outer fold trains on fewer blocks than `n_inner`.
+        AnalysisError: an outer fold trains on fewer blocks than there are inner folds.
     """
-    return gathered(
-        [one_fold(source, y, plan, k, grid=grid, n_inner=n_inner, seed=seed) for k in range(len(plan.train))]
-    )
+    return gathered([one_fold(source, plan, k, grid) for k in range(len(plan.train))])
 
 
 def stacked(
-    fixed: FloatArray,
-    scores: Sequence[CrossFitted],
-    y: IntArray,
-    plan: Design,
-    *,
-    grid: Sequence[float] = STACK_GRID,
-    n_inner: int = 3,
-    seed: int = 0,
+    fixed: FloatArray, scores: Sequence[CrossFitted], plan: Design, grid: Sequence[float] = STACK_GRID
 ) -> CrossFitted:
     """Fit a logistic model to fixed columns and cross-fitted scores; inner folds choose its penalty by loss.
 
     Args:
         fixed: [steps, columns]; there may be none.
         scores: each adds a column.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds of `scores`.
+        plan: the folds of `scores`.
         grid: inverse penalties to choose from.
-        n_inner: inner folds.
-        seed: of the inner folds.
 
     Raises:
         AnalysisError: as `cross_fit`.
@@ -129,9 +105,36 @@ def stacked(
     for k in range(len(plan.train)):
         # purged rows neither train nor test here
         columns = [np.nan_to_num(item.evidence[k]) for item in scores]
-        source = dense(np.column_stack([fixed, *columns]), y)
-        parts.append(one_fold(source, y, plan, k, grid=grid, n_inner=n_inner, seed=seed, by_loss=True))
+        source = dense(np.column_stack([fixed, *columns]), plan.y)
+        parts.append(one_fold(source, plan, k, grid, by_loss=True))
     return gathered(parts)
+
+
+def chosen_folds(chosen: Sequence[Mapping[str, Any]]) -> list[tuple[Any, list[tuple[int, float]]]]:
+    """The sources that outer folds chose, in turn, each with these folds and the penalty of each."""
+    rows = list(enumerate(chosen))
+    return [
+        (source, [(k, row["C"]) for k, row in rows if row["layer"] == source])
+        for source in dict.fromkeys(row["layer"] for row in chosen)
+    ]
+
+
+def probe_scores(sources: Sources, plan: Design, chosen: Sequence[Mapping[str, Any]]) -> CrossFitted:
+    """The nested probe's scores on training rows too: inner out-of-fold, at each fold's chosen source and C.
+
+    Source and penalty were chosen on these training rows, so inner scores are a little optimistic; what is
+    learned from them then trusts the probe a little too much, and its gain on test rows comes out lower.
+
+    Args:
+        sources: see `data.Sources`.
+        plan: the folds.
+        chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
+    """
+    parts: dict[int, Part] = {}
+    for name, folds in chosen_folds(chosen):
+        source = dense(loaded(sources[name]), plan.y, dtype="float32")
+        parts |= {k: one_fold(source, plan, k, [C]) for k, C in folds}
+    return gathered([parts[k] for k in range(len(chosen))])
 
 
 def lowest_loss(candidates: Sequence[CrossFitted]) -> CrossFitted:
@@ -161,20 +164,11 @@ def _part(fitted: CrossFitted, k: int) -> Part:
     return fitted.evidence[k], float(fitted.prior[k]), float(fitted.C[k]), fitted.inner_loss[k]
 
 
-def one_fold(
-    source: Source,
-    y: IntArray,
-    plan: Design,
-    k: int,
-    *,
-    grid: Sequence[float] | NDArray[Any],
-    n_inner: int = 3,
-    seed: int = 0,
-    by_loss: bool = False,
-) -> Part:
+def one_fold(source: Source, plan: Design, k: int, grid: Sequence[float], *, by_loss: bool = False) -> Part:
     """Outer fold k of `cross_fit`: evidence [steps], prior, the chosen C and inner losses [steps]."""
-    train, test, penalties = plan.train[k], plan.fold == k, np.asarray(sorted(grid), dtype=np.float64)
-    fold, masks = inner_folds(plan, k, n_inner, seed)
+    y, train, test = plan.y, plan.train[k], plan.fold == k
+    penalties = np.asarray(sorted(grid), dtype=np.float64)
+    fold, masks = plan.inner(k)
     prior = np.array([log_odds(y, mask) for mask in masks])
     trials = np.zeros((len(penalties), len(y)))
     usable = np.flatnonzero(np.isfinite(prior))  # a fold without both classes teaches nothing: evidence 0
@@ -196,18 +190,6 @@ def one_fold(
     inner_loss = np.full(len(y), np.nan)
     inner_loss[train] = losses[best]
     return out, base, float(penalties[best]), inner_loss
-
-
-def inner_folds(plan: Design, k: int, n_inner: int, seed: int) -> tuple[IntArray, list[BoolArray]]:
-    """Inner fold of outer fold k's rows, [steps], -1 elsewhere; and each one's purged training rows."""
-    rows = plan.train[k]
-    _, block = np.unique(plan.block[rows], return_inverse=True)
-    fold = np.full(len(rows), -1, dtype=np.int64)
-    fold[rows] = assign_folds(block.astype(np.int64), n_inner, seed + 1 + k)
-    masks = [
-        purged_training_rows(rows & (fold != index), fold == index, plan.codes) for index in range(n_inner)
-    ]
-    return fold, masks
 
 
 def log_odds(y: IntArray, rows: BoolArray) -> float:

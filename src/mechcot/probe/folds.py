@@ -1,9 +1,10 @@
-"""Folds that share neither a question nor an entity, and purging of repeated claims."""
+"""Who trains and who tests: folds that share neither a question nor an entity, repeated claims purged."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,98 @@ from scipy.sparse.csgraph import connected_components
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.text import comparable
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from mechcot.probe.data import BoolArray, Column, Data, FitSettings, IntArray
 
 _SPACES = re.compile(r"\s+")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
-def components(qid: Sequence[Any], group: Sequence[Any]) -> IntArray:
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a score is judged by: label, question and outer fold of each step."""
+
+    y: IntArray  # 1 where the step is erroneous, [steps]
+    qid: NDArray[Any]  # [steps]
+    fold: IntArray  # the outer fold that tests it, [steps]
+
+
+@dataclass(frozen=True, eq=False)
+class Design(Rows):
+    """Who trains and who tests: shared by the probe and by everything it is compared with."""
+
+    block: IntArray  # rows linked by a question or an entity, [steps]
+    codes: IntArray  # number of the normalised text, [steps]
+    train: tuple[BoolArray, ...]  # an outer fold's purged training rows, [steps] each
+    settings: FitSettings
+
+    @property
+    def purged_share(self) -> float:
+        """Of all training rows over folds, those that were purged."""
+        before = sum(int((self.fold != index).sum()) for index in range(len(self.train)))
+        return 1.0 - sum(int(mask.sum()) for mask in self.train) / before
+
+    def where(self, rows: BoolArray) -> Design:
+        """The same of some rows only."""
+        names = ("y", "qid", "fold", "block", "codes")
+        part: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, **part, train=tuple(mask[rows] for mask in self.train))
+
+    def inner(self, k: int) -> tuple[IntArray, list[BoolArray]]:
+        """Inner fold of outer fold k's training rows, [steps], -1 elsewhere; and each one's training rows."""
+        rows, n = self.train[k], self.settings.inner
+        fold = np.full(len(rows), -1, dtype=np.int64)
+        if n:
+            _, block = np.unique(self.block[rows], return_inverse=True)
+            fold[rows] = assign_folds(block.astype(np.int64), n, self.settings.seed + 1 + k)
+        tests = [fold == index for index in range(n)]
+        return fold, [purged_training_rows(rows & ~test, test, self.codes) for test in tests]
+
+
+def design(data: Data, settings: FitSettings) -> Design:
+    """Draw the outer folds and purge their training rows.
+
+    Raises:
+        AnalysisError: too few blocks, or a fold whose purged training rows lack a class.
+    """
+    groups = data.qid if data.entity is None else data.entity
+    block = components(data.qid, np.asarray(groups, dtype=object))
+    codes = text_codes(data.text if data.text is not None else [f"step {row}" for row in range(len(block))])
+    fold = assign_folds(block, settings.folds, settings.seed)
+    met = [codes[fold == index] for index in range(settings.folds)]
+    train = training_rows(data.labels, fold, codes, met)
+    return Design(data.labels, data.qid, fold, block, codes, train, settings)
+
+
+def training_rows(
+    y: IntArray, fold: IntArray, codes: IntArray, met: Sequence[IntArray], where: str = ""
+) -> tuple[BoolArray, ...]:
+    """Each outer fold's training rows without those whose text it tests, [steps] each.
+
+    Args:
+        y: label, [steps].
+        fold: outer fold, [steps].
+        codes: number of the text, [steps].
+        met: numbers of the texts that each outer fold tests.
+        where: whose steps they are, for an error.
+
+    Raises:
+        AnalysisError: a fold whose purged training rows lack a class.
+    """
+    train = []
+    for index, texts in enumerate(met):
+        kept = (fold != index) & ~np.isin(codes, np.unique(texts))
+        errors, rows = int(y[kept].sum()), int(kept.sum())
+        if errors in (0, rows):
+            raise AnalysisError(
+                f"{where}outer fold {index}: its {rows} training steps hold {errors} erroneous ones after "
+                f"purging {int((fold != index).sum()) - rows} repeated claims; both classes are needed. Use "
+                "fewer folds or more steps."
+            )
+        train.append(kept)
+    return tuple(train)
+
+
+def components(qid: Column, group: Column) -> IntArray:
     """Number the blocks of rows that are linked by a question or by a group.
 
     Two rows belong to one block when a chain of shared questions and shared groups joins them
@@ -77,7 +161,7 @@ def normalise(text: str) -> str:
     return _EDGES.sub("", _SPACES.sub(" ", comparable(text)))
 
 
-def text_codes(text: Sequence[str]) -> IntArray:
+def text_codes(text: Column) -> IntArray:
     """Number the distinct normalised texts, [rows], from 0."""
     codes, _ = pd.factorize(np.array([normalise(str(item)) for item in text], dtype=object))
     return np.asarray(codes, dtype=np.int64)

@@ -7,16 +7,16 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mechcot.core.results import Result, because
 from mechcot.probe.cross_fit import CrossFitted
-from mechcot.probe.fit import Design
-from mechcot.probe.folds import IntArray
+from mechcot.probe.data import FloatArray, IntArray
+from mechcot.probe.folds import Design, Rows
 from mechcot.probe.ranks import (
     ONE_CLASS,
     UNIT,
@@ -25,16 +25,8 @@ from mechcot.probe.ranks import (
     average_precision_interval,
     recall_interval,
 )
-from mechcot.probe.sweep import FloatArray
-from mechcot.stats import (
-    Interval,
-    bootstrap_ratio,
-    brier_terms,
-    calibration_bins,
-    leaf,
-    stratified_auroc,
-)
-from mechcot.stats.auroc import leave_one_out
+from mechcot.stats import Interval, bootstrap_ratio, brier_terms, calibration_bins, stratified_auroc
+from mechcot.stats.auroc import LeaveOneOut, leave_one_out
 from mechcot.stats.jackknife import jackknife_interval, standard_error
 
 FALSE_POSITIVE_RATES = (0.01, 0.05)
@@ -43,20 +35,16 @@ _TO_DETECT = 2.8015852  # 80 % power at a two-sided level of 5 %: z(.975) + z(.8
 
 
 @dataclass(frozen=True)
-class CalibrationBin:
+class CalibrationBin(Result):
     """Steps of about one predicted probability: what was predicted, and the share that is erroneous."""
 
     predicted: float
     observed: Interval
     n_steps: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {"predicted": self.predicted, "observed": self.observed.to_json(), "n_steps": self.n_steps}
-
 
 @dataclass(frozen=True)
-class Metrics:
+class Metrics(Result):
     """A score's worth beside its AUROC; intervals bootstrap questions with the scores held fixed.
 
     Attributes:
@@ -71,52 +59,36 @@ class Metrics:
 
     prevalence: Interval
     average_precision: Interval
-    chance_precision: float | None
+    chance_precision: float | None = field(metadata=because(ONE_CLASS))
     recalls: tuple[Recall, ...]
     brier: Interval
     brier_prevalence: float
     calibration: tuple[CalibrationBin, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "prevalence": self.prevalence.to_json(),
-            "average_precision": self.average_precision.to_json(),
-            "chance_precision": leaf(self.chance_precision, ONE_CLASS),
-            "recalls": [row.to_json() for row in self.recalls],
-            "brier": self.brier.to_json(),
-            "brier_prevalence": self.brier_prevalence,
-            "calibration": [row.to_json() for row in self.calibration],
-        }
-
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """The AUROC of one score minus that of another on the same rows.
 
     Attributes:
-        difference: with a paired interval.
+        gain: the difference, with a paired interval.
         se: its jackknife standard error.
         detectable: the true difference that a study of this size finds in 80 of 100 repetitions, two-sided
             at 5 %: 2.8 standard errors.
     """
 
-    difference: Interval
-    se: float | None
-    detectable: float | None
+    gain: Interval
+    se: float | None = field(metadata=because(""))
+    detectable: float | None = field(metadata=because(""))
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        why = self.difference.reason or "the replicates have no spread"
-        return {
-            "difference": self.difference.to_json(),
-            "se": leaf(self.se, why),
-            "detectable": leaf(self.detectable, why),
-        }
+    @property
+    def reason(self) -> str:
+        """Why there is no standard error."""
+        return self.gain.reason or "the replicates have no spread"
 
 
 @dataclass(frozen=True)
-class Within:
+class Within(Result):
     """An AUROC among pairs that share a stratum and a fold.
 
     Attributes:
@@ -129,105 +101,81 @@ class Within:
     n_pairs: int
     share: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {"auroc": self.auroc.to_json(), "n_pairs": self.n_pairs, "share": self.share}
 
-
-def metrics(
-    probe: CrossFitted, y: IntArray, plan: Design, qid: npt.ArrayLike, *, draws: int, seed: int
-) -> Metrics:
+def metrics_of(probe: CrossFitted, plan: Design) -> Metrics:
     """Prevalence, average precision, recalls, Brier score and calibration of a cross-fitted score.
 
     Args:
         probe: scores inside training rows and on test rows.
-        y: 1 where the step is erroneous, [steps].
-        plan: its outer folds.
-        qid: question of each step.
-        draws: bootstrap replicates.
-        seed: of the bootstrap.
+        plan: its folds.
     """
-    scores, probability = probe.scores(plan), platt(probe, y, plan)
+    scores, probability, y = probe.scores(plan), platt(probe, plan), plan.y
     base = 1.0 / (1.0 + np.exp(-probe.prior[plan.fold]))
-    chance = average_precision(np.zeros(len(y)), y, plan.fold)
+    drawn = {"draws": plan.settings.draws, "seed": plan.settings.seed}
     return Metrics(
-        prevalence=_rate(y.astype(np.float64), qid, draws, seed),
-        average_precision=average_precision_interval(scores, y, plan.fold, qid, draws=draws, seed=seed),
-        chance_precision=chance,
-        recalls=tuple(
-            recall_interval(scores, y, plan.fold, qid, at=at, draws=draws, seed=seed)
-            for at in FALSE_POSITIVE_RATES
-        ),
-        brier=_rate(brier_terms(probability, y), qid, draws, seed),
+        prevalence=_rate(y.astype(np.float64), plan.qid, **drawn),
+        average_precision=average_precision_interval(scores, plan, **drawn),
+        chance_precision=average_precision(np.zeros(len(y)), plan),
+        recalls=tuple(recall_interval(scores, plan, at=at, **drawn) for at in FALSE_POSITIVE_RATES),
+        brier=_rate(brier_terms(probability, y), plan.qid, **drawn),
         brier_prevalence=float(brier_terms(base, y).mean()),
-        calibration=calibration_curve(probability, y, qid, draws=draws, seed=seed),
+        calibration=calibration_curve(probability, plan, **drawn),
     )
 
 
-def platt(probe: CrossFitted, y: IntArray, plan: Design) -> FloatArray:
+def platt(probe: CrossFitted, plan: Design) -> FloatArray:
     """Probabilities from scores: a logistic curve fitted to each fold's inner out-of-fold scores, [steps].
 
     Platt (1999), with his targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keep the curve finite where
     the scores separate the classes.
     """
-    scores, out = probe.scores(plan), np.zeros(len(y))
+    scores, out = probe.scores(plan), np.zeros(len(plan.y))
     for k, train in enumerate(plan.train):
         test = plan.fold == k
-        slope, intercept = _sigmoid(probe.evidence[k, train], y[train])
+        slope, intercept = _sigmoid(probe.evidence[k, train], plan.y[train])
         out[test] = 1.0 / (1.0 + np.exp(-np.clip(slope * scores[test] + intercept, -500, 500)))
     return out
 
 
 def calibration_curve(
-    probability: FloatArray, y: IntArray, qid: npt.ArrayLike, *, draws: int, seed: int, n_bins: int = BINS
+    probability: FloatArray, rows: Rows, *, draws: int, seed: int, n_bins: int = BINS
 ) -> tuple[CalibrationBin, ...]:
     """Predicted and observed error rate in bins of about equally many steps; equal predictions share one."""
     bins = calibration_bins(probability, n_bins, "mass")
     out = []
     for index in np.unique(bins):
-        rows = bins == index
-        observed = _rate(y[rows].astype(np.float64), np.asarray(qid, dtype=object)[rows], draws, seed)
-        out.append(CalibrationBin(float(probability[rows].mean()), observed, int(rows.sum())))
+        here = bins == index
+        observed = _rate(rows.y[here].astype(np.float64), rows.qid[here], draws, seed)
+        out.append(CalibrationBin(float(probability[here].mean()), observed, int(here.sum())))
     return tuple(out)
 
 
-def auroc_interval(
-    scores: npt.ArrayLike,
-    y: IntArray,
-    fold: IntArray,
-    qid: npt.ArrayLike,
-    strata: npt.ArrayLike | None = None,
-) -> Interval:
+def auroc_interval(scores: npt.ArrayLike, rows: Rows, strata: npt.ArrayLike | None = None) -> Interval:
     """AUROC over pairs inside a fold (and stratum), with the interval of `stats.jackknife` over questions."""
-    found = leave_one_out(scores, y, fold, qid, strata)
+    found = _left_out(scores, rows, strata)
     return jackknife_interval(found.auroc, found.without, logit=True, unit=UNIT)
 
 
-def auroc_difference(
-    scores: npt.ArrayLike,
-    than: npt.ArrayLike,
-    y: IntArray,
-    fold: IntArray,
-    qid: npt.ArrayLike,
-    strata: npt.ArrayLike | None = None,
-) -> Interval:
-    """AUROC of one score minus that of another on the same steps, paired by question."""
-    return jackknife_interval(*_difference(scores, than, y, fold, qid, strata), logit=False, unit=UNIT)
+def mean_auroc_interval(scores: FloatArray, rows: Rows) -> Interval:
+    """Mean AUROC of several scorers, [scorers, steps]."""
+    estimate, without = _mean(scores, rows)
+    return jackknife_interval(estimate, without, logit=True, unit=UNIT)
 
 
-def compare_auroc(
-    scores: npt.ArrayLike, than: npt.ArrayLike, y: IntArray, fold: IntArray, qid: npt.ArrayLike
-) -> Comparison:
+def auroc_difference(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> Interval:
+    """AUROC of one score minus that of another, or their mean one ([scorers, steps]), paired by question."""
+    return jackknife_interval(*_difference(scores, than, rows), logit=False, unit=UNIT)
+
+
+def compare_auroc(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> Comparison:
     """AUROC of `scores` minus that of `than`, paired by question, and what difference could be found.
 
     Args:
         scores: of each step, [steps].
         than: of the comparator, fixed in advance, [steps].
-        y: 1 where the step is erroneous, [steps].
-        fold: outer fold of both, [steps].
-        qid: question of each step.
+        rows: the steps.
     """
-    gap, without = _difference(scores, than, y, fold, np.asarray(qid, dtype=object), None)
+    gap, without = _difference(scores, than, rows)
     found = jackknife_interval(gap, without, logit=False, unit=UNIT)
     if found.low is None or found.high == found.low:
         return Comparison(found, None, None)
@@ -236,34 +184,32 @@ def compare_auroc(
 
 
 def within_strata(
-    scores: npt.ArrayLike,
-    y: IntArray,
-    fold: IntArray,
-    qid: npt.ArrayLike,
-    strata: Mapping[str, npt.ArrayLike],
+    scores: npt.ArrayLike, rows: Rows, strata: Mapping[str, npt.ArrayLike]
 ) -> dict[str, Within]:
     """AUROC among steps that share a stratum, for each column of strata, and how many pairs that leaves."""
-    every = stratified_auroc(scores, y, fold, None).n_pairs
+    every = stratified_auroc(scores, rows.y, rows.fold, None).n_pairs
     out = {}
     for name, column in strata.items():
-        pairs = stratified_auroc(scores, y, fold, column).n_pairs
-        interval = auroc_interval(scores, y, fold, np.asarray(qid, dtype=object), column)
-        out[name] = Within(interval, pairs, pairs / every if every else 0.0)
+        pairs = stratified_auroc(scores, rows.y, rows.fold, column).n_pairs
+        out[name] = Within(auroc_interval(scores, rows, column), pairs, pairs / every if every else 0.0)
     return out
 
 
-def _difference(
-    scores: npt.ArrayLike,
-    than: npt.ArrayLike,
-    y: IntArray,
-    fold: IntArray,
-    qid: npt.ArrayLike,
-    strata: npt.ArrayLike | None,
-) -> tuple[float | None, FloatArray]:
+def _left_out(scores: npt.ArrayLike, rows: Rows, strata: npt.ArrayLike | None = None) -> LeaveOneOut:
+    return leave_one_out(scores, rows.y, rows.fold, rows.qid.astype(str), strata)
+
+
+def _mean(scores: npt.ArrayLike, rows: Rows) -> tuple[float | None, FloatArray]:
+    """Mean AUROC of scorers [scorers, steps], and that without each question."""
+    found = [_left_out(one, rows) for one in np.atleast_2d(scores)]
+    each = [one.auroc for one in found if one.auroc is not None]
+    return float(np.mean(each)) if each else None, np.mean([one.without for one in found], axis=0)
+
+
+def _difference(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> tuple[float | None, FloatArray]:
     """AUROC of one score minus that of another, and that without each question."""
-    own, other = (leave_one_out(values, y, fold, qid, strata) for values in (scores, than))
-    gap = None if own.auroc is None or other.auroc is None else own.auroc - other.auroc
-    return gap, own.without - other.without
+    (own, left), (other, left_other) = (_mean(values, rows) for values in (scores, than))
+    return None if own is None or other is None else own - other, left - left_other
 
 
 def _rate(values: FloatArray, qid: npt.ArrayLike, draws: int, seed: int) -> Interval:
@@ -272,7 +218,7 @@ def _rate(values: FloatArray, qid: npt.ArrayLike, draws: int, seed: int) -> Inte
     return bootstrap_ratio(np.bincount(codes, weights=values), np.bincount(codes), draws, seed)
 
 
-def _sigmoid(scores: FloatArray, y: npt.NDArray[Any]) -> tuple[float, float]:
+def _sigmoid(scores: FloatArray, y: IntArray) -> tuple[float, float]:
     """Slope and intercept of Platt's curve, by Newton steps on standardised scores."""
     positive = float((y == 1).sum())
     target = np.where(y == 1, (positive + 1) / (positive + 2), 1 / (len(y) - positive + 2))

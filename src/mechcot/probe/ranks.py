@@ -7,7 +7,7 @@ pooled by their erroneous steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.folds import IntArray
-from mechcot.probe.sweep import FloatArray
-from mechcot.stats import Interval, leaf, percentile_interval, resampled_counts
+from mechcot.core.results import Result, because
+from mechcot.probe.data import FloatArray, IntArray
+from mechcot.probe.folds import Rows
+from mechcot.stats import Interval, percentile_interval, resampled_counts
 
 UNIT = "questions, scores held fixed"
 """What is resampled, for the method line of an interval."""
@@ -28,7 +29,7 @@ ONE_CLASS = "no fold has steps of both classes"
 
 
 @dataclass(frozen=True)
-class Recall:
+class Recall(Result):
     """Share of erroneous steps found at a threshold that few correct ones pass.
 
     Attributes:
@@ -39,52 +40,37 @@ class Recall:
 
     at: float
     recall: Interval
-    passed: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {"at": self.at, "recall": self.recall.to_json(), "passed": leaf(self.passed, ONE_CLASS)}
+    passed: float | None = field(metadata=because(ONE_CLASS))
 
 
-def average_precision(scores: npt.ArrayLike, y: IntArray, fold: IntArray) -> float | None:
+def average_precision(scores: npt.ArrayLike, rows: Rows) -> float | None:
     """Average precision with ranks inside a fold; None without an erroneous step.
 
     On one fold it is scikit-learn's `average_precision_score`; folds are weighted by their erroneous steps.
     """
-    ranked = _Ranked.of(scores, y, fold)
-    value = ranked.precision(np.ones((1, len(y))))[0]
+    ranked = _Ranked.of(scores, rows)
+    value = ranked.precision(np.ones((1, len(rows.y))))[0]
     return float(value) if np.isfinite(value) else None
 
 
-def average_precision_interval(
-    scores: npt.ArrayLike, y: IntArray, fold: IntArray, qid: npt.ArrayLike, *, draws: int, seed: int
-) -> Interval:
+def average_precision_interval(scores: npt.ArrayLike, rows: Rows, *, draws: int, seed: int) -> Interval:
     """`average_precision` with a percentile interval over questions."""
-    ranked = _Ranked.of(scores, y, fold)
-    replicates, n = _resampled(ranked.precision, qid, draws, seed)
+    ranked = _Ranked.of(scores, rows)
+    replicates, n = _resampled(ranked.precision, rows.qid, draws, seed)
     return percentile_interval(
-        average_precision(scores, y, fold), replicates, n, reason="no erroneous step", unit=UNIT
+        average_precision(scores, rows), replicates, n, reason="no erroneous step", unit=UNIT
     )
 
 
-def recall_interval(
-    scores: npt.ArrayLike,
-    y: IntArray,
-    fold: IntArray,
-    qid: npt.ArrayLike,
-    *,
-    at: float,
-    draws: int,
-    seed: int,
-) -> Recall:
+def recall_interval(scores: npt.ArrayLike, rows: Rows, *, at: float, draws: int, seed: int) -> Recall:
     """The most erroneous steps that a threshold a fold finds while at most a share of correct ones passes.
 
     On one fold it is the highest true positive rate of scikit-learn's `roc_curve` at no more than `at`.
     Folds are weighted by their erroneous steps.
     """
-    ranked = _Ranked.of(scores, y, fold)
-    found, passed = ranked.recall(np.ones((1, len(y))), at)
-    replicates, n = _resampled(lambda counts: ranked.recall(counts, at)[0], qid, draws, seed)
+    ranked = _Ranked.of(scores, rows)
+    found, passed = ranked.recall(np.ones((1, len(rows.y))), at)
+    replicates, n = _resampled(lambda counts: ranked.recall(counts, at)[0], rows.qid, draws, seed)
     estimate = float(found[0]) if np.isfinite(found[0]) else None
     interval = percentile_interval(estimate, replicates, n, reason=ONE_CLASS, unit=UNIT)
     return Recall(at, interval, float(passed[0]) if np.isfinite(passed[0]) else None)
@@ -109,8 +95,8 @@ class _Ranked:
     starts: IntArray
 
     @classmethod
-    def of(cls, scores: npt.ArrayLike, y: IntArray, fold: IntArray) -> _Ranked:
-        values = np.asarray(scores, dtype=np.float64)
+    def of(cls, scores: npt.ArrayLike, rows: Rows) -> _Ranked:
+        values, y, fold = np.asarray(scores, dtype=np.float64), rows.y, rows.fold
         if values.shape != np.shape(y) or values.shape != np.shape(fold):
             raise AnalysisError(
                 f"one score, label and fold a step are needed; got {values.shape}, {np.shape(y)} and "

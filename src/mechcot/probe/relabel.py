@@ -16,15 +16,13 @@ data agree with their own fit better than any draw does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mechcot.probe.folds import IntArray
+from mechcot.probe.data import IntArray
 
 ROUNDS = 40
 """Rounds of trades between all questions in random pairs: twice what mixes a table of 40 x 8."""
@@ -55,15 +53,15 @@ def claims_of(
     y: IntArray,
     codes: IntArray,
     *,
-    qid: Sequence[Any],
-    sid: Sequence[int],
-    role: Sequence[str],
-    n_steps: Sequence[int] | None = None,
+    qid: ArrayLike,
+    sid: ArrayLike,
+    role: ArrayLike,
+    n_steps: ArrayLike | None = None,
 ) -> Claims:
     """Gather steps into claims: by text, or where a text bears both labels, by question and text."""
     frame = pd.DataFrame({"y": y, "code": codes, "question": pd.factorize(np.asarray(qid, dtype=object))[0]})
     length = np.zeros(len(y)) if n_steps is None else _thirds(np.asarray(n_steps, dtype=np.float64))
-    place = pd.DataFrame({"sid": list(sid), "role": list(role), "length": length})
+    place = pd.DataFrame({"sid": np.asarray(sid), "role": np.asarray(role, dtype=object), "length": length})
     frame["stratum"] = place.groupby(["sid", "role", "length"], sort=True).ngroup()
     both = frame.groupby("code")["y"].transform("nunique") > 1
     frame["claim"] = frame.groupby([frame["code"], frame["question"].where(both, -1)]).ngroup()

@@ -9,8 +9,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.core.config import read_yaml
 from mechcot.core.errors import ConfigError
-from mechcot.core.settings import Section
-from mechcot.probe.fit import GRID
+from mechcot.core.settings import Section, SiteName
+from mechcot.probe.data import GRID, FitSettings
+
+SHIPPED = Path(__file__).parent / "specs"
+"""The specifications that come with mechcot."""
 
 MEANINGS = {
     "step_error": "the step is judged erroneous",
@@ -35,7 +38,7 @@ class ProbeSpec(Section):
     reader: str | None = Field(None, description="whose insides while reading them; None: the author's own")
     instrument: str | None = Field(None, description="whose verdicts; None: those of the study's judge")
     domain: str | None = Field(None, description="only questions of this domain; None: all")
-    site: Literal["resid_pre", "resid_post", "attn_out", "mlp_out"] = "resid_post"
+    site: SiteName = "resid_post"
     layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all that were kept")
     rules: tuple[str, ...] = Field(
         ("end",), min_length=1, description="token of the step; with several, inner folds choose"
@@ -58,6 +61,11 @@ class ProbeSpec(Section):
     bootstrap: int = Field(2000, ge=100, description="resamplings of the questions")
     null_draws: int = Field(200, ge=0, description="draws of each null")
     seed: int | None = Field(None, ge=0, lt=2**32, description="None: the study's")
+
+    def settings(self, seed: int) -> FitSettings:
+        """How to fit; the seed is the study's where the specification names none."""
+        seed = seed if self.seed is None else self.seed
+        return FitSettings(self.grid, self.folds, self.inner_folds, self.bootstrap, self.null_draws, seed)
 
     @field_validator("name")
     @classmethod
@@ -87,12 +95,26 @@ class ProbeSpec(Section):
         return self
 
 
-def load_spec(path: Path) -> ProbeSpec:
+def load_spec(path: str | Path) -> ProbeSpec:
     """Read a specification from a YAML file.
+
+    Args:
+        path: the file; or the name of one that comes with mechcot (`hedged`), with or without its ending. A
+            file of that name in the working folder goes before it.
 
     Raises:
         ConfigError: it cannot be read, has an unknown key, or a value does not fit.
     """
+    path = Path(path).expanduser()
+    shipped = SHIPPED / f"{path.name.removesuffix('.yaml')}.yaml"
+    if not path.exists():
+        if path.parent != Path() or not shipped.exists():
+            names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+            raise ConfigError(
+                f"{path}: cannot be read: there is no such file; specifications that come with mechcot, to "
+                f"be named alone: {names}"
+            )
+        path = shipped
     given = read_yaml(path)
     try:
         return ProbeSpec.model_validate(given)

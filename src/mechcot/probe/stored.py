@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.report import fit_table
-from mechcot.probe.result import ProbeReport
+from mechcot.probe.data import Data
+from mechcot.probe.fitting import fit_data
+from mechcot.probe.report import ProbeReport
 from mechcot.probe.spec import AFTER_THE_HEDGE, ProbeSpec
 
 if TYPE_CHECKING:
@@ -26,12 +28,10 @@ def fit_stored(
     store: Activations,
     table: pd.DataFrame,
     spec: ProbeSpec,
+    about: Mapping[str, Any],
     *,
-    seed: int,
-    dropped: Mapping[str, int],
-    source: Mapping[str, Any],
-    meaning: str,
     untrained: Activations | None = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> ProbeReport:
     """Fit a specification on the activations of a store.
@@ -40,52 +40,27 @@ def fit_stored(
         store: has a row for every row of the table.
         table: STEP_KEY, `y`, `group`, `text` and confounds, a row a step.
         spec: what to fit.
-        seed: of everything random.
-        dropped: how many steps the table leaves out, by reason.
-        source: whose steps and whose insides they are, for the card.
-        meaning: what the label 1 says.
+        about: what the label 1 means (`meaning`), how many steps the table leaves out by reason (`dropped`),
+            and whose steps they are (`source`), for the card.
         untrained: the same steps in untrained weights of the same architecture.
+        seed: of everything random, where the specification names none.
         progress: whether to draw a bar.
 
     Raises:
         AnalysisError: a layer or a rule that the store lacks, or as `fit_report`.
     """
-    rows = positions(store.frame()[STEP_KEY], table)
     chosen, beside = places(store, spec)
-    digests = {
-        name: store.meta[name]
-        for name in ("model_digest", "tokenizer_digest", "template_digest", "steps_digest")
-        if name in store.meta
-    }
-    return fit_table(
-        loaders(store, spec.site, chosen, rows),
+    names = ("model_digest", "tokenizer_digest", "template_digest", "steps_digest")
+    digests = {name: store.meta[name] for name in names if name in store.meta}
+    source = {**about["source"], "reader": store.meta["reader"], **digests}
+    told = {"name": spec.name, "site": spec.site, "spec": spec.model_dump(mode="json")}
+    data = Data.from_table(
+        loaders(store, spec.site, chosen, table),
         table,
-        beside=loaders(store, spec.site, beside, rows),
-        untrained=_untrained(untrained, spec.site, chosen, table),
-        grid=spec.grid,
-        n_folds=spec.folds,
-        n_inner=spec.inner_folds,
-        draws=spec.bootstrap,
-        null_draws=spec.null_draws,
-        seed=seed,
-        meaning=meaning,
-        progress=progress,
-        about={
-            "name": spec.name,
-            "site": spec.site,
-            "spec": spec.model_dump(mode="json"),
-            "dropped": dict(dropped),
-            "source": {**source, "reader": store.meta["reader"], **digests},
-        },
+        beside=loaders(store, spec.site, beside, table),
+        untrained=None if untrained is None else loaders(untrained, spec.site, chosen, table),
     )
-
-
-def _untrained(
-    store: Activations | None, site: str, sources: list[Source], table: pd.DataFrame
-) -> dict[Source, Callable[[], NDArray[np.float32]]] | None:
-    if store is None:
-        return None
-    return loaders(store, site, sources, positions(store.frame()[STEP_KEY], table))
+    return fit_data(data, spec.settings(seed), about={**about, **told, "source": source}, progress=progress)
 
 
 def places(store: Activations, spec: ProbeSpec) -> tuple[list[Source], list[Source]]:
@@ -109,15 +84,18 @@ def places(store: Activations, spec: ProbeSpec) -> tuple[list[Source], list[Sour
                 f"{store.path}: has no {what} {missing[0]} at the site {spec.site}; it has {there}. Mend the "
                 f"specification, or read again with reading.{what}s"
             )
-    pair = ([(rule, layer) for rule in part for layer in layers] for part in (spec.rules, beside))
-    first, second = pair
-    return first, second
+    return list(product(spec.rules, layers)), list(product(beside, layers))
 
 
 def loaders(
-    store: Activations, site: str, sources: list[Source], rows: NDArray[np.int64]
+    store: Activations, site: str, sources: list[Source], table: pd.DataFrame
 ) -> dict[Source, Callable[[], NDArray[np.float32]]]:
-    """Functions that load a source's rows, [steps, d_model], so that one is in memory at a time."""
+    """Functions that load a source's rows of a table, [steps, d_model], so that one is in memory at a time.
+
+    Raises:
+        AnalysisError: the store lacks a step of the table.
+    """
+    rows = positions(store.frame()[STEP_KEY], table)
     whole = np.array_equal(rows, np.arange(len(store)))  # then no second copy is made
 
     def load(rule: str, layer: int) -> Callable[[], NDArray[np.float32]]:

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.cross_fit import dense
-from mechcot.probe.fit import Design
-from mechcot.probe.folds import BoolArray, IntArray
-from mechcot.probe.sweep import FloatArray, loaded
+from mechcot.core.results import Result
+from mechcot.probe.cross_fit import chosen_folds, dense
+from mechcot.probe.data import BoolArray, Column, IntArray, Sources, loaded
+from mechcot.probe.folds import Design, purged_training_rows
+from mechcot.probe.metrics import auroc_difference, auroc_interval, mean_auroc_interval
 from mechcot.stats import Interval
 
 THINNINGS = 5
@@ -28,7 +29,7 @@ THINNINGS = 5
 
 
 @dataclass(frozen=True)
-class HeldOutSubjects:
+class HeldOutSubjects(Result):
     """The probe without what it was told of the test fold's subjects.
 
     Attributes:
@@ -49,65 +50,32 @@ class HeldOutSubjects:
     n_subjects: int
     n_steps: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {
-            "auroc": self.auroc.to_json(),
-            "thinned": self.thinned.to_json(),
-            "difference": self.difference.to_json(),
-            "purged_share": self.purged_share,
-            "seen_share": self.seen_share,
-            "n_subjects": self.n_subjects,
-            "n_steps": self.n_steps,
-        }
 
-
-@dataclass(frozen=True, eq=False)
-class SubjectScores:
-    """Scores of test steps by the probes that `HeldOutSubjects` compares; comparable inside a fold only.
-
-    Attributes:
-        held_out: by probes that saw no subject of the test fold, [steps].
-        thinned: by probes that saw as many rows, [thinnings, steps].
-        purged_share: as in `HeldOutSubjects`.
-        seen_share: likewise.
-    """
-
-    held_out: FloatArray
-    thinned: FloatArray
-    purged_share: float
-    seen_share: float
-
-
-def subject_codes(subject: Sequence[Any]) -> IntArray:
+def subject_codes(subject: Column) -> IntArray:
     """Number the subjects, -1 for none (empty or missing), [steps]."""
     column = pd.Series(list(subject), dtype=object)
     return pd.factorize(column.where(column.notna() & (column != ""), None))[0].astype(np.int64)
 
 
-def subject_scores(
-    sources: Mapping[Any, Any],
-    y: IntArray,
-    plan: Design,
-    chosen: Sequence[Mapping[str, Any]],
-    subject: IntArray,
-    *,
-    seed: int,
-) -> SubjectScores:
+def held_out_subjects(
+    sources: Sources, plan: Design, chosen: Sequence[Mapping[str, Any]], subject: IntArray
+) -> HeldOutSubjects:
     """Fit each outer fold's probe without the test fold's subjects, and on as many rows at random.
 
     Args:
-        sources: layer to activations [steps, d_model], or to a function that loads them.
-        y: 1 where the step is erroneous, [steps].
-        plan: the outer folds.
+        sources: see `data.Sources`.
+        plan: the folds.
         chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
         subject: of each step, `subject_codes`, [steps].
-        seed: of the random choices.
 
     Raises:
         AnalysisError: no subject is left in any training row, or a fold's rows then lack a class.
     """
-    purged = [_without(train, plan.fold == k, subject) for k, train in enumerate(plan.train)]
+    y = plan.y
+    spoken = [(plan.fold == k) & (subject >= 0) for k in range(len(plan.train))]
+    purged = [
+        purged_training_rows(train, test, subject) for train, test in zip(plan.train, spoken, strict=True)
+    ]
     for k, rows in enumerate(purged):
         errors = int(y[rows].sum())
         if errors in (0, int(rows.sum())):
@@ -116,29 +84,30 @@ def subject_scores(
                 f"left, {errors} of them with the label 1; both classes are needed"
             )
     out = np.zeros((1 + THINNINGS, len(y)))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(plan.settings.seed)
     masks = [
         np.stack([rows, *(_thinned(train, rows, y, rng) for _ in range(THINNINGS))])
         for train, rows in zip(plan.train, purged, strict=True)
     ]
-    for layer in dict.fromkeys(row["layer"] for row in chosen):
-        fit = dense(loaded(sources[layer]), y, dtype="float32")
-        for k, row in enumerate(chosen):
-            if row["layer"] == layer:
-                test = plan.fold == k
-                out[:, test] = fit(masks[k], np.full(len(masks[k]), row["C"]))[:, test]
+    for name, folds in chosen_folds(chosen):
+        fit = dense(loaded(sources[name]), y, dtype="float32")
+        for k, C in folds:
+            test = plan.fold == k
+            out[:, test] = fit(masks[k], np.full(len(masks[k]), C))[:, test]
     before, after = (sum(int(rows.sum()) for rows in part) for part in (plan.train, purged))
     seen = [
         np.isin(subject[test], np.unique(subject[train]))
-        for train, test in ((train, (plan.fold == k) & (subject >= 0)) for k, train in enumerate(plan.train))
+        for train, test in zip(plan.train, spoken, strict=True)
     ]
-    return SubjectScores(out[0], out[1:], 1.0 - after / before, float(np.concatenate(seen).mean()))
-
-
-def _without(train: BoolArray, test: BoolArray, subject: IntArray) -> BoolArray:
-    """The training rows that are about no subject of the test rows, [steps]."""
-    held = np.unique(subject[test & (subject >= 0)])
-    return train & ~np.isin(subject, held)
+    return HeldOutSubjects(
+        auroc=auroc_interval(out[0], plan),
+        thinned=mean_auroc_interval(out[1:], plan),
+        difference=auroc_difference(out[0], out[1:], plan),
+        purged_share=1.0 - after / before,
+        seen_share=float(np.concatenate(seen).mean()),
+        n_subjects=int(subject.max()) + 1,
+        n_steps=int((subject >= 0).sum()),
+    )
 
 
 def _thinned(train: BoolArray, like: BoolArray, y: IntArray, rng: np.random.Generator) -> BoolArray:

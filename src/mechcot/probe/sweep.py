@@ -7,7 +7,7 @@ control task together, and is let go before the next one comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
+from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.factor import Factor, factor
-from mechcot.probe.folds import BoolArray, IntArray
 from mechcot.probe.solver import TOL, solve
-
-FloatArray = NDArray[np.float64]
-Sources = Mapping[Any, Any]
-"""Source to its activations [steps, d_model], or to a function without arguments that loads them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,7 @@ class Effort:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class SweepJob:
     """What one analysis wants of every source.
 
     Attributes:
@@ -104,7 +100,7 @@ def class_means(whole: Factor, problems: Problems, _tol: float, _effort: Effort)
 
 def sweep(
     sources: Sources,
-    jobs: Sequence[Job],
+    jobs: Sequence[SweepJob],
     *,
     dtype: str = "float32",
     device: str = "auto",
@@ -148,12 +144,7 @@ def sweep(
     return [job.finish(parts, effort) for job, parts, effort in zip(jobs, kept, efforts, strict=True)]
 
 
-def loaded(source: Any) -> NDArray[Any]:
-    """A source's activations, [steps, d_model]."""
-    return np.asarray(source() if callable(source) else source)
-
-
-def _scored(whole: Factor, job: Job, fine: BoolArray, effort: Effort) -> NDArray[Any]:
+def _scored(whole: Factor, job: SweepJob, fine: BoolArray, effort: Effort) -> NDArray[Any]:
     """Scores of one source, [problems, rows]: zeros for what cannot be learned, NaN where not needed."""
     labels, rows = job.problems.labels, job.problems.rows
     if fine.all() and not job.stages:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe.cross_fit import Source
-from mechcot.probe.folds import BoolArray, IntArray
-from mechcot.probe.sweep import FloatArray
+from mechcot.probe.data import BoolArray, Column, FloatArray, IntArray
 
 TEXT_GRID = (0.3, 3.0, 30.0)
 _KINDS: tuple[dict[str, Any], ...] = (
@@ -20,7 +19,7 @@ _KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
-def texts(text: Sequence[str], y: IntArray) -> Source:
+def texts(text: Column, y: IntArray) -> Source:
     """A logistic model of word 1-2-grams and of character 2-5-grams inside word bounds.
 
     N-grams are counted once; which of them count, and their inverse document frequencies, come from the

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,30 +20,141 @@ from numpy.typing import NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.fit import GRID
-from mechcot.probe.folds import BoolArray, IntArray, assign_folds, components, text_codes
-from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
+from mechcot.core.results import Result
+from mechcot.probe.data import MIN_QUESTIONS, FitSettings, FloatArray, IntArray
+from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
 from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
 
-FloatArray = NDArray[np.float64]
-
-MIN_QUESTIONS = 10
 _COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
 _UNIT = "questions, scores held fixed"
 _NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 _NO_STRATA = "no kind and step index has an erroneous and a correct step of one fold on both sides"
+Cell = tuple[Mapping[int, NDArray[Any]], pd.DataFrame]
+"""A side: its residual stream by layer, [steps, d_model] each, and its `probe.step_table`, a row a step."""
 
 
-def transfer(
-    cells: Mapping[str, tuple[Mapping[int, NDArray[Any]], pd.DataFrame]],
-    *,
-    grid: Sequence[float] = GRID,
-    n_folds: int = 5,
-    n_inner: int = 3,
-    draws: int = 2000,
-    seed: int = 0,
-    progress: bool = True,
+@dataclass(frozen=True)
+class TransferCell(Result):
+    """One entry of the matrix; every interval resamples questions and holds the fitted probes fixed.
+
+    Attributes:
+        train: side that the probe was trained on.
+        test: side that it was tested on.
+        auroc: over pairs of test steps of one fold.
+        matched: the same over pairs of one kind and step index, averaged over the kinds and indices that
+            both sides have, weighted by the fewer of their pairs: another mix of kinds does not move it.
+        minus_own: `auroc` minus that of the test side's own probe, on the same steps; 0 on the diagonal.
+        minus_home: `matched` minus the same probe's on the side it was trained on, weights alike; 0 on
+            the diagonal.
+        n_steps: test steps.
+        n_errors: erroneous ones among them.
+        n_questions: their questions.
+        n_strata: kinds and step indices that `matched` averages.
+        matched_pairs: test pairs that `matched` rests on.
+        matched_share: their share of the test side's pairs of one kind and step index.
+    """
+
+    derived: ClassVar[tuple[str, ...]] = ("prevalence",)
+
+    train: str
+    test: str
+    auroc: Interval
+    matched: Interval
+    minus_own: Interval
+    minus_home: Interval
+    n_steps: int
+    n_errors: int
+    n_questions: int
+    n_strata: int
+    matched_pairs: int
+    matched_share: float
+
+    @property
+    def prevalence(self) -> float:
+        """Share of the test steps that are erroneous."""
+        return self.n_errors / self.n_steps
+
+
+@dataclass(frozen=True)
+class TransferTraining(Result):
+    """How one side's probes were trained.
+
+    Attributes:
+        side: name.
+        chosen: an outer fold's layer, C and inner AUROC.
+        n_steps: steps of the side.
+        purged_share: of its training rows over folds, dropped because their claim occurs in the test
+            fold of any side.
+        n_fits: logistic fits.
+        n_not_converged: those of them that reached the iteration limit.
+    """
+
+    side: str
+    chosen: tuple[dict[str, float], ...]
+    n_steps: int
+    purged_share: float
+    n_fits: int
+    n_not_converged: int
+
+
+@dataclass(frozen=True, repr=False)
+class TransferResult(Result):
+    """The matrix of training side by test side.
+
+    Attributes:
+        cells: row by row, sides in the order given.
+        training: one entry a side.
+        n_questions: questions of all sides together.
+        n_blocks: of questions and groups that were kept together.
+        n_folds: outer folds.
+        grid: inverse penalties that were chosen from.
+        draws: bootstrap replicates.
+        seed: of folds and bootstrap.
+    """
+
+    table: ClassVar[str] = "cells"
+
+    cells: tuple[TransferCell, ...]
+    training: tuple[TransferTraining, ...]
+    n_questions: int
+    n_blocks: int
+    n_folds: int
+    grid: tuple[float, ...]
+    draws: int
+    seed: int
+
+    def cell(self, train: str, test: str) -> TransferCell:
+        """One entry.
+
+        Raises:
+            AnalysisError: there is no such side.
+        """
+        for cell in self.cells:
+            if (cell.train, cell.test) == (train, test):
+                return cell
+        known = ", ".join(item.side for item in self.training)
+        raise AnalysisError(f"there is no entry '{train}' on '{test}'; the sides are: {known}")
+
+    def matrix(self, measure: str = "auroc") -> pd.DataFrame:
+        """One measure's estimates (auroc, matched, minus_own, minus_home), train [rows] by test [columns]."""
+        names = [item.side for item in self.training]
+        values = [[getattr(self.cell(a, b), measure).estimate for b in names] for a in names]
+        return pd.DataFrame(
+            values, index=pd.Index(names, name="train"), columns=pd.Index(names, name="test"), dtype=float
+        )
+
+    def __repr__(self) -> str:
+        moved = [cell for cell in self.cells if cell.train != cell.test and cell.auroc.estimate is not None]
+        words = "no entry off the diagonal"
+        if moved:
+            least = min(moved, key=lambda cell: cell.auroc.estimate or 0.0)
+            words = f"lowest off the diagonal: {least.train} on {least.test} {least.auroc}"
+        return f"TransferResult({len(self.training)} sides, {self.n_questions} questions; {words})"
+
+
+def transfer_matrix(
+    cells: Mapping[str, Cell], settings: FitSettings, *, progress: bool = True
 ) -> TransferResult:
     """Train a probe on every side and test it on every side, question-disjoint.
 
@@ -53,11 +164,7 @@ def transfer(
     Args:
         cells: name of a side to its residual stream by layer, [steps, d_model] each, and its
             `probe.step_table`, a row a step. Layers that not every side has are left out.
-        grid: inverse penalties C to choose from.
-        n_folds: outer folds over the questions of all sides together.
-        n_inner: inner folds.
-        draws: bootstrap replicates.
-        seed: of folds and bootstrap.
+        settings: grid, folds (over the questions of all sides together), draws and seed.
         progress: whether to draw a bar.
 
     Raises:
@@ -65,12 +172,12 @@ def transfer(
             their table or are not finite, fewer than `MIN_QUESTIONS` questions on a side, a side (or its
             training rows of a fold) with one class, or fewer blocks than folds.
     """
-    sides, n_questions = _sides(cells, n_folds, seed)
+    sides, n_questions = _sides(cells, settings)
     with Progress("transfer", len(sides), "side", shown=progress) as bar:
-        probes = {side.name: _trained(side, grid, n_folds, n_inner, seed) for side in bar.over(sides)}
+        probes = {side.name: _trained(side) for side in bar.over(sides)}
     scores = {(a.name, b.name): _scores(probes[a.name][0], b) for a in sides for b in sides}
     pairs = {side.name: _pairs_by_stratum(side) for side in sides}
-    count = _Counter(n_questions, draws, seed)
+    count = _Counter(n_questions, settings.draws, settings.seed)
     raw = {(a.name, b.name): count.auroc(scores[a.name, b.name], b, None) for a in sides for b in sides}
     found = []
     for home in sides:
@@ -88,8 +195,8 @@ def transfer(
                     matched=_interval(even, side, _NO_STRATA),
                     minus_own=_interval(raw[key] - raw[side.name, side.name], side, _NO_PAIRS),
                     minus_home=_interval(even - at_home, side, _NO_STRATA),
-                    n_steps=len(side.y),
-                    n_errors=int(side.y.sum()),
+                    n_steps=len(side.plan.y),
+                    n_errors=int(side.plan.y.sum()),
                     n_questions=len(np.unique(side.question)),
                     n_strata=int((weights > 0).sum()),
                     matched_pairs=int(used.sum()),
@@ -100,11 +207,11 @@ def transfer(
         cells=tuple(found),
         training=tuple(probes[side.name][1] for side in sides),
         n_questions=n_questions,
-        n_blocks=int(max(side.block.max() for side in sides)) + 1,
-        n_folds=n_folds,
-        grid=tuple(grid),
-        draws=draws,
-        seed=seed,
+        n_blocks=int(max(side.plan.block.max() for side in sides)) + 1,
+        n_folds=settings.folds,
+        grid=settings.grid,
+        draws=settings.draws,
+        seed=settings.seed,
     )
 
 
@@ -114,14 +221,10 @@ class _Side:
 
     name: str
     X: dict[int, NDArray[Any]]  # [steps, d_model]
-    y: IntArray  # [steps]
+    plan: Design
     question: IntArray  # [steps]
-    block: IntArray  # [steps]
-    fold: IntArray  # [steps]
-    codes: IntArray  # of the claims' texts, [steps]
     stratum: IntArray  # of kind and step index, [steps]
     n_strata: int  # on all sides
-    train: tuple[BoolArray, ...]  # purged training rows of each fold, [steps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +236,7 @@ class _Probe:
     intercept: float
 
 
-def _sides(
-    cells: Mapping[str, tuple[Mapping[int, NDArray[Any]], pd.DataFrame]], n_folds: int, seed: int
-) -> tuple[list[_Side], int]:
+def _sides(cells: Mapping[str, Cell], settings: FitSettings) -> tuple[list[_Side], int]:
     """Check every side and give all of them one numbering and one division into folds."""
     if len(cells) < 2:
         raise AnalysisError(f"{len(cells)} sides; transfer needs at least two sets of steps")
@@ -152,36 +253,24 @@ def _sides(
     union = pd.concat([table[_COLUMNS] for _, table in cells.values()], ignore_index=True)
     block = components(union["qid"].tolist(), union["group"].tolist())
     codes = text_codes(union["text"].tolist())
-    fold = assign_folds(block, n_folds, seed)
+    fold = assign_folds(block, settings.folds, settings.seed)
     question, names = pd.factorize(union["qid"], sort=True)
     stratum: IntArray = union.groupby(["role", "sid"], sort=True).ngroup().to_numpy().astype(np.int64)
-    in_fold = [np.unique(codes[fold == index]) for index in range(n_folds)]
+    met = [codes[fold == index] for index in range(settings.folds)]
     found, start = [], 0
     for name, (X, table) in cells.items():
         rows = slice(start, start + len(table))
-        start = rows.stop
+        start, y = rows.stop, table["y"].to_numpy(dtype=np.int64)
+        train = training_rows(y, fold[rows], codes[rows], met, f"side '{name}', ")
+        qid = table["qid"].to_numpy(dtype=object)
         side = _Side(
             name=name,
             X={layer: np.asarray(X[layer], dtype=np.float32) for layer in layers},
-            y=table["y"].to_numpy(dtype=np.int64),
+            plan=Design(y, qid, fold[rows], block[rows], codes[rows], train, settings),
             question=question[rows],
-            block=block[rows],
-            fold=fold[rows],
-            codes=codes[rows],
             stratum=stratum[rows],
             n_strata=int(stratum.max()) + 1,
-            train=tuple(
-                (fold[rows] != index) & ~np.isin(codes[rows], texts) for index, texts in enumerate(in_fold)
-            ),
         )
-        for index, kept in enumerate(side.train):
-            errors = int(side.y[kept].sum())
-            if errors in (0, kept.sum()):
-                raise AnalysisError(
-                    f"side '{name}', outer fold {index}: its {kept.sum()} training steps hold {errors} "
-                    "erroneous ones after purging repeated claims; both classes are needed. Use fewer folds "
-                    "or more steps."
-                )
         found.append(side)
     return found, len(names)
 
@@ -210,9 +299,7 @@ def _check(name: str, X: Mapping[int, NDArray[Any]], table: pd.DataFrame) -> Non
             )
 
 
-def _trained(
-    side: _Side, grid: Sequence[float], n_folds: int, n_inner: int, seed: int
-) -> tuple[list[_Probe], TransferTraining]:
+def _trained(side: _Side) -> tuple[list[_Probe], TransferTraining]:
     """Choose layer and penalty inside each fold's training rows, and fit the fold's probe on them.
 
     All fits of a layer are solved together: inner folds of every outer fold, and the outer fits.
@@ -221,67 +308,52 @@ def _trained(
     from mechcot.probe.factor import factor
     from mechcot.probe.solver import solve
 
-    inner = [_inner_folds(side, rows, n_inner, seed + 1 + index) for index, rows in enumerate(side.train)]
-    jobs = [(index, part, C) for index in range(n_folds) for part in (*inner[index][1], -1) for C in grid]
+    plan = side.plan
+    y, grid, n_folds = plan.y, plan.settings.grid, len(plan.train)
+    inner = [plan.inner(index) for index in range(n_folds)]
+    usable = [[p for p, rows in enumerate(masks) if len(np.unique(y[rows])) == 2] for _, masks in inner]
+    jobs = [(index, part, C) for index in range(n_folds) for part in (*usable[index], -1) for C in grid]
     job = {key: number for number, key in enumerate(jobs)}
-    masks = np.stack([side.train[f] if part < 0 else inner[f][1][part] for f, part, _ in jobs])
+    masks = np.stack([plan.train[f] if part < 0 else inner[f][1][part] for f, part, _ in jobs])
     best: list[tuple[float, int, float]] = [(-1.0, 0, 0.0)] * n_folds
     probes: list[_Probe | None] = [None] * n_folds
     not_converged = 0
     for layer, X in side.X.items():
-        fits = solve(factor(X), side.y, masks, [C for *_, C in jobs])
+        fits = solve(factor(X), y, masks, [C for *_, C in jobs])
         coef, intercept = fits.coef(), fits.intercept
         not_converged += int((~fits.converged).sum())
-        for index, rows in enumerate(side.train):
+        for index, rows in enumerate(plan.train):
             fold = inner[index][0]
-            for C in sorted(grid):
-                scores = np.zeros(len(side.y))  # a fold with nothing to learn from stays tied
-                for part in inner[index][1]:
+            for C in grid:
+                scores = np.zeros(len(y))  # a fold with nothing to learn from stays tied
+                for part in usable[index]:
                     tested = fold == part
                     scores[tested] = fits.scores[job[index, part, C]][tested]
-                quality = fold_auroc(scores[rows], side.y[rows], fold[rows])
+                quality = fold_auroc(scores[rows], y[rows], fold[rows])
                 quality = 0.5 if quality is None else quality
                 if quality > best[index][0]:
                     number = job[index, -1, C]
                     best[index] = (quality, layer, C)
                     probes[index] = _Probe(layer, coef[number], float(intercept[number]))
-    outside = [side.fold != index for index in range(n_folds)]
-    kept = sum(int(rows.sum()) for rows in side.train) / sum(int(rows.sum()) for rows in outside)
     chosen = tuple({"layer": layer, "C": C, "inner_auroc": quality} for quality, layer, C in best)
     n_fits = len(jobs) * len(side.X)
-    told = TransferTraining(side.name, chosen, len(side.y), 1.0 - kept, n_fits, not_converged)
+    told = TransferTraining(side.name, chosen, len(y), plan.purged_share, n_fits, not_converged)
     return [probe for probe in probes if probe is not None], told
-
-
-def _inner_folds(
-    side: _Side, rows: BoolArray, n_inner: int, seed: int
-) -> tuple[IntArray, dict[int, BoolArray]]:
-    """Inner fold of each row (-1 outside), and the purged training rows of those that have both classes."""
-    _, block = np.unique(side.block[rows], return_inverse=True)
-    fold = np.full(len(rows), -1, dtype=np.int64)
-    fold[rows] = assign_folds(block.astype(np.int64), n_inner, seed)
-    masks = {}
-    for part in range(n_inner):
-        test = fold == part
-        mask = rows & ~test & ~np.isin(side.codes, np.unique(side.codes[test]))
-        if len(np.unique(side.y[mask])) == 2:
-            masks[part] = mask
-    return fold, masks
 
 
 def _scores(probes: Sequence[_Probe], side: _Side) -> FloatArray:
     """Score every step of a side by the probe that saw nothing of its fold, [steps]."""
-    out = np.zeros(len(side.y))
+    out = np.zeros(len(side.plan.y))
     for index, probe in enumerate(probes):
-        rows = side.fold == index
+        rows = side.plan.fold == index
         out[rows] = side.X[probe.layer][rows].astype(np.float64) @ probe.coef + probe.intercept
     return out
 
 
 def _pairs_by_stratum(side: _Side) -> FloatArray:
     """Pairs of one erroneous and one correct step of one fold in every stratum, [strata]."""
-    table = np.zeros((2, int(side.fold.max()) + 1, side.n_strata))
-    np.add.at(table, (side.y, side.fold, side.stratum), 1.0)
+    table = np.zeros((2, int(side.plan.fold.max()) + 1, side.n_strata))
+    np.add.at(table, (side.plan.y, side.plan.fold, side.stratum), 1.0)
     pairs: FloatArray = (table[0] * table[1]).sum(axis=0)
     return pairs
 
@@ -299,9 +371,9 @@ class _Counter:
         stratum = np.zeros_like(side.stratum) if weights is None else side.stratum
         wanted = np.ones(1) if weights is None else weights
         groups = [
-            (s, np.flatnonzero((stratum == s) & (side.fold == f)))
+            (s, np.flatnonzero((stratum == s) & (side.plan.fold == f)))
             for s in np.flatnonzero(wanted > 0)
-            for f in np.unique(side.fold)
+            for f in np.unique(side.plan.fold)
         ]
         width = max((len(rows) for _, rows in groups), default=1)
         ones = np.ones((1, self.n_questions), dtype=np.int64)
@@ -309,7 +381,7 @@ class _Counter:
         for counts in (ones, *resampled_counts(self.n_questions, self.draws, self.seed, width=width)):
             total = np.zeros((2, len(counts), len(wanted)))
             for s, rows in groups:
-                total[:, :, s] += _pairs(scores[rows], side.y[rows], counts[:, side.question[rows]])
+                total[:, :, s] += _pairs(scores[rows], side.plan.y[rows], counts[:, side.question[rows]])
             right, pairs = total
             share = np.divide(right, pairs, out=np.zeros_like(right), where=pairs > 0)
             weight = (pairs > 0) * wanted

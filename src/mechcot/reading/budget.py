@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from mechcot.models.anatomy import Anatomy
-from mechcot.reading.reader import Recipe, default_max_tokens
 from mechcot.reading.scoring import CHUNK_LOGITS
+from mechcot.reading.spec import Recipe, default_max_tokens
 from mechcot.study.manifest import EVERY_TOKEN
 
 LEAST_TOKENS = 256
@@ -62,7 +62,7 @@ def find_max_tokens(anatomy: Anatomy, recipe: Recipe, free: int, free_host: int)
         free_host: bytes that the host has left, where kept activations go.
 
     Returns:
-        Between `LEAST_TOKENS` and `reader.DEFAULT_MAX_TOKENS`.
+        Between `LEAST_TOKENS` and `spec.DEFAULT_MAX_TOKENS`.
     """
     computed, kept = computed_bytes(anatomy), kept_bytes(anatomy, recipe)
     half = free / 2 - LOGIT_BYTES * max(CHUNK_LOGITS.get(anatomy.device.type, 2**24), anatomy.vocab_size)

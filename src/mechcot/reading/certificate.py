@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
 from mechcot.core.errors import MechcotError, UsageError
 from mechcot.core.results import Result
 from mechcot.core.settings import ArmSettings
+from mechcot.core.words import aligned
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.sample import TRACE_TOKENS, sample_questions, token_ids
 from mechcot.tasks.tokens import adds_bos
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mechcot.models.anatomy import Anatomy
 
 LONGEST_WINDOW = 512
@@ -68,21 +67,13 @@ class Certificate(Result):
     attention: str
     findings: tuple[Finding, ...]
 
+    derived: ClassVar[tuple[str, ...]] = ("passed",)
+    table: ClassVar[str] = "findings"
+
     @property
     def passed(self) -> bool:
         """Whether every finding passed."""
         return all(finding.passed for finding in self.findings)
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as JSON values; `note` says why a number is null."""
-        values = {**self.__dict__, "passed": self.passed}
-        return {**values, "findings": [dict(finding.__dict__) for finding in self.findings]}
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a finding."""
-        import pandas as pd
-
-        return pd.DataFrame([finding.__dict__ for finding in self.findings])
 
     def __repr__(self) -> str:
         """One line."""
@@ -94,14 +85,12 @@ class Certificate(Result):
         """The table for a terminal, notes below it."""
         head = f"{self.model}\n{self.architecture}, {self.dtype}, {self.attention} attention, {self.device}"
         rows = [("check", "found", "allowed", "", "")]
-        for f in self.findings:
-            verdict = "PASS" if f.passed else "FAIL"
-            rows.append((f.name, _number(f.found), _number(f.allowed), f.unit, verdict))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+        rows += [
+            (f.name, _number(f.found), _number(f.allowed), f.unit, "PASS" if f.passed else "FAIL")
+            for f in self.findings
+        ]
         notes = [f"{f.name}: {f.note}" for f in self.findings if f.note]
-        verdict = "PASS" if self.passed else "FAIL"
-        return "\n".join([head, "", *(line.rstrip() for line in lines), *notes, "", verdict])
+        return "\n".join([head, "", *aligned(rows), *notes, "", "PASS" if self.passed else "FAIL"])
 
 
 def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto") -> Certificate:
@@ -146,10 +135,7 @@ def certify(checkpoint: Checkpoint) -> Certificate:
     except MechcotError as error:
         findings = [Finding("questions of its own words", None, None, "", False, str(error))]
     else:
-        findings = [
-            *_attempt("reading", lambda: _reading(model, questions, allowed)),
-            _bos(checkpoint.tokenizer, questions),
-        ]
+        findings = [*_reading(model, questions, allowed), _bos(checkpoint.tokenizer, questions)]
     return Certificate(
         checkpoint.name,
         type(model).__name__,
@@ -167,9 +153,27 @@ def _length(model: Any) -> int:
 
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
-    from mechcot.models.anatomy import SITES, anatomy_of
-    from mechcot.reading.reader import recipe_for
-    from mechcot.reading.selfcheck import best_way
+    """How the reading compares with the model's own runs; that it cannot be run so is a finding too."""
+    from mechcot.reading.budget import out_of_memory
+
+    try:
+        return _compared(model, questions, allowed)
+    except MechcotError as error:
+        why = str(error)
+    except Exception as error:  # any way in which a model's own code refuses a mask or a cache
+        if out_of_memory(error):
+            why = f"the sample does not fit the memory: {error}; check it on a larger device"
+        else:
+            raised = f"the model's own code raised {type(error).__name__}: {error}"
+            why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
+    return [Finding("reading", None, None, "", False, why)]
+
+
+def _compared(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+    from mechcot.core.sites import SITES
+    from mechcot.models.anatomy import anatomy_of
+    from mechcot.reading.selfcheck import COMPARED, TREES, best_way
+    from mechcot.reading.spec import ReadingSpec, recipe_for
     from mechcot.study.manifest import STEP_RULES
 
     anatomy = anatomy_of(model)
@@ -177,16 +181,21 @@ def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> 
     wider = {window for window in anatomy.windows.values() if window and window >= longest}
     note = f"texts of up to {longest} tokens do not reach the window of {max(wider)}" if wider else ""
     sites = [site for site in SITES if _has(anatomy, site)]
-    recipe, report = best_way(model, questions, recipe_for(anatomy, sites=sites, rules=STEP_RULES))
+    recipe, report = best_way(
+        model, questions, recipe_for(anatomy, ReadingSpec(sites=sites, rules=STEP_RULES))
+    )
     way = "text" if recipe.alone else "tree"
     if recipe.alone:
         note = f"it is read text by text, which is slow: {report.why}"
     return [
-        _difference(f"{way}: forced answers", report.forced, allowed, "nats a token", note),
-        _difference(f"{way}: entropy and surprisal", report.signals, allowed, "nats"),
-        _difference(f"{way}: activations", report.residual, allowed, "of the largest"),
-        _difference("final norm and head", report.head, allowed, "of the largest logit"),
-        _difference("cache of keys and values", report.cache, allowed, "of the largest logit"),
+        _difference(
+            f"{way}: {compared.name}" if key in TREES else compared.name,
+            report.differences[key],
+            allowed,
+            compared.unit,
+            note if key == "forced" else "",
+        )
+        for key, compared in COMPARED.items()
     ]
 
 
@@ -195,7 +204,7 @@ def _has(anatomy: Anatomy, site: str) -> bool:
     from mechcot.models.anatomy import part_of
 
     try:
-        return site == "resid_pre" or all(part_of(block, site) is not None for block in anatomy.blocks)
+        return all(part_of(block, site) is not None for block in anatomy.blocks)
     except MechcotError:
         return False
 
@@ -224,23 +233,6 @@ def _difference(name: str, found: float, allowed: float, unit: str, note: str = 
     if not math.isfinite(found):
         return Finding(name, None, allowed, unit, False, "the difference is not finite")
     return Finding(name, found, allowed, unit, found <= allowed, note)
-
-
-def _attempt(name: str, job: Callable[[], list[Finding]]) -> list[Finding]:
-    """A job's findings; that a model cannot be run so is a finding too."""
-    from mechcot.reading.budget import out_of_memory
-
-    try:
-        return job()
-    except MechcotError as error:
-        return [Finding(name, None, None, "", False, str(error))]
-    except Exception as error:  # any way in which a model's own code refuses a mask or a cache
-        if out_of_memory(error):
-            why = f"the sample does not fit the memory: {error}; check it on a larger device"
-            return [Finding(name, None, None, "", False, why)]
-        raised = f"the model's own code raised {type(error).__name__}: {error}"
-        why = f"{raised}; layers that do not attend by a mask alone (ALiBi, state spaces) are such a case"
-        return [Finding(name, None, None, "", False, why)]
 
 
 def _number(value: float | None) -> str:

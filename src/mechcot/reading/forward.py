@@ -20,22 +20,13 @@ from mechcot.reading.inputs import QuestionInput, Target
 from mechcot.reading.layout import Layout, alone, lay_out, lay_out_answer
 from mechcot.reading.prefix_tree import Ints
 from mechcot.reading.scoring import Floats, Scores, score
+from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
 TRUTH_COLUMNS = ("p_truth", "rank_truth", "p_said", "rank_said", "entropy")
 
 Work = tuple[QuestionInput, tuple[int, ...], bool]
 """A question, which of its traces, and whether answers are forced at its prompt too."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """What to read off; see `reader.Recipe`."""
-
-    places: tuple[tuple[str, int], ...]
-    rules: tuple[str, ...]
-    signals: bool
-    lens: bool
 
 
 @dataclass(frozen=True)
@@ -58,17 +49,17 @@ class Pass:
 
 
 def run_trees(
-    model: nn.Module, anatomy: Anatomy, layouts: Sequence[Layout], targets: Sequence[Target], wanted: Places
+    model: nn.Module, anatomy: Anatomy, layouts: Sequence[Layout], targets: Sequence[Target], recipe: Recipe
 ) -> Pass:
     """Run trees side by side in one row.
 
     Raises:
         ReadingError: a layer did not see them as separate texts.
     """
-    return _run(model, anatomy, layouts, targets, wanted, trees=True)
+    return _run(model, anatomy, layouts, targets, recipe, trees=True)
 
 
-def run_alone(model: nn.Module, anatomy: Anatomy, work: Sequence[Work], wanted: Places) -> Pass:
+def run_alone(model: nn.Module, anatomy: Anatomy, work: Sequence[Work], recipe: Recipe) -> Pass:
     """The same numbers by one plain run for each trace, and for each answer at each prefix.
 
     Raises:
@@ -83,16 +74,16 @@ def run_alone(model: nn.Module, anatomy: Anatomy, work: Sequence[Work], wanted: 
                 raise ReadingError(
                     f"{trace.name}: this model reads no trees, so no step can be hidden from it"
                 )
-            layout = lay_out(alone(question, i), (0,), False, wanted.rules)
+            layout = lay_out(alone(question, i), (0,), False, recipe.rules)
             targets = () if question.permutation else trace.targets
-            texts.append(_run(model, anatomy, [layout], targets, wanted, trees=False))
+            texts.append(_run(model, anatomy, [layout], targets, recipe, trees=False))
         for prefix in _prefixes_of(question, members, prompt):
             for lead in question.forced:
                 for option in range(len(lead.options)):
                     layout = lay_out_answer(prefix, lead, option)
-                    none = Places((), (), False, wanted.lens)
+                    none = Recipe(signals=False, lens=recipe.lens)
                     answers.append(_run(model, anatomy, [layout], (), none, trees=False).answers)
-    views = 1 + len(anatomy.layers) * wanted.lens
+    views = 1 + len(anatomy.layers) * recipe.lens
     names = texts[0].acts if texts else {}
     return Pass(
         answers=np.concatenate([np.empty((views, 0)), *answers], axis=1),
@@ -119,7 +110,7 @@ def _run(
     anatomy: Anatomy,
     layouts: Sequence[Layout],
     targets: Sequence[Target],
-    wanted: Places,
+    recipe: Recipe,
     *,
     trees: bool,
 ) -> Pass:
@@ -134,13 +125,13 @@ def _run(
 
     pair_row, pair_token = row("pair_row"), flat("pair_token")
     starts = _starts(layouts)
-    kept = _Kept(layouts, offsets, wanted.rules, anatomy.device)
+    kept = _Kept(layouts, offsets, recipe.rules, anatomy.device)
     lens = _Lens(anatomy, pair_row, pair_token)
     depth = torch.from_numpy(flat("depth"))[None].to(anatomy.device)
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
-        stack.enter_context(watched(anatomy, wanted.places, kept.see))
-        if wanted.lens:
+        stack.enter_context(watched(anatomy, recipe.places, kept.see))
+        if recipe.lens:
             stack.enter_context(watched(anatomy, [("resid_post", i) for i in anatomy.layers], lens.see))
         mask = stack.enter_context(_attention(anatomy, layouts, trees))
         output = anatomy.decoder(
@@ -150,7 +141,7 @@ def _run(
         )
         hidden = output.last_hidden_state[0]
         signals, truth = None, np.empty((0, len(TRUTH_COLUMNS)))
-        if wanted.signals:
+        if recipe.signals:
             signals = score(anatomy, hidden, row("signal_row"), flat("signal_token"), entropy=True)
             truth = _truth(anatomy, hidden, targets, row("target_row"), signals)
         own = score(anatomy, hidden, pair_row, pair_token).logp

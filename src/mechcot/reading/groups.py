@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from torch import Tensor
 from mechcot.core import files
 from mechcot.core.errors import ReadingError
 from mechcot.core.progress import Progress
+from mechcot.core.work import WorkUnit, content_key, map_tasks
 from mechcot.models.anatomy import Anatomy
+from mechcot.reading.batch import ReadBatch, as_numbers
 from mechcot.reading.budget import out_of_memory, release
-from mechcot.reading.plan import ReadingPlan
-from mechcot.reading.reader import ReadBatch, Recipe, alone, as_numbers, read_batch
+from mechcot.reading.reader import alone, read_batch
 from mechcot.reading.selfcheck import SelfCheck, usable
+from mechcot.reading.spec import Reader, Recipe
 from mechcot.reading.unfinished import Group, Unfinished
 from mechcot.study.activations import write_shard
 from mechcot.study.manifest import EVERY_TOKEN
@@ -32,25 +33,23 @@ SHARD_BYTES = 2**28
 
 
 @dataclass(frozen=True)
-class Job:
-    """One reading.
+class Reading:
+    """One reading under way: who reads, what is kept, what is done of it.
 
     Attributes:
-        model: the reader.
-        anatomy: where its parts are.
+        reader: who reads.
+        anatomy: where the reader's parts are.
         recipe: what is kept.
-        reader: its name.
-        model_digest: digest of its weights.
-        store: where the shards go.
+        state: what is done; groups and what memory allows are noted in it.
+        bar: counts tokens.
         lenient: note traces whose numbers are not finite rather than raise.
     """
 
-    model: Any
+    reader: Reader
     anatomy: Anatomy
     recipe: Recipe
-    reader: str
-    model_digest: str
-    store: Path
+    state: Unfinished
+    bar: Progress
     lenient: bool
 
 
@@ -58,22 +57,17 @@ class Job:
 class _Found:
     """What a group gave, not yet written."""
 
-    number: int
-    first: int
-    stop: int
     numbers: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     acts: dict[str, list[Tensor]] = field(default_factory=dict)
     broken: list[tuple[int, int, str]] = field(default_factory=list)
 
 
-def read_groups(job: Job, state: Unfinished, *, check: bool, progress: bool) -> SelfCheck | None:
+def read_groups(reading: Reading, *, check: bool) -> SelfCheck | None:
     """Read the groups that are not finished.
 
     Args:
-        job: what is read, and how.
-        state: what is there of it; finished groups and what memory allows are noted in it.
+        reading: what is read, and how.
         check: compare a small sample with separate plain runs first.
-        progress: whether to draw a bar.
 
     Returns:
         The self-check; None if nothing was left to read, or none was asked for.
@@ -82,54 +76,45 @@ def read_groups(job: Job, state: Unfinished, *, check: bool, progress: bool) -> 
         ReadingError: see `folder.read_to_folder`.
         OSError: a file cannot be written.
     """
+    state = reading.state
     if state.complete():
         return None
-    job, report = _way(job, state, check=check)
-    first = number = 0
-    writing: Future[Group] | None = None
-    with ThreadPoolExecutor(1) as pool, _bar(job, state, progress) as bar:
-        try:
-            while first < len(state.plan.batches):
-                group: Group | _Found | None = state.groups.get(number)
-                if group is None:
-                    group = _read_group(job, state, number, first, bar)
-                    if group is None:
-                        continue
-                    if writing:
-                        state.finish(writing.result())
-                    writing = pool.submit(_write_group, job, state.numbers(number), group)
-                first, number = group.stop, number + 1
-        finally:
-            # Whatever came between: a group that was read is not lost.
-            if writing:
-                state.finish(writing.result())
+    recipe, report = replace(reading.recipe, alone=not state.trees), None
+    if check:
+        recipe, report = usable(reading.reader.model, state.plan.questions, recipe)
+    elif reading.anatomy.strange and state.trees:
+        recipe = alone(recipe, reading.anatomy.strange)
+    if recipe.alone and state.trees:
+        state.read_without_trees()
+    reading = replace(reading, recipe=recipe)
+    map_tasks(_read_group, _tasks(reading), reading, journal=state.journal, save=_write_group)
     return report
 
 
-def _way(job: Job, state: Unfinished, *, check: bool) -> tuple[Job, SelfCheck | None]:
-    """Whether the model reads trees, or every text by itself."""
-    recipe, report = replace(job.recipe, alone=not state.trees), None
-    if check:
-        recipe, report = usable(job.model, state.plan.questions, recipe)
-    elif job.anatomy.strange and state.trees:
-        recipe = alone(recipe, job.anatomy.strange)
-    if recipe.alone and state.trees:
-        state.read_without_trees()
-    return replace(job, recipe=recipe), report
-
-
-def _bar(job: Job, state: Unfinished, progress: bool) -> Progress:
+def token_bar(state: Unfinished, reader: str, *, shown: bool) -> Progress:
+    """A bar that counts the tokens of a reading."""
     plan = state.plan
     authors = "+".join(dict.fromkeys(t.arm for q in plan.questions for t in q.traces))
-    done = sum(plan.nodes(b) for group in state.groups.values() for b in range(group.first, group.stop))
-    return Progress(f"{authors} read by {job.reader}", plan.tree_tokens, "token", shown=progress, done=done)
+    done = sum(plan.nodes(b) for group in state.groups().values() for b in range(group.first, group.stop))
+    return Progress(f"{authors} read by {reader}", plan.tree_tokens, "token", shown=shown, done=done)
 
 
-def _stop(job: Job, plan: ReadingPlan, first: int) -> int:
+def _tasks(reading: Reading) -> Iterator[WorkUnit]:
+    """The groups in order; one whose plan memory changes on the way comes again in its new shape."""
+    state, first, number = reading.state, 0, 0
+    while first < len(state.plan.batches):
+        plan, stop = state.plan, _stop(reading, first)
+        parts = [asdict(part) for batch in range(first, stop) for part in plan.members(batch)]
+        yield WorkUnit(content_key(number, parts), (number, first, stop))
+        if state.plan is plan:
+            first, number = stop, number + 1
+
+
+def _stop(reading: Reading, first: int) -> int:
     """One past the last batch of the group that begins with a batch, by its tokens and the bytes it keeps."""
-    rules = job.recipe.rules
+    rules, plan = reading.recipe.rules, reading.state.plan
     every_token = EVERY_TOKEN in rules
-    row = len(job.recipe.places) * job.anatomy.d_model * job.anatomy.dtype.itemsize
+    row = len(reading.recipe.places) * reading.anatomy.d_model * reading.anatomy.dtype.itemsize
     tokens = size = 0
     for number in range(first, len(plan.batches)):
         tokens += plan.nodes(number)
@@ -143,48 +128,58 @@ def _stop(job: Job, plan: ReadingPlan, first: int) -> int:
     return len(plan.batches)
 
 
-def _read_group(job: Job, state: Unfinished, number: int, first: int, bar: Any) -> _Found | None:
-    """Read the group that begins with a batch; None: memory was short, and the plan is another one."""
-    found, before = _Found(number, first, _stop(job, state.plan, first)), bar.n
-    for batch_number in range(first, found.stop):
-        batch = _read_batch(job, state, first, batch_number)
+def _read_group(reading: Reading, task: WorkUnit) -> _Found | None:
+    """Read a group; None: memory was short, and the plan is another one."""
+    found, before, dtype = _Found(), reading.bar.n, reading.anatomy.dtype
+    _, first, stop = task.arguments
+    for number in range(first, stop):
+        batch = _read_batch(reading, first, number)
         if batch is None:
-            bar.back_to(before, state.plan.tree_tokens)
+            reading.bar.back_to(before, reading.state.plan.tree_tokens)
             return None
         for (question, trace), why in batch.broken.items():
-            if not job.lenient:
+            if not reading.lenient:
                 raise ReadingError(why)
             found.broken.append((question, trace, why))
         for name, values in as_numbers(batch).items():
-            found.numbers[f"{batch_number}.{name}"] = np.ascontiguousarray(values)
+            found.numbers[f"{number}.{name}"] = np.ascontiguousarray(values)
         for name, rows in batch.acts.items():
-            if rows.dtype != job.anatomy.dtype:
+            if rows.dtype != dtype:
                 raise ReadingError(
-                    f"{name} comes in {rows.dtype}, the embedding is {job.anatomy.dtype}; a store has one "
-                    f"dtype: load the model in one"
+                    f"{name} comes in {rows.dtype}, the embedding is {dtype}; a store has one dtype: load "
+                    "the model in one"
                 )
             found.acts.setdefault(name, []).append(rows)
-        bar.update(state.plan.nodes(batch_number))
+        reading.bar.update(reading.state.plan.nodes(number))
     return found
 
 
-def _read_batch(job: Job, state: Unfinished, first: int, number: int) -> ReadBatch | None:
+def _read_batch(reading: Reading, first: int, number: int) -> ReadBatch | None:
     """Read a batch; None: memory was short, and from the group's first batch on the plan is another one."""
-    recipe, plan = replace(job.recipe, alone=job.recipe.alone or number in state.alone), state.plan
+    state, model = reading.state, reading.reader.model
+    recipe = replace(reading.recipe, alone=reading.recipe.alone or number in state.alone)
     try:
-        return read_batch(job.model, job.anatomy, plan, number, recipe)
+        return read_batch(model, reading.anatomy, state.plan, number, recipe)
     except Exception as error:
         if not out_of_memory(error):
             raise
         why = str(error).partition("\n")[0]
     # Outside the handler: the error's frames hold the tensors that were too many.
-    release(job.anatomy.device)
+    release(reading.anatomy.device)
+    if _make_room(state, first, number, recipe, why):
+        return _read_batch(reading, first, number)
+    return None
+
+
+def _make_room(state: Unfinished, first: int, number: int, recipe: Recipe, why: str) -> bool:
+    """What a batch that is too large for the memory becomes; whether it keeps its traces."""
+    plan = state.plan
     traces, nodes = plan.traces(plan.members(number)), plan.nodes(number)
     if len(traces) > 1:
         budget = max(min(nodes, plan.max_tokens) // 2, 1)
         log.warning("memory is short for %d tokens (%s); going on with %d at a time", nodes, why, budget)
         state.halve(first, budget)
-        return None
+        return False
     trace = traces[0]
     if recipe.alone or trace.knock_outs:
         raise ReadingError(
@@ -195,15 +190,18 @@ def _read_batch(job: Job, state: Unfinished, first: int, number: int) -> ReadBat
         "%s: memory is short for its %d tokens (%s); its texts are run one by one", trace.name, nodes, why
     )
     state.read_alone(number)
-    return _read_batch(job, state, first, number)
+    return True
 
 
-def _write_group(job: Job, path: Path, found: _Found) -> Group:
+def _write_group(reading: Reading, task: WorkUnit, found: _Found) -> dict[str, Any]:
+    """Write a group's files; what the journal keeps of it."""
     from safetensors.numpy import save
 
-    shard = write_shard(job.store, found.number, found.acts, job.model_digest) if found.acts else None
+    number, first, stop = task.arguments
+    folder, acts = reading.state.folder, found.acts
+    shard = write_shard(folder.store, number, acts, reading.reader.digest) if acts else None
     numbers = save(found.numbers)
-    with files.whole(path) as sink:
+    with files.whole(folder.numbers(number)) as sink:
         sink.write(numbers)
     digest = hashlib.sha256(numbers).hexdigest()
-    return Group(found.number, found.first, found.stop, digest, shard, tuple(found.broken))
+    return asdict(Group(number, first, stop, digest, shard, tuple(found.broken)))

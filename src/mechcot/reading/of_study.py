@@ -8,7 +8,7 @@ import logging
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ import numpy as np
 from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.core.files import digest, write_json
+from mechcot.core.plan import Expense
+from mechcot.core.sites import SITES
 from mechcot.models.checkpoint import load, load_tokenizer
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
+from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
 from mechcot.tasks.tokens import decode
@@ -49,20 +52,12 @@ def read_arm(
         log.info("other orders of the options: %d tokens beside the reading's own", other.tree_tokens)
     out = study.reading_path(author, reader)
     done = read_to_folder(
-        checkpoint.model,
+        Reader(checkpoint.model, reader, _recorded_digest(study, folder)),
         inputs,
-        out,
-        work,
-        reader=reader,
-        model_digest=_recorded_digest(study, folder),
-        layers=settings.reading.layers,
-        sites=settings.reading.sites,
-        rules=rules_of(study, author),
-        max_tokens=settings.reading.max_tokens,
-        lens=settings.reading.lens,
-        skip_unreadable=True,
-        progress=progress,
+        spec_of(study, author),
+        ReadingFolder(out, work),
         about=_digests(study, author, task, checkpoint.tokenizer),
+        progress=progress,
     )
     skipped = [*_without_steps(study, author), *done.skipped]
     for reason in skipped:
@@ -72,89 +67,63 @@ def read_arm(
     write_json(out / "reading.json", told | {"skipped": skipped})
 
 
-@dataclass(frozen=True)
-class Price:
-    """What a reading will cost; nothing was run.
-
-    Attributes:
-        author: whose traces.
-        reader: by whose weights.
-        traces: traces.
-        steps: steps.
-        bare_tokens: tokens of a plain forward pass over the traces.
-        tree_tokens: tokens that will be computed.
-        permuted_tokens: how many of those are for other orders of the options.
-        separate_tokens: tokens that one run for each prefix would compute.
-        activation_bytes: size of the activations on disk.
-    """
-
-    author: str
-    reader: str
-    traces: int
-    steps: int
-    bare_tokens: int
-    tree_tokens: int
-    permuted_tokens: int
-    separate_tokens: int
-    activation_bytes: int
-
-    def text(self) -> str:
-        """One line for a terminal."""
-        orders = f" ({self.permuted_tokens:,} of them for other orders)" if self.permuted_tokens else ""
-        return (
-            f"{self.author} read by {self.reader}: {self.traces:,} traces, {self.steps:,} steps; "
-            f"{self.tree_tokens:,} tokens{orders}, {self.tree_tokens / max(1, self.bare_tokens):.2f} times a "
-            f"plain pass over the traces ({self.separate_tokens:,} with one run for each prefix); "
-            f"{self.activation_bytes / 1e6:,.0f} MB of activations"
-        )
-
-
-def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Price:
-    """What reading an author's traces with a reader's weights will cost.
+def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Expense:
+    """What reading an author's traces with a reader's weights will take; nothing is run.
 
     Raises:
         ReadingError: a layer that the reader has not; author and reader do not share a tokenizer.
     """
-    from transformers import AutoConfig
-
-    arm = study.settings.arms[reader]
+    arm, spec = study.settings.arms[reader], spec_of(study, author)
     tokenizer = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
     inputs = [q for q in question_inputs(study, author, task, tokenizer) if q.traces]
-    rules = rules_of(study, author)
-    whole, own = (
-        plan_reading(questions, 2**40, rules)
-        for questions in (inputs, [q for q in inputs if not q.permutation])
+    own = [q for q in inputs if not q.permutation]
+    whole, plain = (plan_reading(questions, 2**40, spec.rules) for questions in (inputs, own))
+    reads = [trace for question in own for trace in question.traces]
+    rows = sum(len(trace.spans(rule)) for trace in reads for rule in spec.rules)
+    orders = whole.tree_tokens - plain.tree_tokens
+    times = whole.tree_tokens / max(1, plain.bare_tokens)
+    note = (
+        f"{sum(len(trace.steps) for trace in reads):,} steps; {times:.2f} times the tokens of a plain pass "
+        f"over the traces ({whole.separate_tokens:,} with one run for each prefix)"
     )
+    return Expense(
+        f"{author} read by {reader}",
+        len(reads),
+        "traces",
+        tokens_in=whole.tree_tokens,
+        disk=rows * _row_bytes(study, reader, folder),
+        note=note + (f"; {orders:,} of the tokens are for other orders of the options" if orders else ""),
+    )
+
+
+def _row_bytes(study: Study, reader: str, folder: Path) -> int:
+    """Bytes of the activations kept at one position, by the reader's configuration alone."""
+    from transformers import AutoConfig
+
+    arm, settings = study.settings.arms[reader], study.settings.reading
     config = AutoConfig.from_pretrained(folder, trust_remote_code=arm.trust_remote_code).get_text_config()
-    reads = [trace for question in own.questions for trace in question.traces]
-    settings = study.settings.reading
     every = range(config.num_hidden_layers + 1)
     layers = every if settings.layers is None else settings.layers
     if strange := sorted(set(layers) - set(every)):
         raise ReadingError(f"{reader} has layers 0 (embedding) to {every[-1]}, asked for {strange}")
-    places = sum(layer > 0 or site == "resid_post" for site in settings.sites for layer in layers)
-    rows = sum(len(trace.spans(rule)) for trace in reads for rule in rules)
+    places = sum(layer > 0 or SITES[site].embedding for site in settings.sites for layer in layers)
     named = str(config.dtype).removeprefix("torch.") if arm.dtype == "auto" else arm.dtype
-    return Price(
-        author=author,
-        reader=reader,
-        traces=len(reads),
-        steps=sum(len(trace.steps) for trace in reads),
-        bare_tokens=own.bare_tokens,
-        tree_tokens=whole.tree_tokens,
-        permuted_tokens=whole.tree_tokens - own.tree_tokens,
-        separate_tokens=whole.separate_tokens,
-        activation_bytes=rows
-        * places
-        * int(config.hidden_size)
-        * (2 if named in ("bfloat16", "float16") else 4),
-    )
+    return places * int(config.hidden_size) * (2 if named in ("bfloat16", "float16") else 4)
 
 
-def rules_of(study: Study, author: str) -> tuple[str, ...]:
-    """The position rules of a reading: the settings', and `decision` where the task reads claims."""
+def spec_of(study: Study, author: str) -> ReadingSpec:
+    """What the settings ask of a reading, and the rule `decision` where the task reads claims."""
+    settings = study.settings.reading
     claims = () if study.claims(author).empty else (DECISION,)
-    return tuple(dict.fromkeys((*study.settings.reading.rules, *claims)))
+    rules = tuple(dict.fromkeys((*settings.rules, *claims)))
+    return ReadingSpec(
+        layers=settings.layers,
+        sites=settings.sites,
+        rules=rules,
+        lens=settings.lens,
+        max_tokens=settings.max_tokens,
+        skip_unreadable=True,
+    )
 
 
 def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> list[QuestionInput]:
@@ -218,6 +187,8 @@ def _without_steps(study: Study, author: str) -> list[str]:
 
 def _orders(study: Study, question: Question) -> list[tuple[int, ...]]:
     """Other orders of a question's options, drawn without repeats from the study's seed."""
+    if question.open:  # its prompt shows none
+        return []
     n = len(question.options)
     wanted = min(study.settings.reading.permutations, math.factorial(n) - 1)
     rng = np.random.default_rng([study.settings.seed, zlib.crc32(question.qid.encode())])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from mechcot.core.errors import ReadingError
+from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
 from mechcot.models.calling import cache_in, calling_of
+from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.budget import out_of_memory, release
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import Recipe, Singles, TraceReading, alone, read_batch, unpack, unpack_prompts
+from mechcot.reading.reader import alone, read_batch
+from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
 log = logging.getLogger(__name__)
@@ -31,12 +34,42 @@ with a mixture of experts, whose router may tip). On models of the same shapes w
 0.02, whose outputs hardly depend on their text, a sliding window that is off by one shows as 0.05.
 """
 
+SAMPLE_TRACES, SAMPLE_OPTIONS = 2, 2
+"""Of each question, and of each lead-in after the bare prompt, the first and the last step."""
+
 CACHED_STEPS = 8
 """Tokens that are run one by one over the cache of keys and values."""
 
 
 @dataclass(frozen=True)
-class SelfCheck:
+class Compared:
+    """One way in which numbers of a reading are compared with the model's own.
+
+    Attributes:
+        name: what is compared.
+        unit: of the difference.
+    """
+
+    name: str
+    unit: str
+
+
+COMPARED = {
+    "forced": Compared("forced answers", "nats a token"),
+    "signals": Compared("entropy and surprisal", "nats"),
+    "residual": Compared("activations", "of the largest"),
+    "head": Compared("final norm and head", "of the largest logit"),
+    "cache": Compared("cache of keys and values", "of the largest logit"),
+}
+"""A forced answer's log-probability is compared a token of the option, an activation with the largest entry
+at its place; the head after the final norm, and a run over a cache, with the model's own logits."""
+
+TREES = ("forced", "signals", "residual")
+"""What depends on how the texts are run: as trees, or one by one."""
+
+
+@dataclass(frozen=True)
+class SelfCheck(Result):
     """What a self-check found.
 
     Attributes:
@@ -44,12 +77,7 @@ class SelfCheck:
         runs: plain runs that were made.
         way: "trees", or "alone" for a model that every text is run through by itself.
         tolerance: what was allowed.
-        forced: largest difference of a forced answer's log-probability, nats a token of the option.
-        signals: largest difference of an entropy or a surprisal, nats.
-        residual: largest difference of an activation, as a share of the largest entry at its place.
-        head: largest difference between head(final norm) and the model's own logits, as a share of
-            the largest logit.
-        cache: the same between a run over a cache of keys and values and one without.
+        differences: the largest difference of each kind of `COMPARED`.
         why: why it is not read by trees.
         broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
     """
@@ -58,45 +86,81 @@ class SelfCheck:
     runs: int
     way: str
     tolerance: float
-    forced: float
-    signals: float
-    residual: float
-    head: float
-    cache: float
+    differences: Mapping[str, float] = field(metadata=SPREAD)
     why: str = ""
     broken: str = ""
 
     @property
     def worst(self) -> float:
         """The largest of the differences."""
-        return max(self.forced, self.signals, self.residual, self.head, self.cache)
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return {**self.__dict__, "questions": list(self.questions)}
+        return max(self.differences.values())
 
     def numbers(self) -> str:
         """The differences in words."""
-        return (
-            f"{self.forced:.2g} nats a token in forced answers, {self.signals:.2g} nats in entropy or "
-            f"surprisal, {self.residual:.2g} of the largest activation; head against logits "
-            f"{self.head:.2g} of the largest, cache against none {self.cache:.2g}; allowed is "
-            f"{self.tolerance:.2g}"
-        )
+        said = [f"{c.name} {self.differences[key]:.2g} {c.unit}" for key, c in COMPARED.items()]
+        return f"{', '.join(said)}; allowed is {self.tolerance:.2g}"
 
 
-@dataclass
-class _Tally:
-    runs: int = 0
-    forced: float = 0.0
-    signals: float = 0.0
-    residual: float = 0.0
-    head: float = 0.0
-    cache: float = 0.0
+class _Comparison:
+    """Plain runs of a model, and the largest difference of each kind from what a reading gave."""
+
+    def __init__(self, model: Any, recipe: Recipe) -> None:
+        self.model, self.anatomy, self.recipe = model, anatomy_of(model), recipe
+        self.runs, self.differences = 0, dict.fromkeys(COMPARED, 0.0)
 
     def note(self, what: str, difference: float) -> None:
         # A difference that is not a number must not be lost in a maximum.
-        setattr(self, what, max(getattr(self, what), difference if np.isfinite(difference) else np.inf))
+        found = difference if np.isfinite(difference) else np.inf
+        self.differences[what] = max(self.differences[what], found)
+
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        tokens = torch.tensor([list(ids)], device=self.anatomy.device)
+        logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
+        self.runs += 1
+        return logits[0].float()
+
+    def trace(self, question: QuestionInput, reading: TraceReading, kept: dict[str, Tensor]) -> None:
+        """Signals, activations and the head over one trace."""
+        anatomy, recipe = self.anatomy, self.recipe
+        trace, prompt = reading.source, len(question.prompt_ids)
+        ids = [*question.prompt_ids, *trace.token_ids]
+        found: dict[tuple[str, int], Tensor] = {}
+
+        def see(site: str, layer: int, hidden: Tensor) -> None:
+            # A copy: some models add to it in place afterwards.
+            found[site, layer] = hidden.to("cpu", torch.float32, copy=True)
+
+        with as_found(self.model):
+            with watched(anatomy, recipe.places, see):
+                logits = self.logits(ids)
+            tokens = torch.tensor([ids], device=anatomy.device)
+            hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
+            self.runs += 1
+            own = head_logits(anatomy, hidden)
+            self.note("head", float((own - logits).abs().max() / logits.abs().max()))
+            logp = logits[prompt - 1 : -1].log_softmax(-1)
+            surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
+            entropy = -(logp.exp() * logp).sum(-1)
+        if recipe.signals:
+            self.note("signals", _distance(reading.surprisal, surprisal))
+            self.note("signals", _distance(reading.entropy, entropy))
+        for (site, layer), plain in found.items():
+            for rule in recipe.rules if trace.steps else ():
+                if (name := tensor_name(layer, rule, site)) in kept:
+                    spans = [plain[prompt + a : prompt + b].mean(0) for a, b in trace.spans(rule)]
+                    difference = (kept[name].float() - torch.stack(spans)).abs().max()
+                    self.note("residual", float(difference / plain.abs().max()))
+
+    def forced(self, question: QuestionInput, prefix: Sequence[int], values: Singles) -> None:
+        """Some of the answers forced after a prefix."""
+        for lead, row in zip(question.forced, values, strict=True):
+            for option, value in list(zip(lead.options, row, strict=True))[:SAMPLE_OPTIONS]:
+                ids = [*prefix, *lead.ids, *option]
+                with as_found(self.model):
+                    logp = self.logits(ids[:-1])[-len(option) :].log_softmax(-1)
+                    token = torch.tensor(option, device=self.anatomy.device)
+                    total = float(logp.gather(-1, token[:, None]).sum())
+                self.note("forced", abs(total - float(value)) / len(option))
 
 
 def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
@@ -170,7 +234,7 @@ def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> 
                 raise
             why = f"its own code raised {type(error).__name__}: {error}"
         else:
-            if max(report.forced, report.signals, report.residual) <= report.tolerance:
+            if max(report.differences[name] for name in TREES) <= report.tolerance:
                 return recipe, report
             why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
@@ -187,28 +251,17 @@ def _refuse_two_starts(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> 
             )
 
 
-def self_check(
-    model: Any,
-    questions: Sequence[QuestionInput],
-    recipe: Recipe,
-    *,
-    max_traces: int = 2,
-    max_options: int = 2,
-) -> SelfCheck:
+def self_check(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> SelfCheck:
     """Read up to two questions in one pass and compare with plain separate runs.
 
     Args:
         model: the reader.
         questions: what to read; the one with the longest trace and the first other one are taken.
         recipe: what is kept, and how it is read.
-        max_traces: traces taken of each question.
-        max_options: options taken of each lead-in, after the bare prompt, the first and the last step.
     """
-    anatomy = anatomy_of(model)
-    sample = _sample(questions, max_traces)
+    sample, found = _sample(questions, SAMPLE_TRACES), _Comparison(model, recipe)
     plan = plan_reading(sample, 2**40, recipe.rules)
-    tally = _Tally()
-    batch = read_batch(model, anatomy, plan, 0, replace(recipe, lens=False))
+    batch = read_batch(model, found.anatomy, plan, 0, replace(recipe, lens=False))
     first = 0
     for reading in unpack(plan, batch):
         question, trace = sample[reading.question], reading.source
@@ -216,23 +269,23 @@ def self_check(
         first = steps.stop
         # The rule `token` has other rows; its values are those of `end` and `start` at other tokens.
         kept = {n: values[steps] for n, values in batch.acts.items() if not n.endswith("@token")}
-        _compare_trace(model, anatomy, question, reading, kept, recipe, tally)
+        found.trace(question, reading, kept)
         for step in sorted({0, len(trace.steps) - 1}) if trace.steps else []:
             prefix = [*question.prompt_ids, *trace.token_ids[: trace.steps[step][2]]]
-            _compare_forced(model, question, prefix, reading.forced[0, step], max_options, tally)
+            found.forced(question, prefix, reading.forced[0, step])
     for index, prompt, prior in unpack_prompts(plan, batch):
-        question = sample[index]
-        _compare_forced(model, question, list(question.prompt_ids), prompt[0], max_options, tally)
+        found.forced(sample[index], sample[index].prompt_ids, prompt[0])
         if prior is not None:
-            _compare_forced(model, question, list(question.prior_ids), prior[0], max_options, tally)
+            found.forced(sample[index], sample[index].prior_ids, prior[0])
     longest = sample[0]
-    tally.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
+    found.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
     return SelfCheck(
         questions=tuple(question.qid for question in sample),
+        runs=found.runs,
         way="alone" if recipe.alone else "trees",
-        tolerance=TOLERANCE.get(anatomy.dtype, 1e-3),
+        tolerance=TOLERANCE.get(found.anatomy.dtype, 1e-3),
+        differences=found.differences,
         broken=next(iter(batch.broken.values()), ""),
-        **tally.__dict__,
     )
 
 
@@ -247,72 +300,6 @@ def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[Questio
         traces = sorted(question.traces, key=lambda trace: -len(trace.token_ids))[:max_traces]
         sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in traces)))
     return sample
-
-
-def _plain(model: Any, anatomy: Anatomy, ids: Sequence[int]) -> Tensor:
-    tokens = torch.tensor([list(ids)], device=anatomy.device)
-    logits: Tensor = model(input_ids=tokens, use_cache=False).logits
-    return logits[0].float()
-
-
-def _compare_trace(
-    model: Any,
-    anatomy: Anatomy,
-    question: QuestionInput,
-    reading: TraceReading,
-    kept: dict[str, Tensor],
-    recipe: Recipe,
-    tally: _Tally,
-) -> None:
-    trace, prompt = reading.source, len(question.prompt_ids)
-    ids = [*question.prompt_ids, *trace.token_ids]
-    found: dict[tuple[str, int], Tensor] = {}
-
-    def see(site: str, layer: int, hidden: Tensor) -> None:
-        # A copy: some models add to it in place afterwards.
-        found[site, layer] = hidden.to("cpu", torch.float32, copy=True)
-
-    with as_found(model):
-        with watched(anatomy, recipe.places, see):
-            logits = _plain(model, anatomy, ids)
-        tokens = torch.tensor([ids], device=anatomy.device)
-        hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
-        own = head_logits(anatomy, hidden)
-        tally.note("head", float((own - logits).abs().max() / logits.abs().max()))
-        logp = logits[prompt - 1 : -1].log_softmax(-1)
-        surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
-        entropy = -(logp.exp() * logp).sum(-1)
-    tally.runs += 2
-    if recipe.signals:
-        tally.note("signals", _distance(reading.surprisal, surprisal))
-        tally.note("signals", _distance(reading.entropy, entropy))
-    for (site, layer), plain in found.items():
-        for rule in recipe.rules if trace.steps else ():
-            name = tensor_name(layer, rule, site)
-            if name in kept:
-                spans = [plain[prompt + a : prompt + b].mean(0) for a, b in trace.spans(rule)]
-                difference = (kept[name].float() - torch.stack(spans)).abs().max()
-                tally.note("residual", float(difference / plain.abs().max()))
-
-
-def _compare_forced(
-    model: Any,
-    question: QuestionInput,
-    prefix: list[int],
-    values: Singles,
-    max_options: int,
-    tally: _Tally,
-) -> None:
-    anatomy = anatomy_of(model)
-    for lead, row in zip(question.forced, values, strict=True):
-        for option, value in list(zip(lead.options, row, strict=True))[:max_options]:
-            ids = [*prefix, *lead.ids, *option]
-            with as_found(model):
-                logp = _plain(model, anatomy, ids[:-1])[-len(option) :].log_softmax(-1)
-                token = torch.tensor(option, device=anatomy.device)
-                total = float(logp.gather(-1, token[:, None]).sum())
-            tally.runs += 1
-            tally.note("forced", abs(total - float(value)) / len(option))
 
 
 def cache_difference(model: Any, ids: Sequence[int]) -> float:

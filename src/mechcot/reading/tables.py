@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mechcot.core import records
+from mechcot.reading.batch import ReadBatch, Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.plan import Part, ReadingPlan
-from mechcot.reading.reader import ReadBatch, Singles, TraceReading, unpack, unpack_prompts
 from mechcot.study.manifest import EVERY_TOKEN
 
 TABLES = {

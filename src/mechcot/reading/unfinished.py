@@ -8,16 +8,16 @@ that is read text by text. Played back in order they give the plan that a killed
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import count, takewhile
-from pathlib import Path
 from typing import Any
 
 from mechcot.core import files
 from mechcot.core.journal import Journal
 from mechcot.reading.plan import ReadingPlan, with_budget
-from mechcot.reading.tables import Key
+from mechcot.reading.spec import ReadingFolder
+from mechcot.reading.tables import TABLES, Key
 from mechcot.study.activations import Shard
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,18 @@ class Group:
     broken: tuple[tuple[int, int, str], ...]
 
     @classmethod
-    def of(cls, entry: dict[str, Any]) -> Group:
-        """From a journal's line."""
-        shard = Shard(**entry["shard"]) if entry["shard"] else None
-        broken = tuple((question, trace, why) for question, trace, why in entry["broken"])
-        return cls(**{**entry, "shard": shard, "broken": broken})
+    def of(cls, result: dict[str, Any]) -> Group:
+        """From what the journal keeps of it."""
+        shard = Shard(**result["shard"]) if result["shard"] else None
+        broken = tuple((question, trace, why) for question, trace, why in result["broken"])
+        return cls(**{**result, "shard": shard, "broken": broken})
+
+    def sound(self, folder: ReadingFolder) -> bool:
+        """Whether its files are there and whole."""
+        claimed = [(folder.numbers(self.number), self.numbers)]
+        if self.shard:
+            claimed.append((folder.store / self.shard.file, self.shard.sha256))
+        return all(file.exists() and files.digest(file) == sha256 for file, sha256 in claimed)
 
 
 @dataclass
@@ -56,80 +63,63 @@ class Unfinished:
     """What is there of a reading.
 
     Attributes:
-        folder: its journal and its numbers.
-        journal: the journal.
+        folder: where it lies.
+        journal: its journal.
         plan: the plan, halvings applied.
         max_tokens: the budget at first.
         trees: False: every text is run by itself, the model cannot read trees.
-        groups: the finished groups by number.
         halvings: (batch, budget): from which batch on the budget was smaller.
         alone: batches that are read text by text.
     """
 
-    folder: Path
+    folder: ReadingFolder
     journal: Journal
     plan: ReadingPlan
     max_tokens: int
     trees: bool = True
-    groups: dict[int, Group] = field(default_factory=dict)
     halvings: list[tuple[int, int]] = field(default_factory=list)
     alone: set[int] = field(default_factory=set)
 
     @classmethod
-    def open(
-        cls, folder: Path, digest: str, plan: ReadingPlan, store: Path, results: Sequence[Path]
-    ) -> Unfinished:
-        """Take up what is there of this very reading; work of another one is discarded.
+    def open(cls, folder: ReadingFolder, digest: str, plan: ReadingPlan) -> Unfinished:
+        """Take up what is there of this very reading; work and results of another one are discarded.
 
         Args:
-            folder: where work in flight is kept.
+            folder: where it lies.
             digest: of everything that the reading's bytes depend on but the budget.
             plan: the plan at its first budget.
-            store: where the shards are.
-            results: of another reading, removed with its work.
         """
-        path = folder / "journal.jsonl"
-        first = {"reading": digest, "max_tokens": plan.max_tokens}
-        journal = Journal(path)
+        journal, first = Journal(folder.journal), {"reading": digest, "max_tokens": plan.max_tokens}
         if journal.entries and journal.entries[0] != first:
-            log.warning("%s holds work of another reading; it is discarded", folder)
+            log.warning("%s holds work of another reading; it is discarded", folder.unfinished)
             journal.close()
-            files.remove(folder)
-            journal = Journal(path)
+            files.remove(folder.unfinished)
+            journal = Journal(folder.journal)
         if not journal.entries:
-            for found in results:
+            for found in (folder.store, *map(folder.table, TABLES)):
                 files.remove(found)
             journal.append(first)
         state = cls(folder, journal, plan, plan.max_tokens)
+        journal.results.clear()
         for entry in journal.entries[1:]:
             state._play(entry)
-        state.groups = {number: group for number, group in state.groups.items() if state._sound(group, store)}
+        state._forget(lambda group: not group.sound(folder))
         return state
 
-    def _sound(self, group: Group, store: Path) -> bool:
-        """Whether the files of a group are there and whole."""
-        claimed = [(self.numbers(group.number), group.numbers)]
-        if group.shard:
-            claimed.append((store / group.shard.file, group.shard.sha256))
-        return all(file.exists() and files.digest(file) == sha256 for file, sha256 in claimed)
+    def groups(self) -> dict[int, Group]:
+        """The finished groups by number."""
+        found = [Group.of(result) for result in self.journal.results.values()]
+        return {group.number: group for group in sorted(found, key=lambda group: group.number)}
+
+    def in_order(self) -> list[Group]:
+        """The finished groups up to the first that is not."""
+        groups = self.groups()
+        return [groups[number] for number in takewhile(groups.__contains__, count())]
 
     def complete(self) -> bool:
         """Whether all groups are finished."""
         groups = self.in_order()
         return bool(groups) and groups[-1].stop == len(self.plan.batches)
-
-    def in_order(self) -> list[Group]:
-        """The finished groups up to the first that is not."""
-        numbers = takewhile(self.groups.__contains__, count())
-        return [self.groups[number] for number in numbers]
-
-    def numbers(self, group: int) -> Path:
-        """The file of a group's numbers."""
-        return self.folder / f"numbers-{group:05d}.safetensors"
-
-    def finish(self, group: Group) -> None:
-        """A group's files are on disk."""
-        self._note({"group": asdict(group)})
 
     def halve(self, batch: int, max_tokens: int) -> None:
         """From a batch on the budget is smaller; finished groups before it stay."""
@@ -143,44 +133,43 @@ class Unfinished:
         """Every batch is read text by text."""
         self._note({"trees": False})
 
-    def close(self) -> None:
-        """Close the journal."""
-        self.journal.close()
+    def broken(self) -> dict[Key, str]:
+        """Traces with numbers that are not finite, and what was found."""
+        broken: dict[Key, str] = {}
+        for group in self.groups().values():
+            for question, trace, why in group.broken:
+                broken.setdefault((question, trace), why)
+        return broken
 
     def _note(self, entry: dict[str, Any]) -> None:
         self.journal.append(entry)
         self._play(entry)
 
     def _play(self, entry: dict[str, Any]) -> None:
-        if "group" in entry:
-            group = Group.of(entry["group"])
-            self.groups[group.number] = group
+        if "task" in entry:
+            self.journal.results[entry["task"]] = entry["result"]
         elif "alone" in entry:
             self.alone.add(entry["alone"])
         elif "trees" in entry:
             self.trees = False
-        else:
+        elif "halved" in entry:
             batch, budget = entry["halved"]
             self.plan = with_budget(self.plan, batch, budget)
             self.halvings.append((batch, budget))
-            self.groups = {number: group for number, group in self.groups.items() if group.stop <= batch}
             self.alone = {other for other in self.alone if other < batch}
+            self._forget(lambda group: group.stop > batch)
 
-    def broken(self) -> dict[Key, str]:
-        """Traces with numbers that are not finite, and what was found."""
-        broken: dict[Key, str] = {}
-        for _, group in sorted(self.groups.items()):
-            for question, trace, why in group.broken:
-                broken.setdefault((question, trace), why)
-        return broken
+    def _forget(self, stale: Callable[[Group], bool]) -> None:
+        results = self.journal.results
+        for key in [key for key, result in results.items() if stale(Group.of(result))]:
+            del results[key]
 
 
-def recorded_budget(folder: Path, digest: str) -> int | None:
+def recorded_budget(folder: ReadingFolder, digest: str) -> int | None:
     """The budget with which this very reading was begun, None if it was not."""
-    path = folder / "journal.jsonl"
-    if not path.exists():
+    if not folder.journal.exists():
         return None
-    journal = Journal(path)
+    journal = Journal(folder.journal)
     journal.close()
     first = journal.entries[0] if journal.entries else {}
     return int(first["max_tokens"]) if first.get("reading") == digest else None

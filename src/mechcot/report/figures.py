@@ -10,17 +10,31 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechcot.core.words import NBSP
+
 Json = Mapping[str, Any]
 
 BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 """Slate blue, orange, green and grey: apart for colour-blind readers, above 3:1 on white and on black."""
+COLOURS = {"before": BEFORE, "after": AFTER}
+"""Of the two arms."""
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 
 PALE, DARK = "#f1efec", "#1c2027"
 """The low end of a heat map and the text on its cells: opaque, so that both read on any page."""
 
-_TITLE_WIDTH, _CAPTION_WIDTH = 42, 60
+_TITLE_WIDTH, _CAPTION_WIDTH = 36, 60
+_LOOK = go.layout.Template(
+    data={"bar": [{"marker": {"line": {"width": 0}}}]},  # an outline shows on a dark page
+    layout={
+        "autotypenumbers": "strict",
+        # 100 % is written at the right end, and a dot at 0 leaves the names of rows alone
+        "xaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabeloverflow": "allow"},
+        "yaxis": {"title": {"font": {"size": 12}}, "ticks": "", "ticklabelstandoff": 4},
+    },
+)
+"""What plotly sets where a figure sets nothing."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
@@ -61,7 +75,7 @@ def tint(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: bool = True) -> go.Figure:
+def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: int = 1) -> go.Figure:
     """Start a figure: title and caption in place, transparent ground, no fixed width.
 
     Args:
@@ -69,14 +83,13 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
         caption: denominators and method, plain text; it stands under the x axis.
         height: of the plotting area in pixels.
         left: left margin in pixels, room for the row labels.
-        legend: whether to leave room for one between title and plot.
+        legend: how many entries it has; they need room between title and plot.
     """
-    n_title, n_caption = (
-        wrap(title, _TITLE_WIDTH).count("<br>") + 1,
-        wrap(caption, _CAPTION_WIDTH).count("<br>") + 1,
-    )
-    top, bottom = 20 * n_title + (50 if legend else 28), 62 + 15 * n_caption
+    said = wrap(caption.replace(" %", f"{NBSP}%"), _CAPTION_WIDTH)
+    n_title, n_caption = (text.count("<br>") + 1 for text in (wrap(title, _TITLE_WIDTH), said))
+    top, bottom = 20 * n_title + (28, 50, 50, 69)[min(legend, 3)], 62 + 15 * n_caption
     figure = go.Figure()
+    figure.layout.template = _LOOK
     figure.update_layout(
         title={
             "text": f"<b>{wrap(title, _TITLE_WIDTH)}</b>",
@@ -109,7 +122,7 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     figure.add_annotation(
-        text=wrap(caption, _CAPTION_WIDTH),
+        text=said,
         xref="paper",
         x=0,
         xanchor="left",
@@ -169,7 +182,7 @@ def whisker(
     }
 
 
-def band(figure: go.Figure, x: Sequence[float], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
+def band(figure: go.Figure, x: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
     """Fill between two lines where both are known."""
     kept = [(a, lo, hi) for a, lo, hi in zip(x, low, high, strict=True) if lo is not None and hi is not None]
     if kept:
@@ -230,36 +243,6 @@ def points(leaf: Any) -> str:
         return "difference not known"
     text = f"{100 * mid:+.1f} points"
     return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
-def covers_zero(leaf: Any) -> bool:
-    """Whether a difference's interval holds 0, or there is none."""
-    _, low, high = triple(leaf)
-    return low is None or high is None or low <= 0 <= high
-
-
-def estimates(
-    figure: go.Figure, leaves: Sequence[Any], colours: Sequence[str], labels: Sequence[str]
-) -> None:
-    """A dot with its interval on each row, in percentage points."""
-    for row, (leaf, colour) in enumerate(zip(leaves, colours, strict=True)):
-        mid, low, high = (None if value is None else 100 * value for value in triple(leaf))
-        figure.add_scatter(
-            x=[mid],
-            y=[row],
-            error_x=whisker([mid], [low], [high], colour),
-            mode="markers",
-            marker={"size": 10, "color": colour},
-            customdata=[f"{labels[row].replace('<br>', ' ')}: {points(leaf)}"],
-            hovertemplate="%{customdata}<extra></extra>",
-            showlegend=False,
-        )
-
-
-def zero_line(figure: go.Figure) -> None:
-    """Where nothing changed."""
-    line = {"color": NULL, "width": 1, "dash": "dot"}
-    figure.add_shape(type="line", x0=0, x1=0, yref="paper", y0=0, y1=1, line=line)
 
 
 def n_questions(n: int) -> str:

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from mechcot.core.words import Table
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from mechcot.core.settings import Settings
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; a note stands under it."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
+__all__ = ["Findings", "Part", "Section", "Table", "nothing"]
 
 
 @dataclass(frozen=True)

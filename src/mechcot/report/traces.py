@@ -10,7 +10,7 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.words import counted, percent
-from mechcot.tasks.base import LETTERS
+from mechcot.tasks.base import LETTERS, question_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -200,7 +200,8 @@ def _chosen(table: pd.DataFrame, n: int) -> list[tuple[str, int, int]]:
 
 
 def _pair(question: Any, cid: int, group: str, arms: tuple[_Arm, ...]) -> PairView:
-    options = tuple(f"{LETTERS[i]}: {text}" for i, text in enumerate(question.options))
+    named = question_of(question)
+    options = tuple(text if named.open else f"{LETTERS[i]}: {text}" for i, text in enumerate(named.options))
     before, after = (
         _trace(arm, when, question, cid, options) for arm, when in zip(arms, ("before", "after"), strict=True)
     )

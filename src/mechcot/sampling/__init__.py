@@ -2,6 +2,7 @@
 
 from mechcot.sampling.given import completions_of, load_given
 from mechcot.sampling.sampler import Completion, Prompt, sample
+from mechcot.sampling.stops import stop_of
 from mechcot.sampling.traces import token_offsets, trace_rows
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "completions_of",
     "load_given",
     "sample",
+    "stop_of",
     "token_offsets",
     "trace_rows",
 ]

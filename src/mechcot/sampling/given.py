@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mechcot.core.errors import DataError, ModelError
-from mechcot.core.records import absent, read_any
+from mechcot.core.records import absent, check_encodable, read_any
 from mechcot.sampling.sampler import Completion
-from mechcot.tasks.tokens import decode, shared_prefix
+from mechcot.tasks.tokens import Tokens, continuation, decode, shared_prefix, turn_marks
 
 _COLUMNS = ["qid", "cid", "text", "finish_reason", "row"]
 
@@ -57,35 +58,64 @@ def load_given(path: Path, qids: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def completions_of(given: pd.DataFrame, tokenizer: Any, source: str) -> list[Completion]:
+def completions_of(
+    given: pd.DataFrame,
+    tokenizer: Any,
+    source: str,
+    prompts: Mapping[str, tuple[str, Sequence[int]]] | None = None,
+) -> list[Completion]:
     """Given traces as completions in the tokens of a checkpoint, the end of text added where they stopped.
 
-    Their log-probability is not known: NaN.
+    A chat template's mark at the end of a text is its end, and taken off. Their log-probability is not
+    known: NaN.
 
     Args:
         given: as `load_given` returns it.
         tokenizer: of the checkpoint whose prompts they answer.
         source: what messages call their origin.
+        prompts: text and tokens of what they answer, by the question's id; None: nothing stands before them.
 
     Raises:
-        DataError: a text that the tokenizer does not give back as it is, or that holds nothing.
+        DataError: a text that the tokenizer does not give back as it is, that holds nothing or a mark of
+            another turn, or that ended although a limit is said to have cut it.
         ModelError: the tokenizer has no end of text.
     """
     end = tokenizer.eos_token_id
     if end is None:
         raise ModelError(f"{tokenizer.name_or_path}: its tokenizer names no end-of-text token; set eos_token")
+    marks = turn_marks(tokenizer)
     done = []
     for qid, cid, text, reason, row in given[_COLUMNS].itertuples(index=False):
         where = f"{source}, row {row} (question '{qid}', trace {cid})"
-        ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
-        _check_kept(text, decode(tokenizer, ids), where)
-        if reason == "stop":
-            # a text may hold the mark of its end already
-            ids = [*ids, end] if ids[-1:] != [end] else ids
-            if ids == [end]:
-                raise DataError(f"{where}: the text holds nothing but its end. Leave the row out")
-        done.append(Completion(qid, int(cid), ids, reason, float("nan")))
+        text = _without_end(text, reason, marks, where)
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        alone = Tokens([int(i) for i in encoded["input_ids"]], encoded["offset_mapping"])
+        _check_kept(text, decode(tokenizer, alone.ids), where)
+        found = continuation(tokenizer, *prompts[qid], text, alone) if prompts else alone
+        ids = alone.ids if found is None else found.ids
+        done.append(Completion(qid, int(cid), [*ids, end] if reason == "stop" else ids, reason, float("nan")))
     return done
+
+
+def _without_end(text: str, reason: str, marks: re.Pattern[str], where: str) -> str:
+    """A text without the mark of its end, where it is written out."""
+    mark = marks.search(text)
+    if mark is None:
+        return text
+    if marks.sub("", text[mark.start() :]).strip():
+        raise DataError(
+            f"{where}: character {mark.start()} begins '{mark.group()}', a mark of a chat template, and more "
+            "text follows. Keep what the model wrote in its own turn"
+        )
+    if reason != "stop":
+        raise DataError(
+            f"{where}: the text ends with '{mark.group()}', and finish_reason says '{reason}': that a limit "
+            "cut it. Mend one of them"
+        )
+    kept = text[: mark.start()].rstrip()
+    if not kept:
+        raise DataError(f"{where}: the text holds nothing but its end. Leave the row out")
+    return kept
 
 
 def _checked(
@@ -101,13 +131,7 @@ def _checked(
         raise DataError(f"{where}: the text is empty. Leave the row out, or write what the model wrote")
     if not isinstance(text, str):
         raise DataError(f"{where}: expected a text, found a {type(text).__name__}: {text!r}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: character {error.start} of the text is half of a pair: {text[error.start]!r}. Write "
-            "the file again as UTF-8"
-        ) from None
+    check_encodable(text, where, "the text")
     reason = "stop" if absent(reason) or reason == "" else reason
     if reason not in ("stop", "length"):
         raise DataError(

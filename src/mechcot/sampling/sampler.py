@@ -20,8 +20,10 @@ from mechcot.core.errors import SamplingError
 from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
 from mechcot.core.settings import SamplingSettings
+from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
+from mechcot.sampling.stops import Stop
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Prompt:
 
     qid: str
     ids: tuple[int, ...]
+
+
+Batch = Sequence[tuple[Prompt, tuple[int, ...]]]
+"""Questions that are decoded together, each with its samples."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Completion:
         cid: which sample.
         token_ids: what was written, the end-of-text token included.
         finish_reason: `stop`, or `length` when the token limit cut it.
-        sum_logprob: log-probability of the tokens at temperature 1, nats.
+        sum_logprob: log-probability of the tokens at temperature 1, nats, without an end of text that was
+            put where it was stopped.
     """
 
     qid: str
@@ -56,7 +63,7 @@ class _Row:
     qid: str
     cid: int
     tokens: list[int]
-    logprob: float = 0.0
+    logprobs: list[float]
 
 
 def sample(
@@ -67,11 +74,13 @@ def sample(
     arm: str,
     seed: int,
     work: Path,
+    stop: Stop | None = None,
     progress: bool = True,
 ) -> list[Completion]:
     """Sample `settings.samples` completions of every prompt.
 
-    Finished batches are kept in `work`, so that a killed run goes on with the next.
+    Finished batches are kept in `work`, so that a killed run goes on with the next. `stop` says after each
+    token whether a completion has ended (`stops.stop_of`); the end of text is put where it did.
 
     Returns:
         Completions in the order of the prompts, samples in order.
@@ -82,20 +91,24 @@ def sample(
     """
     _check_calling(checkpoint)
     _check_room(checkpoint, prompts, settings)
+    tasks = [
+        WorkUnit(
+            content_key([[asdict(prompt), cids] for prompt, cids in batch]),
+            (batch,),
+            sum(len(cids) for _, cids in batch),
+        )
+        for batch in _batches(prompts, settings)
+    ]
+
+    def decode(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
+        return [asdict(found) for found in _decode(checkpoint, task.arguments[0], settings, arm, seed, stop)]
+
     journal = Journal(work / "journal.jsonl")
-    plan = _batches(prompts, settings)
-    done = {entry["batch"] for entry in journal.entries}
-    total = len(prompts) * settings.samples
-    known = sum(len(entry["completions"]) for entry in journal.entries)
-    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=known) as bar:
-        for number, batch in enumerate(plan):
-            if number in done:
-                continue
-            completions = _decode(checkpoint, batch, settings, arm, seed)
-            journal.append({"batch": number, "completions": [asdict(c) for c in completions]})
-            bar.update(len(completions))
+    total, done = sum(task.size for task in tasks), done_of(tasks, journal)
+    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=done) as bar:
+        map_tasks(decode, tasks, checkpoint, journal=journal, bar=bar)
     journal.close()
-    found = {(c["qid"], c["cid"]): Completion(**c) for entry in journal.entries for c in entry["completions"]}
+    found = {(c["qid"], c["cid"]): Completion(**c) for task in tasks for c in journal.results[task.key]}
     return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
 
 
@@ -160,14 +173,15 @@ def _batches(
 @torch.inference_mode()
 def _decode(
     checkpoint: Checkpoint,
-    batch: Sequence[tuple[Prompt, tuple[int, ...]]],
+    batch: Batch,
     settings: SamplingSettings,
     arm: str,
     seed: int,
+    stop: Stop | None,
 ) -> list[Completion]:
     model: Any = checkpoint.model
     device = next(model.parameters()).device
-    rows = [_Row(prompt.qid, cid, []) for prompt, cids in batch for cid in cids]
+    rows = [_Row(prompt.qid, cid, [], []) for prompt, cids in batch for cid in cids]
     draws = torch.from_numpy(
         np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     ).to(device)
@@ -183,8 +197,7 @@ def _decode(
         tokens, logprobs = choose(logits, draws[alive, position], settings)
         for row, token, logprob in zip(alive.tolist(), tokens.tolist(), logprobs.tolist(), strict=True):
             if not _finished(rows[row], checkpoint.eos_ids):
-                rows[row].tokens.append(token)
-                rows[row].logprob += logprob
+                _append(rows[row], token, logprob, checkpoint.eos_ids, stop)
         finished = torch.tensor(
             [_finished(rows[i], checkpoint.eos_ids) for i in alive.tolist()], device=device
         )
@@ -209,7 +222,7 @@ def _decode(
 
 
 def _prefill(
-    model: Any, calling: Calling, batch: Sequence[tuple[Prompt, tuple[int, ...]]], device: torch.device
+    model: Any, calling: Calling, batch: Batch, device: torch.device
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Logits `[rows, vocab]`, cache and mask after the prompts, each prompt read once."""
     longest = max(len(prompt.ids) for prompt, _ in batch)
@@ -270,6 +283,16 @@ def choose(
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
 
 
+def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:
+    """Add a token; where the completion has ended by it, cut it there and put an end of text."""
+    row.tokens.append(token)
+    row.logprobs.append(logprob)
+    kept = stop(row.qid, row.tokens) if stop and eos_ids and token not in eos_ids else None
+    if kept:  # a completion that would be empty goes on
+        row.tokens[kept:] = [eos_ids[0]]
+        del row.logprobs[kept:]
+
+
 def _finished(row: _Row, eos_ids: tuple[int, ...]) -> bool:
     return bool(row.tokens) and row.tokens[-1] in eos_ids
 
@@ -281,4 +304,4 @@ def _completion(row: _Row, checkpoint: Checkpoint, arm: str) -> Completion:
             f"arm {arm}, question '{row.qid}', sample {row.cid}: the completion is empty. "
             "Check the prompt format and the chat template"
         )
-    return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", row.logprob)
+    return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", sum(row.logprobs))

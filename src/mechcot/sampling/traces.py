@@ -28,7 +28,8 @@ def trace_rows(
         text = decode(tokenizer, body)
         spans = token_offsets(tokenizer, body, text)
         spans += [(len(text), len(text))] * (len(ids) - len(body))
-        answer = read_answer(text, questions[completion.qid], form, completion.finish_reason)
+        question = questions[completion.qid]
+        answer = read_answer(text, question, form, completion.finish_reason)
         rows.append(
             {
                 "qid": completion.qid,
@@ -41,7 +42,7 @@ def trace_rows(
                 "token_end": [end for _, end in spans],
                 "finish_reason": completion.finish_reason,
                 "sum_logprob": completion.sum_logprob,
-                "reasoning_end": reasoning_end(text, form),
+                "reasoning_end": reasoning_end(text, form, question),
                 "answer": answer.option,
                 "answer_rule": answer.rule,
                 "answer_start": answer.start,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -137,11 +137,7 @@ def agreement(
         UsageError: draws below 1, or fewer than two categories given.
     """
     codes, names = _codes(labels, categories)
-    owner = pd.factorize(pd.Series(np.asarray(questions)), sort=True)[0].astype(np.int64)
-    if owner.shape != (len(codes),):
-        raise AnalysisError(f"one question per step is needed: {len(codes)} steps, {len(owner)} questions")
-    if (owner < 0).any():
-        raise AnalysisError(f"the step at row {int(np.flatnonzero(owner < 0)[0])} has no question")
+    owner = _owner(questions, len(codes))
     width = max(len(names), 1)
     judges = [str(name) for name in labels.columns]
     duos = list(itertools.combinations(range(len(judges)), 2))
@@ -177,6 +173,57 @@ def agreement(
         draws=draws,
         seed=seed,
     )
+
+
+def weighted_agreement(
+    labels: pd.DataFrame,
+    weights: npt.ArrayLike,
+    questions: npt.ArrayLike,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    level: float = LEVEL,
+    categories: Sequence[str] | None = None,
+) -> PairAgreement:
+    """Agreement of two judges, each step counting its weight; intervals by resampling questions.
+
+    Args:
+        labels: one column per judge [steps, 2]; a missing value where the judge gave none.
+        weights: how many steps each stands for [steps].
+        questions: the question of each step [steps].
+        draws: bootstrap replicates.
+        seed: of the resampling.
+        level: coverage that is aimed at.
+        categories: all labels that could have been given; by default those that occur.
+
+    Returns:
+        The coefficients of the weighted table of the two; `n_steps` counts steps, not weights.
+
+    Raises:
+        AnalysisError: not two judges, two of one name, lengths that differ, a step without a question,
+            or a label outside `categories`.
+        UsageError: draws below 1, or fewer than two categories given.
+    """
+    codes, names = _codes(labels, categories)
+    first, second = map(str, labels.columns)
+    owner = _owner(questions, len(codes))
+    width = max(len(names), 1)
+    tables = np.zeros((max(owner, default=0) + 1, width**2))  # resampling needs a row, if one of zeros
+    cells = _pair_terms(codes, 0, 1, width) * np.asarray(weights, dtype=np.float64)[:, None]
+    np.add.at(tables, owner, cells)
+    point = tables.sum(axis=0, keepdims=True)
+    found = _pair((first, second), point, resampled_sums(tables, draws, seed), tables, level)
+    return replace(found, n_steps=int((codes >= 0).all(axis=1).sum()))
+
+
+def _owner(questions: npt.ArrayLike, n_steps: int) -> Ints:
+    """The question's number of each step [steps]."""
+    owner = pd.factorize(pd.Series(np.asarray(questions)), sort=True)[0].astype(np.int64)
+    if owner.shape != (n_steps,):
+        raise AnalysisError(f"one question per step is needed: {n_steps} steps, {len(owner)} questions")
+    if (owner < 0).any():
+        raise AnalysisError(f"the step at row {int(np.flatnonzero(owner < 0)[0])} has no question")
+    return owner
 
 
 def _codes(labels: pd.DataFrame, categories: Sequence[str] | None) -> tuple[Ints, list[str]]:
@@ -241,7 +288,7 @@ def _pair(
     asked = int((by_question.sum(axis=1) > 0).sum())
     *estimates, most = _pair_coefficients(point)
     *drawn, _ = _pair_coefficients(replicates)
-    three = _intervals(estimates, drawn, asked, n_steps > 0, level)
+    three = _intervals(estimates, drawn, asked, bool(point.sum() > 0), level)
     return PairAgreement(judges, *three, None if np.isnan(most[0]) else float(most[0]), n_steps)
 
 

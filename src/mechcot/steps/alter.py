@@ -16,6 +16,7 @@ from mechcot.steps.number import words
 from mechcot.steps.segment import segment
 from mechcot.steps.table import states_answer
 from mechcot.tasks import Question, Task
+from mechcot.tasks.answers import stated
 from mechcot.tasks.base import LETTERS
 
 __all__ = ["MASK", "decoys_of", "hedged_pair", "mask_answer"]
@@ -65,11 +66,28 @@ def mask_answer(question: Question, text: str, answer: int, task: Task) -> str:
     if not states_answer(question, text, answer, task):
         return text
     stating = [span for span in _sentences(text) if states_answer(question, text[slice(*span)], answer, task)]
-    # A word of conclusion and the option in two sentences: then every mention is the answer's.
-    for start, end in reversed(stating or [(0, len(text))]):
-        for mention in reversed(_mentions(question, text[start:end], answer, task)):
-            text = text[: start + mention.start] + MASK + text[start + mention.end :]
+    spans = [
+        (start + mention.start, start + mention.end)
+        # A word of conclusion and the option in two sentences: then every mention is the answer's.
+        for start, end in stating or [(0, len(text))]
+        for mention in _mentions(question, text[start:end], answer, task)
+    ]
+    if not task.format.exact:  # by any rule, and where a sentence seems to end behind the letter
+        spans += [(a, b) for a, b, options in stated(text, question, task.format) if options == (answer,)]
+    for start, end in reversed(_merged(spans)):
+        text = text[:start] + MASK + text[end:]
     return text
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def decoys_of(

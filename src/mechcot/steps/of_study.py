@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from mechcot.core.errors import ConfigError, UsageError
 from mechcot.models.checkpoint import arm_folder
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
+from mechcot.tasks.registry import task_for
 
 
 def world_of(study: Study) -> Any:
@@ -27,17 +27,14 @@ def world_of(study: Study) -> Any:
 
 
 def task_of(study: Study) -> Task:
-    """The study's task: the organism's, with its checker, or plain multiple choice."""
-    from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
+    """The study's task; see `tasks.registry`."""
+    return task_for(study.settings)
 
-    settings = study.settings
-    if settings.organism is None:
-        return multiple_choice(settings.prompt, settings.steps.segmenter)
-    from mechcot.tasks.organism.checker import task
 
-    return replace(
-        task(world_of(study)), format=prompt_format(settings.prompt), segmenter=settings.steps.segmenter
-    )
+def task_basis(study: Study) -> dict[str, str]:
+    """What a stage's key says of the task; nothing of those that studies had before they could name one."""
+    questions = study.settings.questions
+    return {} if questions is None or questions.task == "multiple_choice" else {"task": questions.task}
 
 
 def questions_by_id(study: Study) -> dict[str, Question]:

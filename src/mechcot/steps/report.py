@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.steps.segment import RULES, WINDOW, pieces
+from mechcot.steps.segment import RULES, WINDOW
+from mechcot.steps.table import pieces_of
+from mechcot.tasks import Question, Task, parts
+from mechcot.tasks.answers import REASONED
 
 
 def segment_report(
-    traces: pd.DataFrame, steps: pd.DataFrame, segmenter: str, window: int = WINDOW
+    traces: pd.DataFrame,
+    steps: pd.DataFrame,
+    questions: Mapping[str, Question],
+    task: Task,
+    window: int = WINDOW,
 ) -> pd.DataFrame:
     """How the traces of each arm were cut.
 
@@ -21,7 +29,8 @@ def segment_report(
     Args:
         traces: rows of `records.TRACES` of one or several arms.
         steps: rows of `records.STEPS` of the same traces.
-        segmenter: the name of the segmenter that made the steps.
+        questions: by id.
+        task: with the segmenter that made the steps.
         window: its words, for the segmenter `words`.
 
     Returns:
@@ -40,19 +49,24 @@ def segment_report(
     }
     rows = []
     for arm, own in records.by_key(traces, ["arm"]).items():
-        made = dict.fromkeys(RULES, 0)
+        made, reasoning = dict.fromkeys(RULES, 0), 0
         for trace in records.rows(own):
-            cut = pieces(trace.text[: trace.reasoning_end], segmenter, window)
-            _check(trace, [(start, end) for start, end, _ in cut], spans, segmenter)
+            question = questions[trace.qid]
+            cut = pieces_of(trace.text, question, task, window)
+            _check(trace, [(start, end) for start, end, _ in cut], spans, task.segmenter)
             for _, _, rule in cut:
                 made[rule] += 1
-        rows.append(_row(str(arm), own, steps[steps.arm == arm], made))
+            found = parts(trace.text, question, task.format)
+            reasoning += sum(part.end - part.start for part in found if part.role in REASONED)
+        rows.append(_row(str(arm), own, steps[steps.arm == arm], made, reasoning))
     return pd.DataFrame(rows)
 
 
-def _row(arm: str, traces: pd.DataFrame, steps: pd.DataFrame, made: dict[str, int]) -> dict[str, Any]:
+def _row(
+    arm: str, traces: pd.DataFrame, steps: pd.DataFrame, made: dict[str, int], reasoning: int
+) -> dict[str, Any]:
     n = len(steps)
-    characters, reasoning = int((steps.char_end - steps.char_start).sum()), int(traces.reasoning_end.sum())
+    characters = int((steps.char_end - steps.char_start).sum())
     return {
         "arm": arm,
         "n_traces": len(traces),

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core import records
-from mechcot.steps.segment import WINDOW, segment
-from mechcot.tasks import Question, Task
+from mechcot.steps.segment import WINDOW, Piece, pieces
+from mechcot.tasks import Question, Task, parts
+from mechcot.tasks.answers import REASONED, stated
 
 _CONCLUDES = re.compile(
     r"\b(answer|choose|select|pick|conclude|therefore|thus|hence|so the)\b", re.IGNORECASE
@@ -23,8 +24,9 @@ def step_rows(
 ) -> list[dict[str, Any]]:
     """Rows of the steps table (`records.STEPS`) of one arm's traces.
 
-    Steps lie in the reasoning, before the answer. The last step of a trace that the token limit cut
-    is kept, with `complete` false.
+    Steps lie in the reasoning, before the answer and behind it (`after_answer` tells which); sentences
+    that state the answer are none. The last step of a trace that the token limit cut is kept, with
+    `complete` false.
 
     Args:
         traces: rows of `records.TRACES`.
@@ -35,9 +37,8 @@ def step_rows(
     rows = []
     for trace in records.rows(traces):
         question = questions[trace.qid]
-        reasoning = trace.text[: trace.reasoning_end]
-        spans = segment(reasoning, task.segmenter, window)
-        cut = trace.finish_reason == "length" and trace.reasoning_end == len(trace.text)
+        spans = [(start, end) for start, end, _ in pieces_of(trace.text, question, task, window)]
+        whole = len(trace.text.rstrip())
         for sid, (start, end) in enumerate(spans):
             text = trace.text[start:end]
             first, last, straddles = token_span(trace.text, trace.token_start, trace.token_end, start, end)
@@ -53,13 +54,35 @@ def step_rows(
                     "tok_start": first,
                     "tok_end": last,
                     "straddles": straddles,
-                    "complete": not (cut and sid == len(spans) - 1),
+                    "complete": trace.finish_reason != "length" or end < whole,
                     "role": task.role(question, text),
                     "states_answer": states_answer(question, text, trace.answer, task),
                     "n_words": len(text.split()),
                 }
             )
     return rows
+
+
+def pieces_of(text: str, question: Question, task: Task, window: int = WINDOW) -> list[Piece]:
+    """A trace's steps as spans of its text, each with the rule that made it (`segment.RULES`)."""
+    return [
+        (part.start + start, part.start + end, rule)
+        for part in parts(text, question, task.format)
+        if part.role in REASONED
+        for start, end, rule in pieces(text[part.start : part.end], task.segmenter, window)
+    ]
+
+
+def after_answer(steps: pd.DataFrame, traces: pd.DataFrame) -> pd.Series:
+    """Whether each step stands behind the first statement of its trace's answer.
+
+    Args:
+        steps: rows of `records.STEPS`.
+        traces: rows of `records.TRACES`, those of the steps among them.
+    """
+    ends = traces.set_index(records.TRACE_KEY).reasoning_end
+    own = pd.MultiIndex.from_frame(steps[records.TRACE_KEY])
+    return pd.Series(steps.char_start.to_numpy() >= ends.reindex(own).to_numpy(), index=steps.index)
 
 
 def claim_rows(
@@ -118,13 +141,10 @@ def token_at(starts: Any, ends: Any, char: int) -> int:
 
 
 def states_answer(question: Question, text: str, answer: int, task: Task) -> bool:
-    """Whether a step states the trace's own answer: a concluding word together with the option."""
-    if answer < 0 or not _CONCLUDES.search(text):
+    """Whether a step states the trace's own answer, by the rules that read answers off."""
+    if answer < 0:
         return False
-    option = question.options[answer]
-    if re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE):
-        return True
-    letter = task.format.written(question, answer)
-    return task.format.answer_form == "letter" and bool(
-        re.search(rf"\({letter}\)|\b[Oo]ption {letter}\b|\banswer is {letter}\b", text)
-    )
+    if not task.format.exact:
+        return any(options == (answer,) for *_, options in stated(text, question, task.format))
+    option = re.escape(question.options[answer])
+    return bool(_CONCLUDES.search(text) and re.search(rf"(?<!\w){option}(?!\w)", text, re.IGNORECASE))

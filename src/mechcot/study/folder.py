@@ -91,12 +91,14 @@ class Study:
     # --- tables -------------------------------------------------------------------------------
 
     def questions(self, domain: str | None = None) -> pd.DataFrame:
-        """The questions, of one domain or all (schema `records.QUESTIONS`).
+        """The questions, of one domain or all (schema `records.QUESTIONS`, or `records.OPEN_QUESTIONS`).
 
         Raises:
             DataError: there is no question of that domain.
         """
         path = self.path / "questions.parquet"
+        if self.settings.open_questions and not path.exists():
+            path = self.path / "asked.parquet"  # the votes are not in yet
         table = self._table(path, records.QUESTIONS)
         if domain is None:
             return table
@@ -262,16 +264,22 @@ def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study
     Raises:
         StudyError: the folder is something else, or frozen settings differ.
     """
-    study, exists = Study(path, settings), (path / "study.yaml").exists()
+    refuse_unfit(path, settings, restarting=restarting)
+    study = Study(path, settings)
+    if not (restarting and (path / "study.yaml").exists()):
+        study.save_settings()
+    return study
+
+
+def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
+    """Refuse a folder that cannot be a study of these settings; see `create_or_open`. Writes nothing."""
+    exists = (path / "study.yaml").exists()
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path} is a file; a study is a folder")
     if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
         raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
     if exists and not restarting:
         _refuse_frozen(path, Study.open(path).settings, settings)
-    if not (exists and restarting):
-        study.save_settings()
-    return study
 
 
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:

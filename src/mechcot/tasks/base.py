@@ -12,16 +12,18 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Question:
-    """A multiple-choice item.
+    """A multiple-choice item, or an open one.
 
     Attributes:
         qid: its id.
         domain: which contrast it belongs to.
         stem: the question's text.
-        options: the options' texts.
+        options: the options' texts; of an open question the answers known so far, gold among them,
+            which its prompt does not show.
         gold: index of the right option.
         group: the gold entity or template; folds never split a group.
         stratum: what an analysis may standardise by, "" for nothing.
+        open: whether the prompt shows no options: the answer is a text, compared by value.
     """
 
     qid: str
@@ -31,6 +33,11 @@ class Question:
     gold: int
     group: str
     stratum: str = ""
+    open: bool = False
+
+    def named(self, option: int) -> str:
+        """An option as people and judges are shown it: with its letter, where the question has options."""
+        return self.options[option] if self.open else f"({LETTERS[option]}) {self.options[option]}"
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,12 @@ class PromptFormat:
         chat: whether the tokenizer's chat template wraps the question as a user turn.
         thinking: passed to the template as `enable_thinking`; None: the template's default.
         reasoning_end: text that ends the reasoning ("</think>"); "" when the answer pattern does.
-        answer_pattern: regular expression whose group `answer` holds the answer; the last match counts.
+        answer_pattern: regular expression whose group `answer` holds the answer that the prompt asks for.
         answer_form: what is written there: the option's `text` or its `letter`.
         lead_in: texts put after a prefix to make the model answer now.
         terminator: what follows an answer; None: the tokenizer's end of text.
+        exact: whether the pattern alone reads an answer off, by its last match: the organism's language
+            has no other words for it.
     """
 
     question: str
@@ -60,6 +69,7 @@ class PromptFormat:
     answer_form: Literal["text", "letter"]
     lead_in: tuple[str, ...]
     terminator: str | None = None
+    exact: bool = False
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""
@@ -70,8 +80,9 @@ class PromptFormat:
 
         A stem that holds "{options}" stays as it is: filled text is never filled again.
         """
+        shown = () if question.open else question.options
         options = self.separator.join(
-            _fill(self.option, letter=LETTERS[i], text=text) for i, text in enumerate(question.options)
+            _fill(self.option, letter=LETTERS[i], text=text) for i, text in enumerate(shown)
         )
         return _fill(self.question, stem=question.stem, options=options)
 
@@ -164,4 +175,5 @@ def question_of(row: Any) -> Question:
         gold=int(row.gold),
         group=row.group,
         stratum=row.stratum,
+        open=bool(getattr(row, "open", False)),  # studies of multiple choice have no such column
     )

@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import csv
 import json
-from numbers import Integral
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 
 from mechcot.core import files
 from mechcot.core.errors import DataError, MissingDependency
-from mechcot.core.settings import ColumnNames, QuestionSettings
-from mechcot.tasks.base import LETTERS
+from mechcot.core.records import absent, check_encodable
+from mechcot.core.settings import ColumnNames, GoldKind, QuestionSettings
+from mechcot.tasks.options import Gold, Options, read_gold, read_options
+
+log = logging.getLogger("mechcot")
+
+RowT = TypeVar("RowT")
+MadeT = TypeVar("MadeT")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file of questions holds.
+
+    Attributes:
+        table: the questions (`records.QUESTIONS`, or `records.OPEN_QUESTIONS` whose only option is the gold).
+        n_rows: how many rows the file has, up to the limit.
+        skipped: why a row is left out, by its number; empty unless `on_bad_row` is `skip`.
+    """
+
+    table: pd.DataFrame
+    n_rows: int
+    skipped: dict[int, str]
+
+    def told(self) -> dict[str, Any]:
+        """For `skipped.json`: the rows left out and their number."""
+        rows = [{"row": row, "why": why} for row, why in self.skipped.items()]
+        return {"rows": self.n_rows, "questions": len(self.table), "n_skipped": len(rows), "skipped": rows}
 
 
 def source_file(settings: QuestionSettings) -> Path | None:
@@ -23,142 +51,194 @@ def source_file(settings: QuestionSettings) -> Path | None:
 
 
 def load_questions(settings: QuestionSettings) -> pd.DataFrame:
-    """Load questions as the questions table (`records.QUESTIONS`).
+    """Load questions as the questions table: `read_questions` without the rows left out."""
+    return read_questions(settings).table
 
-    Options may be a list, a JSON list, or an object from letter to text; the right answer may be the
-    option's letter, its text or its index (counted from 0).
+
+def read_questions(settings: QuestionSettings) -> Loaded:
+    """Load questions, and say which rows are left out.
+
+    Options may have any of `options.SHAPES`. The right answer may be an option's label, its text or its
+    place, counted from 0 or from 1. Where two of these name different options, or nothing tells from
+    where a file counts, it is refused until `questions.gold_is` says what the column holds. Without a
+    column of options the questions are open: the answer stands in the row itself.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or a row has fewer than two options or
-            more than letters, an empty option, two equal ones, a gold that is no option, an empty
-            field, or an id that another row has.
+        DataError: the file cannot be read, a column is missing, no row is left, or (unless `on_bad_row`
+            is `skip`) a row has fewer than two options or more than letters, an empty option, two equal
+            ones, a gold that is no option or may be two, an empty field, half of a character, or an id
+            that another row has.
     """
     path = source_file(settings)
     name = str(path) if path else settings.path
-    table = _read_file(path, settings.columns) if path else _read_hub(settings)
+    columns = settings.columns
+    table = _read_file(path) if path else _read_hub(settings)
     if settings.limit is not None:
         table = table.head(settings.limit)
     if table.empty:
         raise DataError(f"{name}: holds no questions")
-    columns = settings.columns
+    _check_columns(name, table, columns)
+    rows = _Rows(name, settings.on_bad_row == "skip")
+    typed = path is None or path.suffix != ".csv"
+    numbered = [(number, dict(row)) for number, row in enumerate(table.to_dict("records"), start=1)]
+    drafts = rows.each(numbered, lambda at, number, row: _draft(at, number, row, columns, typed))
+    kind = settings.gold_is or _counting(name, [draft for _, draft in drafts])
+    done = rows.each(drafts, lambda at, _, draft: draft.question(at, kind, settings.gold_is is not None))
+    seen: dict[str, int] = {}
+    kept = rows.each(done, lambda at, number, row: _once(at, number, row, seen))
+    rows.tell(len(table), len(kept))
+    return Loaded(pd.DataFrame([row for _, row in kept]), len(table), dict(sorted(rows.skipped.items())))
+
+
+def _check_columns(name: str, table: pd.DataFrame, columns: ColumnNames) -> None:
     for key, column in columns.model_dump().items():
         required = key in ("stem", "options", "gold") or (key == "qid" and column != "qid")
         if column is not None and column not in table.columns and (required or key in ("domain", "group")):
+            hint = ", or set it to null where the questions are open" if key == "options" else ""
             raise DataError(
                 f"{name}: there is no column '{column}' for {key}; there are {list(table.columns)}. "
-                f"Map it with questions.columns.{key}=..."
+                f"Map it with questions.columns.{key}=...{hint}"
             )
-    rows = [_row(name, number, row, columns) for number, row in enumerate(table.to_dict("records"), start=1)]
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows, start=1):
-        if row["qid"] in seen:
-            raise DataError(
-                f"{name}, row {number}: the id '{row['qid']}' is already that of row {seen[row['qid']]}"
-            )
-        seen[row["qid"]] = number
-    return pd.DataFrame(rows)
 
 
-def _row(name: str, number: int, row: dict[Any, Any], columns: ColumnNames) -> dict[str, Any]:
-    where = f"{name}, row {number}"
-    letters, options = _options(where, row[columns.options])
-    if len(options) < 2:
-        raise DataError(f"{where}: has {len(options)} option; a question needs at least two")
-    if len(options) > len(LETTERS):
-        raise DataError(f"{where}: has {len(options)} options; at most {len(LETTERS)} have a letter")
-    for letter, option in zip(letters, options, strict=True):
-        if not option.strip():
-            raise DataError(f"{where}: option {letter} is empty. Fix the row, or leave the option out")
-    if len({option.casefold() for option in options}) < len(options):
-        raise DataError(f"{where}: two options have the same text: {options}")
+class _Rows:
+    """The rows of a file, and those among them that are left out as bad."""
+
+    def __init__(self, name: str, skip: bool) -> None:
+        self.name = name
+        self.skip = skip
+        self.skipped: dict[int, str] = {}
+
+    def each(
+        self, rows: Sequence[tuple[int, RowT]], make: Callable[[str, int, RowT], MadeT]
+    ) -> list[tuple[int, MadeT]]:
+        """What `make` makes of every row, given where it stands and its number."""
+        done = []
+        for number, row in rows:
+            where = f"{self.name}, row {number}"
+            try:
+                done.append((number, make(where, number, row)))
+            except DataError as error:
+                if not self.skip:
+                    raise
+                self.skipped[number] = str(error).removeprefix(f"{where}: ")
+        return done
+
+    def tell(self, n_rows: int, n_kept: int) -> None:
+        """Say what was left out, and refuse a file of which nothing is left."""
+        if not self.skipped:
+            return
+        first, why = min(self.skipped.items())
+        lost = f"{len(self.skipped)} of {n_rows} rows are skipped, the first is row {first}: {why}"
+        if not n_kept:
+            raise DataError(f"{self.name}: no row is a question that can be used; {lost}")
+        log.warning("%s: %s", self.name, lost)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A row before it is settled what its gold means."""
+
+    fields: dict[str, Any]
+    options: Options | None
+    gold: Gold
+
+    def question(self, where: str, kind: GoldKind | None, told: bool) -> dict[str, Any]:
+        """The row of the questions table."""
+        if self.options is None:
+            texts = self.gold.texts(where, kind)
+            return {**self.fields, "options": texts[:1], "gold": 0, "open": True, "accepted": texts}
+        gold = self.gold.option(where, self.options, kind, told)
+        return {**self.fields, "options": self.options.texts, "gold": gold}
+
+
+def _draft(where: str, number: int, row: dict[Any, Any], columns: ColumnNames, typed: bool) -> _Draft:
+    options = None if columns.options is None else read_options(where, row[columns.options])
     stem = row[columns.stem]
     if not isinstance(stem, str) or not stem.strip():
         raise DataError(f"{where}: the question in column '{columns.stem}' is empty or no text: {stem!r}")
     for key, column in (("qid", columns.qid), ("domain", columns.domain), ("group", columns.group)):
-        if column in row and not _text(row[column]).strip():
+        if column in row and (absent(row[column]) or not str(row[column]).strip()):
             raise DataError(
                 f"{where}: the {key} in column '{column}' is empty. "
                 f"Fill it in every row, or set questions.columns.{key}=null"
             )
     qid = str(row[columns.qid]) if columns.qid in row else f"q{number:05d}"
-    return {
+    fields = {
         "qid": qid,
         "domain": str(row[columns.domain]) if columns.domain else "all",
         "stem": stem,
-        "options": options,
-        "gold": _gold(where, row[columns.gold], letters, options),
         "group": str(row[columns.group]) if columns.group else qid,
         "stratum": "",
     }
+    for what, text in fields.items():
+        check_encodable(text, where, f"the {what}")
+    for text in (*options.labels, *options.texts) if options else ():
+        check_encodable(text, where, f"the option {text!r}")
+    return _Draft(fields, options, read_gold(where, row[columns.gold], options, typed))
 
 
-def _options(where: str, value: Any) -> tuple[list[str], list[str]]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise DataError(f"{where}: the options are neither a list nor JSON: {value[:80]!r}") from None
-    if isinstance(value, dict) and {"text", "label"} <= set(value):
-        return [str(label) for label in value["label"]], [_text(text) for text in value["text"]]
-    if isinstance(value, dict):
-        pairs = [(str(key), _text(text)) for key, text in value.items() if text is not None]
-        return [key for key, _ in pairs], [text for _, text in pairs]
-    if hasattr(value, "__iter__"):
-        options = [_text(text) for text in value]
-        return list(LETTERS[: len(options)]), options
-    raise DataError(f"{where}: the options are a {type(value).__name__}; a list or an object is needed")
+def _counting(name: str, drafts: Sequence[_Draft]) -> GoldKind | None:
+    """From where golds count that are nothing but numbers: only a 0 among them tells.
 
-
-def _text(value: Any) -> str:
-    """A cell as text; empty when nothing stands there."""
-    return "" if value is None or value is pd.NA or value != value else str(value)
-
-
-def _gold(where: str, value: Any, letters: list[str], options: list[str]) -> int:
-    if isinstance(value, str):
-        if value in letters:
-            return letters.index(value)
-        if value in options:
-            return options.index(value)
-    elif (
-        isinstance(value, (int, float, Integral))
-        and not isinstance(value, bool)
-        and value in range(len(options))
-    ):
-        return int(value)
+    Raises:
+        DataError: there are such golds, and none is 0.
+    """
+    bare = [draft.gold for draft in drafts if draft.gold.counts]
+    if not bare or any("number" not in gold.readings for gold in bare):
+        return "index"
     raise DataError(
-        f"{where}: the gold answer {value!r} is not among the options {letters[0]}-{letters[-1]}. "
-        "Fix the row, or map the column with questions.columns.gold=..."
+        f"{name}: the gold answers are numbers such as {bare[0].value!r} and none is 0, so that they may "
+        "count from 0 or from 1. Set questions.gold_is=index (from 0) or questions.gold_is=number (from 1)"
     )
 
 
-def _read_csv(path: Path, columns: ColumnNames) -> pd.DataFrame:
+def _once(where: str, number: int, row: dict[str, Any], seen: dict[str, int]) -> dict[str, Any]:
+    first = seen.setdefault(row["qid"], number)
+    if first != number:
+        raise DataError(f"{where}: the id '{row['qid']}' is already that of row {first}")
+    return row
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
     with open(path, encoding="utf-8-sig", newline="") as source:
         header = next(csv.reader(source), [])
     for name in header:
         if header.count(name) > 1:
             raise DataError(f"{path}: two columns are named '{name}'; rename one")
-    # Only the gold may be a number (an index); an id such as 007 keeps its zeros.
-    texts: dict[Any, Any] = {name: str for name in header if name != columns.gold}
-    return pd.read_csv(path, keep_default_na=False, dtype=texts, encoding="utf-8-sig")
+    # An id such as 007 keeps its zeros, and "NA" is a text.
+    return pd.read_csv(path, keep_default_na=False, dtype=str, encoding="utf-8-sig")
 
 
-def _read_file(path: Path, columns: ColumnNames) -> pd.DataFrame:
-    readers: dict[str, Any] = {
-        ".parquet": pd.read_parquet,
-        ".csv": lambda p: _read_csv(p, columns),
-        ".jsonl": lambda p: pd.DataFrame(files.read_json_lines(p), dtype=object),
-        ".json": lambda p: pd.read_json(p, dtype=False),
-    }
-    if path.suffix not in readers:
-        raise DataError(f"{path}: questions come from {', '.join(readers)} or hub:OWNER/NAME")
+def _read_json(path: Path) -> pd.DataFrame:
+    loaded = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=files.unique_keys)
+    if isinstance(loaded, list) and all(isinstance(row, dict) for row in loaded):
+        return pd.DataFrame(loaded, dtype=object)
+    if isinstance(loaded, dict) and all(isinstance(column, dict | list) for column in loaded.values()):
+        return pd.DataFrame(loaded, dtype=object)
+    raise DataError(f"{path}: expected a list of objects, or an object of columns")
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".parquet": pd.read_parquet,
+    ".csv": _read_csv,
+    ".jsonl": lambda path: pd.DataFrame(files.read_json_lines(path), dtype=object),
+    ".json": _read_json,
+}
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    if path.suffix not in _READERS:
+        raise DataError(f"{path}: questions come from {', '.join(_READERS)} or hub:OWNER/NAME")
     try:
-        table: pd.DataFrame = readers[path.suffix](path)
+        return _READERS[path.suffix](path)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except (ValueError, OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
-    return table
 
 
 def _read_hub(settings: QuestionSettings) -> pd.DataFrame:

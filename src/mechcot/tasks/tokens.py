@@ -1,9 +1,21 @@
-"""What a tokenizer does to texts: the beginning-of-text token, decoding, and what sequences share."""
+"""What a tokenizer does to texts: their beginning, their seam with a prompt, their end, and decoding."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+_TURN_MARK = re.compile(
+    r"<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>"  # <|im_end|>, <|eot_id|>, <\uff5cend...\uff5c>
+    r"|</s>|<eos>|<bos>|<(?:start|end)_of_turn>|<turn\|>|<\|turn>|\[/?INST\]|<</?SYS>>|<(?:end|begin)_of_(?:text|turn)>"
+)
+"""Marks by which the chat templates of common families begin and end a turn."""
+
+_THOUGHT = re.compile("think|thought|reason", re.IGNORECASE)
+"""Marks around reasoning are a part of a completion, special tokens or not."""
+
+_SEAM = 16  # last tokens of a prompt that a seam is looked at with
 
 
 def adds_bos(tokenizer: Any) -> bool:
@@ -30,3 +42,77 @@ def decode(tokenizer: Any, ids: Sequence[int]) -> str:
     """The text of token ids, special tokens kept, nothing tidied."""
     text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return text
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def turn_marks(tokenizer: Any) -> re.Pattern[str]:
+    """Finds marks that begin or end a turn: a tokenizer's special tokens, and those of common families.
+
+    A completion holds none: its end is a token of its own, and another turn is not the model's.
+    """
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    own = {str(token) for token in (*tokenizer.all_special_tokens, *added)}
+    named = [re.escape(mark) for mark in sorted(own, key=len, reverse=True) if not _THOUGHT.search(mark)]
+    return re.compile("|".join((*named, _TURN_MARK.pattern)))
+
+
+# --- the seam -------------------------------------------------------------------------------------
+
+
+class Tokens(NamedTuple):
+    """A text in tokens.
+
+    Attributes:
+        ids: of its tokens.
+        spans: the characters of each.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+def continuation(
+    tokenizer: Any, prompt: str, prompt_ids: Sequence[int], text: str, alone: Tokens
+) -> Tokens | None:
+    """The tokens of a text as it follows a prompt, with no blank between them that stands in neither.
+
+    A tokenizer of the SentencePiece kind begins every text with a blank. Behind a prompt it would be a
+    blank that a student learns to write, so the text is put into tokens behind something there.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        prompt: the text before.
+        prompt_ids: its tokens.
+        text: that follows it.
+        alone: its tokens as a text of its own; they are kept where the seam is right.
+
+    Returns:
+        None: there are no such tokens.
+    """
+    if not _knows_blanks(tokenizer) or _joins(tokenizer, prompt_ids, alone.ids, text):
+        return alone
+    for anchor in dict.fromkeys((prompt, prompt[-1:], "\n", ":", "|")):
+        head = tokenizer(anchor, add_special_tokens=False)["input_ids"]
+        both = tokenizer(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
+        ids = both["input_ids"][len(head) :]
+        if both["input_ids"][: len(head)] == head and _joins(tokenizer, prompt_ids, ids, text):
+            spans = [
+                (max(a - len(anchor), 0), b - len(anchor)) for a, b in both["offset_mapping"][len(head) :]
+            ]
+            return Tokens(ids, spans)
+    return None
+
+
+def _knows_blanks(tokenizer: Any) -> bool:
+    """Whether blanks are a part of tokens at all; one token a word, they are not."""
+    one, two = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a a", "a  a"))
+    return bool(one != two)
+
+
+def _joins(tokenizer: Any, prompt_ids: Sequence[int], ids: Sequence[int], text: str) -> bool:
+    """Whether tokens behind a prompt read as the text, or as they read alone."""
+    before = list(prompt_ids[-_SEAM:])
+    head, whole = decode(tokenizer, before), decode(tokenizer, [*before, *ids])
+    return whole.startswith(head) and whole[len(head) :] in (text, decode(tokenizer, ids))

@@ -6,6 +6,7 @@ can win and is never right. The same measures on the parsed answers alone stand 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import contrast_of, draws_of, on_questions
+from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
+from mechcot.core.records import rows
 from mechcot.core.results import SPREAD, Interval, Result, because
 from mechcot.stats.calibration import (
     bootstrap_debiased_ece_difference,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 _NO_ANSWER_AT_ALL = "no question has an answer that could be read"
+_UNREAD, _LAST = 5, 160  # traces, and characters of each
 _LONGEST_CURVE = 128  # the work grows with the cube of k
 
 
@@ -58,6 +62,23 @@ class VoteScores(Result):
 
 
 @dataclass(frozen=True)
+class Unread(Result):
+    """A trace whose answer no rule could read.
+
+    Attributes:
+        qid: its question.
+        cid: which sample.
+        why: there is none.
+        end: its last words.
+    """
+
+    qid: str
+    cid: int
+    why: str
+    end: str
+
+
+@dataclass(frozen=True)
 class ArmAnswers(Result):
     """The answers of one arm.
 
@@ -72,6 +93,8 @@ class ArmAnswers(Result):
         votes: scores with "no answer" as a class that can win.
         answered_only: scores with the parsed answers alone, on the questions that have one; None if
             there is none.
+        rules: which rule read the answer off, or why there is none, to its share of the traces.
+        unread: some traces without an answer, at most five: how they end.
         sc_at_k: expected plurality score of a vote over 1, 2, ... of the k traces, "no answer" a
             class that can win; entry i is SC@(i + 1), the last is `votes.sc` (up to k = 128).
     """
@@ -84,6 +107,8 @@ class ArmAnswers(Result):
     share_no_answer: float
     share_truncated: float
     votes: VoteScores = field(metadata=SPREAD)
+    rules: dict[str, float]
+    unread: tuple[Unread, ...]
     sc_at_k: tuple[float, ...]
     answered_only: VoteScores | None = field(metadata=because(_NO_ANSWER_AT_ALL))
 
@@ -214,7 +239,29 @@ def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers
         share_truncated=float((traces["finish_reason"] == "length").mean()),
         votes=_vote_scores(table, gold),
         answered_only=_vote_scores(parsed[some], gold[some]) if some.any() else None,
+        rules=_rules(traces),
+        unread=_unread(traces),
         sc_at_k=_sc_curve(table, gold),
+    )
+
+
+def _rules(traces: pd.DataFrame) -> dict[str, float]:
+    """Share of each rule; empty for tables that do not name them."""
+    if "answer_rule" not in traces.columns:
+        return {}
+    shares = traces["answer_rule"].value_counts(normalize=True)
+    return {str(rule): float(shares[rule]) for rule in sorted(shares.index)}
+
+
+def _unread(traces: pd.DataFrame) -> tuple[Unread, ...]:
+    """The first traces without an answer that the token limit did not cut, in order."""
+    if not {"answer_rule", "text"} <= set(traces.columns):
+        return ()
+    silent = (traces["answer"] < 0) & (traces["finish_reason"] != "length")
+    own = traces[silent].sort_values(["qid", "cid"])[:_UNREAD]
+    return tuple(
+        Unread(row.qid, int(row.cid), row.answer_rule, " ".join(row.text.split())[-_LAST:])
+        for row in rows(own)
     )
 
 
@@ -241,3 +288,11 @@ def answers_of(study: Study, control: str | None = None) -> AnswersResult:
     questions = study.questions(contrast.domain)
     before, after = (on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
     return analyse(questions, before, after, draws=draws_of(study), seed=study.settings.seed)
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Right answers and calibration of both arms, for summary.json."""
+    names = ("accuracy", "sc", "ece", "k", "n_questions")
+    return {arm: pick(result[role], names) for role, arm in arms.items()} | {
+        "delta_sc": pick(result["delta_sc"], INTERVAL)
+    }

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import (
-    AFTER,
-    BEFORE,
-    NULL,
-    Json,
-    blank,
-    esc,
-    percent,
-    triple,
-)
+from mechcot.core.words import percent
+from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.figures import AFTER, BEFORE, Json
 
 
 def reliability(
@@ -35,38 +27,24 @@ def reliability(
         colours: one an arm.
         title: a statement in place of the one read off the numbers.
     """
-    gaps = ", ".join(f"{name} {percent(triple(ece.get(name))[0], 1)}" for name in bins)
+    gaps = ", ".join(f"{name} {percent(ece.get(name))}" for name in bins)
     caption = "; ".join(
         f"{name}: {sum(int(row['n']) for row in rows)} questions" for name, rows in bins.items()
     )
-    figure = blank(
+    lines = []
+    for (name, rows), colour in zip(bins.items(), colours, strict=False):
+        kept = [row for row in rows if row["n"]]
+        x, y, n = ([row[key] for row in kept] for key in ("confidence", "accuracy", "n"))
+        hover = f"{name}: vote %{{x:.0%}}, right %{{y:.0%}} (%{{customdata}} questions)"
+        lines.append(Line(x, y, colour, name, hover, counts=n))
+    return line_chart(
         title or f"Vote share and accuracy differ on average by: {gaps}",
         caption + ". On the grey line, the vote share is the accuracy. Larger dots hold more questions.",
+        lines,
+        Axis("share of the winning vote", ".0%", ends=(0, 1.03)),
+        Axis("questions answered right", ".0%", ends=(0, 1.03)),
+        diagonal=True,
     )
-    figure.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": NULL, "dash": "dot"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    for (name, rows), colour in zip(bins.items(), colours, strict=False):
-        rows = [row for row in rows if row["n"]]
-        most = max((int(row["n"]) for row in rows), default=1)
-        figure.add_scatter(
-            x=[row["confidence"] for row in rows],
-            y=[row["accuracy"] for row in rows],
-            mode="lines+markers",
-            marker={"size": [6 + 14 * math.sqrt(int(row["n"]) / most) for row in rows]},
-            line={"color": colour, "width": 2},
-            name=esc(name),
-            customdata=[int(row["n"]) for row in rows],
-            hovertemplate=f"{esc(name)}: vote %{{x:.0%}}, right %{{y:.0%}} "
-            "(%{customdata} questions)<extra></extra>",
-        )
-    figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="questions answered right")
-    return figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title_text="share of the winning vote")
 
 
 def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
@@ -77,19 +55,21 @@ def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     arms = [answers[when] for when in ("before", "after")]
-    ends = "; ".join(f"{arm['arm']} {percent(arm['sc_at_k'][-1], 1)}" for arm in arms)
-    figure = blank(
+    ends = "; ".join(f"{arm['arm']} {percent(arm['sc_at_k'][-1])}" for arm in arms)
+    lines = [
+        Line(
+            range(1, len(arm["sc_at_k"]) + 1),
+            arm["sc_at_k"],
+            colour,
+            arm["arm"],
+            f"{arm['arm']}: %{{y:.1%}} right with %{{x}} votes",
+        )
+        for arm, colour in zip(arms, (BEFORE, AFTER), strict=True)
+    ]
+    return line_chart(
         title or f"Right answers by vote of {arms[0]['k']} traces: {ends}",
         f"{arms[0]['n_questions']} questions. At k the mean over all choices of k of a question's traces.",
+        lines,
+        Axis("traces that vote", step=max(1, arms[0]["k"] // 8)),
+        Axis("questions answered right", ".0%", ends=(0, 1.02)),
     )
-    for arm, colour in zip(arms, (BEFORE, AFTER), strict=True):
-        figure.add_scatter(
-            x=list(range(1, len(arm["sc_at_k"]) + 1)),
-            y=arm["sc_at_k"],
-            mode="lines+markers",
-            line={"color": colour, "width": 2.5},
-            name=esc(arm["arm"]),
-            hovertemplate=f"{esc(arm['arm'])}: %{{y:.1%}} right with %{{x}} votes<extra></extra>",
-        )
-    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title_text="questions answered right")
-    return figure.update_xaxes(title_text="traces that vote")

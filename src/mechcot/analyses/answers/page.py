@@ -18,7 +18,7 @@ def calibration(found: Findings) -> Part:
         f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
         f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
     )
-    return Part("calibration", sentence, tables=(votes(found),))
+    return Part("calibration", sentence, tables=(votes(found), rules(found), *unread(found)))
 
 
 _MEASURES = {
@@ -29,6 +29,29 @@ _MEASURES = {
     "ece_debiased": "calibration error, without the bias of noise",
     "brier": "Brier score of the vote share",
 }
+
+
+def rules(found: Findings) -> Table:
+    """Which rule read each arm's answers off: two arms read by different luck are seen here."""
+    arms = [found.results["answers"][when]["rules"] for when in ("before", "after")]
+    names = sorted({*arms[0], *arms[1]})
+    rows = tuple((name, *(percent(own.get(name, 0.0)) for own in arms)) for name in names)
+    note = "Shares of all traces. “strict” is the form that the prompt asks for; the others: docs/answers.md."
+    return Table(
+        "How answers were read off", ("rule, or why there is none", found.before, found.after), rows, note
+    )
+
+
+def unread(found: Findings) -> tuple[Table, ...]:
+    """How some traces end whose answer no rule could read."""
+    answers = found.results["answers"]
+    rows = tuple(
+        (name, f"{one['qid']}, {one['cid']}", one["why"], one["end"])
+        for when, name in (("before", found.before), ("after", found.after))
+        for one in answers[when]["unread"]
+    )
+    head = ("arm", "question, sample", "why", "its last words")
+    return (Table("Traces without an answer", head, rows),) if rows else ()
 
 
 def votes(found: Findings) -> Table:

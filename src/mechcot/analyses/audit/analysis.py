@@ -7,13 +7,15 @@ Differences are after - before; every interval resamples questions, both arms to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
+from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.stats.cluster import (
     Floats,
@@ -65,6 +67,7 @@ def analyse(
         delta_se=ratio_difference(*arms.sums).se,
         delta_question_weighted=question_weighted_difference(*arms.sums, draws, seed),
         delta_per_100_words=bootstrap_ratio_difference(*words, draws, seed),
+        before_answer=_before_answer(before, after, draws, seed),
         both_correct=parts[0],
         both_correct_traces=_right_traces(before, after, draws, seed),
         strata=parts,
@@ -103,6 +106,7 @@ def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
         n_traces=arm.n_traces,
         n_traces_audited=arm.n_audited,
         n_traces_without_steps=arm.n_without_steps,
+        n_behind_answer=int(arm.steps["behind_answer"].sum()),
         steps_per_trace=arm.n_audited_steps / arm.n_audited if arm.n_audited else None,
         n_words=n_words,
         errors_per_100_words=100 * n["erroneous"] / n_words if n_words else None,
@@ -114,6 +118,12 @@ def _strata(
 ) -> tuple[SubsetDelta, ...]:
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
     return tuple(SubsetDelta.of(name, sums, own, draws, seed) for name, own in weights.items())
+
+
+def _before_answer(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
+    in0, in1 = (~arm.steps["behind_answer"].to_numpy(dtype=bool) for arm in (before, after))
+    sums = (before.erroneous(in0), before.judged(in0), after.erroneous(in1), after.judged(in1))
+    return SubsetDelta.of("before_answer", sums, np.ones(before.n_questions), draws, seed)
 
 
 def _right_traces(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
@@ -162,3 +172,13 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
     return analyse(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)
+
+
+def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """Step error of both arms, where its change comes from, for summary.json."""
+    names = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
+    return {arm: pick(result[role], names) for role, arm in arms.items()} | {
+        "delta": pick(result["delta"], INTERVAL),
+        "both_correct": pick(result["both_correct"], (*INTERVAL, "n_questions")),
+        "split": pick(result["split"], ("common_composition", "common_within", "unshared")),
+    }

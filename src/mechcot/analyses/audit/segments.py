@@ -9,6 +9,7 @@ import pandas as pd
 from mechcot.analyses.arms import on_questions
 from mechcot.core.results import leaf
 from mechcot.steps import segment_report
+from mechcot.steps.of_study import questions_by_id, task_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -18,11 +19,13 @@ def segments_of(study: Study) -> pd.DataFrame:
     """How each arm's traces of the headline's questions were cut into steps, a row an arm."""
     settings = study.settings.steps
     questions = study.questions(study.settings.contrast.domain)
+    by_id, task = questions_by_id(study), task_of(study)
     reports = [
         segment_report(
             on_questions(questions, study.traces(arm)),
             on_questions(questions, study.steps(arm)),
-            settings.segmenter,
+            by_id,
+            task,
             settings.window,
         )
         for arm in study.settings.arms

@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import (
-    AFTER,
-    BEFORE,
-    NULL,
-    Json,
-    band,
-    blank,
-    triple,
-)
+from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.figures import AFTER, BEFORE, NULL, Json, triple
 
 
 def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
@@ -39,23 +32,18 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
         "Band: 95 % interval over questions. Pairs within one kind of claim only."
     )
     rows = result["by_layer"]
-    leaves = [triple(row["auroc"]) for row in rows]
-    figure = blank(title or _hedge_statement(rows, source, what), caption, legend=False)
-    x = [row["layer"] for row in rows]
-    nulls = [row["random"] or {} for row in rows]
-    band(figure, x, [null.get("low") for null in nulls], [null.get("high") for null in nulls], NULL)
-    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
-    figure.add_scatter(
-        x=x,
-        y=[leaf[0] for leaf in leaves],
-        mode="lines+markers",
-        line={"color": colour, "width": 2.5},
-        showlegend=False,
-        hovertemplate="layer %{x}: AUROC %{y:.3f}<extra></extra>",
+    layers = [row["layer"] for row in rows]
+    lines = [
+        Line(layers, [row["random"] for row in rows], NULL, mode="none"),
+        Line(layers, [row["auroc"] for row in rows], colour, hover="layer %{x}: AUROC %{y:.3f}"),
+    ]
+    return line_chart(
+        title or _hedge_statement(rows, source, what),
+        caption,
+        lines,
+        Axis("layer (0: embedding)", step=max(1, len(layers) // 8)),
+        Axis("AUROC within kind", ".2f", null=0.5),
     )
-    figure.update_yaxes(title_text="AUROC within kind", tickformat=".2f")
-    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=max(1, len(x) // 8))
 
 
 def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:

@@ -9,45 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.judge_controls.counts import (
-    KNOWN,
-    PRIMARY,
-    VARIANTS,
-    VERDICTS,
-    Arms,
-    Estimates,
-    Ratio,
-    checked_items,
-    is_one_of,
-    same_steps,
-)
-from mechcot.analyses.judge_controls.manner import hedge_flip, preserved, tone_swap
-from mechcot.analyses.judge_controls.parts import LABEL_SETS, ControlRow, FlipRow
-from mechcot.analyses.judge_controls.planted import decoys, guess_arm
-from mechcot.analyses.judge_controls.result import JudgeControlsResult
+from mechcot.analyses.judge_controls import registry
+from mechcot.analyses.judge_controls.control import Control
+from mechcot.analyses.judge_controls.controls.again import PRIMARY
+from mechcot.analyses.judge_controls.controls.tone_swap import FIDELITIES
+from mechcot.analyses.judge_controls.counts import LABEL_SETS, VERDICTS, Arms, Estimates, Ratio
+from mechcot.analyses.judge_controls.result import ControlRow, FlipRow, JudgeControlsResult, Missing
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.core.errors import AnalysisError
-from mechcot.core.records import STEP_KEY
-from mechcot.core.results import Interval
+from mechcot.core.records import LABELS, STEP_KEY
+from mechcot.core.results import Interval, Pair, Result
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.stats.frames import check_questions, one_arm, trace_votes
+from mechcot.stats.frames import (
+    check_questions,
+    describe,
+    one_arm,
+    question_codes,
+    require_columns,
+    require_unique,
+    trace_votes,
+)
 from mechcot.stats.inference import difference_contributions, sign_flips
 from mechcot.stats.votes import plurality_right
+
+_WHAT = "judged items"
 
 
 @dataclass(frozen=True)
 class _Treated:
     """The items of one control that count, and sums by question of them and of the same primary steps."""
 
-    control: str
+    control: Control
     variant: str
     rows: pd.DataFrame
-    errors: tuple[Ratio, Ratio]
-    primary: tuple[Ratio, Ratio]
+    errors: Pair[Ratio]
+    primary: Pair[Ratio]
 
     @property
     def has_difference(self) -> bool:
@@ -89,8 +90,8 @@ def analyse(
         UsageError: draws below 1.
     """
     index, gold = check_questions(questions)
-    checked = checked_items(items, index, before, after)
-    arms, asked = Arms((before, after), len(index)), Estimates()
+    checked = checked_items(items, index, Pair(before, after))
+    arms, asked = Arms(Pair(before, after), len(index)), Estimates(draws, seed)
     treated = list(_treated(checked, arms))
     primary = treated[0]
     tests = _tests(treated, draws, seed)
@@ -98,13 +99,11 @@ def analyse(
     flips = [
         _flips(own, primary.rows, labels, arms, asked)
         for own in treated[1:]
-        if same_steps(own.control)
+        if own.control.repeats_steps
         for labels in LABEL_SETS
     ]
-    tone = tone_swap(checked, arms, asked)
-    hedge = hedge_flip(checked, arms, asked)
-    planted = decoys(checked, arms, asked)
-    asked.resample(draws, seed)
+    finding = dict(_findings(checked, arms, asked))
+    asked.resample()
     votes = [
         _votes(questions, traces, arm, when)
         for traces, arm, when in ((traces_before, before, "before"), (traces_after, after, "after"))
@@ -117,10 +116,7 @@ def analyse(
         arms=arms.names,
         controls=tuple(finish() for finish in rows),
         flips=tuple(finish() for finish in flips),
-        tone_swap=tone and tone(),
-        hedge_flip=hedge and hedge(),
-        decoys=planted and planted(),
-        guess=guess_arm(checked, arms, draws, seed),
+        findings={name: finish() for name, finish in finding.items()},
         strata=strata,
         strata_weighted=weighted,
         n_questions=primary.rows["q"].nunique(),
@@ -129,19 +125,74 @@ def analyse(
     )
 
 
+def checked_items(items: pd.DataFrame, index: pd.Index, arms: Pair[str]) -> pd.DataFrame:
+    """The items with `q`, the row of the question, and `late`, whether the arm is the one after.
+
+    Args:
+        items: one row per item and control (used: control, variant, the step key, label, fidelity, score).
+        index: question ids.
+        arms: before and after.
+
+    Raises:
+        AnalysisError: a missing column, a control, variant, arm, question, label or fidelity that does
+            not exist, an item twice (statements that stand in no trace may share a step), or no item of
+            the primary instrument.
+    """
+    require_columns(items, ["control", "variant", *STEP_KEY, "label", "fidelity", "score"], _WHAT)
+    if arms.before == arms.after:
+        raise AnalysisError(f"{_WHAT}: the arms before and after are both {arms.before}; name two")
+    known = {control.name: control for control in registry.CONTROLS}
+    pairs = {(name, variant) for name, control in known.items() for variant in control.variants or ("",)}
+    faults = {
+        "control": ~items["control"].isin(known).to_numpy(),
+        "variant": np.array([p not in pairs for p in zip(items["control"], items["variant"], strict=True)]),
+        "arm": ~items["arm"].isin(arms).to_numpy(),
+        "label": ~items["label"].isin([*LABELS, ""]).to_numpy(),
+        "fidelity": ~items["fidelity"].isin([*FIDELITIES, ""]).to_numpy(),
+    }
+    for column, bad in faults.items():
+        if bad.any():
+            row = items.loc[bad]
+            raise AnalysisError(
+                f"{_WHAT}: control {row['control'].iloc[0]!r}, {describe(row, STEP_KEY)}: the {column} "
+                f"{row[column].iloc[0]!r} is not known; make the items with mechcot judge-controls"
+            )
+    own = items.assign(q=question_codes(items, index, _WHAT), late=items["arm"] == arms.after)
+    steps = own[own["control"].map(lambda name: bool(known[name].matched)).astype(bool)]
+    require_unique(steps, ["control", "variant", *STEP_KEY], _WHAT)
+    if not (own["control"] == PRIMARY.name).any():
+        raise AnalysisError(
+            f"{_WHAT}: none is of the control '{PRIMARY.name}', beside which the others stand; judge it too"
+        )
+    return own
+
+
 def _treated(checked: pd.DataFrame, arms: Arms) -> Iterator[_Treated]:
     """The primary, then the controls that estimate the difference, in one order whatever the rows'."""
-    primary = checked[checked["control"] == PRIMARY]
-    names = [name for name in checked["control"].unique() if name not in ("decoy", "guess-arm")]
-    places = {name: next(i for i, one in enumerate(KNOWN) if is_one_of(name, (one,))) for name in names}
-    for name in sorted(names, key=lambda name: (places[name], name)):
-        for variant in VARIANTS.get(name, ("",)):
-            rows = checked[(checked["control"] == name) & (checked["variant"] == variant)]
-            rows = preserved(rows) if name == "tone-swap" else rows
-            key = ["qid", "arm"] if name.startswith("segment:") else STEP_KEY
+    primary = checked[checked["control"] == PRIMARY.name]
+    for control in registry.shown():
+        own = checked[checked["control"] == control.name]
+        if own.empty or not control.has_difference:
+            continue
+        key = list(control.matched)
+        for variant in control.variants or ("",):
+            rows = control.counted(own[own["variant"] == variant])
             judged = rows.loc[rows["label"].isin(VERDICTS), key].drop_duplicates()
-            same = primary if name == PRIMARY else primary.merge(judged, on=key)
-            yield _Treated(name, variant, rows, arms.errors(rows), arms.errors(same))
+            same = primary if control is PRIMARY else primary.merge(judged, on=key)
+            yield _Treated(control, variant, rows, arms.errors(rows), arms.errors(same))
+
+
+def _findings(
+    checked: pd.DataFrame, arms: Arms, asked: Estimates
+) -> Iterator[tuple[str, Callable[[], Result]]]:
+    """What makes each control's own finding once the quantities are estimated."""
+    primary = checked[checked["control"] == PRIMARY.name]
+    for control, finding in registry.findings():
+        rows = checked[checked["control"] == control.name]
+        if rows.empty:
+            yield finding.name, partial(Missing, finding.absent)
+        else:
+            yield finding.name, finding.of(rows, primary, arms, asked)
 
 
 def _tests(
@@ -156,11 +207,11 @@ def _tests(
     if np.count_nonzero(counted) < 2:
         return {}
     found = sign_flips(np.stack(columns, axis=1)[counted], draws=draws, seed=seed)
-    keys = [(own.control, own.variant) for own in family]
+    keys = [(own.control.name, own.variant) for own in family]
     return dict(zip(keys, zip(found.p_values, found.p_family, strict=True), strict=True))
 
 
-def _contributions(errors: tuple[Ratio, Ratio]) -> Floats:
+def _contributions(errors: Pair[Ratio]) -> Floats:
     before, after = errors
     return difference_contributions(before.num, before.den, after.num, after.den)
 
@@ -169,23 +220,36 @@ def _row(
     own: _Treated, arms: Arms, asked: Estimates, tests: Mapping[tuple[str, str], tuple[float, float]]
 ) -> Callable[[], ControlRow]:
     error = asked.ask_pair(*own.errors)
-    primary = asked.ask((-1.0, own.primary[0]), (1.0, own.primary[1]))
-    terms = zip((-1.0, 1.0, 1.0, -1.0), (*own.errors, *own.primary), strict=True)
-    minus = None if own.control == PRIMARY else asked.ask(*terms)
-    p, p_family = tests.get((own.control, own.variant), (None, None))
-    n_questions = int(((own.errors[0].den > 0) | (own.errors[1].den > 0)).sum())
+    primary = asked.ask((-1.0, own.primary.before), (1.0, own.primary.after))
+    n_questions = int(((own.errors.before.den > 0) | (own.errors.after.den > 0)).sum())
     itself = Interval(None, None, None, n_questions, "", "it is the primary itself")
+    terms = zip((-1.0, 1.0, 1.0, -1.0), (*own.errors, *own.primary), strict=True)
+    minus = asked.ask(*terms) if own.control is not PRIMARY else lambda: itself
+    p, p_family = tests.get((own.control.name, own.variant), (None, None))
+    counts = arms.labels(own.rows)
     return lambda: ControlRow(
-        control=own.control,
+        control=own.control.name,
         variant=own.variant,
-        error=asked.pair(error),
-        counts=arms.labels(own.rows),
+        name=own.control.title_of(own.variant),
+        error=error(),
+        counts=counts,
+        n_judged=Pair(*map(_judged, counts)),
+        abstain_rate=Pair(*map(_abstained, counts)),
         n_questions=n_questions,
-        primary=asked[primary],
-        minus_primary=itself if minus is None else asked[minus],
+        primary=primary(),
+        minus_primary=minus(),
         p=p,
         p_family=p_family,
     )
+
+
+def _judged(counts: Mapping[str, int]) -> int:
+    return counts["correct"] + counts["erroneous"]
+
+
+def _abstained(counts: Mapping[str, int]) -> float | None:
+    claims = _judged(counts) + counts["abstain"]
+    return counts["abstain"] / claims if claims else None
 
 
 def _flips(
@@ -197,7 +261,7 @@ def _flips(
     both = first.isin(LABEL_SETS[labels]) & second.isin(LABEL_SETS[labels])
     share = asked.ask_pair(*arms.ratios(pairs, first != second, both))
     n_flipped, n_steps = arms.count(pairs, both & (first != second)), arms.count(pairs, both)
-    return lambda: FlipRow(own.control, labels, asked.pair(share), n_flipped, n_steps)
+    return lambda: FlipRow(own.control.name, own.control.title, labels, share(), n_flipped, n_steps)
 
 
 def _votes(questions: pd.DataFrame, traces: pd.DataFrame, arm: str, when: str) -> Ints:

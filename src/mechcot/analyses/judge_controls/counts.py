@@ -1,7 +1,8 @@
-"""The items that a study's judge controls judged: checked, then counted by control, arm and question."""
+"""Checked items added up by question, and quantities estimated from one resampling of the questions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,79 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.analyses.judge_controls.parts import LABEL_SETS, Paired
-from mechcot.core.errors import AnalysisError
-from mechcot.core.records import LABELS, STEP_KEY
-from mechcot.core.results import Interval
+from mechcot.core.records import LABELS
+from mechcot.core.results import Interval, Pair, Paired
 from mechcot.stats.cluster import Floats, Ints, percentile_interval, resampled_sums
-from mechcot.stats.frames import describe, question_codes, require_columns, require_unique
 
-PRIMARY = "primary"
+LABEL_SETS = {"four": LABELS[:4], "two": LABELS[:2]}
+"""Which labels are compared: all verdicts, or correct and erroneous."""
 VERDICTS, DECIDED = LABEL_SETS["four"], LABEL_SETS["two"]
-FIDELITIES = ("preserved", "changed", "uncertain", "failed")
-VARIANTS = {
-    "tone-swap": ("own", "other"),
-    "hedge-flip": ("hedged", "plain"),
-    "decoy": ("true", "false"),
-}
-"""Variants of a control; those that are not named here have the one variant ""."""
-SAME_STEPS = (PRIMARY, "again", "again-warm", "answer-blind", "factor:")
-"""Controls that judge the primary's own steps once more; a name that ends in a colon is a beginning."""
-KNOWN = (*SAME_STEPS, "segment:", *VARIANTS, "guess-arm")
-"""All controls, in the order in which they are shown."""
-
-
-def checked_items(items: pd.DataFrame, index: pd.Index, before: str, after: str) -> pd.DataFrame:
-    """The items with `q`, the row of the question, and `late`, whether the arm is the one after.
-
-    Args:
-        items: one row per item and control (used: control, variant, the step key, label, fidelity, score).
-        index: question ids.
-        before: arm.
-        after: arm.
-
-    Raises:
-        AnalysisError: a missing column, a control, variant, arm, question, label or fidelity that does
-            not exist, an item twice (decoys may share a step), or no item of the primary instrument.
-    """
-    what = "judged items"
-    require_columns(items, ["control", "variant", *STEP_KEY, "label", "fidelity", "score"], what)
-    if before == after:
-        raise AnalysisError(f"{what}: the arms before and after are both {before}; name two")
-    variants = items["control"].map(lambda name: VARIANTS.get(name, ("",)))
-    faults = {
-        "control": ~items["control"].map(lambda name: is_one_of(name, KNOWN)).to_numpy(dtype=bool),
-        "variant": np.array(
-            [own not in known for own, known in zip(items["variant"], variants, strict=True)]
-        ),
-        "arm": ~items["arm"].isin([before, after]).to_numpy(),
-        "label": ~items["label"].isin([*LABELS, ""]).to_numpy(),
-        "fidelity": ~items["fidelity"].isin([*FIDELITIES, ""]).to_numpy(),
-    }
-    for column, bad in faults.items():
-        if bad.any():
-            row = items.loc[bad]
-            raise AnalysisError(
-                f"{what}: control {row['control'].iloc[0]!r}, {describe(row, STEP_KEY)}: the {column} "
-                f"{row[column].iloc[0]!r} is not known; make the items with mechcot judge-controls"
-            )
-    own = items.assign(q=question_codes(items, index, what), late=items["arm"] == after)
-    require_unique(own[own["control"] != "decoy"], ["control", "variant", *STEP_KEY], what)
-    if not (own["control"] == PRIMARY).any():
-        raise AnalysisError(
-            f"{what}: none is of the control '{PRIMARY}', beside which the others stand; judge it too"
-        )
-    return own
-
-
-def same_steps(control: str) -> bool:
-    """Whether a control judges the primary's own steps once more."""
-    return is_one_of(control, SAME_STEPS)
-
-
-def is_one_of(name: str, known: tuple[str, ...]) -> bool:
-    """Whether a control is one of those named, or begins like one that ends in a colon."""
-    return any(name.startswith(one) if one.endswith(":") else name == one for one in known)
 
 
 @dataclass(frozen=True)
@@ -113,10 +48,10 @@ class Arms:
         n_questions: of the study.
     """
 
-    names: tuple[str, str]
+    names: Pair[str]
     n_questions: int
 
-    def ratios(self, rows: pd.DataFrame, num: pd.Series, den: pd.Series) -> tuple[Ratio, Ratio]:
+    def ratios(self, rows: pd.DataFrame, num: pd.Series, den: pd.Series) -> Pair[Ratio]:
         """Sums by question of both arms; a row's numerator counts where its denominator does.
 
         Args:
@@ -127,31 +62,31 @@ class Arms:
         q, late = rows["q"].to_numpy(), rows["late"].to_numpy(dtype=bool)
         inside = den.to_numpy(dtype=bool)
         value = np.where(inside, num.to_numpy(dtype=np.float64), 0.0)
-        before, after = (
-            Ratio(
-                num=_sums(q[own], value[own], self.n_questions),
-                den=_sums(q[own], inside[own], self.n_questions),
-                arm=name,
+        return Pair(
+            *(
+                Ratio(
+                    num=_sums(q[own], value[own], self.n_questions),
+                    den=_sums(q[own], inside[own], self.n_questions),
+                    arm=name,
+                )
+                for name, own in zip(self.names, (~late, late), strict=True)
             )
-            for name, own in zip(self.names, (~late, late), strict=True)
         )
-        return before, after
 
-    def errors(self, rows: pd.DataFrame) -> tuple[Ratio, Ratio]:
+    def errors(self, rows: pd.DataFrame) -> Pair[Ratio]:
         """Erroneous over correct and erroneous items of both arms."""
         return self.ratios(rows, rows["label"] == "erroneous", rows["label"].isin(DECIDED))
 
-    def count(self, rows: pd.DataFrame, among: pd.Series) -> tuple[int, int]:
+    def count(self, rows: pd.DataFrame, among: pd.Series) -> Pair[int]:
         """Rows among some [rows] that are of each arm."""
-        return int((among & ~rows["late"]).sum()), int((among & rows["late"]).sum())
+        return Pair(int((among & ~rows["late"]).sum()), int((among & rows["late"]).sum()))
 
-    def labels(self, rows: pd.DataFrame) -> tuple[dict[str, int], dict[str, int]]:
+    def labels(self, rows: pd.DataFrame) -> Pair[dict[str, int]]:
         """Label to rows of each arm."""
         found = rows.groupby(["late", "label"]).size().to_dict()
-        before, after = (
-            {label: int(found.get((late, label), 0)) for label in (*LABELS, "")} for late in (False, True)
+        return Pair(
+            *({label: int(found.get((late, label), 0)) for label in (*LABELS, "")} for late in (False, True))
         )
-        return before, after
 
 
 def _sums(q: Ints, values: npt.NDArray[Any], n_questions: int) -> Floats:
@@ -161,36 +96,33 @@ def _sums(q: Ints, values: npt.NDArray[Any], n_questions: int) -> Floats:
 class Estimates:
     """Quantities that are asked for one by one and estimated together, from the same resampled questions.
 
-    Questions that none of them counts anything of are left out.
+    Each `ask` returns what gives the estimate once `resample` was called. Questions that none of the
+    quantities counts anything of are left out.
+
+    Attributes:
+        draws: bootstrap replicates of the questions.
+        seed: of the resampling.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, draws: int, seed: int) -> None:
+        self.draws = draws
+        self.seed = seed
         self._asked: list[Quantity] = []
         self._found: list[Interval] = []
 
-    def ask(self, *terms: tuple[float, Ratio]) -> int:
-        """Note a sum of ratios, each with its factor; returns its place among the results."""
+    def ask(self, *terms: tuple[float, Ratio]) -> Callable[[], Interval]:
+        """Note a sum of ratios, each with its factor."""
         self._asked.append(terms)
-        return len(self._asked) - 1
+        place = len(self._asked) - 1
+        return lambda: self._found[place]
 
-    def ask_pair(self, before: Ratio, after: Ratio) -> tuple[int, int, int]:
+    def ask_pair(self, before: Ratio, after: Ratio) -> Callable[[], Paired]:
         """Note two arms' ratios and their difference."""
-        return self.ask((1.0, before)), self.ask((1.0, after)), self.ask((-1.0, before), (1.0, after))
+        three = self.ask((1.0, before)), self.ask((1.0, after)), self.ask((-1.0, before), (1.0, after))
+        return lambda: Paired(*(value() for value in three))
 
-    def pair(self, places: tuple[int, int, int]) -> Paired:
-        """The results of an `ask_pair`."""
-        before, after, difference = (self[place] for place in places)
-        return Paired(before, after, difference)
-
-    def __getitem__(self, place: int) -> Interval:
-        return self._found[place]
-
-    def resample(self, draws: int, seed: int) -> None:
+    def resample(self) -> None:
         """Estimate everything that was asked for, with percentile intervals.
-
-        Args:
-            draws: bootstrap replicates of the questions.
-            seed: of the resampling.
 
         Raises:
             UsageError: draws below 1.
@@ -200,7 +132,7 @@ class Estimates:
         counted = np.any(table[:, dens] > 0, axis=1)
         # resampling needs a row, if one of zeros: every quantity then has a reason and no value
         table = table[counted] if counted.any() else table[:1]
-        totals, sums = table.sum(axis=0, keepdims=True), resampled_sums(table, draws, seed)
+        totals, sums = table.sum(axis=0, keepdims=True), resampled_sums(table, self.draws, self.seed)
         for asked, terms in zip(self._asked, placed, strict=True):
             point = _evaluate(totals, terms)[0]
             own = [den for _, _, den in terms]

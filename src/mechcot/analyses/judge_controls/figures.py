@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechcot.analyses.judge_controls.tables import STRATA, WEIGHTS
+from mechcot.analyses.judge_controls.wording import ALPHA, ROLES, is_apart
 from mechcot.report.figures import (
     AFTER,
     BEFORE,
@@ -26,8 +28,6 @@ from mechcot.report.figures import (
     wrap,
 )
 
-_ALPHA = 0.05
-_ROLES = ("before", "after")
 _ZERO = {"color": NULL, "width": 1, "dash": "dot"}
 
 
@@ -79,7 +79,7 @@ def _forest_dots(figure: go.Figure, axis: str, rows: Sequence[Json], leaves: Seq
         [None if value is None else 100 * value for value in column]
         for column in (zip(*(triple(leaf) for leaf in leaves), strict=True) if rows else ((), (), ()))
     )
-    moved = [_apart(row) for row in rows]
+    moved = [is_apart(row) for row in rows]
     figure.add_scatter(
         x=mids,
         y=list(range(len(rows))),
@@ -98,19 +98,13 @@ def _forest_dots(figure: go.Figure, axis: str, rows: Sequence[Json], leaves: Seq
     )  # fmt: skip
 
 
-def _apart(row: Json) -> bool:
-    """Whether a control's difference is told apart from the primary's, all controls considered."""
-    p = triple(row["p_family"])[0]
-    return p is not None and p < _ALPHA
-
-
 def _forest_hover(row: Json) -> str:
     error, n, counts = row["error"], row["n_judged"], row["counts"]
     lines = [
         f"{esc(row['name'])}: {points(error['difference'])}",
         " → ".join(
             f"{counts[role]['erroneous']} of {n[role]} ({percent(triple(error[role])[0], 1)})"
-            for role in _ROLES
+            for role in ROLES
         ),
     ]
     p, family = triple(row["p"])[0], triple(row["p_family"])[0]
@@ -140,8 +134,8 @@ def _forest_caption(found: Json, primary: Json, rows: Sequence[Json]) -> str:
         f"{found['arms']['after']} minus {found['arms']['before']}, percentage points, 95 % intervals over "
         f"{found['n_questions']} questions; judged steps of the primary: {n['before']} → {n['after']}. "
         "Band: the primary’s interval. On the right each control minus the primary on the same steps. "
-        f"Diamonds, {sum(map(_apart, others))} of {len(others)}: apart from the primary, p < {_ALPHA} in the "
-        "family of all controls."
+        f"Diamonds, {sum(map(is_apart, others))} of {len(others)}: apart from the primary, p < {ALPHA} in "
+        "the family of all controls."
     )
     missing = [row["name"] for row in found["controls"] if triple(row["error"]["difference"])[0] is None]
     return caption + (f" Without a difference: {', '.join(missing)}." if missing else "")
@@ -161,17 +155,17 @@ def judge_flips(found: Json, *, labels: str = "four", title: str | None = None) 
     statement = title or "How often a step gets another label when one thing changes"
     if again is not None and title is None:
         rates = " and ".join(
-            f"{percent(triple(again[role])[0], 1)} of {found['arms'][role]}’s" for role in _ROLES
+            f"{percent(triple(again[role])[0], 1)} of {found['arms'][role]}’s" for role in ROLES
         )
         statement = f"Merely asked again, the judge gives another label to {rates} steps"
-    n = {role: max((row["n_steps"][role] for row in rows), default=0) for role in _ROLES}
+    n = {role: max((row["n_steps"][role] for row in rows), default=0) for role in ROLES}
     what = "any of the four verdicts" if labels == "four" else "steps called correct or erroneous both times"
     caption = (
         f"Share of the primary’s own steps whose label differs, {what}, with 95 % intervals over questions. "
         f"Steps: up to {n['before']} {found['arms']['before']}, {n['after']} {found['arms']['after']}."
     )
     figure = blank(statement, caption, height=46 * len(rows) + 20, left=rows_margin(names))
-    for role, colour, shift in zip(_ROLES, (BEFORE, AFTER), (-0.13, 0.13), strict=True):
+    for role, colour, shift in zip(ROLES, (BEFORE, AFTER), (-0.13, 0.13), strict=True):
         hover = [
             f"{esc(row['name'])}, {esc(found['arms'][role])}: {row['n_flipped'][role]} of "
             f"{row['n_steps'][role]} ({percent(triple(row[role])[0], 1)})"
@@ -185,87 +179,6 @@ def judge_flips(found: Json, *, labels: str = "four", title: str | None = None) 
     return figure.update_xaxes(rangemode="tozero", tickformat=".0%", title_text="labels that differ")
 
 
-def judge_manner(found: Json, *, title: str | None = None) -> go.Figure:
-    """Whose claims, written in whose manner: error rates of rewritten steps.
-
-    Args:
-        found: `JudgeControlsResult.to_json()` with a tone swap.
-        title: a statement in place of the one read off the numbers.
-    """
-    swap, arms = found["tone_swap"], found["arms"]
-    cells = {(cell["origin"], cell["manner"]): cell for cell in swap["cells"]}
-    names = [wrap(f"claims of {arms[origin]}", 21) for origin in _ROLES]
-    statement = title or (
-        f"Whose claim it is changes the step error by {points(swap['origin'])}, "
-        f"in whose manner it is written by {points(swap['manner'])}"
-    )
-    caption = (
-        "Steps that both rewritings left their claim. Each effect is the mean over the other factor; their "
-        f"interaction is {points(swap['interaction'])}. Rewriting alone, in the step’s own manner, moves the "
-        f"difference of the arms by {points(swap['drift']['difference'])}."
-    )
-    figure = blank(statement, caption, height=130, left=rows_margin(names))
-    for manner, colour in zip(_ROLES, (BEFORE, AFTER), strict=True):
-        own = [cells[origin, manner] for origin in _ROLES]
-        hover = [
-            f"{esc(arms[origin])}’s claims in {esc(arms[manner])}’s manner: {cell['n_erroneous']} of "
-            f"{cell['n_judged']} wrong"
-            for origin, cell in zip(_ROLES, own, strict=True)
-        ]
-        dots(figure, f"manner of {arms[manner]}", own, names, hover, colour=colour, shift=0.0)
-    rows_axis(figure, names)
-    return figure.update_xaxes(
-        rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
-    )
-
-
-def judge_decoys(found: Json, *, title: str | None = None) -> go.Figure:
-    """How often the judge is right about statements of known truth, in each arm's own words.
-
-    Args:
-        found: `JudgeControlsResult.to_json()` with decoys.
-        title: a statement in place of the one read off the numbers.
-    """
-    decoys, arms = found["decoys"], found["arms"]
-    kinds = {
-        "false": ("false, called<br>erroneous", "sensitivity"),
-        "true": ("true, called<br>correct", "specificity"),
-    }
-    names = [label for label, _ in kinds.values()]
-    gaps = ", ".join(f"{key} {points(decoys[key]['difference'])}" for _, key in kinds.values())
-    counts = {(row["arm"], row["truth"]): row for row in decoys["counts"]}
-    aside = sum(row["abstain"] + row["not_checkable"] for row in counts.values())
-    caption = (
-        f"Of planted statements that were called correct or erroneous; {aside} of "
-        f"{sum(_total(row) for row in counts.values())} got neither. 95 % intervals over questions. This "
-        "describes the judge; no error rate is corrected with it."
-    )
-    statement = title or f"The judge on planted statements, after minus before: {gaps}"
-    figure = blank(statement, caption, height=130, left=rows_margin(names))
-    for role, colour, shift in zip(_ROLES, (BEFORE, AFTER), (-0.1, 0.1), strict=True):
-        leaves = [decoys[key][role] for _, key in kinds.values()]
-        hover = [
-            f"{esc(arms[role])}, {truth} decoys: {percent(triple(leaf)[0], 1)} right of "
-            f"{counts[arms[role], truth]['correct'] + counts[arms[role], truth]['erroneous']} judged"
-            for truth, leaf in zip(kinds, leaves, strict=True)
-        ]
-        dots(figure, arms[role], leaves, names, hover, colour=colour, shift=shift)
-    rows_axis(figure, names)
-    return figure.update_xaxes(range=[0, 1.02], tickformat=".0%", title_text="decoys judged rightly")
-
-
-def _total(row: Json) -> int:
-    return sum(value for value in row.values() if isinstance(value, int))
-
-
-_STRATA = {
-    "both": "both right",
-    "only_after": "only {after} right",
-    "only_before": "only {before} right",
-    "neither": "neither right",
-}
-
-
 def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
     """The primary's difference on questions by whose answer is right, by vote and by shares of votes.
 
@@ -273,11 +186,10 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
         found: `JudgeControlsResult.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
-    kinds = {"strata_weighted": "by shares of votes", "strata": "by the vote"}
-    labels = [label.format(**found["arms"]) for label in _STRATA.values()]
+    labels = [label.format(**found["arms"]) for label in STRATA.values()]
     sizes = [
         f"{found['strata_weighted'][key]['weight']:.0f} or {found['strata'][key]['n_questions']} questions"
-        for key in _STRATA
+        for key in STRATA
     ]
     names = [f"{wrap(label, 21)}<br>{size}" for label, size in zip(labels, sizes, strict=True)]
     both = found["strata_weighted"]["both"]
@@ -293,8 +205,8 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
         "95 % intervals over questions."
     )
     figure = blank(statement, caption, height=62 * len(names) + 20, left=rows_margin(names))
-    for (kind, name), colour, shift in zip(kinds.items(), (AFTER, NULL), (-0.13, 0.13), strict=True):
-        leaves = [found[kind][key] for key in _STRATA]
+    for (kind, name), colour, shift in zip(WEIGHTS.items(), (AFTER, NULL), (-0.13, 0.13), strict=True):
+        leaves = [found[kind][key] for key in STRATA]
         hover = [
             f"{esc(label)}, {name}: {points(leaf)}<br>judged steps {leaf['n_judged_before']} → "
             f"{leaf['n_judged_after']}"

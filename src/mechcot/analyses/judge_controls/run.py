@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from typing import Any
 import pandas as pd
 
 from mechcot.analyses.judge_controls.analysis import analyse
-from mechcot.analyses.judge_controls.job import VERSION, Job, Wanted, job_of, key_of
-from mechcot.analyses.judge_controls.judged import Asking, judged, one_model
-from mechcot.analyses.judge_controls.names import PRIMARY
+from mechcot.analyses.judge_controls.asking import one_model
+from mechcot.analyses.judge_controls.controls.again import PRIMARY
+from mechcot.analyses.judge_controls.design import VERSION, Design, Wanted, design_of, key_of
 from mechcot.analyses.judge_controls.page import write_judge_controls
-from mechcot.analyses.judge_controls.part import STAGE
 from mechcot.analyses.judge_controls.plan import ControlsPlan, left_out_lines, plan_rows
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
+from mechcot.analyses.judge_controls.study_report import STAGE
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
+from mechcot.core.results import UNSTORED, Result, plain
 from mechcot.core.stages import Stage, load_manifest, run_stages, versions
 from mechcot.judging.spending import Ledger
 from mechcot.study.folder import Study, locked
@@ -35,8 +36,8 @@ log = logging.getLogger("mechcot")
 FILES = ("items.parquet", "about.json", "result.json", "report.html")
 
 
-@dataclass(frozen=True)
-class JudgeControls:
+@dataclass(frozen=True, repr=False)
+class JudgeControls(Result):
     """What the judge controls found, and where it lies.
 
     Attributes:
@@ -47,7 +48,7 @@ class JudgeControls:
     """
 
     name: str
-    folder: Path
+    folder: Path = field(metadata=UNSTORED)
     about: dict[str, Any]
     result: JudgeControlsResult
 
@@ -60,10 +61,6 @@ class JudgeControls:
         ]
         lines += left_out_lines(self.about["left_out"])
         return "\n".join([self.result.text(), *([""] if lines else []), *lines])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"name": self.name, "about": self.about, "result": self.result.to_json()}
 
 
 def run_judge_controls(
@@ -92,16 +89,16 @@ def run_judge_controls(
     """
     study, wanted = Study.open(path), wanted or Wanted()
     with locked(study.path):
-        job = job_of(study, wanted)
-        key = key_of(job)
-        if _is_done(job, key):
-            result = judge_controls_of(study, job.name)
+        design = design_of(study, wanted)
+        key = key_of(design)
+        if _is_done(design, key):
+            result = judge_controls_of(study, design.name)
         else:
-            items, about = _judge_all(job, _ledger(job, budget), progress)
+            items, about = _judge_all(design, _ledger(design, budget), progress)
             result = _analysed(study, items)
-            run_stages(study.path, [_stage(job, key, items, about, result)], versions())
-    folder = _folder(study, job.name)
-    return JudgeControls(job.name, folder, files.read_json(folder / "about.json"), result)
+            run_stages(study.path, [_stage(design, key, items, about, result)], versions())
+    folder = _folder(study, design.name)
+    return JudgeControls(design.name, folder, files.read_json(folder / "about.json"), result)
 
 
 def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> ControlsPlan:
@@ -110,10 +107,8 @@ def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> Contr
     Raises:
         StudyError, UsageError, ConfigError, DataError, AnalysisError: as `run_judge_controls`.
     """
-    study = Study.open(path)
-    job = job_of(study, wanted or Wanted())
-    rows = plan_rows(job.controls, job.sample, job.rewriter, _calls(study))
-    return ControlsPlan(rows, job.left_out, len(job.sample.questions))
+    design = design_of(Study.open(path), wanted or Wanted())
+    return ControlsPlan(tuple(plan_rows(design)), design.left_out, len(design.setup.sample.questions))
 
 
 def judge_controls_of(study: Study, name: str) -> JudgeControlsResult:
@@ -139,7 +134,7 @@ def judge_controls_of(study: Study, name: str) -> JudgeControlsResult:
 def _analysed(study: Study, items: pd.DataFrame) -> JudgeControlsResult:
     contrast, settings = study.settings.contrast, study.settings
     questions = study.questions(contrast.domain)
-    questions = questions[questions.qid.isin(items.qid[items.control == PRIMARY])].reset_index(drop=True)
+    questions = questions[questions.qid.isin(items.qid[items.control == PRIMARY.name])].reset_index(drop=True)
     before, after = (
         table[table.qid.isin(questions.qid)].reset_index(drop=True)
         for table in (study.traces(arm) for arm in (contrast.before, contrast.after))
@@ -156,52 +151,65 @@ def _analysed(study: Study, items: pd.DataFrame) -> JudgeControlsResult:
     )
 
 
-def _ledger(job: Job, budget: float | None) -> Ledger:
+def _ledger(design: Design, budget: float | None) -> Ledger:
     """One for all controls, refused before anything is sent where a file's calls cannot be held to it."""
     ledger = Ledger(budget)
-    for file in (job.judge, job.rewriter):
+    for file in (design.setup.judge, design.setup.rewriter):
         if file is not None:
             ledger.accept(file)
     return ledger
 
 
-def _judge_all(job: Job, ledger: Ledger, progress: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
-    asking = Asking(job.name, job.judge, job.rewriter, _calls(job.study), ledger, progress)
-    tables, calls = [], {}
-    for number, control in enumerate(job.controls, start=1):
-        log.info("judge controls [%d/%d] %s", number, len(job.controls), control.name)
+def _judge_all(design: Design, ledger: Ledger, progress: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
+    tables, made = [], {}
+    for number, (control, items) in enumerate(design.controls, start=1):
+        name, calls = control.name, design.calls(control, ledger=ledger, progress=progress)
+        log.info("judge controls [%d/%d] %s", number, len(design.controls), name)
         try:
-            rows, calls[control.name] = judged(control, job.sample, asking)
+            rows, made[name] = control.ask.send(items.table, calls)
         except JudgeError as error:
             raise JudgeError(
-                f"{error}\nThis was the judge control '{control.name}'; --only chooses others."
+                f"{error}\nThis was the judge control '{name}'; --only chooses others."
             ) from error
-        tables.append(rows)
-        one_model(calls)
-    if job.judge is not None and job.judge.cost(0, 0) is not None:
-        log.info("judge controls: %.2f spent, earlier runs included", ledger.spent)
-    return pd.concat(tables, ignore_index=True), _about(job, tables, calls)
+        tables.append(_completed(rows, name))
+        one_model(made)
+    judge = design.setup.judge
+    if judge is not None and judge.cost(0, 0) is not None:
+        told = f"{ledger.spent:.2f} spent"
+        if ledger.uncounted:
+            told = f"cost unknown (servers did not count {ledger.uncounted} replies), at most {told}"
+        log.info("judge controls: %s, earlier runs included", told)
+    return pd.concat(tables, ignore_index=True), _about(design, tables, made)
 
 
-def _about(job: Job, tables: list[pd.DataFrame], calls: Mapping[str, Any]) -> dict[str, Any]:
-    sample, arms = job.sample, (job.sample.before, job.sample.after)
+def _completed(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Judged items of one control as rows of `records.JUDGE_CONTROLS`."""
+    empty: dict[str, Any] = {"label": "", "reason": "", "fidelity": "", "score": pd.NA}
+    own = {column: nothing for column, nothing in empty.items() if column not in rows}
+    table = rows.assign(control=name, n_words=[len(text.split()) for text in rows.text], **own)
+    # One type in every control's table: one without scores must not decide it when they are put together.
+    return table[records.JUDGE_CONTROLS.names].astype({"score": "Float64"}).reset_index(drop=True)
+
+
+def _about(design: Design, tables: list[pd.DataFrame], calls: Mapping[str, Any]) -> dict[str, Any]:
+    sample = design.setup.sample
     controls: dict[str, dict[str, Any]] = {}
-    for control, table in zip(job.controls, tables, strict=True):
+    for (control, items), table in zip(design.controls, tables, strict=True):
         controls[control.name] = {
-            "changes": control.changes,
-            "items": {arm: int((table.arm == arm).sum()) for arm in arms},
+            "changes": items.changes or control.says,
+            "items": {arm: int((table.arm == arm).sum()) for arm in sample.arms},
             "calls": calls[control.name],
         }
-        if control.untreated is not None:
-            controls[control.name]["untreated"] = {control.untreated[0]: dict(control.untreated[1])}
+        if items.untreated:
+            controls[control.name]["untreated"] = plain(items.untreated)
     return {
-        "name": job.name,
-        "arms": {"before": sample.before, "after": sample.after},
+        "name": design.name,
+        "arms": plain(sample.arms),
         "questions": {"sampled": len(sample.questions), "of": sample.n_questions},
-        "traces": job.wanted.traces,
+        "traces": design.wanted.traces,
         "seed": sample.seed,
         "controls": controls,
-        "left_out": dict(job.left_out),
+        "left_out": dict(design.left_out),
         "api_failures": sum(own["api_failures"] for made in calls.values() for own in made.values()),
     }
 
@@ -209,27 +217,27 @@ def _about(job: Job, tables: list[pd.DataFrame], calls: Mapping[str, Any]) -> di
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _is_done(job: Job, key: str) -> bool:
+def _is_done(design: Design, key: str) -> bool:
     """Whether these controls stand there, made from the tables as they are now, with no call failed."""
-    stages = load_manifest(job.study.path)["stages"]
-    record = stages.get(STAGE + job.name)
+    stages = load_manifest(design.study.path)["stages"]
+    record = stages.get(STAGE + design.name)
     if record is None or record["settings"]["key"] != key:
         return False
     made = {name: digest for other in stages.values() for name, digest in other["outputs"].items()}
     current = all(made.get(name) == digest for name, digest in record["inputs"].items())
-    if not current or not all((job.study.path / name).exists() for name in record["outputs"]):
+    if not current or not all((design.study.path / name).exists() for name in record["outputs"]):
         return False
-    about = files.read_json(_folder(job.study, job.name) / "about.json")
+    about = files.read_json(_folder(design.study, design.name) / "about.json")
     return bool(about["api_failures"] == 0)
 
 
 def _stage(
-    job: Job, key: str, items: pd.DataFrame, about: dict[str, Any], result: JudgeControlsResult
+    design: Design, key: str, items: pd.DataFrame, about: dict[str, Any], result: JudgeControlsResult
 ) -> Stage:
-    contrast = job.study.settings.contrast
+    contrast = design.study.settings.contrast
     rows = hashlib.sha256(pd.util.hash_pandas_object(items, index=False).to_numpy().tobytes()).hexdigest()
     return Stage(
-        STAGE + job.name,
+        STAGE + design.name,
         VERSION,
         # The rows count: a second run may have verdicts where calls failed in the first.
         {"key": key, "rows": rows},
@@ -241,8 +249,8 @@ def _stage(
                 for table in ("traces", "steps")
             ),
         ),
-        tuple(f"judge_controls/{job.name}/{name}" for name in FILES),
-        partial(_write, _folder(job.study, job.name), items, about, result),
+        tuple(f"judge_controls/{design.name}/{name}" for name in FILES),
+        partial(_write, _folder(design.study, design.name), items, about, result),
     )
 
 
@@ -260,8 +268,3 @@ def _write(
 
 def _folder(study: Study, name: str) -> Path:
     return study.path / "judge_controls" / name
-
-
-def _calls(study: Study) -> Path:
-    """Where replies are kept; one that any judge of the study got serves here too."""
-    return study.path / "work" / "calls"

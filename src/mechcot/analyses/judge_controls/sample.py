@@ -11,6 +11,7 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.results import Pair
 from mechcot.steps.of_study import task_of
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
@@ -54,13 +55,27 @@ class Sample:
         """The steps that hold a whole text: not cut by the token limit, not blank."""
         return self.steps[_whole(self.steps)]
 
+    @property
+    def arms(self) -> Pair[str]:
+        """Before and after."""
+        return Pair(self.before, self.after)
+
+    def answers(self) -> dict[tuple[str, str, int], int]:
+        """The traces' own answers, by question, arm and trace."""
+        return {(row.qid, row.arm, int(row.cid)): int(row.answer) for row in records.rows(self.traces)}
+
+    def against_manners(self) -> str:
+        """Why the arms' manners cannot be shown, or ""."""
+        poor = [arm for arm, steps in self.manners().items() if len(steps) < 2]
+        return f"fewer than 2 different steps show the manner of {' and of '.join(poor)}" if poor else ""
+
     def manners(self) -> dict[str, pd.DataFrame]:
         """Steps of each arm that show its manner: of questions that are not sampled, where there are some.
 
         Steps that state an answer are left out: they would tell the arms apart by their answers.
         """
         found = {}
-        for arm in (self.before, self.after):
+        for arm in self.arms:
             own = self.others[(self.others.arm == arm) & _whole(self.others) & ~self.others.states_answer]
             own = own.iloc[_rng(self.seed, "manner", arm).permutation(len(own))]
             found[arm] = own.drop_duplicates("text").drop_duplicates("qid").head(SAMPLES)

@@ -1,138 +1,138 @@
-"""The tables at the end of the judge controls' page: every number, and how it was made."""
+"""The numbers of the judge controls in tables: for the terminal, and for the end of their page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from mechcot.analyses.judge_controls.parts import FLAT_NOTE, is_flat
+from mechcot.analyses.judge_controls import registry
+from mechcot.analyses.judge_controls.control import Json
+from mechcot.analyses.judge_controls.result import JudgeControlsResult
+from mechcot.analyses.judge_controls.wording import FLAT_NOTE, ROLES, holds_flat, points, share
 from mechcot.core.records import LABELS
-from mechcot.core.words import number, percent, points
-from mechcot.report.parts import Table
+from mechcot.core.words import DIFFERENCE, Table, number, percent, why
 
-_ROLES = ("before", "after")
+STRATA = {
+    "both": "both right",
+    "only_after": "only {after} right",
+    "only_before": "only {before} right",
+    "neither": "neither right",
+}
+WEIGHTS = {"strata_weighted": "by shares of votes", "strata": "by the vote"}
 
 
-def tables(found: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, ...]:
-    """All numbers of the page in tables, how it was made last.
+def terminal_text(result: JudgeControlsResult) -> str:
+    """All of the result's numbers that a reader asks first, one table a question."""
+    found = result.to_json()
+    note = [f"* {FLAT_NOTE}"] if holds_flat(found) else []
+    return "\n\n".join([*(table.text() for table in tables(found) if table.rows), *note])
+
+
+def tables(found: Json) -> tuple[Table, ...]:
+    """The difference under every control, labels that differ, what controls find beside, and the strata.
+
+    Args:
+        found: `JudgeControlsResult.to_json()`.
+    """
+    own = (finding.tables(found) for _, finding in registry.findings() if "value" not in found[finding.name])
+    return (
+        _controls_table(found),
+        _flips_table(found),
+        *(table for some in own for table in some),
+        _strata_table(found),
+    )
+
+
+def page_tables(found: Json, about: Mapping[str, Any]) -> tuple[Table, ...]:
+    """The same, every label of every control, and how it was made.
 
     Args:
         found: `JudgeControlsResult.to_json()`.
         about: nested keys; each becomes a row.
     """
-    arms = found["arms"]
+    controls, *others = tables(found)
+    method = found["controls"][0]["error"]["difference"]["method"]
+    note = (
+        f"Erroneous over correct plus erroneous. {found['note']} Intervals: {method}; seed {found['seed']}."
+    )
+    note += f" * {FLAT_NOTE}" if holds_flat(found) else ""
     return (
-        _controls_table(found),
+        replace(controls, note=" ".join(filter(None, (controls.note, note)))),
+        *others,
         _labels_table(found),
-        Table(
-            "Labels that differ from the primary’s",
-            ("", "labels", *(arms[role] for role in _ROLES), "difference [95 % interval]"),
-            tuple(_flip_row(row) for row in found["flips"]),
-        ),
-        _fidelity_table(found),
-        _decoys_table(found),
-        _strata_table(found),
         Table("How it was made", ("", ""), tuple(_flat("", about))),
     )
 
 
-def holds_flat(found: Any) -> bool:
-    """Whether an interval without width stands somewhere in JSON values.
-
-    Args:
-        found: of a result, or of a part of it.
-    """
-    if isinstance(found, Mapping):
-        ends = (number(found.get("low")), number(found.get("high")))
-        return is_flat(*ends) or any(holds_flat(inner) for inner in found.values())
-    return isinstance(found, list | tuple) and any(holds_flat(inner) for inner in found)
-
-
-def _controls_table(found: Mapping[str, Any]) -> Table:
-    head = (
-        "",
-        *(found["arms"][role] for role in _ROLES),
-        "difference [95 % interval]",
-        "minus primary",
-        "p",
-        "p, family",
-    )
+def _controls_table(found: Json) -> Table:
+    head = ("", *(found["arms"][role] for role in ROLES), DIFFERENCE, "minus primary", "p", "p, family")
     rows = tuple(
         (
             row["name"],
-            *(_rate(row["error"][role], row["n_judged"][role]) for role in _ROLES),
-            points(row["error"]["difference"]),
-            "" if row["control"] == "primary" else points(row["minus_primary"]),
+            *(
+                share(row["counts"][role]["erroneous"], row["n_judged"][role], row["error"][role])
+                for role in ROLES
+            ),
+            _difference(row["error"]["difference"]),
+            "" if row["control"] == "primary" else _difference(row["minus_primary"]),
             _p(row["p"]),
             _p(row["p_family"]),
         )
         for row in found["controls"]
     )
-    note = (
-        f"Erroneous over correct plus erroneous. {found['note']} Intervals: "
-        f"{found['controls'][0]['error']['difference']['method']}; seed {found['seed']}."
+    missing = [
+        f"{row['name']}: {why(row['error']['difference'])}."
+        for row in found["controls"]
+        if number(row["error"]["difference"]) is None
+    ]
+    return Table("Wrong steps", head, rows, " ".join(missing))
+
+
+def _flips_table(found: Json) -> Table:
+    names = {"four": "any verdict", "two": "correct or erroneous"}
+    rows = tuple(
+        (
+            f"{row['name']}, {names[row['labels']]}",
+            *(share(row["n_flipped"][role], row["n_steps"][role], row[role]) for role in ROLES),
+            _difference(row["difference"]),
+        )
+        for row in found["flips"]
     )
-    if holds_flat(found["controls"]):
-        note += f" {FLAT_NOTE}"
-    return Table("All controls", head, rows, note)
+    head = ("", *(found["arms"][role] for role in ROLES), DIFFERENCE)
+    return Table("Labels that differ from the primary’s", head, rows)
 
 
-def _labels_table(found: Mapping[str, Any]) -> Table:
+def _labels_table(found: Json) -> Table:
     """Every label of every control in both arms: abstentions and failures apart."""
     words = {**{label: label.replace("_", " ") for label in LABELS}, "": "not judged"}
     rows = tuple(
         (row["name"], found["arms"][role], *(f"{row['counts'][role][label]:,}" for label in words))
         for row in found["controls"]
-        for role in _ROLES
+        for role in ROLES
     )
     note = "Of rewritten steps only those that kept their claim are counted here."
     return Table("Labels", ("", "arm", *words.values()), rows, note)
 
 
-def _flip_row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    rates = (f"{percent(row[role])} of {row['n_steps'][role]:,}" for role in _ROLES)
-    what = "all four" if row["labels"] == "four" else "correct, erroneous"
-    return row["name"], what, *rates, points(row["difference"])
-
-
-def _fidelity_table(found: Mapping[str, Any]) -> Table:
-    rows = found["tone_swap"].get("fidelity", [])
-    kinds = ("preserved", "changed", "uncertain", "failed")
-    lines = [
-        (
-            f"{row['arm']} in {'its own' if row['variant'] == 'own' else 'the other'} manner",
-            *(f"{row[kind]:,}" for kind in kinds),
-        )
-        for row in rows
-    ]
-    return Table("Did the rewritings keep the claim?", ("", *kinds), tuple(lines))
-
-
-def _decoys_table(found: Mapping[str, Any]) -> Table:
-    rows = [
-        (f"{row['truth']}, {row['arm']}", *(f"{row[label]:,}" for label in LABELS))
-        for row in found["decoys"].get("counts", [])
-    ]
-    return Table("Decoys", ("", *(label.replace("_", " ") for label in LABELS)), tuple(rows))
-
-
-def _strata_table(found: Mapping[str, Any]) -> Table:
-    names = {"both": "both right", "only_before": "only {before} right", "only_after": "only {after} right"}
-    names["neither"] = "neither right"
-    kinds = {"strata_weighted": "by shares of votes", "strata": "by the vote"}
-    rows = [
+def _strata_table(found: Json) -> Table:
+    rows = tuple(
         (
             f"{name.format(**found['arms'])}, {how}",
-            *(_rate(part[f"rate_{role}"], part[f"n_judged_{role}"]) for role in _ROLES),
-            points(part),
+            *(_rate(part[f"rate_{role}"], part[f"n_judged_{role}"]) for role in ROLES),
+            _difference(part),
             f"{part['weight']:.1f}",
         )
-        for key, name in names.items()
-        for kind, how in kinds.items()
+        for key, name in STRATA.items()
+        for kind, how in WEIGHTS.items()
         for part in (found[kind][key],)
-    ]
-    head = ("", *(found["arms"][role] for role in _ROLES), "difference [95 % interval]", "questions")
-    return Table("By whose answer is right", head, tuple(rows))
+    )
+    head = ("", *(found["arms"][role] for role in ROLES), DIFFERENCE, "questions")
+    return Table("By whose answer is right", head, rows)
+
+
+def _difference(leaf: Any) -> str:
+    return "–" if number(leaf) is None else points(leaf)
 
 
 def _rate(leaf: Any, n: int) -> str:

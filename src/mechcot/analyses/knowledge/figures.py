@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import (
-    NULL,
-    TEACHER,
-    Json,
-    blank,
-    percent,
-    rows_axis,
-    rows_margin,
-    triple,
-    wrap,
-)
+from mechcot.core.words import number, percent
+from mechcot.report.charts import Axis, Bar, Row, row_chart
+from mechcot.report.figures import NULL, TEACHER, Json
 
 _KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}
 
@@ -26,16 +18,9 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         result: `KnowledgeResult.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
-    rows = [
-        ("all errors", result["errors"]),
-        *result["errors_by_relation"].items(),
-        ("all claims", result["claims"]),
-    ]
-    labels = [f"{wrap(name, 19)}<br>{row['n_claims']}" for name, row in rows]
     errors = result["errors"]
-    knew, forgot, never = (
-        percent(triple(errors["shares"][name])[0]) for name in ("knew", "forgot", "never_knew")
-    )
+    parts = {"all errors": errors} | result["errors_by_relation"] | {"all claims": result["claims"]}
+    knew, forgot, never = (percent(errors["shares"][name], 0) for name in ("knew", "forgot", "never_knew"))
     statement = title or (
         f"Of the errors that {result['author']} asserts, {result['before']} never knew the truth of {never}; "
         f"{forgot} were forgotten; {knew} both still know"
@@ -44,18 +29,13 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         f"{errors['n_claims']} erroneous asserted claims of {errors['n_questions']} questions. "
         "Known: a true object is the model's first choice at that place. Under each name: claims."
     )
-    figure = blank(statement, caption, height=42 * len(rows) + 20, left=rows_margin(labels))
-    for name, colour in _KNOWLEDGE.items():
-        x = [triple(row["shares"].get(name))[0] for _, row in rows]
-        if any(value is not None for value in x):
-            figure.add_bar(
-                x=x,
-                y=list(range(len(rows))),
-                orientation="h",
-                name=name.replace("_", " "),
-                marker_color=colour,
-                hovertemplate=f"{name.replace('_', ' ')}: %{{x:.1%}}<extra></extra>",
-            )
-    figure.update_layout(barmode="stack", legend_traceorder="normal")
-    rows_axis(figure, labels)
-    return figure.update_xaxes(range=[0, 1], tickformat=".0%", title_text="share of claims")
+    rows = []
+    for name, part in parts.items():
+        drawn = [
+            Bar(number(part["shares"].get(key)), colour, f"{said}: %{{x:.1%}}", said)
+            for key, colour in _KNOWLEDGE.items()
+            for said in [key.replace("_", " ")]
+        ]
+        rows.append(Row(f"{name}\n{part['n_claims']}", bars=drawn))
+    x = Axis("share of claims", ".0%", ends=(0, 1))
+    return row_chart(statement, caption, rows, x, each=42, stacked=True)

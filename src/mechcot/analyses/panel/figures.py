@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import (
-    AFTER,
-    INK,
-    Json,
-    blank,
-    estimates,
-    rows_axis,
-    rows_margin,
-    wrap,
-    zero_line,
-)
+from mechcot.report.charts import POINTS, Mark, Row, row_chart
+from mechcot.report.figures import AFTER, INK, Json, points
 
 
 def judges(panel: Json, *, title: str | None = None) -> go.Figure:
@@ -25,7 +16,6 @@ def judges(panel: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     found = panel["judges"]
-    labels = [wrap(name, 20) for name in found]
     caption = (
         "After minus before, with 95 % intervals over questions. Judged steps: "
         + "; ".join(
@@ -33,13 +23,12 @@ def judges(panel: Json, *, title: str | None = None) -> go.Figure:
         )
         + "."
     )
+    rows = [
+        Row(name, [Mark(one["delta"], INK if place else AFTER, f"{name}: {points(one['delta'])}")])
+        for place, (name, one) in enumerate(found.items())
+    ]
     statement = title or "The change of the step error, judge by judge"
-    figure = blank(statement, caption, height=46 * len(labels) + 20, left=rows_margin(labels), legend=False)
-    leaves = [one["delta"] for one in found.values()]
-    estimates(figure, leaves, [AFTER, *[INK] * (len(leaves) - 1)], labels)
-    zero_line(figure)
-    rows_axis(figure, labels)
-    return figure.update_xaxes(tickformat="+", title_text="change, percentage points", rangemode="tozero")
+    return row_chart(statement, caption, rows, POINTS, each=46)
 
 
 def _judged(judge: Json, when: str) -> int:

@@ -11,22 +11,23 @@ which the stream is large does more than a random one whatever it means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.progress import Progress
 from mechcot.core.records import TRACE_KEY
-from mechcot.probe.ablate_result import MEASURES, AblationMeasure, AblationResult
+from mechcot.probe.ablation_result import MEASURES, AblationMeasure, AblationResult
 from mechcot.stats import bootstrap_ratio
 
 if TYPE_CHECKING:
+    from mechcot.reading.batch import TraceReading
     from mechcot.reading.inputs import QuestionInput
-    from mechcot.reading.reader import TraceReading
 
 FloatArray = NDArray[np.float64]
 TraceKey = tuple[str, str, int]
@@ -62,15 +63,54 @@ def own_answers(traces: pd.DataFrame, steps: pd.DataFrame) -> dict[TraceKey, tup
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Rereading:
+    """What is read again with a direction ablated.
+
+    Attributes:
+        model: the reader, a Hugging Face causal language model.
+        questions: what to read; other orders of the options are left out, knock-outs are not run.
+        layer: whose `resid_post` the probe reads; 0 is the embedding.
+        answers: `own_answers`; without them `own_answer` has no items.
+        max_tokens: budget of a forward pass.
+
+    Raises:
+        AnalysisError: no traces; an answer that its question or trace does not have.
+    """
+
+    model: Any
+    questions: Sequence[QuestionInput]
+    layer: int
+    answers: Mapping[TraceKey, tuple[int, int]] = field(default_factory=dict)
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        own = [
+            replace(q, prior_ids=(), traces=tuple(replace(t, knock_outs=()) for t in q.traces))
+            for q in self.questions
+            if not q.permutation and q.traces
+        ]
+        if not own:
+            raise AnalysisError(
+                "there is no trace to read: give questions with traces, in their own order of options"
+            )
+        for question in own:
+            for trace in question.traces:
+                k, option = self.answers.get((trace.qid, trace.arm, trace.cid), (0, 0))
+                n_options, n_steps = question.n_options, len(trace.steps)
+                if not 0 <= k <= n_steps or not 0 <= option < max(n_options, 1):
+                    raise AnalysisError(
+                        f"{trace.name}: option {option} after {k} steps is not there; it has {n_options} "
+                        f"options and {n_steps} steps"
+                    )
+        object.__setattr__(self, "questions", own)
+
+
 def ablation(
-    model: Any,
-    questions: Sequence[QuestionInput],
+    given: Rereading,
     direction: ArrayLike,
-    layer: int,
     *,
-    answers: Mapping[TraceKey, tuple[int, int]] | None = None,
     n_random: int = MIN_RANDOM,
-    max_tokens: int | None = None,
     draws: int = 2000,
     seed: int = 0,
     progress: bool = True,
@@ -81,47 +121,37 @@ def ablation(
     2 + `n_random` readings.
 
     Args:
-        model: the reader, a Hugging Face causal language model.
-        questions: what to read; other orders of the options are left out, knock-outs are not run.
+        given: model, questions and layer.
         direction: in the units of the activations, [d_model]; of a probe its coefficients.
-        layer: whose `resid_post` the probe reads; 0 is the embedding.
-        answers: `own_answers`; without them `own_answer` has no items.
         n_random: random directions, at least `MIN_RANDOM`.
-        max_tokens: budget of a forward pass.
         draws: bootstrap replicates.
         seed: of random directions and bootstrap.
         progress: whether to draw a bar.
 
     Raises:
-        AnalysisError: a direction that is 0, not finite or of another shape than the stream; no traces; an
-            answer that its question or trace does not have.
+        AnalysisError: a direction that is 0, not finite or of another shape than the stream.
         ReadingError: a layer that the model has not, or what it cannot read.
         UsageError: too few random directions.
     """
     if n_random < MIN_RANDOM:
         raise UsageError(f"n_random must be at least {MIN_RANDOM}, not {n_random}: p could not go below 0.05")
-    own = _plain(questions)
-    answers = answers or {}
-    _check_answers(own, answers)
-    bare, moment = _read(model, own, layer, answers, max_tokens, moments=True)
+    bare, moment = _read(given, moments=True)
     vector = _unit(direction, len(moment))
     drawn = _matched(moment, vector, n_random, np.random.default_rng(seed))
     vectors = [vector, *drawn]
     with Progress("ablation", len(vectors), "reading", shown=progress) as bar:
-        edited, *others = [
-            _read_without(u, model, own, layer, answers, max_tokens, bare) for u in bar.over(vectors)
-        ]
+        edited, *others = [_read_without(u, given, bare) for u in bar.over(vectors)]
     total = float(np.trace(moment))
-    traces = [(t.qid, t.arm, t.cid) for q in own for t in q.traces]
+    traces = [(t.qid, t.arm, t.cid) for q in given.questions for t in q.traces]
     return AblationResult(
-        layer=layer,
+        layer=given.layer,
         measures={name: _measure(name, bare, edited, others, draws=draws, seed=seed) for name in MEASURES},
         energy=float(vector @ moment @ vector) / total,
         random_energy=tuple(float(u @ moment @ u) / total for u in drawn),
         n_random=n_random,
         n_traces=len(traces),
-        n_no_answer=sum(key not in answers for key in traces),
-        n_questions=len(own),
+        n_no_answer=sum(key not in given.answers for key in traces),
+        n_questions=len(given.questions),
         draws=draws,
         seed=seed,
     )
@@ -136,32 +166,6 @@ class _Read:
     forced: dict[TraceKey, FloatArray]  # probabilities, k = 0 first, [steps + 1, lead-ins, options]
 
 
-def _plain(questions: Sequence[QuestionInput]) -> list[QuestionInput]:
-    """The questions in their own order of options, without what is not measured here."""
-    own = [
-        replace(q, prior_ids=(), traces=tuple(replace(t, knock_outs=()) for t in q.traces))
-        for q in questions
-        if not q.permutation and q.traces
-    ]
-    if not own:
-        raise AnalysisError(
-            "there is no trace to read: give questions with traces, in their own order of options"
-        )
-    return own
-
-
-def _check_answers(questions: Sequence[QuestionInput], answers: Mapping[TraceKey, tuple[int, int]]) -> None:
-    for question in questions:
-        for trace in question.traces:
-            k, option = answers.get((trace.qid, trace.arm, trace.cid), (0, 0))
-            n_options, n_steps = question.n_options, len(trace.steps)
-            if not 0 <= k <= n_steps or not 0 <= option < max(n_options, 1):
-                raise AnalysisError(
-                    f"{trace.name}: option {option} after {k} steps is not there; it has {n_options} options "
-                    f"and {n_steps} steps"
-                )
-
-
 def _unit(direction: ArrayLike, width: int) -> FloatArray:
     vector = np.asarray(direction, dtype=np.float64)
     if vector.shape != (width,) or not np.isfinite(vector).all() or not vector.any():
@@ -172,21 +176,13 @@ def _unit(direction: ArrayLike, width: int) -> FloatArray:
     return unit
 
 
-def _read_without(
-    vector: FloatArray,
-    model: Any,
-    questions: Sequence[QuestionInput],
-    layer: int,
-    answers: Mapping[TraceKey, tuple[int, int]],
-    max_tokens: int | None,
-    bare: _Read,
-) -> _Read:
+def _read_without(vector: FloatArray, given: Rereading, bare: _Read) -> _Read:
     """Read with a direction ablated; the forced answers' distance is that to the bare reading."""
     from mechcot.models.interventions import ablate
 
-    with ablate(model, vector, layers=[layer]):
-        found, _ = _read(model, questions, layer, answers, max_tokens, moments=False)
-    number = {question.qid: i for i, question in enumerate(questions)}
+    with ablate(given.model, vector, layers=[given.layer]):
+        found, _ = _read(given, moments=False)
+    number = {question.qid: i for i, question in enumerate(given.questions)}
     for key, p in found.forced.items():
         distance = np.abs(p - bare.forced[key])[1:].sum(axis=2) / 2  # [steps, lead-ins]
         if distance.size:
@@ -194,29 +190,25 @@ def _read_without(
     return found
 
 
-def _read(
-    model: Any,
-    questions: Sequence[QuestionInput],
-    layer: int,
-    answers: Mapping[TraceKey, tuple[int, int]],
-    max_tokens: int | None,
-    *,
-    moments: bool,
-) -> tuple[_Read, FloatArray]:
+def _read(given: Rereading, *, moments: bool) -> tuple[_Read, FloatArray]:
     """Read once, as the model now is; with `moments` also the mean of h h' over tokens, [d_model, d_model].
 
     All readings keep the same activations, used or not, so that they run in the same batches.
     """
-    from mechcot.reading.reader import plan_for, read, unpack, unpack_prompts
+    from mechcot.reading.batch import unpack, unpack_prompts
+    from mechcot.reading.reader import plan_for, read
+    from mechcot.reading.spec import ReadingSpec
     from mechcot.study.manifest import EVERY_TOKEN
 
-    plan = plan_for(model, questions, rules=(EVERY_TOKEN,), max_tokens=max_tokens)
+    model, questions = given.model, given.questions
+    spec = ReadingSpec(layers=[given.layer], rules=(EVERY_TOKEN,), max_tokens=given.max_tokens)
+    plan = plan_for(model, questions, spec)
     number = {question.qid: i for i, question in enumerate(questions)}
     sums, counts = ({name: np.zeros(len(questions)) for name in MEASURES} for _ in range(2))
     found = _Read(sums, counts, {})
     prompts: dict[int, NDArray[Any]] = {}
     moment, tokens = np.zeros((1, 1)), 0
-    for batch in read(model, questions, layers=[layer], rules=(EVERY_TOKEN,), max_tokens=max_tokens):
+    for batch in read(model, questions, spec):
         for states in batch.acts.values() if moments else ():
             wide = states.float()
             moment = moment + (wide.T @ wide).cpu().numpy().astype(np.float64)
@@ -226,8 +218,8 @@ def _read(
             trace = reading.source
             key = (trace.qid, trace.arm, trace.cid)
             logp = np.concatenate([prompts[reading.question][None], reading.forced[0]]).astype(np.float64)
-            found.forced[key] = _softmax(logp)
-            for name, values in _items(reading, found.forced[key], answers.get(key)).items():
+            found.forced[key] = softmax(logp, axis=-1) if logp.size else logp  # over the options
+            for name, values in _items(reading, found.forced[key], given.answers.get(key)).items():
                 found.sums[name][number[trace.qid]] += values.sum()
                 found.counts[name][number[trace.qid]] += len(values)
     return found, moment / max(tokens, 1)
@@ -247,14 +239,6 @@ def _items(reading: TraceReading, forced: FloatArray, own: tuple[int, int] | Non
         if own is not None:
             out["own_answer"] = forced[own[0], :, own[1]].mean(keepdims=True)
     return out
-
-
-def _softmax(logp: FloatArray) -> FloatArray:
-    """Over the options, the last axis."""
-    if not logp.size:
-        return logp
-    shares: FloatArray = np.exp(logp - logp.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def _matched(moment: FloatArray, vector: FloatArray, n: int, rng: np.random.Generator) -> list[FloatArray]:

@@ -13,17 +13,16 @@ import pandas as pd
 
 from mechcot import probe
 from mechcot.analyses.form import missing
-from mechcot.analyses.probe.ablate import ablation, own_answers
+from mechcot.analyses.probe.ablate import Rereading, ablation, own_answers
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, MechcotError
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.transfer import transfer
-from mechcot.probe.use import trace_table, use
+from mechcot.probe.transfer import TransferResult, transfer_matrix
+from mechcot.probe.use import trace_table, use_of
 from mechcot.steps.of_study import task_of
 
 if TYPE_CHECKING:
-    from mechcot.probe.ablate_result import AblationResult
-    from mechcot.probe.transfer_result import TransferResult
+    from mechcot.probe.ablation_result import AblationResult
     from mechcot.study.activations import Activations
     from mechcot.study.folder import Study
 
@@ -51,21 +50,17 @@ def probe_of(
         AnalysisError: the tables do not carry it: one class, too few questions, a layer that was not kept.
     """
     author, spec = author or study.settings.contrast.after, spec or default_spec(study)
-    seed = study.settings.seed if spec.seed is None else spec.seed
-    asked = _Asked(study, author, reader or author, spec, seed, progress)
+    asked = _Asked(study, author, reader or author, spec, progress)
     store = study.activations(author, reader)
     table, dropped = _table(asked, store)
     with _untrained(asked) as (untrained, notes):
+        about = {
+            "meaning": probe.MEANINGS[spec.label],
+            "dropped": dropped,
+            "source": {"author": author, "instrument": _instrument(asked)},
+        }
         report = probe.fit_stored(
-            store,
-            table,
-            spec,
-            seed=seed,
-            dropped=dropped,
-            source={"author": author, "instrument": _instrument(asked)},
-            meaning=probe.MEANINGS[spec.label],
-            untrained=untrained,
-            progress=progress,
+            store, table, spec, about, untrained=untrained, seed=study.settings.seed, progress=progress
         )
     report = replace(report, notes=(*report.notes, *notes))
     return _with_worth(asked, report, table) if spec.label == "step_error" else report
@@ -79,8 +74,11 @@ class _Asked:
     author: str
     reader: str
     spec: probe.ProbeSpec
-    seed: int
     progress: bool
+
+    @property
+    def settings(self) -> probe.FitSettings:
+        return self.spec.settings(self.study.settings.seed)
 
 
 def _with_worth(asked: _Asked, report: probe.ProbeReport, table: pd.DataFrame) -> probe.ProbeReport:
@@ -89,7 +87,8 @@ def _with_worth(asked: _Asked, report: probe.ProbeReport, table: pd.DataFrame) -
     known = trace_table(
         study.traces(author), study.questions(spec.domain), study.signals(author, asked.reader)
     )
-    bought = use(table, report.scores, report.fold, known, draws=spec.bootstrap, seed=asked.seed)
+    settings = asked.settings
+    bought = use_of(table, report.scores, report.fold, known, draws=settings.draws, seed=settings.seed)
     found: dict[str, Any] = {"use": bought}
     notes = []
     if spec.transfer:
@@ -141,6 +140,14 @@ def specified_probe(
     from mechcot.study.folder import Study
 
     study = Study.open(path)
+    spec, whose, by = specified(study, file, author, reader)
+    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+
+
+def specified(
+    study: Study, file: Path | None, author: str | None, reader: str | None
+) -> tuple[probe.ProbeSpec, str, str]:
+    """A specification, whose steps it is about, and by whose weights they are read."""
     spec = probe.load_spec(file) if file else default_spec(study)
     roles = {"before": study.settings.contrast.before, "after": study.settings.contrast.after}
 
@@ -148,11 +155,10 @@ def specified_probe(
         return name if name in study.settings.arms else roles.get(name, name)
 
     whose = arm(author or spec.author)
-    by = arm(reader or spec.reader or whose)
-    return probe_of(study, whose, by, spec, progress=progress), path / "probes" / spec.name / whose / by
+    return spec, whose, arm(reader or spec.reader or whose)
 
 
-def own_probe(
+def probe_of_store(
     activations: Path,
     labels: Path,
     file: Path | None,
@@ -180,17 +186,13 @@ def own_probe(
     store = Activations.open(activations)
     table, dropped = probe.read_labels(labels, store)
     told = files.digest(labels)
-    report = probe.fit_stored(
-        store,
-        table,
-        spec,
-        seed=spec.seed or 0,
-        dropped=dropped,
-        source={"activations": activations.name, "labels": labels.name, "labels_digest": told},
-        meaning=f"the label in {labels.name} is 1",
-        untrained=None if untrained is None else Activations.open(untrained),
-        progress=progress,
-    )
+    about = {
+        "meaning": f"the label in {labels.name} is 1",
+        "dropped": dropped,
+        "source": {"activations": activations.name, "labels": labels.name, "labels_digest": told},
+    }
+    fresh = None if untrained is None else Activations.open(untrained)
+    report = probe.fit_stored(store, table, spec, about, untrained=fresh, progress=progress)
     return report, Path("probes") / spec.name
 
 
@@ -259,15 +261,7 @@ def _transfer(asked: _Asked, report: probe.ProbeReport) -> TransferResult:
         told = f", judged by {judge}" if judge not in (None, spec.instrument) else ""
         cells[f"{whose} read by {by}{told}"] = (X, table)
     log.info("probe: transfer between %d sides", len(cells))
-    return transfer(
-        cells,
-        grid=spec.grid,
-        n_folds=spec.folds,
-        n_inner=spec.inner_folds,
-        draws=spec.bootstrap,
-        seed=asked.seed,
-        progress=asked.progress,
-    )
+    return transfer_matrix(cells, asked.settings, progress=asked.progress)
 
 
 def _sides(asked: _Asked) -> list[tuple[str, str, str | None]]:
@@ -293,17 +287,10 @@ def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     inputs = question_inputs(study, author, task_of(study), checkpoint.tokenizer)
     some = [item for item in inputs if item.traces and not item.permutation][: spec.ablate]
     log.info("probe: ablating its direction, %d questions, 22 readings", len(some))
-    return ablation(
-        checkpoint.model,
-        some,
-        report.card.coef * report.card.scale,
-        int(report.layer),
-        answers=own_answers(study.traces(author), study.steps(author)),
-        max_tokens=settings.reading.max_tokens,
-        draws=spec.bootstrap,
-        seed=asked.seed,
-        progress=asked.progress,
-    )
+    answers = own_answers(study.traces(author), study.steps(author))
+    given = Rereading(checkpoint.model, some, int(report.layer), answers, settings.reading.max_tokens)
+    fit, direction = asked.settings, report.card.coef * report.card.scale
+    return ablation(given, direction, draws=fit.draws, seed=fit.seed, progress=asked.progress)
 
 
 @contextmanager
@@ -338,6 +325,7 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     from mechcot.models.checkpoint import load_tokenizer
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
+    from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
     from mechcot.steps.of_study import checkpoint_folder
     from mechcot.study.activations import Activations
 
@@ -357,22 +345,21 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     ]
     log.info("probe: reading with untrained weights")
     with torch.random.fork_rng():
-        torch.manual_seed(asked.seed)
+        torch.manual_seed(asked.settings.seed)
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust, dtype=config.dtype)
     device = study.settings.device
     model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
     read_to_folder(
-        model,
+        Reader(model, "untrained", "untrained"),
         bare,
-        folder / "out",
-        folder / "work",
-        reader="untrained",
-        model_digest="untrained",
-        layers=spec.layers,
-        sites=(spec.site,),
-        rules=spec.rules,
-        max_tokens=study.settings.reading.max_tokens,
-        skip_unreadable=True,
+        ReadingSpec(
+            spec.layers,
+            (spec.site,),
+            spec.rules,
+            max_tokens=study.settings.reading.max_tokens,
+            skip_unreadable=True,
+        ),
+        ReadingFolder(folder / "out", folder / "work"),
         check=False,
         progress=asked.progress,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -141,7 +142,8 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
         colour: of the arm whose steps are scored.
         title: a statement in place of the one read off the numbers.
     """
-    cells = {(row["rule"], row["layer"]): triple(row["auroc"]) for row in report["map"]}
+    leaves = {(row["rule"], row["layer"]): row["auroc"] for row in report["map"]}
+    cells = {key: triple(leaf) for key, leaf in leaves.items()}
     rules = list(dict.fromkeys(rule for rule, _ in cells))
     layers = sorted({layer for _, layer in cells})
     names = [wrap(RULES.get(rule, rule), 19) for rule in rules]
@@ -155,51 +157,71 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
     own = (report["rule"], report["layer"])
     caption = (
         "AUROC of each layer and position rule on the same test folds, penalty chosen inside. The best of "
-        "them is "
-        f"optimistic; the nested estimate is {_score(report['auroc'])}. Framed: the choice of most folds, "
-        "layer "
-        f"{own[1]}, {RULES.get(own[0], own[0])}."
+        f"them is optimistic; the nested estimate is {said(report['auroc'])}. Framed: the choice of most "
+        f"folds, layer {own[1]}, {RULES.get(own[0], own[0])}."
     )
     figure = blank(statement, caption, height=54 * len(rules) + 10, left=rows_margin(names), legend=False)
     hover = [
-        [_hover(RULES.get(rule, rule), layer, cells.get((rule, layer))) for layer in layers] for rule in rules
+        [
+            f"{esc(RULES.get(rule, rule))}, layer {layer}: {said(leaves.get((rule, layer)), 3, ends=True)}"
+            for layer in layers
+        ]
+        for rule in rules
     ]
     written = len(layers) <= 12
-    figure.add_heatmap(
-        z=z,
-        x=[str(layer) for layer in layers],
-        y=list(range(len(rules))),
-        zmin=0.5,
-        zmax=max([0.6, *known.values()]),
-        colorscale=[[0, PALE], [1, colour]],
-        textfont={"color": DARK},
+    heat(
+        figure,
+        z,
+        names,
+        [str(layer) for layer in layers],
+        hover,
+        colour=colour,
         showscale=not written,
         colorbar={"thickness": 10, "tickformat": ".2f", "outlinewidth": 0},
         text=[["" if value is None else f"{value:.2f}" for value in row] for row in z] if written else None,
         texttemplate="%{text}" if written else None,
-        xgap=2,
-        ygap=2,
-        customdata=hover,
-        hovertemplate="%{customdata}<extra></extra>",
     )
     if own in cells:
         x, y = layers.index(own[1]), rules.index(own[0])
         figure.add_shape(
             type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": INK, "width": 2.5}
         )
-    rows_axis(figure, names)
-    figure.update_yaxes(range=[len(rules) - 0.5, -0.5])
     return figure.update_xaxes(title_text="layer (0: embedding)", type="category", showgrid=False)
 
 
-def _hover(rule: str, layer: int, leaf: tuple[float | None, ...] | None) -> str:
-    if leaf is None or leaf[0] is None:
-        return f"{esc(rule)}, layer {layer}: not known"
-    mid, low, high = leaf
-    ends = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    return f"{esc(rule)}, layer {layer}: {mid:.3f}{ends}"
+def heat(
+    figure: go.Figure,
+    z: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    hover: Sequence[Sequence[str]],
+    *,
+    colour: str,
+    **more: Any,
+) -> None:
+    """Add AUROCs as a heat map from 0.5 on, named rows from the top."""
+    figure.add_heatmap(
+        z=z,
+        x=columns,
+        y=list(range(len(rows))),
+        zmin=0.5,
+        zmax=max([0.6, *(value for row in z for value in row if value is not None)]),
+        colorscale=[[0, PALE], [1, colour]],
+        textfont={"color": DARK},
+        xgap=2,
+        ygap=2,
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        **more,
+    )
+    rows_axis(figure, rows)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
 
 
-def _score(leaf: object) -> str:
-    mid = triple(leaf)[0]
-    return "not known" if mid is None else f"{mid:.2f}"
+def said(leaf: object, digits: int = 2, *, ends: bool = False) -> str:
+    """A leaf in decimals, with its interval where asked."""
+    mid, low, high = triple(leaf)
+    if mid is None:
+        return "not known"
+    known = ends and low is not None and high is not None
+    return f"{mid:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if known else "")

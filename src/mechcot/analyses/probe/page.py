@@ -1,283 +1,67 @@
-"""The page of one probe, and the folder in which it lies with its report, scores and card."""
+"""A study's two probes on its page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
-from mechcot.analyses.probe import figures, worth_figures
-from mechcot.core import files
-from mechcot.core.words import number, percent, score, signed, why
-from mechcot.probe.words import save_card
+from mechcot.analyses.probe import figures
 from mechcot.report import figures as style
-from mechcot.report.frame import drawn, template
-from mechcot.report.parts import Part, Section, Table
-
-if TYPE_CHECKING:
-    from mechcot.probe import ProbeReport
+from mechcot.report.parts import Findings, Part, Section
 
 _AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two steps higher: 0.5 is chance, 1 is "
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
     "always."
 )
 
 
-_SUBJECTS = (
-    "With subjects held out it was fitted without any step about a subject of its test steps; beside it, "
-    "with as few steps chosen at random. "
-)
-
-
-def write_probe(report: ProbeReport, folder: Path) -> None:
-    """Write `report.json`, `report.html`, `scores.parquet`, `probe.safetensors` and, last, `card.json`.
-
-    Each file appears whole or not at all. The same report gives the same bytes.
-    """
-    found = report.to_json()
-    files.write_json(folder / "report.json", found)
-    files.write_text(folder / "report.html", render_probe(found, report.card.about))
-    save_card(report, folder)
-
-
-def render_probe(report: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """One self-contained page, every text escaped.
-
-    Args:
-        report: `ProbeReport.to_json()`.
-        about: `ProbeCard.about`: name, source, where the probe reads.
-    """
-    sections = [_beside(report), _where(report), _chance(report)]
-    sections += [_calibrated(report)] if "calibration" in report["metrics"] else []
-    sections += [_use(report["use"])] if "use" in report else []
-    sections += [_carried(report["transfer"])] if "transfer" in report else []
-    sections += [_without(report["ablation"])] if "ablation" in report else []
-    source = about.get("source", {})
-    who = f"steps of {source['author']}" if "author" in source else "steps as given"
-    who += f", read by {source['reader']}" if source.get("reader") else ""
-    name = about.get("name", "probe")
-    return template("result.html").render(
-        tab=f"Probe {name}",
-        kicker=f"mechcot probe · {name} · {who}",
-        title=f"Can it be read from inside that {report['meaning']}?",
-        verdict=report["verdict"],
-        cards=_cards(report),
-        sections=sections,
-        tables=_tables(report, about),
-        colours={"before": style.BEFORE, "after": style.AFTER},
-        **drawn(sections),
-    )
-
-
-def _cards(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    cards = [("Probe, nested estimate", _bare(report["auroc"]), f"AUROC {score(report['auroc'])}")]
-    if "stack" in report and "stack" in report["baselines"]:
-        alone = report["baselines"]["stack"]["auroc"]
-        added = f"with the probe {_gain(report['stack']['gain'])}"
-        cards.append(("Everything simpler, without the probe", _bare(alone), added))
-    return cards
-
-
-def _bare(leaf: Any) -> str:
-    value = number(leaf)
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _gain(leaf: Any) -> str:
-    value, low, high = number(leaf), number(leaf.get("low")), number(leaf.get("high"))
-    if value is None:
-        return f"not known ({why(leaf)})"
-    ends = "" if low is None or high is None else f" [{signed(low, 3)}, {signed(high, 3)}]"
-    return f"{signed(value, 3)}{ends}"
-
-
-def _beside(report: Mapping[str, Any]) -> Section:
+def section(found: Findings) -> Section:
+    """What a probe sees beyond position, kind and uncertainty."""
+    reports = found.results["probe"]
     reading = Markup(
-        "A <dfn>probe</dfn> is a linear rule fitted on a model’s inner state and scored on questions that it "
-        "was not fitted on; repeated texts are taken out of its training steps. {auroc} In colour, the "
-        "probe: as it is, among steps of one kind, position and so on, and with what simpler things explain "
-        "removed. {subjects}In grey, rules that see only those simpler things, on the same folds. The stack "
-        "of all of them is the comparator: it was fixed before anything was fitted."
-    ).format(auroc=_AUROC, subjects=_SUBJECTS if "subjects" in report else "")
+        "A <dfn>probe</dfn> is a linear rule that is fitted on a model’s inner state at the end of each step "
+        "to tell wrong steps from right ones, and scored on questions that it was not fitted on. Questions "
+        "with one right answer’s entity stay together, and no claim is scored whose very words it was fitted "
+        "on; an entity of another option may be spoken of in both. Beside it stand rules that see less: the "
+        "step’s place, its kind, and how unsure the model is by its own account: <dfn>entropy</dfn>, the "
+        "spread of its next word, and <dfn>surprisal</dfn>, how unlikely the words were that it wrote. Only "
+        "what the probe adds to these, or finds within one kind, speaks of the inside. {auroc}"
+    ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
     limits = Markup(
-        "That the model uses what the probe reads, or knows that a step is wrong. The whiskers hold the "
-        "fitted probes fixed: they do not cover fitting once more on other questions."
+        "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "
+        "than the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters "
+        "it; the dashed line, whose layer was chosen without the test questions, does not."
     )
-    sentence = f"The probe alone {_bare(report['auroc'])}"
-    if "stack" in report:
-        alone, both = report["baselines"]["stack"]["auroc"], report["stack"]["with_probe"]
-        sentence += f", everything simpler {_bare(alone)}, both together {_bare(both)}"
-    part = Part("beside", sentence + ".", figures.probe_bars(report))
-    return Section("beside", "Is it better than what is simpler?", (part,), reading, limits)
-
-
-def _where(report: Mapping[str, Any]) -> Section:
-    figure = figures.probe_map(report)
-    reading = Markup(
-        "Each cell is a probe of its own on the same folds: a <dfn>layer</dfn> (one stage of the model’s "
-        "computation; layer 0 has seen the word alone) at one place of the step."
-    )
-    limits = Markup(
-        "That the label is made where it is read best: later layers carry what earlier ones computed. The "
-        "best of "
-        "many cells is flattered by having been picked."
-    )
-    part = Part("map", str(figure.layout.meta["statement"]) + ".", figure)
-    return Section("where", "Where can it be read?", (part,), reading, limits)
-
-
-def _chance(report: Mapping[str, Any]) -> Section:
-    reading = Markup(
-        "Steps of one question, place and kind share much. A null that keeps all of that asks whether the "
-        "probe "
-        "knows more: labels are redrawn so that every question and every combination of position, length and "
-        "kind "
-        "keeps its number of errors, or are moved only inside question, position and kind. Equal texts move "
-        "together."
-    )
-    limits = Markup("How large the effect is: a small one can have a small p.")
-    nulls = report["nulls"]
-    parts = []
-    if any(nulls[key].get("values") for key in ("redrawn", "permuted")):
-        figure = worth_figures.probe_null(nulls)
-        parts.append(Part("null", str(figure.layout.meta["statement"]) + ".", figure))
-    else:
-        parts.append(Part("null", "No labels could be drawn.", reason=why(nulls["redrawn"]["p"])))
-    if "control_task" in report:
-        task = report["control_task"]
-        said = (
-            f"Where it has met the text before, the same probe scores {_bare(task['task'])} on the true "
-            "labels and "
-            f"{_bare(task['control'])} on labels drawn at random for each of {task['n_types']:,} texts: that "
-            "is "
-            "how far memory of texts alone goes."
+    fitted = {name: report for name, report in reports.items() if "auroc" in report}
+    shades = {found.before: style.BEFORE, found.after: style.AFTER}
+    parts = [_probe(name, reports[name], shades[name]) for name in (found.after, found.before)]
+    if fitted:
+        colours = [shades[name] for name in fitted]
+        where = "; ".join(
+            f"in {name} the layer chosen most often is {report['layer']}" for name, report in fitted.items()
         )
-        parts.append(Part("control", said))
-    return Section("chance", "Could it be chance?", tuple(parts), reading, limits)
+        figure = figures.probe_by_layer(fitted, colours=colours)
+        parts.append(Part("layers", f"By layer: {where}.", figure))
+    return Section("probe", "What does a probe see inside?", tuple(parts), reading, limits)
 
 
-def _calibrated(report: Mapping[str, Any]) -> Section:
-    figure = worth_figures.probe_calibration(report["metrics"])
-    part = Part("calibration", str(figure.layout.meta["statement"]) + ".", figure)
-    reading = Markup(
-        "A probability is <dfn>calibrated</dfn> when of the steps that get 30 % about 30 % have the label."
-    )
-    limits = Markup("How it would be with another share of such steps, or in another model.")
-    return Section("calibration", "Can its probabilities be trusted?", (part,), reading, limits)
+_WITHIN = ("kind", "position", "question")
 
 
-def _use(use: Mapping[str, Any]) -> Section:
-    figure = worth_figures.probe_risk(use)
-    parts = (
-        Part("risk", str(figure.layout.meta["statement"]) + ".", figure),
-        Part("choose", "What the intervals allow to be said.", reason=use["verdict"]),
-    )
-    reading = Markup(
-        "Two uses: to <dfn>abstain</dfn> on the traces that look riskiest, and to <dfn>choose</dfn> among "
-        "the "
-        "traces of a question. Entropy, length and the vote need no probe."
-    )
-    limits = Markup("That it would do so on other questions, or once a model was trained against the probe.")
-    return Section("use", "Does it buy anything?", parts, reading, limits)
+_BASELINES = (
+    "position_only", "kind_only", "answer_only", "uncertainty", "text_only", "stack", "entropy_object",
+)  # fmt: skip
+"""What stands under the probe, in this order; the probe's own page has them all."""
 
 
-def _carried(transfer: Mapping[str, Any]) -> Section:
-    figure = worth_figures.probe_transfer(transfer)
-    part = Part("transfer", str(figure.layout.meta["statement"]) + ".", figure)
-    reading = Markup(
-        "Rows are what the probe was trained on, columns what it was tested on: whose steps, read by whom. "
-        "Before "
-        "any claim about two models, look at one text read by both."
-    )
-    limits = Markup(
-        "That two models hold the same thing: a direction may carry over because both see the same words."
-    )
-    return Section("transfer", "Does it carry over?", (part,), reading, limits)
-
-
-def _without(found: Mapping[str, Any]) -> Section:
-    """What taking the direction out changes; no figure: most of it is nothing."""
-    parts = []
-    for name, item in found["measures"].items():
-        if number(item["p"]) is None:
-            continue
-        low, high = min(item["random"]), max(item["random"])
-        said = (
-            f"{item['label'][0].upper()}{item['label'][1:]}: {_gain(item['change'])}; random directions "
-            f"{signed(low, 3)} to {signed(high, 3)}, p {item['p']:.3f} ({item['n_items']:,} items of "
-            f"{item['n_questions']} questions)."
-        )
-        parts.append(Part(f"without-{name}", said))
-    reading = Markup(
-        "The direction is <dfn>ablated</dfn>: taken out of the stream after layer {layer} at every token, "
-        "while the model reads the same traces. Beside it, {n} random directions that take out as much."
-    ).format(layer=found["layer"], n=found["n_random"])
-    limits = Markup("What the model would write without it: the traces are given, not written anew.")
-    return Section("without", "Does the model use it?", tuple(parts), reading, limits)
-
-
-def _tables(report: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[Table, ...]:
-    lines = [("probe (nested)", _gain3(report["auroc"]), "")]
-    lines += [(f"within one {name}", _gain3(leaf), "") for name, leaf in report["within"].items()]
-    if "beyond" in report:
-        lines += [("confounds removed from activations", _gain3(report["beyond"]["residualised"]), "")]
-    if "subjects" in report:
-        held = report["subjects"]
-        lines += [("subjects of the test steps held out", _gain3(held["auroc"]), "")]
-        lines += [("as many training steps left out at random", _gain3(held["thinned"]), "")]
-        lines += [("... subjects minus random", _gain(held["difference"]), "")]
-    lines += [("mass-mean direction", _gain3(report["mass_mean"]), "")]
-    rows = report["baselines"].values()
-    lines += [(row["label"], _gain3(row["auroc"]), _gain(row["probe_minus"])) for row in rows]
-    if "stack" in report:
-        both, found = report["stack"], number(report["stack"]["detectable"])
-        lines.append(("all of these and the probe", _gain3(both["with_probe"]), ""))
-        lines.append(("... minus all of these", _gain(both["gain"]), ""))
-        lines.append(
-            ("... a gain that such a study would find", "–" if found is None else f"{found:.3f}", "")
-        )
-    counts = [
-        ("steps", f"{report['n_steps']:,}"),
-        ("with the label 1", f"{report['n_errors']:,} ({percent(report['n_errors'] / report['n_steps'])})"),
-        ("questions", f"{report['n_questions']:,}"),
-        ("blocks of questions and entities", f"{report['n_blocks']:,}"),
-        ("training steps dropped because their text is in the test fold", percent(report["purged_share"])),
-        ("fits of the nested estimate", f"{report['n_fits']:,}"),
-        ("fits that did not converge", f"{report['n_not_converged']:,}"),
-        ("most iterations of a fit", f"{report['n_iterations']:,}"),
-        *_subject_counts(report.get("subjects")),
-        *((name.replace("_", " "), f"{n:,}") for name, n in report["dropped"].items()),
-    ]
-    chosen = [
-        (str(fold), str(row["rule"]), str(row["layer"]), f"{row['C']:g}", f"{row['inner_auroc']:.3f}")
-        for fold, row in enumerate(report["chosen"])
-    ]
-    settings = [(key, str(value)) for key, value in about.get("spec", {}).items() if value is not None]
-    source = [(key, str(value)) for key, value in about.get("source", {}).items()]
-    return (
-        Table("All numbers", ("", "AUROC [95 % interval]", "probe minus it"), tuple(lines)),
-        Table("What the folds chose", ("fold", "rule", "layer", "C", "inner AUROC"), tuple(chosen)),
-        Table("Counts", ("", ""), tuple(counts), " ".join(report["notes"])),
-        Table("Specification", ("key", "value"), tuple(settings)),
-        Table("Source", ("", ""), tuple(source)),
-    )
-
-
-def _subject_counts(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    if held is None:
-        return []
-    return [
-        ("subjects", f"{held['n_subjects']:,}"),
-        ("steps with a subject", f"{held['n_steps']:,}"),
-        ("of these, about a subject met in training", percent(held["seen_share"])),
-        ("training steps dropped where subjects are held out", percent(held["purged_share"])),
-    ]
-
-
-def _gain3(leaf: Any) -> str:
-    value, low, high = number(leaf), number(leaf.get("low")), number(leaf.get("high"))
-    if value is None:
-        return f"– ({why(leaf)})"
-    return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
+def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
+    if "auroc" not in report:
+        return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
+    verdict = report["verdict"][:1].lower() + report["verdict"][1:]
+    shown = {"auroc", "verdict", "stack", "n_steps", "n_errors", "n_questions", "n_folds"}
+    kept = {key: value for key, value in report.items() if key in shown}
+    for part, names in (("within", _WITHIN), ("baselines", _BASELINES)):
+        kept[part] = {key: report[part][key] for key in names if key in report[part]}
+    figure = figures.probe_bars(kept, colour=colour)
+    return Part(f"probe-{name}", f"In {name}, {verdict}", figure)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from mechcot.analyses.probe.figures import heat, said
 from mechcot.report.figures import (
     AFTER,
     BEFORE,
-    DARK,
     NULL,
-    PALE,
     TEACHER,
     Json,
     band,
@@ -17,7 +16,6 @@ from mechcot.report.figures import (
     esc,
     finite,
     percent,
-    rows_axis,
     rows_margin,
     triple,
     whisker,
@@ -50,8 +48,7 @@ def probe_null(nulls: Json, *, colour: str = AFTER, title: str | None = None) ->
     )
     caption = (
         "Largest AUROC over all layers of a probe at one fixed penalty, on the same folds: the line on the "
-        "true "
-        "labels, grey and blue on labels that could have been. "
+        "true labels, grey and blue on labels that could have been. "
         + "; ".join(
             f"{kinds[key]}: {null['draws']} draws, {null['n_permutable_steps']} steps can change"
             for key, null in shown.items()
@@ -96,8 +93,8 @@ def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None =
     bins = metrics["calibration"]
     brier, base = triple(metrics["brier"])[0], finite(metrics["brier_prevalence"])
     statement = title or (
-        f"Squared error of its probabilities {_decimals(brier, 3)}; always saying the share of errors gives "
-        f"{_decimals(base, 3)}"
+        f"Squared error of its probabilities {said(brier, 3)}; always saying the share of errors gives "
+        f"{said(base, 3)}"
     )
     recalls = "; ".join(
         f"At {percent(row['at'])} false alarms it finds {percent(triple(row['recall'])[0], 1)}"
@@ -107,7 +104,7 @@ def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None =
         f"{sum(row['n_steps'] for row in bins)} steps in {len(bins)} bins of about equally many. On the grey "
         "line the "
         f"probability is the share. Whiskers: 95 % intervals over questions. {recalls}. Average precision "
-        f"{_decimals(metrics['average_precision'])} (chance {_decimals(metrics['chance_precision'])})."
+        f"{said(metrics['average_precision'])} (chance {said(metrics['chance_precision'])})."
     )
     figure = blank(statement, caption, legend=False)
     figure.add_scatter(
@@ -167,11 +164,9 @@ def probe_risk(use: Json, *, outcome: str = "wrong_answer", title: str | None = 
     )
     bad = "a wrong or missing answer" if outcome == "wrong_answer" else "an erroneous step"
     caption = (
-        f"{part['n_traces']} traces of {part['n_questions']} questions, {part['n_bad']} with {bad}. From the "
-        "right "
-        "to the left the riskiest traces are left out, a like share of each fold. Band: 95 % interval over "
-        "questions "
-        "of the probe's highest step. The oracle knows the outcome."
+        f"{part['n_traces']} traces of {part['n_questions']} questions, {part['n_bad']} with {bad}. From "
+        "the right to the left the riskiest traces are left out, a like share of each fold. Band: 95 % "
+        "interval over questions of the probe's highest step. The oracle knows the outcome."
     )
     figure = blank(statement, caption, height=340)
     figure.update_layout(legend={"y": 1.0}, margin={"t": figure.layout.margin.t + 44})
@@ -213,42 +208,28 @@ def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
     )
     caption = (
         "AUROC on the steps of the column by probes trained on the steps of the row; "
-        f"{transfer['n_questions']} "
-        f"questions, {transfer['n_folds']} folds, no question trained and tested on. In brackets: the same "
-        "within kind and step index, by weights that both sides share, so that the mix of kinds does not "
-        "move "
-        "it."
+        f"{transfer['n_questions']} questions, {transfer['n_folds']} folds, no question trained and tested "
+        "on. In brackets: the same within kind and step index, by weights that both sides share, so that "
+        "the mix of kinds does not move it."
     )
     figure = blank(statement, caption, height=62 * len(sides) + 10, left=rows_margin(names), legend=False)
-    figure.add_heatmap(
-        z=z,
-        x=[str(number) for number in range(len(sides))],
-        y=list(range(len(sides))),
-        zmin=0.5,
-        zmax=max([0.6, *moved, *own]),
-        colorscale=[[0, PALE], [1, AFTER]],
-        textfont={"color": DARK},
+    cell = {key: {name: said(row[name]) for name in ("auroc", "matched")} for key, row in cells.items()}
+    hover = {
+        (a, b): f"{esc(a)} on {esc(b)}: {said(row['auroc'], 3, ends=True)}; matched "
+        f"{said(row['matched'], 3, ends=True)}; minus {esc(b)}'s own {said(row['minus_own'], 3, ends=True)}"
+        for (a, b), row in cells.items()
+    }
+    heat(
+        figure,
+        z,
+        names,
+        [str(number) for number in range(len(sides))],
+        [[hover[a, b] for b in sides] for a in sides],
+        colour=AFTER,
         showscale=False,
-        text=[
-            [f"{_decimals(cells[a, b]['auroc'])}<br>({_decimals(cells[a, b]['matched'])})" for b in sides]
-            for a in sides
-        ],
+        text=[[f"{cell[a, b]['auroc']}<br>({cell[a, b]['matched']})" for b in sides] for a in sides],
         texttemplate="%{text}",
-        xgap=2,
-        ygap=2,
-        customdata=[
-            [
-                f"{esc(a)} on {esc(b)}: {_ends(cells[a, b]['auroc'])}; matched "
-                f"{_ends(cells[a, b]['matched'])}; "
-                f"minus {esc(b)}'s own {_ends(cells[a, b]['minus_own'])}"
-                for b in sides
-            ]
-            for a in sides
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
     )
-    rows_axis(figure, names)
-    figure.update_yaxes(range=[len(sides) - 0.5, -0.5])
     return figure.update_xaxes(
         tickvals=[str(number) for number in range(len(sides))],
         ticktext=[wrap(side, 14) for side in sides],
@@ -257,15 +238,3 @@ def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
         type="category",
         showgrid=False,
     )
-
-
-def _decimals(leaf: object, digits: int = 2) -> str:
-    mid = triple(leaf)[0]
-    return "not known" if mid is None else f"{mid:.{digits}f}"
-
-
-def _ends(leaf: object) -> str:
-    mid, low, high = triple(leaf)
-    if mid is None:
-        return "not known"
-    return f"{mid:.3f}" if low is None or high is None else f"{mid:.3f} [{low:.3f}, {high:.3f}]"

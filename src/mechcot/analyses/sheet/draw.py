@@ -23,14 +23,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.analyses.sheet.page import Item, sheet_csv, sheet_html
-from mechcot.analyses.sheet.population import JUDGED, cells, population
-from mechcot.analyses.sheet.power import Plan, plan_of
+from mechcot.analyses.sheet.population import JUDGED, Cell, cells, population
+from mechcot.analyses.sheet.power import Power, power_of
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError, UsageError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.results import Pair
 from mechcot.core.words import aligned
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.tasks import question_of
+from mechcot.tasks import Question, question_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -44,35 +45,11 @@ _LETTERS = "bcdfghjkmnpqrstvwxz"  # no vowel makes a word, no digit a spreadshee
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Steps that are drawn with one chance.
-
-    Attributes:
-        arm: whose.
-        label: the first instrument's verdict.
-        disputed: whether another instrument's verdict differs.
-        population: steps in the study.
-        drawn: steps on the sheet.
-    """
-
-    arm: str
-    label: str
-    disputed: bool
-    population: int
-    drawn: int
-
-    @property
-    def weight(self) -> float:
-        """One over the chance of being drawn."""
-        return self.population / self.drawn
-
-
-@dataclass(frozen=True)
 class Draw:
     """A sheet before it is written.
 
     Attributes:
-        plan: what it can see.
+        power: what it can see.
         cells: of the draw; every one has a step on the sheet.
         items: one row per item in the sheet's order: `item` (its id), the step key, `text`,
             `complete`, `cell` (row of `cells`) and `first`, for a repeat the id of the item that it
@@ -84,11 +61,11 @@ class Draw:
         n_without_verdict: steps that the first instrument gave no verdict on; none is drawn.
     """
 
-    plan: Plan
+    power: Power
     cells: tuple[Cell, ...]
     items: pd.DataFrame
     instruments: tuple[str, ...]
-    arms: tuple[str, str]
+    arms: Pair[str]
     domain: str | None
     seed: int
     n_without_verdict: int
@@ -101,7 +78,7 @@ class Draw:
             counts = (f"{cell.population:,}", f"{cell.drawn:,}", f"{cell.weight:.1f}")
             rows.append((cell.arm, cell.label, judges, *counts))
         repeats = int((self.items["first"] != "").sum())
-        lines = [self.plan.text(), "", *aligned(rows), f"{repeats} of the steps stand there twice."]
+        lines = [self.power.text(), "", *aligned(rows), f"{repeats} of the steps stand there twice."]
         if self.n_without_verdict:
             lines.append(
                 f"{self.n_without_verdict:,} steps have no verdict of {self.instruments[0]}; none is drawn."
@@ -125,7 +102,7 @@ def draw_steps(study: Study, steps: int, *, repeat: int = 30, seed: int | None =
     """
     contrast = study.settings.contrast
     seed = study.settings.seed if seed is None else seed
-    arms = (contrast.before, contrast.after)
+    arms = Pair(contrast.before, contrast.after)
     instruments = study.instruments()
     table = population(study, arms, contrast.domain, instruments)
     sorted_into = cells(table, instruments)
@@ -144,7 +121,7 @@ def draw_steps(study: Study, steps: int, *, repeat: int = 30, seed: int | None =
     chosen = table.loc[np.concatenate(drawn), [*STEP_KEY, "text", "complete"]]
     chosen = chosen.assign(cell=np.repeat(np.arange(len(found)), [len(rows) for rows in drawn]))
     return Draw(
-        plan=plan_of(table, sorted_into, found, arms),
+        power=power_of(table, sorted_into, found, arms),
         cells=tuple(found),
         items=_ordered(chosen, repeat, rng),
         instruments=tuple(instruments),
@@ -190,7 +167,7 @@ def sheet_name(key: bytes) -> str:
     return f"sheet-{hashlib.sha256(key).hexdigest()[:16]}"
 
 
-def sources(study: Study, arms: tuple[str, str]) -> dict[str, str]:
+def sources(study: Study, arms: Pair[str]) -> dict[str, str]:
     """Digests of the tables that a sheet's steps and questions come from."""
     paths = [study.path / "questions.parquet", *(study.arm_path(arm) / "steps.parquet" for arm in arms)]
     return {path.relative_to(study.path).as_posix(): files.digest(path) for path in paths}
@@ -257,7 +234,6 @@ def _ids(n: int, rng: np.random.Generator) -> list[str]:
 
 
 def _key(study: Study, drawn: Draw, answer_blind: bool) -> dict[str, Any]:
-    rows = records.rows(drawn.items)
     return {
         "format": FORMAT,
         "arms": list(drawn.arms),
@@ -267,19 +243,16 @@ def _key(study: Study, drawn: Draw, answer_blind: bool) -> dict[str, Any]:
         "answer_shown": not answer_blind,
         "sources": sources(study, drawn.arms),
         "cells": [{**asdict(cell), "weight": cell.weight} for cell in drawn.cells],
-        "items": [
-            {
-                "item": row.item,
-                "qid": row.qid,
-                "arm": row.arm,
-                "cid": int(row.cid),
-                "sid": int(row.sid),
-                "cell": int(row.cell),
-                "first": row.first,
-            }
-            for row in rows
-        ],
+        "items": drawn.items[["item", *STEP_KEY, "cell", "first"]].to_dict("records"),
     }
+
+
+def _answers(question: Question, answer_blind: bool) -> dict[str, Any]:
+    """A question's options and which is right; of an open one only the right answer, if anything."""
+    if question.open:
+        right = question.options[question.gold]
+        return {"options": () if answer_blind else (right,), "right": None if answer_blind else 0}
+    return {"options": question.options, "right": None if answer_blind else question.gold}
 
 
 def _shown(study: Study, drawn: Draw, answer_blind: bool) -> list[Item]:
@@ -291,8 +264,7 @@ def _shown(study: Study, drawn: Draw, answer_blind: bool) -> list[Item]:
         Item(
             name=row.item,
             stem=questions[row.qid].stem,
-            options=questions[row.qid].options,
-            right=None if answer_blind else questions[row.qid].gold,
+            **_answers(questions[row.qid], answer_blind),
             previous=tuple(s.text for s in traces[row.qid, row.arm, row.cid] if s.sid < row.sid),
             text=row.text,
             complete=bool(row.complete),

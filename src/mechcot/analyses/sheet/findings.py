@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mechcot.analyses.sheet.draw import FORMAT, sheet_name, sources
@@ -20,17 +19,11 @@ from mechcot.analyses.sheet.population import JUDGED, VERDICTS, label_column, po
 from mechcot.analyses.sheet.read_back import Answer, read_filled
 from mechcot.analyses.sheet.result import Blinding, JudgeOnSheet, SheetResult, WithPeople
 from mechcot.core import files
-from mechcot.core.errors import AnalysisError, DataError, StudyError
+from mechcot.core.errors import DataError, StudyError
 from mechcot.core.records import STEP_KEY
-from mechcot.core.results import Interval
-from mechcot.stats.agreement import Agreement, agreement
-from mechcot.stats.cluster import (
-    Floats,
-    bootstrap_ratio,
-    bootstrap_ratio_difference,
-    percentile_interval,
-    resampled_sums,
-)
+from mechcot.core.results import Pair, Paired
+from mechcot.stats.agreement import Agreement, agreement, weighted_agreement
+from mechcot.stats.cluster import Floats, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.correction import Corrected, Method, corrected_difference
 
 if TYPE_CHECKING:
@@ -53,7 +46,7 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
     """
     sealed, name = _key(key)
     answers = read_filled(filled, name, {item["item"]: item for item in sealed["items"]})
-    arms = (sealed["arms"][0], sealed["arms"][1])
+    arms = Pair(*sealed["arms"])
     for file, digest in sources(study, arms).items():
         if sealed["sources"].get(file) != digest:
             raise StudyError(
@@ -65,8 +58,7 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
     items = _items(sealed, answers.answers, table, instruments)
     draws, seed = study.settings.analysis.bootstrap, study.settings.seed
     once = items[(items["first"] == "") & (items["label"] != "")]
-    sums = _people_sums(once, arms)
-    n_checked = tuple(int((once.arm == arm).sum()) for arm in arms)
+    before, after = _people_sums(once, arms)
     return SheetResult(
         sheet=name,
         arms=arms,
@@ -74,18 +66,18 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
         n_items=len(items),
         n_answered=int((items["label"] != "").sum()),
         n_absent=len(items) - len(answers.answers),
-        n_checked=(n_checked[0], n_checked[1]),
+        n_checked=Pair(*(int((once.arm == arm).sum()) for arm in arms)),
         uncovered=_uncovered(sealed, once, arms),
-        people_before=bootstrap_ratio(sums[:, 0], sums[:, 1], draws, seed),
-        people_after=bootstrap_ratio(sums[:, 2], sums[:, 3], draws, seed),
-        people_difference=bootstrap_ratio_difference(
-            sums[:, 0], sums[:, 1], sums[:, 2], sums[:, 3], draws, seed
+        people=Paired(
+            bootstrap_ratio(*before, draws, seed),
+            bootstrap_ratio(*after, draws, seed),
+            bootstrap_ratio_difference(*before, *after, draws, seed),
         ),
         judges=tuple(_judge(table, once, judge, arms, draws, seed) for judge in instruments),
         retest=_retest(items, draws, seed),
         blinding=_blinding(items[items["first"] == ""], arms, draws, seed),
         items=items.drop(columns="cell"),
-        ignored=answers.ignored,
+        ignored_columns=answers.ignored,
         sources=sources(study, arms) | _verdict_digests(study, arms, instruments),
         draws=draws,
         seed=seed,
@@ -109,7 +101,7 @@ def _key(path: Path) -> tuple[dict[str, Any], str]:
     return sealed, sheet_name(text)
 
 
-def _verdict_digests(study: Study, arms: tuple[str, str], instruments: list[str]) -> dict[str, str]:
+def _verdict_digests(study: Study, arms: Pair[str], instruments: list[str]) -> dict[str, str]:
     paths = [study.arm_path(arm) / "verdicts" / f"{name}.parquet" for arm in arms for name in instruments]
     return {path.relative_to(study.path).as_posix(): files.digest(path) for path in paths}
 
@@ -131,25 +123,30 @@ def _items(
     return items.assign(weight=items["cell"].map(weights))
 
 
-def _uncovered(sealed: dict[str, Any], once: pd.DataFrame, arms: tuple[str, str]) -> tuple[int, int]:
+def _uncovered(sealed: dict[str, Any], once: pd.DataFrame, arms: Pair[str]) -> Pair[int]:
     answered = set(once["cell"])
     left = [cell for number, cell in enumerate(sealed["cells"]) if number not in answered]
-    before, after = (sum(cell["population"] for cell in left if cell["arm"] == arm) for arm in arms)
-    return before, after
+    return Pair(*(sum(cell["population"] for cell in left if cell["arm"] == arm) for arm in arms))
 
 
-def _people_sums(once: pd.DataFrame, arms: tuple[str, str]) -> Floats:
-    """Weighted errors and claims by question: before, after, two columns each [questions, 4]."""
-    columns = []
+def _people_sums(once: pd.DataFrame, arms: Pair[str]) -> Pair[tuple[Floats, Floats]]:
+    """Weighted errors and claims of each arm by question [questions]."""
+    sums = []
     for arm in arms:
         weight = once["weight"].where(once.arm == arm, 0.0)
-        columns += [weight.where(once.label == "erroneous", 0.0), weight.where(once.label.isin(JUDGED), 0.0)]
-    sums = pd.concat(columns, axis=1).groupby(once["qid"].to_numpy()).sum()
-    return np.asarray(sums.to_numpy(dtype=np.float64))
+        wrong, claims = (
+            weight.where(rows, 0.0) for rows in (once.label == "erroneous", once.label.isin(JUDGED))
+        )
+        sums.append((_by_question(wrong, once), _by_question(claims, once)))
+    return Pair(*sums)
+
+
+def _by_question(values: pd.Series, rows: pd.DataFrame) -> Floats:
+    return np.asarray(values.groupby(rows["qid"].to_numpy()).sum(), dtype=np.float64)
 
 
 def _judge(
-    table: pd.DataFrame, once: pd.DataFrame, judge: str, arms: tuple[str, str], draws: int, seed: int
+    table: pd.DataFrame, once: pd.DataFrame, judge: str, arms: Pair[str], draws: int, seed: int
 ) -> JudgeOnSheet:
     column = label_column(judge)
     both = once[once[column] != ""]
@@ -162,22 +159,21 @@ def _judge(
     grouped = both.groupby(["arm", column, "label"])["weight"].agg(["size", "sum"]).reset_index()
     grouped.columns = pd.Index(["arm", "judge", "people", "n", "weight"])
     judged = table[table[column].isin(JUDGED)]
-    rates = [float((judged.loc[judged.arm == arm, column] == "erroneous").mean()) for arm in arms]
+    rates = (float((judged.loc[judged.arm == arm, column] == "erroneous").mean()) for arm in arms)
     undecided = both[both[column].isin(JUDGED) & ~both.label.isin(JUDGED)]
-    left_out = [int((undecided.arm == arm).sum()) for arm in arms]
     return JudgeOnSheet(
         instrument=judge,
         agreement=tuple(parts),
-        table=grouped,
-        judged=(rates[0], rates[1]),
+        counts=grouped,
+        judged=Pair(*rates),
         design=_corrected(judged, once, column, arms, "design"),
         prediction=_corrected(judged, once, column, arms, "prediction"),
-        left_out=(left_out[0], left_out[1]),
+        left_out=Pair(*(int((undecided.arm == arm).sum()) for arm in arms)),
     )
 
 
 def _corrected(
-    judged: pd.DataFrame, once: pd.DataFrame, column: str, arms: tuple[str, str], method: Method
+    judged: pd.DataFrame, once: pd.DataFrame, column: str, arms: Pair[str], method: Method
 ) -> Corrected:
     known = once[once.label.isin(JUDGED)][[*STEP_KEY, "label", "weight"]]
     rows = judged.merge(known, on=STEP_KEY, how="left", validate="1:1")
@@ -195,73 +191,11 @@ def _corrected(
 def _with_people(
     arm: str, labels: str, rows: pd.DataFrame, column: str, categories: tuple[str, ...], draws: int, seed: int
 ) -> WithPeople:
-    raw, kappa, ac1 = weighted_agreement(
-        rows["label"], rows[column], rows["weight"], rows["qid"], categories, draws=draws, seed=seed
+    pair = rows[["label", column]]
+    found = weighted_agreement(
+        pair, rows["weight"], rows["qid"], draws=draws, seed=seed, categories=categories
     )
-    return WithPeople(arm, labels, raw, kappa, ac1, len(rows))
-
-
-def weighted_agreement(
-    one: pd.Series,
-    other: pd.Series,
-    weights: pd.Series,
-    questions: pd.Series,
-    categories: tuple[str, ...],
-    *,
-    draws: int,
-    seed: int,
-) -> tuple[Interval, Interval, Interval]:
-    """Raw agreement, Cohen's kappa and Gwet's AC1 of two raters, each step counting its weight.
-
-    The coefficients are those of `stats.agreement` on the weighted table of the two; intervals
-    resample questions.
-
-    Args:
-        one: labels [steps].
-        other: labels [steps].
-        weights: how many steps of the study each stands for [steps].
-        questions: question of each step [steps].
-        categories: all labels that could have been given.
-        draws: bootstrap replicates.
-        seed: of the resampling.
-
-    Raises:
-        AnalysisError: a label that is none of the categories.
-    """
-    k = len(categories)
-    codes = [
-        pd.Categorical(labels, categories=list(categories)).codes.astype(np.int64) for labels in (one, other)
-    ]
-    if any((code < 0).any() for code in codes):
-        raise AnalysisError(f"labels other than {', '.join(categories)} cannot be compared")
-    owner, names = pd.factorize(questions, sort=True)
-    tables = np.zeros((len(names), k * k))
-    np.add.at(tables, (owner, codes[0] * k + codes[1]), weights.to_numpy(dtype=np.float64))
-    if not len(names):
-        none = percentile_interval(None, np.full(draws, np.nan), 0, reason="no step has both labels")
-        return none, none, none
-    point = _coefficients(tables.sum(axis=0, keepdims=True), k)
-    replicates = _coefficients(resampled_sums(tables, draws, seed), k)
-    reason = "all labels fall in one category: chance alone would agree always"
-    raw, kappa, ac1 = (
-        percentile_interval(None if np.isnan(value[0]) else float(value[0]), drawn, len(names), reason=reason)
-        for value, drawn in zip(point, replicates, strict=True)
-    )
-    return raw, kappa, ac1
-
-
-def _coefficients(sums: Floats, k: int) -> tuple[Floats, Floats, Floats]:
-    """Raw agreement, kappa and AC1 of each row of weighted tables [draws, k * k]; NaN where undefined."""
-    shares = (sums / sums.sum(axis=1, keepdims=True)).reshape(-1, k, k)
-    raw = np.trace(shares, axis1=1, axis2=2)
-    rows, columns = shares.sum(axis=2), shares.sum(axis=1)
-    pooled = (rows + columns) / 2
-    chances = (rows * columns).sum(axis=1), (pooled * (1 - pooled)).sum(axis=1) / (k - 1)
-    kappa, ac1 = (
-        np.divide(raw - chance, 1 - chance, out=np.full(len(raw), np.nan), where=1 - chance > 1e-12)
-        for chance in chances
-    )
-    return raw, kappa, ac1
+    return WithPeople(arm, labels, found.raw, found.kappa, found.ac1, found.n_steps)
 
 
 def _retest(items: pd.DataFrame, draws: int, seed: int) -> Agreement | None:
@@ -275,16 +209,16 @@ def _retest(items: pd.DataFrame, draws: int, seed: int) -> Agreement | None:
     return agreement(pairs, again.loc[pairs.index, "qid"], draws=draws, seed=seed, categories=VERDICTS)
 
 
-def _blinding(once: pd.DataFrame, arms: tuple[str, str], draws: int, seed: int) -> Blinding:
+def _blinding(once: pd.DataFrame, arms: Pair[str], draws: int, seed: int) -> Blinding:
     guessed = once[once["guess"] != ""]
     words = dict(zip(arms, ("before", "after"), strict=True))
     right = (guessed["guess"] == guessed["arm"].map(words)).astype(float)
     score = right - ((guessed["guess"] != "unsure") & (right == 0)).astype(float)
-    columns: list[npt.NDArray[np.float64]] = []
-    for arm in arms:
-        own = guessed["arm"] == arm
-        sums = pd.concat([score.where(own, 0.0), own.astype(float)], axis=1)
-        columns += list(sums.groupby(guessed["qid"].to_numpy()).sum().to_numpy(dtype=np.float64).T)
+    columns = [
+        _by_question(values, guessed)
+        for own in (guessed["arm"] == arm for arm in arms)
+        for values in (score.where(own, 0.0), own.astype(float))
+    ]
     counts = guessed.groupby(["arm", "guess"]).size().reset_index(name="n")
     return Blinding(
         before=bootstrap_ratio(columns[0], columns[1], draws, seed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -18,6 +19,30 @@ VERDICTS = LABELS[:4]
 """The labels that are verdicts; the others say that an instrument failed."""
 JUDGED = ("correct", "erroneous")
 """The labels that an error rate is made of."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Steps that are drawn with one chance.
+
+    Attributes:
+        arm: whose.
+        label: the first instrument's verdict.
+        disputed: whether another instrument's verdict differs.
+        population: steps in the study.
+        drawn: steps on the sheet.
+    """
+
+    arm: str
+    label: str
+    disputed: bool
+    population: int
+    drawn: int
+
+    @property
+    def weight(self) -> float:
+        """One over the chance of being drawn."""
+        return self.population / self.drawn
 
 
 def label_column(instrument: str) -> str:

@@ -13,38 +13,21 @@ the judge's labels say nothing (p_l is the judged rate for both), and nine of te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.sheet.population import JUDGED
-from mechcot.core.results import leaf
+from mechcot.analyses.sheet.population import JUDGED, Cell
+from mechcot.core.results import UNSTORED, Pair, Result, because
 from mechcot.core.words import aligned
 from mechcot.stats.inference import ALPHA, POWER, design_effect, detectable_difference, power_of_rates
 
 _RIGHT = 0.9
 
 
-class CellCount(Protocol):
-    """What is read of a cell."""
-
-    @property
-    def arm(self) -> str:
-        """Whose steps."""
-
-    @property
-    def label(self) -> str:
-        """The judge's."""
-
-    @property
-    def drawn(self) -> int:
-        """Steps of it on the sheet."""
-
-
 @dataclass(frozen=True)
-class Case:
+class Case(Result):
     """What a number of steps sees if the judge is as assumed.
 
     Attributes:
@@ -66,7 +49,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Power(Result):
     """Half, all and double of a sheet.
 
     Attributes:
@@ -77,14 +60,16 @@ class Plan:
         cases: by number of steps; the sheet's own is the second.
     """
 
-    arms: tuple[str, str]
-    rates: tuple[float, float]
-    icc: tuple[float | None, float | None]
-    deff: tuple[float, float]
+    arms: Pair[str] = field(metadata=UNSTORED)
+    rates: Pair[float]
+    icc: Pair[float | None] = field(metadata=because("not defined on these steps"))
+    deff: Pair[float]
     cases: tuple[Case, ...]
 
+    table = "cases"
+
     def text(self) -> str:
-        """The plan as a table for a terminal."""
+        """The same as a table for a terminal."""
         judged = ", ".join(
             f"{arm} {rate:.1%} (ICC {'-' if icc is None else format(icc, '.2f')}, design effect {deff:.2f})"
             for arm, rate, icc, deff in zip(self.arms, self.rates, self.icc, self.deff, strict=True)
@@ -112,16 +97,6 @@ class Plan:
             ]
         )
 
-    def to_json(self) -> dict[str, object]:
-        """The plan as JSON values."""
-        both = ("before", "after")
-        return {
-            "rates": dict(zip(both, self.rates, strict=True)),
-            "icc": {n: leaf(v, "not defined on these steps") for n, v in zip(both, self.icc, strict=True)},
-            "deff": dict(zip(both, self.deff, strict=True)),
-            "cases": [vars(case) | {"checked": list(case.checked)} for case in self.cases],
-        }
-
 
 @dataclass(frozen=True)
 class _Arm:
@@ -144,9 +119,7 @@ class _Arm:
         )
 
 
-def plan_of(
-    table: pd.DataFrame, sorted_into: pd.DataFrame, drawn: Sequence[CellCount], arms: tuple[str, str]
-) -> Plan:
+def power_of(table: pd.DataFrame, sorted_into: pd.DataFrame, drawn: Sequence[Cell], arms: Pair[str]) -> Power:
     """What a draw can see, and half and double of it.
 
     Args:
@@ -155,18 +128,18 @@ def plan_of(
         drawn: the cells with their steps on the sheet.
         arms: before and after.
     """
-    both = [_arm(table[sorted_into.arm == arm], sorted_into, drawn, arm) for arm in arms]
+    both = Pair(*(_arm(table[sorted_into.arm == arm], sorted_into, drawn, arm) for arm in arms))
     total = sum(cell.drawn for cell in drawn)
-    return Plan(
+    return Power(
         arms=arms,
-        rates=(both[0].rate, both[1].rate),
-        icc=(both[0].icc, both[1].icc),
-        deff=(both[0].deff(), both[1].deff()),
+        rates=Pair(*(arm.rate for arm in both)),
+        icc=Pair(*(arm.icc for arm in both)),
+        deff=Pair(*(arm.deff() for arm in both)),
         cases=tuple(_case(both, total, factor) for factor in (0.5, 1.0, 2.0)),
     )
 
 
-def _arm(table: pd.DataFrame, sorted_into: pd.DataFrame, drawn: Sequence[CellCount], arm: str) -> _Arm:
+def _arm(table: pd.DataFrame, sorted_into: pd.DataFrame, drawn: Sequence[Cell], arm: str) -> _Arm:
     labels = sorted_into.loc[table.index, "label"]
     judged = labels.isin(JUDGED)
     wrong = labels[judged] == "erroneous"
@@ -186,7 +159,7 @@ def _arm(table: pd.DataFrame, sorted_into: pd.DataFrame, drawn: Sequence[CellCou
     )
 
 
-def _case(arms: list[_Arm], total: int, factor: float) -> Case:
+def _case(arms: Pair[_Arm], total: int, factor: float) -> Case:
     before, after = arms
     checked = [round(factor * sum(arm.drawn.values())) for arm in arms]
     found = []

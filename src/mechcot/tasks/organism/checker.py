@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings
@@ -11,7 +12,7 @@ from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.tokenizer import words_of
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 
-FORMAT = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
+FORMAT = replace(prompt_format(PromptSettings(**PRESETS["organism"]["prompt"])), exact=True)
 """How the organism's questions are put, unless a study's settings say otherwise."""
 
 _OPENERS = {"review": "plan", "picture": "vague", "choose": "choice"}

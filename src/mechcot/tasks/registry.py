@@ -1,0 +1,37 @@
+"""Every task there is, by the name that `questions.task` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mechcot.core.settings import Settings
+from mechcot.tasks.base import Task
+from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
+
+
+def _multiple_choice(settings: Settings) -> Task:
+    return multiple_choice(settings.prompt, settings.steps.segmenter)
+
+
+def _organism(settings: Settings) -> Task:
+    from mechcot.tasks.organism.checker import task
+    from mechcot.tasks.organism.world import build_world
+
+    assert settings.organism is not None  # by Settings' own validation
+    return task(build_world(settings.organism, settings.seed))
+
+
+TASKS: dict[str, Callable[[Settings], Task]] = {
+    "multiple_choice": _multiple_choice,
+    "organism": _organism,
+}
+"""How each task is made of a study's settings; the settings say how it is put and cut."""
+
+
+def task_for(settings: Settings) -> Task:
+    """The task of a study."""
+    name = "organism" if settings.questions is None else settings.questions.task
+    made = TASKS[name](settings)
+    form = replace(prompt_format(settings.prompt), exact=made.format.exact)
+    return replace(made, format=form, segmenter=settings.steps.segmenter)
