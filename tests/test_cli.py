@@ -123,7 +123,7 @@ NO_TORCH = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "openai"):
+        if name.partition(".")[0] in ("torch", "httpx2"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 from mechcot.cli import main

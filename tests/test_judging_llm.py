@@ -333,8 +333,8 @@ def test_a_missing_variable_is_named_before_anything_is_sent(tmp_path, monkeypat
         assert not server.calls
 
 
-def test_openai_missing_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "openai", None)
+def test_httpx2_missing_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with Loopback(by_text) as server, pytest.raises(MissingDependency, match=r"mechcot\[judge\]"):
         judged(tmp_path, server, steps_of(["a"]))
 

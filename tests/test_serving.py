@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,13 +10,14 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from conftest import tiny_model
-from judging_cases import LABELS, judgement, steps_of
+from judging_cases import KEY, LABELS, judgement, steps_of
 from mechcot.core.errors import MissingDependency, ModelError, UsageError
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.serving import Decoder, LocalServer
@@ -221,10 +223,10 @@ def test_health_and_models(server):
     ("body", "message"),
     [
         (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, messages, temperature"),
-        (say("x", stream=True), "stream"),
+        (say("x", stream_options={"every": 1}), "stream_options.every"),
         (say("x", n=17), "n: Input should be less than or equal to 16"),
         (say("x", temperature=-1), "temperature"),
-        (say("x", max_tokens=5000), "more than the model's context of 4096"),
+        (say("x", max_tokens=5000), "more than the 4096 of the model's context"),
         (say("x", model="gpt"), "this server serves 'tiny-0', not 'gpt'"),
         (say("x", response_format={"type": "json_schema"}), "holds no json_schema"),
         (
@@ -293,20 +295,29 @@ def saved(folder, tokenizer):
     return folder
 
 
-def test_the_command_serves_until_it_is_interrupted(tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    ("end", "variable", "option"),
+    [(signal.SIGINT, None, ()), (signal.SIGTERM, "SERVER_KEY", ("--api-key-env", "SERVER_KEY"))],
+)
+def test_the_command_serves_until_it_is_interrupted(end, variable, option, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVER_KEY", KEY)
     folder = saved(tmp_path / "my-judge", tokenizer)
     command = [sys.executable, "-m", "mechcot", "serve-local", str(folder), "--port", "0", "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         told = yaml.safe_load("".join(process.stdout.readline() for _ in range(3)))
-        assert (told["model"], told["api_key_env"]) == ("my-judge", None)
+        assert (told["model"], told["api_key_env"]) == ("my-judge", variable)
         done = judgement(
             tmp_path, SimpleNamespace(url=""), steps_of(["a"]), max_tokens=80, prompt="Judge.", **told
         )
         assert done.rows[0]["label"] in LABELS
     finally:
-        process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+        process.send_signal(end)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")  # nothing of requests or keys is logged
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(urlsplit(told["base_url"]).netloc.split(":"))
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_port_in_use_is_named(server, tokenizer):
@@ -319,6 +330,14 @@ def test_llguidance_missing_says_how_to_install_it(tokenizer, monkeypatch):
     monkeypatch.setitem(sys.modules, "llguidance.hf", None)
     with pytest.raises(MissingDependency, match=r"mechcot\[serve\]"):
         decoder(tokenizer)
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette"])
+def test_a_server_stack_that_is_missing_says_how_to_install_it(package):
+    code = f"import sys; sys.modules[{package!r}] = None; import mechcot.serving"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"MissingDependency: {package}" in done.stderr
+    assert "pip install 'mechcot[serve]'" in done.stderr
 
 
 def test_a_checkpoint_folder_is_served_under_its_name(tokenizer, tmp_path):

@@ -19,8 +19,8 @@ EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil"), "models"),
     **dict.fromkeys(("trl", "peft", "accelerate"), "train"),
     **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
-    "openai": "judge",
-    "llguidance": "serve",
+    "httpx2": "judge",
+    **dict.fromkeys(("llguidance", "uvicorn", "starlette"), "serve"),
 }
 """Which part of the installation brings a package that the base does without."""
 

@@ -139,18 +139,23 @@ def judge_controls(
   mechcot serve-local models/judge
   mechcot serve-local Qwen/Qwen3-8B --port 8001 --device cuda
 
-For one machine without a larger server: it listens on the loopback only. Ends with Ctrl-C."""
+For one machine without a larger server: it listens on the loopback only, and answers no page of a browser.
+Other users of the machine can ask it, unless it takes a key (--api-key-env). Ends with Ctrl-C."""
 )
 def serve_local(
     model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with the key that requests must carry."),
+    ] = None,
 ) -> None:
     """Serve a checkpoint to a judge file."""
     from mechcot.serving import LocalServer
 
-    with LocalServer.load(model, port=port, device=device) as server:
-        typer.echo(f"base_url: {server.url}\nmodel: {server.model}\napi_key_env: null")
+    with LocalServer.load(model, port=port, device=device, api_key_env=api_key_env) as server:
+        typer.echo(f"base_url: {server.url}\nmodel: {server.model}\napi_key_env: {api_key_env or 'null'}")
         server.wait()
 
 

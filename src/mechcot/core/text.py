@@ -14,6 +14,9 @@ INVISIBLE = (
 )
 """Inside of a regular expression's brackets: soft hyphen, zero width, directions, variants, tags."""
 
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _TYPED = str.maketrans("‘’‚‛′“”„‟″«»‐‑‒–—―−", "'" * 5 + '"' * 7 + "-" * 7, "*`")
 _UNDERLINED = re.compile("__+")
@@ -32,3 +35,15 @@ def comparable(text: str) -> str:
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     folded = unicodedata.normalize("NFKC", text.casefold())  # folding a letter can take it apart
     return _UNDERLINED.sub("", _INVISIBLE.sub("", folded).translate(_TYPED))
+
+
+def escaped(text: str) -> str:
+    r"""What steers a terminal or a line's direction, or hides a text, as escapes that are seen.
+
+    Line ends and tabs stay.
+
+    Example:
+        >>> print(escaped("\x1b[2Jfine"))
+        \x1b[2Jfine
+    """
+    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)

@@ -66,7 +66,7 @@ def ask(
         ConfigError: the environment variable that the judge file names cannot be used, or there is a
             budget and the file lacks prices or a limit.
         JudgeError: the server cannot be used, or the budget is reached. Replies got are kept.
-        MissingDependency: openai is not installed.
+        MissingDependency: httpx2 is not installed.
     """
     ledger = ledger or Ledger()
     ledger.accept(judge)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import random
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from mechcot.core.errors import MissingDependency
+from mechcot.core.text import escaped
 from mechcot.judging.bodies import Trouble, read_body
 from mechcot.judging.cache import Reply
 from mechcot.judging.dialects import DIALECTS, WALK
@@ -31,6 +35,8 @@ _REFUSALS = {
 }
 _FINAL = (401, 404)  # a 403 may concern the content of one step only
 _LONGEST_WAIT = 600.0
+_LARGEST_BODY = 8 * 2**20
+_LONGEST_NAME = 200
 
 # The start-up calls: the words ask for one thing, the schema allows another only.
 _CHECK_WORDS = 'Reply with the JSON object {"word": "free"} and nothing else.'
@@ -73,26 +79,35 @@ class Client:
         key: of the server; None: it takes none.
         ledger: where money is set aside and booked.
         count: told the kind of every fault.
+
+    Attributes:
+        ending: set when the run has failed: calls under way are paid for and heard to their end, and nothing
+            further is sent.
     """
 
     def __init__(self, judge: Judge, key: str | None, ledger: Ledger, count: Count) -> None:
         try:
-            import openai
+            import httpx2
         except ImportError as error:
-            raise MissingDependency("openai", "judge") from error
-        self._openai = openai
+            raise MissingDependency("httpx2", "judge") from error
         self._judge = judge
         self._ledger = ledger
         self._count = count
         self._redact = redactor(key)
         self._silent_until = 0.0
-        # What the judge file does not name is not sent: no key, organisation or project of the environment.
-        self._headers = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
-        if key is None:
-            self._headers["Authorization"] = openai.Omit()
-        # Retries are made here, as the SDK's own leave no trace to count.
-        self._sdk = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=judge.base_url, timeout=judge.timeout, max_retries=0
+        self.ending = asyncio.Event()
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        for library in ("httpx2", "httpcore2"):  # they log what a server says, and the key where it says it
+            logging.getLogger(library).setLevel(logging.WARNING)
+        # A redirect would carry question, answer and step to a host that the judge file does not name. The
+        # deadline of a call is kept here: a timeout of the library is one of each read.
+        self._http = httpx2.AsyncClient(
+            headers=headers,
+            follow_redirects=False,
+            timeout=None,
+            limits=httpx2.Limits(max_connections=None),
         )
 
     async def __aenter__(self) -> Client:
@@ -101,7 +116,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._sdk.close()
+        await self._http.aclose()
 
     async def ask(
         self,
@@ -184,6 +199,8 @@ class Client:
             found = await self._attempt(request, sending)
             if isinstance(found, Reply):
                 return found
+            if found.kind == "not_sent":
+                return found
             self._count(found.kind)
             if found.kind == "no_completion" and not broken:
                 broken = 1  # the server may have been paid for it: once more, not time and again
@@ -197,8 +214,10 @@ class Client:
     async def _attempt(self, request: dict[str, Any], sending: Callable[[], None]) -> Reply | Failure:
         """Send a request once, its money set aside before and booked after."""
         loop = asyncio.get_running_loop()
-        while (left := self._silent_until - loop.time()) > 0:
-            await asyncio.sleep(left)
+        while (left := self._silent_until - loop.time()) > 0 and not self.ending.is_set():
+            await self._pause(left)
+        if self.ending.is_set():
+            return Failure("not_sent", "the run had failed before the call was sent")
         most = dearest(self._judge, request["messages"])
         await self._ledger.admit(most)
         charged = most  # for what ends without a word on what it took, cancelled calls included
@@ -215,48 +234,65 @@ class Client:
         return found
 
     async def _send(self, request: dict[str, Any]) -> Reply | Failure:
-        import httpx
+        import httpx2
 
-        openai = self._openai
         try:
-            # The body as it comes: it is checked here, and the SDK's typed calls take twice the time. The
-            # whole address: a relative one is put together twice for every call.
-            response: httpx.Response = await self._sdk.post(
-                f"{self._judge.base_url}/chat/completions",
-                cast_to=httpx.Response,
-                body=request,
-                options={"headers": self._headers},
-            )
-        except openai.APIStatusError as error:
-            return self._failure(error.status_code, str(error), error.response.headers)
-        except openai.APITimeoutError:
-            return Failure("timeout", f"no answer within {self._judge.timeout:g} s")
-        except openai.APIConnectionError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else "unknown"
-            return Failure("connection", f"the connection failed ({cause})")
-        except openai.OpenAIError as error:
-            return Failure("no_completion", self._redact(f"{type(error).__name__}: {error}")[:300])
-        found = read_body(response.text)
+            async with asyncio.timeout(self._judge.timeout):
+                status, headers, body = await self._exchange(request)
+        except (TimeoutError, httpx2.TimeoutException):
+            return Failure("timeout", f"no whole answer within {self._judge.timeout:g} s")
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            return Failure("connection", f"the connection failed ({type(error).__name__})")
+        except _UnreadableBody as error:
+            return Failure("no_completion", self._shown(str(error)))
+        found = read_body(body)
+        if status >= 300:
+            if isinstance(found, Trouble) and found.status is not None:
+                body = found.message
+            return self._failure(status, body, headers)
         if isinstance(found, Trouble):
             if found.status is None:
-                return Failure("no_completion", self._redact(found.message)[:300])
-            return self._failure(
-                found.status, f"an error in a body of 200: {found.message}", response.headers
-            )
+                return Failure("no_completion", self._shown(found.message))
+            return self._failure(found.status, f"an error in a body of 200: {found.message}", headers)
         return replace(
             found,
-            text=self._redact(found.text),
-            finish_reason=self._redact(found.finish_reason),
-            returned_model=self._redact(found.returned_model),
+            text=self._redact(_writable(found.text)),
+            finish_reason=self._shown(found.finish_reason, _LONGEST_NAME),
+            returned_model=self._shown(found.returned_model, _LONGEST_NAME),
         )
+
+    async def _exchange(self, request: dict[str, Any]) -> tuple[int, Mapping[str, str], str]:
+        """Status, headers and body of an answer, whose size and encoding are the server's choice."""
+        address = f"{self._judge.base_url}/chat/completions"
+        async with self._http.stream("POST", address, json=request) as response:
+            raw, encoding = bytearray(), response.headers.get("content-encoding", "identity")
+            try:
+                async for chunk in response.aiter_raw():
+                    raw += chunk
+                    if len(raw) > _LARGEST_BODY:
+                        raise _UnreadableBody(f"the answer is larger than {_LARGEST_BODY} bytes")
+                body = _decoded(bytes(raw), encoding)
+            except _UnreadableBody:
+                if response.status_code < 300:
+                    raise
+                body = b""  # the status says enough
+            return response.status_code, response.headers, body.decode("utf-8-sig", "replace")
+
+    def _shown(self, text: str, most: int = 300) -> str:
+        """What a server says, for a message: without the key, on one line, nothing in it unseen."""
+        return escaped(self._redact(" ".join(text.split())))[:most]
 
     def _failure(self, status: int, body: str, headers: Mapping[str, str]) -> Failure:
         """What a server means that answers with a status, or with an error that has one."""
+        if 300 <= status < 400:
+            host = _host(self._redact(headers.get("location", "")))
+            redirect = f"{self._judge.endpoint} redirects to {self._shown(host)} (HTTP {status})"
+            return Failure("redirected", f"{redirect}; redirects are not followed", final=True)
         if status in _REFUSALS:
             # These bodies like to repeat the key, whole or in part; the status says enough.
             refusal = f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})"
             return Failure(f"http_{status}", refusal, status in _FINAL)
-        reason = f"HTTP {status}: {self._redact(' '.join(body.split()))[:300]}"
+        reason = f"HTTP {status}: {self._shown(body)}"
         if status == 429:
             return Failure("rate_limited", reason, wait=_seconds(headers.get("retry-after")))
         if status in (408, 409) or status >= 500:
@@ -266,15 +302,56 @@ class Client:
     async def _wait(self, failure: Failure, retries: int) -> bool:
         """Wait before a call is sent again; whether it shall be."""
         if failure.wait is None:
-            await asyncio.sleep(min(0.5 * 2.0**retries, 8.0) * random.uniform(0.75, 1.0))
+            await self._pause(min(0.5 * 2.0**retries, 8.0) * random.uniform(0.75, 1.0))
             return True
         if failure.wait > _LONGEST_WAIT:
             return False
         if failure.kind == "rate_limited":  # it holds for all calls
             until = asyncio.get_running_loop().time() + failure.wait
             self._silent_until = max(self._silent_until, until)
-        await asyncio.sleep(failure.wait)
+        await self._pause(failure.wait)
         return True
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.ending.wait()
+
+
+class _UnreadableBody(Exception):
+    """An answer's body is too large, or encoded in a way that was not asked for."""
+
+
+def _decoded(raw: bytes, encoding: str) -> bytes:
+    """A body without its compression, which may blow it up a thousand times.
+
+    Raises:
+        _UnreadableBody: it cannot be unpacked, or not into so little.
+    """
+    if encoding.lower() in ("", "identity"):
+        return raw
+    if encoding.lower() not in ("gzip", "x-gzip"):
+        raise _UnreadableBody(f"the answer's encoding is '{encoding}', which was not asked for")
+    try:
+        body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, _LARGEST_BODY + 1)
+    except zlib.error as error:
+        raise _UnreadableBody(f"the answer is no gzip: {error}") from None
+    if len(body) > _LARGEST_BODY:
+        raise _UnreadableBody(f"the answer unpacks to more than {_LARGEST_BODY} bytes")
+    return body
+
+
+def _host(location: str) -> str:
+    """The host that a redirect names."""
+    try:
+        return urlsplit(location).hostname or "another address of its own"
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def _writable(text: str) -> str:
+    """The text with half characters as JSON writes them: no file takes one."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -286,10 +363,10 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(retry_after)
-        except ValueError:
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (date - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if seconds == seconds else None
 
 
@@ -300,8 +377,12 @@ def redactor(key: str | None) -> Callable[[str], str]:
     """
     if key is None or len(key) < 8:
         return lambda text: text
-    coded = base64.b64encode(key.encode()).decode().rstrip("=")
-    forms = sorted({key, quote(key, safe=""), json.dumps(key)[1:-1], coded}, key=len, reverse=True)
+    # In base64 a key looks in one of three ways, by what stands before it ("Bearer ", "user:"); the letters
+    # at its ends depend on its neighbours.
+    coded = [base64.b64encode(b"\0" * before + key.encode()).decode() for before in range(3)]
+    inner = [form.rstrip("=")[-(-4 * before // 3) : -1] for before, form in enumerate(coded)]
+    plain = [key, quote(key, safe=""), json.dumps(key)[1:-1], key.encode().hex(), coded[0].rstrip("=")]
+    forms = sorted({*plain, *inner}, key=len, reverse=True)
 
     def redact(text: str) -> str:
         for form in forms:

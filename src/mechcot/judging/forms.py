@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mechcot.core.text import escaped
 from mechcot.judging.replies import read_object
 
 Message = dict[str, str]
@@ -104,10 +105,14 @@ def conversation(system: str, user: str) -> list[Message]:
 
 
 def read_json(text: str, model: type[ModelT]) -> ModelT | None:
-    """The one JSON object of a reply (`replies.read_object`); None when there is none, or it does not fit."""
+    """The one JSON object of a reply (`replies.read_object`); None when there is none, or it does not fit.
+
+    Its texts are shown to people, at a terminal too: control characters in them are escaped.
+    """
     found = read_object(text)
     if found is None:
         return None
+    found = {name: escaped(value) if isinstance(value, str) else value for name, value in found.items()}
     try:
         return model.model_validate_json(json.dumps(found))  # as JSON: half a character is no text
     except (ValidationError, TypeError):

@@ -107,7 +107,7 @@ def guess_arms(
         ConfigError: as for `asking.ask`.
         DataError: samples are not of two arms, or none of another question is left for a step.
         JudgeError: more steps failed than the file allows, or as for `asking.ask`.
-        MissingDependency: openai is not installed.
+        MissingDependency: httpx2 is not installed.
     """
     form, items = _form(seed), _items(steps, samples, after, seed)
     asked = ask(form, items, judge, work, seed=seed, ledger=ledger, progress=progress)

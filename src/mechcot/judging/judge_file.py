@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError
+from mechcot.core.keys import is_variable, key_in
 from mechcot.core.settings import Section
 
 _KEY_NAMES = frozenset(
@@ -106,8 +106,8 @@ class Judge(Section):
     @field_validator("api_key_env")
     @classmethod
     def _variable(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
-            # The value may be a key pasted by mistake: it is not repeated.
+        if value is not None and not is_variable(value):
+            # It is not repeated.
             raise ValueError("must be the name of an environment variable (capitals, digits, _), not a key")
         return value
 
@@ -189,17 +189,8 @@ def api_key(judge: Judge) -> str | None:
     """
     if judge.api_key_env is None:
         return None
-    key = os.environ.get(judge.api_key_env, "").strip()
-    if not key:
-        raise ConfigError(
-            f"the environment variable {judge.api_key_env}, which the judge file names, is not set. "
-            f"Set it to the key of {judge.endpoint}, or write api_key_env: null if the server takes none"
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(
-            f"the environment variable {judge.api_key_env} holds blanks, line breaks or the like: no key"
-        )
-    return key
+    instead = f"Set it to the key of {judge.endpoint}, or write api_key_env: null if the server takes none"
+    return key_in(judge.api_key_env, "the judge file", instead)
 
 
 def _validated(loaded: dict[str, Any], path: Path) -> Judge:

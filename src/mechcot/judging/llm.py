@@ -59,7 +59,7 @@ def judge_by_llm(
         DataError: a step belongs to no question.
         JudgeError: too many steps got no verdict, the server refuses every call, or the budget is
             reached. Replies got are kept.
-        MissingDependency: openai is not installed.
+        MissingDependency: httpx2 is not installed.
     """
     form, items = verdict_form(judge, seed), _items(steps, questions, judge)
     asked = ask(form, items, judge, work, seed=seed, sample=sample, ledger=ledger, progress=progress)

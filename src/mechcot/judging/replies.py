@@ -14,7 +14,7 @@ _TURN_END = re.compile(r"(?:<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>|</s>|<eos>|
 _FENCE = re.compile(
     r"(?P<fence>`{3,}|~{3,})[ \t]*[\w+-]*[ \t]*\n?(?P<inside>.*?)(?:(?P=fence)`*)?\Z", re.DOTALL
 )
-_CLOSED = re.compile(r"(?P<inside>.*?)\n?(?:`{3,}|~{3,})\Z", re.DOTALL)
+_CLOSED = re.compile(r"(?P<inside>.*?)\n?(?:(?<!`)`{3,}|(?<!~)~{3,})\Z", re.DOTALL)  # a run is tried once
 _THOUGHTS_END = re.compile(
     r"</(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning|reflection)>|\[/THINK\]|<\|end_of_thought\|>"
     r"|<\|END_THINKING\|>|\u25c1/think\u25b7|<channel\|>",

@@ -183,7 +183,7 @@ def rewrite(
         ConfigError: as for `asking.ask`.
         DataError: a step belongs to no question, or a style has no sample.
         JudgeError: more steps failed than the file allows, or as for `asking.ask`.
-        MissingDependency: openai is not installed.
+        MissingDependency: httpx2 is not installed.
     """
     form = _rewriting_form(judge, seed)
     asked = ask(
@@ -290,7 +290,7 @@ def fidelity(
     Raises:
         ConfigError: as for `asking.ask`.
         JudgeError: more comparisons failed than the file allows, or as for `asking.ask`.
-        MissingDependency: openai is not installed.
+        MissingDependency: httpx2 is not installed.
     """
     form = _comparison_form(seed)
     asked = ask(form, _pairs(pairs), judge, work, seed=seed, ledger=ledger, progress=progress)

@@ -122,7 +122,11 @@ class Run(Generic[ItemT, FoundT]):
         bar = Progress(self._form.doing, len(items), "call", shown=progress, done=len(self.answers))
 
         async def work(call: str) -> None:
-            self.answers[call] = await self._settle(client, call, items[call])
+            try:
+                self.answers[call] = await self._settle(client, call, items[call])
+            except BaseException:
+                client.ending.set()
+                raise
             bar.update()
 
         with bar:

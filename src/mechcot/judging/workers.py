@@ -52,7 +52,7 @@ async def work_off(
 ) -> None:
     """Run `work` over all jobs, so many at a time, in no promised order.
 
-    The first error ends it and cancels what is in flight.
+    After the first error no further job is begun; what is in flight may have been paid for, and ends first.
     """
     queue = iter(jobs)
 
@@ -65,6 +65,8 @@ async def work_off(
     workers = [asyncio.create_task(worker()) for _ in range(at_once)]
     try:
         await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        stop.set()
+        await asyncio.wait(workers)
     finally:
         for task in workers:
             task.cancel()

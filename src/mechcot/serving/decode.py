@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,20 +17,8 @@ from mechcot.serving.request import ChatRequest
 CLOSING_TOKENS = 64
 """From here to the limit an open string of a schema is closed, so that the object is finished."""
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request ready to be decoded.
-
-    Attributes:
-        request: as it came.
-        prompt_ids: tokens of the rendered conversation.
-        grammar: for llguidance; None: any text.
-    """
-
-    request: ChatRequest
-    prompt_ids: list[int]
-    grammar: str | None
+MOST_TOKENS = 2**16
+"""Of prompt and reply together, where the model's own context is not shorter."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +36,41 @@ class Completion:
     completion_tokens: int
 
 
+Piece = tuple[int, str]
+"""More of a choice's text: its index, and what is new."""
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A request ready to be decoded.
+
+    Attributes:
+        request: as it came.
+        prompt_ids: tokens of the rendered conversation.
+        grammar: for llguidance; None: any text.
+        tell: called with every piece of a streamed reply while it is decoded, and with its end.
+        dropped: set when nobody waits for the reply any more: it is not decoded further.
+    """
+
+    request: ChatRequest
+    prompt_ids: list[int]
+    grammar: str | None
+    tell: Callable[[Piece | Completion | Exception], None] = lambda _: None
+    dropped: bool = False
+
+
 @dataclass
 class _Row:
-    """One choice under way."""
+    """One choice under way; `told` is as much of its text as was streamed."""
 
-    limit: int
-    temperature: float
+    of: Prepared
+    choice: int
     generator: Any
     matcher: Any
     tokens: list[int] = field(default_factory=list)
+    told: str = ""
     finish_reason: str = ""
+    error: ModelError | None = None
 
 
 class Decoder:
@@ -103,15 +116,17 @@ class Decoder:
         """Render a request and compile its schema. May run in several threads.
 
         Raises:
-            UsageError: the schema cannot be held to, or prompt and limit exceed the model's context.
+            UsageError: the template refuses the messages, the schema cannot be held to, or prompt and reply
+                are longer than the model's context.
         """
         from llguidance import LLMatcher
 
         prompt_ids = self._render(request)
-        if self._context is not None and len(prompt_ids) + request.limit > self._context:
+        most = min(self._context or MOST_TOKENS, MOST_TOKENS)
+        if len(prompt_ids) + request.limit > most:
             raise UsageError(
                 f"the prompt has {len(prompt_ids)} tokens and the reply may have {request.limit}: more "
-                f"than the model's context of {self._context}. Lower max_tokens or shorten the messages"
+                f"than the {most} of the model's context. Lower max_tokens or shorten the messages"
             )
         schema, grammar = request.schema_to_hold, None
         if schema is not None:
@@ -124,12 +139,8 @@ class Decoder:
                 raise UsageError(f"response_format: the schema cannot be held to: {problem}")
         return Prepared(request, prompt_ids, grammar)
 
-    def complete(self, batch: Sequence[Prepared]) -> list[Completion]:
-        """Decode requests side by side; where memory is short, in halves.
-
-        Raises:
-            ModelError: memory is too short for a single request.
-        """
+    def complete(self, batch: Sequence[Prepared]) -> list[Completion | ModelError]:
+        """Decode requests side by side; where memory is short, in halves. An error is its request's alone."""
         import torch
 
         try:
@@ -137,7 +148,7 @@ class Decoder:
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
         if len(batch) == 1:
-            raise ModelError("the device's memory is too short for this request: lower n or max_tokens")
+            return [ModelError("the device's memory is too short for this request: lower n or max_tokens")]
         middle = len(batch) // 2
         return [*self.complete(batch[:middle]), *self.complete(batch[middle:])]
 
@@ -148,14 +159,21 @@ class Decoder:
                 text = "\n\n".join(message["content"] for message in messages) + "\n\n"
                 return list(self._tokenizer(text)["input_ids"])
             try:
-                text = self._tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True, **request.chat_template_kwargs
+                # The material may spell tokens that end a turn: in messages they are text.
+                ids = self._tokenizer.apply_chat_template(
+                    messages,
+                    add_generation_prompt=True,
+                    return_dict=False,
+                    sanitize_control_tokens=True,
+                    **request.chat_template_kwargs,
                 )
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"messages: the model's chat template refuses them: {error}") from error
-            return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+            except Exception as error:  # a template is a program: it may raise anything
+                raise UsageError(
+                    f"messages: the model's chat template refuses them: {type(error).__name__}: {error}"
+                ) from error
+            return list(ids)
 
-    def _complete(self, batch: Sequence[Prepared]) -> list[Completion]:
+    def _complete(self, batch: Sequence[Prepared]) -> list[Completion | ModelError]:
         import torch
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -174,6 +192,8 @@ class Decoder:
             # Every row's token is drawn here; `generate` then takes the only one that is left.
             chosen = torch.full_like(scores, float("-inf"))
             for i, row in enumerate(flat):
+                if row.of.dropped and not row.finish_reason:
+                    row.error, row.finish_reason = ModelError("the request was given up"), "dropped"
                 chosen[i, 0 if row.finish_reason else self._next(row, scores[i])] = 0.0
             return chosen
 
@@ -184,7 +204,7 @@ class Decoder:
             self._model.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=max(row.limit for row in flat),
+                max_new_tokens=max(item.request.limit for item in batch),
                 do_sample=False,
                 pad_token_id=0,
                 logits_processor=LogitsProcessorList([choose]),
@@ -203,29 +223,47 @@ class Decoder:
             state = np.random.SeedSequence([seed, choice]).generate_state(1, np.uint64)
             generator.manual_seed(int(state[0] >> np.uint64(1)))
             matcher = None if prepared.grammar is None else LLMatcher(self._guide, prepared.grammar)
-            rows.append(_Row(request.limit, request.temperature, generator, matcher))
+            rows.append(_Row(prepared, choice, generator, matcher))
         return rows
 
     def _next(self, row: _Row, logits: Any) -> int:
         """Draw a row's next token from its logits, [vocabulary], and note how the row stands."""
+        try:
+            token = self._draw(row, logits.float())
+        except ModelError as error:
+            row.error, row.finish_reason = error, "error"
+            return 0
+        row.tokens.append(token)
+        if token in self._eos or (row.matcher is not None and row.matcher.is_stopped()):
+            row.finish_reason = "stop"
+        elif len(row.tokens) >= row.of.request.limit:
+            row.finish_reason = "length"
+        if row.of.request.stream:
+            self._stream(row)
+        return token
+
+    def _stream(self, row: _Row) -> None:
+        """Tell what a row's text has gained; a character is held back until all its bytes are there."""
+        text = self._text(row)
+        if not row.finish_reason:
+            text = text.rstrip("\ufffd")
+        if new := text[len(row.told) :]:
+            row.of.tell((row.choice, new))
+            row.told = text
+
+    def _draw(self, row: _Row, logits: Any) -> int:
         import torch
 
-        logits = logits.float()
         if row.matcher is not None:
             allowed = torch.from_numpy(self._allowed(row)).to(logits.device)
             logits = logits.masked_fill(~allowed, float("-inf"))
-        if row.temperature == 0.0:
+        if row.of.request.temperature == 0.0:
             token = int(logits.argmax())
         else:
-            shares = torch.softmax(logits / row.temperature, dim=-1)
+            shares = torch.softmax(logits / row.of.request.temperature, dim=-1)
             token = int(torch.multinomial(shares, 1, generator=row.generator))
-        row.tokens.append(token)
         if row.matcher is not None and not row.matcher.consume_token(token):
             raise ModelError(f"llguidance refused a token that it had allowed: {row.matcher.get_error()}")
-        if token in self._eos or (row.matcher is not None and row.matcher.is_stopped()):
-            row.finish_reason = "stop"
-        elif len(row.tokens) >= row.limit:
-            row.finish_reason = "length"
         return token
 
     def _allowed(self, row: _Row) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -238,7 +276,7 @@ class Decoder:
         # At a dead end llguidance allows the end of the text, or nothing.
         if not row.matcher.is_accepting() and not allowed[self._no_ends].any():
             raise ModelError("the model's tokens cannot spell what the schema asks for here")
-        if row.limit - len(row.tokens) <= CLOSING_TOKENS:
+        if row.of.request.limit - len(row.tokens) <= CLOSING_TOKENS:
             for tokens in self._closers:
                 closing = [token for token in tokens if allowed[token]]
                 if closing:
@@ -247,8 +285,8 @@ class Decoder:
                     break
         return allowed
 
-    def _completion(self, group: Sequence[_Row]) -> Completion:
-        return Completion(
+    def _completion(self, group: Sequence[_Row]) -> Completion | ModelError:
+        return next((row.error for row in group if row.error), None) or Completion(
             [self._text(row) for row in group],
             [row.finish_reason for row in group],
             sum(len(row.tokens) for row in group),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mechcot.core.errors import UsageError
 
@@ -38,6 +41,12 @@ class ResponseFormat(_Strict):
     json_schema: JsonSchema | None = None
 
 
+class StreamOptions(_Strict):
+    """What a stream holds beside its pieces."""
+
+    include_usage: bool = False
+
+
 class ChatRequest(_Strict):
     """The body of a `POST /v1/chat/completions`; parameters that would be ignored are refused."""
 
@@ -50,7 +59,24 @@ class ChatRequest(_Strict):
     n: int = Field(1, ge=1, le=MOST_CHOICES)
     response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] = {}
-    stream: Literal[False] = False
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _switches_only(cls, value: dict[str, Any]) -> dict[str, Any]:
+        from transformers import PreTrainedTokenizerBase
+
+        # What steers the rendering, the template itself among it, is not the client's to set.
+        call = inspect.signature(PreTrainedTokenizerBase.apply_chat_template)
+        taken = {"messages", *call.parameters, *PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES}
+        if refused := sorted(taken & value.keys()):
+            raise ValueError(
+                f"{', '.join(refused)} cannot be set; only variables of the model's own template can"
+            )
+        if re.search(r"\{[{%#]", json.dumps(value)):
+            raise ValueError("holds the source of a template; only values can be set")
+        return value
 
     @property
     def limit(self) -> int:

@@ -1,78 +1,124 @@
-"""The HTTP side of the local server: /v1/chat/completions, /v1/models, /health, on the loopback."""
+"""The local server's life: its port, its threads, what waits to be decoded, and its end."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import queue
+import signal
+import socket
 import threading
-import time
-from concurrent.futures import Future
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import cast
 
-from mechcot.core.errors import MechcotError, ModelError, UsageError
+import h11
+import uvicorn
+from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mechcot.core.errors import ModelError, UsageError
+from mechcot.core.keys import key_in
 from mechcot.core.settings import ArmSettings
 from mechcot.models.checkpoint import load, local_folder
+from mechcot.serving.app import Chat, Limits, described
 from mechcot.serving.decode import Completion, Decoder, Prepared
-from mechcot.serving.request import MOST_CHOICES, read_request
+from mechcot.serving.request import MOST_CHOICES
 
 log = logging.getLogger("mechcot")
 
-_LARGEST_BODY = 16 * 2**20
-
-Job = tuple[Prepared, "Future[Completion]"]
+_GRACE = 5.0
+"""Seconds that a batch may go on when the server stops."""
+_PATIENCE = 15
+"""Seconds after which connections are ended then, whatever is under way."""
 
 
 class LocalServer:
-    """Serves while the block runs. Requests that wait are decoded together, 16 rows at a time.
+    """Serves on the loopback while the block runs. What waits is decoded together, 16 rows at a time.
+
+    Args:
+        decoder: of the model.
+        model: the name that requests must use.
+        port: of the loopback; 0: any free one.
+        key: that requests must carry as a bearer token; None: none.
+        limits: of what clients may take.
 
     Attributes:
-        model: the name that requests must use.
+        model: as above.
+        url: what a judge file names as base_url.
+
+    Raises:
+        UsageError: the port cannot be used.
     """
 
-    def __init__(self, decoder: Decoder, model: str, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        model: str,
+        *,
+        port: int = 0,
+        key: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.model = model
         self._decoder = decoder
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
-        self._number = 0
-        self._lock = threading.Lock()
+        self._waiting: queue.Queue[Prepared | None] = queue.Queue()
+        self._batch: list[Prepared] = []
         try:
-            self._http = _Http(("127.0.0.1", port), _Handler)
+            self._socket = socket.create_server(("127.0.0.1", port))
         except OSError as error:
             raise UsageError(
                 f"port {port} cannot be used: {error.strerror}. Name another with --port, or 0 for any"
             ) from error
-        self._http.owner = self
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        chat = Chat(decoder, model, key=key, limits=limits or Limits(), put=self._put)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                chat,
+                http=_Connection,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                interface="asgi3",
+                proxy_headers=False,
+                server_header=False,
+                access_log=False,  # requests are not logged: they hold traces
+                log_config=None,
+                log_level="error",
+                timeout_graceful_shutdown=_PATIENCE,
+            )
+        )
         self._threads = [
-            threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True),
+            threading.Thread(target=self._server.run, args=([self._socket],), daemon=True),
             threading.Thread(target=self._work, daemon=True),
         ]
 
     @classmethod
-    def load(cls, model: str, *, port: int = 0, device: str = "auto") -> LocalServer:
+    def load(
+        cls, model: str, *, port: int = 0, device: str = "auto", api_key_env: str | None = None
+    ) -> LocalServer:
         """A server of a checkpoint.
 
         Args:
             model: its folder, or OWNER/NAME on the Hub.
             port: of the loopback; 0: any free one.
             device: `cpu`, `cuda`, ... or `auto`.
+            api_key_env: the environment variable that holds the key requests must carry; None: no key.
 
         Raises:
+            ConfigError: that variable holds no key.
             ModelError: the checkpoint cannot be loaded.
             MissingDependency: torch, transformers or llguidance is not installed.
             UsageError: the port cannot be used.
         """
+        instead = "Set it to the key that requests shall carry, or leave it out to take all requests"
+        key = None if api_key_env is None else key_in(api_key_env, "--api-key-env", instead)
         checkpoint = load(ArmSettings(model=model), local_folder(model), device)
-        return cls(Decoder(checkpoint), Path(model).name if Path(model).is_dir() else model, port=port)
-
-    @property
-    def url(self) -> str:
-        """What a judge file names as base_url."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        name = Path(model).name if Path(model).is_dir() else model
+        return cls(Decoder(checkpoint), name, port=port, key=key)
 
     def __enter__(self) -> LocalServer:
         for thread in self._threads:
@@ -82,129 +128,118 @@ class LocalServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._jobs.put(None)
-        self._threads[1].join()
+        http, work = self._threads
+        self._server.should_exit = True
+        self._waiting.put(None)
+        work.join(_GRACE)
+        for prepared in self._batch:
+            prepared.dropped = True
+        work.join()
+        for prepared in self._left():
+            prepared.tell(_stopping())
+        http.join()
+        self._socket.close()
 
     def wait(self) -> None:
-        """Serve until Ctrl-C."""
-        with suppress(KeyboardInterrupt):
-            self._threads[0].join()
+        """Serve until Ctrl-C (SIGINT) or SIGTERM."""
+        stop = threading.Event()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
+        try:
+            while self._threads[0].is_alive() and not stop.wait(1.0):
+                pass
+        finally:
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
 
-    def answer(self, body: bytes) -> dict[str, Any]:
-        """The chat completion that a request's body asks for.
+    def _put(self, prepared: Prepared) -> None:
+        if self._server.should_exit:
+            prepared.tell(_stopping())
+        else:
+            self._waiting.put(prepared)
 
-        Raises:
-            UsageError: the request cannot be answered as it is.
-            ModelError: the model cannot answer it.
-        """
-        request = read_request(body)
-        if request.model != self.model:
-            raise UsageError(f"model: this server serves '{self.model}', not '{request.model}'")
-        prepared = self._decoder.prepare(request)
-        future: Future[Completion] = Future()
-        self._jobs.put((prepared, future))
-        done = future.result()
-        with self._lock:
-            self._number += 1
-            number = self._number
-        usage = {"prompt_tokens": len(prepared.prompt_ids), "completion_tokens": done.completion_tokens}
-        return {
-            "id": f"chatcmpl-{number}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": self.model,
-            "choices": [
-                {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
-                for i, (text, reason) in enumerate(zip(done.texts, done.finish_reasons, strict=True))
-            ],
-            "usage": usage | {"total_tokens": sum(usage.values())},
-        }
+    def _left(self) -> Iterator[Prepared]:
+        """What waits now and is still waited for."""
+        while not self._waiting.empty():
+            prepared = self._waiting.get()
+            if prepared is not None and not prepared.dropped:
+                yield prepared
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            rows = job[0].request.n
-            while rows < MOST_CHOICES:
-                try:
-                    more = self._jobs.get_nowait()
-                except queue.Empty:
+        while not self._server.should_exit:
+            first = self._waiting.get()  # None: the server stops
+            if first is None or first.dropped:
+                continue
+            self._batch = [first]
+            waiting = self._left()
+            while sum(prepared.request.n for prepared in self._batch) < MOST_CHOICES:
+                if (more := next(waiting, None)) is None:
                     break
-                if more is None:
-                    self._jobs.put(None)
-                    break
-                batch.append(more)
-                rows += more[0].request.n
-            self._decode(batch)
+                self._batch.append(more)
+            for prepared, news in zip(self._batch, self._decoded(self._batch), strict=True):
+                prepared.tell(_stopping() if prepared.dropped and self._server.should_exit else news)
 
-    def _decode(self, batch: list[Job]) -> None:
+    def _decoded(self, batch: Sequence[Prepared]) -> Sequence[Completion | ModelError]:
         try:
-            found = self._decoder.complete([prepared for prepared, _ in batch])
+            return self._decoder.complete(batch)
         except Exception as error:  # whoever waits for an answer must get one
-            if not isinstance(error, MechcotError):
-                log.exception("the local server could not decode a batch of %d requests", len(batch))
-            for _, future in batch:
-                future.set_exception(ModelError(f"{type(error).__name__}: {error}"))
-            return
-        for (_, future), completion in zip(batch, found, strict=True):
-            future.set_result(completion)
+            log.exception("the local server could not decode a batch of %d requests", len(batch))
+            return [ModelError(f"{type(error).__name__}: {error}")] * len(batch)
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-    owner: LocalServer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+def _stopping() -> HTTPException:
+    return HTTPException(503, "the server is stopping")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16  # head and body leave together
-    server: _Http
+class _Connection(H11Protocol):
+    """uvicorn's connection, ended when a request's head does not come; refuses in OpenAI's form."""
 
-    def do_GET(self) -> None:
-        """Say that the server lives, or which model it serves."""
-        if self.path == "/health":
-            self._send(200, {"status": "ok"})
-        elif self.path == "/v1/models":
-            model = {"id": self.server.owner.model, "object": "model", "owned_by": "local"}
-            self._send(200, {"object": "list", "data": [model]})
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limits: Limits = cast(Chat, self.config.app).limits
+        if len(self.connections) > self._limits.connections:
+            self._refuse(503, f"{self._limits.connections} connections are open: try again later")
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(self._limits.head_seconds, self._look)
+
+    def _look(self) -> None:
+        """End the connection if no request is under way, or if what was written to it is not taken."""
+        if self.transport.is_closing() or self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
         else:
-            self._refuse(404, f"there is no {self.path}; there are /health, /v1/models, /v1/chat/completions")
+            self._watch()
 
-    def do_POST(self) -> None:
-        """Answer a chat request."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > _LARGEST_BODY:
-            self.close_connection = True
-            self._refuse(413, f"a body of a stated length of at most {_LARGEST_BODY} bytes is needed")
-            return
-        body = self.rfile.read(int(length))
-        if self.path != "/v1/chat/completions":
-            self._refuse(404, f"there is no {self.path}; there is /v1/chat/completions")
-            return
-        try:
-            self._send(200, self.server.owner.answer(body))
-        except UsageError as error:
-            self._refuse(400, str(error))
-        except MechcotError as error:
-            self._refuse(500, str(error))
+    def send_400_response(self, msg: str) -> None:  # uvicorn's answer to what is no HTTP
+        self._refuse(400, "this is no HTTP request, or its head is too large")
 
     def _refuse(self, status: int, message: str) -> None:
-        kind = "invalid_request_error" if status < 500 else "server_error"
-        self._send(status, {"error": {"message": message, "type": kind}})
-
-    def _send(self, status: int, value: dict[str, Any]) -> None:
-        payload = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not logged: they hold traces."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # a reply is under way
+            self.transport.abort()
+            return
+        body = json.dumps(described(status, message)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        head = h11.Response(
+            status_code=status, headers=list(headers.items()), reason=HTTPStatus(status).phrase
+        )
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
