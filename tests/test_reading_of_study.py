@@ -54,6 +54,7 @@ def test_the_folder_says_what_was_read_and_what_was_left_out(study: Study) -> No
     told = json.loads((study.reading_path(arm) / "reading.json").read_text())
     assert told["traces"] == len(study.signals(arm))
     assert told["skipped"] == []
+    assert told["straddles"] == study.steps(arm).straddles.sum() == 0, "no token of the organism does"
 
 
 def copied(study: Study, folder: Path) -> Study:

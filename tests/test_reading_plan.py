@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from mechcot.core.errors import ReadingError
 from mechcot.reading.attention import gathers_of
-from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
+from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Seam, TraceInput
 from mechcot.reading.layout import lay_out
 from mechcot.reading.plan import plan_reading, with_budget
 from reading_cases import make_questions
@@ -33,7 +35,24 @@ def question_inputs(draw):
     options = draw(st.lists(some.map(tuple), min_size=1, max_size=3, unique=True))
     leads = tuple(LeadIn(tuple(draw(st.lists(token, max_size=2))), tuple(options)) for _ in range(2))
     forced = leads[: draw(st.integers(0, 2))]
+    traces = tuple(draw(with_seams(trace, len(forced))) for trace in traces)
     return QuestionInput("q", draw(some), traces, forced, draw(st.lists(token, max_size=3)))
+
+
+@st.composite
+def with_seams(draw, trace, n_leads):
+    """Some steps end inside a token; what is hidden stands before the lead-in."""
+    seams = {}
+    for number in draw(st.sets(st.integers(0, 2))):
+        if number < len(trace.steps):
+            cut = draw(st.integers(0, trace.steps[number][2] - 1))
+            leads = tuple(tuple(draw(st.lists(token, min_size=1, max_size=3))) for _ in range(n_leads))
+            seams[number] = Seam(cut, leads)
+    whole = replace(trace, seams=seams)
+    knock_outs = [
+        replace(k, hidden=(k.hidden[0], min(k.hidden[1], whole.cut(k.k - 1)))) for k in trace.knock_outs
+    ]
+    return replace(whole, knock_outs=tuple(dict.fromkeys(k for k in knock_outs if k.hidden[0] < k.hidden[1])))
 
 
 def attended(layouts, window=None):
@@ -62,20 +81,33 @@ def test_the_keys_of_a_group_are_the_first_of_its_last_call(questions):
             assert np.array_equal(gather.key, group[-1].key[:, :n])
 
 
+def moved(forced, seam):
+    """The lead-ins as they follow a seam."""
+    if seam is None:
+        return forced
+    return [LeadIn(ids, lead.options) for ids, lead in zip(seam.leads, forced, strict=True)]
+
+
 def expected_texts(question):
     """Text and hidden positions of every answer at every prefix, in the order of a layout's answers."""
     prompt = list(question.prompt_ids)
-    places = [(list(question.prior_ids), (0, 0), 0)] if question.prior_ids else []
-    places.append((prompt, (0, 0), 0))
+    forced = question.forced
+    places = [(list(question.prior_ids), (0, 0), 0, forced)] if question.prior_ids else []
+    places.append((prompt, (0, 0), 0, forced))
     for trace in question.traces:
-        places += [([*prompt, *trace.token_ids[:end]], (0, 0), 0) for _, _, end in trace.steps]
+        for number, (_, _, end) in enumerate(trace.steps):
+            seam = trace.seams.get(number)
+            leads = moved(forced, seam)
+            places.append(([*prompt, *trace.token_ids[: seam.cut if seam else end]], (0, 0), 0, leads))
     for trace in question.traces:
         for knock in trace.knock_outs:
-            text = [*prompt, *trace.token_ids[: trace.steps[knock.k - 1][2]]]
+            seam = trace.seams.get(knock.k - 1)
+            leads = moved(forced, seam)
+            text = [*prompt, *trace.token_ids[: seam.cut if seam else trace.steps[knock.k - 1][2]]]
             lo, hi = (len(prompt) + place for place in knock.hidden)
-            places.append((text, (lo, hi), hi if knock.later else len(text)))
-    for text, hidden, since in places:
-        for lead in question.forced:
+            places.append((text, (lo, hi), hi if knock.later else len(text), leads))
+    for text, hidden, since, leads in places:
+        for lead in leads:
             for option in lead.options:
                 yield [*text, *lead.ids], option, hidden, since
 

@@ -46,8 +46,10 @@ def test_a_token_that_holds_two_steps_belongs_to_both_and_is_flagged() -> None:
     text = "A. B."
     assert token_span(text, [0, 1, 4], [1, 4, 5], 0, 2) == (0, 2, True)
     assert token_span(text, [0, 1, 4], [1, 4, 5], 3, 5) == (1, 3, True)
-    # A token of blanks between two steps straddles nothing.
-    assert token_span("A.\n\nB", [0, 1, 4], [1, 4, 5], 0, 2) == (0, 2, False)
+    # ".\n\n" is one token: it does not end where the step does. A blank before a word is a part of it.
+    assert token_span("A.\n\nB", [0, 1, 4], [1, 4, 5], 0, 2) == (0, 2, True)
+    assert token_span("A.\n\nB", [0, 1, 2, 4], [1, 2, 4, 5], 0, 2) == (0, 2, False)
+    assert token_span("A. B", [0, 1, 2], [1, 2, 4], 3, 4) == (2, 3, False)
     assert token_at([0, 1, 4], [1, 4, 5], 3) == 1
 
 

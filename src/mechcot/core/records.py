@@ -86,7 +86,7 @@ STEPS = pa.schema(
         ("char_end", _i32),
         ("tok_start", _i32),
         ("tok_end", _i32),  # exclusive
-        ("straddles", _bool),  # its first or last token holds text of a neighbour
+        ("straddles", _bool),  # its first token holds text of a neighbour, or its last any text beyond it
         ("complete", _bool),  # False: cut by the token limit
         ("role", _str),
         ("states_answer", _bool),  # it names the trace's own answer as the answer

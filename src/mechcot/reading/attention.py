@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mechcot.core.errors import ReadingError
-from mechcot.reading.layout import Layout, Trunk
+from mechcot.reading.layout import Copy, Layout, Trunk
 from mechcot.reading.prefix_tree import Ints
 
 Bools = npt.NDArray[np.bool_]
@@ -71,18 +71,17 @@ def gathers_of(layouts: Sequence[Layout]) -> list[tuple[Gather, ...]]:
     both: list[tuple[Trunk, _Row]] = []
     first = 0
     for layout in layouts:
-        size = len(layout.branch)
+        hung = [copy for copy in layout.copies if len(copy.tree)]
+        step = max(1, ROW_NODES // max((len(copy.tree) for copy in hung), default=1))
         for number, trunk in enumerate(layout.trunks):
             moved = Trunk(trunk.path + first, trunk.own, trunk.blind)
-            copies = np.flatnonzero(layout.copies.trunk == number) if size else np.empty(0, np.int64)
-            copies = copies[np.argsort(layout.copies.at[copies], kind="stable")]
-            step = max(1, ROW_NODES // max(1, size))
+            copies = sorted((copy for copy in hung if copy.trunk == number), key=lambda copy: copy.at)
             if 0 < len(copies) <= step:
-                both.append((moved, _row(layout, copies, first)))
+                both.append((moved, _row(copies, first)))
                 continue
             trunks.append(moved)
             for i in range(0, len(copies), step):
-                row = _row(layout, copies[i : i + step], first)
+                row = _row(copies[i : i + step], first)
                 below.append((Trunk(moved.path[: row.at.max() + 1], 0), row))
         first += len(layout.token_ids)
     groups: list[tuple[Gather, ...]] = []
@@ -138,12 +137,13 @@ def _causal(width: int, blind: tuple[int, int, int] | None) -> Bools:
 
 @dataclass(frozen=True)
 class _Row:
-    """Some copies of a branch on one trunk.
+    """Some branches on one trunk.
 
     Attributes:
         node: their nodes, [nodes].
         at: depth of the token that each hangs below, [nodes].
         blind: depths that each does not see, [nodes, 2].
+        copy: which of the branches each is of, [nodes].
         local: index in its branch, [nodes].
         end: one past its subtree there, [nodes].
         depth: its position in its text, [nodes].
@@ -152,21 +152,24 @@ class _Row:
     node: Ints
     at: Ints
     blind: Ints
+    copy: Ints
     local: Ints
     end: Ints
     depth: Ints
 
 
-def _row(layout: Layout, copies: Ints, first: int) -> _Row:
-    size = len(layout.branch)
-    at = np.repeat(layout.copies.at[copies], size)
+def _row(copies: Sequence[Copy], first: int) -> _Row:
+    sizes = [len(copy.tree) for copy in copies]
+    at = np.repeat([copy.at for copy in copies], sizes)
+    local = np.concatenate([np.arange(size) for size in sizes])
     return _Row(
-        node=(layout.copies.first[copies][:, None] + np.arange(size)).ravel() + first,
+        node=np.repeat([copy.first for copy in copies], sizes) + local + first,
         at=at,
-        blind=np.repeat(layout.copies.blind[copies], size, axis=0),
-        local=np.tile(np.arange(size), len(copies)),
-        end=np.tile(layout.branch.end, len(copies)),
-        depth=at + 1 + np.tile(layout.branch.depth, len(copies)),
+        blind=np.repeat(np.array([copy.blind for copy in copies], np.int64), sizes, axis=0),
+        copy=np.repeat(np.arange(len(copies)), sizes),
+        local=local,
+        end=np.concatenate([copy.tree.end for copy in copies]),
+        depth=at + 1 + np.concatenate([copy.tree.depth for copy in copies]),
     )
 
 
@@ -182,9 +185,8 @@ def _branch_gather(rows: Sequence[tuple[Trunk, _Row]], trunk: Ints) -> Gather:
         m, n = len(text.path), len(row.node)
         query[i, :n], query_depth[i, :n] = row.node, row.depth
         allowed[i, :n, :m] = _seen(row, m)
-        copy = np.arange(n) - row.local
         inside = (row.local[None] <= row.local[:, None]) & (row.local[:, None] < row.end[None])
-        allowed[i, :n, keys : keys + n] = inside & (copy[:, None] == copy[None])
+        allowed[i, :n, keys : keys + n] = inside & (row.copy[:, None] == row.copy[None])
         source.append(i * branches + np.arange(n))
         target.append(row.node)
     before = np.broadcast_to(np.arange(keys), trunk.shape)

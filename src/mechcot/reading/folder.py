@@ -47,6 +47,7 @@ class ReadingSummary(Result):
         questions: questions with at least one trace; permuted orders of one are not counted again.
         traces: traces read.
         steps: steps read.
+        straddles: steps read that end inside a token, so that their forced answer has a seam of its own.
         bare_tokens: tokens of a plain forward pass over prompts and traces.
         tree_tokens: tokens computed.
         max_tokens: the budget of a forward pass at first.
@@ -61,6 +62,7 @@ class ReadingSummary(Result):
     questions: int
     traces: int
     steps: int
+    straddles: int
     bare_tokens: int
     tree_tokens: int
     max_tokens: int
@@ -214,16 +216,17 @@ def _summary(
     check: SelfCheck | None,
 ) -> ReadingSummary:
     plan = state.plan
-    steps = {
-        (trace.qid, trace.arm, trace.cid): len(trace.steps)
+    traces = {
+        (trace.qid, trace.arm, trace.cid): trace
         for number, question in enumerate(plan.questions)
         for i, trace in enumerate(question.traces)
         if (number, i) not in broken
     }
     return ReadingSummary(
-        questions=len({qid for qid, _, _ in steps}),
-        traces=len(steps),
-        steps=sum(steps.values()),
+        questions=len({qid for qid, _, _ in traces}),
+        traces=len(traces),
+        steps=sum(len(trace.steps) for trace in traces.values()),
+        straddles=sum(len(trace.seams) for trace in traces.values()),
         bare_tokens=plan.bare_tokens,
         tree_tokens=plan.tree_tokens,
         max_tokens=state.max_tokens,

@@ -16,7 +16,7 @@ from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import Anatomy, as_found, watched
 from mechcot.models.calling import calling_of
 from mechcot.reading.attention import tree_attention
-from mechcot.reading.inputs import QuestionInput, Target
+from mechcot.reading.inputs import LeadIn, QuestionInput, Target
 from mechcot.reading.layout import Layout, alone, lay_out, lay_out_answer
 from mechcot.reading.prefix_tree import Ints
 from mechcot.reading.scoring import Floats, Scores, score
@@ -77,8 +77,8 @@ def run_alone(model: nn.Module, anatomy: Anatomy, work: Sequence[Work], recipe: 
             layout = lay_out(alone(question, i), (0,), False, recipe.rules)
             targets = () if question.permutation else trace.targets
             texts.append(_run(model, anatomy, [layout], targets, recipe, trees=False))
-        for prefix in _prefixes_of(question, members, prompt):
-            for lead in question.forced:
+        for prefix, forced in _prefixes_of(question, members, prompt):
+            for lead in forced:
                 for option in range(len(lead.options)):
                     layout = lay_out_answer(prefix, lead, option)
                     none = Recipe(signals=False, lens=recipe.lens)
@@ -94,15 +94,17 @@ def run_alone(model: nn.Module, anatomy: Anatomy, work: Sequence[Work], recipe: 
     )
 
 
-def _prefixes_of(question: QuestionInput, members: Sequence[int], prompt: bool) -> Iterator[list[int]]:
+def _prefixes_of(
+    question: QuestionInput, members: Sequence[int], prompt: bool
+) -> Iterator[tuple[list[int], tuple[LeadIn, ...]]]:
     start = list(question.prompt_ids)
     if prompt and len(question.prior_ids):
-        yield list(question.prior_ids)
+        yield list(question.prior_ids), question.forced
     if prompt:
-        yield start
+        yield start, question.forced
     for trace in (question.traces[i] for i in members):
-        for _, _, end in trace.steps:
-            yield [*start, *trace.token_ids[:end]]
+        for step in range(len(trace.steps)):
+            yield [*start, *trace.token_ids[: trace.cut(step)]], question.asked(trace, step)
 
 
 def _run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mechcot.study.manifest import EVERY_TOKEN, STEP_RULES
 
@@ -57,6 +57,22 @@ class KnockOut:
 
 
 @dataclass(frozen=True)
+class Seam:
+    """Where an answer is forced after a step whose last token holds text beyond the step.
+
+    Such a token cannot stand before the lead-in: what it holds of the step is put into tokens together with
+    the lead-in, so that the text asked is the text up to the end of the step and the lead-in.
+
+    Attributes:
+        cut: how many tokens of the completion stand before the lead-in.
+        leads: the tokens from there to the options, for each lead-in of the question.
+    """
+
+    cut: int
+    leads: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class TraceInput:
     """One trace to read. Token positions count from the first token of the completion.
 
@@ -69,6 +85,8 @@ class TraceInput:
         positions: for each rule of the caller's own one token a step; -1 is the last token of the prompt.
         targets: claims to look at.
         knock_outs: forced answers with a step hidden.
+        seams: for the number of each step (from 0) that ends inside a token, how the answer is forced there;
+            after any other step it is forced behind the step's last token.
     """
 
     qid: str
@@ -79,6 +97,7 @@ class TraceInput:
     positions: Mapping[str, Sequence[int]] = field(default_factory=dict)
     targets: Sequence[Target] = ()
     knock_outs: Sequence[KnockOut] = ()
+    seams: Mapping[int, Seam] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -98,6 +117,11 @@ class TraceInput:
         if rule == EVERY_TOKEN:
             return [(i, i + 1) for i in range(len(self.token_ids))]
         return [(place, place + 1) for place in self.positions[rule]]
+
+    def cut(self, step: int) -> int:
+        """How many of its tokens stand before the lead-in after a step, by the step's number."""
+        seam = self.seams.get(step)
+        return self.steps[step][2] if seam is None else seam.cut
 
     def trunk_length(self, rules: Sequence[str] = ()) -> int:
         """How many of its tokens need a node: the last needs none if nothing is read after it."""
@@ -138,9 +162,18 @@ class QuestionInput:
         """How many answers are forced at a prefix."""
         return len(self.forced) * self.n_options
 
-    def forced_length(self) -> int:
-        """How many tokens a forced answer adds below a prefix at most (its last needs no node)."""
-        return max((len(lead.ids) + len(o) - 1 for lead in self.forced for o in lead.options), default=0)
+    def asked(self, trace: TraceInput, step: int) -> tuple[LeadIn, ...]:
+        """The lead-ins that follow the trace's first `trace.cut(step)` tokens."""
+        seam = trace.seams.get(step)
+        if seam is None:
+            return self.forced
+        pairs = zip(self.forced, seam.leads, strict=True)
+        return tuple(replace(lead, ids=ids) for lead, ids in pairs)
+
+
+def forced_length(forced: Sequence[LeadIn]) -> int:
+    """How many tokens a forced answer adds below a prefix at most (its last needs no node)."""
+    return max((len(lead.ids) + len(o) - 1 for lead in forced for o in lead.options), default=0)
 
 
 def question_problem(question: QuestionInput, vocab_size: int | None = None) -> str | None:
@@ -220,22 +253,24 @@ def trace_problem(
     if not n:
         return f"{trace.name}: the trace has no tokens"
     texts = [("the trace", trace.token_ids)]
+    texts += [("a lead-in", ids) for seam in trace.seams.values() for ids in seam.leads]
     texts += [(f"the target of step {t.sid}", (*t.true_ids, t.said_id)) for t in trace.targets]
     problem = (
         _foreign_token(trace.name, texts, vocab_size)
         or _step_problem(trace)
+        or _seam_problem(question, trace)
         or _rule_problem(trace, rules)
         or _aim_problem(trace)
     )
     if problem or max_positions is None:
         return problem
-    prompt = len(question.prompt_ids)
-    ends = [end for _, _, end in trace.steps]
-    longest = prompt + max(trace.trunk_length(rules), max(ends, default=0) + question.forced_length())
+    prompt, answer = len(question.prompt_ids), forced_length(question.forced)
+    asked = [trace.cut(i) + forced_length(question.asked(trace, i)) for i in range(len(trace.steps))]
+    longest = prompt + max(trace.trunk_length(rules), answer, *asked)
     if longest > max_positions:
         return (
             f"{trace.name}: prompt, trace and forced answer need {longest} positions ({prompt} prompt, {n} "
-            f"trace, {question.forced_length()} forced answer), the model has {max_positions}"
+            f"trace, {answer} forced answer), the model has {max_positions}"
         )
     return None
 
@@ -247,6 +282,20 @@ def _step_problem(trace: TraceInput) -> str | None:
             return (
                 f"{trace.name}, step {sid}: it should hold the tokens {start} to {end - 1}; the trace has "
                 f"{n} tokens (0 to {n - 1})"
+            )
+    return None
+
+
+def _seam_problem(question: QuestionInput, trace: TraceInput) -> str | None:
+    for step, seam in trace.seams.items():
+        if not 0 <= step < len(trace.steps):
+            return f"{trace.name}: a seam is given for step number {step}; it has {len(trace.steps)} steps"
+        _, _, end = trace.steps[step]
+        if not 0 <= seam.cut < end or len(seam.leads) != len(question.forced):
+            return (
+                f"{trace.name}, step {trace.steps[step][0]}: a seam needs a cut before the end of the step "
+                f"(0 to {end - 1}) and {len(question.forced)} lead-ins; it cuts at {seam.cut} and has "
+                f"{len(seam.leads)}"
             )
     return None
 
@@ -281,10 +330,10 @@ def _aim_problem(trace: TraceInput) -> str | None:
             )
     for knock_out in trace.knock_outs:
         start, end = knock_out.hidden
-        if not (1 <= knock_out.k <= len(trace.steps) and 0 <= start < end <= trace.steps[knock_out.k - 1][2]):
+        if not (1 <= knock_out.k <= len(trace.steps) and 0 <= start < end <= trace.cut(knock_out.k - 1)):
             return (
                 f"{trace.name}: a knock-out hides tokens {start} to {end - 1} from the answer after "
-                f"{knock_out.k} steps; they must lie before the end of that step, and the trace has "
+                f"{knock_out.k} steps; they must lie before the lead-in there, and the trace has "
                 f"{len(trace.steps)} steps"
             )
     return None

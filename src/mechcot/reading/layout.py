@@ -54,9 +54,9 @@ def make_branch(forced: tuple[LeadIn, ...]) -> Branch:
     )
 
 
-def branch_size(question: QuestionInput) -> int:
-    """How many nodes a forced answer adds below a prefix."""
-    return len(make_branch(question.forced).tree)
+def branch_size(forced: tuple[LeadIn, ...]) -> int:
+    """How many nodes the forced answers add below a prefix."""
+    return len(make_branch(forced).tree)
 
 
 def trunk_text(question: QuestionInput, trace: TraceInput, rules: Sequence[str]) -> Ints:
@@ -86,20 +86,22 @@ class Trunk:
 
 
 @dataclass(frozen=True)
-class Copies:
-    """The copies of a question's branch in a tree.
+class Copy:
+    """A branch below one of the prefixes in a tree.
 
     Attributes:
-        trunk: the trunk that each hangs on, [copies].
-        at: depth of the trunk's token that it hangs below, [copies].
-        first: its first node, [copies].
-        blind: the depths lo to hi - 1 that it does not see, [copies, 2]; 0, 0 is none.
+        tree: its nodes.
+        trunk: the trunk that it hangs on.
+        at: depth of the trunk's token that it hangs below.
+        first: its first node.
+        blind: the depths lo to hi - 1 that it does not see; 0, 0 is none.
     """
 
-    trunk: Ints
-    at: Ints
-    first: Ints
-    blind: Ints
+    tree: PrefixTree
+    trunk: int
+    at: int
+    first: int
+    blind: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,7 @@ class Layout:
         token_ids: the token at each node, [nodes].
         depth: its position in its text, [nodes].
         trunks: the texts.
-        branch: what hangs below the prefixes.
-        copies: where it does.
+        copies: what hangs below the prefixes.
         signal_row: the node before each completion token, trace after trace, [tokens].
         signal_token: that token, [tokens].
         pair_row: the node before each token of each forced answer, [pairs].
@@ -126,8 +127,7 @@ class Layout:
     token_ids: Ints
     depth: Ints
     trunks: tuple[Trunk, ...]
-    branch: PrefixTree
-    copies: Copies
+    copies: tuple[Copy, ...]
     signal_row: Ints
     signal_token: Ints
     pair_row: Ints
@@ -140,13 +140,12 @@ class Layout:
 class _Nodes:
     """Nodes, trunks and copies of a tree that is being laid out."""
 
-    def __init__(self, texts: Sequence[Ints], branch: Branch) -> None:
+    def __init__(self, texts: Sequence[Ints]) -> None:
         tree, paths = build_trie(texts)
-        self.branch = branch
         self.tokens, self.depths = [tree.token_ids], [tree.depth]
         self.size = len(tree)
         self.trunks: list[Trunk] = []
-        self.copies: dict[tuple[int, int, int], tuple[int, int, int]] = {}
+        self.copies: dict[tuple[int, tuple[int, int], tuple[LeadIn, ...]], Copy] = {}
         seen = np.zeros(len(tree), np.bool_)
         for path in paths:
             self.trunks.append(Trunk(path, int(seen[path].sum())))
@@ -167,19 +166,16 @@ class _Nodes:
         self.trunks.append(Trunk(path, len(before), blind))
         return len(self.trunks) - 1
 
-    def hang(self, trunk: int, at: int, blind: tuple[int, int] = (0, 0)) -> tuple[int, int]:
-        """The prefix's node and the first node of the branch below it."""
-        node = int(self.trunks[trunk].path[at])
-        key = (node, *blind)
+    def hang(
+        self, trunk: int, at: int, blind: tuple[int, int], forced: tuple[LeadIn, ...]
+    ) -> tuple[Ints, Branch]:
+        """The node before each option token of a branch below a prefix, and the branch."""
+        node, branch = int(self.trunks[trunk].path[at]), make_branch(forced)
+        key = (node, blind, forced)
         if key not in self.copies:
-            first = self.grow(self.branch.tree.token_ids, at + 1 + self.branch.tree.depth)
-            self.copies[key] = (trunk, at, first)
-        return node, self.copies[key][2]
-
-    def copy_table(self) -> Copies:
-        rows = np.array(list(self.copies.values()), np.int64).reshape(-1, 3)
-        blind = np.array([key[1:] for key in self.copies], np.int64).reshape(-1, 2)
-        return Copies(rows[:, 0], rows[:, 1], rows[:, 2], blind)
+            first = self.grow(branch.tree.token_ids, at + 1 + branch.tree.depth)
+            self.copies[key] = Copy(branch.tree, trunk, at, first, blind)
+        return np.where(branch.parent < 0, node, self.copies[key].first + branch.parent), branch
 
 
 def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, rules: Sequence[str]) -> Layout:
@@ -193,17 +189,14 @@ def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, ru
     """
     prompt = len(question.prompt_ids)
     traces = [question.traces[i] for i in members]
-    branch = make_branch(question.forced)
-    nodes = _Nodes([trunk_text(question, trace, rules) for trace in traces], branch)
+    nodes = _Nodes([trunk_text(question, trace, rules) for trace in traces])
     paths = [trunk.path for trunk in nodes.trunks]
     below = (
         [nodes.hang(*place) for place in _prefixes(question, at_prompt, traces, nodes)]
-        if branch.shape[1]
+        if question.n_options
         else []
     )
-    prefix, first = np.array(below, np.int64).reshape(-1, 2).T
-    inside = first[:, None] + branch.parent
-    n_pairs = len(branch.token)
+    first = np.cumsum([0, *(len(rows) for rows, _ in below)], dtype=np.int64)
     both = list(zip(traces, paths, strict=True))
     scored = [] if question.permutation else both
     empty = np.empty(0, np.int64)
@@ -216,15 +209,16 @@ def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, ru
         token_ids=np.concatenate(nodes.tokens),
         depth=np.concatenate(nodes.depths),
         trunks=tuple(nodes.trunks),
-        branch=branch.tree,
-        copies=nodes.copy_table(),
+        copies=tuple(nodes.copies.values()),
         signal_row=np.concatenate(
             [empty, *(path[prompt - 1 : prompt - 1 + len(t.token_ids)] for t, path in scored)]
         ),
         signal_token=np.array([token for trace, _ in scored for token in trace.token_ids], np.int64),
-        pair_row=np.where(branch.parent < 0, prefix[:, None], inside).ravel(),
-        pair_token=np.tile(branch.token, len(below)),
-        answer_start=(np.arange(len(below))[:, None] * n_pairs + branch.start).ravel(),
+        pair_row=np.concatenate([empty, *(rows for rows, _ in below)]),
+        pair_token=np.concatenate([empty, *(branch.token for _, branch in below)]),
+        answer_start=np.concatenate(
+            [empty, *(branch.start + a for (_, branch), a in zip(below, first, strict=False))]
+        ),
         spans=spans,
         target_row=np.array([p[prompt - 1 + a.position] for t, p in scored for a in t.targets], np.int64),
     )
@@ -232,33 +226,33 @@ def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, ru
 
 def _prefixes(
     question: QuestionInput, at_prompt: bool, traces: Sequence[TraceInput], nodes: _Nodes
-) -> list[tuple[int, int, tuple[int, int]]]:
-    """Where the answers are forced: trunk, depth of the prefix's last token, what they do not see."""
-    prompt, found = len(question.prompt_ids), []
+) -> list[tuple[int, int, tuple[int, int], tuple[LeadIn, ...]]]:
+    """Where answers are forced: trunk, depth of the prefix's last token, what they do not see, lead-ins."""
+    prompt, forced, found = len(question.prompt_ids), question.forced, []
     if at_prompt and len(question.prior_ids):
         empty = np.empty(0, np.int64)
         trunk = nodes.add_trunk(empty, np.asarray(question.prior_ids, np.int64))
-        found.append((trunk, len(question.prior_ids) - 1, (0, 0)))
+        found.append((trunk, len(question.prior_ids) - 1, (0, 0), forced))
     if at_prompt:
-        found.append((0, prompt - 1, (0, 0)))
+        found.append((0, prompt - 1, (0, 0), forced))
     for number, trace in enumerate(traces):
-        found += [(number, prompt + end - 1, (0, 0)) for _, _, end in trace.steps]
+        for i in range(len(trace.steps)):
+            found.append((number, prompt + trace.cut(i) - 1, (0, 0), question.asked(trace, i)))
     for number, trace in enumerate(traces):
         for knock_out in trace.knock_outs:
             lo, hi = (prompt + place for place in knock_out.hidden)
-            end, trunk = prompt + trace.steps[knock_out.k - 1][2], number
+            end, trunk = prompt + trace.cut(knock_out.k - 1), number
             if knock_out.later and hi < end:
                 again = np.asarray(trace.token_ids[hi - prompt : end - prompt], np.int64)
                 trunk = nodes.add_trunk(nodes.trunks[number].path[:hi], again, (lo, hi, hi))
-            found.append((trunk, end - 1, (lo, hi)))
+            found.append((trunk, end - 1, (lo, hi), question.asked(trace, knock_out.k - 1)))
     return found
 
 
 def alone(question: QuestionInput, trace: int) -> QuestionInput:
     """One trace with nothing forced: a tree that is a plain text."""
-    return replace(
-        question, traces=(replace(question.traces[trace], knock_outs=()),), forced=(), prior_ids=()
-    )
+    bare = replace(question.traces[trace], knock_outs=(), seams={})
+    return replace(question, traces=(bare,), forced=(), prior_ids=())
 
 
 def lay_out_answer(prefix: Sequence[int], lead: LeadIn, option: int) -> Layout:
@@ -270,8 +264,7 @@ def lay_out_answer(prefix: Sequence[int], lead: LeadIn, option: int) -> Layout:
         token_ids=text[:-1],
         depth=np.arange(last),
         trunks=(Trunk(np.arange(last), 0),),
-        branch=make_branch(()).tree,
-        copies=Copies(empty, empty, empty, np.empty((0, 2), np.int64)),
+        copies=(),
         signal_row=empty,
         signal_token=empty,
         pair_row=np.arange(first - 1, last),

@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mechcot.models.weights import load_config
 from mechcot.reading.folder import read_to_folder
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
 from mechcot.reading.plan import plan_reading
+from mechcot.reading.seams import Leads, lead_ids, seams_of
 from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
@@ -63,7 +65,7 @@ def read_arm(
     skipped = [*_without_steps(study, author), *done.skipped]
     for reason in skipped:
         log.warning("left out of the reading: %s", reason)
-    counts = ("questions", "traces", "steps", "bare_tokens", "tree_tokens")
+    counts = ("questions", "traces", "steps", "straddles", "bare_tokens", "tree_tokens")
     told = {name: value for name, value in asdict(done).items() if name in counts}
     write_json(out / "reading.json", told | {"skipped": skipped})
 
@@ -145,8 +147,9 @@ def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> li
         found = by_question.get((question.qid,))
         if not found:
             continue  # an arm that is given as traces may lack some
+        leads = cache(partial(lead_ids, question, task.format, tokenizer))
         read = tuple(
-            _trace_input(trace, steps_of[key], claims_of.get(key, []), tokenizer, study)
+            _trace_input(trace, steps_of[key], claims_of.get(key, []), tokenizer, study, leads)
             for trace in found
             if (key := (trace.qid, trace.cid)) in steps_of
         )
@@ -231,7 +234,7 @@ def _lead_ins(question: Question, task: Task, tokenizer: Any) -> tuple[LeadIn, .
 
 
 def _trace_input(
-    trace: Any, steps: Sequence[Any], claims: Sequence[Any], tokenizer: Any, study: Study
+    trace: Any, steps: Sequence[Any], claims: Sequence[Any], tokenizer: Any, study: Study, leads: Leads
 ) -> TraceInput:
     decision = {claim.sid: claim.tok_decision for claim in claims}
     ids = [int(i) for i in trace.token_ids]
@@ -241,7 +244,8 @@ def _trace_input(
             f"the reader's tokenizer; author and reader must share a tokenizer. Name another reader"
         )
     targets = (_target(claim, ids, tokenizer) for claim in claims)
-    return TraceInput(
+    seams = seams_of(tokenizer, trace.text, ids, list(trace.token_start), steps, leads)
+    whole = TraceInput(
         qid=trace.qid,
         arm=trace.arm,
         cid=int(trace.cid),
@@ -249,18 +253,22 @@ def _trace_input(
         steps=[(int(s.sid), int(s.tok_start), int(s.tok_end)) for s in steps],
         positions={DECISION: [int(decision.get(s.sid, s.tok_start - 1)) for s in steps]},
         targets=[target for target in targets if target is not None],
-        knock_outs=_knock_outs(steps, study.settings.reading.knock_out),
+        seams=seams,
     )
+    return replace(whole, knock_outs=_knock_outs(whole, steps, study.settings.reading.knock_out))
 
 
-def _knock_outs(steps: Sequence[Any], scope: str) -> list[KnockOut]:
-    """Each step hidden from the answer forced at the last prefix before the answer is stated."""
-    if scope == "none":
-        return []
+def _knock_outs(trace: TraceInput, steps: Sequence[Any], scope: str) -> list[KnockOut]:
+    """Each step hidden from the answer forced at the last prefix before the answer is stated.
+
+    Of a step that ends inside a token right there, what stands before the lead-in is hidden.
+    """
     k = next((number for number, step in enumerate(steps) if step.states_answer), len(steps))
+    if scope == "none" or not k:
+        return []
+    hidden = [(sid, start, min(end, trace.cut(k - 1))) for sid, start, end in trace.steps[:k]]
     return [
-        KnockOut(k, int(step.sid), (int(step.tok_start), int(step.tok_end)), later=scope == "later")
-        for step in steps[:k]
+        KnockOut(k, sid, (start, end), later=scope == "later") for sid, start, end in hidden if start < end
     ]
 
 

@@ -6,13 +6,16 @@ taken up with the very same batches. Parts and batches keep the order of the que
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mechcot.core.errors import ReadingError
-from mechcot.reading.inputs import QuestionInput, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, forced_length
 from mechcot.reading.layout import branch_size, trunk_text
 from mechcot.reading.prefix_tree import build_trie
+
+Prefix = tuple[int, tuple[LeadIn, ...]]
+"""A prefix's last node, and the lead-ins that follow it."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,10 @@ def _planned(
 
 def _separate(question: QuestionInput, trace: TraceInput) -> int:
     prompt, runs = len(question.prompt_ids), max(len(question.forced), 1)
-    prefixes = sum(prompt + end for _, _, end in trace.steps) + prompt
-    return runs * prefixes + (len(trace.steps) + 1) * runs * question.forced_length() + len(trace.token_ids)
+    steps = range(len(trace.steps))
+    prefixes = prompt + forced_length(question.forced)
+    prefixes += sum(prompt + trace.cut(i) + forced_length(question.asked(trace, i)) for i in steps)
+    return runs * prefixes + len(trace.token_ids)
 
 
 def _parts_of(
@@ -152,25 +157,33 @@ def _parts_of(
     rules: Sequence[str],
     max_tokens: int,
 ) -> list[Part]:
-    branch, start = branch_size(question), len(question.prompt_ids)
+    branch, start = branch_size(question.forced), len(question.prompt_ids)
     bare = branch + (len(question.prior_ids) + branch if len(question.prior_ids) else 0)
     bare *= question.n_options > 0
     texts = [trunk_text(question, question.traces[i], rules) for i in traces]
     _, paths = build_trie(texts)
     parts: list[Part] = []
     members: list[int] = []
-    seen: tuple[set[int], set[int]] = (set(), set())
+    seen: tuple[set[int], set[Prefix]] = (set(), set())
     nodes = 0
     for i, path in zip(traces, paths, strict=True):
         trace = question.traces[i]
-        text, ends = set(path.tolist()), {int(path[start + end - 1]) for _, _, end in trace.steps}
-        later = sum(trace.steps[k.k - 1][2] - k.hidden[1] for k in trace.knock_outs if k.later)
-        hidden = later + branch * len(trace.knock_outs)
-        joined = nodes + hidden + len(text - seen[0]) + branch * len(ends - seen[1])
+        text = set(path.tolist())
+        asked = [
+            (int(path[start + trace.cut(i) - 1]), question.asked(trace, i)) for i in range(len(trace.steps))
+        ]
+        ends = set(asked)
+        later = sum(trace.cut(k.k - 1) - k.hidden[1] for k in trace.knock_outs if k.later)
+        hidden = later + _sizes(asked[k.k - 1] for k in trace.knock_outs)
+        joined = nodes + hidden + len(text - seen[0]) + _sizes(ends - seen[1])
         if members and joined > max_tokens:
             parts.append(Part(number, tuple(members), prompt and not parts, nodes))
-            members, seen, joined = [], (set(), set()), hidden + len(text) + branch * len(ends)
+            members, seen, joined = [], (set(), set()), hidden + len(text) + _sizes(ends)
         nodes = joined if members or parts or not prompt else joined + bare
         members.append(i)
         seen = (seen[0] | text, seen[1] | ends)
     return [*parts, Part(number, tuple(members), prompt and not parts, nodes)] if members else parts
+
+
+def _sizes(prefixes: Iterable[Prefix]) -> int:
+    return sum(branch_size(forced) for _, forced in prefixes)

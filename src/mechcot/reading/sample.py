@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from mechcot.core.errors import ModelError
 from mechcot.core.settings import PromptSettings
 from mechcot.models.checkpoint import Checkpoint
-from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, Seam, TraceInput, forced_length
 from mechcot.tasks import Question, forced_ids, render_prompt
 from mechcot.tasks.multiple_choice import prompt_format
 
@@ -58,14 +59,13 @@ def sample_questions(
         lead = LeadIn(*forced_ids(question, form.lead_in[0], form, tokenizer))
         bare = LeadIn((), tuple((*lead.ids, *option) for option in lead.options[:2]))
         forced = (LeadIn(lead.ids, lead.options[:2]), bare)
-        empty = QuestionInput(question.qid, prompt, (), forced)
-        room = (checkpoint.context or 2**20) - len(prompt) - empty.forced_length()
+        room = (checkpoint.context or 2**20) - len(prompt) - forced_length(forced)
         start = token_ids(tokenizer, say(3))
         traces = [
             _trace(checkpoint, question.qid, cid, start, say, min(trace_tokens, room) // (1 + cid + number))
             for cid in cids
         ]
-        questions.append(QuestionInput(question.qid, prompt, tuple(traces), forced))
+        questions.append(QuestionInput(question.qid, prompt, tuple(_with_seam(traces, forced)), forced))
     return questions
 
 
@@ -80,6 +80,14 @@ def _trace(
     if tokens < len(start) + 2:
         raise ModelError(f"{checkpoint.name}: its {checkpoint.context} positions are too few for a sample")
     return TraceInput(qid, "sample", cid, tuple(ids[:tokens]), tuple(spans))
+
+
+def _with_seam(traces: Sequence[TraceInput], forced: Sequence[LeadIn]) -> Iterator[TraceInput]:
+    """The traces, the second step of each asked as if it ended inside its last token."""
+    for trace in traces:
+        _, start, end = trace.steps[1]
+        rest = trace.token_ids[start]
+        yield replace(trace, seams={1: Seam(end - 1, tuple((rest, *lead.ids) for lead in forced))})
 
 
 def _words(checkpoint: Checkpoint, n: int = 64) -> list[str]:

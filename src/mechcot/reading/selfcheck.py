@@ -17,7 +17,7 @@ from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, w
 from mechcot.models.calling import cache_in, calling_of
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.budget import out_of_memory, release
-from mechcot.reading.inputs import QuestionInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
 from mechcot.reading.plan import plan_reading
 from mechcot.reading.reader import alone, read_batch
 from mechcot.reading.spec import Recipe
@@ -35,7 +35,7 @@ with a mixture of experts, whose router may tip). On models of the same shapes w
 """
 
 SAMPLE_TRACES, SAMPLE_OPTIONS = 2, 2
-"""Of each question, and of each lead-in after the bare prompt, the first and the last step."""
+"""Of each question, and of each lead-in after the bare prompt and the steps of `_checked_steps`."""
 
 CACHED_STEPS = 8
 """Tokens that are run one by one over the cache of keys and values."""
@@ -151,9 +151,9 @@ class _Comparison:
                     difference = (kept[name].float() - torch.stack(spans)).abs().max()
                     self.note("residual", float(difference / plain.abs().max()))
 
-    def forced(self, question: QuestionInput, prefix: Sequence[int], values: Singles) -> None:
+    def forced(self, forced: Sequence[LeadIn], prefix: Sequence[int], values: Singles) -> None:
         """Some of the answers forced after a prefix."""
-        for lead, row in zip(question.forced, values, strict=True):
+        for lead, row in zip(forced, values, strict=True):
             for option, value in list(zip(lead.options, row, strict=True))[:SAMPLE_OPTIONS]:
                 ids = [*prefix, *lead.ids, *option]
                 with as_found(self.model):
@@ -270,13 +270,14 @@ def self_check(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -
         # The rule `token` has other rows; its values are those of `end` and `start` at other tokens.
         kept = {n: values[steps] for n, values in batch.acts.items() if not n.endswith("@token")}
         found.trace(question, reading, kept)
-        for step in sorted({0, len(trace.steps) - 1}) if trace.steps else []:
-            prefix = [*question.prompt_ids, *trace.token_ids[: trace.steps[step][2]]]
-            found.forced(question, prefix, reading.forced[0, step])
+        for step in _checked_steps(trace):
+            prefix = [*question.prompt_ids, *trace.token_ids[: trace.cut(step)]]
+            found.forced(question.asked(trace, step), prefix, reading.forced[0, step])
     for index, prompt, prior in unpack_prompts(plan, batch):
-        found.forced(sample[index], sample[index].prompt_ids, prompt[0])
+        question = sample[index]
+        found.forced(question.forced, question.prompt_ids, prompt[0])
         if prior is not None:
-            found.forced(sample[index], sample[index].prior_ids, prior[0])
+            found.forced(question.forced, question.prior_ids, prior[0])
     longest = sample[0]
     found.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
     return SelfCheck(
@@ -287,6 +288,12 @@ def self_check(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -
         differences=found.differences,
         broken=next(iter(batch.broken.values()), ""),
     )
+
+
+def _checked_steps(trace: TraceInput) -> list[int]:
+    """The first step and the last, and the first that ends inside a token."""
+    steps = {0, len(trace.steps) - 1, *sorted(trace.seams)[:1]}
+    return sorted(steps) if trace.steps else []
 
 
 def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[QuestionInput]:

@@ -119,7 +119,10 @@ def claim_rows(
 
 
 def token_span(text: str, starts: Any, ends: Any, char_start: int, char_end: int) -> tuple[int, int, bool]:
-    """Tokens of a character span: first, one past the last, and whether they hold a neighbour's text.
+    """Tokens of a character span: first, one past the last, and whether they hold other text.
+
+    A blank before the span counts for nothing, as most tokens begin with one; a blank behind it does:
+    what follows the span is not asked after the same token.
 
     Args:
         text: the whole text.
@@ -132,7 +135,7 @@ def token_span(text: str, starts: Any, ends: Any, char_start: int, char_end: int
     last = bisect_left(list(starts), char_end)
     before = text[starts[first] : char_start]
     after = text[char_end : ends[last - 1]]
-    return first, last, bool(before.strip() or after.strip())
+    return first, last, bool(before.strip() or after)
 
 
 def token_at(starts: Any, ends: Any, char: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mechcot.core.errors import ModelError, foreign_errors
 from mechcot.tasks.base import PromptFormat, Question
-from mechcot.tasks.tokens import adds_bos, shared_prefix
+from mechcot.tasks.tokens import adds_bos, following, shared_prefix
 
 
 def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tuple[str, list[int]]:
@@ -46,7 +46,8 @@ def forced_ids(
     """Tokens of a lead-in, and of each option with its terminator after it.
 
     Lead-in, option and terminator are tokenised together, so that the tokens at the seams are those
-    the model knows; what all share with the lead-in alone is the lead-in.
+    the model knows; what all share with the lead-in alone is the lead-in. No blank is put before it, as
+    some tokenizers do with every text.
 
     Raises:
         ModelError: there is no terminator.
@@ -58,9 +59,9 @@ def forced_ids(
     else:
         end, tail = form.terminator, []
     rows = [
-        [*tokenizer(lead_in + form.written(question, i) + end, add_special_tokens=False)["input_ids"], *tail]
+        [*following(tokenizer, lead_in + form.written(question, i) + end), *tail]
         for i in range(len(question.options))
     ]
-    alone = tokenizer(lead_in, add_special_tokens=False)["input_ids"]
+    alone = following(tokenizer, lead_in)
     shared = shared_prefix([alone, *rows])
     return tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows)

@@ -105,6 +105,13 @@ def continuation(
     return None
 
 
+def following(tokenizer: Any, text: str) -> list[int]:
+    """A text's tokens where it follows another text, with no blank before it that it has not itself."""
+    alone, before = (tokenizer(some, add_special_tokens=False)["input_ids"] for some in (text, "."))
+    found = continuation(tokenizer, ".", before, text, Tokens(alone, []))
+    return list(alone) if found is None else found.ids
+
+
 def _knows_blanks(tokenizer: Any) -> bool:
     """Whether blanks are a part of tokens at all; one token a word, they are not."""
     one, two = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a a", "a  a"))
