@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mechcot.cli import judging as cli_judging
+from mechcot.cli import models as cli_models
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.files import disk_problem
@@ -244,125 +245,7 @@ def audit(
 
 
 cli_judging.add_commands(app)
-
-
-@app.command(
-    help="""Distil traces into any causal-LM checkpoint; prints what the loss covers first.
-
-\b
-  mechcot distill --model base/ --examples traces.jsonl --out student/ --dry-run
-  mechcot distill --model base/ --examples traces.jsonl --out student/ --set epochs=3 --set lora.rank=16
-
-The examples hold `prompt` and `completion` (parquet, JSON Lines or CSV), and may hold `answer_start`,
-the character of the completion where the answer begins. Killed, the same command goes on."""
-)
-def distill(
-    model: Annotated[str, typer.Option(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
-    examples: Annotated[Path, typer.Option(help="Examples file.")],
-    out: Annotated[Path, typer.Option(help="Folder of the student: new or empty.")],
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the order of examples and of dropout.")
-    ] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A=B", help="A training setting, such as epochs=3 or lora.rank=16."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only the mask report; trains nothing.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Distil traces into a checkpoint."""
-    from mechcot.core.config import train_settings
-    from mechcot.distill import distill as train
-    from mechcot.models.checkpoint import local_folder
-
-    show_stages(quiet)
-    settings = train_settings(tuple(set_ or ()))
-    train(
-        local_folder(model),
-        examples,
-        out,
-        settings,
-        seed=seed,
-        dry_run=dry_run,
-        progress=not quiet,
-        say=typer.echo,
-    )
-    if not dry_run:
-        typer.echo(f"\nStudent: {out}")
-
-
-@app.command(
-    help="""Fit a linear probe on a study's readings, and everything that might explain what it finds.
-
-\b
-  mechcot probe studies/organism
-  mechcot probe studies/organism --spec hedged --reader distilled --author base
-  mechcot probe --activations store/ --labels steps.parquet --out probes/mine
-
-Prints the table; writes the report (JSON and a page) and the fitted probe with its card into
-STUDY/probes/NAME/AUTHOR/READER. `python -m mechcot.probe` is the same."""
-)
-def probe(
-    study: Annotated[
-        Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
-    ] = None,
-    spec: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Specification (YAML), or the name of one of mechcot's: step-error (the default), "
-            "answer-correct, hedged.",
-        ),
-    ] = None,
-    author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
-    reader: Annotated[
-        str | None, typer.Option(metavar="ARM", help="Whose insides while reading them, over the spec's.")
-    ] = None,
-    activations: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Your own store of activations, without a study.")
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Its labels: qid, sid, label; parquet, CSV or JSON Lines."),
-    ] = None,
-    untrained: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A store of the same steps in untrained weights: a baseline."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where to write; probes/NAME for your own activations."),
-    ] = None,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Fit a probe and report it beside what it has to beat."""
-    from mechcot.analyses.probe import analysis as probes
-    from mechcot.analyses.probe.report_page import write_probe
-    from mechcot.pipeline import analyses as pipeline
-
-    show_stages(quiet)
-    if dry_run:
-        if study is None:
-            raise UsageError("--dry-run plans the probe of a study; name one")
-        show_plan(pipeline.plan_probe(study, spec, author, reader), as_json)
-        return
-    if study is not None and activations is None and labels is None and untrained is None:
-        result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
-    elif study is None and activations is not None and labels is not None and author is reader is None:
-        result, folder = probes.probe_of_store(
-            activations, labels, spec, untrained=untrained, progress=not quiet
-        )
-    else:
-        raise UsageError(
-            "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"
-        )
-    folder = out or folder
-    write_probe(result, folder)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
-    if not as_json:
-        typer.echo(f"\nPage: {folder / 'report.html'}\nCard: {folder / 'card.json'}")
+cli_models.add_commands(app)
 
 
 @app.command(
@@ -388,33 +271,6 @@ def verify(study: StudyPath) -> None:
         raise typer.Exit(1)
     count = len(recorded_files(load_manifest(study)))
     typer.echo(f"{study}: study.yaml and all {count} recorded files are as they were written")
-
-
-@app.command(
-    help="""Compare mechcot's reading of a checkpoint with the checkpoint's own plain runs.
-
-\b
-  mechcot check models/mine
-  mechcot check Qwen/Qwen3-0.6B --dtype float32 --json
-
-Questions are made of words of its own vocabulary, so nothing else is needed. Prints the differences beside
-what is allowed for its dtype; exit code 1 if one is larger, or if the model cannot be read (and why)."""
-)
-def check(
-    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16, float16; auto: the checkpoint's own.")
-    ] = "auto",
-    as_json: Json = False,
-) -> None:
-    """Check that a checkpoint is read truly."""
-    from mechcot.reading.certificate import check_model
-
-    certificate = check_model(model, device=device, dtype=dtype)
-    typer.echo(json.dumps(certificate.to_json(), ensure_ascii=False) if as_json else certificate.text())
-    if not certificate.passed:
-        raise typer.Exit(1)
 
 
 def main(*before: str) -> None:
