@@ -597,14 +597,24 @@ def test_the_command_plans_judges_and_says_json(study):
 
 def test_the_studys_page_names_the_controls_of_each_judge_until_the_steps_are_others(study):
     contrast = study.settings.contrast
-    found = SimpleNamespace(settings=study.settings, before=contrast.before, after=contrast.after)
-    assert "judge-controls" in study_report.controls_part(found, study_report.results_of(study)).reason
+
+    def part(results):
+        return study_report.controls_part(
+            SimpleNamespace(
+                settings=study.settings,
+                before=contrast.before,
+                after=contrast.after,
+                results={"judge_controls": results},
+            )
+        )
+
+    assert "judge-controls" in part(study_report.results_of(study)).reason
     run_judge_controls(study.path, Wanted(only=("again",)), progress=False)
     results = study_report.results_of(study)
-    [row] = study_report.controls_part(found, results).tables[0].rows
+    [row] = part(results).tables[0].rows
     assert (row[0], row[2], row[4]) == ("exact", "1", "none")
     assert row[5] == '<a href="judge_controls/exact/report.html">open</a>'
-    hostile = study_report.controls_part(found, {"<b>": results["exact"]}).tables[0].rows[0]
+    hostile = part({"<b>": results["exact"]}).tables[0].rows[0]
     assert "<b>" not in hostile[5]
     manifest = load_manifest(study.path)
     for record in manifest["stages"].values():
