@@ -19,6 +19,10 @@ from test_serving import byte_tokenizer, decoder, say
 
 SHORT = Limits(body=4096, requests=4, connections=24, head_seconds=1.0, body_seconds=1.0, seconds=20.0)
 OBJECT = {"type": "json_object"}
+LONG = {  # no early end of it fits
+    "type": "json_schema",
+    "json_schema": {"schema": {"type": "array", "items": {"type": "integer"}, "minItems": 4000}},
+}
 CLIENT = httpx2.Client(timeout=60, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
@@ -375,7 +379,7 @@ def test_a_reply_that_takes_too_long_or_that_nobody_waits_for_is_not_decoded_fur
     slow, steps = decoder(tokenizer), []
     draw = slow._draw
     slow._draw = lambda row, logits: steps.append(1) or time.sleep(0.02) or draw(row, logits)
-    long = say("x", max_tokens=2000, response_format={"type": "json_object"}, temperature=1.0)
+    long = say("x", max_tokens=2000, response_format=LONG, temperature=1.0)
     with LocalServer(slow, "tiny", limits=Limits(seconds=1.0)) as running:
         assert complaint(ask(running, **long)) == "no reply within 1 s"
         settled(steps)
@@ -482,7 +486,7 @@ def test_idle_and_half_closed_connections_end(strict):
 
 def test_a_client_that_does_not_read_is_cut(tokenizer):
     limits = Limits(head_seconds=0.3, seconds=2.0)
-    body = body_of(stream=True, n=16, max_tokens=4000, temperature=1.0, response_format=OBJECT)
+    body = body_of(stream=True, n=16, max_tokens=4000, temperature=1.0, response_format=LONG)
     with LocalServer(decoder(tokenizer), "tiny", limits=limits) as running:
         with socket.socket() as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -528,7 +532,7 @@ def test_stopping_answers_who_waits_and_frees_the_port(tokenizer, monkeypatch):
     slow._draw = lambda row, logits: time.sleep(0.05) or draw(row, logits)
     with ThreadPoolExecutor(8) as pool, LocalServer(slow, "tiny") as running:
         where = address(running)
-        long = say("x", max_tokens=3000, n=8, response_format=OBJECT, temperature=1.0)
+        long = say("x", max_tokens=3000, n=8, response_format=LONG, temperature=1.0)
         waiting = [pool.submit(ask, running, **long) for _ in range(6)]
         idle = socket.create_connection(where)
         while len(running._server.server_state.tasks) < 6 or not running._batch:
@@ -552,7 +556,8 @@ def test_a_reply_under_way_is_finished_when_the_server_stops(tokenizer):
     with ThreadPoolExecutor(1) as pool:
         with LocalServer(slow, "tiny") as running:
             waiting = pool.submit(ask, running, **say("x", max_tokens=40))
-            time.sleep(0.4)
+            while not running._batch:
+                time.sleep(0.02)
         assert waiting.result().status_code == 200
 
 

@@ -112,11 +112,11 @@ def read_json(text: str, model: type[ModelT]) -> ModelT | None:
     found = read_object(text)
     if found is None:
         return None
-    found = {name: escaped(value) if isinstance(value, str) else value for name, value in found.items()}
     try:
-        return model.model_validate_json(json.dumps(found))  # as JSON: half a character is no text
+        read = model.model_validate_json(json.dumps(found))  # as JSON: half a character is no text
     except (ValidationError, TypeError):
         return None
+    return read.model_copy(update={name: escaped(text) for name, text in read if isinstance(text, str)})
 
 
 def drawn(seed: int, *parts: Any) -> bool:
