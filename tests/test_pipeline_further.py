@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from judging_cases import KEY, by_text, judge_file
@@ -14,6 +13,7 @@ from mechcot.cli.commands import app
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
 from mechcot.core.manifest import load_manifest, verify
+from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import run_stages
 from mechcot.pipeline.further import judge_study, price
 from mechcot.pipeline.run import stages_of, versions
@@ -90,10 +90,10 @@ def test_another_field_is_another_instrument_and_both_stay(small):
 def test_the_studys_own_judge_describes_itself_beside_its_verdicts(small):
     with Loopback(by_text) as server:
         file = judge_file(small.parent, server.url)
-        settings = Study.open(small).settings.model_dump(mode="json")
-        settings["judge"] = {"kind": "llm", "path": str(file)}
-        (small / "study.yaml").write_text(yaml.safe_dump(settings))
-        own = Study.open(small)
+        old = Study.open(small).settings
+        judge = JudgeSettings(kind="llm", path=str(file))
+        own = Study(small, old.model_copy(update={"judge": judge}))
+        own.save_settings()
         (stage,) = [stage for stage in stages_of(own, progress=False) if stage.name == "judge"]
         run_stages(small, [stage], versions())
         sent = len(server.calls)

@@ -109,9 +109,32 @@ def test_streams_differ_by_every_part_of_their_key() -> None:
     assert streams[0] == tuple(uniforms(*keys[0], count=9))[:4]
 
 
-def test_an_empty_completion_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(SamplingError, match=r"question 'q\d', sample \d: the completion is empty"):
+def test_many_empty_completions_are_an_error_that_names_the_first(tmp_path: Path) -> None:
+    with pytest.raises(
+        SamplingError, match=r"\d+ of its \d+ completions are empty \(first: question 'q\d', sample"
+    ):
         _sample(tmp_path, replace(_checkpoint(), eos_ids=tuple(range(64))))
+
+
+def test_few_empty_completions_are_kept_and_are_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mechcot.sampling import sampler, trace_rows
+    from mechcot.tasks import PromptFormat, Question
+
+    monkeypatch.setattr(sampler, "MOST_EMPTY", 1.0)
+    ends = replace(_checkpoint(tmp_path=tmp_path), eos_ids=tuple(range(0, 64, 2)))
+    done = _sample(tmp_path, ends)
+    empty = [c for c in done if len(c.token_ids) == 1 and c.finish_reason == "stop"]
+    assert 0 < len(empty) < len(done)
+    form = PromptFormat("{stem} {options}", "{text}", " ", True, None, "", r"(?P<answer>x)", "text", ("",))
+    questions = {p.qid: Question(p.qid, "", "stem", ("a", "b"), 0, "") for p in PROMPTS}
+    rows = trace_rows(done, PROMPTS, questions, form, ends.tokenizer, "arm")
+    assert [row["answer_rule"] for row in rows if not row["text"]] == ["empty"] * len(empty)
+    assert all(row["answer"] == -1 for row in rows if not row["text"])
+    monkeypatch.setattr(sampler, "MOST_EMPTY", 0.9 * len(empty) / len(done))
+    with pytest.raises(SamplingError, match=rf"{len(empty)} of its {len(done)} completions are empty"):
+        trace_rows(done, PROMPTS, questions, form, ends.tokenizer, "arm")
 
 
 def test_logits_that_are_not_finite_and_prompts_too_long_are_errors(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_endings_are_many_and_of_every_rule_and_language():
         ("The answer is (A). No: The answer is (C)", 2, "strict"),  # the first is taken back
         ("The answer is (D)", -1, "not_an_option"),
         ("It may be A.", -1, "no_answer"),
-        ("", -1, "no_answer"),
+        ("", -1, "empty"),
         ("The answer is (B). It is not that the answer is (C).", 1, "strict"),
         ("The answer is (B). Think step by step, then end with: The answer is (X).", 1, "strict"),
     ],

@@ -25,6 +25,9 @@ from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling.stops import Stop
 
+MOST_EMPTY = 0.02
+"""The share of an arm's completions that may say nothing: each is without an answer."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -87,7 +90,7 @@ def sample(
 
     Raises:
         SamplingError: the model's forward is not called in a way known here, a prompt leaves no room in the
-            context, logits are not finite, or a completion is empty.
+            context, logits are not finite, or many completions are empty.
     """
     _check_calling(checkpoint)
     _check_room(checkpoint, prompts, settings)
@@ -100,13 +103,18 @@ def sample(
         for batch in _batches(prompts, settings)
     ]
 
-    def decode(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
-        return [asdict(found) for found in _decode(checkpoint, task.arguments[0], settings, arm, seed, stop)]
+    total = sum(task.size for task in tasks)
+
+    def written(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
+        found = _decode(checkpoint, task.arguments[0], settings, arm, seed, stop)
+        empty = [(c.qid, c.cid) for c in found if len(c.token_ids) == (c.finish_reason == "stop")]
+        refuse_empty(empty, total, arm)  # before hours of more
+        return [asdict(completion) for completion in found]
 
     journal = Journal(work / "journal.jsonl")
-    total, done = sum(task.size for task in tasks), done_of(tasks, journal)
+    done = done_of(tasks, journal)
     with Progress(f"sampling {arm}", total, "trace", shown=progress, done=done) as bar:
-        map_tasks(decode, tasks, checkpoint, journal=journal, bar=bar)
+        map_tasks(written, tasks, checkpoint, journal=journal, bar=bar)
     journal.close()
     found = {(c["qid"], c["cid"]): Completion(**c) for task in tasks for c in journal.results[task.key]}
     return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
@@ -218,7 +226,7 @@ def _decode(
         )
         lengths = lengths + 1
         logits = output.logits[:, -1].float()
-    return [_completion(row, checkpoint, arm) for row in rows]
+    return [_completion(row, checkpoint) for row in rows]
 
 
 def _prefill(
@@ -297,11 +305,25 @@ def _finished(row: _Row, eos_ids: tuple[int, ...]) -> bool:
     return bool(row.tokens) and row.tokens[-1] in eos_ids
 
 
-def _completion(row: _Row, checkpoint: Checkpoint, arm: str) -> Completion:
+def _completion(row: _Row, checkpoint: Checkpoint) -> Completion:
     ended = _finished(row, checkpoint.eos_ids)
-    if len(row.tokens) == ended:
-        raise SamplingError(
-            f"arm {arm}, question '{row.qid}', sample {row.cid}: the completion is empty. "
-            "Check the prompt format and the chat template"
-        )
     return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", sum(row.logprobs))
+
+
+def refuse_empty(empty: Sequence[tuple[str, int]], total: int, arm: str) -> None:
+    """Refuse an arm that often says nothing; now and then a model does, and that is no answer.
+
+    Args:
+        empty: question and sample of each completion that says nothing.
+        total: how many completions the arm has.
+        arm: its name.
+
+    Raises:
+        SamplingError: more than `MOST_EMPTY` of them are.
+    """
+    if len(empty) > MOST_EMPTY * total:
+        qid, cid = empty[0]
+        raise SamplingError(
+            f"arm {arm}: {len(empty)} of its {total} completions are empty (first: question '{qid}', sample "
+            f"{cid}), more than {MOST_EMPTY:.0%}. Check the prompt format and the chat template"
+        )

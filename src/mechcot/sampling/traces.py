@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from mechcot.sampling.sampler import Completion, Prompt
+from mechcot.sampling.sampler import Completion, Prompt, refuse_empty
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
 from mechcot.tasks.tokens import decode, shared_prefix
 
@@ -19,9 +19,13 @@ def trace_rows(
     tokenizer: Any,
     arm: str,
 ) -> list[dict[str, Any]]:
-    """Rows of the traces table (`records.TRACES`)."""
+    """Rows of the traces table (`records.TRACES`).
+
+    Raises:
+        SamplingError: many of the completions are empty.
+    """
     prompt_ids = {prompt.qid: list(prompt.ids) for prompt in prompts}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for completion in completions:
         ids = completion.token_ids
         body = ids[:-1] if completion.finish_reason == "stop" else ids
@@ -49,6 +53,7 @@ def trace_rows(
                 "answer_end": answer.end,
             }
         )
+    refuse_empty([(row["qid"], row["cid"]) for row in rows if not row["text"].strip()], len(rows), arm)
     return rows
 
 

@@ -30,9 +30,9 @@ class ReadAnswer:
         option: index into the options, -1: none. Of an open question: into the answers known so far, -1
             where `text` is none of them.
         rule: name of the rule that read it off, else why there is none: `truncated`,
-            `no_end_of_reasoning`, `no_answer`, `not_an_option`, `ambiguous` (one statement that fits
-            several options), `two_answers` (statements of different ones, none taken back; or one taken
-            back, and none instead).
+            `empty` (it says nothing), `no_end_of_reasoning`, `no_answer`, `not_an_option`, `ambiguous`
+            (one statement that fits several options), `two_answers` (statements of different ones, none
+            taken back; or one taken back, and none instead).
         start: first character of the answer, -1: none.
         end: one past its last character, -1: none.
         text: the normalised text of an open question's answer; "" otherwise.
@@ -77,6 +77,8 @@ def read_answer(text: str, question: Question, form: PromptFormat, finish_reason
         form: how answers are asked for.
         finish_reason: `stop` or `length`.
     """
+    if finish_reason == "stop" and not text.strip():
+        return ReadAnswer(-1, "empty")
     reading = reading_of(text, question, form)
     if finish_reason != "stop" and reading.end == len(text):
         return ReadAnswer(-1, "truncated")
