@@ -122,7 +122,7 @@ def _full_sort(logits: torch.Tensor, draws: torch.Tensor, settings: SamplingSett
 @hypothesis.settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 10**6), st.sampled_from([2, 63, 64, 65, 700, 3000]), st.sampled_from([0.0, 0.3, 1.0, 6.0]),
-    st.booleans(), st.sampled_from([0.01, 0.3, 0.5, 0.9, 0.95, 0.999999, 1.0]), st.sampled_from([0, 1, 5, 99]),
+    st.booleans(), st.sampled_from([0.01, 0.3, 0.9, 0.95, 0.999999, 1.0]), st.sampled_from([0, 1, 5, 99]),
 )  # fmt: skip
 def test_top_p_draws_the_tokens_of_the_full_sort(
     seed: int, vocab: int, spread: float, ties: bool, top_p: float, top_k: int
