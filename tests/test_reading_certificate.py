@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from mechcot.core.errors import ModelError, UsageError
 from mechcot.core.settings import ArmSettings
 from mechcot.models.calling import calling_of
 from mechcot.models.checkpoint import load
-from mechcot.reading.certificate import certify, check_model
+from mechcot.reading import selfcheck
+from mechcot.reading.certificate import certify, check_model, dtype_advice, times_float32
 from mechcot.reading.inputs import question_problem, trace_problem
 from mechcot.reading.sample import sample_questions
 from mechcot.study.manifest import STEP_RULES
@@ -236,6 +238,30 @@ def test_a_wrong_dtype_or_device_is_refused(tmp_path):
         check_model(folder, device="abacus")
 
 
+def test_it_says_how_many_of_its_runs_are_done(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(selfcheck, "SELDOM", 0.0)
+    checkpoint = opened(save_checkpoint(tmp_path / "c"))
+    with caplog.at_level("INFO", logger="mechcot"):
+        certify(checkpoint, progress=True)
+    lines = [r.message for r in caplog.records if r.message.startswith("comparing the reading by trees")]
+    assert len(lines) == 10
+    assert re.search(r": 100 % \((\d+) of \1 runs\)$", lines[-1]), "as many runs as were counted before"
+    caplog.clear()
+    with caplog.at_level("INFO", logger="mechcot"):
+        certify(checkpoint)
+    assert not [r for r in caplog.records if r.message.startswith("comparing")]
+
+
+def test_a_dtype_that_is_slow_here_is_told_with_the_faster_one():
+    found = {dtype: times_float32(dtype, torch.device("cpu")) for dtype in (torch.float32, torch.float16)}
+    assert found[torch.float32] == 1.0
+    assert found[torch.float16] > 0
+    assert dtype_advice("bfloat16", 0.6) == dtype_advice("float32", 1.0) == ""
+    assert dtype_advice("bfloat16", 6.2) == (
+        "bfloat16 is about 6 times slower than float32 here; --dtype float32 is faster"
+    )
+
+
 def test_a_certificate_loads_torch_when_it_is_made():
     code = "import sys, mechcot.reading.certificate; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -252,7 +278,11 @@ def test_the_command_prints_the_certificate_and_exits_with_it(tmp_path):
     assert done.returncode == 0, done.stderr
     assert all(line in done.stdout for line in LINES)
     assert done.stdout.rstrip().endswith("PASS")
-    done = subprocess.run([*call, str(unsound), "--json"], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[0] == f"loading {sound}"
+    assert "Qwen3ForCausalLM in float32 on cpu" in done.stderr
+    call += ["--json", "--quiet"]
+    done = subprocess.run([*call, str(unsound)], capture_output=True, text=True, check=False)
+    assert "loading" not in done.stderr
     assert done.returncode == 1
     assert json.loads(done.stdout)["passed"] is False
     assert "Traceback" not in done.stderr

@@ -3,16 +3,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import tiny_model, word_tokenizer
 from mechcot.core.errors import SamplingError
 from mechcot.core.settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample
-from mechcot.sampling.sampler import choose, uniforms
+from mechcot.sampling.sampler import choose, nucleus, uniforms
 
 PROMPTS = [Prompt(f"q{i}", tuple(range(6 + i, 6 + i + 3 + i % 3))) for i in range(7)]
 SETTINGS = SamplingSettings(samples=3, temperature=0.9, max_new_tokens=12, batch_rows=8)
@@ -100,6 +103,60 @@ def test_tokens_are_drawn_from_the_filtered_distribution() -> None:
     for token, share in enumerate(expected):
         assert counts[token] / 20_000 == pytest.approx(share, abs=0.015)
     assert logprobs[0].item() == pytest.approx(logits.log_softmax(-1)[0, tokens[0]].item())
+
+
+def _full_sort(logits: torch.Tensor, draws: torch.Tensor, settings: SamplingSettings) -> torch.Tensor:
+    """The tokens by sorting all of the vocabulary."""
+    p = torch.softmax(logits / settings.temperature, -1, dtype=torch.float64)
+    if 0 < settings.top_k < p.shape[-1]:
+        p = p.masked_fill(p < p.topk(settings.top_k, -1).values[:, -1:], 0.0)
+    p = p / p.sum(-1, keepdim=True)
+    ordered, order = p.sort(dim=-1, descending=True, stable=True)
+    dropped = ordered.cumsum(-1) - ordered >= settings.top_p
+    if settings.top_p < 1:
+        p = torch.zeros_like(p).scatter(-1, order, ordered.masked_fill(dropped, 0.0))
+    total = p.cumsum(-1)
+    return torch.searchsorted(total, draws[:, None] * total[:, -1:], right=True)[:, 0]
+
+
+@hypothesis.settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 10**6), st.sampled_from([2, 63, 64, 65, 700, 3000]), st.sampled_from([0.0, 0.3, 1.0, 6.0]),
+    st.booleans(), st.sampled_from([0.01, 0.3, 0.9, 0.95, 0.999999, 1.0]), st.sampled_from([0, 1, 5, 99]),
+)  # fmt: skip
+def test_top_p_draws_the_tokens_of_the_full_sort(
+    seed: int, vocab: int, spread: float, ties: bool, top_p: float, top_k: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(40, vocab)).astype(np.float32)) * spread
+    logits = logits.round() if ties else logits
+    draws = torch.from_numpy(rng.random(40))
+    asked = SamplingSettings(temperature=0.9, top_p=top_p, top_k=top_k)
+    tokens, _ = choose(logits, draws, asked)
+    assert tokens.tolist() == _full_sort(logits, draws, asked).tolist()
+
+
+def test_of_tokens_that_are_equals_the_first_are_kept() -> None:
+    p = torch.full((2, 1000), 1e-3, dtype=torch.float64)
+    p[1, :] = 0.0
+    p[1, [900, 20, 500]] = torch.tensor([0.2, 0.4, 0.4], dtype=torch.float64)
+    values, ids = nucleus(p, 0.0995)
+    assert ids[0][values[0] > 0].tolist() == list(range(100))
+    assert ids[1][values[1] > 0].tolist() == [20]
+
+
+def test_a_large_vocabulary_is_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_: list[int] = []
+    plain = torch.Tensor.sort
+
+    def counting(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        sorted_.append(self.shape[-1])
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "sort", counting)
+    logits = 3 * torch.randn(4, 262_144, generator=torch.Generator().manual_seed(0))
+    choose(logits, torch.rand(4, dtype=torch.float64), SamplingSettings(temperature=0.3, top_p=0.9))
+    assert 64 <= max(sorted_) <= 4096
 
 
 def test_streams_differ_by_every_part_of_their_key() -> None:

@@ -159,11 +159,13 @@ def check(
         str, typer.Option(help="float32, bfloat16, float16; auto: the checkpoint's own.")
     ] = "auto",
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check that a checkpoint is read truly."""
     from mechcot.reading.certificate import check_model
 
-    certificate = check_model(model, device=device, dtype=dtype)
+    show_stages(quiet)
+    certificate = check_model(model, device=device, dtype=dtype, progress=not quiet)
     typer.echo(json.dumps(certificate.to_json(), ensure_ascii=False) if as_json else certificate.text())
     if not certificate.passed:
         raise typer.Exit(1)

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from mechcot.core.errors import ReadingError
 from mechcot.core.sites import SITES
@@ -135,14 +136,29 @@ def _strange(decoder: nn.Module, config: Any, n_layers: int) -> str:
     return ""
 
 
-def head_logits(anatomy: Anatomy, hidden: Tensor) -> Tensor:
-    """Logits in float32 from hidden states after the final norm, [rows, d_model] -> [rows, vocab]."""
-    logits: Tensor = anatomy.head(hidden)
+def head_logits(anatomy: Anatomy, hidden: Tensor, piece: slice | None = None) -> Tensor:
+    """Logits in float32 from hidden states after the final norm, [rows, d_model] -> [rows, vocab].
+
+    Args:
+        anatomy: the model.
+        hidden: the states.
+        piece: of the vocabulary, for a head of which `splits` says that it has pieces; None: all of it.
+    """
+    head: Any = anatomy.head
+    if piece is None:
+        logits: Tensor = head(hidden)
+    else:
+        logits = linear(hidden, head.weight[piece], None if head.bias is None else head.bias[piece])
     if anatomy.scale != 1:
         logits = logits * anatomy.scale
     if anatomy.softcap is not None:
         logits = torch.tanh(logits / anatomy.softcap) * anatomy.softcap
     return logits.float()
+
+
+def splits(head: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a head is its weights alone, so that a piece of them gives a piece of the logits."""
+    return type(head) is nn.Linear and not head._forward_hooks and not head._forward_pre_hooks
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,14 @@ from mechcot.reading.sample import TRACE_TOKENS, sample_questions, token_ids
 from mechcot.tasks.tokens import adds_bos
 
 if TYPE_CHECKING:
+    import torch
+
     from mechcot.models.anatomy import Anatomy
+
+log = logging.getLogger(__name__)
+
+SLOW = 1.5
+"""From so many times the seconds of float32 on, a dtype is called slow."""
 
 LONGEST_WINDOW = 512
 """Sliding windows up to this many tokens are outgrown by the sample; wider ones would cost too much."""
@@ -93,7 +102,9 @@ class Certificate(Result):
         return "\n".join([head, "", *aligned(rows), *notes, "", "PASS" if self.passed else "FAIL"])
 
 
-def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto") -> Certificate:
+def check_model(
+    folder: str | Path, *, device: str = "auto", dtype: str = "auto", progress: bool = False
+) -> Certificate:
     """Compare the reading of a checkpoint with the checkpoint's own plain runs.
 
     A few questions are made of words of its vocabulary (the same ones each time), so nothing but the
@@ -103,6 +114,7 @@ def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto"
         folder: the checkpoint's folder, or OWNER/NAME on the Hub.
         device: `cpu`, `cuda`, ... or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` for the checkpoint's own.
+        progress: whether to say how far it is.
 
     Returns:
         The findings: the reading against one run per text (forced answers, entropy and surprisal,
@@ -120,30 +132,65 @@ def check_model(folder: str | Path, *, device: str = "auto", dtype: str = "auto"
         settings = ArmSettings.model_validate({"model": str(folder), "dtype": dtype})
     except ValidationError as error:
         raise UsageError(f"dtype {dtype!r}: {error.errors()[0]['msg']}") from None
-    return certify(load(settings, device=device))
+    log.info("loading %s", folder)
+    return certify(load(settings, device=device), progress=progress)
 
 
-def certify(checkpoint: Checkpoint) -> Certificate:
+def certify(checkpoint: Checkpoint, *, progress: bool = False) -> Certificate:
     """`check_model` for a checkpoint already loaded; it is left as it was."""
     from mechcot.reading.selfcheck import TOLERANCE
 
     model: Any = checkpoint.model
     weight = model.get_input_embeddings().weight
     allowed = TOLERANCE.get(weight.dtype, 1e-3)
+    log.info("%s in %s on %s", type(model).__name__, _name(weight.dtype), weight.device)
+    if advice := dtype_advice(_name(weight.dtype), times_float32(weight.dtype, weight.device)):
+        log.warning(advice)
     try:
         questions = sample_questions(checkpoint, trace_tokens=_length(model))
     except MechcotError as error:
         findings = [Finding("questions of its own words", None, None, "", False, str(error))]
     else:
-        findings = [*_reading(model, questions, allowed), _bos(checkpoint.tokenizer, questions)]
+        findings = [*_reading(model, questions, allowed, progress), _bos(checkpoint.tokenizer, questions)]
     return Certificate(
         checkpoint.name,
         type(model).__name__,
-        str(weight.dtype).removeprefix("torch."),
+        _name(weight.dtype),
         str(weight.device),
         str(getattr(model.config, "_attn_implementation", None) or "own"),
         tuple(findings),
     )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def times_float32(dtype: torch.dtype, device: torch.device) -> float:
+    """How many times as long as in float32 a product of matrices takes on a device, measured.
+
+    Processors without instructions of their own for a short type compute it piece by piece.
+    """
+    import torch
+
+    def seconds(kind: torch.dtype) -> float:
+        states, weight = (torch.ones(n, 1024, dtype=kind, device=device) for n in (64, 1024))
+        found = []
+        for _ in range(4):
+            started = time.perf_counter()
+            float((states @ weight.T)[0, 0])
+            found.append(time.perf_counter() - started)
+        return min(found)
+
+    with torch.inference_mode():
+        return 1.0 if dtype == torch.float32 else seconds(dtype) / seconds(torch.float32)
+
+
+def dtype_advice(dtype: str, times: float) -> str:
+    """What to say of a dtype that takes so many times as long as float32; "" if it is not slow."""
+    if times < SLOW:
+        return ""
+    return f"{dtype} is about {times:.0f} times slower than float32 here; --dtype float32 is faster"
 
 
 def _length(model: Any) -> int:
@@ -152,12 +199,12 @@ def _length(model: Any) -> int:
     return max(TRACE_TOKENS, window + 16 if window <= LONGEST_WINDOW else 0)
 
 
-def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float, progress: bool) -> list[Finding]:
     """How the reading compares with the model's own runs; that it cannot be run so is a finding too."""
     from mechcot.reading.budget import out_of_memory
 
     try:
-        return _compared(model, questions, allowed)
+        return _compared(model, questions, allowed, progress)
     except MechcotError as error:
         why = str(error)
     except Exception as error:  # any way in which a model's own code refuses a mask or a cache
@@ -169,7 +216,9 @@ def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float) -> 
     return [Finding("reading", None, None, "", False, why)]
 
 
-def _compared(model: Any, questions: Sequence[QuestionInput], allowed: float) -> list[Finding]:
+def _compared(
+    model: Any, questions: Sequence[QuestionInput], allowed: float, progress: bool
+) -> list[Finding]:
     from mechcot.core.sites import SITES
     from mechcot.models.anatomy import anatomy_of
     from mechcot.reading.selfcheck import COMPARED, TREES, best_way
@@ -181,9 +230,8 @@ def _compared(model: Any, questions: Sequence[QuestionInput], allowed: float) ->
     wider = {window for window in anatomy.windows.values() if window and window >= longest}
     note = f"texts of up to {longest} tokens do not reach the window of {max(wider)}" if wider else ""
     sites = [site for site in SITES if _has(anatomy, site)]
-    recipe, report = best_way(
-        model, questions, recipe_for(anatomy, ReadingSpec(sites=sites, rules=STEP_RULES))
-    )
+    asked = recipe_for(anatomy, ReadingSpec(sites=sites, rules=STEP_RULES))
+    recipe, report = best_way(model, questions, asked, progress=progress)
     way = "text" if recipe.alone else "tree"
     if recipe.alone:
         note = f"it is read text by text, which is slow: {report.why}"

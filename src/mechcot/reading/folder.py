@@ -121,7 +121,7 @@ def read_to_folder(
     try:
         with token_bar(state, reader.name, shown=progress) as bar:
             reading = Reading(reader, anatomy, recipe, state, bar, spec.skip_unreadable)
-            report = read_groups(reading, check=check)
+            report = read_groups(reading, check=check, progress=progress)
     finally:
         state.journal.close()
     broken = state.broken()

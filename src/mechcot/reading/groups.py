@@ -62,12 +62,13 @@ class _Found:
     broken: list[tuple[int, int, str]] = field(default_factory=list)
 
 
-def read_groups(reading: Reading, *, check: bool) -> SelfCheck | None:
+def read_groups(reading: Reading, *, check: bool, progress: bool) -> SelfCheck | None:
     """Read the groups that are not finished.
 
     Args:
         reading: what is read, and how.
         check: compare a small sample with separate plain runs first.
+        progress: whether to say how far that is.
 
     Returns:
         The self-check; None if nothing was left to read, or none was asked for.
@@ -81,7 +82,7 @@ def read_groups(reading: Reading, *, check: bool) -> SelfCheck | None:
         return None
     recipe, report = replace(reading.recipe, alone=not state.trees), None
     if check:
-        recipe, report = usable(reading.reader.model, state.plan.questions, recipe)
+        recipe, report = usable(reading.reader.model, state.plan.questions, recipe, progress=progress)
     elif reading.anatomy.strange and state.trees:
         recipe = alone(recipe, reading.anatomy.strange)
     if recipe.alone and state.trees:

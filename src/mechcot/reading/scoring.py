@@ -10,13 +10,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mechcot.models.anatomy import Anatomy, head_logits
+from mechcot.models.anatomy import Anatomy, head_logits, splits
 from mechcot.reading.prefix_tree import Ints
 
 Floats = npt.NDArray[np.float64]
 
 CHUNK_LOGITS = {"cpu": 2**20, "cuda": 2**26}
 """How many logits are held at once; on a CPU few enough to stay in its cache."""
+
+ROWS = 128
+"""Rows that share a piece of the head's weights: with fewer, weights take longer to read than to use."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def score(
     logp = np.empty(len(pair_row), np.float64)
     rank = np.empty(len(pair_row) if ranks else 0, np.int64)
     entropies = np.empty(len(rows) if entropy else 0, np.float64)
-    size = max(1, CHUNK_LOGITS.get(hidden.device.type, 2**24) // anatomy.vocab_size)
+    size, pieces = _chunks(anatomy, hidden.device, whole=ranks)
     for first in range(0, len(rows), size):
         stop = min(first + size, len(rows))
         pairs = order[starts[first] : starts[stop]]
@@ -75,19 +78,59 @@ def score(
         token = torch.from_numpy(pair_token[pairs]).to(hidden.device)
         chosen = torch.from_numpy(rows[first:stop]).to(hidden.device)
         states = hidden.index_select(0, chosen)
-        logits = head_logits(anatomy, norm(states) if norm else states)
-        logits = logits - logits.amax(-1, keepdim=True)
-        wanted = logits[at, token]
-        if ranks:
-            rank[pairs] = _numpy((logits[at] > wanted[:, None]).sum(-1)) + 1
-        weight = logits.exp()
-        total = weight.sum(-1)
-        log_total = total.log()
-        logp[pairs] = _numpy(wanted - log_total[at])
+        seen = _Softmax(norm(states) if norm else states, at, token, entropy=entropy)
+        for piece in pieces:
+            logits = head_logits(anatomy, seen.states, piece)
+            if ranks:
+                rank[pairs] = _numpy((logits[at] > logits[at, token][:, None]).sum(-1)) + 1
+            seen.add(logits, piece.start if piece else 0)
+        log_total = seen.total.log()
+        logp[pairs] = _numpy(seen.wanted - seen.top[at] - log_total[at])
         if entropy:
-            mean = torch.linalg.vecdot(weight, logits) / total
-            entropies[first:stop] = _numpy(log_total - mean)
+            entropies[first:stop] = _numpy(log_total - seen.dot / seen.total)
     return Scores(logp, rank, entropies, rows)
+
+
+def _chunks(anatomy: Anatomy, device: torch.device, *, whole: bool) -> tuple[int, list[slice | None]]:
+    """How many rows go through the head at once, and in which pieces of the vocabulary."""
+    held, vocab, head = CHUNK_LOGITS.get(device.type, 2**24), anatomy.vocab_size, anatomy.head
+    if whole or vocab * ROWS <= held or not splits(head):
+        return max(1, held // vocab), [None]
+    n, width = head.out_features, max(1, held // ROWS)
+    return ROWS, [slice(first, min(first + width, n)) for first in range(0, n, width)]
+
+
+class _Softmax:
+    """One log-sum-exp over pieces of the vocabulary: what of the logits is needed, not the logits.
+
+    Attributes:
+        states: what goes into the head, [rows, d_model].
+        top: the largest logit so far, [rows].
+        total: sum of exp(logit - top), [rows].
+        dot: sum of exp(logit - top) (logit - top), [rows], if entropy is asked for.
+        wanted: the logit of each pair's token, [pairs].
+    """
+
+    def __init__(self, states: Tensor, at: Tensor, token: Tensor, *, entropy: bool) -> None:
+        self.states, self._at, self._token, self._entropy = states, at, token, entropy
+        self.top = torch.full((len(states),), -torch.inf, device=states.device)
+        self.total, self.dot = torch.zeros_like(self.top), torch.zeros_like(self.top)
+        self.wanted = torch.empty(len(token), device=states.device)
+
+    def add(self, logits: Tensor, first: int) -> None:
+        """A piece of the logits, [rows, piece]; `first` is its first token."""
+        here = ((self._token >= first) & (self._token < first + logits.shape[1])).nonzero()[:, 0]
+        self.wanted[here] = logits[self._at[here], self._token[here] - first]
+        top = torch.maximum(self.top, logits.amax(-1))
+        # What was summed below a lower top shrinks; nothing has been where there was none.
+        drop = torch.where(self.total > 0, self.top - top, 0.0)
+        shrink = drop.exp()
+        logits = logits - top[:, None]
+        weight = logits.exp()
+        if self._entropy:
+            self.dot = shrink * (self.dot + drop * self.total) + torch.linalg.vecdot(weight, logits)
+        self.total = shrink * self.total + weight.sum(-1)
+        self.top = top
 
 
 def _numpy(tensor: Tensor) -> npt.NDArray[np.generic]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mechcot.core.errors import ReadingError
+from mechcot.core.progress import Progress
 from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
 from mechcot.models.calling import cache_in, calling_of
@@ -36,6 +37,9 @@ with a mixture of experts, whose router may tip). On models of the same shapes w
 
 SAMPLE_TRACES, SAMPLE_OPTIONS = 2, 2
 """Of each question, and of each lead-in after the bare prompt and the steps of `_checked_steps`."""
+
+SELDOM = 5.0
+"""Seconds between two lines that say how far a self-check is."""
 
 CACHED_STEPS = 8
 """Tokens that are run one by one over the cache of keys and values."""
@@ -104,8 +108,8 @@ class SelfCheck(Result):
 class _Comparison:
     """Plain runs of a model, and the largest difference of each kind from what a reading gave."""
 
-    def __init__(self, model: Any, recipe: Recipe) -> None:
-        self.model, self.anatomy, self.recipe = model, anatomy_of(model), recipe
+    def __init__(self, model: Any, recipe: Recipe, bar: Progress) -> None:
+        self.model, self.anatomy, self.recipe, self.bar = model, anatomy_of(model), recipe, bar
         self.runs, self.differences = 0, dict.fromkeys(COMPARED, 0.0)
 
     def note(self, what: str, difference: float) -> None:
@@ -116,8 +120,12 @@ class _Comparison:
     def logits(self, ids: Sequence[int]) -> Tensor:
         tokens = torch.tensor([list(ids)], device=self.anatomy.device)
         logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
-        self.runs += 1
+        self._ran()
         return logits[0].float()
+
+    def _ran(self) -> None:
+        self.runs += 1
+        self.bar.update()
 
     def trace(self, question: QuestionInput, reading: TraceReading, kept: dict[str, Tensor]) -> None:
         """Signals, activations and the head over one trace."""
@@ -135,7 +143,7 @@ class _Comparison:
                 logits = self.logits(ids)
             tokens = torch.tensor([ids], device=anatomy.device)
             hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
-            self.runs += 1
+            self._ran()
             own = head_logits(anatomy, hidden)
             self.note("head", float((own - logits).abs().max() / logits.abs().max()))
             logp = logits[prompt - 1 : -1].log_softmax(-1)
@@ -163,7 +171,9 @@ class _Comparison:
                 self.note("forced", abs(total - float(value)) / len(option))
 
 
-def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
+def usable(
+    model: Any, questions: Sequence[QuestionInput], recipe: Recipe, *, progress: bool = False
+) -> tuple[Recipe, SelfCheck]:
     """The way in which a model can be read truly: by trees or, with a warning, every text by itself.
 
     A sample that is too large for the memory, or that holds a trace with numbers that are not finite, says
@@ -178,7 +188,7 @@ def usable(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tu
     refused: list[str] = []
     for sample, way in _samples(questions, recipe):
         try:
-            found, report = best_way(model, sample, way)
+            found, report = best_way(model, sample, way, progress=progress)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -221,12 +231,14 @@ def _samples(
     yield shortest, replace(recipe, alone=True)
 
 
-def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> tuple[Recipe, SelfCheck]:
+def best_way(
+    model: Any, questions: Sequence[QuestionInput], recipe: Recipe, *, progress: bool = False
+) -> tuple[Recipe, SelfCheck]:
     """By trees if they give what separate runs give, else text by text; and what that was found to give."""
     why = "a tree of it does not fit the memory" if recipe.alone else anatomy_of(model).strange
     if not why:
         try:
-            report = self_check(model, questions, recipe)
+            report = self_check(model, questions, recipe, progress=progress)
         except ReadingError as error:
             why = str(error)
         except Exception as error:  # any way in which a model's own code refuses the mask of a tree
@@ -238,7 +250,7 @@ def best_way(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> 
                 return recipe, report
             why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
-    return slow, replace(self_check(model, questions, slow), why=why)
+    return slow, replace(self_check(model, questions, slow, progress=progress), why=why)
 
 
 def _refuse_two_starts(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> None:
@@ -251,16 +263,36 @@ def _refuse_two_starts(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> 
             )
 
 
-def self_check(model: Any, questions: Sequence[QuestionInput], recipe: Recipe) -> SelfCheck:
+def self_check(
+    model: Any, questions: Sequence[QuestionInput], recipe: Recipe, *, progress: bool = False
+) -> SelfCheck:
     """Read up to two questions in one pass and compare with plain separate runs.
 
     Args:
         model: the reader.
         questions: what to read; the one with the longest trace and the first other one are taken.
         recipe: what is kept, and how it is read.
+        progress: whether to say how far it is.
     """
-    sample, found = _sample(questions, SAMPLE_TRACES), _Comparison(model, recipe)
-    plan = plan_reading(sample, 2**40, recipe.rules)
+    sample = _sample(questions, SAMPLE_TRACES)
+    name = f"comparing the reading {'text by text' if recipe.alone else 'by trees'} with plain runs"
+    with Progress(name, _runs(sample), "run", shown=progress, every=SELDOM) as bar:
+        return _compare(_Comparison(model, recipe, bar), sample, recipe)
+
+
+def _runs(sample: Sequence[QuestionInput]) -> int:
+    """How many plain runs a sample takes."""
+    total = 0
+    for question in sample:
+        answers = sum(min(len(lead.options), SAMPLE_OPTIONS) for lead in question.forced)
+        prefixes = sum(len(_checked_steps(trace)) for trace in question.traces)
+        prefixes += 1 + bool(len(question.prior_ids))
+        total += 2 * len(question.traces) + answers * prefixes
+    return total
+
+
+def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe) -> SelfCheck:
+    model, plan = found.model, plan_reading(sample, 2**40, recipe.rules)
     batch = read_batch(model, found.anatomy, plan, 0, replace(recipe, lens=False))
     first = 0
     for reading in unpack(plan, batch):

@@ -37,6 +37,9 @@ class Prompt:
     ids: tuple[int, ...]
 
 
+NUCLEUS = 64
+"""How many of the likeliest tokens are looked at first for `top_p`."""
+
 Batch = Sequence[tuple[Prompt, tuple[int, ...]]]
 """Questions that are decoded together, each with its samples."""
 
@@ -276,19 +279,54 @@ def choose(
     if settings.temperature == 0:
         tokens = logits.argmax(-1)
     else:
-        p = torch.softmax(logits / settings.temperature, dim=-1, dtype=torch.float64)
+        # Apple's devices have no float64.
+        precision = torch.float32 if logits.device.type == "mps" else torch.float64
+        p = torch.softmax(logits / settings.temperature, dim=-1, dtype=precision)
         if 0 < settings.top_k < p.shape[-1]:
             p = p.masked_fill(p < p.topk(settings.top_k, dim=-1).values[:, -1:], 0.0)
         if settings.top_p < 1:
-            p = p / p.sum(-1, keepdim=True)
-            ordered, order = p.sort(dim=-1, descending=True, stable=True)
-            # Keep the smallest set that reaches top_p: drop what has top_p before it.
-            dropped = ordered.cumsum(-1) - ordered >= settings.top_p
-            p = torch.zeros_like(p).scatter(-1, order, ordered.masked_fill(dropped, 0.0))
-        total = p.cumsum(-1)
-        tokens = torch.searchsorted(total, (draws[:, None] * total[:, -1:]), right=True)[:, 0]
-        tokens = tokens.clamp(max=p.shape[-1] - 1)
+            p, ids = nucleus(p / p.sum(-1, keepdim=True), settings.top_p)
+            tokens = ids.gather(-1, _drawn(p, draws))[:, 0]
+        else:
+            tokens = _drawn(p, draws)[:, 0]
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
+
+
+def _drawn(p: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Columns drawn by their weights, [rows, 1]."""
+    total = p.cumsum(-1)
+    found = torch.searchsorted(total, draws[:, None].to(p.dtype) * total[:, -1:], right=True)
+    return found.clamp(max=p.shape[-1] - 1)
+
+
+def nucleus(p: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The smallest set of tokens that reaches `top_p`, the likeliest first, of equals the first ones.
+
+    Only as many of the likeliest tokens are sorted as that takes.
+
+    Args:
+        p: probabilities, `[rows, vocab]`.
+        top_p: below 1.
+
+    Returns:
+        Probabilities, 0 where a token is outside of the set, and the tokens, ascending; both `[rows, some]`.
+    """
+    k, vocab = NUCLEUS, p.shape[-1]
+    while True:
+        k = min(k, vocab)
+        values, ids = (p, torch.arange(vocab, device=p.device).expand_as(p)) if k == vocab else p.topk(k)
+        ids, by_id = ids.sort(-1)
+        values = values.gather(-1, by_id)
+        ordered, order = values.sort(dim=-1, descending=True, stable=True)
+        total = ordered.cumsum(-1)
+        # What has top_p before it is dropped.
+        kept = torch.cat([torch.ones_like(total[:, :1]), total[:, :-1]], -1).lt(top_p)
+        kept[:, 0] = True
+        least = ordered.masked_fill(~kept, torch.inf).amin(-1)
+        # Below the least likely one that is kept there must be another: its equals may lie outside of k.
+        if k == vocab or bool((ordered[:, -1] < least).all()):
+            return torch.zeros_like(values).scatter(-1, order, ordered.masked_fill(~kept, 0.0)), ids
+        k *= 4
 
 
 def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:
