@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judge_controls_cases import ARMS, ERROR, HIT, MANNER, PASS, planted, questions, rows, said, steps, traces
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.judge_controls import analyse
 from mechcot.analyses.judge_controls.result import Missing
@@ -217,7 +218,7 @@ def test_the_primary_is_the_audit_of_the_same_verdicts(result):
     for arm, own in zip(ARMS, votes(N), strict=True):
         judged = primary[primary["arm"] == arm]
         tables += [own, judged, judged]
-    other = audit.analyse(questions(N), *tables, draws=500, seed=0)
+    other = audit.analyse(Arms(questions(N), *tables), draws=500, seed=0)
     assert result.primary.error.difference == other.delta
     assert result.primary.error.before == other.before.error_rate
     assert result.primary.abstain_rate.after == other.after.abstain_rate

@@ -31,6 +31,7 @@ from mechcot.pipeline.further import judge_study
 from mechcot.steps import SEGMENTERS, segment
 from mechcot.steps.alter import MASK
 from mechcot.steps.of_study import questions_by_id, task_of
+from rewritten import as_written
 from written_study import HEDGED, own_decoys, written_study
 
 ARMS = ("base", "distilled")
@@ -542,6 +543,7 @@ def test_wrong_use_is_named(study, tmp_path):
     traces = study.arm_path("base") / "traces.parquet"
     gone = study.traces("base").query("qid != 'clinical-0000'")
     records.write_table(traces, gone, records.TRACES)  # an arm that is given as traces may lack some
+    as_written(study.path)
     assert "clinical-0000" not in sample_of(study, None, 1).questions
     assert sample_of(study, None, 1).n_questions == 6
     with pytest.raises(UsageError, match="1 questions cannot be sampled"):

@@ -314,7 +314,7 @@ def test_the_teacher_is_an_author_like_any_other(read: Study) -> None:
     assert len(read.activations("teacher", "base").frame()) > 0
     control = read.result("controls")["teacher"]
     assert control["answers"]["after"]["accuracy"] == 1
-    assert control["audit"]["after"]["error_rate"] == 0
+    assert control["audit"]["after"]["error_rate"]["estimate"] == 0
     assert read.report.exists()
 
 

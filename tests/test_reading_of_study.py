@@ -18,6 +18,7 @@ from mechcot.core.errors import MechcotError, ReadingError, StudyError
 from mechcot.models.checkpoint import load_tokenizer
 from mechcot.reading.of_study import _target, question_inputs, read_arm
 from mechcot.steps.of_study import checkpoint_folder, task_of
+from rewritten import as_written
 
 
 def test_a_target_is_tokenised_as_the_said_object_was(study: Study) -> None:
@@ -65,6 +66,7 @@ def copied(study: Study, folder: Path) -> Study:
 
 def read_again(study: Study, work: Path) -> dict[str, Any]:
     """The base arm's traces read by its own weights; what reading.json says."""
+    as_written(study.path)
     read_arm(study, "base", "base", work, task_of(study), checkpoint_folder(study, "base"), progress=False)
     return json.loads((study.reading_path("base") / "reading.json").read_text())
 

@@ -319,7 +319,7 @@ def test_bad_rows_are_skipped_counted_and_named(tmp_path: Path, caplog: pytest.L
         found = read_questions(QuestionSettings(path=str(path), on_bad_row="skip"))
     assert found.table.qid.tolist() == ["a", "f"]
     assert list(found.skipped) == [2, 3, 4, 5]
-    said = found.to_json()
+    said = found.told()
     assert (said["rows"], said["questions"], said["n_skipped"]) == (6, 2, 4)
     assert said["skipped"][0] == {"row": 2, "why": "two options have the same text: ['x', 'x']"}
     assert "already that of row 1" in said["skipped"][2]["why"]
