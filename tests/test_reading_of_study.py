@@ -68,6 +68,7 @@ def read_again(study: Study, work: Path) -> dict[str, Any]:
     """The base arm's traces read by its own weights; what reading.json says."""
     as_written(study.path)
     read_arm(study, "base", "base", work, task_of(study), checkpoint_folder(study, "base"), progress=False)
+    as_written(study.path)
     return json.loads((study.reading_path("base") / "reading.json").read_text())
 
 
