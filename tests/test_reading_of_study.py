@@ -118,7 +118,7 @@ def test_a_question_with_an_option_of_no_tokens_is_left_out_by_name(study: Study
     limit = changed.settings.reading.traces_per_question
     last = len(questions.options[at]) - 1
     assert skipped == [f"question {questions.qid[at]!r}: option {last} has no tokens after lead-in 0"] * limit
-    assert questions.qid[at] not in set(changed.forced("base").qid)
+    assert questions.qid[at] not in set(Study.open(changed.path).forced("base").qid)
 
 
 def test_a_reader_with_another_tokenizer_is_refused(study: Study, tmp_path: Path) -> None:
