@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from mechcot.core import files
-from mechcot.core.manifest import load_manifest, save_manifest
+from mechcot.core.digests import Digests
+from mechcot.core.manifest import load_manifest, output_digests, save_manifest
 
 
 def as_written(root: Path) -> None:
     """Record what the files of a study hold now."""
     manifest = load_manifest(root)
     for record in manifest["stages"].values():
-        for name in record["outputs"]:
-            if (root / name).exists():
-                record["outputs"][name] = files.digest(root / name)
+        there = tuple(name for name in record["outputs"] if (root / name).exists())
+        found = output_digests(root, there, Digests(root))
+        record["outputs"] |= found["outputs"]
+        record["files"] = found["files"]
     save_manifest(root, manifest)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mechcot.core import files
-from mechcot.core.manifest import load_manifest, save_manifest
+from mechcot.core.manifest import FORMAT, save_manifest
 from mechcot.core.words import signed
 from mechcot.pipeline.report import write_report
 from mechcot.report.frame import embedded
@@ -294,14 +294,17 @@ def test_answers_that_were_read_off_stand_apart(page, study):
 
 def test_recorded_digests_are_listed_and_the_reports_own_is_not(study, tmp_path):
     shutil.copytree(study.path, tmp_path / "s")
-    manifest = load_manifest(tmp_path / "s")
-    stages = manifest["stages"]
-    stages["answers"]["seconds"] = 12.345
-    save_manifest(tmp_path / "s", manifest)
+    of_answers = files.digest(tmp_path / "s" / "results" / "answers.json")
+    record = {"key": "", "version": 1, "settings": {}, "inputs": {}, "outside": {}}
+    stages = {
+        "answers": {**record, "outputs": {"results/answers.json": of_answers}, "seconds": 12.345},
+        "report": {**record, "outputs": {"report.html": "cd" * 32}, "seconds": 1.0},
+    }
+    save_manifest(tmp_path / "s", {"format": FORMAT, "versions": {}, "stages": stages})
     write_report(Study.open(tmp_path / "s"), VERSIONS)
     said = Page((tmp_path / "s" / "report.html").read_text()).said("measured")
-    assert f"results/answers.json {stages['answers']['outputs']['results/answers.json']}" in said
-    assert stages["report"]["outputs"]["report.html"] not in said
+    assert f"results/answers.json {of_answers}" in said
+    assert "cd" * 32 not in said
     assert "12.345" not in said
 
 

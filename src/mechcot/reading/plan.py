@@ -164,7 +164,9 @@ def _parts_of(
     _, paths = build_trie(texts)
     parts: list[Part] = []
     members: list[int] = []
-    seen: tuple[set[int], set[Prefix]] = (set(), set())
+    # A first step of no whole token is asked where the prompt is: the tree holds that branch once.
+    at_prompt = {(int(path[start - 1]), question.forced) for path in paths[:1]} if prompt else set()
+    seen: tuple[set[int], set[Prefix]] = (set(), at_prompt)
     nodes = 0
     for i, path in zip(traces, paths, strict=True):
         trace = question.traces[i]

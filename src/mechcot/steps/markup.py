@@ -34,7 +34,7 @@ _INLINE = re.compile(
 
 _NOTHING_SAID = re.compile(
     r"^\s*(?:`{3,}|~{3,})[ \t]*[\w+#.-]*\s*$"  # the line that opens a fence
-    r"|^\s*\\(?:begin|end)\{\w+\*?\}\s*$"
+    r"|\\(?:begin|end)\{\w+\*?\}\s*$"
     r"|</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>"
     r"|^\W*(?:\d{1,3}[.)]|[A-Za-z]\))\W*$",  # the mark of a list's item
 )
@@ -47,9 +47,13 @@ DROPPED = re.compile(
 """Marks in a line that are no part of its sentence: emphasis, tags, invisible characters, notes."""
 
 
-def says_something(piece: str) -> bool:
-    """Whether a piece holds a word, a number or a sign of a script; marks and list numbers say nothing."""
-    return any(char.isalnum() for char in _NOTHING_SAID.sub("", piece))
+def says_something(piece: str, *, opens_line: bool = True) -> bool:
+    """Whether a piece holds a word, a number or a sign of a script; marks and list numbers say nothing.
+
+    Only what opens a line can open a fence: "```py" says nothing there, and "py" behind other words.
+    """
+    read = piece if opens_line else f".{piece}"
+    return any(char.isalnum() for char in _NOTHING_SAID.sub("", read))
 
 
 def wholes(text: str) -> list[Span]:

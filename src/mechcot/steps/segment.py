@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from mechcot.core.errors import UsageError
+from mechcot.core.text import LINE_END
 from mechcot.steps.markup import lines, says_something
 from mechcot.steps.sentences import sentences
 from mechcot.steps.structure import blocks
@@ -63,7 +64,8 @@ def pieces(text: str, segmenter: str, window: int = WINDOW) -> list[Piece]:
 def _sentences(text: str, window: int) -> Iterator[Piece]:
     """Sentences, and lines; a line of marks says nothing."""
     for start, end in sentences(text):
-        if says_something(text[start:end]) or _is_empty_sentence(text, start, end):
+        opens = not start or LINE_END.match(text, start - 1) is not None
+        if says_something(text[start:end], opens_line=opens) or _is_empty_sentence(text, start, end):
             yield start, end, "sentence"
 
 
