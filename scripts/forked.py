@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -76,14 +76,18 @@ class Command:
     Args:
         words: of its command line.
         limit: most bytes that a file of its may have; None: any number.
+        function: is called with the words in place of the command line.
     """
 
-    def __init__(self, *words: str | Path, limit: int | None = None) -> None:
+    def __init__(
+        self, *words: str | Path, limit: int | None = None, function: Callable[..., None] | None = None
+    ) -> None:
         handle, name = tempfile.mkstemp()
         os.close(handle)
         self._out = Path(name)
         told = [str(word) for word in words]
-        self.process: BaseProcess = _CONTEXT.Process(target=_command, args=(told, str(self._out), limit))
+        work = (told, str(self._out), limit, function)
+        self.process: BaseProcess = _CONTEXT.Process(target=_command, args=work)
         self.process.start()
 
     def end(self) -> Ended:
@@ -99,7 +103,12 @@ def command(*words: str | Path, limit: int | None = None) -> Ended:
     return Command(*words, limit=limit).end()
 
 
-def _command(words: list[str], out: str, limit: int | None) -> None:
+def call(function: Callable[..., None], *words: str) -> Ended:
+    """Call a function with some words in a process of its own; it prints."""
+    return Command(*words, function=function).end()
+
+
+def _command(words: list[str], out: str, limit: int | None, function: Callable[..., None] | None) -> None:
     sink = os.open(out, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(sink, stream)
@@ -107,6 +116,9 @@ def _command(words: list[str], out: str, limit: int | None) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if function is not None:
+        function(*words)
+        return
     from mechcot.cli.commands import main
 
     sys.argv = ["mechcot", *words]

@@ -24,6 +24,7 @@ from mechcot.core.manifest import (
     check_settings,
     load_manifest,
     recorded_files,
+    recorded_outputs,
     save_settings,
 )
 from mechcot.core.offers import offered
@@ -91,7 +92,7 @@ class Study:
             raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
     def checked(self, path: Path) -> Path:
-        """A file of the study, which must be the one that its stage wrote.
+        """A file of the study, or all that a stage wrote into a folder, which must be as its stage left it.
 
         It is read once for that, and again when its size, times or inode have changed. A file that no stage
         has recorded, such as verdicts put there by hand, passes.
@@ -100,7 +101,7 @@ class Study:
             StudyError: it is another one.
         """
         name = path.relative_to(self.path).as_posix()
-        found = recorded_files(load_manifest(self.path)).get(name)
+        found = recorded_outputs(load_manifest(self.path)).get(name)
         if found is not None and path.exists():
             check_output(self.path, name, *found, self._digests)
         return path
