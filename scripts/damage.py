@@ -38,7 +38,7 @@ from mechcot.core import files
 
 OUT = ROOT / "docs" / "study-damage.json"
 WAYS = ("flip", "truncate", "swap", "delete", "older")
-PROBE = "{name: small, author: base, reader: distilled, layers: [1], rules: [end], bootstrap: 100, null_draws: 0, untrained: false, ablate: 2}\n"
+PROBE = "{name: small, author: base, reader: distilled, layers: [1], rules: [end], null_draws: 0, untrained: false}"
 LARGER = [
     word
     for setting in (
@@ -168,6 +168,7 @@ def opened(study: str, name: str) -> None:
     from mechcot.analyses import registry
     from mechcot.analyses.panel.people import people_of
     from mechcot.probe import load_card
+    from mechcot.steps.of_study import whole_checkpoint
 
     found, parts = Study.open(study), Path(name).with_suffix("").parts
     if parts[0] == "questions":
@@ -202,10 +203,8 @@ def opened(study: str, name: str) -> None:
         said = read_sheet(
             found, Path(study).parent / "filled.csv", Path(study, "sheet", "key.json")
         ).to_json()
-    elif parts[0] == "models" and parts[1] == "distilled":
-        from mechcot.analyses.probe.analysis import specified_probe
-
-        said = specified_probe(Path(study), Path(f"{study}.yaml"), progress=False)[0].to_json()
+    elif parts[0] == "models":
+        said = str(whole_checkpoint(found, parts[1]))
     else:
         said = [analysis.name for analysis in registry.ANALYSES]
     with pd.option_context(
@@ -261,35 +260,51 @@ def _line(ended: Ended, study: Path) -> str:
 
 
 def measured(folder: Path, only: list[str], out: Path) -> Json:
-    """Damage file after file."""
+    """Damage file after file, one of each kind first; what `out` holds already is left unless asked for."""
     began = time.monotonic()
-    study, older, kept = folder / "study", folder / "older", folder / "kept"
+    study, older = folder / "study", folder / "older"
     make(study, 3)
     make(older, 4)
     wanted = file_digests(study)
-    names = sorted({*wanted, "manifest.json", "work/digests.json"})
-    names = [name for name in names if not only or any(word in name for word in only)]
-    found: Json = json.loads(out.read_text()) if out.exists() else {"files": {}}
-    for name in names:
-        before = opening(study, name)
-        row: Json = {}
-        for way in WAYS:
-            back = damage(study, name, way, older, kept)
-            if back is None:
-                continue
-            row[way] = outcome(study, name, wanted, before)
-            if row[way]["run"] != "repaired":
-                back()
-            if row[way]["run"] == "left out":  # and others were made without it
-                _well(command("run", study, "--quiet"))
-            left = differing(file_digests(study), wanted)
-            if left:
-                sys.exit(f"{name}, {way}: cannot go on, these files are not as they were: {left}")
-        found["files"][name] = row
-        said = {way: f"{one['open']}, {one['verify']}, {one['run']}" for way, one in row.items()}
-        print(f"[{seconds_since(began):4d} s] {name}: {said}", flush=True)
-    found["minutes"] = round(found.get("minutes", 0) * bool(only) + (time.monotonic() - began) / 60, 1)
+    found: Json = json.loads(out.read_text()) if out.exists() else {"minutes": 0.0, "files": {}}
+    found["n_files"] = len(wanted) + 2
+    for name in _in_turn([*wanted, "manifest.json", "work/digests.json"]):
+        if any(word in name for word in only) if only else name not in found["files"]:
+            found["files"][name] = row = _damaged(study, older, name, wanted)
+            found["minutes"] = round(found["minutes"] + (time.monotonic() - began) / 60, 2)
+            began = time.monotonic()
+            out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            said = {way: f"{one['open']}, {one['verify']}, {one['run']}" for way, one in row.items()}
+            print(f"{found['minutes']} min, {name}: {said}", flush=True)
     return found
+
+
+def _in_turn(names: list[str]) -> list[str]:
+    """The first of every kind, then the second of every kind, and so on."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for name in sorted(names):
+        turns.append((seen[kind_of(name)], name))
+        seen[kind_of(name)] += 1
+    return [name for _, name in sorted(turns)]
+
+
+def _damaged(study: Path, older: Path, name: str, wanted: dict[str, str]) -> Json:
+    """What comes of one file, damaged in every way."""
+    before, row = opening(study, name), {}
+    for way in WAYS:
+        back = damage(study, name, way, older, study.parent / "kept")
+        if back is None:
+            continue
+        row[way] = outcome(study, name, wanted, before)
+        if row[way]["run"] != "repaired":
+            back()
+        if row[way]["run"] == "left out":  # and others were made without it
+            _well(command("run", study, "--quiet"))
+        left = differing(file_digests(study), wanted)
+        if left:
+            sys.exit(f"{name}, {way}: cannot go on, these files are not as they were: {left}")
+    return row
 
 
 def table(found: Json) -> str:
@@ -312,7 +327,7 @@ def table(found: Json) -> str:
     used = sum("USED" in one["open"] or "USED" in one["run"] for one in every)
     lines += [
         "",
-        f"{len(found['files'])} files, {len(every)} damages; used: {used}. `python scripts/damage.py --write`: "
+        f"{len(found['files'])} of {found['n_files']} files, {len(every)} damages; used: {used}. `python scripts/damage.py --write`: "
         f"{found['minutes']:.0f} minutes; every message in [study-damage.json](study-damage.json).",
     ]
     return "\n".join(lines) + "\n"
@@ -337,7 +352,6 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         found = measured(given.studies or Path(temporary), given.only, given.out)
-    given.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(table(found))
     if given.write:
         write_block("damage.py", table(found))

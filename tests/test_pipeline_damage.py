@@ -19,11 +19,11 @@ from mechcot.analyses.judge_controls import study_report
 from mechcot.analyses.judge_controls.design import Wanted
 from mechcot.analyses.judge_controls.run import judge_controls_of, run_judge_controls
 from mechcot.analyses.panel.people import people_of
-from mechcot.analyses.probe.analysis import specified_probe
 from mechcot.core import files
 from mechcot.core.errors import MechcotError, StudyError
 from mechcot.core.manifest import verify
 from mechcot.pipeline import run as pipeline
+from mechcot.steps.of_study import whole_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
@@ -90,16 +90,14 @@ def test_a_damaged_file_is_refused_or_made_again(copied: Study, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("harm", [_flip, Path.unlink])
-def test_a_probe_loads_no_damaged_weights(
-    copied: Study, tmp_path: Path, harm: Callable[[Path], None]
+def test_damaged_weights_are_not_loaded_beside_the_pipeline(
+    copied: Study, harm: Callable[[Path], None]
 ) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(
-        "{author: base, reader: distilled, layers: [1], rules: [end], bootstrap: 100, null_draws: 0, untrained: false, ablate: 1}"
-    )
+    assert whole_checkpoint(copied, "distilled") == copied.path / "models" / "distilled"
     harm(copied.path / "models" / "distilled" / "generation_config.json")
     with pytest.raises(StudyError, match=rf"models/distilled \(stage distill-distilled\) {CHANGED}"):
-        specified_probe(copied.path, spec, progress=False)
+        whole_checkpoint(copied, "distilled")
+    assert whole_checkpoint(copied, "base") == copied.path / "models" / "base"
 
 
 def test_damaged_judge_controls_are_not_used(copied: Study) -> None:

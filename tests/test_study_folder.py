@@ -4,6 +4,7 @@ import errno
 import fcntl
 import inspect
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -136,6 +137,16 @@ def test_a_lock_whose_file_was_deleted_still_excludes(tmp_path: Path, gone: str)
         other.communicate()
     with locked(study):
         pass
+
+
+def test_a_full_disk_does_not_keep_a_study_from_being_locked(tmp_path: Path) -> None:
+    study, limits = tmp_path / "s", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with locked(study), pytest.raises(StudyError, match=r"in use by process \?"), locked(study):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_where_folders_cannot_be_locked_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

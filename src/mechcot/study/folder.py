@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
@@ -371,9 +371,9 @@ def locked(path: Path) -> Iterator[None]:
         with _open_lock(file) as handle:
             if not _lock(folder, path, handle):
                 _lock(handle.fileno(), path, handle)
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+            with suppress(OSError):  # a full disk: the lock holds, and does not say whose it is
+                os.truncate(handle.fileno(), 0)
+                os.write(handle.fileno(), str(os.getpid()).encode())
             yield
     finally:
         os.close(folder)
