@@ -1,15 +1,15 @@
 """Damage every file of a finished study in five ways: is it refused, repaired, or used?
 
     python scripts/damage.py                    # every file; docs/study-damage.json
-    python scripts/damage.py --only results     # files whose name holds a word; the others' outcomes stay
+    python scripts/damage.py --only results     # files whose name holds a word, once more
     python scripts/damage.py --write            # and put the table into docs/study-folder.md
 
-The study is the smallest organism, with a probe, judge controls and a filled sheet beside it. One file at a time
+The study is a small organism, with a probe, judge controls and a filled sheet beside it. One file at a time
 
-- has a bit flipped in its middle (its time of modification is set back), is cut to its half, is swapped with
-  another file of its kind, is deleted, or is replaced by that of an earlier run (another seed);
-- is then opened (`mechcot show` for results, `Study` for tables and tensors, `load_card` for a probe), looked at
-  by `mechcot verify`, and met by `mechcot run`.
+- has a bit flipped in its middle (its time of modification is set back), is cut to its half, is swapped
+  with another file of its kind, is deleted, or is replaced by that of an earlier run (another seed);
+- is then opened (`mechcot show` for results, `Study` for tables and tensors, `load_card` for a probe), looked
+  at by `mechcot verify`, and met by `mechcot run`.
 
 "used" is a command that ends well though the file is not what was written, unless what it says is what it said
 before, and a run that ends well while a file of the study differs.
@@ -33,12 +33,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forked import NEW, ROOT, Ended, call, command, differing, file_digests, seconds_since, write_block
+from forked import NEW, ROOT, Ended, call, command, differing, file_digests, write_block
 from mechcot.core import files
 
 OUT = ROOT / "docs" / "study-damage.json"
 WAYS = ("flip", "truncate", "swap", "delete", "older")
-PROBE = "{name: small, author: base, reader: distilled, layers: [1], rules: [end], null_draws: 0, untrained: false}"
+PROBE = "{author: base, reader: distilled, layers: [1], rules: [end], null_draws: 0, untrained: false}"
 LARGER = [
     word
     for setting in (
@@ -264,7 +264,7 @@ def measured(folder: Path, only: list[str], out: Path) -> Json:
     began = time.monotonic()
     study, older = folder / "study", folder / "older"
     make(study, 3)
-    make(older, 4)
+    _well(command("run", older, *NEW, *LARGER, "--seed", "4", "--quiet"))
     wanted = file_digests(study)
     found: Json = json.loads(out.read_text()) if out.exists() else {"minutes": 0.0, "files": {}}
     found["n_files"] = len(wanted) + 2

@@ -5,10 +5,10 @@
     python scripts/kills.py --parts disk two    # some disturbances alone; what the others found stays
     python scripts/kills.py --write             # and put the table into docs/study-folder.md
 
-A study of the smallest organism runs once undisturbed. Then, for every stage, seeded instants are drawn inside
-its own work: where it leaves work in flight (journals, checkpoints, shards), after a number of changes to it;
-else a share of the stage's time, from its start. The disk is a tmpfs that is made too small when the stage
-begins; where none may be mounted, a limit on the size of a file stands in its place.
+A study of the smallest organism runs once undisturbed. Then, for every stage, seeded instants are drawn
+inside its own work: where it leaves work in flight (journals, checkpoints, shards), after a number of changes
+to it; else a share of the stage's time, from its start. The disk is a tmpfs that is made too small when the
+stage begins, where one may be mounted; a limit on the size of a file needs no such leave.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def _in_flight(work: Path) -> frozenset[tuple[str, int]]:
 
 
 def undisturbed(study: Path) -> tuple[dict[str, float], dict[str, int]]:
-    """Run a study in one go; the seconds of its stages, and how often their work in flight changed."""
+    """Run a study in one go; the seconds of its stages, and how often their work in flight changed.
+
+    Of a study that is there already only the seconds are known.
+    """
     running = Command("run", study, *NEW)
     watches: dict[str, Watch] = {}
     while running.process.is_alive():
@@ -253,16 +256,17 @@ def read_only(disk: Path) -> Json:
 
 def two_at_once(study: Path, stages: list[str]) -> Json:
     """A second run while a stage of the first is under way, for each of some stages."""
-    first, said = Command("run", study, *NEW), {}
+    said: Json = {}
     for stage in stages:
-        mark = study / "work" / stage / "key"
-        while first.process.is_alive() and not mark.exists():
+        forget(study, stage)
+        watch, first = Watch(study, stage), Command("run", study, *NEW)
+        while first.process.is_alive() and watch.began is None:
+            watch.look()
             time.sleep(0.001)
-        if first.process.is_alive():
-            second = command("run", study, *NEW)
-            said[stage] = {"refused": "is in use by process" in second.line, **_said(second, study)}
-    ended = first.end()
-    return {"first": ended.code, "second": said}
+        second = command("run", study, *NEW)
+        refused = "is in use by process" in second.line
+        said[stage] = {"refused": refused, "first": first.end().code, **_said(second, study)}
+    return {"second": said}
 
 
 def race(folder: Path, rng: random.Random, times: int = 6) -> Json:
@@ -313,6 +317,11 @@ class Round:
         row["seconds"] = self.seconds[stage]
         return row
 
+    def copy(self, name: str) -> Path:
+        """A finished study; a stage that is forgotten is made again, and no other."""
+        shutil.copytree(self.folder / "whole", self.folder / name)
+        return self.folder / name
+
     def compare(self, name: str, study: Path) -> None:
         """Let a disturbed study run to its end, and compare its files."""
         ended = command("run", study, *NEW)
@@ -344,7 +353,7 @@ def kills(of: Round) -> None:
 
 def interrupts(of: Round) -> None:
     """Ctrl-C, once in every stage."""
-    study = of.folder / "stopped"
+    study = of.copy("stopped")
     for stage in of.stages:
         of.row(stage)["sigint"] = interrupt_in(study, stage, of.seconds[stage], of.rng)
         of.tell(f"{stage}: {of.row(stage)['sigint']}")
@@ -355,21 +364,26 @@ def disks(of: Round) -> None:
     """A full disk at every stage, small files, a read-only folder."""
     with small_disk() as disk:
         if disk is not None:
+            shutil.copytree(of.folder / "whole", disk / "study")
             for stage in of.stages:
+                forget(disk / "study", stage)
                 of.row(stage)["full"] = full_disk(disk, stage, of.rng)
                 of.tell(f"{stage}: {of.row(stage)['full']}")
             of.compare("disk full", disk / "study")
             of.found["read_only"] = read_only(disk)
-    study = of.folder / "limited"
-    of.found["limited"] = [limited(study, limit) for limit in (1_000, 100_000, 1_000_000)]
+    study = of.copy("limited")
+    for stage in ("pretrain", "report"):
+        forget(study, stage)
+    of.found["limited"] = [limited(study, limit) for limit in (1_000, 100_000, 2_000_000)]
     of.compare("file size limited", study)
 
 
 def pairs(of: Round) -> None:
     """Two runs at once."""
     among = ("pretrain", "distill-distilled", "sample-base", "read-base-by-base", "probe")
-    of.found["two"] = two_at_once(of.folder / "two", [stage for stage in among if stage in of.stages])
-    of.compare("two at once", of.folder / "two")
+    study = of.copy("two")
+    of.found["two"] = two_at_once(study, [stage for stage in among if stage in of.stages])
+    of.compare("two at once", study)
     of.found["race"] = race(of.folder, of.rng)
 
 
@@ -377,49 +391,61 @@ PARTS = {"kills": kills, "sigint": interrupts, "disk": disks, "two": pairs}
 
 
 def table(found: Json) -> str:
-    """The outcomes in Markdown."""
-    stages = found["stages"]
-    kills = [hit for row in stages.values() for hit in row.get("kills", ())]
-    stops = [row["sigint"] for row in stages.values() if row.get("sigint")]
-    full = [row["full"] for row in stages.values() if "full" in row]
-    differ, n = found["differing"], found["files"]
-
-    def equal(name: str) -> str:
-        return f"{n - len(differ[name])} of {n}" if name in differ else "not tried"
-
-    refused = [one["said"] for one in full if one["code"]]
-    second = found["two"]["second"].values()
-    ro = found.get("read_only", {})
-    rows = [
-        ("`kill -9` inside a stage, three times each",
-         f"{len(kills)} kills in {len(stages)} stages, {sum(k['changes'] > 0 for k in kills)} of them with work in "
-         "flight of that run", equal("kill -9")),
-        ("Ctrl-C inside a stage",
-         f"{sum(s['clean'] for s in stops)} of {len(stops)} ended with one line and exit code 130", equal("SIGINT")),
-        ("disk full when a stage begins",
-         f"{len(refused)} of {len(full)} stages stopped, {sum(o['clean'] for o in full if o['code'])} of them with "
-         "one message; the others fitted", equal("disk full")),
-        ("a file may have 1 kB, 100 kB, 1 MB",
-         f"{sum(o['clean'] and o['code'] == 1 for o in found['limited'])} of {len(found['limited'])} stopped with one "
-         "message", equal("file size limited")),
-        ("read-only folder, study finished",
-         ", ".join(f"`{name}` {'works' if one['code'] == 0 else 'says so'}" for name, one in ro.items()) or
-         "not tried: nothing may be mounted here", "-"),
-        ("a second run while one is under way",
-         f"{sum(one['refused'] for one in second)} of {len(second)} refused, the first went on", equal("two at once")),
-        ("two runs at the same moment on a new folder",
-         f"one went on and one was refused, {found['race']['one_won']} of {found['race']['times']} times", "-"),
-    ]  # fmt: skip
+    """The outcomes in Markdown, of the parts that were tried."""
+    differ, n, of = found["differing"], found["files"], len(found["stages"])
     lines = ["| what happened | outcome | files equal after the next run |", "|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    for what, outcome, name in _rows(found):
+        equal = f"{n - len(differ[name])} of {n}" if name in differ else "-"
+        lines.append(f"| {what} | {outcome.replace('STAGES', str(of))} | {equal} |")
     left = sorted({name for names in found["left_over"].values() for name in names})
+    spent = ", ".join(f"{part} {minutes:.0f}" for part, minutes in found["minutes"].items())
     lines += [
         "",
         f"Left over of work in flight or unfinished writes: {', '.join(left) or 'nothing'}. "
-        f"`python scripts/kills.py --write`: {sum(found['minutes'].values()):.0f} minutes; every instant and message in "
+        f"`python scripts/kills.py --write`, minutes: {spent}; every instant and message in "
         "[study-kills.json](study-kills.json).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _rows(found: Json) -> Iterator[tuple[str, str, str]]:
+    stages = found["stages"].values()
+    kills = [hit for row in stages for hit in row.get("kills", ())]
+    if kills:
+        working = sum(hit["changes"] > 0 for hit in kills)
+        said = (
+            f"{len(kills)} kills in STAGES stages, {working} of them after that run had left work in flight"
+        )
+        yield "`kill -9` inside a stage, three times each", said, "kill -9"
+    stops = [row["sigint"] for row in stages if row.get("sigint")]
+    if stops:
+        said = f"{sum(one['clean'] for one in stops)} of {len(stops)} ended with one line and exit code 130"
+        yield "Ctrl-C inside a stage", said, "SIGINT"
+    full = [row["full"] for row in stages if "full" in row]
+    if full:
+        stopped = [one for one in full if one["code"]]
+        said = (
+            f"{len(stopped)} of {len(full)} stopped, {sum(one['clean'] for one in stopped)} with one message"
+        )
+        yield "disk full when a stage begins", f"{said}; the others fitted", "disk full"
+    if "limited" in found:
+        clean = sum(one["clean"] and one["code"] == 1 for one in found["limited"])
+        limits = ", ".join(f"{one['limit'] // 1000}" for one in found["limited"])
+        said = f"{clean} of {len(found['limited'])} stopped with one message"
+        yield f"no file may be larger than {limits} kB", said, "file size limited"
+    if "read_only" in found:
+        told = (
+            (name, "works" if one["code"] == 0 else "refused") for name, one in found["read_only"].items()
+        )
+        yield "a finished study, read-only", ", ".join(f"`{name}` {what}" for name, what in told), ""
+    if "two" in found:
+        second = found["two"]["second"].values()
+        well = sum(one["refused"] and one["first"] == 0 for one in second)
+        said = f"{well} of {len(second)} refused, and the first ended well"
+        yield "a second run while a stage is under way", said, "two at once"
+        race = found["race"]
+        said = f"one went on and one was refused, {race['one_won']} of {race['times']} times"
+        yield "two runs at the same moment on a new folder", said, ""
 
 
 def main() -> None:
@@ -429,18 +455,20 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", default=[], metavar="STAGE", help="these stages alone")
     parser.add_argument("--parts", nargs="*", default=[*PARTS], choices=PARTS, help="these parts alone")
+    parser.add_argument("--whole", type=Path, help="an undisturbed study that is there already")
     parser.add_argument("--out", type=Path, default=OUT, help="where the outcomes go (JSON)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/study-folder.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if given.whole:
+            shutil.copytree(given.whole, Path(folder) / "whole")
         of = Round(Path(folder), given.out, given.only)
         for part in given.parts:
             PARTS[part](of)
             of.save(part)
-    if {*of.found["minutes"]} == {*PARTS}:
-        print(table(of.found))
-        if given.write:
-            write_block("kills.py", table(of.found))
+    print(table(of.found))
+    if given.write:
+        write_block("kills.py", table(of.found))
 
 
 if __name__ == "__main__":
