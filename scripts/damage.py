@@ -11,8 +11,8 @@ The study is a small organism, with a probe, judge controls and a filled sheet b
 - is then opened (`mechcot show` for results, `Study` for tables and tensors, `load_card` for a probe), looked
   at by `mechcot verify`, and met by `mechcot run`.
 
-"used" is a command that ends well though the file is not what was written, unless what it says is what it said
-before, and a run that ends well while a file of the study differs.
+"used" is a command that ends well though the file is not what was written, unless what it says is what it
+said before, and a run that ends well while a file of the study differs.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def damage(study: Path, name: str, way: str, older: Path, kept: Path) -> Callabl
 
 
 def sibling(study: Path, name: str, kept: Path) -> Path | None:
-    """Another file of the same kind and another content: of the same name elsewhere, else of the same ending."""
+    """Another file of the same kind and another content, of the same name where there is one."""
     mine, path = files.digest(kept), study / name
     others = [
         p
@@ -327,8 +327,9 @@ def table(found: Json) -> str:
     used = sum("USED" in one["open"] or "USED" in one["run"] for one in every)
     lines += [
         "",
-        f"{len(found['files'])} of {found['n_files']} files, {len(every)} damages; used: {used}. `python scripts/damage.py --write`: "
-        f"{found['minutes']:.0f} minutes; every message in [study-damage.json](study-damage.json).",
+        f"{len(found['files'])} of {found['n_files']} files, {len(every)} damages; used: {used}. "
+        f"`python scripts/damage.py --write`: {found['minutes']:.0f} minutes; every message in "
+        "[study-damage.json](study-damage.json).",
     ]
     return "\n".join(lines) + "\n"
 
