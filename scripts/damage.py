@@ -230,7 +230,8 @@ def outcome(study: Path, name: str, wanted: dict[str, str], before: Ended) -> Js
     found: Json = {}
     shown = opening(study, name)
     same = (shown.code, shown.said) == (before.code, before.said)
-    found["open"] = "refused" if shown.code else "as before" if same else "USED"
+    other = "USED" if (study / name).exists() else "left out"
+    found["open"] = "refused" if shown.code else "as before" if same else other
     found["open_said"] = _line(shown, study)
     checked = command("verify", study)
     told = name in checked.said or str(Path(name).parent) in checked.said

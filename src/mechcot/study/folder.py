@@ -19,6 +19,7 @@ from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.manifest import (
+    MANIFEST,
     SETTINGS,
     check_output,
     check_settings,
@@ -328,6 +329,16 @@ def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
         raise StudyError(f"{path} is a file; a study is a folder")
     if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
         raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    made = (
+        [p.name for p in path.iterdir() if p.name not in (SETTINGS, "work") and p.name[0] != "."]
+        if exists
+        else []
+    )
+    if made and not (path / MANIFEST).exists():
+        raise StudyError(
+            f"{path / MANIFEST}: is missing, and so is what tells from what {sorted(made)[0]} was made. "
+            "Restore it from a copy, or name a new folder"
+        )
     if exists and not restarting:
         old = config.resolve(base=config.read_yaml(path / SETTINGS), source=str(path / SETTINGS))
         _refuse_frozen(path, old, settings)

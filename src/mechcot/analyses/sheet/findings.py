@@ -19,6 +19,7 @@ from mechcot.analyses.sheet.read_back import Answer, read_filled
 from mechcot.analyses.sheet.result import Blinding, JudgeOnSheet, SheetResult, WithPeople
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError
+from mechcot.core.manifest import MANIFEST
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair, Paired
 from mechcot.core.stages import Stage, run_stages, versions
@@ -223,7 +224,7 @@ def _blinding(once: pd.DataFrame, arms: Pair[str], draws: int, seed: int) -> Bli
 
 
 def write_result(study: Study, result: SheetResult) -> Path:
-    """Write `results/sheet.json` of the study; its manifest records it.
+    """Write `results/sheet.json` of the study; a manifest that is there records it.
 
     Raises:
         StudyError: another process writes to the study, or it cannot be written.
@@ -233,6 +234,9 @@ def write_result(study: Study, result: SheetResult) -> Path:
     def write(work: Path) -> None:
         files.write_json(study.path / name, said)
 
+    if not (study.path / MANIFEST).exists():  # tables put together by hand
+        write(study.path)
+        return study.path / name
     with locked(study.path):
         run_stages(
             study.path, [Stage("sheet", 1, {"key": content_key(said)}, (), (name,), write)], versions()
