@@ -125,6 +125,11 @@ def _redirect(status: str) -> Callable[[dict[str, Any]], Chunks]:
     return _once(lambda _: _response(b"", *lines, status=status))
 
 
+def _escaped(text: str) -> str:
+    """A text as JSON may write it, every character an escape."""
+    return "".join(f"\\u{ord(letter):04X}" for letter in text)
+
+
 def _echo(status: str) -> Callable[[dict[str, Any]], Chunks]:
     """The key in every field of a body, in plain and as servers code it."""
     coded = _BEARER.decode()
@@ -138,6 +143,7 @@ def _echo(status: str) -> Callable[[dict[str, Any]], Chunks]:
     return _once(lambda _: _response(body, f"X-Key: {KEY}", status=f"{status} {KEY}"))
 
 
+_SAID = f"{KEY} {_BEARER.decode()} {KEY.encode().hex()}"
 _CONTROL = {"reason": "\x1b[2J\x07fine\u202e", "label": "correct"}
 WAYS = {
     "trickle": Way("a blank every 0.1 s, for ever", _trickle),
@@ -184,6 +190,25 @@ WAYS = {
         always=True,
     ),
     "key echo, 200": Way("the key in every field", _echo("200 OK")),
+    "key echo, verdict": Way(
+        "the key in the reason of a verdict",
+        _said(json.dumps({"reason": _SAID, "label": "correct"}), model="judge", system_fingerprint=KEY),
+        always=True,
+    ),
+    "key echo, escaped": Way(
+        "the same, every letter as `\\u0073`",
+        _said(f'{{"reason": "{_escaped(_SAID)}", "label": "correct"}}'),
+        always=True,
+    ),
+    "key echo, redirect": Way(
+        "307 to a host named by the key",
+        _once(
+            lambda _: _response(
+                b"", f"Location: http://{KEY}.invalid/{KEY}", status="307 Temporary Redirect"
+            )
+        ),
+        always=True,
+    ),
     "key echo, 400": Way("the same with a 400", _echo("400 Bad Request"), always=True),
     "key echo, 500": Way("the same with a 500", _echo("500 Internal Server Error")),
     "key echo, 401": Way("the same with a 401", _echo("401 Unauthorized"), check=True),

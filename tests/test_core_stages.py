@@ -259,3 +259,37 @@ def test_the_states_foretell_what_runs(tmp_path: Path) -> None:
         states_of(tmp_path, three(2, frozen=True))
     assert states_of(tmp_path, three(2, frozen=True), "a") == ["to do"] * 3
     assert ran == ["a", "b", "c"]
+
+
+def test_a_damaged_cache_of_digests_does_not_make_a_file_outside_a_changed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_digests, "_SETTLED_NS", -1)
+    outside, ran = tmp_path.parent / f"{tmp_path.name}.csv", []
+    outside.write_text("1")
+    stage = _stage(tmp_path, ran, "a", frozen=True, outside=(outside,))
+    run_stages(tmp_path, [stage], {})
+    cached = json.loads((tmp_path / "work" / "digests.json").read_text())
+    cached[str(outside)][-1] = "0" * 64
+    files.write_json(tmp_path / "work" / "digests.json", cached)
+    run_stages(tmp_path, [stage], {})
+    assert states_of(tmp_path, [stage]) == ["cached"]
+    assert ran == ["a"]
+    outside.unlink()
+
+
+def test_a_disk_that_is_full_between_stages_is_one_message_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = [_stage(tmp_path, [], "a"), _stage(tmp_path, [], "b")]
+    run_stages(tmp_path, pair[:1], {})
+
+    def full(root: Path, manifest: object) -> None:
+        raise OSError(28, "No space left on device", str(root / stages.MANIFEST))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "save_manifest", full)
+        with pytest.raises(StudyError, match=r"manifest\.json: No space left on device\. Make room"):
+            run_stages(tmp_path, pair, {})
+    run_stages(tmp_path, pair, {})
+    assert verify(tmp_path) == ["study.yaml: is missing"]

@@ -21,7 +21,9 @@ from hostile_judges import HOSTILE, KEY, STEPS, WAYS, Way, _large, _said, outcom
 ENDS = {"redirect": "redirects to collector.invalid (HTTP 307); redirects are not followed"}
 ENDS["redirect at the start"] = "redirects to collector.invalid (HTTP 302); redirects are not followed"
 ENDS["key echo, 401"] = "did not accept the key"
-READ = ("control characters",)
+ENDS["key echo, redirect"] = "redirects to an address that cannot be read (HTTP 307)"
+READ = {"control characters": "\\x1b[2J\\x07fine\\u202e"}
+READ |= dict.fromkeys(("key echo, verdict", "key echo, escaped"), "[key] QmVhcmVyIH[key]m [key]")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def test_a_hostile_judge_loses_no_verdict_and_leaves_no_key(name, tmp_path):
     else:
         assert (found.verdicts, found.said) == (STEPS, [])
     if name in READ:
-        assert found.reasons[:HOSTILE] == ["\\x1b[2J\\x07fine\\u202e"] * HOSTILE
+        assert found.reasons[:HOSTILE] == [READ[name]] * HOSTILE
     assert all(escaped(text) == text for text in (*found.said, *found.reasons))
     assert f"| {name} | {way.what} | {found.verdicts} |" in table({name: found})
 
@@ -70,6 +72,19 @@ def test_a_redirect_is_followed_nowhere(tmp_path, status):
                     judgement(tmp_path, server, steps_of(["a"]))
                 assert len(server.checks) == 1
         assert (other.calls, other.checks) == ([], [])
+
+
+def test_a_key_is_found_in_the_escapes_of_a_reply():
+    key = "sk-live/1234567890abcdef"
+    redact = client.redactor(key)
+    for said in (
+        key.replace("/", "\\/"),
+        "".join(f"\\u{ord(letter):04x}" for letter in key),
+        f"\\u0073{key[1:]}",
+    ):
+        assert redact(f'{{"reason": "{said}"}}') == '{"reason": "[key]"}'
+    for said in ("\\u0041 \\/ \\n \\u12", "\\ud800", "plain"):  # a reply without it stays as it is
+        assert redact(said) == said
 
 
 def test_a_hostile_host_is_not_shown_as_it_is(tmp_path):

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import inspect
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -136,6 +137,30 @@ def test_a_lock_whose_file_was_deleted_still_excludes(tmp_path: Path, gone: str)
         other.communicate()
     with locked(study):
         pass
+
+
+def test_a_study_whose_manifest_is_gone_is_not_made_again_without_a_word(tmp_path: Path) -> None:
+    study = _make(tmp_path / "s").path
+    (study / "manifest.json").unlink()
+    _make(study)  # killed before its first manifest: nothing was made
+    (study / "questions.parquet").write_bytes(b"x")
+    (study / "manifest.json").unlink()
+    for restarting in (False, True):
+        with pytest.raises(
+            StudyError, match=r"manifest\.json: is missing, and so is what tells .* questions"
+        ):
+            _make(study, restarting=restarting)
+    assert not (study / "manifest.json").exists()
+
+
+def test_a_full_disk_does_not_keep_a_study_from_being_locked(tmp_path: Path) -> None:
+    study, limits = tmp_path / "s", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with locked(study), pytest.raises(StudyError, match=r"in use by process \?"), locked(study):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_where_folders_cannot_be_locked_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

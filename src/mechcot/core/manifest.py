@@ -76,6 +76,16 @@ def recorded_files(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
+def recorded_outputs(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The same, and the folders that stages wrote as a whole."""
+    whole = {
+        name: (digest, stage)
+        for stage, record in manifest["stages"].items()
+        for name, digest in record["outputs"].items()
+    }
+    return whole | recorded_files(manifest)
+
+
 def output_digests(root: Path, outputs: tuple[str, ...], digests: Digests) -> dict[str, dict[str, str]]:
     """What a stage's record says of its outputs: `outputs`, and `files`, those that lie in folders."""
     inside = [file for name in outputs if (root / name).is_dir() for file in files.files_in(root / name)]

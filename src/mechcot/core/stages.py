@@ -29,6 +29,7 @@ from mechcot.core.progress import on_terminal
 
 log = logging.getLogger("mechcot")
 
+_AGAIN = "Make room or fix the permissions and run again: it goes on where it stopped."
 VERSIONED = ("mechcot", "torch", "transformers", "trl", "numpy", "scikit-learn", "pyarrow", "sentencex")
 
 
@@ -93,6 +94,8 @@ def run_stages(
         _run_in_order(root, stages, manifest, digests)
         if own_digest(manifest) != told:
             save_manifest(root, manifest)
+    except OSError as error:
+        raise StudyError(f"{files.disk_problem(error)}. {_AGAIN}") from error
     finally:
         digests.save()
 
@@ -221,6 +224,8 @@ def _is_current(root: Path, manifest: dict[str, Any], stage: Stage, digests: Dig
     if not record or not all((root / name).exists() for name in stage.outputs):
         return False
     inputs, outside = _digests(root, manifest, stage, digests)
+    if record["key"] != _key(stage, inputs, outside):  # perhaps by a digest that was kept and is damaged
+        outside = {str(path): {"digest": digests.again(path)} for path in stage.outside}
     if record["key"] != _key(stage, inputs, outside):
         if stage.frozen:
             raise _changed(stage, record, inputs, outside)
@@ -248,10 +253,7 @@ def _run(root: Path, stage: Stage, key: str) -> None:
         problem = files.disk_problem(error)
         if problem is None:
             raise
-        raise StudyError(
-            f"stage {stage.name} of {root}: {problem}. Make room or fix the permissions and run again: it "
-            "goes on where it stopped."
-        ) from error
+        raise StudyError(f"stage {stage.name} of {root}: {problem}. {_AGAIN}") from error
     missing = [name for name in stage.outputs if not (root / name).exists()]
     if missing:
         raise MechcotError(f"stage {stage.name} ended without writing {', '.join(missing)}")

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import random
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -387,6 +388,16 @@ def redactor(key: str | None) -> Callable[[str], str]:
     def redact(text: str) -> str:
         for form in forms:
             text = text.replace(form, "[key]")
-        return text
+        # A reply is JSON and is read as such later: what its escapes spell counts too.
+        spelled = _spelled(text)
+        return redact(spelled) if any(form in spelled for form in forms) else text
 
     return redact
+
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(/))")
+
+
+def _spelled(text: str) -> str:
+    """A text without the escapes of JSON that may stand for letters of a key."""
+    return _writable(_ESCAPE.sub(lambda found: found[2] or chr(int(found[1], 16)), text))

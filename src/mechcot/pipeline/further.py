@@ -138,4 +138,5 @@ def _result(study: Study, name: str) -> FurtherVerdicts:
     for arm in study.settings.arms:
         found = study.verdicts(arm, name).label.value_counts()
         labels[arm] = {label: int(found.get(label, 0)) for label in records.LABELS}
-    return FurtherVerdicts(name, labels, files.read_json(study.path / "instruments" / f"{name}.json"))
+    about = files.read_json(study.checked(study.path / "instruments" / f"{name}.json"))
+    return FurtherVerdicts(name, labels, about)

@@ -180,7 +180,7 @@ def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Ex
     extra = [
         name for name, asked in (("transfer", spec.transfer), ("ablation", spec.ablate)) if asked and error
     ]
-    read = files.read_json(study.reading_path(author, reader) / "reading.json")["bare_tokens"]
+    read = files.read_json(study.checked(study.reading_path(author, reader) / "reading.json"))["bare_tokens"]
     return Expense(
         what,
         len(nested) * (len(chosen) + len(shown)) + len(fixed) * len(chosen),

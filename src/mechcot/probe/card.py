@@ -5,6 +5,8 @@ Loading one and scoring with it needs numpy alone. `docs/probes.md` has the form
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +119,8 @@ class ProbeCard:
         path = folder / "probe.safetensors"
         sha256 = write_tensors(path, tensors, {})
         written = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256}
-        files.write_json(folder / "card.json", {**self.about, "format": FORMAT, "tensors": written})
+        card = json.loads(json.dumps({**self.about, "format": FORMAT, "tensors": written}))
+        files.write_json(folder / "card.json", {**card, "sha256": _own_digest(card)})
 
 
 def load_card(path: str | Path) -> ProbeCard:
@@ -132,6 +135,9 @@ def load_card(path: str | Path) -> ProbeCard:
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:
         raise DataError(f"{file}: expected a probe card of the format {FORMAT!r}, found {found!r}")
+    # A card of an earlier version has no digest of its own.
+    if "sha256" in about and about.pop("sha256") != _own_digest(about):
+        raise DataError(f"{file}: is not as it was written; fit the probe again")
     try:
         tensors, width = file.parent / Path(about["tensors"]["file"]).name, int(about["probe"]["d_model"])
         if not tensors.is_file() or files.digest(tensors) != about["tensors"]["sha256"]:
@@ -150,3 +156,8 @@ def load_card(path: str | Path) -> ProbeCard:
     return ProbeCard(
         columns["mean"], columns["scale"], columns["coef"], float(columns["intercept"][0]), about
     )
+
+
+def _own_digest(card: Mapping[str, Any]) -> str:
+    """SHA-256 of what a card says beside this digest."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

@@ -53,6 +53,17 @@ def checkpoint_folder(study: Study, arm: str) -> Path:
     return arm_folder(study.path, study.settings.arms[arm], arm)
 
 
+def whole_checkpoint(study: Study, arm: str) -> Path:
+    """The folder of an arm's weights, to load them beside the pipeline: the study's own must be as written.
+
+    Raises:
+        StudyError: a file of it is another one, missing, or new.
+        UsageError: the arm is given as traces.
+    """
+    folder = checkpoint_folder(study, arm)
+    return study.checked(folder) if folder.is_relative_to(study.path) else folder
+
+
 def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     """Where an arm's weights lie: (a study's own folder) or (a folder outside)."""
     folder = checkpoint_folder(study, arm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
@@ -19,11 +19,13 @@ from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.manifest import (
+    MANIFEST,
     SETTINGS,
     check_output,
     check_settings,
     load_manifest,
     recorded_files,
+    recorded_outputs,
     save_settings,
 )
 from mechcot.core.offers import offered
@@ -91,7 +93,7 @@ class Study:
             raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 
     def checked(self, path: Path) -> Path:
-        """A file of the study, which must be the one that its stage wrote.
+        """A file of the study, or all that a stage wrote into a folder, which must be as its stage left it.
 
         It is read once for that, and again when its size, times or inode have changed. A file that no stage
         has recorded, such as verdicts put there by hand, passes.
@@ -100,7 +102,7 @@ class Study:
             StudyError: it is another one.
         """
         name = path.relative_to(self.path).as_posix()
-        found = recorded_files(load_manifest(self.path)).get(name)
+        found = recorded_outputs(load_manifest(self.path)).get(name)
         if found is not None and path.exists():
             check_output(self.path, name, *found, self._digests)
         return path
@@ -327,6 +329,16 @@ def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
         raise StudyError(f"{path} is a file; a study is a folder")
     if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
         raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    made = (
+        [p.name for p in path.iterdir() if p.name not in (SETTINGS, "work") and p.name[0] != "."]
+        if exists
+        else []
+    )
+    if made and not (path / MANIFEST).exists():
+        raise StudyError(
+            f"{path / MANIFEST}: is missing, and so is what tells from what {sorted(made)[0]} was made. "
+            "Restore it from a copy, or name a new folder"
+        )
     if exists and not restarting:
         old = config.resolve(base=config.read_yaml(path / SETTINGS), source=str(path / SETTINGS))
         _refuse_frozen(path, old, settings)
@@ -370,9 +382,9 @@ def locked(path: Path) -> Iterator[None]:
         with _open_lock(file) as handle:
             if not _lock(folder, path, handle):
                 _lock(handle.fileno(), path, handle)
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+            with suppress(OSError):  # a full disk: the lock holds, and does not say whose it is
+                os.truncate(handle.fileno(), 0)
+                os.write(handle.fileno(), str(os.getpid()).encode())
             yield
     finally:
         os.close(folder)

@@ -99,7 +99,7 @@ def run_judge_controls(
             result = _analysed(study, items)
             run_stages(study.path, [_stage(design, key, items, about, result)], versions())
     folder = _folder(study, design.name)
-    return JudgeControls(design.name, folder, files.read_json(folder / "about.json"), result)
+    return JudgeControls(design.name, folder, files.read_json(study.checked(folder / "about.json")), result)
 
 
 def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> ControlsPlan:
@@ -129,7 +129,7 @@ def judge_controls_of(study: Study, name: str) -> JudgeControlsResult:
             f"{path} does not exist; there are judge controls of: {', '.join(there) or 'nothing'}. "
             f"Make them: mechcot judge-controls {study.path}"
         )
-    return _analysed(study, records.read_table(path, records.JUDGE_CONTROLS))
+    return _analysed(study, records.read_table(study.checked(path), records.JUDGE_CONTROLS))
 
 
 def _analysed(study: Study, items: pd.DataFrame) -> JudgeControlsResult:
@@ -228,7 +228,7 @@ def _is_done(design: Design, key: str) -> bool:
     current = all(made.get(name) == digest for name, digest in record["inputs"].items())
     if not current or not all((design.study.path / name).exists() for name in record["outputs"]):
         return False
-    about = files.read_json(_folder(design.study, design.name) / "about.json")
+    about = files.read_json(design.study.checked(_folder(design.study, design.name) / "about.json"))
     return bool(about["api_failures"] == 0)
 
 

@@ -33,7 +33,7 @@ def results_of(study: Study) -> dict[str, Mapping[str, Any]]:
     """The judge controls of the contrast's arms, by judge."""
     contrast = study.settings.contrast
     arms = {"before": contrast.before, "after": contrast.after}
-    found = {name: files.read_json(path) for name, path in result_files(study.path).items()}
+    found = {name: files.read_json(study.checked(path)) for name, path in result_files(study.path).items()}
     return {name: result for name, result in found.items() if result["arms"] == arms}
 
 

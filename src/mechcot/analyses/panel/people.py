@@ -34,7 +34,7 @@ def people_of(study: Study) -> People:
     path, contrast = study.path / "results" / "sheet.json", study.settings.contrast
     if not path.exists():
         return People({}, "no sheet was filled; mechcot sheet draw STUDY makes one")
-    sheet = files.read_json(path)
+    sheet = files.read_json(study.checked(path))
     same = (sheet["arms"], sheet.get("domain")) == (
         {"before": contrast.before, "after": contrast.after},
         contrast.domain,

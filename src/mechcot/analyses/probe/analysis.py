@@ -279,11 +279,11 @@ def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     """What changes in the reader when the probe's direction is taken out of its residual stream."""
     from mechcot.models.checkpoint import load
     from mechcot.reading.of_study import question_inputs
-    from mechcot.steps.of_study import checkpoint_folder
+    from mechcot.steps.of_study import whole_checkpoint
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     settings = study.settings
-    checkpoint = load(settings.arms[reader], checkpoint_folder(study, reader), settings.device)
+    checkpoint = load(settings.arms[reader], whole_checkpoint(study, reader), settings.device)
     inputs = question_inputs(study, author, task_of(study), checkpoint.tokenizer)
     some = [item for item in inputs if item.traces and not item.permutation][: spec.ablate]
     log.info("probe: ablating its direction, %d questions, 22 readings", len(some))
@@ -327,11 +327,11 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
     from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
-    from mechcot.steps.of_study import checkpoint_folder
+    from mechcot.steps.of_study import whole_checkpoint
     from mechcot.study.activations import Activations
 
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
-    trust, weights = study.settings.arms[reader].trust_remote_code, checkpoint_folder(study, reader)
+    trust, weights = study.settings.arms[reader].trust_remote_code, whole_checkpoint(study, reader)
     config = load_config(weights, trust_remote_code=trust)
     inputs = question_inputs(study, author, task_of(study), load_tokenizer(weights, trust_remote_code=trust))
     bare = [

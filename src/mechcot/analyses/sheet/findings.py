@@ -8,7 +8,7 @@ drawn; with a sheet filled in part it still is, as the order is random inside ce
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,15 @@ from mechcot.analyses.sheet.read_back import Answer, read_filled
 from mechcot.analyses.sheet.result import Blinding, JudgeOnSheet, SheetResult, WithPeople
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError
+from mechcot.core.manifest import MANIFEST
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair, Paired
+from mechcot.core.stages import Stage, run_stages, versions
+from mechcot.core.work import content_key
 from mechcot.stats.agreement import Agreement, agreement, weighted_agreement
 from mechcot.stats.cluster import Floats, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.correction import Corrected, Method, corrected_difference
-
-if TYPE_CHECKING:
-    from mechcot.study.folder import Study
+from mechcot.study.folder import Study, locked
 
 _NOT_ANSWERED = Answer("", "", "")
 
@@ -223,7 +224,21 @@ def _blinding(once: pd.DataFrame, arms: Pair[str], draws: int, seed: int) -> Bli
 
 
 def write_result(study: Study, result: SheetResult) -> Path:
-    """Write `results/sheet.json` of the study."""
-    path = study.path / "results" / "sheet.json"
-    files.write_json(path, result.to_json())
-    return path
+    """Write `results/sheet.json` of the study; a manifest that is there records it.
+
+    Raises:
+        StudyError: another process writes to the study, or it cannot be written.
+    """
+    name, said = "results/sheet.json", result.to_json()
+
+    def write(work: Path) -> None:
+        files.write_json(study.path / name, said)
+
+    if not (study.path / MANIFEST).exists():  # tables put together by hand
+        write(study.path)
+        return study.path / name
+    with locked(study.path):
+        run_stages(
+            study.path, [Stage("sheet", 1, {"key": content_key(said)}, (), (name,), write)], versions()
+        )
+    return study.path / name
