@@ -1,4 +1,4 @@
-"""The two charts that figures are asked for in: marks and bars on named rows, and curves.
+"""The two charts that most figures are asked for in: marks and bars on named rows, and curves.
 
 Texts are plain; they are escaped and wrapped here. A value is what `triple` reads: a number, an interval, or
 nothing. In a hover that is the same for a whole series, `%{x}` and `%{y}` stand for a point's own numbers.
@@ -111,9 +111,11 @@ class Line:
         values: one a point.
         colour: of the line and of its band.
         name: its entry in the legend.
-        hover: what is said of each point.
+        hover: what is said of each point: one text for all, or one a point.
         mode: "lines", "lines+markers", or "none" for the band alone.
+        dash: "solid", "dash" or "dot".
         whiskers: whether intervals are whiskers.
+        level: a dashed line of its colour at this height, None for none.
         counts: units behind each point, `%{customdata}` in the hover; larger dots hold more.
     """
 
@@ -121,9 +123,11 @@ class Line:
     values: Sequence[Any]
     colour: str
     name: str = ""
-    hover: str = ""
+    hover: str | Sequence[str] = ""
     mode: str = "lines+markers"
+    dash: str = "solid"
     whiskers: bool = False
+    level: float | None = None
     counts: Sequence[int] = ()
 
 
@@ -339,14 +343,18 @@ def _curve(figure: go.Figure, line: Line) -> None:
     if line.mode != "none":
         most = max(line.counts, default=1)
         sizes = [6 + 14 * math.sqrt(count / most) for count in line.counts]
+        one = isinstance(line.hover, str)
+        hovers = _escaped([line.hover] if isinstance(line.hover, str) else line.hover)
         figure.add_scatter(
             x=x,
             y=mids,
             error_y=whisker(mids, lows, highs) if line.whiskers else None,
             mode=line.mode,
-            line={"color": line.colour, "width": 2.5},
+            line={"color": line.colour, "width": 2.5} | ({} if line.dash == "solid" else {"dash": line.dash}),
             marker_size=sizes or (9 if line.whiskers else None),
-            customdata=line.counts or None,
-            hovertemplate=_escaped([line.hover])[0] + _END,
+            customdata=(line.counts or None) if one else hovers,
+            hovertemplate=(hovers[0] if one else "%{customdata}") + _END,
             **_entry(line.name),
         )
+    if line.level is not None:
+        figure.add_hline(y=line.level, line={"color": line.colour, "width": 1.4, "dash": "dash"})

@@ -6,9 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import direction, number, percent
+from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
-from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, points, tint
+from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, tint
 
 
 def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figure:
