@@ -30,7 +30,8 @@ from mechcot.core.manifest import load_manifest
 from mechcot.core.results import UNSTORED, Result, plain
 from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.spending import Ledger
-from mechcot.study.folder import Study, locked
+from mechcot.study.folder import Study
+from mechcot.study.writing import locked
 
 log = logging.getLogger("mechcot")
 

@@ -17,7 +17,8 @@ from mechcot.analyses.probe.ablate import Rereading, ablation, own_answers
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, MechcotError
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.transfer import TransferResult, transfer_matrix
+from mechcot.probe.transfer import transfer_matrix
+from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use import trace_table, use_of
 from mechcot.steps.of_study import task_of
 
