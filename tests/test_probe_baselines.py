@@ -227,6 +227,18 @@ def test_scores_inside_training_rows_are_those_of_the_inner_folds():
     assert np.isnan(found.evidence[2, ~train & ~test]).all()
 
 
+def test_a_penalty_that_ranks_every_pair_wrongly_is_not_taken_for_chance():
+    qid, *_, rng = steps(6)
+    y = rng.integers(0, 2, len(qid))
+    plan = planned(y, qid)[1]
+
+    def source(rows, C):  # every pair wrong under the strong penalty, most pairs under the weak one
+        most = np.where(np.arange(len(y)) % 5 == 0, y, -y)
+        return np.stack([-y if one < 1 else most for one in C]).astype(float)
+
+    assert (cross_fit(source, plan, (0.1, 10.0)).C == 10.0).all()
+
+
 def test_columns_of_a_frame():
     rng = np.random.default_rng(0)
     n = 200

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
+from mechcot.probe.cross_fit import inner_auroc
 from mechcot.probe.data import MIN_QUESTIONS, FitSettings, FloatArray, IntArray
 from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
-from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
+from mechcot.stats import Interval, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
 
 _COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
@@ -210,8 +211,7 @@ def _trained(side: _Side) -> tuple[list[_Probe], TransferTraining]:
                 for part in usable[index]:
                     tested = fold == part
                     scores[tested] = fits.scores[job[index, part, C]][tested]
-                quality = fold_auroc(scores[rows], y[rows], fold[rows])
-                quality = 0.5 if quality is None else quality
+                quality = inner_auroc(scores[rows], y[rows], fold[rows])
                 if quality > best[index][0]:
                     number = job[index, -1, C]
                     best[index] = (quality, layer, C)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -85,3 +85,19 @@ def _best(rows: Sequence[dict[str, Any]]) -> str:
     if chance is not None and value <= chance["high"]:
         return f"no better than random directions can ({text})"
     return f"with {text}"
+
+
+def used(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of what was left out: the kinds of claims."""
+    relations = found.results["hedge"].get("before", {}).get("relations", {})
+    return [("hedge direction", _kinds(relations, True), _kinds(relations, False))] if relations else []
+
+
+def _kinds(relations: Mapping[str, Any], used: bool) -> str:
+    kinds = [
+        f"“{name}” ({cell['hedged']:,} hedged, {cell['asserted']:,} asserted)"
+        for name, cell in relations.items()
+        if bool(cell["used"]) is used
+    ]
+    tail = "" if used or not kinds else "; too few of both in one half of the questions"
+    return (", ".join(kinds) or "nothing") + tail
