@@ -21,6 +21,7 @@ from mechcot.analyses.gains import analysis as margins
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel import analysis as panel
+from mechcot.core.results import Pair
 from mechcot.core.words import NBSP
 from mechcot.report import figures as style
 from mechcot.report.charts import Axis, Bar, Line, Mark, Row, Span, line_chart, row_chart
@@ -113,7 +114,7 @@ def results(study):
         "audit": audit.analyse(Arms(questions, *parts), draws=50).to_json(),
         "certainty": certainty.analyse(Arms(questions, *parts), draws=50).to_json(),
         "gains": margins.analyse(
-            questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
+            questions, Pair(parts[0], parts[3]), Pair(parts[2], parts[5]), draws=50, null_draws=20
         ).to_json(),
         "panel": panel.analyse(
             questions,

@@ -17,7 +17,7 @@ from mechcot.probe.baselines import (
     position_features,
     spline,
 )
-from mechcot.probe.cross_fit import cross_fit, dense, log_loss, log_odds, stacked
+from mechcot.probe.cross_fitting import cross_fit, dense, log_loss, log_odds, stacked
 from mechcot.probe.folds import design
 from mechcot.probe.judged_steps import ORACLE, SIGNALS_AT
 from mechcot.probe.text import texts

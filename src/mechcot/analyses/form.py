@@ -92,3 +92,12 @@ def left_out(excluded: Mapping[str, int]) -> str:
     """What an analysis could not use, in words."""
     kept = [f"{n:,} {_LEFT_OUT.get(name, name)}" for name, n in excluded.items() if n]
     return ", ".join(kept) or "nothing"
+
+
+STRATA = {
+    "both": "both right",
+    "only_after": "only {after} right",
+    "only_before": "only {before} right",
+    "neither": "neither right",
+}
+"""Questions by which arm answers them rightly, in words."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mechcot.probe.data import FloatArray, IntArray, Sources
 from mechcot.probe.folds import Design
-from mechcot.probe.sweep import Effort, Problems, SweepJob, class_means, fold_aurocs, logistic, sweep
+from mechcot.probe.sweeps import Effort, Problems, SweepJob, class_means, fold_aurocs, logistic, sweep
 
 BASELINE_GRID = (1e-2, 1e-1, 1.0, 10.0)
 """Inverse penalties of a fit on a few named features."""

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.cross_fit import inner_auroc
+from mechcot.probe.cross_fitting import inner_auroc
 from mechcot.probe.data import MIN_QUESTIONS, FitSettings, FloatArray, IntArray
 from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
 from mechcot.stats import Interval, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
+from mechcot.stats.jackknife import NO_PAIRS
 
 _COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
 _UNIT = "questions, scores held fixed"
-_NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 _NO_STRATA = "no kind and step index has an erroneous and a correct step of one fold on both sides"
 Cell = tuple[Mapping[int, NDArray[Any]], pd.DataFrame]
 """A side: its residual stream by layer, [steps, d_model] each, and its `probe.step_table`, a row a step."""
@@ -73,9 +73,9 @@ def transfer_matrix(
                 TransferCell(
                     train=home.name,
                     test=side.name,
-                    auroc=_interval(raw[key], side, _NO_PAIRS),
+                    auroc=_interval(raw[key], side, NO_PAIRS),
                     matched=_interval(even, side, _NO_STRATA),
-                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, _NO_PAIRS),
+                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, NO_PAIRS),
                     minus_home=_interval(even - at_home, side, _NO_STRATA),
                     n_steps=len(side.plan.y),
                     n_errors=int(side.plan.y.sum()),
@@ -187,7 +187,7 @@ def _trained(side: _Side) -> tuple[list[_Probe], TransferTraining]:
     All fits of a layer are solved together: inner folds of every outer fold, and the outer fits.
     Ties go to the lower layer and the stronger penalty.
     """
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import solve
 
     plan = side.plan

@@ -9,12 +9,7 @@ from markupsafe import Markup
 
 from mechcot.analyses.hedge import figures
 from mechcot.core.words import number, percent, score, why
-from mechcot.report.parts import Findings, Part, Section, nothing
-
-_AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
-    "always."
-)
+from mechcot.report.parts import AUROC, Findings, Part, Section, nothing
 
 
 def doubt(found: Findings) -> Section:
@@ -29,7 +24,7 @@ def doubt(found: Findings) -> Section:
         "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
         "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
         "what random directions reach."
-    ).format(before=found.before, auroc=_AUROC)
+    ).format(before=found.before, auroc=AUROC)
     limits = Markup(
         "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom "
         "a name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "

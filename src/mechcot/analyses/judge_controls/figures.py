@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
-from mechcot.analyses.judge_controls.tables import STRATA, WEIGHTS
+from mechcot.analyses.form import STRATA
+from mechcot.analyses.judge_controls.tables import WEIGHTS
 from mechcot.analyses.judge_controls.wording import ALPHA, ROLES, is_apart, points
 from mechcot.core.words import percent
 from mechcot.report.charts import POINTS, Axis, Mark, Row, row_chart

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mechcot.analyses.form import STRATA
 from mechcot.analyses.judge_controls import registry
 from mechcot.analyses.judge_controls.control import Json
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
@@ -13,12 +14,6 @@ from mechcot.analyses.judge_controls.wording import FLAT_NOTE, ROLES, holds_flat
 from mechcot.core.records import LABELS
 from mechcot.core.words import DIFFERENCE, Table, number, percent, why
 
-STRATA = {
-    "both": "both right",
-    "only_after": "only {after} right",
-    "only_before": "only {before} right",
-    "neither": "neither right",
-}
 WEIGHTS = {"strata_weighted": "by shares of votes", "strata": "by the vote"}
 
 

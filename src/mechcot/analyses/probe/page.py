@@ -10,12 +10,7 @@ from markupsafe import Markup
 from mechcot.analyses.probe import figures
 from mechcot.core.words import number, percent, why
 from mechcot.report import figures as style
-from mechcot.report.parts import Findings, Part, Section, Table
-
-_AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
-    "always."
-)
+from mechcot.report.parts import AUROC, Findings, Part, Section, Table
 
 
 def section(found: Findings) -> Section:
@@ -29,7 +24,7 @@ def section(found: Findings) -> Section:
         "step’s place, its kind, and how unsure the model is by its own account: <dfn>entropy</dfn>, the "
         "spread of its next word, and <dfn>surprisal</dfn>, how unlikely the words were that it wrote. Only "
         "what the probe adds to these, or finds within one kind, speaks of the inside. {auroc}"
-    ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
+    ).format(auroc=Markup() if "before" in found.results["hedge"] else AUROC)
     limits = Markup(
         "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "
         "than the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters "

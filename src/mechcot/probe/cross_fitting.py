@@ -59,7 +59,7 @@ class CrossFitted:
 
 def dense(X: NDArray[Any], y: IntArray, *, dtype: str = "float64") -> Source:
     """A logistic model of the columns of X, [steps, columns], centred and scaled on all rows."""
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import TOL, solve
 
     if X.shape[1] == 0:
