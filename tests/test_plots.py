@@ -24,6 +24,7 @@ from mechcot.analyses.panel import analysis as panel
 from mechcot.core.results import Pair
 from mechcot.core.words import NBSP
 from mechcot.report import figures as style
+from mechcot.report.areas import Cell, Draws, heat_map, histogram
 from mechcot.report.charts import Axis, Bar, Line, Mark, Row, Span, line_chart, row_chart
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -333,6 +334,11 @@ def test_charts_escape_every_text(name, said, note):
         row_chart(*hostile[:2], [Row(hostile[0], [mark], [bar], spans, hostile[2])], Axis(hostile[2])),
         row_chart(*hostile[:2], [Row(hostile[0], [mark])], Axis(), columns=[hostile[2]]),
         line_chart(*hostile[:2], [Line(hostile, [1, 2, 3], plots.AFTER, *hostile[:2])], Axis(), Axis(said)),
+        line_chart(*hostile[:2], [Line([1], [1], plots.AFTER, hover=[hostile[1]])], Axis(), Axis()),
+        histogram(*hostile[:2], [Draws([0.5], plots.NULL, hostile[0])], Axis(hostile[2]), 0.5, plots.AFTER),
+        heat_map(
+            *hostile[:2], hostile[:1], hostile[1:2], [[Cell(0.7, *hostile[1:])]], plots.AFTER, across=note
+        ),
     ]
     for figure in drawn:
         for text in texts(figure):
@@ -362,6 +368,27 @@ def test_marks_stand_where_their_values_and_intervals_are(leaves, name, scale):
         want = (None, None, None) if leaf is None else tuple(scale * end for end in leaf)
         if leaf is None or want[1] != 0:
             assert seen[i] == (want if leaf is None else pytest.approx(want))
+
+
+def test_a_level_is_dashed_in_its_lines_colour_and_each_point_has_its_own_hover():
+    one = Line([0, 1], [0.6, 0.7], plots.AFTER, hover=["first\nlow", "second"], dash="dot", level=0.65)
+    figure = line_chart("a statement", "a caption", [one], Axis(), Axis(null=0.5))
+    level, chance = figure.layout.shapes
+    assert (level.y0, level.line.color, level.line.dash) == (0.65, plots.AFTER, "dash")
+    assert (chance.y0, chance.line.color) == (0.5, plots.NULL)
+    assert list(figure.data[0].customdata) == ["first<br>low", "second"]
+    assert (figure.data[0].hovertemplate, figure.data[0].line.dash) == ("%{customdata}<extra></extra>", "dot")
+
+
+@pytest.mark.parametrize("n", [3, 12, 13, 60])
+def test_a_heat_map_writes_values_or_a_scale_and_names_as_many_columns_as_fit(n):
+    cells = [[Cell(0.5 + i / 200, f"{i}", f"cell {i}") for i in range(n)]]
+    figure = heat_map("a statement", "a caption", ["row"], list(map(str, range(n))), cells, plots.AFTER)
+    assert figure.data[0].showscale == (n > 12)
+    assert (figure.data[0].text is None) == (n > 12)
+    assert len(figure.layout.xaxis.ticktext) <= 12
+    for place, name in zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext, strict=True):
+        assert name == str(place)
 
 
 def test_rows_with_long_names_are_higher():

@@ -11,13 +11,23 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from mechcot.report.charts import Axis
-from mechcot.report.figures import DARK, INK, PALE, blank, esc, rows_axis, rows_margin, triple, wrap
+from mechcot.report.figures import (
+    DARK,
+    INK,
+    PALE,
+    blank,
+    esc,
+    esc_lines,
+    rows_axis,
+    rows_margin,
+    triple,
+    wrap,
+)
 
 _ROW_WIDTH, _COLUMN_WIDTH = 19, 10
 """Characters in a line of a row's and of a column's name."""
 _WRITTEN = 12
 """So many columns leave room for a value in each cell; beyond, a scale says what shades mean."""
-_LINE = "<br>"
 _END = "<extra></extra>"
 
 
@@ -108,7 +118,7 @@ def heat_map(
         ygap=2,
         customdata=[[esc(cell.hover) for cell in row] for row in cells],
         hovertemplate="%{customdata}" + _END,
-        text=[[_lines(cell.text) for cell in row] for row in cells] if written else None,
+        text=[[esc_lines(cell.text) for cell in row] for row in cells] if written else None,
         texttemplate="%{text}" if written else None,
     )
     if framed is not None:
@@ -126,7 +136,3 @@ def heat_map(
         showgrid=False,
         zeroline=False,
     )
-
-
-def _lines(text: str) -> str:
-    return _LINE.join(map(esc, text.split("\n")))

@@ -13,7 +13,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import INK, NULL, band, blank, esc, rows_axis, rows_margin, triple, whisker, wrap
+from mechcot.report.figures import (
+    INK,
+    NULL,
+    band,
+    blank,
+    esc,
+    esc_lines,
+    rows_axis,
+    rows_margin,
+    triple,
+    whisker,
+    wrap,
+)
 
 _ROW_WIDTH, _SIDE_WIDTH = 20, 34
 """Characters in a line of a row's name and of the title of the y axis."""
@@ -244,10 +256,6 @@ def _axis(number: int) -> str:
     return f"x{number + 1}" if number else "x"
 
 
-def _escaped(texts: Sequence[str]) -> list[str]:
-    return ["<br>".join(map(esc, text.split("\n"))) for text in texts]
-
-
 def _entry(name: str) -> dict[str, Any]:
     return {"name": esc(name)} if name else {"showlegend": False}
 
@@ -271,7 +279,7 @@ def _dots(
         mode="markers",
         marker={"size": 12 if any(symbols) else 10, "color": _one(colours), "symbol": _one(symbols)},
         cliponaxis=False if name and not whiskers else None,
-        customdata=_escaped([mark.hover for mark in marks]),
+        customdata=[esc_lines(mark.hover) for mark in marks],
         hovertemplate="%{customdata}" + _END,
         **(_entry(name) | more),
     )
@@ -288,7 +296,7 @@ def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | N
     mids, lows, highs = _numbers([bar.value for bar in bars])
     if all(mid is None for mid in mids):
         return
-    hovers = _escaped([bar.hover for bar in bars])
+    hovers = [esc_lines(bar.hover) for bar in bars]
     many = len(set(hovers)) > 1
     figure.add_bar(
         x=mids,
@@ -308,7 +316,7 @@ def _span(figure: go.Figure, place: int, span: Span, scale: float) -> None:
     """A thick line; one that says something has markers, unseen, for room at the ends of the axis."""
     said: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip"}
     if span.hover:
-        hover = _escaped([span.hover])[0] + _END
+        hover = esc_lines(span.hover) + _END
         said = {"mode": "lines+markers", "marker": {"opacity": 0}, "hovertemplate": hover}
     figure.add_scatter(
         x=[None if end is None else scale * end for end in (span.low, span.high)],
@@ -344,7 +352,7 @@ def _curve(figure: go.Figure, line: Line) -> None:
         most = max(line.counts, default=1)
         sizes = [6 + 14 * math.sqrt(count / most) for count in line.counts]
         one = isinstance(line.hover, str)
-        hovers = _escaped([line.hover] if isinstance(line.hover, str) else line.hover)
+        hovers = [esc_lines(text) for text in ([line.hover] if isinstance(line.hover, str) else line.hover)]
         figure.add_scatter(
             x=x,
             y=mids,

@@ -44,6 +44,11 @@ def esc(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def esc_lines(text: str) -> str:
+    """Escape a text line by line."""
+    return "<br>".join(map(esc, text.split("\n")))
+
+
 def wrap(text: str, width: int) -> str:
     """Escape a text and break it into lines of at most `width` characters."""
     return "<br>".join(esc(line) for line in textwrap.wrap(text, width)) or esc(text)
