@@ -129,7 +129,7 @@ def heat_map(
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
     named = range(0, len(columns), -(-len(columns) // _WRITTEN))
     return figure.update_xaxes(
-        title_text=across,
+        title_text=esc(across),
         tickvals=list(named),
         ticktext=[wrap(columns[place], _COLUMN_WIDTH) for place in named],
         tickangle=0,
