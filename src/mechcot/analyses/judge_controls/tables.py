@@ -21,10 +21,10 @@ def terminal_text(result: JudgeControlsResult) -> str:
     """All of the result's numbers that a reader asks first, one table a question."""
     found = result.to_json()
     note = [f"* {FLAT_NOTE}"] if holds_flat(found) else []
-    return "\n\n".join([*(table.text() for table in tables(found) if table.rows), *note])
+    return "\n\n".join([*(table.text() for table in all_tables(found) if table.rows), *note])
 
 
-def tables(found: Json) -> tuple[Table, ...]:
+def all_tables(found: Json) -> tuple[Table, ...]:
     """The difference under every control, labels that differ, what controls find beside, and the strata.
 
     Args:
@@ -46,7 +46,7 @@ def page_tables(found: Json, about: Mapping[str, Any]) -> tuple[Table, ...]:
         found: `JudgeControlsResult.to_json()`.
         about: nested keys; each becomes a row.
     """
-    controls, *others = tables(found)
+    controls, *others = all_tables(found)
     method = found["controls"][0]["error"]["difference"]["method"]
     note = (
         f"Erroneous over correct plus erroneous. {found['note']} Intervals: {method}; seed {found['seed']}."
