@@ -32,7 +32,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from mechcot.probe.factor import factor
+from mechcot.probe.factors import factor
 from mechcot.probe.solver import Fits, solve
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

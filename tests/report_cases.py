@@ -20,7 +20,8 @@ from mechcot.core import config, files, records
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.report import write_report
 from mechcot.study.activations import finish_store, tensor_name, write_shard
-from mechcot.study.folder import Study, create_or_open
+from mechcot.study.folder import Study
+from mechcot.study.writing import create_or_open
 
 VERSIONS = {"torch": "2", "mechcot": "0.1"}
 LAYERS, WIDTH, N_OPTIONS, READ = 3, 8, 4, 2

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mechcot.core import config, records
-from mechcot.study.folder import Study, create_or_open
+from mechcot.study.folder import Study
+from mechcot.study.writing import create_or_open
 
 RATES = {"base": 0.2, "distilled": 0.45}
 

@@ -11,7 +11,7 @@ from mechcot.analyses.knowledge.analysis import knowledge_of
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.probe import positions
-from mechcot.study.folder import create_or_open
+from mechcot.study.writing import create_or_open
 from report_cases import build
 
 

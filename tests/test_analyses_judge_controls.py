@@ -15,6 +15,7 @@ from mechcot.analyses.judge_controls import analyse
 from mechcot.analyses.judge_controls.result import Missing
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.results import Pair
 
 N = 150
 LABEL = {
@@ -30,11 +31,12 @@ LABEL = {
 
 def votes(n, seed=1):
     rng = np.random.default_rng(seed)
-    return traces(ARMS[0], rng.beta(1, 1, n), seed=seed), traces(ARMS[1], rng.beta(4, 1, n), seed=seed + 1)
+    first = traces(ARMS[0], rng.beta(1, 1, n), seed=seed)
+    return Pair(first, traces(ARMS[1], rng.beta(4, 1, n), seed=seed + 1))
 
 
 def run(items, n, **more):
-    return analyse(questions(n), *votes(n), items, before=ARMS[0], after=ARMS[1], **{"draws": 200, **more})
+    return analyse(questions(n), votes(n), items, Pair(*ARMS), **{"draws": 200, **more})
 
 
 @pytest.fixture(scope="module")
@@ -243,10 +245,9 @@ def test_questions_that_were_not_sampled_weigh_nothing():
     found = run(some, 20)
     fewer = analyse(
         questions(12),
-        *(table[table["qid"] < "q0012"] for table in votes(20)),
+        Pair(*(table[table["qid"] < "q0012"] for table in votes(20))),
         some,
-        before=ARMS[0],
-        after=ARMS[1],
+        Pair(*ARMS),
         draws=200,
     )
     assert found.to_json() == fewer.to_json()
@@ -371,8 +372,8 @@ def test_arms_that_do_not_fit_and_no_draws_are_errors():
     items = control("primary", **PRIMARY)
     first, second = votes(3)
     with pytest.raises(AnalysisError, match="traces before: they are of the arm distilled, not of base"):
-        analyse(questions(3), second, first, items, before="base", after="distilled", draws=5)
+        analyse(questions(3), Pair(second, first), items, Pair(*ARMS), draws=5)
     with pytest.raises(AnalysisError, match="both base"):
-        analyse(questions(3), first, second, items, before="base", after="base", draws=5)
+        analyse(questions(3), Pair(first, second), items, Pair("base", "base"), draws=5)
     with pytest.raises(UsageError, match="draws"):
         run(items, 3, draws=0)

@@ -11,6 +11,7 @@ from judge_controls_cases import ARMS, planted, questions, traces
 from mechcot import plots
 from mechcot.analyses.judge_controls import analyse
 from mechcot.analyses.judge_controls.page import render_judge_controls, verdict, write_judge_controls
+from mechcot.core.results import Pair
 
 HOSTILE = "<script>alert(1)</script>"
 N = 60
@@ -20,7 +21,7 @@ def result_of(items, arms=ARMS):
     rng = np.random.default_rng(1)
     voters = [traces(arm, rng.beta(2, 1, N), seed=i).assign(arm=arms[i]) for i, arm in enumerate(ARMS)]
     items = items.assign(arm=items["arm"].map(dict(zip(ARMS, arms, strict=True))))
-    return analyse(questions(N), *voters, items, before=arms[0], after=arms[1], draws=200)
+    return analyse(questions(N), Pair(*voters), items, Pair(*arms), draws=200)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from conftest import save_checkpoint
 from mechcot.core.errors import DataError, ModelError, UsageError
 from mechcot.core.files import digest
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.distill import distill
 from mechcot.distill.job import context_of
 from test_distill_trainer import Stopped, stop_after

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import word_tokenizer
 from mechcot.core.errors import DataError, ModelError, TrainingError
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.distill.masks import IGNORED, KINDS, Supervised, mask_report, supervised, trained_tokens
 
 TEXTS = [

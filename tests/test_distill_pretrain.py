@@ -11,7 +11,7 @@ import torch
 
 from mechcot.core.errors import TrainingError
 from mechcot.core.files import digest
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.distill import pretrain as module
 from mechcot.distill.pretrain import STATE, pretrain, rate
 from mechcot.tasks.organism.world import build_world
@@ -69,7 +69,7 @@ _TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.distill.pretrain import pretrain
 from mechcot.tasks.organism.world import build_world
 torch.set_num_threads(1)

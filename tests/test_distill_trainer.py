@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from mechcot.core.errors import ModelError, TrainingError, UsageError
 from mechcot.core.files import digest
-from mechcot.core.settings import LoraSettings, TrainSettings
+from mechcot.core.training_settings import LoraSettings, TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised, supervised
 from mechcot.distill.schedule import row_order

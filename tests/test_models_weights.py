@@ -255,7 +255,7 @@ def test_a_bin_beside_safetensors_is_not_read_and_named(
 
 
 def test_the_trainer_refuses_the_same(llama: Path, tmp_path: Path) -> None:
-    from mechcot.core.settings import TrainSettings
+    from mechcot.core.training_settings import TrainSettings
     from mechcot.distill import distill
 
     folder = shutil.copytree(llama, tmp_path / "base")

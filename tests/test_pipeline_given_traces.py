@@ -18,13 +18,13 @@ from conftest import WORDS, save_checkpoint, word_tokenizer
 from mechcot import Study
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, ConfigError, DataError, StudyError, UsageError
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.pipeline import questions as asked_questions
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline import text
 from mechcot.sampling import completions_of, load_given
 from mechcot.steps.of_study import checkpoint_folder
-from mechcot.study.folder import create_or_open
+from mechcot.study.writing import create_or_open
 from mechcot.tasks import question_of, read_answer
 from mechcot.tasks.organism.checker import task
 from mechcot.tasks.organism.questions import questions

@@ -14,7 +14,8 @@ from mechcot.core.errors import DataError, StudyError
 from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.stages import run_stages, versions
 from mechcot.pipeline.questions import question_stages
-from mechcot.study.folder import Study, create_or_open
+from mechcot.study.folder import Study
+from mechcot.study.writing import create_or_open
 
 ROWS = [
     {"qid": "a", "question": "Which?", "options": ["x", "y"], "answer": "B"},

@@ -21,7 +21,10 @@ from mechcot.analyses.gains import analysis as margins
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel import analysis as panel
+from mechcot.core.results import Pair
+from mechcot.core.words import NBSP
 from mechcot.report import figures as style
+from mechcot.report.areas import Cell, Draws, heat_map, histogram
 from mechcot.report.charts import Axis, Bar, Line, Mark, Row, Span, line_chart, row_chart
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -112,7 +115,7 @@ def results(study):
         "audit": audit.analyse(Arms(questions, *parts), draws=50).to_json(),
         "certainty": certainty.analyse(Arms(questions, *parts), draws=50).to_json(),
         "gains": margins.analyse(
-            questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20
+            questions, Pair(parts[0], parts[3]), Pair(parts[2], parts[5]), draws=50, null_draws=20
         ).to_json(),
         "panel": panel.analyse(
             questions,
@@ -285,7 +288,6 @@ def test_leaves_are_read_in_all_their_forms():
     assert style.triple({"value": None, "reason": "none"}) == (None, None, None)
     assert style.triple(0.25) == (0.25, None, None)
     assert style.triple(None) == (None, None, None)
-    assert style.points({"estimate": 0.123, "low": -0.01, "high": 0.2}) == "+12.3 points [-1.0, +20.0]"
 
 
 def test_escape_and_wrap():
@@ -294,7 +296,7 @@ def test_escape_and_wrap():
 
 
 def statement(figure):
-    return figure.layout.meta["statement"]
+    return figure.layout.meta["statement"].replace(NBSP, " ")
 
 
 def test_statements_claim_no_more_than_the_intervals(results):
@@ -332,6 +334,11 @@ def test_charts_escape_every_text(name, said, note):
         row_chart(*hostile[:2], [Row(hostile[0], [mark], [bar], spans, hostile[2])], Axis(hostile[2])),
         row_chart(*hostile[:2], [Row(hostile[0], [mark])], Axis(), columns=[hostile[2]]),
         line_chart(*hostile[:2], [Line(hostile, [1, 2, 3], plots.AFTER, *hostile[:2])], Axis(), Axis(said)),
+        line_chart(*hostile[:2], [Line([1], [1], plots.AFTER, hover=[hostile[1]])], Axis(), Axis()),
+        histogram(*hostile[:2], [Draws([0.5], plots.NULL, hostile[0])], Axis(hostile[2]), 0.5, plots.AFTER),
+        heat_map(
+            *hostile[:2], hostile[:1], hostile[1:2], [[Cell(0.7, *hostile[1:])]], plots.AFTER, across=note
+        ),
     ]
     for figure in drawn:
         for text in texts(figure):
@@ -363,6 +370,27 @@ def test_marks_stand_where_their_values_and_intervals_are(leaves, name, scale):
             assert seen[i] == (want if leaf is None else pytest.approx(want))
 
 
+def test_a_level_is_dashed_in_its_lines_colour_and_each_point_has_its_own_hover():
+    one = Line([0, 1], [0.6, 0.7], plots.AFTER, hover=["first\nlow", "second"], dash="dot", level=0.65)
+    figure = line_chart("a statement", "a caption", [one], Axis(), Axis(null=0.5))
+    level, chance = figure.layout.shapes
+    assert (level.y0, level.line.color, level.line.dash) == (0.65, plots.AFTER, "dash")
+    assert (chance.y0, chance.line.color) == (0.5, plots.NULL)
+    assert list(figure.data[0].customdata) == ["first<br>low", "second"]
+    assert (figure.data[0].hovertemplate, figure.data[0].line.dash) == ("%{customdata}<extra></extra>", "dot")
+
+
+@pytest.mark.parametrize("n", [3, 12, 13, 60])
+def test_a_heat_map_writes_values_or_a_scale_and_names_as_many_columns_as_fit(n):
+    cells = [[Cell(0.5 + i / 200, f"{i}", f"cell {i}") for i in range(n)]]
+    figure = heat_map("a statement", "a caption", ["row"], list(map(str, range(n))), cells, plots.AFTER)
+    assert figure.data[0].showscale == (n > 12)
+    assert (figure.data[0].text is None) == (n > 12)
+    assert len(figure.layout.xaxis.ticktext) <= 12
+    for place, name in zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext, strict=True):
+        assert name == str(place)
+
+
 def test_rows_with_long_names_are_higher():
     short, long = (
         row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis(), each=46)
@@ -389,8 +417,6 @@ def test_columns_part_the_width_and_each_has_its_line_of_no_change():
     assert [shape.xref for shape in figure.layout.shapes] == [trace.xaxis for trace in figure.data]
 
 
-def test_analyses_ask_for_figures_in_rows_and_lines():
-    rooms = Path(plots.__file__).parent / "analyses"
-    for path in rooms.glob("*/*figures.py"):
-        if path.parent.name not in ("probe", "judge_controls"):
-            assert re.findall(r"go\.(?!Figure\b)\w+|\.(?:add|update)_\w+\(", path.read_text()) == [], path
+def test_analyses_ask_for_figures_by_what_is_in_them():
+    for path in (Path(plots.__file__).parent / "analyses").rglob("*.py"):
+        assert re.findall(r"go\.(?!Figure\b)\w+|\.(?:add|update)_\w+\(", path.read_text()) == [], path

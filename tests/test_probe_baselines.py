@@ -17,7 +17,7 @@ from mechcot.probe.baselines import (
     position_features,
     spline,
 )
-from mechcot.probe.cross_fit import cross_fit, dense, log_loss, log_odds, stacked
+from mechcot.probe.cross_fitting import cross_fit, dense, log_loss, log_odds, stacked
 from mechcot.probe.folds import design
 from mechcot.probe.judged_steps import ORACLE, SIGNALS_AT
 from mechcot.probe.text import texts
@@ -225,6 +225,18 @@ def test_scores_inside_training_rows_are_those_of_the_inner_folds():
     model = LogisticRegression(C=0.3, tol=1e-10, max_iter=1000).fit(scaled[train], y[train])
     np.testing.assert_allclose(found.log_odds(plan)[test], model.decision_function(scaled[test]), atol=1e-4)
     assert np.isnan(found.evidence[2, ~train & ~test]).all()
+
+
+def test_a_penalty_that_ranks_every_pair_wrongly_is_not_taken_for_chance():
+    qid, *_, rng = steps(6)
+    y = rng.integers(0, 2, len(qid))
+    plan = planned(y, qid)[1]
+
+    def source(rows, C):  # every pair wrong under the strong penalty, most pairs under the weak one
+        most = np.where(np.arange(len(y)) % 5 == 0, y, -y)
+        return np.stack([-y if one < 1 else most for one in C]).astype(float)
+
+    assert (cross_fit(source, plan, (0.1, 10.0)).C == 10.0).all()
 
 
 def test_columns_of_a_frame():

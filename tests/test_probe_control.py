@@ -5,7 +5,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.probe import Data, FitSettings
 from mechcot.probe.control_task import control_job
 from mechcot.probe.folds import design
-from mechcot.probe.sweep import sweep
+from mechcot.probe.sweeps import sweep
 
 
 def data(seed=0, *, n_types=300, n=1500, d=400):

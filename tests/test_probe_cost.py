@@ -3,10 +3,9 @@ import logging
 import numpy as np
 import pandas as pd
 
-from mechcot.probe import FitSettings, fit_report, fitting
-from mechcot.probe import factor as factoring
+from mechcot.probe import FitSettings, factors, fit_report, fitting
 from mechcot.probe.cost import Fits, iterations, report_cost
-from mechcot.probe.factor import factor, peak_bytes
+from mechcot.probe.factors import factor, peak_bytes
 from mechcot.probe.solver import solve
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -31,7 +30,7 @@ def test_the_prediction_grows_with_layers_steps_and_fits_and_memory_does_not_wit
 
 
 def test_iterations_are_predicted_within_a_factor_of_two(monkeypatch):
-    monkeypatch.setattr(factoring, "WHOLE", 1024)
+    monkeypatch.setattr(factors, "WHOLE", 1024)
     rng = np.random.default_rng(0)
     n, d = 1600, 1200
     X = (rng.normal(size=(n, d)) * np.arange(1, d + 1) ** -0.7) @ np.linalg.qr(rng.normal(size=(d, d)))[0]
@@ -43,7 +42,7 @@ def test_iterations_are_predicted_within_a_factor_of_two(monkeypatch):
 
 
 def test_what_a_factor_is_said_to_take_is_more_than_its_parts(monkeypatch):
-    monkeypatch.setattr(factoring, "WHOLE", 1024)
+    monkeypatch.setattr(factors, "WHOLE", 1024)
     X = np.random.default_rng(1).normal(size=(1500, 1200)).astype(np.float32)
     found = factor(X)
     parts = (found.Z, found.leading, found.peaks, found.eigenvalues)
@@ -57,8 +56,7 @@ def test_long_work_is_announced_and_short_work_is_not(caplog, monkeypatch):
         "y": rng.integers(0, 2, 200),
         "groups": np.repeat(np.arange(25), 8).tolist(),
         "confounds": pd.DataFrame({"sid": np.tile(np.arange(8), 25), "n_steps": 8}),
-        "draws": 100,
-        "null_draws": 10,
+        "settings": FitSettings(draws=100, null_draws=10),
     }
     X = rng.normal(size=(200, 6))
     with caplog.at_level(logging.INFO, logger="mechcot"):

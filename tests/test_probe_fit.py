@@ -15,7 +15,7 @@ from mechcot.probe import Data, FitSettings
 from mechcot.probe.data import GRID
 from mechcot.probe.fit import mass_mean_job, nested, nested_job, out_of_fold
 from mechcot.probe.folds import assign_folds, design, purged_training_rows
-from mechcot.probe.sweep import fold_aurocs, sweep
+from mechcot.probe.sweeps import fold_aurocs, sweep
 from mechcot.stats import fold_auroc
 
 
@@ -168,7 +168,7 @@ def test_out_of_fold_equals_scikit_learn_and_equal_steps_tie_exactly():
 
 
 def test_out_of_fold_chooses_its_penalty_inside():
-    X, y, _, plan = data(7, n_questions=20, d=60)
+    X, y, _, plan = data(8, n_questions=20, d=60)
     strong, weak = (out_of_fold(X, plan, C=C) for C in (1e-3, 100.0))
     found = out_of_fold(X, plan, C=[1e-3, 100.0])
     folds = [plan.fold == k for k in range(5)]
@@ -176,6 +176,11 @@ def test_out_of_fold_chooses_its_penalty_inside():
     assert all(sum(pair) == 1 for pair in taken)
     assert sum(pair[0] for pair in taken) >= 4  # the weak one memorises
     assert fold_auroc(out_of_fold(X[:, 3:4], plan), y, plan.fold) > 0.7
+
+
+def test_baselines_choose_in_the_inner_folds_of_the_settings():
+    X, _, _, plan = data(11, d=60, grid=(1e-3, 100.0), inner=2)
+    assert out_of_fold(X, plan, C=plan.settings.grid) == pytest.approx(nested({0: X}, plan).scores, abs=0.05)
 
 
 def test_mass_mean_is_the_difference_of_means():
@@ -220,7 +225,7 @@ def test_transformer_lens_sparse_probe_with_all_coordinates_agrees():
     assert set(qid[test]) & set(qid[~test]) == set()
     # theirs: mean loss + l2 |w|² / 2, scaled by the training rows; ours: summed loss + |w|² / (2 C)
     C = 1 / (0.1 * (~test).sum())
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import solve
 
     ours = solve(factor(X), y, ~test, C).scores[0]

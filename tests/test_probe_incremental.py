@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from mechcot.core.errors import AnalysisError
 from mechcot.probe import Data, FitSettings
 from mechcot.probe.baselines import kind_features, position_features
-from mechcot.probe.cross_fit import cross_fit, dense, probe_scores
+from mechcot.probe.cross_fitting import cross_fit, dense, probe_scores
 from mechcot.probe.fit import nested
 from mechcot.probe.folds import Rows, design
 from mechcot.probe.incremental import added_bits, increment, residualised, residualised_scores, wald_test

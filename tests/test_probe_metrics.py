@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe import Data, FitSettings
-from mechcot.probe.cross_fit import CrossFitted, cross_fit, dense
+from mechcot.probe.cross_fitting import CrossFitted, cross_fit, dense
 from mechcot.probe.folds import Rows, design
 from mechcot.probe.metrics import calibration_curve, compare_auroc, metrics_of, platt, within_strata
 from mechcot.probe.ranks import average_precision, average_precision_interval, recall_interval

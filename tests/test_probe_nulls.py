@@ -10,7 +10,7 @@ from mechcot.probe import Data, FitSettings
 from mechcot.probe.folds import design
 from mechcot.probe.nulls import MIN_CELLS, null_job
 from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
-from mechcot.probe.sweep import sweep
+from mechcot.probe.sweeps import sweep
 
 
 def claims(y, codes, qid, sid=None, role=None, n_steps=None):

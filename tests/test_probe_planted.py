@@ -13,7 +13,7 @@ from mechcot.probe import Data, FitSettings
 from mechcot.probe.fit import mass_mean_job, nested, out_of_fold
 from mechcot.probe.folds import design
 from mechcot.probe.nulls import null_job
-from mechcot.probe.sweep import sweep
+from mechcot.probe.sweeps import sweep
 from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))

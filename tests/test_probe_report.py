@@ -127,8 +127,9 @@ def test_arrays_alone_are_the_short_way_to_the_same_report():
     X, sid, _, given, rng = steps(seed=11, n_questions=20)
     y = rng.integers(0, 2, len(sid))
     text = [f"claim {row}" for row in range(len(sid))]
-    short = fit_report(X, y, **given, text=text, draws=100, null_draws=5, seed=3)
-    long = fit_data(Data(X, y, text=text, **given), FitSettings(draws=100, null_draws=5, seed=3))
+    settings = FitSettings(draws=100, null_draws=5, seed=3)
+    short = fit_report(X, y, **given, text=text, settings=settings)
+    long = fit_data(Data(X, y, text=text, **given), settings)
     assert short.to_json() == long.to_json()
 
 

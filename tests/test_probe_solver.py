@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe import factor as factoring
-from mechcot.probe.factor import factor
+from mechcot.probe import factors
+from mechcot.probe.factors import factor
 from mechcot.probe.solver import solve
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -51,7 +51,7 @@ def gradient(X, y, weight, C, coef, intercept):
 def decomposed(request, monkeypatch):
     """Every test of the solver, with matrices decomposed whole and with their leading eigenvectors alone."""
     if request.param == "leading":
-        monkeypatch.setattr(factoring, "WHOLE", 8)
+        monkeypatch.setattr(factors, "WHOLE", 8)
 
 
 @pytest.mark.parametrize("separable", [False, True])
@@ -228,11 +228,11 @@ def test_a_wide_matrix_is_not_decomposed_whole_and_fits_as_if_it_were(monkeypatc
     for n, d in ((1300, 1100), (1100, 1300)):
         X, y = layer(n, d)
         train, C = np.tile(folds(n, 2), (3, 1)), np.repeat([1e-3, 1e-1, 1.0], 2)
-        monkeypatch.setattr(factoring, "WHOLE", 1024)
+        monkeypatch.setattr(factors, "WHOLE", 1024)
         few = factor(X)
-        assert few.leading.shape[1] == len(few.peaks) == min(n, d) // factoring.LEADING
+        assert few.leading.shape[1] == len(few.peaks) == min(n, d) // factors.LEADING
         found = solve(few, y, train, C)
-        monkeypatch.setattr(factoring, "WHOLE", 4096)
+        monkeypatch.setattr(factors, "WHOLE", 4096)
         whole = factor(X)
         assert whole.leading.shape[1] == 0
         expected = solve(whole, y, train, C)

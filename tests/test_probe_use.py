@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.use import COVERAGES, _risk_coverage, trace_table, use_of
+from mechcot.probe.use import _risk_coverage, trace_table, use_of
+from mechcot.probe.use_result import COVERAGES
 
 FAST = {"draws": 200, "seed": 0}
 

@@ -15,7 +15,8 @@ import pytest
 from mechcot.core import config, files, records
 from mechcot.core.errors import ConfigError, DataError, StudyError
 from mechcot.core.manifest import load_manifest, save_manifest
-from mechcot.study.folder import Study, create_or_open, locked
+from mechcot.study.folder import Study
+from mechcot.study.writing import create_or_open, locked
 
 
 def _make(path: Path, *overrides: str, restarting: bool = False) -> Study:
@@ -115,7 +116,7 @@ def test_a_study_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from mechcot.study.folder import locked
+from mechcot.study.writing import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

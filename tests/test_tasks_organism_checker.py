@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.steps import segment
 from mechcot.tasks import Question, question_of, read_answer
 from mechcot.tasks.organism.checker import ROLES, task

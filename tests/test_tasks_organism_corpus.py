@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.corpus import Corpus, hedge_probability
 from mechcot.tasks.organism.tokenizer import THINK, vocabulary
 from mechcot.tasks.organism.world import HOP, build_world

@@ -1,7 +1,7 @@
 import pytest
 
 from mechcot.core.records import QUESTIONS, write_table
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.questions import questions
 from mechcot.tasks.organism.teacher import examples
 from mechcot.tasks.organism.world import TERCILES, build_world

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.teacher import examples
 from mechcot.tasks.organism.tokenizer import build_tokenizer, prompt_text, vocabulary
 from mechcot.tasks.organism.world import build_world

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, HOP, REV, TERCILES, build_world
 
 SETTINGS = OrganismSettings(diseases=30, chain_nodes=12)

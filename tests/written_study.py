@@ -12,7 +12,7 @@ from mechcot.core import config, records
 from mechcot.core.stages import Stage, run_stages
 from mechcot.pipeline import text
 from mechcot.steps.of_study import questions_by_id, task_of, world_of
-from mechcot.study.folder import create_or_open
+from mechcot.study.writing import create_or_open
 from mechcot.tasks import read_answer, reasoning_end
 from mechcot.tasks.organism.questions import questions
 from mechcot.tasks.organism.teacher import answers_to

@@ -30,6 +30,8 @@ class Analysis:
         found: what its pages read where it has no stage, of the study.
         pages: section of the report to the function of the findings that gives its part, its parts or the
             whole section there, as `module:function`; loaded when the page is made.
+        rows: table at the page's end to the function of the findings that gives its rows there, or the
+            whole table, likewise; see `method.py`.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -42,6 +44,7 @@ class Analysis:
     summary: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]] | None = None
     found: Callable[[Study], Any] | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, str] = field(default_factory=dict)
     needed: bool = False
 
     @property
@@ -74,3 +77,27 @@ def pick(source: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         name: leaf.get("estimate", leaf) if isinstance(leaf := source[name], Mapping) else leaf
         for name in names
     }
+
+
+_LEFT_OUT = {
+    "truncated": "cut by the token limit",
+    "no_answer": "without an answer",
+    "no_reading": "not read",
+    "unjudged": "without a verdict correct or erroneous",
+    "unread": "in traces that were not read",
+}
+
+
+def left_out(excluded: Mapping[str, int]) -> str:
+    """What an analysis could not use, in words."""
+    kept = [f"{n:,} {_LEFT_OUT.get(name, name)}" for name, n in excluded.items() if n]
+    return ", ".join(kept) or "nothing"
+
+
+STRATA = {
+    "both": "both right",
+    "only_after": "only {after} right",
+    "only_before": "only {before} right",
+    "neither": "neither right",
+}
+"""Questions by which arm answers them rightly, in words."""

@@ -33,6 +33,7 @@ ANALYSES = (
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
+        rows={"counts": f"{_HERE}.answers.page:counts"},
     ),
     Analysis(
         "audit",
@@ -41,6 +42,7 @@ ANALYSES = (
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
+        rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
     Analysis("certainty", certainty_of, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
     Analysis("scales", scales_of, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
@@ -80,6 +82,7 @@ ANALYSES = (
         stored=commitment.commitments_of,
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
+        rows={"left out": f"{_HERE}.commitment.page:used"},
     ),
     Analysis(
         "hedge",
@@ -89,6 +92,7 @@ ANALYSES = (
         stored=hedge.hedge_json,
         summary=hedge.summarised,
         pages={"doubt": f"{_HERE}.hedge.page:doubt"},
+        rows={"left out": f"{_HERE}.hedge.page:used"},
     ),
     Analysis(
         "probe",
@@ -99,6 +103,7 @@ ANALYSES = (
         summary=probe.summarised,
         needed=True,
         pages={"probe": f"{_HERE}.probe.page:section"},
+        rows={"probes": f"{_HERE}.probe.page:table"},
     ),
     Analysis(
         "knowledge",
@@ -108,6 +113,7 @@ ANALYSES = (
         stored=knowledge.knowledge_json,
         summary=knowledge.summarised,
         pages={"origin": f"{_HERE}.knowledge.page:knowledge"},
+        rows={"left out": f"{_HERE}.knowledge.page:used"},
     ),
     Analysis(
         "judge_controls",

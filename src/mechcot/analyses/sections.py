@@ -97,10 +97,10 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
     """
     found = findings_of(study)
     tables = method.tables(study, found, summary, versions)
-    return render(study, found, summary, sections=sections(found), cards=_cards(found), tables=tables)
+    return render(study, found, summary, sections=sections_of(found), cards=_cards(found), tables=tables)
 
 
-def sections(found: Findings) -> tuple[Section, ...]:
+def sections_of(found: Findings) -> tuple[Section, ...]:
     """The report's sections in order."""
     given = [name for analysis in registry.ANALYSES for name in analysis.pages]
     return tuple(section(found, name) for name in dict.fromkeys((*ORDER, *given)))

@@ -13,7 +13,6 @@ from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
-from mechcot.core.files import disk_problem
 from mechcot.core.sites import SITES
 
 EXTRAS = {
@@ -308,5 +307,7 @@ def _told(error: Exception) -> tuple[str, int] | None:
             return None
         extra = EXTRAS.get(module, "all")
         return f"{said(error)}. Install the versions that were tried: pip install 'mechcot[{extra}]'", 2
+    from mechcot.core.files import disk_problem
+
     problem = disk_problem(error)
     return None if problem is None else (problem, 1)

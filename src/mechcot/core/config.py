@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError, said
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import Section, Settings, TrainSettings
+from mechcot.core.section import Section
+from mechcot.core.settings import Settings
+from mechcot.core.training_settings import TrainSettings
 
 FROZEN = ("seed", "threads", "organism", "questions", "prompt", "arms", "sampling", "steps")
 """Sections that an existing study does not let change without `--restart-from`."""

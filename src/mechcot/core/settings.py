@@ -8,19 +8,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mechcot.core.offers import offered
+from mechcot.core.section import Section
 from mechcot.core.sites import SITES
+from mechcot.core.training_settings import OrganismSettings, TrainSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _known_site(name: str) -> str:
@@ -31,36 +27,6 @@ def _known_site(name: str) -> str:
 
 SiteName = Annotated[str, AfterValidator(_known_site)]
 """A site of a model, see `core.sites`."""
-
-
-class OrganismSettings(Section):
-    """The embedded model organism: its world, how long its base is trained, how much is asked."""
-
-    diseases: int = Field(160, ge=8, le=2000, description="diseases in the invented world")
-    chain_nodes: int = Field(80, ge=12, le=2000, description="nodes of the chain task")
-    pretrain_steps: int = Field(700, ge=1, description="optimiser steps of the base")
-    teacher_traces: int = Field(2000, ge=8, description="teacher traces a variant")
-    clinical_questions: int = Field(150, ge=1)
-    chain_questions: int = Field(60, ge=0)
-    unseen_findings: bool = Field(False, description="keep the questions' sets of findings from the teacher")
-    exposure_exponent: float = Field(
-        1.7, ge=0, description="how steeply exposure falls with a disease's rank"
-    )
-    core_share: float = Field(0.8, ge=0, le=1, description="share of clinical facts that answers depend on")
-    hop_share: float = Field(0.05, ge=0, le=1, description="share of the base's facts that are chain hops")
-    unmet_share: float = Field(0.125, ge=0, le=0.9, description="share of hops that the base never meets")
-    chain_post_share: float = Field(
-        0.1, ge=0, le=1, description="share of its posts that are chain questions"
-    )
-    uniform_post_share: float = Field(
-        0.2, ge=0, le=1, description="clinical posts drawn without regard to rank"
-    )
-    fact_rows: int = Field(96, ge=1, description="facts in an optimiser step of the base")
-    post_rows: int = Field(20, ge=1, description="question posts in an optimiser step of the base")
-    hidden_size: int = Field(128, ge=32, multiple_of=32)
-    layers: int = Field(4, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    save_every: int = Field(100, ge=1, description="steps between states that a killed training resumes from")
 
 
 class ColumnNames(Section):
@@ -133,38 +99,6 @@ class PromptSettings(Section):
         if not self.lead_in:
             raise ValueError("lead_in must hold at least one text")
         return self
-
-
-class LoraSettings(Section):
-    """A low-rank adapter in place of full fine-tuning; merged into the weights when saved."""
-
-    rank: int = Field(16, ge=1)
-    alpha: float = Field(32.0, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-
-
-class TrainSettings(Section):
-    """The distillation trainer's settings."""
-
-    epochs: float = Field(2.0, gt=0)
-    batch_size: int = Field(16, ge=1, description="examples per device and step")
-    accumulation: int = Field(1, ge=1, description="batches summed before an optimiser step")
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(10, ge=0)
-    decay_share: float = Field(0.5, ge=0, le=1, description="last share of steps in which the rate falls")
-    final_rate: float = Field(0.02, ge=0, le=1, description="share of the rate left at the end")
-    weight_decay: float = Field(0.01, ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.98, ge=0, lt=1)
-    max_grad_norm: float = Field(1.0, gt=0)
-    loss_on: tuple[Literal["reasoning", "answer", "end"], ...] = ("reasoning", "answer", "end")
-    max_length: int | None = Field(None, ge=1, description="longest row in tokens; None: the model's context")
-    allow_truncation: bool = Field(False, description="cut rows over max_length instead of refusing them")
-    lora: LoraSettings | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
-    save_every: int = Field(50, ge=1, description="steps between checkpoints that a killed run resumes from")
 
 
 class DistillSettings(Section):
@@ -312,7 +246,7 @@ class Settings(Section):
     prompt: PromptSettings = PromptSettings()
     arms: dict[str, ArmSettings]
     contrast: ContrastSettings = ContrastSettings()
-    controls: dict[str, ControlSettings] = {}
+    controls: dict[str, ControlSettings] = Field({})
     sampling: SamplingSettings = SamplingSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mechcot.core.errors import UsageError
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.distill.examples import load_examples
 from mechcot.distill.masks import Supervised, mask_report, supervised
 from mechcot.models.checkpoint import load_tokenizer, local_folder

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import DataError, ModelError, TrainingError
 from mechcot.core.records import rows as rows_of
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.tasks.tokens import Tokens, adds_bos, continuation, turn_marks
 
 IGNORED = -100

@@ -23,7 +23,7 @@ from torch.nn import functional
 from mechcot.core.errors import TrainingError
 from mechcot.core.files import whole
 from mechcot.core.progress import Progress
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.models.weights import quiet
 from mechcot.tasks.organism.corpus import Corpus, Row
 from mechcot.tasks.organism.tokenizer import CONTEXT, EOS, PAD, build_tokenizer, vocabulary

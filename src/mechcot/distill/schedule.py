@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 
 
 def row_order(n_rows: int, epochs: float, seed: int) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from transformers.utils import logging as hf_logging
 from trl import SFTConfig, SFTTrainer
 
 from mechcot.core.errors import ModelError, TrainingError
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Row, Supervised
 from mechcot.distill.schedule import rate_factor

@@ -16,7 +16,7 @@ from mechcot.core import files
 from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.core.progress import Progress
 from mechcot.core.results import UNSTORED, Result
-from mechcot.core.settings import TrainSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED, Supervised
 from mechcot.distill.schedule import n_steps, row_order

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.keys import is_variable, key_in
-from mechcot.core.settings import Section
+from mechcot.core.section import Section
 
 _KEY_NAMES = frozenset(
     ["apikey", "xapikey", "key", "token", "accesstoken", "authorization", "auth", "bearer", "secret"]

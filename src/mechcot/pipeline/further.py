@@ -23,7 +23,8 @@ from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.judging.spending import Ledger
 from mechcot.pipeline.plan import calls_expense
 from mechcot.steps.of_study import questions_by_id
-from mechcot.study.folder import FURTHER, Study, locked, recorded
+from mechcot.study.folder import FURTHER, Study, recorded
+from mechcot.study.writing import locked
 
 
 @dataclass(frozen=True)

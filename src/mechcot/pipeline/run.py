@@ -22,7 +22,8 @@ from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
-from mechcot.study.folder import Study, create_or_open, locked, refuse_unfit
+from mechcot.study.folder import Study
+from mechcot.study.writing import create_or_open, locked, refuse_unfit
 
 
 def run(

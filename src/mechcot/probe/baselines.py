@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import SPREAD, Result
-from mechcot.probe.cross_fit import CrossFitted, cross_fit, dense, lowest_loss, stacked, where_worth_it
+from mechcot.probe.cross_fitting import CrossFitted, cross_fit, dense, lowest_loss, stacked, where_worth_it
 from mechcot.probe.data import BoolArray, Data, FloatArray
 from mechcot.probe.fit import BASELINE_GRID, out_of_fold
 from mechcot.probe.folds import Design

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from mechcot.probe.factor import factor
+from mechcot.probe.factors import factor
 from mechcot.probe.solver import MAX_ITER, solve
 
 FloatArray = NDArray[np.float64]

@@ -18,7 +18,7 @@ from mechcot.core.results import Result, because
 from mechcot.probe.data import Column, FloatArray
 from mechcot.probe.folds import Design, text_codes
 from mechcot.probe.nulls import NULL_C, labellings_job
-from mechcot.probe.sweep import Effort, SweepJob
+from mechcot.probe.sweeps import Effort, SweepJob
 
 MIN_TYPES = 200
 MIN_STEPS = 50

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mechcot.probe import factor, solver
+from mechcot.probe import factors, solver
 from mechcot.probe.data import FitSettings, FloatArray
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ def report_cost(
 def _held(n: int, d: int, problems: int) -> int:
     """The most bytes that are held at once: in a sweep, or where the card is fitted in float64."""
     X = 4 * n * d
-    leading = factor.peak_bytes(n, d) - X
-    loading, factoring = 2 * X, X + factor.peak_bytes(n, d)
+    leading = factors.peak_bytes(n, d) - X
+    loading, factoring = 2 * X, X + factors.peak_bytes(n, d)
     solving = X + leading // 4 + solver.peak_bytes(n, min(n, d), problems)
-    residual, card = X + factoring, X + factor.peak_bytes(n, d, itemsize=8)
+    residual, card = X + factoring, X + factors.peak_bytes(n, d, itemsize=8)
     return _TABLES + 2 * n * problems + max(loading, factoring, solving, residual, card)
 
 
@@ -109,8 +109,8 @@ def _matrix(n: int, d: int, jobs: Sequence[Fits]) -> float:
     """Seconds for one matrix: loading, factoring, all its fits, their AUROCs."""
     product, passing = _speed()
     width = min(n, d)
-    whole = min(d, n) <= factor.WHOLE
-    leading = 0 if whole else d // factor.LEADING
+    whole = min(d, n) <= factors.WHOLE
+    leading = 0 if whole else d // factors.LEADING
     factoring = _EIGH * width**3 + 2 * n * d * width if whole else 6 * n * d * leading + 12 * d * leading**2
     seconds = factoring * product + _SCALE * n * d
     for job in jobs:

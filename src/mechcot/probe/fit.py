@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mechcot.probe.data import FloatArray, IntArray, Sources
 from mechcot.probe.folds import Design
-from mechcot.probe.sweep import Effort, Problems, SweepJob, class_means, fold_aurocs, logistic, sweep
+from mechcot.probe.sweeps import Effort, Problems, SweepJob, class_means, fold_aurocs, logistic, sweep
 
 BASELINE_GRID = (1e-2, 1e-1, 1.0, 10.0)
 """Inverse penalties of a fit on a few named features."""
@@ -149,15 +149,16 @@ def out_of_fold(
 ) -> FloatArray:
     """Score every step by a logistic fit on the other folds' features, [steps, features] to [steps].
 
-    Of several penalties each outer fold takes the one that three inner folds prefer, whatever the probe's own
-    settings. A single feature ranks alike under any. Steps with equal features get equal scores to the last
+    Of several penalties each outer fold takes the one that its inner folds prefer. A single feature ranks
+    alike under any. Steps with equal features get equal scores to the last
     bit, so that what cannot tell two steps apart counts one half on them.
     """
     grid = [C] if isinstance(C, int | float) else list(C)
     if features.shape[1] == 1:
         grid = grid[:1]
-    inner = replace(plan.settings, inner=3 if len(grid) > 1 else 0, seed=0)
-    job = nested_job(replace(plan, settings=inner), grid)
+    if len(grid) == 1:
+        plan = replace(plan, settings=replace(plan.settings, inner=0))
+    job = nested_job(plan, grid)
     # named features repeat, and products of equal rows may differ in rounding: one row stands for its equals
     _, first, which = np.unique(features, axis=0, return_index=True, return_inverse=True)
     same = first[which.ravel()]

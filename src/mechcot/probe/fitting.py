@@ -16,7 +16,7 @@ from mechcot.probe.baselines import compare_baselines, feature_blocks
 from mechcot.probe.card import ProbeCard
 from mechcot.probe.control_task import control_job
 from mechcot.probe.cost import LONG, Fits, report_cost
-from mechcot.probe.cross_fit import probe_scores
+from mechcot.probe.cross_fitting import probe_scores
 from mechcot.probe.data import Column, Data, FitSettings, Sources, loaded, place
 from mechcot.probe.fit import Nested, mass_mean_job, nested, nested_job
 from mechcot.probe.folds import Design, design
@@ -26,7 +26,7 @@ from mechcot.probe.nulls import null_job
 from mechcot.probe.report import ProbeReport
 from mechcot.probe.solver import BATCH
 from mechcot.probe.subjects import HeldOutSubjects, held_out_subjects, subject_codes
-from mechcot.probe.sweep import SweepJob, logistic, sweep
+from mechcot.probe.sweeps import SweepJob, logistic, sweep
 
 log = logging.getLogger("mechcot")
 
@@ -42,13 +42,11 @@ def fit_report(
     groups: Column,
     confounds: pd.DataFrame | None = None,
     text: Column | None = None,
-    draws: int = FitSettings.draws,
-    null_draws: int = FitSettings.null_draws,
-    seed: int = FitSettings.seed,
+    settings: FitSettings | None = None,
 ) -> ProbeReport:
     """Fit a linear probe on arrays and report it with its controls.
 
-    The short way to `fit_data(Data(X, y, groups, ...), FitSettings(...))`, which takes more.
+    The short way to `fit_data(Data(X, y, groups, ...), settings)`; `Data` takes more.
 
     Args:
         X: activations, [steps, d_model]; or source to such an array, or to a function that loads one.
@@ -56,14 +54,11 @@ def fit_report(
         groups: question of each step.
         confounds: a row a step, see `Data`.
         text: of each step.
-        draws: bootstrap replicates.
-        null_draws: draws of each null.
-        seed: of folds, bootstrap and nulls.
+        settings: how to fit; None: the default ones.
 
     Raises:
         AnalysisError: as `Data` and `fit_data`.
     """
-    settings = FitSettings(draws=draws, null_draws=null_draws, seed=seed)
     return fit_data(Data(X, y, groups, confounds, text), settings)
 
 
@@ -229,7 +224,7 @@ def _edge(fit: Nested, grid: Sequence[float]) -> str:
 
 def _card(data: Data, plan: Design, source: Any, C: float, about: Mapping[str, Any]) -> ProbeCard:
     """The probe on all rows at the source and penalty that most folds chose."""
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import solve
 
     fits = solve(factor(loaded(data.sources[source]), dtype="float64"), plan.y, C=C, tol=1e-6)

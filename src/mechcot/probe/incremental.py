@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import UNSTORED, Result, because
-from mechcot.probe.cross_fit import CrossFitted, chosen_folds, dense, log_loss, stacked, where_worth_it
+from mechcot.probe.cross_fitting import CrossFitted, chosen_folds, dense, log_loss, stacked, where_worth_it
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.folds import Design, Rows
 from mechcot.probe.metrics import auroc_interval
@@ -96,7 +96,7 @@ def increment(
     Args:
         sources: see `data.Sources`.
         confounds: [steps, columns], as `baselines.feature_blocks` or `confound_features` make them.
-        probe: its scores, of `cross_fit.probe_scores`.
+        probe: its scores, of `cross_fitting.probe_scores`.
         chosen: an outer fold's `layer` and `C`, as `fit.nested` chose them.
         plan: the folds.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.results import Result, because
-from mechcot.probe.cross_fit import CrossFitted
+from mechcot.probe.cross_fitting import CrossFitted
 from mechcot.probe.data import FloatArray, IntArray
 from mechcot.probe.folds import Design, Rows
 from mechcot.probe.ranks import (

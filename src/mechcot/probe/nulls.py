@@ -18,7 +18,7 @@ from mechcot.core.results import UNSTORED, Result, because
 from mechcot.probe.data import BoolArray, Data, FloatArray, IntArray
 from mechcot.probe.folds import Design
 from mechcot.probe.relabel import claims_of, permuted_labels, redrawn_labels
-from mechcot.probe.sweep import Effort, Problems, SweepJob, fold_aurocs, logistic
+from mechcot.probe.sweeps import Effort, Problems, SweepJob, fold_aurocs, logistic
 
 MIN_CELLS = 50
 MIN_STEPS = 50

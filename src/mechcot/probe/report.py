@@ -16,8 +16,8 @@ from mechcot.probe.incremental import Increment
 from mechcot.probe.metrics import Metrics
 from mechcot.probe.nulls import Nulls
 from mechcot.probe.subjects import HeldOutSubjects
-from mechcot.probe.transfer import TransferResult
-from mechcot.probe.use import UseResult
+from mechcot.probe.transfer_result import TransferResult
+from mechcot.probe.use_result import UseResult
 from mechcot.probe.verdict import verdict_of
 from mechcot.stats import Interval
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.factor import Factor
+from mechcot.probe.factors import Factor
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ import pandas as pd
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Result
-from mechcot.probe.cross_fit import chosen_folds, dense
+from mechcot.probe.cross_fitting import chosen_folds, dense
 from mechcot.probe.data import BoolArray, Column, IntArray, Sources, loaded
 from mechcot.probe.folds import Design, purged_training_rows
 from mechcot.probe.metrics import auroc_difference, auroc_interval, mean_auroc_interval

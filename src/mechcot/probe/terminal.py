@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mechcot.probe.ablation_result import AblationResult
 from mechcot.probe.report import TABLE, ProbeReport
 from mechcot.probe.subjects import HeldOutSubjects
-from mechcot.probe.transfer import TransferResult
+from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.verdict import told
 from mechcot.stats import Interval
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.cross_fit import Source
+from mechcot.probe.cross_fitting import Source
 from mechcot.probe.data import BoolArray, Column, FloatArray, IntArray
 
 TEXT_GRID = (0.3, 3.0, 30.0)

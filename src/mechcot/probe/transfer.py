@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,137 +20,19 @@ from numpy.typing import NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
-from mechcot.core.results import Result
+from mechcot.probe.cross_fitting import inner_auroc
 from mechcot.probe.data import MIN_QUESTIONS, FitSettings, FloatArray, IntArray
 from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
-from mechcot.stats import Interval, fold_auroc, percentile_interval, resampled_counts
+from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
+from mechcot.stats import Interval, percentile_interval, resampled_counts
 from mechcot.stats.frames import require_columns, require_unique
+from mechcot.stats.jackknife import NO_PAIRS
 
 _COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
 _UNIT = "questions, scores held fixed"
-_NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 _NO_STRATA = "no kind and step index has an erroneous and a correct step of one fold on both sides"
 Cell = tuple[Mapping[int, NDArray[Any]], pd.DataFrame]
 """A side: its residual stream by layer, [steps, d_model] each, and its `probe.step_table`, a row a step."""
-
-
-@dataclass(frozen=True)
-class TransferCell(Result):
-    """One entry of the matrix; every interval resamples questions and holds the fitted probes fixed.
-
-    Attributes:
-        train: side that the probe was trained on.
-        test: side that it was tested on.
-        auroc: over pairs of test steps of one fold.
-        matched: the same over pairs of one kind and step index, averaged over the kinds and indices that
-            both sides have, weighted by the fewer of their pairs: another mix of kinds does not move it.
-        minus_own: `auroc` minus that of the test side's own probe, on the same steps; 0 on the diagonal.
-        minus_home: `matched` minus the same probe's on the side it was trained on, weights alike; 0 on
-            the diagonal.
-        n_steps: test steps.
-        n_errors: erroneous ones among them.
-        n_questions: their questions.
-        n_strata: kinds and step indices that `matched` averages.
-        matched_pairs: test pairs that `matched` rests on.
-        matched_share: their share of the test side's pairs of one kind and step index.
-    """
-
-    derived: ClassVar[tuple[str, ...]] = ("prevalence",)
-
-    train: str
-    test: str
-    auroc: Interval
-    matched: Interval
-    minus_own: Interval
-    minus_home: Interval
-    n_steps: int
-    n_errors: int
-    n_questions: int
-    n_strata: int
-    matched_pairs: int
-    matched_share: float
-
-    @property
-    def prevalence(self) -> float:
-        """Share of the test steps that are erroneous."""
-        return self.n_errors / self.n_steps
-
-
-@dataclass(frozen=True)
-class TransferTraining(Result):
-    """How one side's probes were trained.
-
-    Attributes:
-        side: name.
-        chosen: an outer fold's layer, C and inner AUROC.
-        n_steps: steps of the side.
-        purged_share: of its training rows over folds, dropped because their claim occurs in the test
-            fold of any side.
-        n_fits: logistic fits.
-        n_not_converged: those of them that reached the iteration limit.
-    """
-
-    side: str
-    chosen: tuple[dict[str, float], ...]
-    n_steps: int
-    purged_share: float
-    n_fits: int
-    n_not_converged: int
-
-
-@dataclass(frozen=True, repr=False)
-class TransferResult(Result):
-    """The matrix of training side by test side.
-
-    Attributes:
-        cells: row by row, sides in the order given.
-        training: one entry a side.
-        n_questions: questions of all sides together.
-        n_blocks: of questions and groups that were kept together.
-        n_folds: outer folds.
-        grid: inverse penalties that were chosen from.
-        draws: bootstrap replicates.
-        seed: of folds and bootstrap.
-    """
-
-    table: ClassVar[str] = "cells"
-
-    cells: tuple[TransferCell, ...]
-    training: tuple[TransferTraining, ...]
-    n_questions: int
-    n_blocks: int
-    n_folds: int
-    grid: tuple[float, ...]
-    draws: int
-    seed: int
-
-    def cell(self, train: str, test: str) -> TransferCell:
-        """One entry.
-
-        Raises:
-            AnalysisError: there is no such side.
-        """
-        for cell in self.cells:
-            if (cell.train, cell.test) == (train, test):
-                return cell
-        known = ", ".join(item.side for item in self.training)
-        raise AnalysisError(f"there is no entry '{train}' on '{test}'; the sides are: {known}")
-
-    def matrix(self, measure: str = "auroc") -> pd.DataFrame:
-        """One measure's estimates (auroc, matched, minus_own, minus_home), train [rows] by test [columns]."""
-        names = [item.side for item in self.training]
-        values = [[getattr(self.cell(a, b), measure).estimate for b in names] for a in names]
-        return pd.DataFrame(
-            values, index=pd.Index(names, name="train"), columns=pd.Index(names, name="test"), dtype=float
-        )
-
-    def __repr__(self) -> str:
-        moved = [cell for cell in self.cells if cell.train != cell.test and cell.auroc.estimate is not None]
-        words = "no entry off the diagonal"
-        if moved:
-            least = min(moved, key=lambda cell: cell.auroc.estimate or 0.0)
-            words = f"lowest off the diagonal: {least.train} on {least.test} {least.auroc}"
-        return f"TransferResult({len(self.training)} sides, {self.n_questions} questions; {words})"
 
 
 def transfer_matrix(
@@ -191,9 +73,9 @@ def transfer_matrix(
                 TransferCell(
                     train=home.name,
                     test=side.name,
-                    auroc=_interval(raw[key], side, _NO_PAIRS),
+                    auroc=_interval(raw[key], side, NO_PAIRS),
                     matched=_interval(even, side, _NO_STRATA),
-                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, _NO_PAIRS),
+                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, NO_PAIRS),
                     minus_home=_interval(even - at_home, side, _NO_STRATA),
                     n_steps=len(side.plan.y),
                     n_errors=int(side.plan.y.sum()),
@@ -305,7 +187,7 @@ def _trained(side: _Side) -> tuple[list[_Probe], TransferTraining]:
     All fits of a layer are solved together: inner folds of every outer fold, and the outer fits.
     Ties go to the lower layer and the stronger penalty.
     """
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import solve
 
     plan = side.plan
@@ -329,8 +211,7 @@ def _trained(side: _Side) -> tuple[list[_Probe], TransferTraining]:
                 for part in usable[index]:
                     tested = fold == part
                     scores[tested] = fits.scores[job[index, part, C]][tested]
-                quality = fold_auroc(scores[rows], y[rows], fold[rows])
-                quality = 0.5 if quality is None else quality
+                quality = inner_auroc(scores[rows], y[rows], fold[rows])
                 if quality > best[index][0]:
                     number = job[index, -1, C]
                     best[index] = (quality, layer, C)

@@ -1,4 +1,4 @@
-"""The two charts that figures are asked for in: marks and bars on named rows, and curves.
+"""The two charts that most figures are asked for in: marks and bars on named rows, and curves.
 
 Texts are plain; they are escaped and wrapped here. A value is what `triple` reads: a number, an interval, or
 nothing. In a hover that is the same for a whole series, `%{x}` and `%{y}` stand for a point's own numbers.
@@ -13,7 +13,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import INK, NULL, band, blank, esc, rows_axis, rows_margin, triple, whisker, wrap
+from mechcot.report.figures import (
+    INK,
+    NULL,
+    band,
+    blank,
+    esc,
+    esc_lines,
+    rows_axis,
+    rows_margin,
+    triple,
+    whisker,
+    wrap,
+)
 
 _ROW_WIDTH, _SIDE_WIDTH = 20, 34
 """Characters in a line of a row's name and of the title of the y axis."""
@@ -111,9 +123,11 @@ class Line:
         values: one a point.
         colour: of the line and of its band.
         name: its entry in the legend.
-        hover: what is said of each point.
+        hover: what is said of each point: one text for all, or one a point.
         mode: "lines", "lines+markers", or "none" for the band alone.
+        dash: "solid", "dash" or "dot".
         whiskers: whether intervals are whiskers.
+        level: a dashed line of its colour at this height, None for none.
         counts: units behind each point, `%{customdata}` in the hover; larger dots hold more.
     """
 
@@ -121,9 +135,11 @@ class Line:
     values: Sequence[Any]
     colour: str
     name: str = ""
-    hover: str = ""
+    hover: str | Sequence[str] = ""
     mode: str = "lines+markers"
+    dash: str = "solid"
     whiskers: bool = False
+    level: float | None = None
     counts: Sequence[int] = ()
 
 
@@ -240,10 +256,6 @@ def _axis(number: int) -> str:
     return f"x{number + 1}" if number else "x"
 
 
-def _escaped(texts: Sequence[str]) -> list[str]:
-    return ["<br>".join(map(esc, text.split("\n"))) for text in texts]
-
-
 def _entry(name: str) -> dict[str, Any]:
     return {"name": esc(name)} if name else {"showlegend": False}
 
@@ -267,7 +279,7 @@ def _dots(
         mode="markers",
         marker={"size": 12 if any(symbols) else 10, "color": _one(colours), "symbol": _one(symbols)},
         cliponaxis=False if name and not whiskers else None,
-        customdata=_escaped([mark.hover for mark in marks]),
+        customdata=[esc_lines(mark.hover) for mark in marks],
         hovertemplate="%{customdata}" + _END,
         **(_entry(name) | more),
     )
@@ -284,7 +296,7 @@ def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | N
     mids, lows, highs = _numbers([bar.value for bar in bars])
     if all(mid is None for mid in mids):
         return
-    hovers = _escaped([bar.hover for bar in bars])
+    hovers = [esc_lines(bar.hover) for bar in bars]
     many = len(set(hovers)) > 1
     figure.add_bar(
         x=mids,
@@ -304,7 +316,7 @@ def _span(figure: go.Figure, place: int, span: Span, scale: float) -> None:
     """A thick line; one that says something has markers, unseen, for room at the ends of the axis."""
     said: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip"}
     if span.hover:
-        hover = _escaped([span.hover])[0] + _END
+        hover = esc_lines(span.hover) + _END
         said = {"mode": "lines+markers", "marker": {"opacity": 0}, "hovertemplate": hover}
     figure.add_scatter(
         x=[None if end is None else scale * end for end in (span.low, span.high)],
@@ -339,14 +351,18 @@ def _curve(figure: go.Figure, line: Line) -> None:
     if line.mode != "none":
         most = max(line.counts, default=1)
         sizes = [6 + 14 * math.sqrt(count / most) for count in line.counts]
+        one = isinstance(line.hover, str)
+        hovers = [esc_lines(text) for text in ([line.hover] if isinstance(line.hover, str) else line.hover)]
         figure.add_scatter(
             x=x,
             y=mids,
             error_y=whisker(mids, lows, highs) if line.whiskers else None,
             mode=line.mode,
-            line={"color": line.colour, "width": 2.5},
+            line={"color": line.colour, "width": 2.5} | ({} if line.dash == "solid" else {"dash": line.dash}),
             marker_size=sizes or (9 if line.whiskers else None),
-            customdata=line.counts or None,
-            hovertemplate=_escaped([line.hover])[0] + _END,
+            customdata=(line.counts or None) if one else hovers,
+            hovertemplate=(hovers[0] if one else "%{customdata}") + _END,
             **_entry(line.name),
         )
+    if line.level is not None:
+        figure.add_hline(y=line.level, line={"color": line.colour, "width": 1.4, "dash": "dash"})

@@ -32,7 +32,7 @@ _LOOK = go.layout.Template(
         "autotypenumbers": "strict",
         # 100 % is written at the right end, and a dot at 0 leaves the names of rows alone
         "xaxis": _TICKS | {"tickfont": {"size": 11}, "ticklabeloverflow": "allow"},
-        "yaxis": _TICKS | {"tickfont": {"size": 11.5}, "ticklabelstandoff": 4},
+        "yaxis": _TICKS | {"tickfont": {"size": 11.5}, "ticklabelstandoff": 6},
     },
 )
 """What plotly sets where a figure sets nothing."""
@@ -44,14 +44,14 @@ def esc(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def esc_lines(text: str) -> str:
+    """Escape a text line by line."""
+    return "<br>".join(map(esc, text.split("\n")))
+
+
 def wrap(text: str, width: int) -> str:
     """Escape a text and break it into lines of at most `width` characters."""
     return "<br>".join(esc(line) for line in textwrap.wrap(text, width)) or esc(text)
-
-
-def percent(value: float | None, digits: int = 0) -> str:
-    """Write a fraction as a percentage, a missing one as a dash."""
-    return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
 def triple(leaf: Any) -> tuple[float | None, float | None, float | None]:
@@ -88,7 +88,7 @@ def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend
     """
     said = wrap(caption.replace(" %", f"{NBSP}%"), _CAPTION_WIDTH)
     n_title, n_caption = (text.count("<br>") + 1 for text in (wrap(title, _TITLE_WIDTH), said))
-    top, bottom = 20 * n_title + (28, 50, 50, 69)[min(legend, 3)], 62 + 15 * n_caption
+    top, bottom = 20 * n_title + (50 + 19 * max(0, legend - 2) if legend else 28), 62 + 15 * n_caption
     figure = go.Figure()
     figure.layout.template = _LOOK
     figure.update_layout(
@@ -200,31 +200,6 @@ def band(figure: go.Figure, x: Sequence[Any], low: Sequence[Any], high: Sequence
         )
 
 
-def dots(
-    figure: go.Figure,
-    name: str,
-    leaves: Sequence[Any],
-    rows: Sequence[str],
-    hover: Sequence[str],
-    *,
-    colour: str,
-    shift: float,
-) -> None:
-    """Add one point with its interval to each row; rows count downwards from 0, `shift` sets arms apart."""
-    mids, lows, highs = zip(*(triple(leaf) for leaf in leaves), strict=True) if leaves else ((), (), ())
-    figure.add_scatter(
-        x=mids,
-        y=[index + shift for index in range(len(rows))],
-        error_x=whisker(mids, lows, highs),
-        mode="markers",
-        marker={"color": colour, "size": 10},
-        cliponaxis=False,
-        name=esc(name),
-        customdata=list(hover),
-        hovertemplate="%{customdata}<extra></extra>",
-    )
-
-
 def rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
     """Put named rows on the y axis, the first on top."""
     figure.update_yaxes(
@@ -235,15 +210,6 @@ def rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
         showgrid=False,
         zeroline=False,
     )
-
-
-def points(leaf: Any) -> str:
-    """Write a difference of fractions in percentage points, with its interval in brackets."""
-    mid, low, high = triple(leaf)
-    if mid is None:
-        return "difference not known"
-    text = f"{100 * mid:+.1f} points"
-    return text if low is None or high is None else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def n_questions(n: int) -> str:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from mechcot.core.settings import Settings
 
-__all__ = ["Findings", "Part", "Section", "Table", "nothing"]
+__all__ = ["AUROC", "Findings", "Part", "Section", "Table", "nothing"]
+
+AUROC = Markup(
+    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
+    "always."
+)
+"""The term where a page first uses it."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,11 @@
-"""The study folder: settings, tables, tensors and results of one comparison, and who may write it."""
+"""The study folder: settings, tables, tensors and results of one comparison."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +15,6 @@ from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.manifest import (
-    MANIFEST,
     SETTINGS,
     check_output,
     check_settings,
@@ -302,111 +297,6 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     for file in (f"instruments/{name}.json" for name in names):
         check_output(root, file, *listed[file], digests)
     return {name: files.read_json(root / "instruments" / f"{name}.json") for name in names}
-
-
-def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
-    """A study folder for these settings: a new one, or the existing one if they fit. Call it when `locked`.
-
-    Args:
-        path: the folder.
-        settings: what is wanted.
-        restarting: frozen settings may differ; the caller saves them once the stages agree.
-
-    Raises:
-        StudyError: the folder is something else, or frozen settings differ.
-    """
-    refuse_unfit(path, settings, restarting=restarting)
-    study = Study(path, settings)
-    if not (restarting and (path / SETTINGS).exists()):
-        study.save_settings()
-    return study
-
-
-def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
-    """Refuse a folder that cannot be a study of these settings; see `create_or_open`. Writes nothing."""
-    exists = (path / SETTINGS).exists()
-    if path.exists() and not path.is_dir():
-        raise StudyError(f"{path} is a file; a study is a folder")
-    if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
-        raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
-    made = (
-        [p.name for p in path.iterdir() if p.name not in (SETTINGS, "work") and p.name[0] != "."]
-        if exists
-        else []
-    )
-    if made and not (path / MANIFEST).exists():
-        raise StudyError(
-            f"{path / MANIFEST}: is missing, and so is what tells from what {sorted(made)[0]} was made. "
-            "Restore it from a copy, or name a new folder"
-        )
-    if exists and not restarting:
-        old = config.resolve(base=config.read_yaml(path / SETTINGS), source=str(path / SETTINGS))
-        _refuse_frozen(path, old, settings)
-
-
-def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
-    differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
-    done = load_manifest(path)["stages"]
-    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
-    if frozen:
-        lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
-        raise StudyError(
-            f"{path} was made with other settings:\n{lines}\nUse another study folder, or make the stages "
-            "again with --restart-from STAGE"
-        )
-
-
-def _bound(section: str, done: Iterable[str]) -> bool:
-    """Whether a stage that is done depends on a frozen section; until then it may be mended."""
-    sampled = ("sample-",)
-    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "steps": ("steps-",)}
-    by["prompt"] = ("given-", *sampled)
-    by["arms"] = ("distill-", "given-", *sampled)
-    return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a study for writing; a second process is refused. The lock goes with the process.
-
-    The folder itself is locked, which no deleted file undoes. A file system that locks no folders locks
-    `work/lock`, which else only says who holds the study.
-    """
-    file = path / "work" / "lock"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StudyError(f"{error.filename or file}: cannot be written: {error.strerror}") from error
-    try:
-        with _open_lock(file) as handle:
-            if not _lock(folder, path, handle):
-                _lock(handle.fileno(), path, handle)
-            with suppress(OSError):  # a full disk: the lock holds, and does not say whose it is
-                os.truncate(handle.fileno(), 0)
-                os.write(handle.fileno(), str(os.getpid()).encode())
-            yield
-    finally:
-        os.close(folder)
-
-
-def _open_lock(file: Path) -> IO[str]:
-    try:
-        return open(file, "a+")
-    except OSError as error:
-        raise StudyError(f"{file}: cannot be written: {error.strerror}") from error
-
-
-def _lock(descriptor: int, path: Path, handle: IO[str]) -> bool:
-    """Lock a file or folder that is open; whether its file system can do that."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        handle.seek(0)
-        raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
-    except OSError:
-        return False
-    return True
 
 
 def headline(summary: dict[str, Any]) -> str:

@@ -89,3 +89,18 @@ def _change(leaf: Any) -> str:
     low, high = (number(leaf[end]) for end in ("low", "high"))
     between = "" if low is None or high is None else f" [{signed(low, 3)},{NBSP}{signed(high, 3)}]"
     return f"{signed(value, 3)}{between}"
+
+
+def counts(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of counts: what was asked, and traces without an answer."""
+    arms = [found.results["answers"][when] for when in ("before", "after")]
+    return [
+        ("questions", *(f"{arm['n_questions']:,}" for arm in arms)),
+        ("traces a question", *(f"{arm['k']:,}" for arm in arms)),
+        ("traces without an answer", *(percent(arm["share_no_answer"]) for arm in arms)),
+        ("traces cut by the token limit", *(percent(arm["share_truncated"]) for arm in arms)),
+        (
+            "right answers by vote, traces with an answer alone",
+            *(percent(arm["answered_only"].get("sc")) for arm in arms),
+        ),
+    ]

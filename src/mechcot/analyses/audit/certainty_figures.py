@@ -7,9 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import number, percent
+from mechcot.core.words import number, percent, points
 from mechcot.report.charts import POINTS, Mark, Row, Span, row_chart
-from mechcot.report.figures import AFTER, NULL, TEACHER, Json, points, tint
+from mechcot.report.figures import AFTER, NULL, TEACHER, Json, tint
 
 
 def difference_forest(inference: Json, people: Json | None = None, *, title: str | None = None) -> go.Figure:

@@ -6,9 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import direction, number, percent
+from mechcot.analyses.form import STRATA
+from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
-from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, points, tint
+from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, tint
 
 
 def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figure:
@@ -127,14 +128,6 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
     return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"), each=52.5)
 
 
-_STRATA = {
-    "both": "both right",
-    "only_after": "only {after} right",
-    "only_before": "only {before} right",
-    "neither": "neither right",
-}
-
-
 def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
     """Step error before and after on questions sorted by which arm's vote is right.
 
@@ -143,14 +136,14 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     names = {when: audit[when]["arm"] for when in COLOURS}
-    cells = [audit["strata"][key] for key in _STRATA]
+    cells = [audit["strata"][key] for key in STRATA]
     statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
     caption = (
         f"{sum(cell['n_questions'] for cell in cells)} questions, by whose vote is right (a tie is not). "
         f"Judged steps: {audit['before']['n_judged']} → {audit['after']['n_judged']}."
     )
     rows = []
-    for label, cell in zip(_STRATA.values(), cells, strict=True):
+    for label, cell in zip(STRATA.values(), cells, strict=True):
         marks = [
             Mark(
                 cell[f"rate_{when}"],

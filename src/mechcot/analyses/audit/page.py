@@ -116,3 +116,29 @@ def origin(found: Findings) -> tuple[Part, ...]:
     result = found.results["audit"]
     by_answers = Part("by_answers", both_right(result["both_correct"]), figures.error_by_answers(result))
     return by_answers, kinds(found, result), split(found, result["split"])
+
+
+_COUNTS = {
+    "n_traces": "traces",
+    "n_traces_without_steps": "traces without a step",
+    "n_steps": "steps",
+    "n_behind_answer": "steps behind the stated answer",
+    "n_correct": "steps judged correct",
+    "n_erroneous": "steps judged erroneous",
+    "n_abstain": "steps on which the judge abstains",
+    "n_not_checkable": "steps that claim nothing checkable",
+    "n_api_failure": "steps whose judging failed (no reply)",
+    "n_parse_failure": "steps whose judging failed (unreadable reply)",
+    "n_without_verdict": "steps without a verdict",
+}
+
+
+def counts(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of counts: traces, steps and verdicts, and the step error before the stated answer."""
+    audit = found.results["audit"]
+    arms = ("before", "after")
+    rows = [(label, *(f"{audit[arm][key]:,}" for arm in arms)) for key, label in _COUNTS.items()]
+    if any(audit[arm]["n_behind_answer"] for arm in arms):
+        rates = (percent(audit["before_answer"][f"rate_{arm}"]) for arm in arms)
+        rows.append(("step error, steps before the answer alone", *rates))
+    return rows

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import direction, number, percent
+from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import Axis, Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, Json, points
+from mechcot.report.figures import AFTER, BEFORE, Json
 
 
 def commitment_curves(

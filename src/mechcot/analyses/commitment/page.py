@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.commitment import figures
+from mechcot.analyses.form import left_out
 from mechcot.core.words import clause, counted, listed, percent, points
 from mechcot.report.parts import Findings, Part, Section, nothing
 
@@ -75,3 +76,15 @@ def _whose(found: Findings, cross: dict[str, Any]) -> str:
         f"answer by {points(effects['effect_text'])}; putting {found.after} in place of {found.before} as "
         f"the reader moves it by {points(effects['effect_reader'])}."
     )
+
+
+def used(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of what was left out: the traces of each arm."""
+    return [
+        (
+            f"commitment, {name}",
+            f"{arm['n_traces']:,} traces of {arm['n_questions']:,} questions",
+            left_out(arm["excluded"]),
+        )
+        for name, arm in found.results["commitment"].get("arms", {}).items()
+    ]

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from mechcot.core.words import points
 from mechcot.report.charts import POINTS, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, NULL, Json, n_questions, points
+from mechcot.report.figures import AFTER, NULL, Json, n_questions
 
 
 def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:

@@ -64,10 +64,8 @@ DISTANCES = (0.05, 0.1, 0.2)
 
 def analyse(
     questions: pd.DataFrame,
-    traces_before: pd.DataFrame,
-    verdicts_before: pd.DataFrame,
-    traces_after: pd.DataFrame,
-    verdicts_after: pd.DataFrame,
+    traces: Pair[pd.DataFrame],
+    verdicts: Pair[pd.DataFrame],
     *,
     draws: int = 10_000,
     seed: int = 0,
@@ -77,12 +75,10 @@ def analyse(
 
     Args:
         questions: rows of `records.QUESTIONS` (used: qid, options, gold).
-        traces_before: rows of `records.TRACES` of the arm before (used: qid, arm, cid, answer), the
-            same number of at least two for every question; an odd last one is in neither half.
-        verdicts_before: rows of `records.VERDICTS` of one instrument. Not every trace need be judged:
-            a judged step counts to the transition that the other half of its question's votes makes.
-        traces_after: the same after, as many of every question.
-        verdicts_after: the same after.
+        traces: rows of `records.TRACES` (used: qid, arm, cid, answer), the same number of at least two
+            for every question, before and after; an odd last one is in neither half.
+        verdicts: rows of `records.VERDICTS` of one instrument. Not every trace need be judged: a judged
+            step counts to the transition that the other half of its question's votes makes.
         draws: bootstrap replicates of the questions.
         seed: of the resampling and of the null.
         null_draws: how often traces are dealt out anew for the null of equal shares.
@@ -96,18 +92,17 @@ def analyse(
         raise UsageError(f"null_draws must be at least 1, not {null_draws}")
     index, gold = check_questions(questions)
     n_options = int(questions["options"].map(len).max())
-    traces = {"before": traces_before, "after": traces_after}
-    tables = {when: trace_votes(questions, own, f"traces {when}") for when, own in traces.items()}
+    arms = traces._asdict()
+    tables = {when: trace_votes(questions, own, f"traces {when}") for when, own in arms.items()}
     k = _equal_k(index, tables)
-    answers = {when: _answers(index, own, k) for when, own in traces.items()}
+    answers = {when: _answers(index, own, k) for when, own in arms.items()}
     halves = half_votes(answers["before"], answers["after"], gold, n_options)
     null = equal_share_null(answers["before"], answers["after"], gold, n_options, null_draws, seed, DISTANCES)
-    verdicts = {"before": verdicts_before, "after": verdicts_after}
-    counts = {when: _counts(index, traces[when], own, when, k) for when, own in verdicts.items()}
+    counts = {when: _counts(index, arms[when], own, when, k) for when, own in verdicts._asdict().items()}
     transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts, draws, seed)
     return GainsResult(
-        arms=Pair(one_arm(traces_before, "traces before"), one_arm(traces_after, "traces after")),
-        instrument=_instrument(verdicts),
+        arms=Pair(*(one_arm(own, f"traces {when}") for when, own in arms.items())),
+        instrument=_instrument(verdicts._asdict()),
         n_questions=len(index),
         k=k,
         half=halves.size,
@@ -295,9 +290,9 @@ def gains_of(study: Study, control: str | None = None) -> GainsResult:
     """Which questions the change of the vote comes from, and what the steps did there."""
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)
-    tables = [
-        on_questions(questions, table(arm))
-        for arm in (contrast.before, contrast.after)
+    arms = (contrast.before, contrast.after)
+    traces, verdicts = (
+        Pair(*(on_questions(questions, table(arm)) for arm in arms))
         for table in (study.traces, study.verdicts)
-    ]
-    return analyse(questions, *tables, draws=draws_of(study), seed=study.settings.seed)
+    )
+    return analyse(questions, traces, verdicts, draws=draws_of(study), seed=study.settings.seed)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import percent
+from mechcot.core.words import percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, COLOURS, NULL, Json, points, tint
+from mechcot.report.figures import AFTER, BEFORE, COLOURS, NULL, Json, tint
 
 
 def gains(margins: Json, *, title: str | None = None) -> go.Figure:

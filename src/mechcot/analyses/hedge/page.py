@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.hedge import figures
 from mechcot.core.words import number, percent, score, why
-from mechcot.report.parts import Findings, Part, Section, nothing
-
-_AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
-    "always."
-)
+from mechcot.report.parts import AUROC, Findings, Part, Section, nothing
 
 
 def doubt(found: Findings) -> Section:
@@ -29,7 +24,7 @@ def doubt(found: Findings) -> Section:
         "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
         "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
         "what random directions reach."
-    ).format(before=found.before, auroc=_AUROC)
+    ).format(before=found.before, auroc=AUROC)
     limits = Markup(
         "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom "
         "a name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "
@@ -85,3 +80,19 @@ def _best(rows: Sequence[dict[str, Any]]) -> str:
     if chance is not None and value <= chance["high"]:
         return f"no better than random directions can ({text})"
     return f"with {text}"
+
+
+def used(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of what was left out: the kinds of claims."""
+    relations = found.results["hedge"].get("before", {}).get("relations", {})
+    return [("hedge direction", _kinds(relations, True), _kinds(relations, False))] if relations else []
+
+
+def _kinds(relations: Mapping[str, Any], used: bool) -> str:
+    kinds = [
+        f"“{name}” ({cell['hedged']:,} hedged, {cell['asserted']:,} asserted)"
+        for name, cell in relations.items()
+        if bool(cell["used"]) is used
+    ]
+    tail = "" if used or not kinds else "; too few of both in one half of the questions"
+    return (", ".join(kinds) or "nothing") + tail

@@ -58,12 +58,10 @@ class _Treated:
 
 def analyse(
     questions: pd.DataFrame,
-    traces_before: pd.DataFrame,
-    traces_after: pd.DataFrame,
+    traces: Pair[pd.DataFrame],
     items: pd.DataFrame,
+    names: Pair[str],
     *,
-    before: str,
-    after: str,
     draws: int = 10_000,
     seed: int = 0,
 ) -> JudgeControlsResult:
@@ -74,13 +72,11 @@ def analyse(
 
     Args:
         questions: rows of `records.QUESTIONS` (used: qid, options, gold).
-        traces_before: rows of `records.TRACES` before (used: qid, arm, cid, answer), at least one for
-            every question; all of them vote, judged or not.
-        traces_after: the same after.
+        traces: rows of `records.TRACES` (used: qid, arm, cid, answer), at least one for every question,
+            before and after; all of them vote, judged or not.
         items: one row per item and control, the control `primary` among them (used: control, variant,
             the step key, label, fidelity, score).
-        before: arm.
-        after: arm.
+        names: of the arms.
         draws: bootstrap replicates, and sign vectors.
         seed: of both.
 
@@ -90,8 +86,8 @@ def analyse(
         UsageError: draws below 1.
     """
     index, gold = check_questions(questions)
-    checked = checked_items(items, index, Pair(before, after))
-    arms, asked = Arms(Pair(before, after), len(index)), Estimates(draws, seed)
+    checked = checked_items(items, index, names)
+    arms, asked = Arms(names, len(index)), Estimates(draws, seed)
     treated = list(_treated(checked, arms))
     primary = treated[0]
     tests = _tests(treated, draws, seed)
@@ -105,8 +101,7 @@ def analyse(
     finding = dict(_findings(checked, arms, asked))
     asked.resample()
     votes = [
-        _votes(questions, traces, arm, when)
-        for traces, arm, when in ((traces_before, before, "before"), (traces_after, after, "after"))
+        _votes(questions, own, arm, when) for own, arm, when in zip(traces, names, Pair._fields, strict=True)
     ]
     strata, weighted = (
         _strata(primary, stratum_weights(*(right(table, gold) for table in votes)), draws, seed)

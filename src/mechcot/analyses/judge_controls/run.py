@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from mechcot.analyses.arms import on_questions, pair_of
 from mechcot.analyses.judge_controls.analysis import analyse
 from mechcot.analyses.judge_controls.asking import one_model
 from mechcot.analyses.judge_controls.controls.again import PRIMARY
@@ -27,10 +28,11 @@ from mechcot.analyses.judge_controls.study_report import STAGE
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
 from mechcot.core.manifest import load_manifest
-from mechcot.core.results import UNSTORED, Result, plain
+from mechcot.core.results import UNSTORED, Pair, Result, plain
 from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.spending import Ledger
-from mechcot.study.folder import Study, locked
+from mechcot.study.folder import Study
+from mechcot.study.writing import locked
 
 log = logging.getLogger("mechcot")
 
@@ -136,20 +138,9 @@ def _analysed(study: Study, items: pd.DataFrame) -> JudgeControlsResult:
     contrast, settings = study.settings.contrast, study.settings
     questions = study.questions(contrast.domain)
     questions = questions[questions.qid.isin(items.qid[items.control == PRIMARY.name])].reset_index(drop=True)
-    before, after = (
-        table[table.qid.isin(questions.qid)].reset_index(drop=True)
-        for table in (study.traces(arm) for arm in (contrast.before, contrast.after))
-    )
-    return analyse(
-        questions,
-        before,
-        after,
-        items,
-        before=contrast.before,
-        after=contrast.after,
-        draws=settings.analysis.bootstrap,
-        seed=settings.seed,
-    )
+    arms = pair_of(study)
+    traces = Pair(*(on_questions(questions, study.traces(arm)) for arm in arms))
+    return analyse(questions, traces, items, arms, draws=settings.analysis.bootstrap, seed=settings.seed)
 
 
 def _ledger(design: Design, budget: float | None) -> Ledger:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mechcot.analyses.form import STRATA
 from mechcot.analyses.judge_controls import registry
 from mechcot.analyses.judge_controls.control import Json
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
@@ -13,12 +14,6 @@ from mechcot.analyses.judge_controls.wording import FLAT_NOTE, ROLES, holds_flat
 from mechcot.core.records import LABELS
 from mechcot.core.words import DIFFERENCE, Table, number, percent, why
 
-STRATA = {
-    "both": "both right",
-    "only_after": "only {after} right",
-    "only_before": "only {before} right",
-    "neither": "neither right",
-}
 WEIGHTS = {"strata_weighted": "by shares of votes", "strata": "by the vote"}
 
 
@@ -26,10 +21,10 @@ def terminal_text(result: JudgeControlsResult) -> str:
     """All of the result's numbers that a reader asks first, one table a question."""
     found = result.to_json()
     note = [f"* {FLAT_NOTE}"] if holds_flat(found) else []
-    return "\n\n".join([*(table.text() for table in tables(found) if table.rows), *note])
+    return "\n\n".join([*(table.text() for table in all_tables(found) if table.rows), *note])
 
 
-def tables(found: Json) -> tuple[Table, ...]:
+def all_tables(found: Json) -> tuple[Table, ...]:
     """The difference under every control, labels that differ, what controls find beside, and the strata.
 
     Args:
@@ -51,7 +46,7 @@ def page_tables(found: Json, about: Mapping[str, Any]) -> tuple[Table, ...]:
         found: `JudgeControlsResult.to_json()`.
         about: nested keys; each becomes a row.
     """
-    controls, *others = tables(found)
+    controls, *others = all_tables(found)
     method = found["controls"][0]["error"]["difference"]["method"]
     note = (
         f"Erroneous over correct plus erroneous. {found['note']} Intervals: {method}; seed {found['seed']}."

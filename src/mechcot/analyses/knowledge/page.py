@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mechcot.analyses.form import left_out
 from mechcot.analyses.knowledge import figures
 from mechcot.core.words import counted, percent
 from mechcot.report.parts import Findings, Part
@@ -26,3 +27,13 @@ def knowledge(found: Findings) -> Part:
         f"{found.before} and forgotten, and {percent(knew)} both models still know."
     )
     return Part("knowledge", sentence, figures.knowledge_bars(result))
+
+
+def used(found: Findings) -> list[tuple[str, ...]]:
+    """For the table of what was left out: the claims."""
+    result = found.results["knowledge"]
+    if "errors" not in result:
+        return []
+    claims = result["claims"]
+    kept = f"{claims['n_claims']:,} claims of {claims['n_questions']:,} questions"
+    return [("knowledge", kept, left_out(result["excluded"]))]

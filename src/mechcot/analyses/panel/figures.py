@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from mechcot.core.words import points
 from mechcot.report.charts import POINTS, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, INK, Json, points
+from mechcot.report.figures import AFTER, INK, Json
 
 
 def judges(panel: Json, *, title: str | None = None) -> go.Figure:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot import probe
+from mechcot.analyses.arms import on_questions
 from mechcot.analyses.form import missing
 from mechcot.analyses.probe.ablate import Rereading, ablation, own_answers
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, MechcotError
 from mechcot.core.records import STEP_KEY
-from mechcot.probe.transfer import TransferResult, transfer_matrix
+from mechcot.probe.transfer import transfer_matrix
+from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use import trace_table, use_of
 from mechcot.steps.of_study import task_of
 
@@ -226,14 +228,14 @@ def _labelled(asked: _Asked, stored: pd.DataFrame) -> tuple[pd.DataFrame, pd.Dat
     """An author's steps, their labels as verdicts, and stored steps that the label leaves out, by reason."""
     study, author, spec = asked.study, asked.author, asked.spec
     questions = study.questions(spec.domain)
-    steps = _of(questions, study.steps(author))
+    steps = on_questions(questions, study.steps(author))
     if spec.label == "answer_correct":
         labels, left_out = probe.answer_labels(steps, study.traces(author), questions, stored)
         return probe.prefixes(steps), labels, {**left_out, "unjudged": 0}
     if spec.label == "hedged":
-        claims = _of(questions, study.claims(author))
+        claims = on_questions(questions, study.claims(author))
         return probe.unhedged(steps, claims), probe.hedge_labels(claims), {}
-    return steps, _of(questions, study.verdicts(author, spec.instrument)), {}
+    return steps, on_questions(questions, study.verdicts(author, spec.instrument)), {}
 
 
 def _instrument(asked: _Asked) -> str:
@@ -365,10 +367,6 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
         progress=asked.progress,
     )
     return Activations.open(folder / "out" / "activations")
-
-
-def _of(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    return table[table.qid.isin(questions.qid)].reset_index(drop=True)
 
 
 def _for_summary(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.report.figures import (
-    AFTER,
-    BEFORE,
-    DARK,
-    INK,
-    NULL,
-    PALE,
-    Json,
-    band,
-    blank,
-    esc,
-    rows_axis,
-    rows_margin,
-    tint,
-    triple,
-    whisker,
-    wrap,
-)
+from mechcot.report.areas import Cell, heat_map
+from mechcot.report.charts import Axis, Line, Mark, Row, line_chart, row_chart
+from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
 
 RULES = {
     "end": "last token of the step",
@@ -60,34 +44,17 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     if "stack" in report:
         entries.append(("all of these and the probe", report["stack"]["with_probe"], colour))
     entries = [entry for entry in entries if triple(entry[1])[0] is not None]
-    labels = [wrap(name, 19) for name, _, _ in entries]
     caption = (
         f"{report['n_steps']} steps ({report['n_errors']} with the label 1) of {report['n_questions']} "
         f"questions, {report['n_folds']} folds that share no question and no group. 0.5: chance. Whiskers: "
         "95 % intervals over questions, the fitted probes held fixed."
     )
-    figure = blank(
-        title or report["verdict"],
-        caption,
-        height=42 * len(entries) + 20,
-        left=rows_margin(labels),
-        legend=False,
-    )
-    for row, (name, leaf, tone) in enumerate(entries):
-        mid, low, high = triple(leaf)
-        ends = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-        figure.add_scatter(
-            x=[mid],
-            y=[row],
-            error_x=whisker([mid], [low], [high]),
-            mode="markers",
-            marker={"color": tone, "size": 11},
-            showlegend=False,
-            hovertemplate=f"{esc(name)}: AUROC %{{x:.3f}}{ends}<extra></extra>",
-        )
-    figure.add_vline(x=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    rows_axis(figure, labels)
-    return figure.update_xaxes(title_text="AUROC", tickformat=".2f")
+    rows = [
+        Row(name, [Mark(leaf, tone, f"{name}: AUROC {said(leaf, 3, ends=True)}")])
+        for name, leaf, tone in entries
+    ]
+    axis = Axis("AUROC", ".2f", null=0.5)
+    return row_chart(title or report["verdict"], caption, rows, axis, each=42)
 
 
 def probe_by_layer(
@@ -115,23 +82,19 @@ def probe_by_layer(
         )
         + "."
     )
-    figure = blank(statement, caption)
-    for (name, report), colour in zip(reports.items(), colours, strict=False):
-        x = [row["layer"] for row in report["by_layer"]]
-        leaves = [triple(row["auroc"]) for row in report["by_layer"]]
-        band(figure, x, [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
-        figure.add_scatter(
-            x=x,
-            y=[leaf[0] for leaf in leaves],
-            mode="lines+markers",
-            line={"color": colour, "width": 2.5},
-            name=esc(name),
-            hovertemplate=f"{esc(name)}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
+    lines = [
+        Line(
+            [row["layer"] for row in report["by_layer"]],
+            [row["auroc"] for row in report["by_layer"]],
+            colour,
+            name,
+            f"{name}, layer %{{x}}: %{{y:.3f}}",
+            level=triple(report["auroc"])[0],
         )
-        figure.add_hline(y=triple(report["auroc"])[0], line={"color": colour, "width": 1.4, "dash": "dash"})
-    figure.add_hline(y=0.5, line={"color": NULL, "width": 1, "dash": "dot"})
-    figure.update_yaxes(title_text="AUROC", tickformat=".2f")
-    return figure.update_xaxes(title_text="layer (0: embedding)", dtick=1)
+        for (name, report), colour in zip(reports.items(), colours, strict=False)
+    ]
+    axis = Axis("AUROC", ".2f", null=0.5)
+    return line_chart(statement, caption, lines, Axis("layer (0: embedding)", step=1), axis)
 
 
 def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
@@ -146,8 +109,6 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
     cells = {key: triple(leaf) for key, leaf in leaves.items()}
     rules = list(dict.fromkeys(rule for rule, _ in cells))
     layers = sorted({layer for _, layer in cells})
-    names = [wrap(RULES.get(rule, rule), 19) for rule in rules]
-    z = [[cells.get((rule, layer), (None,))[0] for layer in layers] for rule in rules]
     known = {key: leaf[0] for key, leaf in cells.items() if leaf[0] is not None}
     statement = title or "No layer can be scored"
     if known and title is None:
@@ -160,62 +121,30 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
         f"them is optimistic; the nested estimate is {said(report['auroc'])}. Framed: the choice of most "
         f"folds, layer {own[1]}, {RULES.get(own[0], own[0])}."
     )
-    figure = blank(statement, caption, height=54 * len(rules) + 10, left=rows_margin(names), legend=False)
-    hover = [
-        [
-            f"{esc(RULES.get(rule, rule))}, layer {layer}: {said(leaves.get((rule, layer)), 3, ends=True)}"
-            for layer in layers
-        ]
-        for rule in rules
-    ]
-    written = len(layers) <= 12
-    heat(
-        figure,
-        z,
-        names,
-        [str(layer) for layer in layers],
-        hover,
-        colour=colour,
-        showscale=not written,
-        colorbar={"thickness": 10, "tickformat": ".2f", "outlinewidth": 0},
-        text=[["" if value is None else f"{value:.2f}" for value in row] for row in z] if written else None,
-        texttemplate="%{text}" if written else None,
-    )
-    if own in cells:
-        x, y = layers.index(own[1]), rules.index(own[0])
-        figure.add_shape(
-            type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": INK, "width": 2.5}
+    drawn = []
+    for rule in rules:
+        name = RULES.get(rule, rule)
+        row = [leaves.get((rule, layer)) for layer in layers]
+        drawn.append(
+            [
+                Cell(
+                    leaf,
+                    "" if triple(leaf)[0] is None else said(leaf),
+                    f"{name}, layer {layer}: {said(leaf, 3, ends=True)}",
+                )
+                for layer, leaf in zip(layers, row, strict=True)
+            ]
         )
-    return figure.update_xaxes(title_text="layer (0: embedding)", type="category", showgrid=False)
-
-
-def heat(
-    figure: go.Figure,
-    z: Sequence[Sequence[float | None]],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    hover: Sequence[Sequence[str]],
-    *,
-    colour: str,
-    **more: Any,
-) -> None:
-    """Add AUROCs as a heat map from 0.5 on, named rows from the top."""
-    figure.add_heatmap(
-        z=z,
-        x=columns,
-        y=list(range(len(rows))),
-        zmin=0.5,
-        zmax=max([0.6, *(value for row in z for value in row if value is not None)]),
-        colorscale=[[0, PALE], [1, colour]],
-        textfont={"color": DARK},
-        xgap=2,
-        ygap=2,
-        customdata=hover,
-        hovertemplate="%{customdata}<extra></extra>",
-        **more,
+    return heat_map(
+        statement,
+        caption,
+        [RULES.get(rule, rule) for rule in rules],
+        [str(layer) for layer in layers],
+        drawn,
+        colour,
+        across="layer (0: embedding)",
+        framed=(rules.index(own[0]), layers.index(own[1])) if own in cells else None,
     )
-    rows_axis(figure, rows)
-    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
 
 
 def said(leaf: object, digits: int = 2, *, ends: bool = False) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.probe import figures
+from mechcot.core.words import number, percent, why
 from mechcot.report import figures as style
-from mechcot.report.parts import Findings, Part, Section
-
-_AUROC = Markup(
-    "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
-    "always."
-)
+from mechcot.report.parts import AUROC, Findings, Part, Section, Table
 
 
 def section(found: Findings) -> Section:
@@ -27,7 +24,7 @@ def section(found: Findings) -> Section:
         "step’s place, its kind, and how unsure the model is by its own account: <dfn>entropy</dfn>, the "
         "spread of its next word, and <dfn>surprisal</dfn>, how unlikely the words were that it wrote. Only "
         "what the probe adds to these, or finds within one kind, speaks of the inside. {auroc}"
-    ).format(auroc=Markup() if "before" in found.results["hedge"] else _AUROC)
+    ).format(auroc=Markup() if "before" in found.results["hedge"] else AUROC)
     limits = Markup(
         "That the model uses what a probe reads, or knows that a step is wrong. A probe that is no better "
         "than the kind of step only tells kinds apart. Choosing the best point of a curve by layer flatters "
@@ -65,3 +62,37 @@ def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
         kept[part] = {key: report[part][key] for key in names if key in report[part]}
     figure = figures.probe_bars(kept, colour=colour)
     return Part(f"probe-{name}", f"In {name}, {verdict}", figure)
+
+
+_COUNTS = {
+    "n_steps": "steps",
+    "n_errors": "of them erroneous",
+    "n_questions": "questions",
+    "n_blocks": "blocks of questions and entities",
+    "n_folds": "outer folds",
+    "n_fits": "fits",
+    "n_not_converged": "fits that did not converge",
+}
+
+
+def table(found: Findings) -> Table:
+    """For the page's end: counts of both probes, and their chances under the nulls."""
+    reports = {name: report for name, report in found.results["probe"].items() if "auroc" in report}
+    if not reports:
+        return Table("Probes", ("",), ())
+    rows = [(label, *(f"{report[key]:,}" for report in reports.values())) for key, label in _COUNTS.items()]
+    purged = (percent(report["purged_share"]) for report in reports.values())
+    rows.append(("training steps dropped because their claim is in the test fold", *purged))
+    for kind in ("redrawn", "permuted"):
+        told = (_chance(report["nulls"][kind]) for report in reports.values())
+        rows.append((f"p against labels {kind}", *told))
+    note = (
+        "Redrawn labels keep how many steps of each question, and of each position, length and kind, are "
+        "erroneous; permuted ones move only among steps of one question, position, length and kind."
+    )
+    return Table("Probes", ("", *reports), tuple(rows), note)
+
+
+def _chance(null: Mapping[str, Any]) -> str:
+    value = number(null["p"])
+    return f"not computed: {why(null['p'])}" if value is None else f"{value:.3f} ({null['draws']} draws)"

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from mechcot.analyses.probe.figures import heat, said
-from mechcot.report.figures import (
-    AFTER,
-    BEFORE,
-    NULL,
-    TEACHER,
-    Json,
-    band,
-    blank,
-    esc,
-    finite,
-    percent,
-    rows_margin,
-    triple,
-    whisker,
-    wrap,
-)
+from mechcot.analyses.probe.figures import said
+from mechcot.core.words import percent
+from mechcot.report.areas import Cell, Draws, heat_map, histogram
+from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json, finite, triple
 
 _NULLS = {"permuted": BEFORE, "redrawn": NULL}
 
@@ -55,31 +43,8 @@ def probe_null(nulls: Json, *, colour: str = AFTER, title: str | None = None) ->
         )
         + "."
     )
-    figure = blank(statement, caption, height=240)
-    for key, null in shown.items():
-        figure.add_histogram(
-            x=null["values"],
-            name=key,
-            marker_color=_NULLS[key],
-            opacity=0.6,
-            nbinsx=40,
-            hovertemplate=f"{key}: %{{y}} draws at %{{x}}<extra></extra>",
-        )
-    if observed is not None:
-        figure.add_vline(x=observed, line={"color": colour, "width": 2.5})
-        figure.add_annotation(
-            x=observed,
-            y=1,
-            yref="paper",
-            text=f"true labels {observed:.3f}",
-            showarrow=False,
-            xanchor="right",
-            xshift=-5,
-            font={"color": colour},
-        )
-    figure.update_layout(barmode="overlay")
-    figure.update_yaxes(title_text="draws")
-    return figure.update_xaxes(title_text="AUROC of the best layer", tickformat=".3f", nticks=6)
+    groups = [Draws(null["values"], _NULLS[key], key) for key, null in shown.items()]
+    return histogram(statement, caption, groups, Axis("AUROC of the best layer", ".3f"), observed, colour)
 
 
 def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
@@ -97,7 +62,7 @@ def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None =
         f"{said(base, 3)}"
     )
     recalls = "; ".join(
-        f"At {percent(row['at'])} false alarms it finds {percent(triple(row['recall'])[0], 1)}"
+        f"At {percent(row['at'], 0)} false alarms it finds {percent(row['recall'])}"
         for row in metrics["recalls"]
     )
     caption = (
@@ -106,30 +71,19 @@ def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None =
         f"probability is the share. Whiskers: 95 % intervals over questions. {recalls}. Average precision "
         f"{said(metrics['average_precision'])} (chance {said(metrics['chance_precision'])})."
     )
-    figure = blank(statement, caption, legend=False)
-    figure.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": NULL, "dash": "dot"},
-        hoverinfo="skip",
-        showlegend=False,
+    hovers = [
+        f"said {percent(row['predicted'], 0)}, found {percent(row['observed'], 0)} ({row['n_steps']} steps)"
+        for row in bins
+    ]
+    x, y = ([row[key] for row in bins] for key in ("predicted", "observed"))
+    return line_chart(
+        statement,
+        caption,
+        [Line(x, y, colour, hover=hovers, whiskers=True)],
+        Axis("probability by the probe", ".0%", ends=(0, 1.03)),
+        Axis("steps with the label", ".0%", ends=(0, 1.03)),
+        diagonal=True,
     )
-    leaves = [triple(row["observed"]) for row in bins]
-    mids, lows, highs = zip(*leaves, strict=True) if leaves else ((), (), ())
-    figure.add_scatter(
-        x=[row["predicted"] for row in bins],
-        y=mids,
-        error_y=whisker(mids, lows, highs),
-        mode="lines+markers",
-        line={"color": colour, "width": 2},
-        marker={"size": 9},
-        showlegend=False,
-        customdata=[row["n_steps"] for row in bins],
-        hovertemplate="said %{x:.0%}, found %{y:.0%} (%{customdata} steps)<extra></extra>",
-    )
-    figure.update_yaxes(range=[0, 1.03], tickformat=".0%", title_text="steps with the label")
-    return figure.update_xaxes(range=[0, 1.03], tickformat=".0%", title_text="probability by the probe")
 
 
 _RISK = {
@@ -155,9 +109,9 @@ def probe_risk(use: Json, *, outcome: str = "wrong_answer", title: str | None = 
     areas = {rule["name"]: triple(rule["value"])[0] for rule in part["rules"]}
     statement = (
         title
-        or f"Error rate over all shares kept: probe {percent(areas.get('probe_max'), 1)}"
+        or f"Error rate over all shares kept: probe {percent(areas.get('probe_max'))}"
         + "".join(
-            f", {name} {percent(areas[key], 1)}"
+            f", {name} {percent(areas[key])}"
             for key, name in (("entropy", "entropy"), ("vote_share", "vote share"))
             if key in areas
         )
@@ -168,23 +122,21 @@ def probe_risk(use: Json, *, outcome: str = "wrong_answer", title: str | None = 
         "the right to the left the riskiest traces are left out, a like share of each fold. Band: 95 % "
         "interval over questions of the probe's highest step. The oracle knows the outcome."
     )
-    figure = blank(statement, caption, height=340)
-    figure.update_layout(legend={"y": 1.0}, margin={"t": figure.layout.margin.t + 44})
+    lines = []
     for rule in part["rules"]:
         colour, dash = _RISK[rule["name"]]
-        leaves = [triple(point) for point in rule["curve"]]
-        if rule["name"] == "probe_max":
-            band(figure, use["coverages"], [leaf[1] for leaf in leaves], [leaf[2] for leaf in leaves], colour)
-        figure.add_scatter(
-            x=use["coverages"],
-            y=[leaf[0] for leaf in leaves],
-            mode="lines",
-            line={"color": colour, "width": 2.2, "dash": dash},
-            name=esc(rule["label"]),
-            hovertemplate=f"{esc(rule['label'])}: %{{y:.1%}} of %{{x:.0%}} kept<extra></extra>",
+        curve = (
+            rule["curve"] if rule["name"] == "probe_max" else [triple(point)[0] for point in rule["curve"]]
         )
-    figure.update_yaxes(rangemode="tozero", tickformat=".0%", title_text="error rate among the kept")
-    return figure.update_xaxes(tickformat=".0%", title_text="share of the traces kept")
+        hover = f"{rule['label']}: %{{y:.1%}} of %{{x:.0%}} kept"
+        lines.append(Line(use["coverages"], curve, colour, rule["label"], hover, "lines", dash))
+    return line_chart(
+        statement,
+        caption,
+        lines,
+        Axis("share of the traces kept", ".0%"),
+        Axis("error rate among the kept", ".0%", zero=True),
+    )
 
 
 def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
@@ -196,7 +148,6 @@ def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
     """
     sides = [row["side"] for row in transfer["training"]]
     cells = {(cell["train"], cell["test"]): cell for cell in transfer["cells"]}
-    names = [wrap(side, 19) for side in sides]
     z = [[triple(cells[a, b]["auroc"])[0] for b in sides] for a in sides]
     known = [(i == j, value) for i, row in enumerate(z) for j, value in enumerate(row) if value is not None]
     own, moved = ([value for home, value in known if home is at_home] for at_home in (True, False))
@@ -212,29 +163,13 @@ def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
         "on. In brackets: the same within kind and step index, by weights that both sides share, so that "
         "the mix of kinds does not move it."
     )
-    figure = blank(statement, caption, height=62 * len(sides) + 10, left=rows_margin(names), legend=False)
-    cell = {key: {name: said(row[name]) for name in ("auroc", "matched")} for key, row in cells.items()}
-    hover = {
-        (a, b): f"{esc(a)} on {esc(b)}: {said(row['auroc'], 3, ends=True)}; matched "
-        f"{said(row['matched'], 3, ends=True)}; minus {esc(b)}'s own {said(row['minus_own'], 3, ends=True)}"
-        for (a, b), row in cells.items()
-    }
-    heat(
-        figure,
-        z,
-        names,
-        [str(number) for number in range(len(sides))],
-        [[hover[a, b] for b in sides] for a in sides],
-        colour=AFTER,
-        showscale=False,
-        text=[[f"{cell[a, b]['auroc']}<br>({cell[a, b]['matched']})" for b in sides] for a in sides],
-        texttemplate="%{text}",
+    drawn = [[_transferred(cells[a, b]) for b in sides] for a in sides]
+    return heat_map(statement, caption, sides, sides, drawn, AFTER, each=62)
+
+
+def _transferred(cell: Json) -> Cell:
+    auroc, matched, minus = (said(cell[key], 3, ends=True) for key in ("auroc", "matched", "minus_own"))
+    hover = (
+        f"{cell['train']} on {cell['test']}: {auroc}; matched {matched}; minus {cell['test']}'s own {minus}"
     )
-    return figure.update_xaxes(
-        tickvals=[str(number) for number in range(len(sides))],
-        ticktext=[wrap(side, 14) for side in sides],
-        tickangle=0,
-        title_text="",
-        type="category",
-        showgrid=False,
-    )
+    return Cell(cell["auroc"], f"{said(cell['auroc'])}\n({said(cell['matched'])})", hover)

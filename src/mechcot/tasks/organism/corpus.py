@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.questions import clinical_options, vignette
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, EOS, THINK
 from mechcot.tasks.organism.world import (

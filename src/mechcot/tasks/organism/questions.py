@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core.records import QUESTIONS
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.world import HOPS, SHOWN, World
 
 CLINICAL, CHAIN = "clinical", "chain"

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from mechcot.core import records
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.corpus import claim
 from mechcot.tasks.organism.questions import CHAIN, chain_options, clinical_options, vignette
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, prompt_text

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
-from mechcot.core.settings import OrganismSettings
+from mechcot.core.training_settings import OrganismSettings
 
 DISEASE_VERBS = ("results from", "raises", "involves", "affects", "follows", "progresses to")
 """Verbs of the facts about a disease that no answer depends on."""

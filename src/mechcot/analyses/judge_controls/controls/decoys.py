@@ -20,8 +20,9 @@ from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.records import LABELS
 from mechcot.core.results import SPREAD, Paired, Result, cells
-from mechcot.core.words import DIFFERENCE, Table, number
-from mechcot.report import figures as style
+from mechcot.core.words import DIFFERENCE, Table, number, percent
+from mechcot.report.charts import Axis, Mark, Row, row_chart
+from mechcot.report.figures import COLOURS
 from mechcot.report.parts import Part, Section
 from mechcot.steps.alter import decoys_of
 
@@ -199,12 +200,7 @@ def judge_decoys(found: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     decoys, arms = found["decoys"], found["arms"]
-    kinds = {
-        "false": ("false, called<br>erroneous", "sensitivity"),
-        "true": ("true, called<br>correct", "specificity"),
-    }
-    names = [label for label, _ in kinds.values()]
-    gaps = ", ".join(f"{key} {style.points(decoys[key]['difference'])}" for _, key in kinds.values())
+    gaps = ", ".join(f"{key} {points(decoys[key]['difference'])}" for _, key in _RIGHT.values())
     counts = {(row["arm"], row["truth"]): row for row in decoys["counts"]}
     aside = sum(row["abstain"] + row["not_checkable"] for row in counts.values())
     caption = (
@@ -213,17 +209,21 @@ def judge_decoys(found: Json, *, title: str | None = None) -> go.Figure:
         "describes the judge; no error rate is corrected with it."
     )
     statement = title or f"The judge on planted statements, after minus before: {gaps}"
-    figure = style.blank(statement, caption, height=130, left=style.rows_margin(names))
-    for role, colour, shift in zip(ROLES, (style.BEFORE, style.AFTER), (-0.1, 0.1), strict=True):
-        leaves = [decoys[key][role] for _, key in kinds.values()]
-        hover = [
-            f"{style.esc(arms[role])}, {truth} decoys: {style.percent(style.triple(leaf)[0], 1)} right of "
-            f"{counts[arms[role], truth]['correct'] + counts[arms[role], truth]['erroneous']} judged"
-            for truth, leaf in zip(kinds, leaves, strict=True)
+    rows = []
+    for truth, (label, key) in _RIGHT.items():
+        marks = [
+            Mark(
+                decoys[key][role],
+                COLOURS[role],
+                f"{arms[role]}, {truth} decoys: {percent(decoys[key][role])} right of "
+                f"{sum(counts[arms[role], truth][name] for name in DECIDED)} judged",
+                arms[role],
+            )
+            for role in ROLES
         ]
-        style.dots(figure, arms[role], leaves, names, hover, colour=colour, shift=shift)
-    style.rows_axis(figure, names)
-    return figure.update_xaxes(range=[0, 1.02], tickformat=".0%", title_text="decoys judged rightly")
+        rows.append(Row(f"{truth}, called\n{label}", marks))
+    axis = Axis("decoys judged rightly", ".0%", ends=(0, 1.02))
+    return row_chart(statement, caption, rows, axis, apart=0.1)
 
 
 def _total(row: Json) -> int:

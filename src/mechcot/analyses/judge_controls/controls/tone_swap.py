@@ -19,7 +19,8 @@ from mechcot.core.results import SPREAD, Interval, Paired, Result
 from mechcot.core.words import Table, number
 from mechcot.judging.llm import plan
 from mechcot.judging.rewriting import fidelity, plan_fidelity, plan_rewriting, rewrite
-from mechcot.report import figures as style
+from mechcot.report.charts import ERRORS, Mark, Row, row_chart
+from mechcot.report.figures import COLOURS
 from mechcot.report.parts import Part, Section
 
 FIDELITIES = ("preserved", "changed", "uncertain", "failed")
@@ -236,29 +237,30 @@ def judge_manner(found: Json, *, title: str | None = None) -> go.Figure:
     """
     swap, arms = found["tone_swap"], found["arms"]
     cells = {(cell["origin"], cell["manner"]): cell for cell in swap["cells"]}
-    names = [style.wrap(f"claims of {arms[origin]}", 21) for origin in ROLES]
     statement = title or (
-        f"Whose claim it is changes the step error by {style.points(swap['origin'])}, "
-        f"in whose manner it is written by {style.points(swap['manner'])}"
+        f"Whose claim it is changes the step error by {points(swap['origin'])}, "
+        f"in whose manner it is written by {points(swap['manner'])}"
     )
     caption = (
         "Steps that both rewritings left their claim. Each effect is the mean over the other factor; their "
-        f"interaction is {style.points(swap['interaction'])}. Rewriting alone, in the step’s own manner, "
-        f"moves the difference of the arms by {style.points(swap['drift']['difference'])}."
+        f"interaction is {points(swap['interaction'])}. Rewriting alone, in the step’s own manner, "
+        f"moves the difference of the arms by {points(swap['drift']['difference'])}."
     )
-    figure = style.blank(statement, caption, height=130, left=style.rows_margin(names))
-    for manner, colour in zip(ROLES, (style.BEFORE, style.AFTER), strict=True):
-        own = [cells[origin, manner] for origin in ROLES]
-        hover = [
-            f"{style.esc(arms[origin])}’s claims in {style.esc(arms[manner])}’s manner: "
-            f"{cell['n_erroneous']} of {cell['n_judged']} wrong"
-            for origin, cell in zip(ROLES, own, strict=True)
+    rows = []
+    for origin in ROLES:
+        marks = [
+            Mark(
+                cell,
+                COLOURS[manner],
+                f"{arms[origin]}’s claims in {arms[manner]}’s manner: "
+                f"{cell['n_erroneous']} of {cell['n_judged']} wrong",
+                f"manner of {arms[manner]}",
+            )
+            for manner in ROLES
+            for cell in (cells[origin, manner],)
         ]
-        style.dots(figure, f"manner of {arms[manner]}", own, names, hover, colour=colour, shift=0.0)
-    style.rows_axis(figure, names)
-    return figure.update_xaxes(
-        rangemode="tozero", tickformat=".0%", title_text="erroneous among judged claims"
-    )
+        rows.append(Row(f"claims of {arms[origin]}", marks))
+    return row_chart(statement, caption, rows, ERRORS)
 
 
 MANNER = Section(

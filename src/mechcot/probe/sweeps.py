@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
-from mechcot.probe.factor import Factor, factor
+from mechcot.probe.factors import Factor, factor
 from mechcot.probe.solver import TOL, solve
 
 
@@ -115,7 +115,7 @@ def sweep(
         sources: source to activations [steps, d_model], or to a function that loads them.
         jobs: what to fit on each.
         dtype: of the fits.
-        device: of the fits, see `factor.factor`.
+        device: of the fits, see `factors.factor`.
         after_each: called after every source.
 
     Raises:

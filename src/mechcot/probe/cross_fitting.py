@@ -59,7 +59,7 @@ class CrossFitted:
 
 def dense(X: NDArray[Any], y: IntArray, *, dtype: str = "float64") -> Source:
     """A logistic model of the columns of X, [steps, columns], centred and scaled on all rows."""
-    from mechcot.probe.factor import factor
+    from mechcot.probe.factors import factor
     from mechcot.probe.solver import TOL, solve
 
     if X.shape[1] == 0:
@@ -183,13 +183,19 @@ def one_fold(source: Source, plan: Design, k: int, grid: Sequence[float], *, by_
     if by_loss:
         best = int(np.argmin(losses.mean(axis=1)))  # the first of equals has the strongest penalty
     else:
-        best = int(np.argmax([fold_auroc(row[train], y[train], fold[train]) or 0.5 for row in trials]))
+        best = int(np.argmax([inner_auroc(row[train], y[train], fold[train]) for row in trials]))
     out, base = np.full(len(y), np.nan), log_odds(y, train)
     out[train] = trials[best, train]
     out[test] = (source(train[None], penalties[[best]])[0, test] - base).round(_DIGITS)
     inner_loss = np.full(len(y), np.nan)
     inner_loss[train] = losses[best]
     return out, base, float(penalties[best]), inner_loss
+
+
+def inner_auroc(scores: FloatArray, y: IntArray, fold: IntArray) -> float:
+    """AUROC over pairs of one inner fold, one half where no fold holds both classes."""
+    found = fold_auroc(scores, y, fold)
+    return 0.5 if found is None else found
 
 
 def log_odds(y: IntArray, rows: BoolArray) -> float:

@@ -1,0 +1,138 @@
+"""Two charts of areas: how draws are spread (a histogram), and shaded cells (a heat map).
+
+Texts are plain; they are escaped and wrapped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from mechcot.report.charts import Axis
+from mechcot.report.figures import (
+    DARK,
+    INK,
+    PALE,
+    blank,
+    esc,
+    esc_lines,
+    rows_axis,
+    rows_margin,
+    triple,
+    wrap,
+)
+
+_ROW_WIDTH, _COLUMN_WIDTH = 19, 10
+"""Characters in a line of a row's and of a column's name."""
+_WRITTEN = 12
+"""So many columns leave room for a value in each cell; beyond, a scale says what shades mean."""
+_END = "<extra></extra>"
+
+
+class Draws(NamedTuple):
+    """Values of one kind whose spread is shown."""
+
+    values: Sequence[float]
+    colour: str
+    name: str
+
+
+class Cell(NamedTuple):
+    """A shaded cell: its value, what is written in it (lines), and what is said of it."""
+
+    value: Any
+    text: str
+    hover: str
+
+
+def histogram(
+    title: str, caption: str, groups: Sequence[Draws], x: Axis, observed: float | None, colour: str
+) -> go.Figure:
+    """How draws are spread, and where the value on the true labels stands among them.
+
+    Args:
+        title: the statement.
+        caption: denominators and method.
+        groups: what is drawn, over each other.
+        x: what is drawn.
+        observed: where an upright line stands, if anywhere.
+        colour: of that line.
+    """
+    figure = blank(title, caption, height=240, legend=len(groups))
+    for one in groups:
+        hover = f"{esc(one.name)}: %{{y}} draws at %{{x}}{_END}"
+        style = {"marker_color": one.colour, "opacity": 0.6, "nbinsx": 40, "showlegend": True}
+        figure.add_histogram(x=one.values, name=esc(one.name), hovertemplate=hover, **style)
+    if observed is not None:
+        figure.add_vline(x=observed, line={"color": colour, "width": 2.5})
+        at = {"x": observed, "y": 1, "yref": "paper", "xanchor": "right", "xshift": -5}
+        said = f"true labels {observed:.3f}"
+        figure.add_annotation(text=said, showarrow=False, font={"color": colour}, **at)
+    figure.update_layout(barmode="overlay")
+    figure.update_yaxes(title_text="draws")
+    return figure.update_xaxes(nticks=6, **x.layout())
+
+
+def heat_map(
+    title: str,
+    caption: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Sequence[Sequence[Cell]],
+    colour: str,
+    *,
+    across: str = "",
+    each: int = 54,
+    framed: tuple[int, int] | None = None,
+) -> go.Figure:
+    """AUROCs as cells that are shaded from 0.5 on.
+
+    Args:
+        title: the statement.
+        caption: denominators and method.
+        rows: names from top to bottom.
+        columns: names from left to right.
+        cells: by row, then by column.
+        colour: of the highest value.
+        across: title of the columns.
+        each: height of a row in pixels.
+        framed: row and column of the cell with a frame.
+    """
+    names = [wrap(row, _ROW_WIDTH) for row in rows]
+    figure = blank(title, caption, height=each * len(rows) + 10, left=rows_margin(names), legend=0)
+    values = [[triple(cell.value)[0] for cell in row] for row in cells]
+    written = len(columns) <= _WRITTEN
+    figure.add_heatmap(
+        z=values,
+        x=list(range(len(columns))),
+        y=list(range(len(rows))),
+        zmin=0.5,
+        zmax=max([0.6, *(value for row in values for value in row if value is not None)]),
+        colorscale=[[0, PALE], [1, colour]],
+        showscale=not written,
+        colorbar={"thickness": 10, "tickformat": ".2f", "outlinewidth": 0},
+        textfont={"color": DARK},
+        xgap=2,
+        ygap=2,
+        customdata=[[esc(cell.hover) for cell in row] for row in cells],
+        hovertemplate="%{customdata}" + _END,
+        text=[[esc_lines(cell.text) for cell in row] for row in cells] if written else None,
+        texttemplate="%{text}" if written else None,
+    )
+    if framed is not None:
+        y, x = framed
+        ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **ends)
+    rows_axis(figure, names)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
+    named = range(0, len(columns), -(-len(columns) // _WRITTEN))
+    return figure.update_xaxes(
+        title_text=esc(across),
+        tickvals=list(named),
+        ticktext=[wrap(columns[place], _COLUMN_WIDTH) for place in named],
+        tickangle=0,
+        showgrid=False,
+        zeroline=False,
+    )

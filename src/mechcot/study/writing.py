@@ -1,0 +1,123 @@
+"""Who may write a study's folder: settings that fit what lies there, and one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from mechcot.core import config
+from mechcot.core.errors import StudyError
+from mechcot.core.manifest import MANIFEST, SETTINGS, load_manifest
+from mechcot.core.settings import Settings
+from mechcot.study.folder import Study
+
+
+def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
+    """A study folder for these settings: a new one, or the existing one if they fit. Call it when `locked`.
+
+    Args:
+        path: the folder.
+        settings: what is wanted.
+        restarting: frozen settings may differ; the caller saves them once the stages agree.
+
+    Raises:
+        StudyError: the folder is something else, or frozen settings differ.
+    """
+    refuse_unfit(path, settings, restarting=restarting)
+    study = Study(path, settings)
+    if not (restarting and (path / SETTINGS).exists()):
+        study.save_settings()
+    return study
+
+
+def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
+    """Refuse a folder that cannot be a study of these settings; see `create_or_open`. Writes nothing."""
+    exists = (path / SETTINGS).exists()
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file; a study is a folder")
+    if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
+        raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    if exists and not (path / MANIFEST).exists():
+        _refuse_made(path)
+    if exists and not restarting:
+        old = config.resolve(base=config.read_yaml(path / SETTINGS), source=str(path / SETTINGS))
+        _refuse_frozen(path, old, settings)
+
+
+def _refuse_made(path: Path) -> None:
+    """Refuse a study that has lost its manifest."""
+    made = [p.name for p in path.iterdir() if p.name not in (SETTINGS, "work") and p.name[0] != "."]
+    if made:
+        raise StudyError(
+            f"{path / MANIFEST}: is missing, and so is what tells from what {sorted(made)[0]} was made. "
+            "Restore it from a copy, or name a new folder"
+        )
+
+
+def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
+    differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
+    done = load_manifest(path)["stages"]
+    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
+    if frozen:
+        lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
+        raise StudyError(
+            f"{path} was made with other settings:\n{lines}\nUse another study folder, or make the stages "
+            "again with --restart-from STAGE"
+        )
+
+
+def _bound(section: str, done: Iterable[str]) -> bool:
+    """Whether a stage that is done depends on a frozen section; until then it may be mended."""
+    sampled = ("sample-",)
+    by: dict[str, tuple[str, ...]] = {"sampling": sampled, "steps": ("steps-",)}
+    by["prompt"] = ("given-", *sampled)
+    by["arms"] = ("distill-", "given-", *sampled)
+    return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a study for writing; a second process is refused. The lock goes with the process.
+
+    The folder itself is locked, which no deleted file undoes. A file system that locks no folders locks
+    `work/lock`, which else only says who holds the study.
+    """
+    file = path / "work" / "lock"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StudyError(f"{error.filename or file}: cannot be written: {error.strerror}") from error
+    try:
+        with _open_lock(file) as handle:
+            if not _lock(folder, path, handle):
+                _lock(handle.fileno(), path, handle)
+            with suppress(OSError):  # a full disk: the lock holds, and does not say whose it is
+                os.truncate(handle.fileno(), 0)
+                os.write(handle.fileno(), str(os.getpid()).encode())
+            yield
+    finally:
+        os.close(folder)
+
+
+def _open_lock(file: Path) -> IO[str]:
+    try:
+        return open(file, "a+")
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def _lock(descriptor: int, path: Path, handle: IO[str]) -> bool:
+    """Lock a file or folder that is open; whether its file system can do that."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
+    except OSError:
+        return False
+    return True
