@@ -204,7 +204,7 @@ def _decode(
         tokens = tokens.to(device)
         # Dropping rows copies the cache: worth it once a quarter of them is done.
         if len(going) <= 0.75 * len(alive):
-            keep = torch.tensor(going, device=device)
+            keep = torch.tensor(going)  # on the host: the layers of the cache may lie on several devices
             cache.batch_select_indices(keep)
             alive = [alive[i] for i in going]
             tokens, mask, lengths = tokens[keep], mask[keep], lengths[keep]
@@ -244,9 +244,9 @@ def _prefill(
             f"{calling.name}: a pass with use_cache=True hands back no cache, so it cannot be sampled here. "
             "Sample it elsewhere and give the file as arms.NAME.traces"
         )
-    index = torch.tensor([i for i, (_, cids) in enumerate(batch) for _ in cids], device=device)
+    index = torch.tensor([i for i, (_, cids) in enumerate(batch) for _ in cids])
     cache.batch_select_indices(index)
-    return output.logits[index.to(output.logits.device), -1].float(), cache, mask[index]
+    return output.logits[index, -1].float(), cache, mask[index]
 
 
 def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:
