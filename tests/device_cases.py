@@ -3,12 +3,12 @@
 import logging
 
 import accelerate
-import emulated
 import numpy as np
 import pytest
 import torch
-from emulated import DeviceMismatchError
 
+import emulated
+from emulated import DeviceMismatchError
 from mechcot.core.errors import SamplingError
 from mechcot.core.settings import SamplingSettings, TrainSettings
 from mechcot.models.anatomy import anatomy_of

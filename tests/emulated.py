@@ -1,10 +1,10 @@
-"""Devices that are not there: tensors that say they lie on `emu:0` or `emu:1` and hold their numbers on the CPU.
+"""Devices that are not there: tensors that lie on `emu:0` or `emu:1` and hold their numbers on the CPU.
 
 Torch lets a privately used device be registered. Its tensors here carry real values, so whole readings,
 samplings, hooks, losses and fits run, their host loops too, and their numbers can be compared with the
 CPU's. Every operator is watched: tensors of two devices in one operator raise as they do on a GPU, by
 FakeTensorMode's rule (a CPU tensor without dimensions may stand beside any, and an index may lie on the
-CPU). A `Watch` also counts where the host waits for the device, refuses float64 on it, and runs out of memory.
+CPU). A `Watch` also counts where the host waits for the device, can refuse float64 and be short of memory.
 
 FakeTensorMode itself was tried first: it holds no values, so nothing behind an `.item()` runs in it.
 Importing this changes what torch takes for the accelerator: for processes of its own (`test_devices.py`).
