@@ -48,7 +48,9 @@ class On(torch.Tensor):
     """A tensor on an emulated device; `held` are its numbers, on the CPU."""
 
     @staticmethod
-    def __new__(cls, held, device):
+    def __new__(cls, held, device=None, requires_grad=False):
+        if device is None:  # accelerate makes a parameter of the old one's class
+            return torch.nn.Parameter(held, requires_grad=requires_grad)
         form = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
         with torch.inference_mode(False):  # so that it may be seen in parts inside of inference mode and out
             made = torch.Tensor._make_wrapper_subclass(cls, held.shape, device=device, **form)
