@@ -71,11 +71,12 @@ def test_a_reading_is_the_processors_own(family, attention, way):
             assert torch.equal(ours.acts[name], values), name
 
 
-def test_weights_go_straight_to_the_device(tmp_path):
+def test_weights_go_straight_to_the_device(tmp_path, monkeypatch):
     from conftest import word_tokenizer
     from mechcot.core.settings import ArmSettings
     from mechcot.models.checkpoint import load
 
+    monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "1")  # the emulation is not there in other threads
     word_tokenizer(tmp_path)
     model = make_model("gemma2")
     model.save_pretrained(tmp_path)
