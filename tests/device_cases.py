@@ -101,8 +101,16 @@ def drawn(model, folder, settings=SETTINGS):
     return [(c.qid, c.cid, c.token_ids, c.finish_reason) for c in done]
 
 
-@pytest.mark.parametrize("way", ["one", "two", "offloaded"])
-@pytest.mark.parametrize("settings", [{}, {"top_p": 0.9}, {"top_k": 5, "top_p": 0.8}, {"temperature": 0.0}])
+@pytest.mark.parametrize(
+    ("way", "settings"),
+    [
+        ("one", {"top_p": 0.9}),
+        ("one", {"top_k": 5, "top_p": 0.8}),
+        ("one", {"temperature": 0.0}),
+        ("two", {}),
+        ("offloaded", {}),
+    ],
+)
 def test_the_same_seed_gives_the_processors_tokens(tmp_path, way, settings):
     asked = SETTINGS.model_copy(update=settings)
     model = make_model("qwen3")
@@ -131,9 +139,9 @@ def test_a_short_memory_halves_the_rows_and_changes_no_token(tmp_path, caplog):
     expected = drawn(model, tmp_path / "cpu")
     with emulated.emulated() as watch, caplog.at_level(logging.WARNING, "mechcot"):
         placed_model = placed(model, "one")
-        watch.most = 3 * VOCAB * 4  # three rows of logits
+        watch.most = 3000  # keys of one row, or of two while its text is short
         assert drawn(placed_model, tmp_path / "emu") == expected
-        assert [r.args[2] for r in caplog.records if "memory is short" in r.message] == [4, 2]
+        assert [r.args[2] for r in caplog.records if "memory is short" in r.message] == [3, 1]
         watch.most = 16
         with pytest.raises(SamplingError, match=r"question 'q\d': memory is short even for one completion"):
             drawn(placed_model, tmp_path / "none")
@@ -142,9 +150,9 @@ def test_a_short_memory_halves_the_rows_and_changes_no_token(tmp_path, caplog):
 @pytest.mark.parametrize("top_p", [1.0, 0.95])
 def test_a_large_vocabulary_is_drawn_from_in_blocks_and_never_at_no_weight(top_p):
     rng = np.random.default_rng(0)
-    logits = torch.from_numpy(rng.normal(size=(300, 20_011)).astype(np.float32)) * 2
-    draws = np.concatenate([rng.random(298), [0.0, 1 - 2**-53]])
-    asked = SamplingSettings(temperature=1.1, top_p=top_p, top_k=9000)
+    logits = torch.from_numpy(rng.normal(size=(60, 5003)).astype(np.float32)) * 2
+    draws = np.concatenate([rng.random(58), [0.0, 1 - 2**-53]])
+    asked = SamplingSettings(temperature=1.1, top_p=top_p, top_k=2000)
     expected, logprobs = choose(logits, torch.from_numpy(draws), asked)
     with emulated.emulated(float64=False):
         on = torch.from_numpy(draws.astype(np.float32)).to("emu:1")
@@ -153,7 +161,7 @@ def test_a_large_vocabulary_is_drawn_from_in_blocks_and_never_at_no_weight(top_p
     assert (tokens == expected).float().mean() > 0.99
     same = tokens == expected
     assert torch.equal(found[same], logprobs[same])
-    least = logits.topk(9000).values[:, -1]
+    least = logits.topk(2000).values[:, -1]
     assert bool((logits.gather(1, tokens[:, None])[:, 0] >= least).all())
 
 

@@ -127,7 +127,7 @@ def _done(func, args, kwargs, watch):
 
     given = {name: value for name, value in kwargs.items() if name not in ("device", "pin_memory")}
     if "device" in kwargs:
-        given["device"] = torch.device("cpu")
+        given["device"] = torch.device("cpu") if device.type == TYPE else device
     out = func(*tree_map(held, args), **tree_map(held, given))
     known = {id(tensor.held): tensor for tensor in here}
 
