@@ -45,7 +45,7 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path: Path) -> None:
         models.load(ArmSettings(model=str(folder)))
 
 
-@pytest.mark.parametrize("device", ["quantum", "cuda:99"])
+@pytest.mark.parametrize("device", ["quantum", "cuda:99", "mps", "meta"])
 def test_a_device_that_is_not_here_is_named(checkpoint_folder: Path, device: str) -> None:
     with pytest.raises(ModelError, match=rf"device: '{device}' cannot be used.*Set device to"):
         models.load(ArmSettings(model=str(checkpoint_folder)), device=device)

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mechcot.core import records
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
+from mechcot.models.devices import out_of_memory
 from mechcot.reading import budget, groups
 from mechcot.reading import folder as folder_module
 from mechcot.reading.inputs import KnockOut, QuestionInput
@@ -185,8 +186,8 @@ def test_other_errors_are_not_taken_for_short_memory(model, tmp_path):
     other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with short_memory(model, 250, other), pytest.raises(RuntimeError, match="mat1 and mat2"):
         run(model, tmp_path, "a")
-    assert not budget.out_of_memory(ReadingError("out of memory"))
-    assert budget.out_of_memory(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert not out_of_memory(ReadingError("out of memory"))
+    assert out_of_memory(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
 
 
 def test_the_budget_grows_with_free_memory_between_its_bounds(model):

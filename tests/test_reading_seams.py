@@ -28,7 +28,8 @@ from mechcot.reading.sample import sample_questions
 from mechcot.reading.seams import lead_ids, seams_of, whole_tokens
 from mechcot.reading.selfcheck import self_check
 from mechcot.reading.spec import ReadingSpec, recipe_for
-from mechcot.sampling.sampler import Completion, Prompt
+from mechcot.sampling.room import Prompt
+from mechcot.sampling.sampler import Completion
 from mechcot.sampling.traces import token_offsets, trace_rows
 from mechcot.steps.table import step_rows
 from mechcot.tasks import Question, forced_ids, render_prompt

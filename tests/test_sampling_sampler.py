@@ -15,7 +15,8 @@ from mechcot.core.errors import SamplingError
 from mechcot.core.settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample
-from mechcot.sampling.sampler import choose, nucleus, uniforms
+from mechcot.sampling.choice import choose, nucleus
+from mechcot.sampling.sampler import uniforms
 
 PROMPTS = [Prompt(f"q{i}", tuple(range(6 + i, 6 + i + 3 + i % 3))) for i in range(7)]
 SETTINGS = SamplingSettings(samples=3, temperature=0.9, max_new_tokens=12, batch_rows=8)

@@ -211,6 +211,7 @@ def _step_of(checkpoint: Path | None) -> int:
 def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
     import torch
 
+    from mechcot.models.devices import usable_device
     from mechcot.models.weights import load_weights
 
     gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
@@ -221,7 +222,8 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
         )
     # A frozen base may lie in bfloat16; weights that are trained need float32 for small updates.
     dtype = getattr(torch, settings.dtype) if settings.lora is not None else torch.float32
-    model = load_weights(folder, dtype, trust_remote_code=trust_remote_code)
+    device = usable_device("auto" if gpus else "cpu")
+    model = load_weights(folder, dtype, device=device, trust_remote_code=trust_remote_code)
     rows, largest = (
         model.get_input_embeddings().weight.shape[0],
         max(int(r.input_ids.max()) for r in data.rows),

@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 from mechcot.core.errors import ReadingError
 from mechcot.core.sites import SITES
 from mechcot.models.calling import calling_of
+from mechcot.models.devices import device_of
 
 MASK_TYPES = ("full_attention", "sliding_attention")
 """Layer types whose attention is the mask's and nothing else's."""
@@ -40,6 +41,8 @@ class Anatomy:
         max_positions: positions the model has, None if it does not say.
         vocab_size: rows of the embedding.
         d_model: width of the residual stream.
+        device: where it takes its input.
+        dtype: of the embedding.
     """
 
     decoder: nn.Module
@@ -61,6 +64,12 @@ class Anatomy:
     def layers(self) -> tuple[int, ...]:
         """Layer 0 is the embedding, layer l the residual stream after block l (counted from 1)."""
         return tuple(range(len(self.blocks) + 1))
+
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All that it computes on, the one where it takes its input first."""
+        parts = (*(device_of(block) for block in self.blocks), device_of(self.head))
+        return tuple(dict.fromkeys((self.device, *parts)))
 
     def has(self, site: str, layer: int) -> bool:
         """Whether the model has a site at a layer; layer 0 is the embedding."""
@@ -103,7 +112,7 @@ def anatomy_of(model: Any) -> Anatomy:
         max_positions=int(positions) if positions else None,
         vocab_size=int(embedding.shape[0]),
         d_model=int(config.hidden_size),
-        device=embedding.device,
+        device=device_of(model.get_input_embeddings()),
         dtype=embedding.dtype,
     )
 
@@ -157,8 +166,9 @@ def head_logits(anatomy: Anatomy, hidden: Tensor, piece: slice | None = None) ->
 
 
 def splits(head: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a head is its weights alone, so that a piece of them gives a piece of the logits."""
-    return type(head) is nn.Linear and not head._forward_hooks and not head._forward_pre_hooks
+    """Whether a head is its weights alone, and here, so that a piece of them gives a piece of the logits."""
+    hooked = type(head) is not nn.Linear or head._forward_hooks or head._forward_pre_hooks
+    return not hooked and not head.weight.is_meta
 
 
 @contextmanager

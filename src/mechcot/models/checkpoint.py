@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcot.core.errors import MissingDependency, ModelError, foreign_errors, said
+from mechcot.core.errors import MissingDependency, ModelError, foreign_errors
 from mechcot.core.settings import ArmSettings
 from mechcot.models.weights import load_config, load_weights, read_config
 
@@ -114,24 +114,20 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
         device: `cpu`, `cuda`, ... or `auto`.
 
     Raises:
-        ModelError: weights or tokenizer cannot be loaded.
+        ModelError: the device cannot be used; weights or tokenizer cannot be loaded.
     """
     _need("torch", "models")
     _need("transformers", "models")
     import torch
 
+    from mechcot.models.devices import usable_device
+
+    where = usable_device(device)
     folder = folder or local_folder(settings.model or "", settings.revision)
     load_config(folder, trust_remote_code=settings.trust_remote_code)  # the tokenizer rests on it
     tokenizer = load_tokenizer(folder, trust_remote_code=settings.trust_remote_code)
     dtype: Any = "auto" if settings.dtype == "auto" else getattr(torch, settings.dtype)
-    model = load_weights(folder, dtype, trust_remote_code=settings.trust_remote_code)
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        model.to(where).eval()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: built without CUDA
-        raise ModelError(
-            f"device: '{where}' cannot be used: {said(error)}. Set device to cpu, or to one there is"
-        ) from error
+    model = load_weights(folder, dtype, device=where, trust_remote_code=settings.trust_remote_code).eval()
     context = getattr(model.config, "max_position_embeddings", None)
     return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
 

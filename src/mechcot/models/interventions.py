@@ -108,11 +108,11 @@ def ablate(
     decoder = decoder_of(model)
     vectors = vectors_of(direction, decoder, layers, site)
     for layer, vector in vectors.items():
-        if not float(vector.double().norm()):
+        if not float(vector.cpu().double().norm()):
             raise ReadingError(f"{place_of(site, layer)}: a direction of length 0 cannot be projected out")
 
     def change(layer: int) -> Change:
-        unit = torch.nn.functional.normalize(vectors[layer].double(), dim=0)
+        unit = torch.nn.functional.normalize(vectors[layer].cpu().double(), dim=0)
 
         def projected(hidden: Tensor, mask: Tensor | None) -> Tensor:
             dtype = torch.promote_types(hidden.dtype, torch.float32)
@@ -214,9 +214,9 @@ def patch(
             new = hidden.clone()
             for b in range(batch):
                 here = torch.tensor(rows[b if len(rows) > 1 else 0], dtype=torch.long) - where.first(place)
-                inside = ((here >= 0) & (here < length)).nonzero()[:, 0].to(hidden.device)
+                inside = ((here >= 0) & (here < length)).nonzero()[:, 0]
                 source = given[b] if given.dim() == 3 else given
-                new[b, here.to(hidden.device)[inside]] = source[inside]
+                new[b, here[inside].to(hidden.device)] = source[inside.to(hidden.device)]
             return new
 
         return patched

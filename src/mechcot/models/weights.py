@@ -61,12 +61,13 @@ def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
 
 
-def load_weights(folder: Path, dtype: Any, *, trust_remote_code: bool = False) -> Any:
+def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_code: bool = False) -> Any:
     """A checkpoint folder's causal LM with its weights, every one of them as it was saved.
 
     Args:
         folder: with config.json and one set of weights.
         dtype: a torch dtype, or `auto`: as saved.
+        device: where they go, tensor by tensor as they are read: the host need not hold them all.
         trust_remote_code: whether the checkpoint's own code may run.
 
     Raises:
@@ -83,6 +84,7 @@ def load_weights(folder: Path, dtype: Any, *, trust_remote_code: bool = False) -
         model, info = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=dtype,
+            device_map=None if str(device) == "cpu" else {"": device},
             trust_remote_code=trust_remote_code,
             weights_only=True,  # what lies in a .bin may be code
             ignore_mismatched_sizes=True,  # then they are named in what is handed back, and refused here

@@ -71,13 +71,14 @@ def factor(X: ArrayLike, *, device: str = "auto", dtype: str = "float32") -> Fac
 
     Raises:
         AnalysisError: X is no matrix, has fewer than 2 rows, or holds NaN or infinite values.
+        ModelError: the device cannot be used.
     """
     import torch
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    from mechcot.models.devices import usable_device
+
     rows, centre, scale = _scaled(X, dtype)
-    whole = torch.from_numpy(rows).to(device)  # the column of ones included
+    whole = torch.from_numpy(rows).to(usable_device(device))  # the column of ones included
     Z = whole[:, :-1]
     n, columns = Z.shape
     basis, leading, peaks = None, Z.new_empty(0, 0), Z.new_empty(0)

@@ -211,29 +211,31 @@ def _seen(row: _Row, keys: int) -> Bools:
 
 @dataclass
 class _Call:
-    """One gather on the model's device, and its mask for each window."""
+    """One gather, and its mask for each window, device and dtype: layers may lie on several devices."""
 
     gather: Gather
-    query: Tensor
-    source: Tensor
-    target: Tensor
-    masks: dict[int | None, Tensor | None] = field(default_factory=dict)
+    masks: dict[tuple[int | None, torch.device, torch.dtype], Tensor | None] = field(default_factory=dict)
 
     def mask(self, window: int | None, like: Tensor, eager: bool) -> Tensor | None:
         """The additive mask [texts or 1, 1, queries, keys]; None: the model's own causal attention."""
-        if window not in self.masks:
-            allowed, length = self.gather.allowed, self.gather.query.shape[1]
-            reach = window if window is not None else 2**62
-            binds = self.gather.key.shape[1] > reach
-            if allowed is None and (binds or eager):
-                allowed = np.tri(length, dtype=np.bool_)[None]
-            if allowed is not None and binds:
-                distance = self.gather.query_depth[:, :, None] - self.gather.key_depth[:, None]
-                allowed = allowed & (distance < reach)
-                # A padding query keeps its one key.
-                allowed[..., 0] |= ~allowed.any(-1)
-            self.masks[window] = None if allowed is None else _additive(allowed, like)
-        return self.masks[window]
+        key = (window, like.device, like.dtype)
+        if key not in self.masks:
+            allowed = self._allowed(window, eager)
+            self.masks[key] = None if allowed is None else _additive(allowed, like)
+        return self.masks[key]
+
+    def _allowed(self, window: int | None, eager: bool) -> Bools | None:
+        allowed, length = self.gather.allowed, self.gather.query.shape[1]
+        reach = window if window is not None else 2**62
+        binds = self.gather.key.shape[1] > reach
+        if allowed is None and (binds or eager):
+            allowed = np.tri(length, dtype=np.bool_)[None]
+        if allowed is not None and binds:
+            distance = self.gather.query_depth[:, :, None] - self.gather.key_depth[:, None]
+            allowed = allowed & (distance < reach)
+            # A padding query keeps its one key.
+            allowed[..., 0] |= ~allowed.any(-1)
+        return allowed
 
 
 def _additive(allowed: Bools, like: Tensor) -> Tensor:
@@ -244,12 +246,28 @@ def _additive(allowed: Bools, like: Tensor) -> Tensor:
 
 @dataclass
 class _Active:
-    """The forward pass that is running."""
+    """The forward pass that is running.
 
-    groups: list[tuple[Tensor, list[_Call]]]
+    Attributes:
+        groups: the keys' nodes of each group, [texts, keys], and its calls.
+        own: the model's own attention implementation.
+        windows: the window that a mask of a shape stands for.
+        layers: how many layers have attended.
+        placed: nodes on each device where a layer has attended.
+    """
+
+    groups: list[tuple[Ints, list[_Call]]]
     own: str
-    windows: dict[int, int | None]
+    windows: dict[torch.Size, int | None]
     layers: int = 0
+    placed: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
+
+    def here(self, nodes: Ints, device: torch.device) -> Tensor:
+        """Nodes of a group on a device."""
+        key = (id(nodes), device)
+        if key not in self.placed:
+            self.placed[key] = torch.from_numpy(nodes).to(device)
+        return self.placed[key]
 
 
 _ACTIVE: ContextVar[_Active] = ContextVar("mechcot_tree_attention")
@@ -270,7 +288,7 @@ def tree_attention(
         layouts: the trees, in their order in the row.
         windows: the sliding window of each layer type, None for full attention.
         layers: how many layers attend.
-        device: where the model is.
+        device: where the model takes its input.
 
     Yields:
         What to give as `attention_mask`: it only says which window a layer has.
@@ -283,17 +301,12 @@ def tree_attention(
 
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
 
-    def here(values: Ints) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
-    # Models take a mask of four dimensions as it is; its address tells which one a layer was given.
-    masks = {kind: torch.zeros((1, 1, 1, 1), device=device) for kind in windows}
-    groups = [
-        (here(group[-1].key), [_Call(g, here(g.query), here(g.source), here(g.target)) for g in group])
-        for group in gathers_of(layouts)
-    ]
+    # Models take a mask of four dimensions as it is; its shape tells which one a layer was given, also where
+    # it was copied to the layer's own device.
+    masks = {kind: torch.zeros((1, 1, 1, 1 + i), device=device) for i, kind in enumerate(windows)}
+    groups = [(group[-1].key, [_Call(gather) for gather in group]) for group in gathers_of(layouts)]
     own = config._attn_implementation
-    active = _Active(groups, own, {masks[kind].data_ptr(): window for kind, window in windows.items()})
+    active = _Active(groups, own, {masks[kind].shape: window for kind, window in windows.items()})
     token = _ACTIVE.set(active)
     config._attn_implementation = NAME
     try:
@@ -313,21 +326,22 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """What a layer calls: [1, heads, nodes, width] to [1, nodes, heads, width]."""
     active = _ACTIVE.get()
-    place = attention_mask.data_ptr() if attention_mask is not None else 0
-    if place not in active.windows:
+    if attention_mask is None or attention_mask.shape not in active.windows:
         raise ReadingError(f"{type(module).__name__} changed its mask, so its window is not known")
-    window = active.windows[place]
+    window = active.windows[attention_mask.shape]
     function = _own_function(module, active.own)
     out = value.new_empty((query.shape[2], query.shape[1], value.shape[3]))
     for nodes, calls in active.groups:
-        k, v = _taken(key, nodes), _taken(value, nodes)
+        at = active.here(nodes, query.device)
+        k, v = _taken(key, at), _taken(value, at)
         for call in calls:
-            n = call.gather.key.shape[1]
+            gather, n = call.gather, call.gather.key.shape[1]
             mask = call.mask(window, query, active.own == "eager")
-            q = _taken(query, call.query)
+            q = _taken(query, active.here(gather.query, query.device))
             found, _ = function(module, q, k[:, :, :n], v[:, :, :n], mask, **kwargs)
             flat = found.reshape(-1, *out.shape[1:])
-            out.index_copy_(0, call.target, flat.index_select(0, call.source))
+            source, target = (active.here(part, out.device) for part in (gather.source, gather.target))
+            out.index_copy_(0, target, flat.index_select(0, source))
     active.layers += 1
     return out[None], None
 

@@ -1,10 +1,7 @@
-"""How many tokens a forward pass may hold, and what an error says about memory."""
+"""How many tokens a forward pass may hold."""
 
 from __future__ import annotations
 
-import gc
-
-import torch
 from torch import nn
 
 from mechcot.models.anatomy import Anatomy
@@ -23,33 +20,6 @@ and an activation function keeps what it is given until it is done."""
 
 LOGIT_BYTES = 16
 """What scoring holds of a logit: in float32 itself, less the largest, its exponential, their product."""
-
-_FULL = ("out of memory", "allocate memory", "alloc_failed", "not enough memory")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory was short."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _FULL)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that a device can still give; its own cache of free blocks counts as free."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + cached)
-    import psutil  # type: ignore[import-untyped]
-
-    return int(psutil.virtual_memory().available)
-
-
-def release(device: torch.device) -> None:
-    """Give back the memory that a device keeps for later."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def find_max_tokens(anatomy: Anatomy, recipe: Recipe, free: int, free_host: int) -> int:

@@ -138,13 +138,15 @@ def check_model(
 
 def certify(checkpoint: Checkpoint, *, progress: bool = False) -> Certificate:
     """`check_model` for a checkpoint already loaded; it is left as it was."""
+    from mechcot.models.devices import input_device
     from mechcot.reading.selfcheck import TOLERANCE
 
     model: Any = checkpoint.model
     weight = model.get_input_embeddings().weight
     allowed = TOLERANCE.get(weight.dtype, 1e-3)
-    log.info("%s in %s on %s", type(model).__name__, _name(weight.dtype), weight.device)
-    if advice := dtype_advice(_name(weight.dtype), times_float32(weight.dtype, weight.device)):
+    device = input_device(model)
+    log.info("%s in %s on %s", type(model).__name__, _name(weight.dtype), device)
+    if advice := dtype_advice(_name(weight.dtype), times_float32(weight.dtype, device)):
         log.warning(advice)
     try:
         questions = sample_questions(checkpoint, trace_tokens=_length(model))
@@ -156,7 +158,7 @@ def certify(checkpoint: Checkpoint, *, progress: bool = False) -> Certificate:
         checkpoint.name,
         type(model).__name__,
         _name(weight.dtype),
-        str(weight.device),
+        str(device),
         str(getattr(model.config, "_attn_implementation", None) or "own"),
         tuple(findings),
     )
@@ -201,7 +203,7 @@ def _length(model: Any) -> int:
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float, progress: bool) -> list[Finding]:
     """How the reading compares with the model's own runs; that it cannot be run so is a finding too."""
-    from mechcot.reading.budget import out_of_memory
+    from mechcot.models.devices import out_of_memory
 
     try:
         return _compared(model, questions, allowed, progress)

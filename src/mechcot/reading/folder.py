@@ -24,8 +24,9 @@ from mechcot.core import files
 from mechcot.core.errors import ReadingError
 from mechcot.core.results import Result
 from mechcot.models.anatomy import Anatomy, anatomy_of
+from mechcot.models.devices import free_memory
 from mechcot.reading.batch import ReadBatch
-from mechcot.reading.budget import find_max_tokens, free_memory
+from mechcot.reading.budget import find_max_tokens
 from mechcot.reading.groups import SHARD_BYTES, SHARD_TOKENS, Reading, read_groups, token_bar
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.reader import plan_for, unreadable
@@ -141,7 +142,7 @@ def _without(question: QuestionInput, skipped: Mapping[tuple[str, str, int], str
 
 
 def _budget(anatomy: Anatomy, recipe: Recipe) -> int:
-    free, host = free_memory(anatomy.device), free_memory(torch.device("cpu"))
+    free, host = min(map(free_memory, anatomy.devices)), free_memory(torch.device("cpu"))
     found = find_max_tokens(anatomy, recipe, free, host)
     log.info("%d tokens in a forward pass (%.1f GB of memory are free)", found, free / 1e9)
     return found

@@ -152,8 +152,7 @@ def _run(
         entropy=signals.entropy_at(row("signal_row")) if signals else np.empty(0),
         surprisal=-signals.logp if signals else np.empty(0),
         truth=truth,
-        # Outside of inference mode, so that they are plain tensors to whoever gets them.
-        acts={name: values.clone() for name, values in kept.acts.items()},
+        acts=kept.arrived(anatomy.devices),
     )
 
 
@@ -204,7 +203,15 @@ class _Kept:
                 # Averaged in float32: a mean of many bfloat16 numbers would lose their last bits.
                 mean = torch.segment_reduce(taken.float(), "mean", lengths=lengths.to(hidden.device))
                 taken = mean.to(hidden.dtype)
-            self.acts[tensor_name(layer, rule, site)] = taken.cpu()
+            # A GPU goes on computing while it copies into pinned memory; `arrived` waits for all copies.
+            self.acts[tensor_name(layer, rule, site)] = taken.to("cpu", non_blocking=taken.is_cuda)
+
+    def arrived(self, devices: Sequence[torch.device]) -> dict[str, Tensor]:
+        """The activations once they are there, as plain tensors outside of inference mode."""
+        for device in devices:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+        return {name: values.clone() for name, values in self.acts.items()}
 
 
 class _Lens:

@@ -17,8 +17,8 @@ from mechcot.core.errors import ReadingError
 from mechcot.core.progress import Progress
 from mechcot.core.work import WorkUnit, content_key, map_tasks
 from mechcot.models.anatomy import Anatomy
+from mechcot.models.devices import out_of_memory, release
 from mechcot.reading.batch import ReadBatch, as_numbers
-from mechcot.reading.budget import out_of_memory, release
 from mechcot.reading.reader import alone, read_batch
 from mechcot.reading.selfcheck import SelfCheck, usable
 from mechcot.reading.spec import Reader, Recipe

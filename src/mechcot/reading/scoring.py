@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mechcot.models.anatomy import Anatomy, head_logits, splits
+from mechcot.models.devices import device_of
 from mechcot.reading.prefix_tree import Ints
 
 Floats = npt.NDArray[np.float64]
@@ -67,28 +69,34 @@ def score(
     rows, local = np.unique(pair_row, return_inverse=True)
     order = np.argsort(local, kind="stable")
     starts = np.searchsorted(local[order], np.arange(len(rows) + 1))
-    logp = np.empty(len(pair_row), np.float64)
-    rank = np.empty(len(pair_row) if ranks else 0, np.int64)
-    entropies = np.empty(len(rows) if entropy else 0, np.float64)
-    size, pieces = _chunks(anatomy, hidden.device, whole=ranks)
+    home = device_of(anatomy.head)
+    size, pieces = _chunks(anatomy, home, whole=ranks)
+    # What is found stays where the head is until all of it is there: the host waits once, not for each chunk.
+    logp, rank, entropies = (list[Tensor]() for _ in range(3))
     for first in range(0, len(rows), size):
         stop = min(first + size, len(rows))
         pairs = order[starts[first] : starts[stop]]
-        at = torch.from_numpy(local[pairs] - first).to(hidden.device)
-        token = torch.from_numpy(pair_token[pairs]).to(hidden.device)
+        at = torch.from_numpy(local[pairs] - first).to(home)
+        token = torch.from_numpy(pair_token[pairs]).to(home)
         chosen = torch.from_numpy(rows[first:stop]).to(hidden.device)
         states = hidden.index_select(0, chosen)
-        seen = _Softmax(norm(states) if norm else states, at, token, entropy=entropy)
+        seen = _Softmax((norm(states) if norm else states).to(home), at, token, entropy=entropy)
         for piece in pieces:
             logits = head_logits(anatomy, seen.states, piece)
             if ranks:
-                rank[pairs] = _numpy((logits[at] > logits[at, token][:, None]).sum(-1)) + 1
-            seen.add(logits, piece.start if piece else 0)
+                rank.append((logits[at] > logits[at, token][:, None]).sum(-1) + 1)
+            seen.add(logits, piece)
         log_total = seen.total.log()
-        logp[pairs] = _numpy(seen.wanted - seen.top[at] - log_total[at])
+        logp.append(seen.wanted - seen.top[at] - log_total[at])
         if entropy:
-            entropies[first:stop] = _numpy(log_total - seen.dot / seen.total)
-    return Scores(logp, rank, entropies, rows)
+            entropies.append(log_total - seen.dot / seen.total)
+    asked = np.argsort(order, kind="stable")  # back into the order in which they were asked for
+    return Scores(
+        logp=_numpy(logp, np.float64)[asked],
+        rank=_numpy(rank, np.int64)[asked if ranks else slice(None)],
+        entropy=_numpy(entropies, np.float64),
+        rows=rows,
+    )
 
 
 def _chunks(anatomy: Anatomy, device: torch.device, *, whole: bool) -> tuple[int, list[slice | None]]:
@@ -117,10 +125,13 @@ class _Softmax:
         self.total, self.dot = torch.zeros_like(self.top), torch.zeros_like(self.top)
         self.wanted = torch.empty(len(token), device=states.device)
 
-    def add(self, logits: Tensor, first: int) -> None:
-        """A piece of the logits, [rows, piece]; `first` is its first token."""
-        here = ((self._token >= first) & (self._token < first + logits.shape[1])).nonzero()[:, 0]
-        self.wanted[here] = logits[self._at[here], self._token[here] - first]
+    def add(self, logits: Tensor, piece: slice | None) -> None:
+        """A piece of the logits, [rows, piece]; None: all of them."""
+        if piece is None:
+            self.wanted = logits[self._at, self._token]
+        else:
+            here = ((self._token >= piece.start) & (self._token < piece.stop)).nonzero()[:, 0]
+            self.wanted[here] = logits[self._at[here], self._token[here] - piece.start]
         top = torch.maximum(self.top, logits.amax(-1))
         # What was summed below a lower top shrinks; nothing has been where there was none.
         drop = torch.where(self.total > 0, self.top - top, 0.0)
@@ -133,6 +144,6 @@ class _Softmax:
         self.top = top
 
 
-def _numpy(tensor: Tensor) -> npt.NDArray[np.generic]:
-    result: npt.NDArray[np.generic] = tensor.cpu().numpy()
-    return result
+def _numpy(parts: list[Tensor], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Parts in a row, on the host."""
+    return torch.cat(parts).cpu().numpy().astype(dtype) if parts else np.empty(0, dtype)

@@ -16,8 +16,8 @@ from mechcot.core.progress import Progress
 from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
 from mechcot.models.calling import cache_in, calling_of
+from mechcot.models.devices import input_device, out_of_memory, release
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
-from mechcot.reading.budget import out_of_memory, release
 from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
 from mechcot.reading.plan import plan_reading
 from mechcot.reading.reader import alone, read_batch
@@ -121,7 +121,7 @@ class _Comparison:
         tokens = torch.tensor([list(ids)], device=self.anatomy.device)
         logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
         self._ran()
-        return logits[0].float()
+        return logits[0].float().to(self.anatomy.device)
 
     def _ran(self) -> None:
         self.runs += 1
@@ -144,7 +144,7 @@ class _Comparison:
             tokens = torch.tensor([ids], device=anatomy.device)
             hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
             self._ran()
-            own = head_logits(anatomy, hidden)
+            own = head_logits(anatomy, hidden).to(logits.device)
             self.note("head", float((own - logits).abs().max() / logits.abs().max()))
             logp = logits[prompt - 1 : -1].log_softmax(-1)
             surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
@@ -348,7 +348,7 @@ def cache_difference(model: Any, ids: Sequence[int]) -> float:
         The largest difference as a share of the largest logit; 0 for a model that keeps no such cache.
     """
     calling = calling_of(model)
-    tokens = torch.tensor([list(ids)], device=model.get_input_embeddings().weight.device)
+    tokens = torch.tensor([list(ids)], device=input_device(model))
     first = max(1, len(ids) - CACHED_STEPS)
     with as_found(model):
         plain = model(input_ids=tokens, use_cache=False).logits[0].float()

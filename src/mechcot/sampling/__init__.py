@@ -1,7 +1,8 @@
 """Traces out of a checkpoint, or as somebody gives them."""
 
 from mechcot.sampling.given import completions_of, load_given
-from mechcot.sampling.sampler import Completion, Prompt, sample
+from mechcot.sampling.room import Prompt
+from mechcot.sampling.sampler import Completion, sample
 from mechcot.sampling.stops import stop_of
 from mechcot.sampling.traces import token_offsets, trace_rows
 

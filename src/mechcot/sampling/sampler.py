@@ -23,25 +23,13 @@ from mechcot.core.settings import SamplingSettings
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
+from mechcot.models.devices import input_device
+from mechcot.sampling.choice import chosen_tokens
+from mechcot.sampling.room import Batch, Prompt, Room
 from mechcot.sampling.stops import Stop
 
 MOST_EMPTY = 0.02
 """The share of an arm's completions that may say nothing: each is without an answer."""
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A question's prompt: its id and token ids."""
-
-    qid: str
-    ids: tuple[int, ...]
-
-
-NUCLEUS = 64
-"""How many of the likeliest tokens are looked at first for `top_p`."""
-
-Batch = Sequence[tuple[Prompt, tuple[int, ...]]]
-"""Questions that are decoded together, each with its samples."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +96,13 @@ def sample(
 
     total = sum(task.size for task in tasks)
 
+    def decoded(batch: Batch) -> list[Completion]:
+        return _decode(checkpoint, batch, settings, arm, seed, stop)
+
+    room = Room(settings.batch_rows)
+
     def written(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
-        found = _decode(checkpoint, task.arguments[0], settings, arm, seed, stop)
+        found = room.within(decoded, task.arguments[0], input_device(checkpoint.model))
         empty = [(c.qid, c.cid) for c in found if len(c.token_ids) == (c.finish_reason == "stop")]
         refuse_empty(empty, total, arm)  # before hours of more
         return [asdict(completion) for completion in found]
@@ -191,35 +184,30 @@ def _decode(
     stop: Stop | None,
 ) -> list[Completion]:
     model: Any = checkpoint.model
-    device = next(model.parameters()).device
+    device = input_device(model)
     rows = [_Row(prompt.qid, cid, [], []) for prompt, cids in batch for cid in cids]
-    draws = torch.from_numpy(
-        np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
-    ).to(device)
+    draws = np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     calling = calling_of(model)
     logits, cache, mask = _prefill(model, calling, batch, device)
-    alive = torch.arange(len(rows), device=device)
+    alive = list(range(len(rows)))  # the row of each entry of the batch
     lengths = mask.sum(1)
     for position in range(settings.max_new_tokens):
-        if not bool(torch.isfinite(logits).all()):
-            raise SamplingError(
-                f"arm {arm}: the logits are not finite at question '{rows[int(alive[0])].qid}'"
-            )
-        tokens, logprobs = choose(logits, draws[alive, position], settings)
-        for row, token, logprob in zip(alive.tolist(), tokens.tolist(), logprobs.tolist(), strict=True):
+        tokens, found = chosen_tokens(logits, draws[alive, position], settings)
+        for row, (token, logprob, finite) in zip(alive, found, strict=True):
+            if not finite:
+                raise SamplingError(f"arm {arm}: the logits are not finite at question '{rows[row].qid}'")
             if not _finished(rows[row], checkpoint.eos_ids):
                 _append(rows[row], token, logprob, checkpoint.eos_ids, stop)
-        finished = torch.tensor(
-            [_finished(rows[i], checkpoint.eos_ids) for i in alive.tolist()], device=device
-        )
-        left = int((~finished).sum())
-        if left == 0 or position + 1 == settings.max_new_tokens:
+        going = [i for i, row in enumerate(alive) if not _finished(rows[row], checkpoint.eos_ids)]
+        if not going or position + 1 == settings.max_new_tokens:
             break
+        tokens = tokens.to(device)
         # Dropping rows copies the cache: worth it once a quarter of them is done.
-        if left <= 0.75 * len(alive):
-            keep = (~finished).nonzero()[:, 0]
+        if len(going) <= 0.75 * len(alive):
+            keep = torch.tensor(going)  # on the host: the layers of the cache may lie on several devices
             cache.batch_select_indices(keep)
-            alive, tokens, mask, lengths = alive[keep], tokens[keep], mask[keep], lengths[keep]
+            alive = [alive[i] for i in going]
+            tokens, mask, lengths = tokens[keep], mask[keep], lengths[keep]
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
         output = model(
             input_ids=tokens[:, None],
@@ -256,77 +244,9 @@ def _prefill(
             f"{calling.name}: a pass with use_cache=True hands back no cache, so it cannot be sampled here. "
             "Sample it elsewhere and give the file as arms.NAME.traces"
         )
-    repeats = torch.tensor([len(cids) for _, cids in batch], device=device)
-    index = torch.repeat_interleave(torch.arange(len(batch), device=device), repeats)
+    index = torch.tensor([i for i, (_, cids) in enumerate(batch) for _ in cids])
     cache.batch_select_indices(index)
     return output.logits[index, -1].float(), cache, mask[index]
-
-
-def choose(
-    logits: torch.Tensor, draws: torch.Tensor, settings: SamplingSettings
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pick tokens by inverting the cumulative distribution.
-
-    Args:
-        logits: `[rows, vocab]`.
-        draws: `[rows]` in [0, 1).
-        settings: temperature (0 takes the likeliest), top_k and top_p, applied in this order.
-
-    Returns:
-        Token ids `[rows]` and their log-probabilities at temperature 1 `[rows]`, nats.
-    """
-    logprobs = torch.log_softmax(logits, dim=-1)
-    if settings.temperature == 0:
-        tokens = logits.argmax(-1)
-    else:
-        # Apple's devices have no float64.
-        precision = torch.float32 if logits.device.type == "mps" else torch.float64
-        p = torch.softmax(logits / settings.temperature, dim=-1, dtype=precision)
-        if 0 < settings.top_k < p.shape[-1]:
-            p = p.masked_fill(p < p.topk(settings.top_k, dim=-1).values[:, -1:], 0.0)
-        if settings.top_p < 1:
-            p, ids = nucleus(p / p.sum(-1, keepdim=True), settings.top_p)
-            tokens = ids.gather(-1, _drawn(p, draws))[:, 0]
-        else:
-            tokens = _drawn(p, draws)[:, 0]
-    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
-
-
-def _drawn(p: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Columns drawn by their weights, [rows, 1]."""
-    total = p.cumsum(-1)
-    found = torch.searchsorted(total, draws[:, None].to(p.dtype) * total[:, -1:], right=True)
-    return found.clamp(max=p.shape[-1] - 1)
-
-
-def nucleus(p: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The smallest set of tokens that reaches `top_p`, the likeliest first, of equals the first ones.
-
-    Only as many of the likeliest tokens are sorted as that takes.
-
-    Args:
-        p: probabilities, `[rows, vocab]`.
-        top_p: below 1.
-
-    Returns:
-        Probabilities, 0 where a token is outside of the set, and the tokens, ascending; both `[rows, some]`.
-    """
-    k, vocab = NUCLEUS, p.shape[-1]
-    while True:
-        k = min(k, vocab)
-        values, ids = (p, torch.arange(vocab, device=p.device).expand_as(p)) if k == vocab else p.topk(k)
-        ids, by_id = ids.sort(-1)
-        values = values.gather(-1, by_id)
-        ordered, order = values.sort(dim=-1, descending=True, stable=True)
-        total = ordered.cumsum(-1)
-        # What has top_p before it is dropped.
-        kept = torch.cat([torch.ones_like(total[:, :1]), total[:, :-1]], -1).lt(top_p)
-        kept[:, 0] = True
-        least = ordered.masked_fill(~kept, torch.inf).amin(-1)
-        # Below the least likely one that is kept there must be another: its equals may lie outside of k.
-        if k == vocab or bool((ordered[:, -1] < least).all()):
-            return torch.zeros_like(values).scatter(-1, order, ordered.masked_fill(~kept, 0.0)), ids
-        k *= 4
 
 
 def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:

@@ -141,12 +141,15 @@ class Decoder:
 
     def complete(self, batch: Sequence[Prepared]) -> list[Completion | ModelError]:
         """Decode requests side by side; where memory is short, in halves. An error is its request's alone."""
-        import torch
+        from mechcot.models.devices import input_device, out_of_memory, release
 
         try:
             return self._complete(batch)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        # Outside the handler: the error's frames hold the tensors that were too many.
+        release(input_device(self._model))
         if len(batch) == 1:
             return [ModelError("the device's memory is too short for this request: lower n or max_tokens")]
         middle = len(batch) // 2
