@@ -14,7 +14,7 @@ from mechcot.core.settings import SamplingSettings, TrainSettings
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.interventions import ablate, add, patch, replace
-from mechcot.probe.factor import factor
+from mechcot.probe.factors import factor
 from mechcot.probe.solver import solve
 from mechcot.reading.batch import as_numbers
 from mechcot.reading.reader import read

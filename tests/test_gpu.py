@@ -11,7 +11,7 @@ from mechcot.core.settings import ArmSettings, SamplingSettings, TrainSettings
 from mechcot.distill.masks import IGNORED, Row, Supervised
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.models.interventions import ablate, add
-from mechcot.probe.factor import factor
+from mechcot.probe.factors import factor
 from mechcot.probe.solver import solve
 from mechcot.reading.batch import as_numbers
 from mechcot.reading.reader import read

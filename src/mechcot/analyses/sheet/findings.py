@@ -27,7 +27,8 @@ from mechcot.core.work import content_key
 from mechcot.stats.agreement import Agreement, agreement, weighted_agreement
 from mechcot.stats.cluster import Floats, bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.correction import Corrected, Method, corrected_difference
-from mechcot.study.folder import Study, locked
+from mechcot.study.folder import Study
+from mechcot.study.writing import locked
 
 _NOT_ANSWERED = Answer("", "", "")
 
