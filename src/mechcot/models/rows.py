@@ -135,8 +135,7 @@ class _Group:
 
     def _read(self) -> None:
         """Pass over all of the texts."""
-        if self._turn is not None and not self._turn.steady:
-            forget_lengths(self._model)
+        self._forget()
         output = self._model(
             input_ids=self._ids,
             **({"attention_mask": self._mask} if self._way.padded else {}),
@@ -168,6 +167,7 @@ class _Group:
         if self._way.select is None or self._turned():
             self._read()
             return
+        self._forget()
         output = self._model(
             input_ids=tokens[:, None],
             **({"attention_mask": self._mask} if self._way.padded else {}),
@@ -176,6 +176,12 @@ class _Group:
         )
         self._lengths = self._lengths + 1
         self.logits = output.logits[:, -1].float()
+
+    def _forget(self) -> None:
+        """Let no longer text, of another group or of before, decide how this pass is turned."""
+        turn = turn_of(self._model.config)
+        if turn is not None and not turn.steady:
+            forget_lengths(self._model)
 
     def _turned(self) -> bool:
         """Whether the cache was turned in another way than a text of this length is."""

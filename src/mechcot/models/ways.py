@@ -65,9 +65,9 @@ def refuse_unknown(model: Any) -> None:
 def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
     """Find the fastest way in which a model's texts go on as passes without a cache would have them.
 
-    Two texts, the shortest and the longest, are read side by side, one of them twice; they go on by a few
-    tokens, and a row is dropped on the way. A text is also read as the beginning of a longer one, as long as
-    any may become: where that changes its numbers, and no configuration says why, no cache is used.
+    The shortest text, the longest one twice and another one of its length are read side by side; they go on
+    by a few tokens, and a row is dropped on the way. A text is also read as the beginning of a longer one, as
+    long as any may become: where that changes its numbers, and no configuration says why, no cache is used.
 
     Args:
         model: a causal language model.
@@ -79,7 +79,7 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
     """
     refuse_unknown(model)
     with as_found(model):
-        found = _way_of(model, *_extremes(model, texts, room), room)
+        found = _way_of(model, _extremes(model, texts, room), room)
     if found.why:
         log.warning(
             "%s: %s; every token is a pass over its whole text, which is slow",
@@ -89,17 +89,17 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
     return found
 
 
-def _way_of(model: Any, short: list[int], long: list[int], room: int) -> Continued:
+def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
     allowed, name = allowed_for(model.get_input_embeddings().weight.dtype), type(model).__name__
-    more = [[text[i % len(text)] for i in range(min(STEPS, room))] for text in (short, long)]
+    more = [[text[i % len(text)] for i in range(min(STEPS, room))] for text in texts]
     plain = [
         torch.stack([_last(model, [*text, *added[:n]]) for n in range(len(added) + 1)])
-        for text, added in zip((short, long), more, strict=True)
+        for text, added in zip(texts, more, strict=True)
     ]
     if not all(bool(torch.isfinite(logits).all()) for logits in plain):
         raise SamplingError(f"{name}: its logits are not finite. Is the checkpoint sound?")
     refused, over_cache = "", None
-    off = _off_by_length(model, short, long, room, plain[0][0])
+    off = _off_by_length(model, texts[0], texts[1], room, plain[0][0])
     if off > allowed:
         refused = (
             f"the same text has other logits ({off:.2g} of the largest) at the beginning of a longer one, "
@@ -107,7 +107,7 @@ def _way_of(model: Any, short: list[int], long: list[int], room: int) -> Continu
         )
     for way in () if refused else WAYS:
         try:
-            difference = _difference(model, way, (short, long), more, plain)
+            difference = _difference(model, way, texts, more, plain)
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # a cache may refuse in any way
@@ -118,7 +118,7 @@ def _way_of(model: Any, short: list[int], long: list[int], room: int) -> Continu
             return Continued(way, difference, over_cache)
     if over_cache is not None:
         refused = f"over its cache logits differ by {over_cache:.2g} of the largest, allowed is {allowed:.2g}"
-    difference = _difference(model, WHOLE, (short, long), more, plain)
+    difference = _difference(model, WHOLE, texts, more, plain)
     if not difference <= allowed:
         raise SamplingError(
             f"{name} is not sampled truly: rows side by side differ from each by itself by {difference:.2g} "
@@ -128,8 +128,11 @@ def _way_of(model: Any, short: list[int], long: list[int], room: int) -> Continu
     return Continued(WHOLE, difference, over_cache, refused)
 
 
-def _extremes(model: Any, texts: Sequence[Ids], room: int) -> tuple[list[int], list[int]]:
-    """The shortest and the longest text; the longest is drawn out to where its rotary factors will change."""
+def _extremes(model: Any, texts: Sequence[Ids], room: int) -> tuple[list[int], list[int], list[int]]:
+    """The shortest and the longest text, and the longest one backwards.
+
+    The longest is drawn out to where its rotary factors are going to change.
+    """
     ordered = sorted(texts, key=len)
     short, long = list(ordered[0]), list(ordered[-1])
     if len(short) == len(long):
@@ -137,7 +140,7 @@ def _extremes(model: Any, texts: Sequence[Ids], room: int) -> tuple[list[int], l
     turn = turn_of(model.config)
     if turn is not None and len(long) < turn.at <= len(long) + room:
         long = _drawn_out(long, turn.at - 1)
-    return short, long
+    return short, long, long[::-1]
 
 
 def _drawn_out(text: Ids, length: int) -> list[int]:
@@ -174,15 +177,15 @@ def _difference(
     model: Any, way: Way, texts: Sequence[Ids], more: Sequence[Ids], plain: Sequence[Tensor]
 ) -> float:
     """The largest difference of the logits of a way, as a share of the largest logit."""
-    steps, of = len(more[0]), [0, 1, 1]
-    rows = Rows(model, way, texts, (1, 2), steps)
+    steps, of = len(more[0]), [0, 1, 1, 2]
+    rows = Rows(model, way, texts, (1, 2, 1), steps)
     worst = 0.0
     for n in range(steps + 1):
         expected = torch.stack([plain[i][n] for i in of])
         worst = max(worst, _share(rows.logits, expected))
         if n == steps // 2 and steps > 1:
-            rows.keep(torch.tensor([0, 2], device=expected.device))
-            of = [0, 1]
+            rows.keep(torch.tensor([0, 2, 3], device=expected.device))
+            of = [0, 1, 2]
         if n < steps:
             rows.add(torch.tensor([more[i][n] for i in of], device=expected.device))
     return worst

@@ -19,9 +19,9 @@ from mechcot.models.calling import cache_in, calling_of
 from mechcot.models.tolerance import allowed_for
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.budget import out_of_memory, release
-from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, whole_length
 from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import alone, read_batch
+from mechcot.reading.reader import alone, read_batch, why_alone
 from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
@@ -216,7 +216,7 @@ def _samples(
     """What to check the reading with: all, the longest trace, the shortest, and that one without a tree."""
     yield questions, recipe
     pairs = [(q, trace) for q in questions if not q.permutation for trace in q.traces]
-    pairs.sort(key=lambda pair: len(pair[0].prompt_ids) + len(pair[1].token_ids))
+    pairs.sort(key=lambda pair: whole_length(*pair))
     short = next((pair for pair in pairs if pair[1].steps), pairs[0])
     longest, shortest = ([replace(q, traces=(trace,))] for q, trace in (pairs[-1], short))
     yield longest, recipe
@@ -228,7 +228,8 @@ def best_way(
     model: Any, questions: Sequence[QuestionInput], recipe: Recipe, *, progress: bool = False
 ) -> tuple[Recipe, SelfCheck]:
     """By trees if they give what separate runs give, else text by text; and what that was found to give."""
-    why = "a tree of it does not fit the memory" if recipe.alone else anatomy_of(model).strange
+    anatomy = anatomy_of(model)
+    why = "a tree of it does not fit the memory" if recipe.alone else anatomy.strange
     if not why:
         try:
             report = self_check(model, questions, recipe, progress=progress)
@@ -239,9 +240,11 @@ def best_way(
                 raise
             why = f"its own code raised {type(error).__name__}: {error}"
         else:
-            if max(report.differences[name] for name in TREES) <= report.tolerance:
+            off = max(report.differences[name] for name in TREES) > report.tolerance
+            why = f"trees differ from separate runs by {report.numbers()}" if off else ""
+            why = why or why_alone(anatomy, questions)
+            if not why:
                 return recipe, report
-            why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
     return slow, replace(self_check(model, questions, slow, progress=progress), why=why)
 
@@ -263,7 +266,8 @@ def self_check(
 
     Args:
         model: the reader.
-        questions: what to read; the one with the longest trace and the first other one are taken.
+        questions: what to read; those of the longest text (prompt, trace and answer) and of the shortest one
+            are taken.
         recipe: what is kept, and how it is read.
         progress: whether to say how far it is.
     """
@@ -324,15 +328,25 @@ def _checked_steps(trace: TraceInput) -> list[int]:
 
 
 def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[QuestionInput]:
+    """The question of the longest text and that of the shortest one, else the first other one.
+
+    The longest and the shortest share a row, as they may in the reading: what a text's numbers owe to the
+    longest one beside it shows there.
+    """
     readable = [question for question in questions if question.traces and not question.permutation]
     if not readable:
         raise ReadingError("there is no trace to check the reading with")
-    longest = max(readable, key=lambda q: max(len(trace.token_ids) for trace in q.traces))
-    other = next((question for question in readable if question is not longest), None)
+    pairs = [(question, trace) for question in readable for trace in question.traces]
+    longest, _ = max(pairs, key=lambda pair: whole_length(*pair))
+    other, shortest = min(pairs, key=lambda pair: whole_length(*pair))
+    others = [question for question in (other, *readable) if question is not longest]
     sample = []
-    for question in [longest, *([other] if other else [])]:
-        traces = sorted(question.traces, key=lambda trace: -len(trace.token_ids))[:max_traces]
-        sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in traces)))
+    for question in (longest, *others[:1]):
+        traces = sorted(question.traces, key=lambda trace: -whole_length(question, trace))
+        kept = traces[:max_traces]
+        if question is other and len(kept) > 1:
+            kept[-1] = shortest
+        sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in kept)))
     return sample
 
 
