@@ -140,7 +140,8 @@ def at_length(qid, prompt, tokens):
     rng = np.random.default_rng(prompt + tokens)
     question = make_questions(sizes=((2,),))[0]
     ids = tuple(int(i) for i in rng.integers(10, VOCAB, prompt + tokens))
-    trace = TraceInput(qid, "base", 0, ids[prompt:], ((0, 0, 2), (1, 2, tokens - 1)))
+    steps, decision = ((0, 0, 2), (1, 2, tokens - 1)), {"decision": (-1, 1)}
+    trace = TraceInput(qid, "base", 0, ids[prompt:], steps, decision)
     return replace(question, qid=qid, prompt_ids=ids[:prompt], traces=(trace,))
 
 
@@ -198,10 +199,17 @@ def test_a_length_that_no_configuration_tells_of_is_found_out():
     assert report.worst < 1e-4
 
 
-@pytest.mark.parametrize("family", ["doge", "recurrent_gemma"])
+@pytest.mark.parametrize("family", ["qwen3_next", "recurrent_gemma"])
 def test_a_cache_that_no_reading_uses_refuses_none(family):
+    """One is made untrue, the other hands back none."""
     model, questions = build(family), make_questions(sizes=((3,), (2,)))
+
+    def worse(module, args, kwargs, output):
+        return (output[0] * (1.5 if kwargs.get("cache") is not None else 1.0), *output[1:])
+
+    if family == "qwen3_next":
+        model.model.layers[-1].self_attn.register_forward_hook(worse, with_kwargs=True)
     found, report = usable(model, questions, recipe_for(anatomy_of(model), ReadingSpec(rules=("end",))))
     assert found.alone
-    assert report.worst < 1e-5
+    assert report.worst < 1e-4
     assert report.differences.get("cache", 1.0) > 1e-2, "untrue, or not run"

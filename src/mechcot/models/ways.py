@@ -30,7 +30,8 @@ class Continued:
     Attributes:
         way: the first way that is true.
         difference: of its logits from those without a cache, as a share of the largest logit.
-        over_cache: the smallest such difference of the ways with a cache; None: none could be run.
+        over_cache: the smallest such difference of the ways with a cache, or of a text's logits at the
+            beginning of a longer one; None: no cache could be run.
         why: why it is not a way with a cache; "" if it is.
     """
 
@@ -105,6 +106,7 @@ def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
             f"the same text has other logits ({off:.2g} of the largest) at the beginning of a longer one, "
             "and its configuration does not say why"
         )
+        over_cache = off
     for way in () if refused else WAYS:
         try:
             difference = _difference(model, way, texts, more, plain)
@@ -116,7 +118,7 @@ def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
         over_cache = difference if over_cache is None else min(over_cache, difference)
         if difference <= allowed:
             return Continued(way, difference, over_cache)
-    if over_cache is not None:
+    if over_cache is not None and off <= allowed:
         refused = f"over its cache logits differ by {over_cache:.2g} of the largest, allowed is {allowed:.2g}"
     difference = _difference(model, WHOLE, texts, more, plain)
     if not difference <= allowed:
