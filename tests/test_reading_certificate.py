@@ -5,9 +5,10 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig
+from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig, RwkvConfig
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
+from families import build
 from mechcot.core.errors import ModelError, UsageError
 from mechcot.core.settings import ArmSettings
 from mechcot.models.calling import calling_of
@@ -150,6 +151,38 @@ def test_a_cache_that_loses_a_token_fails(tmp_path):
     checkpoint.model.register_forward_pre_hook(forget, with_kwargs=True)
     findings = {finding.name: finding for finding in certify(checkpoint).findings}
     assert [name for name, finding in findings.items() if not finding.passed] == ["cache of keys and values"]
+
+
+@pytest.mark.parametrize("family", ["rwkv", "recurrent_gemma"])
+def test_a_cache_that_could_not_be_run_fails_and_the_reading_passes(family, tmp_path):
+    if family == "rwkv":
+        sizes = {"vocab_size": 64, "bos_token_id": 1, "eos_token_id": 1}
+        config = RwkvConfig(**sizes, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32)
+        model = AutoModelForCausalLM.from_config(config)
+    else:
+        model = build(family)
+    certificate = certify(opened(saved(tmp_path / family, model)))
+    by_name = {finding.name: finding for finding in certificate.findings}
+    assert [name for name, finding in by_name.items() if not finding.passed] == ["cache of keys and values"]
+    cache = by_name["cache of keys and values"]
+    assert cache.found is None
+    assert "cache" in cache.note
+    assert not certificate.passed
+
+
+def test_logits_that_hang_on_what_comes_after_fail(tmp_path):
+    """Doge attends to the keys that weigh most in the whole text."""
+    findings = {f.name: f for f in certify(opened(saved(tmp_path / "doge", build("doge")))).findings}
+    cache = findings["cache of keys and values"]
+    assert cache.found > 0.01 > cache.allowed
+    assert not cache.passed
+    assert "every sampled token is a pass" in cache.note.lower()
+
+
+@pytest.mark.parametrize("family", ["mamba", "lfm2", "qwen3_5"])
+def test_states_that_go_on_truly_pass(family, tmp_path):
+    certificate = certify(opened(saved(tmp_path / family, build(family))))
+    assert certificate.passed, certificate.text()
 
 
 def test_numbers_that_are_not_finite_fail_with_a_reason(tmp_path):

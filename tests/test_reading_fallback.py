@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Phi3Config, Qwen3NextConfig
 
+from families import TURN, build
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
-from mechcot.reading.inputs import KnockOut
+from mechcot.reading.inputs import KnockOut, TraceInput
 from mechcot.reading.reader import plan_for, read, read_batch
 from mechcot.reading.selfcheck import self_check, usable
 from mechcot.reading.spec import ReadingSpec, recipe_for
@@ -132,3 +133,83 @@ def test_the_lens_is_the_same_text_by_text():
     assert trees.acts.keys() == texts.acts.keys()
     for name, values in trees.acts.items():
         torch.testing.assert_close(values, texts.acts[name], atol=2e-5, rtol=1e-5)
+
+
+def at_length(qid, prompt, tokens):
+    """A question with a prompt and a trace of so many tokens."""
+    rng = np.random.default_rng(prompt + tokens)
+    question = make_questions(sizes=((2,),))[0]
+    ids = tuple(int(i) for i in rng.integers(10, VOCAB, prompt + tokens))
+    steps, decision = ((0, 0, 2), (1, 2, tokens - 1)), {"decision": (-1, 1)}
+    trace = TraceInput(qid, "base", 0, ids[prompt:], steps, decision)
+    return replace(question, qid=qid, prompt_ids=ids[:prompt], traces=(trace,))
+
+
+def test_the_self_check_packs_the_longest_text_with_the_shortest(caplog):
+    """The longest text is one of a long prompt and a short trace, neither the longest trace nor the first."""
+    model = build("longrope")
+    questions = [
+        at_length("a", 4, 9),
+        at_length("b", 5, 8),
+        at_length("c", TURN + 5, 7),
+        at_length("d", 3, 5),
+    ]
+    report = self_check(model, questions, recipe_for(anatomy_of(model)))
+    assert report.questions == ("c", "d")
+    assert report.worst > 1e-2
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        found, report = usable(model, questions, recipe_for(anatomy_of(model)))
+    assert found.alone
+    assert report.worst < 1e-4
+    assert "trees differ from separate runs by" in caplog.text
+
+
+@pytest.mark.parametrize("family", ["longrope", "phimoe"])
+def test_no_row_is_shared_across_the_length_where_rotary_factors_change(family, caplog):
+    model = build(family)
+    questions = [at_length("a", 4, 9), at_length("b", TURN, 7)]
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        compare(model, questions, collect(model, questions), nats=1e-4, share=1e-4)
+    assert f"its rotary factors change beyond {TURN} positions" in caplog.text
+
+
+@pytest.mark.parametrize("prompt", [4, TURN + 1])
+def test_texts_on_one_side_of_it_are_read_as_trees(prompt, caplog):
+    model = build("longrope")
+    questions = [at_length("a", prompt, 9), at_length("b", prompt + 1, 8)]
+    with caplog.at_level(logging.WARNING, logger="mechcot"):
+        found, report = usable(model, questions, recipe_for(anatomy_of(model)))
+        compare(model, questions, collect(model, questions), nats=1e-4, share=1e-4)
+    assert not found.alone
+    assert report.worst < 1e-4
+    assert not caplog.text
+
+
+def test_a_length_that_no_configuration_tells_of_is_found_out():
+    model = make_model("qwen3")
+
+    def turn(module, args):
+        hidden, positions = args
+        return hidden, positions * (2 if int(positions.max()) >= TURN else 1)
+
+    model.model.rotary_emb.register_forward_pre_hook(turn)
+    questions = [at_length("a", 4, 9), at_length("c", TURN + 5, 7)]
+    found, report = usable(model, questions, recipe_for(anatomy_of(model)))
+    assert found.alone
+    assert report.worst < 1e-4
+
+
+@pytest.mark.parametrize("family", ["qwen3_next", "recurrent_gemma"])
+def test_a_cache_that_no_reading_uses_refuses_none(family):
+    """One is made untrue, the other hands back none."""
+    model, questions = build(family), make_questions(sizes=((3,), (2,)))
+
+    def worse(module, args, kwargs, output):
+        return (output[0] * (1.5 if kwargs.get("cache") is not None else 1.0), *output[1:])
+
+    if family == "qwen3_next":
+        model.model.layers[-1].self_attn.register_forward_hook(worse, with_kwargs=True)
+    found, report = usable(model, questions, recipe_for(anatomy_of(model), ReadingSpec(rules=("end",))))
+    assert found.alone
+    assert report.worst < 1e-4
+    assert report.differences.get("cache", 1.0) > 1e-2, "untrue, or not run"

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from conftest import tiny_model
 from judging_cases import KEY, LABELS, judgement, steps_of
 from mechcot.core.errors import MissingDependency, ModelError, UsageError
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.serving import Decoder, LocalServer
+from mechcot.serving.request import read_request
 
 TEXT = [
     '{"reason": "the step claims that bile is made in the liver, and that is so", "label": "correct"}',
@@ -253,15 +254,12 @@ def test_a_batch_too_large_for_the_memory_is_decoded_in_halves(tokenizer):
     import torch
 
     small = decoder(tokenizer)
-    generate, sizes = small._model.generate, []
 
-    def short_of_memory(**arguments):
-        sizes.append(len(arguments["input_ids"]))
-        if sizes[-1] > 2:
+    def short_of_memory(module, args, kwargs):
+        if len(kwargs["input_ids"]) > 2:
             raise torch.OutOfMemoryError("no")
-        return generate(**arguments)
 
-    small._model.generate = short_of_memory
+    small._model.register_forward_pre_hook(short_of_memory, with_kwargs=True)
     with LocalServer(small, "tiny") as running:
         assert post(running, **say("x", n=2))[0] == 200
         status, answer = post(running, **say("x", n=4))
@@ -274,6 +272,31 @@ def test_a_batch_too_large_for_the_memory_is_decoded_in_halves(tokenizer):
 
         with ThreadPoolExecutor(6) as pool:
             assert list(pool.map(ask, range(6))) == [200] * 6
+
+
+@pytest.mark.parametrize("family", ["lfm2", "doge", "longrope"])
+def test_replies_are_what_passes_without_a_cache_give(family, tokenizer):
+    """Unlike lengths in one batch; texts outgrow the length where the factors of "longrope" change."""
+    import torch
+
+    from families import CONFIGS
+
+    config = CONFIGS[family]()
+    config.vocab_size = len(tokenizer)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    asking = Decoder(Checkpoint("tiny", model, tokenizer, (1,), 96))
+    requests = [
+        read_request(json.dumps({"model": "tiny", **say(text, temperature=0)}).encode())
+        for text in ("a", "abcdefgh")
+    ]
+    batch = [asking.prepare(request) for request in requests]
+    for prepared, done in zip(batch, asking.complete(batch), strict=True):
+        ids = list(prepared.prompt_ids)
+        with torch.no_grad():
+            while len(ids) < len(prepared.prompt_ids) + 24 and ids[-1] != 1:
+                ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        assert done.texts == [tokenizer.decode(ids[len(prepared.prompt_ids) :], skip_special_tokens=True)]
 
 
 def test_tokenizers_that_cannot_spell_json_are_named(checkpoint_folder, tmp_path):

@@ -34,7 +34,7 @@ class Anatomy:
         head: hidden state after the final norm to logits.
         config: its text configuration.
         scale: factor of the final logits (Cohere, Granite); 1 for most.
-        softcap: cap of the final logits (Gemma 2), None if there is none.
+        softcap: cap of the final logits (Gemma 2, RecurrentGemma), None if there is none.
         windows: sliding window for each layer type, None for full attention. A single entry means
             that all layers are alike.
         strange: why its layers cannot read a tree, as far as its configuration says; "" if they may.
@@ -97,7 +97,8 @@ def anatomy_of(model: Any) -> Anatomy:
             f"{name}: expected one list of {n_layers} blocks in the decoder, found {len(stacks)}"
         )
     embedding = model.get_input_embeddings().weight
-    cap = getattr(config, "final_logit_softcapping", None)
+    caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
+    cap = next((cap for cap in caps if cap), None)
     positions = getattr(config, "max_position_embeddings", None)
     return Anatomy(
         decoder=decoder,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from mechcot.core.errors import MechcotError, UsageError
+from mechcot.core.errors import MechcotError, UsageError, said
 from mechcot.core.results import Result
 from mechcot.core.settings import ArmSettings
 from mechcot.core.words import aligned
@@ -32,7 +32,8 @@ SLOW = 1.5
 """From so many times the seconds of float32 on, a dtype is called slow."""
 
 LONGEST_WINDOW = 512
-"""Sliding windows up to this many tokens are outgrown by the sample; wider ones would cost too much."""
+"""Sliding windows of up to this many tokens are outgrown by the sample, and so are lengths at which rotary
+factors change; wider ones would cost too much."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ def check_model(
     Returns:
         The findings: the reading against one run per text (forced answers, entropy and surprisal,
         activations at all sites), by prefix trees or, where the model cannot read them, text by text, with
-        the reason; the final norm and head against the logits, a cache of keys and values against none,
-        and the beginning-of-text tokens of a prompt. A model that cannot be read at all gets a failed
-        finding with the reason.
+        the reason; the final norm and head against the logits, texts that go on over a cache, as they are
+        sampled, against passes without one, and the beginning-of-text tokens of a prompt. A model that
+        cannot be read at all gets a failed finding with the reason.
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or not to this device.
@@ -139,11 +140,11 @@ def check_model(
 def certify(checkpoint: Checkpoint, *, progress: bool = False) -> Certificate:
     """`check_model` for a checkpoint already loaded; it is left as it was."""
     from mechcot.models.devices import input_device
-    from mechcot.reading.selfcheck import TOLERANCE
+    from mechcot.models.tolerance import allowed_for
 
     model: Any = checkpoint.model
     weight = model.get_input_embeddings().weight
-    allowed = TOLERANCE.get(weight.dtype, 1e-3)
+    allowed = allowed_for(weight.dtype)
     device = input_device(model)
     log.info("%s in %s on %s", type(model).__name__, _name(weight.dtype), device)
     if advice := dtype_advice(_name(weight.dtype), times_float32(weight.dtype, device)):
@@ -153,7 +154,11 @@ def certify(checkpoint: Checkpoint, *, progress: bool = False) -> Certificate:
     except MechcotError as error:
         findings = [Finding("questions of its own words", None, None, "", False, str(error))]
     else:
-        findings = [*_reading(model, questions, allowed, progress), _bos(checkpoint.tokenizer, questions)]
+        findings = [
+            *_reading(model, questions, allowed, progress),
+            _continued(model, questions, allowed),
+            _bos(checkpoint.tokenizer, questions),
+        ]
     return Certificate(
         checkpoint.name,
         type(model).__name__,
@@ -196,9 +201,17 @@ def dtype_advice(dtype: str, times: float) -> str:
 
 
 def _length(model: Any) -> int:
-    """Tokens of the longest trace: enough to outgrow a sliding window that is not too wide."""
-    window = getattr(model.config.get_text_config(), "sliding_window", None) or 0
-    return max(TRACE_TOKENS, window + 16 if window <= LONGEST_WINDOW else 0)
+    """Tokens of the longest trace: enough to outgrow a window, or a rotary turn, that is not too wide."""
+    return max(TRACE_TOKENS, *(width + 16 for width in _widths(model) if width <= LONGEST_WINDOW))
+
+
+def _widths(model: Any) -> Iterator[int]:
+    from mechcot.models.rotary import turn_of
+
+    config = model.config.get_text_config()
+    turn = turn_of(config)
+    yield int(getattr(config, "sliding_window", None) or 0)
+    yield turn.at if turn is not None else 0
 
 
 def _reading(model: Any, questions: Sequence[QuestionInput], allowed: float, progress: bool) -> list[Finding]:
@@ -223,6 +236,7 @@ def _compared(
 ) -> list[Finding]:
     from mechcot.core.sites import SITES
     from mechcot.models.anatomy import anatomy_of
+    from mechcot.models.rotary import turn_of
     from mechcot.reading.selfcheck import COMPARED, TREES, best_way
     from mechcot.reading.spec import ReadingSpec, recipe_for
     from mechcot.study.manifest import STEP_RULES
@@ -231,6 +245,10 @@ def _compared(
     longest = max(len(q.prompt_ids) + len(t.token_ids) for q in questions for t in q.traces)
     wider = {window for window in anatomy.windows.values() if window and window >= longest}
     note = f"texts of up to {longest} tokens do not reach the window of {max(wider)}" if wider else ""
+    turn = turn_of(anatomy.config)
+    if turn is not None and turn.at >= longest:
+        far = f"the {turn.at} positions beyond which its rotary factors change"
+        note = f"{note} nor {far}" if note else f"texts of up to {longest} tokens do not reach {far}"
     sites = [site for site in SITES if _has(anatomy, site)]
     asked = recipe_for(anatomy, ReadingSpec(sites=sites, rules=STEP_RULES))
     recipe, report = best_way(model, questions, asked, progress=progress)
@@ -246,7 +264,26 @@ def _compared(
             note if key == "forced" else "",
         )
         for key, compared in COMPARED.items()
+        if key != "cache"
     ]
+
+
+def _continued(model: Any, questions: Sequence[QuestionInput], allowed: float) -> Finding:
+    """How texts go on as the sampler has them go on: over a cache, against passes without one."""
+    from mechcot.models.ways import STEPS, way_of
+    from mechcot.reading.selfcheck import COMPARED
+
+    name, unit = COMPARED["cache"].name, COMPARED["cache"].unit
+    texts = [[*q.prompt_ids, *t.token_ids[:-STEPS]] for q in questions for t in q.traces]
+    try:
+        found = way_of(model, [*texts, *(q.prompt_ids for q in questions)], STEPS)
+    except Exception as error:  # whatever the model's own code raises
+        return Finding(name, None, allowed, unit, False, said(error))
+    if not found.why:
+        return _difference(name, found.difference, allowed, unit)
+    note = f"{found.why}. Every sampled token is a pass over its whole text, which is slow; readings are not"
+    off = found.over_cache
+    return Finding(name, off if off is not None and math.isfinite(off) else None, allowed, unit, False, note)
 
 
 def _has(anatomy: Anatomy, site: str) -> bool:

@@ -176,6 +176,13 @@ def forced_length(forced: Sequence[LeadIn]) -> int:
     return max((len(lead.ids) + len(o) - 1 for lead in forced for o in lead.options), default=0)
 
 
+def whole_length(question: QuestionInput, trace: TraceInput) -> int:
+    """Tokens of the longest text that is run for a trace: its prompt, the trace or a prefix, an answer."""
+    asked = [trace.cut(i) + forced_length(question.asked(trace, i)) for i in range(len(trace.steps))]
+    longest = max(len(trace.token_ids), forced_length(question.forced), *asked, 0)
+    return max(len(question.prompt_ids) + longest, len(question.prior_ids) + forced_length(question.forced))
+
+
 def question_problem(question: QuestionInput, vocab_size: int | None = None) -> str | None:
     """Why none of a question's traces can be read, or None.
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import Anatomy, anatomy_of
+from mechcot.models.rotary import turn_of
 from mechcot.reading.batch import ReadBatch, batch_of
 from mechcot.reading.forward import run_alone, run_trees
-from mechcot.reading.inputs import QuestionInput, question_problem, trace_problem
+from mechcot.reading.inputs import QuestionInput, question_problem, trace_problem, whole_length
 from mechcot.reading.layout import lay_out
 from mechcot.reading.plan import ReadingPlan, plan_reading
 from mechcot.reading.spec import RULES, ReadingSpec, Recipe, default_max_tokens, recipe_for
@@ -67,7 +68,8 @@ def read(
     """Read traces, batch by batch, in the order given.
 
     The model is in evaluation mode only while a batch runs and is otherwise as it was given. One whose
-    layers cannot read a tree (`anatomy.strange`) runs every text by itself, with a warning.
+    layers cannot read a tree, or that would read one in another way (`why_alone`), runs every text by itself,
+    with a warning.
 
     Args:
         model: the reader, a Hugging Face causal language model.
@@ -80,13 +82,33 @@ def read(
     anatomy, spec = anatomy_of(model), spec or ReadingSpec()
     recipe = recipe_for(anatomy, spec)
     plan = plan_for(model, questions, replace(spec, rules=recipe.rules))
-    if anatomy.strange:
-        recipe = alone(recipe, anatomy.strange)
+    if why := why_alone(anatomy, plan.questions):
+        recipe = alone(recipe, why)
     for number in range(len(plan.batches)):
         batch = read_batch(model, anatomy, plan, number, recipe)
         for problem in batch.broken.values():
             raise ReadingError(problem)
         yield batch
+
+
+def why_alone(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> str:
+    """Why texts may not share a row, as far as the model's configuration says; "" if they may.
+
+    Where the longest position of a row decides how all of it is turned, no texts share one across the length
+    at which that changes.
+    """
+    turn, asked = turn_of(anatomy.config), [question for question in questions if question.traces]
+    if anatomy.strange or turn is None or not asked:
+        return anatomy.strange
+    longest = max(whole_length(question, trace) for question in asked for trace in question.traces)
+    priors = [len(question.prior_ids) for question in asked if len(question.prior_ids)]
+    shortest = 1 + min([*(len(question.prompt_ids) for question in asked), *priors])
+    if not turn.parts(shortest, longest):
+        return ""
+    return (
+        f"its rotary factors change beyond {turn.at} positions, and texts of {shortest} to {longest} tokens "
+        "lie on both sides"
+    )
 
 
 def alone(recipe: Recipe, why: str) -> Recipe:

@@ -17,23 +17,15 @@ from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
 from mechcot.models.calling import cache_in, calling_of
 from mechcot.models.devices import input_device, out_of_memory, release
+from mechcot.models.tolerance import allowed_for
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
-from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput
+from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, whole_length
 from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import alone, read_batch
+from mechcot.reading.reader import alone, read_batch, why_alone
 from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
 log = logging.getLogger(__name__)
-
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.25}
-"""Largest difference allowed: nats, and for activations and logits the share of the largest entry.
-
-Two correct ways of running one model differ by rounding alone, which grows with depth: on tiny
-random models (weights of scale 0.3) up to 4e-6 in float32, 0.02 in float16 and 0.05 in bfloat16 (0.19
-with a mixture of experts, whose router may tip). On models of the same shapes with weights of scale
-0.02, whose outputs hardly depend on their text, a sliding window that is off by one shows as 0.05.
-"""
 
 SAMPLE_TRACES, SAMPLE_OPTIONS = 2, 2
 """Of each question, and of each lead-in after the bare prompt and the steps of `_checked_steps`."""
@@ -66,7 +58,8 @@ COMPARED = {
     "cache": Compared("cache of keys and values", "of the largest logit"),
 }
 """A forced answer's log-probability is compared a token of the option, an activation with the largest entry
-at its place; the head after the final norm, and a run over a cache, with the model's own logits."""
+at its place; the head after the final norm, and a run over a cache, with the model's own logits. A cache that
+could not be run, or is none, is not compared."""
 
 TREES = ("forced", "signals", "residual")
 """What depends on how the texts are run: as trees, or one by one."""
@@ -81,7 +74,7 @@ class SelfCheck(Result):
         runs: plain runs that were made.
         way: "trees", or "alone" for a model that every text is run through by itself.
         tolerance: what was allowed.
-        differences: the largest difference of each kind of `COMPARED`.
+        differences: the largest difference of each kind of `COMPARED`; without `cache` where it was not run.
         why: why it is not read by trees.
         broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
     """
@@ -96,12 +89,12 @@ class SelfCheck(Result):
 
     @property
     def worst(self) -> float:
-        """The largest of the differences."""
-        return max(self.differences.values())
+        """The largest of the differences; the cache's counts for trees alone: text by text none is run."""
+        return max(d for name, d in self.differences.items() if name != "cache" or self.way == "trees")
 
     def numbers(self) -> str:
         """The differences in words."""
-        said = [f"{c.name} {self.differences[key]:.2g} {c.unit}" for key, c in COMPARED.items()]
+        said = [f"{COMPARED[key].name} {d:.2g} {COMPARED[key].unit}" for key, d in self.differences.items()]
         return f"{', '.join(said)}; allowed is {self.tolerance:.2g}"
 
 
@@ -110,12 +103,12 @@ class _Comparison:
 
     def __init__(self, model: Any, recipe: Recipe, bar: Progress) -> None:
         self.model, self.anatomy, self.recipe, self.bar = model, anatomy_of(model), recipe, bar
-        self.runs, self.differences = 0, dict.fromkeys(COMPARED, 0.0)
+        self.runs, self.differences = 0, dict.fromkeys((key for key in COMPARED if key != "cache"), 0.0)
 
     def note(self, what: str, difference: float) -> None:
         # A difference that is not a number must not be lost in a maximum.
         found = difference if np.isfinite(difference) else np.inf
-        self.differences[what] = max(self.differences[what], found)
+        self.differences[what] = max(self.differences.get(what, 0.0), found)
 
     def logits(self, ids: Sequence[int]) -> Tensor:
         tokens = torch.tensor([list(ids)], device=self.anatomy.device)
@@ -223,7 +216,7 @@ def _samples(
     """What to check the reading with: all, the longest trace, the shortest, and that one without a tree."""
     yield questions, recipe
     pairs = [(q, trace) for q in questions if not q.permutation for trace in q.traces]
-    pairs.sort(key=lambda pair: len(pair[0].prompt_ids) + len(pair[1].token_ids))
+    pairs.sort(key=lambda pair: whole_length(*pair))
     short = next((pair for pair in pairs if pair[1].steps), pairs[0])
     longest, shortest = ([replace(q, traces=(trace,))] for q, trace in (pairs[-1], short))
     yield longest, recipe
@@ -235,7 +228,8 @@ def best_way(
     model: Any, questions: Sequence[QuestionInput], recipe: Recipe, *, progress: bool = False
 ) -> tuple[Recipe, SelfCheck]:
     """By trees if they give what separate runs give, else text by text; and what that was found to give."""
-    why = "a tree of it does not fit the memory" if recipe.alone else anatomy_of(model).strange
+    anatomy = anatomy_of(model)
+    why = "a tree of it does not fit the memory" if recipe.alone else anatomy.strange
     if not why:
         try:
             report = self_check(model, questions, recipe, progress=progress)
@@ -246,9 +240,11 @@ def best_way(
                 raise
             why = f"its own code raised {type(error).__name__}: {error}"
         else:
-            if max(report.differences[name] for name in TREES) <= report.tolerance:
+            off = max(report.differences[name] for name in TREES) > report.tolerance
+            why = f"trees differ from separate runs by {report.numbers()}" if off else ""
+            why = why or why_alone(anatomy, questions)
+            if not why:
                 return recipe, report
-            why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
     return slow, replace(self_check(model, questions, slow, progress=progress), why=why)
 
@@ -270,7 +266,8 @@ def self_check(
 
     Args:
         model: the reader.
-        questions: what to read; the one with the longest trace and the first other one are taken.
+        questions: what to read; those of the longest text (prompt, trace and answer) and of the shortest one
+            are taken.
         recipe: what is kept, and how it is read.
         progress: whether to say how far it is.
     """
@@ -311,12 +308,14 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
         if prior is not None:
             found.forced(question.forced, question.prior_ids, prior[0])
     longest = sample[0]
-    found.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
+    cached = cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids])
+    if cached is not None:
+        found.note("cache", cached)
     return SelfCheck(
         questions=tuple(question.qid for question in sample),
         runs=found.runs,
         way="alone" if recipe.alone else "trees",
-        tolerance=TOLERANCE.get(found.anatomy.dtype, 1e-3),
+        tolerance=allowed_for(found.anatomy.dtype),
         differences=found.differences,
         broken=next(iter(batch.broken.values()), ""),
     )
@@ -329,36 +328,53 @@ def _checked_steps(trace: TraceInput) -> list[int]:
 
 
 def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[QuestionInput]:
+    """The question of the longest text and that of the shortest one, else the first other one.
+
+    The longest and the shortest share a row, as they may in the reading: what a text's numbers owe to the
+    longest one beside it shows there.
+    """
     readable = [question for question in questions if question.traces and not question.permutation]
     if not readable:
         raise ReadingError("there is no trace to check the reading with")
-    longest = max(readable, key=lambda q: max(len(trace.token_ids) for trace in q.traces))
-    other = next((question for question in readable if question is not longest), None)
+    pairs = [(question, trace) for question in readable for trace in question.traces]
+    longest, _ = max(pairs, key=lambda pair: whole_length(*pair))
+    other, shortest = min(pairs, key=lambda pair: whole_length(*pair))
+    others = [question for question in (other, *readable) if question is not longest]
     sample = []
-    for question in [longest, *([other] if other else [])]:
-        traces = sorted(question.traces, key=lambda trace: -len(trace.token_ids))[:max_traces]
-        sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in traces)))
+    for question in (longest, *others[:1]):
+        traces = sorted(question.traces, key=lambda trace: -whole_length(question, trace))
+        kept = traces[:max_traces]
+        if question is other and len(kept) > 1:
+            kept[-1] = shortest
+        sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in kept)))
     return sample
 
 
-def cache_difference(model: Any, ids: Sequence[int]) -> float:
+def cache_difference(model: Any, ids: Sequence[int]) -> float | None:
     """Logits over a cache of keys and values, the last tokens one by one, against those without.
 
     Returns:
-        The largest difference as a share of the largest logit; 0 for a model that keeps no such cache.
+        The largest difference as a share of the largest logit; None for a model that keeps no such cache, or
+        whose own code does not go on with it.
     """
     calling = calling_of(model)
     tokens = torch.tensor([list(ids)], device=input_device(model))
     first = max(1, len(ids) - CACHED_STEPS)
     with as_found(model):
         plain = model(input_ids=tokens, use_cache=False).logits[0].float()
-        done = model(input_ids=tokens[:, :first], use_cache=True)
-        if calling.cache is None or cache_in(done) is None:
-            return 0.0
-        rows = [done.logits[0].float()]
-        for i in range(first, len(ids)):
-            done = model(input_ids=tokens[:, i : i + 1], **calling.going_on(cache_in(done)))
-            rows.append(done.logits[0].float())
+        try:
+            done = model(input_ids=tokens[:, :first], use_cache=True)
+            if calling.cache is None or cache_in(done) is None:
+                return None
+            rows = [done.logits[0].float()]
+            for i in range(first, len(ids)):
+                place = calling.known(position_ids=torch.full((1, 1), i, device=tokens.device))
+                done = model(input_ids=tokens[:, i : i + 1], **place, **calling.going_on(cache_in(done)))
+                rows.append(done.logits[0].float())
+        except Exception as error:  # a cache may refuse in any way
+            if out_of_memory(error):
+                raise
+            return None
         return float((torch.cat(rows) - plain).abs().max() / plain.abs().max())
 
 

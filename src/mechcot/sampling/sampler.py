@@ -1,5 +1,7 @@
 """Sampling completions in process: one prefill a question, shared by its samples, finished rows dropped.
 
+Before the first token it is found out in which way the model's texts go on truly (`models.ways`).
+
 The draws of a completion come from a stream of its own, keyed by (seed, arm, question, sample), so
 neither the order of the questions nor the size of the batches decides them. (Logits of another
 batch shape may still differ in the last bit, and so, very rarely, may a token.)
@@ -21,9 +23,10 @@ from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
 from mechcot.core.settings import SamplingSettings
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
-from mechcot.models.calling import CACHES, Calling, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.devices import input_device
+from mechcot.models.rows import Rows, Way
+from mechcot.models.ways import refuse_unknown, way_of
 from mechcot.sampling.choice import chosen_tokens
 from mechcot.sampling.room import Batch, Prompt, Room
 from mechcot.sampling.stops import Stop
@@ -80,10 +83,10 @@ def sample(
         Completions in the order of the prompts, samples in order.
 
     Raises:
-        SamplingError: the model's forward is not called in a way known here, a prompt leaves no room in the
-            context, logits are not finite, or many completions are empty.
+        SamplingError: the model's forward is not called in a way known here, or its texts go on truly in no
+            way; a prompt leaves no room in the context, logits are not finite, or many completions are empty.
     """
-    _check_calling(checkpoint)
+    refuse_unknown(checkpoint.model)
     _check_room(checkpoint, prompts, settings)
     tasks = [
         WorkUnit(
@@ -96,12 +99,12 @@ def sample(
 
     total = sum(task.size for task in tasks)
 
-    def decoded(batch: Batch) -> list[Completion]:
-        return _decode(checkpoint, batch, settings, arm, seed, stop)
-
     room = Room(settings.batch_rows)
 
-    def written(checkpoint: Checkpoint, task: WorkUnit) -> list[dict[str, Any]]:
+    def written(way: Way, task: WorkUnit) -> list[dict[str, Any]]:
+        def decoded(batch: Batch) -> list[Completion]:
+            return _decode(checkpoint, way, batch, settings, arm, seed, stop)
+
         found = room.within(decoded, task.arguments[0], input_device(checkpoint.model))
         empty = [(c.qid, c.cid) for c in found if len(c.token_ids) == (c.finish_reason == "stop")]
         refuse_empty(empty, total, arm)  # before hours of more
@@ -109,9 +112,13 @@ def sample(
 
     journal = Journal(work / "journal.jsonl")
     done = done_of(tasks, journal)
-    with Progress(f"sampling {arm}", total, "trace", shown=progress, done=done) as bar:
-        map_tasks(written, tasks, checkpoint, journal=journal, bar=bar)
-    journal.close()
+    try:
+        if done < total:
+            way = way_of(checkpoint.model, [prompt.ids for prompt in prompts], settings.max_new_tokens).way
+            with Progress(f"sampling {arm}", total, "trace", shown=progress, done=done) as bar:
+                map_tasks(written, tasks, way, journal=journal, bar=bar)
+    finally:
+        journal.close()
     found = {(c["qid"], c["cid"]): Completion(**c) for task in tasks for c in journal.results[task.key]}
     return [found[prompt.qid, cid] for prompt in prompts for cid in range(settings.samples)]
 
@@ -120,24 +127,6 @@ def uniforms(seed: int, arm: str, qid: str, cid: int, count: int) -> np.ndarray:
     """The draws of one completion, `[count]` in [0, 1)."""
     key = hashlib.sha256(f"{seed}\0{arm}\0{qid}\0{cid}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"))).random(count)
-
-
-def _check_calling(checkpoint: Checkpoint) -> None:
-    """Refuse a model whose text so far, or whose padding, travels by a keyword that is not known here."""
-    calling = calling_of(checkpoint.model)
-    missing = [
-        what
-        for what, there in (
-            (f"a cache ({', '.join(CACHES)})", calling.cache is not None),
-            ("an attention_mask", calling.takes("attention_mask")),
-        )
-        if not there
-    ]
-    if missing:
-        raise SamplingError(
-            f"{calling.name}: its forward takes no keyword for {' and none for '.join(missing)}, so its "
-            "texts cannot be continued here. Sample it elsewhere and give the file as arms.NAME.traces"
-        )
 
 
 def _check_room(checkpoint: Checkpoint, prompts: Sequence[Prompt], settings: SamplingSettings) -> None:
@@ -177,22 +166,20 @@ def _batches(
 @torch.inference_mode()
 def _decode(
     checkpoint: Checkpoint,
+    way: Way,
     batch: Batch,
     settings: SamplingSettings,
     arm: str,
     seed: int,
     stop: Stop | None,
 ) -> list[Completion]:
-    model: Any = checkpoint.model
-    device = input_device(model)
     rows = [_Row(prompt.qid, cid, [], []) for prompt, cids in batch for cid in cids]
     draws = np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
-    calling = calling_of(model)
-    logits, cache, mask = _prefill(model, calling, batch, device)
+    prompts, counts = [prompt.ids for prompt, _ in batch], [len(cids) for _, cids in batch]
+    texts = Rows(checkpoint.model, way, prompts, counts, settings.max_new_tokens)
     alive = list(range(len(rows)))  # the row of each entry of the batch
-    lengths = mask.sum(1)
     for position in range(settings.max_new_tokens):
-        tokens, found = chosen_tokens(logits, draws[alive, position], settings)
+        tokens, found = chosen_tokens(texts.logits, draws[alive, position], settings)
         for row, (token, logprob, finite) in zip(alive, found, strict=True):
             if not finite:
                 raise SamplingError(f"arm {arm}: the logits are not finite at question '{rows[row].qid}'")
@@ -201,52 +188,13 @@ def _decode(
         going = [i for i, row in enumerate(alive) if not _finished(rows[row], checkpoint.eos_ids)]
         if not going or position + 1 == settings.max_new_tokens:
             break
-        tokens = tokens.to(device)
         # Dropping rows copies the cache: worth it once a quarter of them is done.
         if len(going) <= 0.75 * len(alive):
-            keep = torch.tensor(going)  # on the host: the layers of the cache may lie on several devices
-            cache.batch_select_indices(keep)
-            alive = [alive[i] for i in going]
-            tokens, mask, lengths = tokens[keep], mask[keep], lengths[keep]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        output = model(
-            input_ids=tokens[:, None],
-            attention_mask=mask,
-            **calling.known(position_ids=lengths[:, None]),
-            **calling.going_on(cache),
-        )
-        lengths = lengths + 1
-        logits = output.logits[:, -1].float()
+            keep = torch.tensor(going)
+            texts.keep(keep)
+            alive, tokens = [alive[i] for i in going], tokens[keep]
+        texts.add(tokens)
     return [_completion(row, checkpoint) for row in rows]
-
-
-def _prefill(
-    model: Any, calling: Calling, batch: Batch, device: torch.device
-) -> tuple[torch.Tensor, Any, torch.Tensor]:
-    """Logits `[rows, vocab]`, cache and mask after the prompts, each prompt read once."""
-    longest = max(len(prompt.ids) for prompt, _ in batch)
-    ids = torch.zeros(len(batch), longest, dtype=torch.long)
-    mask = torch.zeros(len(batch), longest, dtype=torch.long)
-    for i, (prompt, _) in enumerate(batch):
-        ids[i, longest - len(prompt.ids) :] = torch.tensor(prompt.ids)
-        mask[i, longest - len(prompt.ids) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        **calling.known(position_ids=positions, logits_to_keep=1),
-        use_cache=True,
-    )
-    cache = cache_in(output)
-    if cache is None:
-        raise SamplingError(
-            f"{calling.name}: a pass with use_cache=True hands back no cache, so it cannot be sampled here. "
-            "Sample it elsewhere and give the file as arms.NAME.traces"
-        )
-    index = torch.tensor([i for i, (_, cids) in enumerate(batch) for _ in cids])
-    cache.batch_select_indices(index)
-    return output.logits[index, -1].float(), cache, mask[index]
 
 
 def _append(row: _Row, token: int, logprob: float, eos_ids: tuple[int, ...], stop: Stop | None) -> None:

@@ -17,6 +17,9 @@ from mechcot.serving.request import ChatRequest
 CLOSING_TOKENS = 64
 """From here to the limit an open string of a schema is closed, so that the object is finished."""
 
+TRIED_TOKENS = 32
+"""Of the longest text on which it is tried how texts go on, and of what may follow it."""
+
 MOST_TOKENS = 2**16
 """Of prompt and reply together, where the model's own context is not shorter."""
 
@@ -85,6 +88,7 @@ class Decoder:
     Raises:
         MissingDependency: llguidance is not installed.
         ModelError: llguidance cannot use the tokenizer.
+        SamplingError: the model's texts go on truly in no way (`models.ways`).
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -92,15 +96,14 @@ class Decoder:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise MissingDependency("llguidance", "serve") from error
-        from transformers import GenerationConfig
+        from mechcot.models.ways import way_of
 
         self._model = cast(Any, checkpoint.model)
         self._tokenizer = checkpoint.tokenizer
         self._context = checkpoint.context
         self._eos = frozenset(checkpoint.eos_ids)
         self._vocab = int(self._model.get_output_embeddings().weight.shape[0])
-        # Penalties and limits of the checkpoint's own settings are not what a request asks for.
-        self._model.generation_config = GenerationConfig()
+        self._way = way_of(self._model, self._texts(), TRIED_TOKENS).way
         self._no_ends = np.array([token not in self._eos for token in range(self._vocab)])
         self._lock = threading.Lock()
         try:
@@ -176,44 +179,38 @@ class Decoder:
                 ) from error
             return list(ids)
 
+    def _texts(self) -> list[list[int]]:
+        """Two texts of unlike length, out of all of the vocabulary, to try on how texts go on."""
+        longest = min(TRIED_TOKENS, (self._context or MOST_TOKENS) - TRIED_TOKENS)
+        ids = np.linspace(0, self._vocab - 1, max(longest, 2)).astype(int).tolist()
+        return [ids[: len(ids) // 2], ids]
+
     def _complete(self, batch: Sequence[Prepared]) -> list[Completion | ModelError]:
         import torch
-        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        from mechcot.models.rows import Rows
 
         rows = [self._rows(prepared) for prepared in batch]
-        flat = [row for group in rows for row in group]
-        prompts = [item.prompt_ids for item, group in zip(batch, rows, strict=True) for _ in group]
-        longest = max(map(len, prompts))
-        device = self._model.device
-        ids = torch.zeros((len(flat), longest), dtype=torch.long, device=device)
-        mask = torch.zeros_like(ids)
-        for i, prompt in enumerate(prompts):  # padded on the left: replies begin together
-            ids[i, longest - len(prompt) :] = torch.tensor(prompt, device=device)
-            mask[i, longest - len(prompt) :] = 1
-
-        def choose(_: Any, scores: Any) -> Any:
-            # Every row's token is drawn here; `generate` then takes the only one that is left.
-            chosen = torch.full_like(scores, float("-inf"))
-            for i, row in enumerate(flat):
-                if row.of.dropped and not row.finish_reason:
-                    row.error, row.finish_reason = ModelError("the request was given up"), "dropped"
-                chosen[i, 0 if row.finish_reason else self._next(row, scores[i])] = 0.0
-            return chosen
-
-        def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
-            return torch.tensor([bool(row.finish_reason) for row in flat], device=device)
-
+        alive = [row for group in rows for row in group]
+        prompts, counts = [item.prompt_ids for item in batch], [len(group) for group in rows]
         with torch.inference_mode():
-            self._model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max(item.request.limit for item in batch),
-                do_sample=False,
-                pad_token_id=0,
-                logits_processor=LogitsProcessorList([choose]),
-                stopping_criteria=StoppingCriteriaList([ended]),
-            )
-        return [self._completion(group) for group in rows]
+            going = Rows(self._model, self._way, prompts, counts, max(item.request.limit for item in batch))
+            while True:
+                logits = going.logits
+                for row in alive:
+                    if row.of.dropped and not row.finish_reason:
+                        row.error, row.finish_reason = ModelError("the request was given up"), "dropped"
+                tokens = [
+                    0 if row.finish_reason else self._next(row, logits[i]) for i, row in enumerate(alive)
+                ]
+                kept = [i for i, row in enumerate(alive) if not row.finish_reason]
+                if not kept:
+                    return [self._completion(group) for group in rows]
+                # Dropping rows copies the cache: worth it once a quarter of them is done.
+                if len(kept) <= 0.75 * len(alive):
+                    going.keep(torch.tensor(kept, device=logits.device))
+                    alive, tokens = [alive[i] for i in kept], [tokens[i] for i in kept]
+                going.add(torch.tensor(tokens, device=logits.device))
 
     def _rows(self, prepared: Prepared) -> list[_Row]:
         import torch

@@ -1,0 +1,193 @@
+"""Texts that go on token by token, side by side, each as a plain pass over it alone would have it.
+
+What a model keeps of a text differs by family: keys and values, states of a recurrence, or nothing that is
+handed back. `ways.way_of` finds out how a model's texts go on truly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mechcot.core.errors import SamplingError
+from mechcot.models.calling import Calling, cache_in, calling_of
+from mechcot.models.devices import input_device
+from mechcot.models.rotary import Turn, forget_lengths, turn_of
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How texts go on.
+
+    Attributes:
+        select: the cache's method that copies and drops rows; None: no cache, each token is a pass over the
+            whole text.
+        padded: whether texts of unlike length share a pass, padded on the left.
+    """
+
+    select: str | None
+    padded: bool
+
+    def __str__(self) -> str:
+        """In words."""
+        if self.select is None:
+            return "without a cache"
+        return f"with a cache ({self.select}), {'padded' if self.padded else 'texts of one length together'}"
+
+
+WAYS = tuple(
+    Way(select, padded) for padded in (True, False) for select in ("batch_select_indices", "reorder_cache")
+)
+"""With a cache, the fastest first. Caches of states know the second method alone."""
+
+WHOLE = Way(None, padded=False)
+
+
+class Rows:
+    """Rows of texts under way.
+
+    Args:
+        model: a causal language model, in evaluation mode.
+        way: how they go on.
+        prompts: how the texts begin, token ids.
+        counts: how many rows go on from each prompt.
+        room: by how many tokens they may go on.
+
+    Raises:
+        SamplingError: a pass hands back no cache, and the way needs one.
+    """
+
+    def __init__(
+        self, model: Any, way: Way, prompts: Sequence[Ids], counts: Sequence[int], room: int
+    ) -> None:
+        lengths, turn = [len(prompt) for prompt in prompts], turn_of(model.config)
+        # Where the longest text of a pass decides how all are turned, only texts of one length share passes.
+        level = not way.padded or (turn is not None and max(lengths) + room > turn.at)
+        together: dict[int, list[int]] = {}
+        for number, length in enumerate(lengths):
+            together.setdefault(length if level else 0, []).append(number)
+        self._groups: list[_Group] = []
+        first = [sum(counts[:number]) for number in range(len(counts))]
+        for members in together.values():
+            rows = [first[i] + n for i in members for n in range(counts[i])]
+            index = [k for k, i in enumerate(members) for _ in range(counts[i])]
+            group = _Group(model, way, [prompts[i] for i in members], index, turn if level else None)
+            group.rows = torch.tensor(rows)
+            self._groups.append(group)
+        self._n = sum(counts)
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the next token of each row, [rows, vocab], float32."""
+        if len(self._groups) == 1:
+            return self._groups[0].logits
+        like = self._groups[0].logits
+        logits = like.new_empty(self._n, like.shape[1])
+        for group in self._groups:
+            logits[group.rows] = group.logits
+        return logits
+
+    def keep(self, index: Tensor) -> None:
+        """Drop all rows but these, [kept], ascending, on the host; they are numbered anew."""
+        if len(self._groups) == 1:
+            self._groups[0].keep(index)
+        else:
+            place = torch.full((self._n,), -1)
+            place[index] = torch.arange(len(index))
+            for group in self._groups:
+                here = (place[group.rows] >= 0).nonzero()[:, 0]
+                group.rows = place[group.rows[here]]
+                if len(here) < len(group.logits):
+                    group.keep(here)
+            self._groups = [group for group in self._groups if len(group.rows)]
+        self._n = len(index)
+
+    def add(self, tokens: Tensor) -> None:
+        """Put a token to each row, [rows]."""
+        for group in self._groups:
+            group.add(tokens if len(self._groups) == 1 else tokens[group.rows])
+
+
+class _Group:
+    """Rows that share passes: of any length, or of one length (`turn` or a way that is not padded)."""
+
+    rows: Tensor
+
+    def __init__(
+        self, model: Any, way: Way, texts: Sequence[Ids], index: list[int], turn: Turn | None
+    ) -> None:
+        self._model, self._way, self._turn = model, way, turn
+        self._calling: Calling = calling_of(model)
+        device, longest = input_device(model), max(map(len, texts))
+        ids = torch.zeros(len(texts), longest, dtype=torch.long)
+        mask = torch.zeros(len(texts), longest, dtype=torch.long)
+        for i, text in enumerate(texts):
+            ids[i, longest - len(text) :] = torch.tensor(list(text))
+            mask[i, longest - len(text) :] = 1
+        self._ids, self._mask = ids.to(device), mask.to(device)
+        self._read()
+        self._take(torch.tensor(index))
+
+    def _read(self) -> None:
+        """Pass over all of the texts."""
+        self._forget()
+        output = self._model(
+            input_ids=self._ids,
+            **({"attention_mask": self._mask} if self._way.padded else {}),
+            **self._calling.known(
+                position_ids=(self._mask.cumsum(1) - 1).clamp(min=0),
+                logits_to_keep=1,
+                use_cache=self._way.select is not None,
+            ),
+        )
+        self._cache = cache_in(output) if self._way.select is not None else None
+        if self._way.select is not None and self._cache is None:
+            raise SamplingError(f"{self._calling.name}: a pass with use_cache=True hands back no cache")
+        self._lengths = self._mask.sum(1)
+        self.logits = output.logits[:, -1].float()
+
+    def _take(self, index: Tensor) -> None:
+        """Take rows as often as they stand in the index, on the host: layers may lie on several devices."""
+        if self._way.select is not None:
+            getattr(self._cache, self._way.select)(index)
+        self._ids, self._mask, self._lengths = self._ids[index], self._mask[index], self._lengths[index]
+        self.logits = self.logits[index]
+
+    def keep(self, index: Tensor) -> None:
+        self._take(index)
+
+    def add(self, tokens: Tensor) -> None:
+        tokens = tokens.to(self._ids.device)
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        if self._way.select is None or self._turned():
+            self._read()
+            return
+        self._forget()
+        output = self._model(
+            input_ids=tokens[:, None],
+            **({"attention_mask": self._mask} if self._way.padded else {}),
+            **self._calling.known(position_ids=self._lengths[:, None]),
+            **self._calling.going_on(self._cache),
+        )
+        self._lengths = self._lengths + 1
+        self.logits = output.logits[:, -1].float()
+
+    def _forget(self) -> None:
+        """Let no longer text, of another group or of before, decide how this pass is turned."""
+        turn = turn_of(self._model.config)
+        if turn is not None and not turn.steady:
+            forget_lengths(self._model)
+
+    def _turned(self) -> bool:
+        """Whether the cache was turned in another way than a text of this length is."""
+        if self._turn is None:
+            return False
+        length = self._ids.shape[1]
+        return length > self._turn.at and (length == self._turn.at + 1 or not self._turn.steady)
