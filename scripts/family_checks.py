@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from family_models import EOS, NOT_BUILT, WORDS, configuration, model_of, save_tokenizer
 from torch import Tensor
 
+from family_models import EOS, NOT_BUILT, WORDS, configuration, model_of, save_tokenizer
 from mechcot.core.errors import MechcotError, SamplingError, said
 from mechcot.core.settings import ArmSettings, SamplingSettings
 from mechcot.models.anatomy import anatomy_of, hidden_of
@@ -38,6 +38,8 @@ ALLOWED = 1e-3
 """As in the reading's self-check in float32: nats, or the share of the largest entry."""
 
 TRUE, REFUSED, UNBUILT, CRASH, MISMATCH = "true", "refused", "not built", "crash", "MISMATCH"
+NO_REFERENCE = "no reference"
+OUTCOMES = (TRUE, REFUSED, UNBUILT, NO_REFERENCE, CRASH, MISMATCH)
 
 NEW_TOKENS = 20
 
@@ -47,7 +49,7 @@ class Cell:
     """What one column of the table says of a family.
 
     Attributes:
-        outcome: `true`, `refused`, `not built`, `crash` or `MISMATCH`.
+        outcome: one of `OUTCOMES`.
         found: the largest deviation from the reference; None: nothing was compared.
         says: the reason, or in which way it was done.
     """
@@ -72,7 +74,8 @@ class Family:
     @functools.cached_property
     def recipe(self) -> Recipe:
         """How it is to be read, by the self-check that comes before every reading."""
-        asked = recipe_for(anatomy_of(self.model), ReadingSpec(rules=("end",)))
+        anatomy = anatomy_of(self.model)
+        asked = recipe_for(anatomy, ReadingSpec(rules=("end",), lens=anatomy.norm is not None))
         return usable(self.model, _questions(), asked)[0]
 
 
@@ -115,8 +118,11 @@ def _cell(function: Callable[[Family, list[float]], str], family: Family, folder
 
 
 def _failed(error: Exception, folder: str) -> Cell:
-    says = f"{error}" if isinstance(error, MechcotError) else said(error)
-    return Cell(REFUSED if isinstance(error, MechcotError) else CRASH, says=says.replace(folder, "FOLDER"))
+    if isinstance(error, MechcotError):
+        return Cell(REFUSED, says=f"{error}".replace(folder, "FOLDER"))
+    if isinstance(error, NoReference):
+        return Cell(NO_REFERENCE, says=f"{error}")
+    return Cell(CRASH, says=said(error).replace(folder, "FOLDER"))
 
 
 class CheckFailed(MechcotError):
@@ -338,6 +344,10 @@ def _streams_off(given: list[Tensor], streams: list[Tensor]) -> float:
     """
     if not streams:
         raise NoReference("transformers gives no hidden_states of it to compare with")
+    if given[0].shape != streams[0].shape:
+        raise NoReference(
+            f"its blocks give {list(given[0].shape)}, transformers' hidden_states are {list(streams[0].shape)}"
+        )
     both = [list(zip(given, streams[first:], strict=False)) for first in (1, 0)]
     return min(max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs) for pairs in both)
 

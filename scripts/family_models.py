@@ -31,8 +31,8 @@ SIZES: dict[str, Any] = _named(
     "num_encoder_layers num_blocks num_attention_heads n_head n_heads num_heads decoder_attention_heads "
     "encoder_attention_heads num_decoder_attention_heads num_encoder_attention_heads attention_heads "
     "swa_num_attention_heads mamba_n_heads mamba_num_heads linear_num_value_heads linear_num_heads "
-    "num_experts n_routed_experts num_local_experts moe_num_experts rotary_dim index_n_heads "
-    "num_key_value_heads_placeholder lsh_num_chunks num_hash_placeholder",
+    "num_experts n_routed_experts num_local_experts moe_num_experts rotary_dim "
+    "",
     _32="hidden_size d_model n_embd dim emb_dim embedding_dim embedding_size word_embed_proj_dim "
     "attention_hidden_size input_embedding_size output_embedding_size lru_width",
     _48="intermediate_size ffn_dim decoder_ffn_dim encoder_ffn_dim d_inner dff dim_ff n_inner ffn_hidden_size "
@@ -47,7 +47,7 @@ SIZES: dict[str, Any] = _named(
     "linear_value_head_dim linear_head_dim index_head_dim dim_head d_head kv_channels mamba_d_state "
     "state_size ssm_state_size time_step_rank mamba_dt_rank attention_head_size kv_lora_rank q_lora_rank "
     "chunk_size mamba_chunk_size laurel_rank hidden_size_per_layer_input adapter_rank o_lora_rank",
-    _16="attention_head_dim mamba_d_head mamba_headdim mamba_head_dim qk_head_dim index_topk",
+    _16="index_n_heads attention_head_dim mamba_d_head mamba_headdim mamba_head_dim qk_head_dim index_topk",
     _7="sliding_window sliding_window_size attention_chunk_size window_size local_attention "
     "attention_window_size",
 )
@@ -118,6 +118,7 @@ CORRECTIONS: dict[str, dict[str, Any]] = {
         "topk_group": 1,
     },
     "gemma3n_text": {"num_kv_shared_layers": 2, "activation_sparsity_pattern": None, "intermediate_size": 48},
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
     "mamba2": {"head_dim": 16, "expand": 2},
     "moshi": {"audio_vocab_size": 16, "head_dim": 8},

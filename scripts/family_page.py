@@ -32,7 +32,7 @@ number in brackets is the reason below, why it is refused, by an error that name
 
 def page_of(result: Mapping[str, Any]) -> str:
     """The page: introduction, counts, the table, and its reasons."""
-    from family_checks import ALLOWED, COLUMNS
+    from family_checks import ALLOWED, COLUMNS, OUTCOMES
 
     families = result["families"]
     minutes = sum(row["seconds"] for row in families.values()) / 60
@@ -41,7 +41,7 @@ def page_of(result: Mapping[str, Any]) -> str:
     for name, row in families.items():
         rows.append([f"`{name}`", *(_cell(row["cells"][column], reasons) for column in COLUMNS)])
     counts = [["", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
-    for outcome in ("true", "refused", "not built", "crash", "MISMATCH"):
+    for outcome in OUTCOMES:
         found = [Counter(row["cells"][c]["outcome"] for row in families.values())[outcome] for c in COLUMNS]
         if any(found) or outcome == "MISMATCH":
             counts.append([outcome, *map(str, found)])

@@ -138,21 +138,27 @@ class _Comparison:
             # A copy: some models add to it in place afterwards.
             found[site, layer] = hidden.to("cpu", torch.float32, copy=True)
 
+        last = ("resid_post", len(anatomy.blocks))
+        lens = [last] if recipe.lens and last not in recipe.places else []
         with as_found(self.model):
-            with watched(anatomy, recipe.places, see):
+            with watched(anatomy, [*recipe.places, *lens], see):
                 logits = self.logits(ids)
             tokens = torch.tensor([ids], device=anatomy.device)
             hidden = anatomy.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0]
             self._ran()
             own = head_logits(anatomy, hidden)
             self.note("head", float((own - logits).abs().max() / logits.abs().max()))
+            if recipe.lens and anatomy.norm is not None:
+                seen = head_logits(anatomy, anatomy.norm(found[last].to(hidden)))
+                self.note("head", float((seen - logits).abs().max() / logits.abs().max()))
             logp = logits[prompt - 1 : -1].log_softmax(-1)
             surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
             entropy = -(logp.exp() * logp).sum(-1)
         if recipe.signals:
             self.note("signals", _distance(reading.surprisal, surprisal))
             self.note("signals", _distance(reading.entropy, entropy))
-        for (site, layer), plain in found.items():
+        for site, layer in recipe.places:
+            plain = found[site, layer]
             for rule in recipe.rules if trace.steps else ():
                 if (name := tensor_name(layer, rule, site)) in kept:
                     spans = [plain[prompt + a : prompt + b].mean(0) for a, b in trace.spans(rule)]
@@ -293,6 +299,8 @@ def _runs(sample: Sequence[QuestionInput]) -> int:
 
 def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe) -> SelfCheck:
     model, plan = found.model, plan_reading(sample, 2**40, recipe.rules)
+    longest = [*sample[0].prompt_ids, *sample[0].traces[0].token_ids]
+    _refuse_not_causal(model, longest)
     batch = read_batch(model, found.anatomy, plan, 0, replace(recipe, lens=False))
     first = 0
     for reading in unpack(plan, batch):
@@ -310,8 +318,7 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
         found.forced(question.forced, question.prompt_ids, prompt[0])
         if prior is not None:
             found.forced(question.forced, question.prior_ids, prior[0])
-    longest = sample[0]
-    found.note("cache", cache_difference(model, [*longest.prompt_ids, *longest.traces[0].token_ids]))
+    found.note("cache", cache_difference(model, longest))
     return SelfCheck(
         questions=tuple(question.qid for question in sample),
         runs=found.runs,
@@ -320,6 +327,27 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
         differences=found.differences,
         broken=next(iter(batch.broken.values()), ""),
     )
+
+
+def _refuse_not_causal(model: Any, ids: Sequence[int]) -> None:
+    """Refuse a model for which a token depends on later ones: a trace would be read with its own future."""
+    weight = model.get_input_embeddings().weight
+    tokens, half = torch.tensor([list(ids)], device=weight.device), max(1, len(ids) // 2)
+    with as_found(model):
+        whole = model(input_ids=tokens, use_cache=False).logits[0].float()
+        begun = model(input_ids=tokens[:, :half], use_cache=False).logits[0].float()
+    if len(whole) != len(ids):
+        raise ReadingError(
+            f"{type(model).__name__}: gives {len(whole)} rows of logits for {len(ids)} tokens, so it is not "
+            "known which token a row follows"
+        )
+    off = float((whole[:half] - begun).abs().max() / whole.abs().max())
+    if off > TOLERANCE.get(weight.dtype, 1e-3):
+        raise ReadingError(
+            f"{type(model).__name__}: is not causal: with the second half of a text its logits over the first "
+            f"half move by {off:.2g} of the largest. A reading needs a model that sees no later tokens; a "
+            "family of encoders needs is_decoder in its config.json"
+        )
 
 
 def _checked_steps(trace: TraceInput) -> list[int]:
