@@ -37,7 +37,7 @@ PRELOADED = [
 ]
 """Imported once, before the processes part: it takes longer than a family."""
 AT_ONCE, SECONDS, CLOCK = 2, 60, 1200.0
-"""Processes, and how long a family may take: seconds of processor time, and on the clock of a busy machine."""
+"""Processes, and how long a family may take: seconds of processor time, and on a busy machine's clock."""
 
 ENDED = {-signal.SIGXCPU: f"not done after {SECONDS} s", -signal.SIGKILL: f"not done after {SECONDS} s"}
 
@@ -140,7 +140,7 @@ def _write(out: Path, found: Mapping[str, Any]) -> None:
     from mechcot.core import files
 
     made = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-    result = {"made": made, "families": {name: found[name] for name in sorted(found)}}
+    result = {"made": made, "source": source(), "families": {name: found[name] for name in sorted(found)}}
     files.write_text(out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     files.write_text(out.with_suffix(".md"), page_of(result))
 

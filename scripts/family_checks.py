@@ -1,8 +1,8 @@
 """What mechcot does with one family, beside the plain runs of the same weights in transformers.
 
-The reference is the model in memory, called as its own documentation does; mechcot gets the checkpoint that was
-saved of it. No part of a reference goes through mechcot: streams are transformers' own `hidden_states`, a step
-is hidden by an `attention_mask` of zeros and ones, an edit is one forward hook.
+The reference is the model in memory, called as its own documentation does; mechcot gets the checkpoint that
+was saved of it. No part of a reference goes through mechcot: streams are transformers' own `hidden_states`, a
+step is hidden by an `attention_mask` of zeros and ones, an edit is one forward hook.
 """
 
 from __future__ import annotations
@@ -261,7 +261,8 @@ def nnsight(family: Family, found: list[float]) -> str:
         for block in functools.reduce(getattr, path.split("."), wrapped):
             kept.append(block.output)
     _, streams = _plain(family, ids)
-    found.append(_streams_off([hidden_of(stream)[0] for stream in kept], streams))
+    given = [stream[0] if isinstance(stream, tuple) else stream for stream in kept]
+    found.append(_streams_off([stream[0] for stream in given], streams))
     return ""
 
 
@@ -275,7 +276,10 @@ def transformer_lens(family: Family, found: list[float]) -> str:
     logp, streams = _plain(family, ids)
     found.append(float((logits[0].float().log_softmax(-1) - logp).abs().max() / logp.abs().max()))
     blocks = range(len(anatomy_of(family.model).blocks))
-    found.append(_streams_off([cache[f"blocks.{n}.hook_resid_post"][0] for n in blocks], streams))
+    names = [f"blocks.{n}.hook_resid_post" for n in blocks]
+    if not {*names} <= {*cache}:
+        return "it has no stream after each block; only logits were compared"
+    found.append(_streams_off([cache[name][0] for name in names], streams))
     return ""
 
 
@@ -346,7 +350,7 @@ def _streams_off(given: list[Tensor], streams: list[Tensor]) -> float:
         raise NoReference("transformers gives no hidden_states of it to compare with")
     if given[0].shape != streams[0].shape:
         raise NoReference(
-            f"its blocks give {list(given[0].shape)}, transformers' hidden_states are {list(streams[0].shape)}"
+            f"blocks give {list(given[0].shape)}, transformers' hidden_states are {list(streams[0].shape)}"
         )
     both = [list(zip(given, streams[first:], strict=False)) for first in (1, 0)]
     return min(max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs) for pairs in both)

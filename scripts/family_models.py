@@ -1,8 +1,8 @@
 """A tiny random checkpoint of any family of transformers that has a causal LM head.
 
-A family's own default configuration is shrunk: every size by its name (`SIZES`), lists of kinds of layers to
-a few layers that hold every kind, parts (`text_config`, ...) in the same way. What a name does not tell stands
-in `CORRECTIONS`, family by family. Switches whose default hides a mistake (windows that no short text
+A family's own default configuration is shrunk: every size by its name (`SIZES`), lists of kinds of layers
+to a few layers that hold every kind, parts (`text_config`, ...) in the same way. What a name does not tell
+stands in `CORRECTIONS`, family by family. Switches whose default hides a mistake (windows that no short text
 outgrows, factors of 1) get values that show it.
 """
 
@@ -35,7 +35,8 @@ SIZES: dict[str, Any] = _named(
     "",
     _32="hidden_size d_model n_embd dim emb_dim embedding_dim embedding_size word_embed_proj_dim "
     "attention_hidden_size input_embedding_size output_embedding_size lru_width",
-    _48="intermediate_size ffn_dim decoder_ffn_dim encoder_ffn_dim d_inner dff dim_ff n_inner ffn_hidden_size "
+    _48="intermediate_size ffn_dim decoder_ffn_dim encoder_ffn_dim d_inner dff dim_ff n_inner "
+    "ffn_hidden_size "
     "feed_forward_size expert_ffn_hidden_size shared_intermediate_size intermediate_size_mlp "
     "dense_intermediate_size",
     _24="moe_intermediate_size shared_expert_intermediate_size shared_experts_intermediate_size "
@@ -69,10 +70,8 @@ TELLING: dict[str, Any] = {
 
 NOT_BUILT = {
     "gemma3n": "its picture part needs timm; gemma3n_text is built",
-    "gemma4_assistant": "it drafts over the keys and values of another model and reads no text by itself",
-    "gemma4_unified_assistant": "it drafts over the keys and values of another model and reads no text by itself",
-    "musicgen": "it writes codes of sound, several at a place; its configuration is of three models",
-    "musicgen_melody": "it writes codes of sound, several at a place; its configuration is of three models",
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "it drafts over another model's cache"),
+    **dict.fromkeys(("musicgen", "musicgen_melody"), "it writes codes of sound, several at a place"),
 }
 """Families of which no checkpoint is made here, and why."""
 
@@ -87,6 +86,7 @@ CORRECTIONS: dict[str, dict[str, Any]] = {
         "n_group": 1,
         "topk_group": 1,
     },
+    "bamba": {"attn_layer_indices": [1, 3]},
     "blt": {"encoder_hash_byte_group_vocab": 64, "encoder_hash_byte_group_size": [3, 4]},
     "blt_local_encoder": BLT,
     "blt_local_decoder": BLT,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mechcot.core.errors import ReadingError
+from mechcot.core.errors import MechcotError, ReadingError, said
 from mechcot.core.progress import Progress
 from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
@@ -256,7 +256,13 @@ def best_way(
                 return recipe, report
             why = f"trees differ from separate runs by {report.numbers()}"
     slow = replace(recipe, alone=True)
-    return slow, replace(self_check(model, questions, slow, progress=progress), why=why)
+    try:
+        return slow, replace(self_check(model, questions, slow, progress=progress), why=why)
+    except Exception as error:
+        if isinstance(error, MechcotError) or out_of_memory(error):
+            raise
+        what = f"{type(model).__name__}: cannot be read, its own code raised {type(error).__name__}"
+        raise ReadingError(f"{what}: {said(error)}") from error
 
 
 def _refuse_two_starts(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> None:
@@ -345,8 +351,8 @@ def _refuse_not_causal(model: Any, ids: Sequence[int]) -> None:
     if off > TOLERANCE.get(weight.dtype, 1e-3):
         raise ReadingError(
             f"{type(model).__name__}: is not causal: with the second half of a text its logits over the first "
-            f"half move by {off:.2g} of the largest. A reading needs a model that sees no later tokens; a "
-            "family of encoders needs is_decoder in its config.json"
+            f"half move by {off:.2g} of the largest. A reading needs a model that sees no later tokens; "
+            "a family of encoders needs is_decoder in its config.json"
         )
 
 
