@@ -392,11 +392,7 @@ def _asked(
     done = family.plain(input_ids=whole[:, :n], use_cache=True)
     if not asked:
         return done.logits[0, -1:]
-    more = family.plain(
-        input_ids=whole[:, n:],
-        attention_mask=mask,
-        position_ids=places[:, n:],
-        past_key_values=done.past_key_values,
-        use_cache=True,
-    )
+    name = next(name for name in ("cache", "past_key_values") if getattr(done, name, None) is not None)
+    kept = {name: getattr(done, name), "use_cache": True}
+    more = family.plain(input_ids=whole[:, n:], attention_mask=mask, position_ids=places[:, n:], **kept)
     return torch.cat([done.logits[0, -1:], more.logits[0]])

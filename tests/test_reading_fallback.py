@@ -150,7 +150,7 @@ def test_a_model_whose_own_code_fails_is_refused_by_name():
         raise ValueError("no such cache")
 
     model.model.layers[1].register_forward_pre_hook(fail)
-    with pytest.raises(ReadingError, match="Qwen3ForCausalLM: cannot be read, .* ValueError: no such cache"):
+    with pytest.raises(ReadingError, match=r"Qwen3ForCausalLM: cannot be read, .* ValueError: no such cache"):
         usable(model, questions, recipe_for(anatomy_of(model)))
 
 

@@ -222,8 +222,8 @@ def usable(
         )
     if report.worst > report.tolerance:
         log.warning(
-            "%s: its cache of keys and values does not give what a pass without one gives (%s). A reading uses "
-            "no cache; sampling does",
+            "%s: its cache of keys and values does not give what a pass without one gives (%s). A reading "
+            "uses no cache; sampling does",
             type(model).__name__,
             report.numbers(),
         )
@@ -345,21 +345,25 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
 def _refuse_not_causal(model: Any, ids: Sequence[int]) -> None:
     """Refuse a model for which a token depends on later ones: a trace would be read with its own future."""
     weight = model.get_input_embeddings().weight
-    tokens, half = torch.tensor([list(ids)], device=weight.device), max(1, len(ids) // 2)
+    half = max(1, len(ids) // 2)
+    # Another text of the same length: some models turn with the length of a text, which is another matter.
+    texts = [[*ids], [*ids[:half], *reversed(ids[half:])]]
     with as_found(model):
-        whole = model(input_ids=tokens, use_cache=False).logits[0].float()
-        begun = model(input_ids=tokens[:, :half], use_cache=False).logits[0].float()
-    if len(whole) != len(ids):
+        logits = [
+            model(input_ids=torch.tensor([text], device=weight.device), use_cache=False).logits[0].float()
+            for text in texts
+        ]
+    if len(logits[0]) != len(ids):
         raise ReadingError(
-            f"{type(model).__name__}: gives {len(whole)} rows of logits for {len(ids)} tokens, so it is not "
-            "known which token a row follows"
+            f"{type(model).__name__}: gives {len(logits[0])} rows of logits for {len(ids)} tokens, so it is "
+            "not known which token a row follows"
         )
-    off = float((whole[:half] - begun).abs().max() / whole.abs().max())
+    off = float((logits[0][:half] - logits[1][:half]).abs().max() / logits[0].abs().max())
     if off > TOLERANCE.get(weight.dtype, 1e-3):
         raise ReadingError(
-            f"{type(model).__name__}: is not causal: with the second half of a text its logits over the "
-            f"first half move by {off:.2g} of the largest. A reading needs a model that sees no later tokens; "
-            "a family of encoders needs is_decoder in its config.json"
+            f"{type(model).__name__}: is not causal: with another second half of a text its logits over "
+            f"the first half move by {off:.2g} of the largest. A reading needs a model that sees no later "
+            "tokens; a family of encoders needs is_decoder in its config.json"
         )
 
 
