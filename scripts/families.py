@@ -140,7 +140,13 @@ def _write(out: Path, found: Mapping[str, Any]) -> None:
     from mechcot.core import files
 
     made = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-    result = {"made": made, "source": source(), "families": {name: found[name] for name in sorted(found)}}
+    left = [name for name in families() if name not in found]
+    result = {
+        "made": made,
+        "source": source(),
+        "left": left,
+        "families": {name: found[name] for name in sorted(found)},
+    }
     files.write_text(out, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     files.write_text(out.with_suffix(".md"), page_of(result))
 

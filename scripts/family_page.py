@@ -41,6 +41,8 @@ def page_of(result: Mapping[str, Any]) -> str:
     minutes = sum(row["seconds"] for row in families.values()) / 60
     old = sum(row["source"] != result["source"] for row in families.values())
     stale = f" {old} rows were made by earlier code." if old else ""
+    if result["left"]:
+        stale += f" **{len(result['left'])} families are not done yet**; the same command goes on."
     reasons: dict[str, int] = {}
     rows = [["family", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
     for name, row in families.items():
