@@ -2,10 +2,11 @@ from importlib.metadata import version
 
 import pytest
 import torch
+from transformers import ElectraConfig, ElectraForCausalLM
 
 from conftest import tiny_model, word_tokenizer
 from mechcot import Study
-from mechcot.core.errors import DataError, MissingDependency, StudyError, UsageError
+from mechcot.core.errors import DataError, MissingDependency, ModelError, StudyError, UsageError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import load
 from mechcot.reading import bridges
@@ -37,6 +38,24 @@ def stored(study, author, reader, n=6):
 def close(got, want):
     got, want = torch.stack(got).float(), want.float()
     assert float((got - want).abs().max()) <= SHARE * float(want.abs().max())
+
+
+def test_what_transformer_lens_does_not_know_or_runs_otherwise_is_refused_by_name(tmp_path, monkeypatch):
+    pytest.importorskip("transformer_lens")
+    from transformer_lens.model_bridge import TransformerBridge
+
+    tokenizer = word_tokenizer(tmp_path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    config = ElectraConfig(**sizes, vocab_size=64, embedding_size=32, is_decoder=True, pad_token_id=0)
+    unknown = ElectraForCausalLM(config).eval()
+    with pytest.raises(ModelError, match="TransformerLens cannot take ElectraForCausalLM: Could not"):
+        to_transformer_lens(unknown, tokenizer=tokenizer)
+    forward = TransformerBridge.forward
+    monkeypatch.setattr(TransformerBridge, "forward", lambda *a, **k: 1.01 * forward(*a, **k))
+    with pytest.raises(
+        ModelError, match=r"does not run Qwen3ForCausalLM truly: .* off by 0.01 of the largest"
+    ):
+        to_transformer_lens(tiny_model(), tokenizer=tokenizer)
 
 
 def readings(study):

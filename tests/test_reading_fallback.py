@@ -6,7 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, Phi3Config, Qwen3NextConfig
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    MambaConfig,
+    Phi3Config,
+    Qwen3NextConfig,
+    RobertaConfig,
+)
 
 from families import TURN, build
 from mechcot.core.errors import ReadingError
@@ -112,6 +119,40 @@ def test_positions_that_depend_on_the_texts_length_are_found_out(caplog):
     assert found.alone
     assert report.worst < 1e-4
     assert "trees differ from separate runs by" in caplog.text
+
+
+def encoder(**settings):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    tokens = {"vocab_size": VOCAB, "pad_token_id": 0, "max_position_embeddings": 96}
+    config = RobertaConfig(**sizes, **tokens, initializer_range=0.3, **settings)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def test_a_model_that_sees_later_tokens_is_refused_by_name():
+    """A trace would be read with its own future, and plain runs of the whole text agree with that."""
+    model, questions = encoder(is_decoder=False), make_questions()
+    with pytest.raises(ReadingError, match=r"RobertaForCausalLM: is not causal: .* is_decoder"):
+        usable(model, questions, recipe_for(anatomy_of(model)))
+
+
+def test_positions_that_do_not_begin_at_0_are_the_models_own_text_by_text():
+    model, questions = encoder(is_decoder=True), make_questions(sizes=((3,), (2,)))
+    recipe = recipe_for(anatomy_of(model), ReadingSpec(rules=("end", "mean")))
+    found, report = usable(model, questions, recipe)
+    assert found.alone
+    assert report.worst < 1e-4
+
+
+def test_a_model_whose_own_code_fails_is_refused_by_name():
+    model, questions = make_model("qwen3"), make_questions()
+
+    def fail(module, args):
+        raise ValueError("no such cache")
+
+    model.model.layers[1].register_forward_pre_hook(fail)
+    with pytest.raises(ReadingError, match=r"Qwen3ForCausalLM: cannot be read, .* ValueError: no such cache"):
+        usable(model, questions, recipe_for(anatomy_of(model)))
 
 
 def test_steps_cannot_be_hidden_without_a_tree():

@@ -20,7 +20,7 @@ from mechcot.models.devices import device_of
 MASK_TYPES = ("full_attention", "sliding_attention")
 """Layer types whose attention is the mask's and nothing else's."""
 
-_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "final_norm")
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f", "final_norm", "embedding_norm")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Anatomy:
         decoder: embedding, blocks and final norm; called without the head.
         blocks: the decoder blocks in order.
         norm: the final norm; None where it has none of a known name.
-        head: hidden state after the final norm to logits.
+        head: hidden state after the final norm to logits; for some families more than a matrix.
         config: its text configuration.
         scale: factor of the final logits (Cohere, Granite); 1 for most.
         softcap: cap of the final logits (Gemma 2, RecurrentGemma), None if there is none.
@@ -83,26 +83,19 @@ def anatomy_of(model: Any) -> Anatomy:
         ReadingError: the model has no decoder, blocks or head where they are looked for.
     """
     name = type(model).__name__
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if not isinstance(decoder, nn.Module) or not isinstance(head, nn.Module):
-        raise ReadingError(
-            f"{name}: expected a causal language model with get_decoder() and get_output_embeddings()"
-        )
-    config = model.config.get_text_config()
-    n_layers = int(config.num_hidden_layers)
-    stacks = [m for m in decoder.children() if isinstance(m, nn.ModuleList) and len(m) == n_layers]
-    if len(stacks) != 1:
-        raise ReadingError(
-            f"{name}: expected one list of {n_layers} blocks in the decoder, found {len(stacks)}"
-        )
+    config = model.config.get_text_config(decoder=True)
+    n_layers = getattr(config, "num_hidden_layers", None)
+    if not isinstance(n_layers, int):
+        raise ReadingError(f"{name}: its config.json has no num_hidden_layers, so its blocks cannot be told")
+    decoder, blocks = _decoder(model, n_layers)
+    head = _head(model, decoder)
     embedding = model.get_input_embeddings().weight
     caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
     cap = next((cap for cap in caps if cap), None)
     positions = getattr(config, "max_position_embeddings", None)
     return Anatomy(
         decoder=decoder,
-        blocks=stacks[0],
+        blocks=blocks,
         norm=next((m for key, m in decoder.named_children() if key in _NORMS), None),
         head=head,
         config=config,
@@ -116,6 +109,52 @@ def anatomy_of(model: Any) -> Anatomy:
         device=device_of(model.get_input_embeddings()),
         dtype=embedding.dtype,
     )
+
+
+def _decoder(model: Any, n_layers: int) -> tuple[nn.Module, nn.ModuleList]:
+    """The part of a model that takes tokens and gives hidden states, and its blocks.
+
+    What `get_decoder` gives comes first; some families give the model itself, or their head. The blocks are
+    the decoder's own (`layers`), or a part's (`encoder.layer`).
+    """
+    given = model.get_decoder() if hasattr(model, "get_decoder") else None
+    found: list[str] = []
+    for decoder in (given, *model.children()):
+        if not isinstance(decoder, nn.Module) or decoder is model:
+            continue
+        for parts in ([decoder], list(decoder.children())):
+            lists = [
+                (key, m) for part in parts for key, m in part.named_children() if isinstance(m, nn.ModuleList)
+            ]
+            found += [f"{key} of {len(m)}" for key, m in lists]
+            stacks = [m for _, m in lists if len(m) == n_layers]
+            if len(stacks) == 1:
+                return decoder, stacks[0]
+    raise ReadingError(
+        f"{type(model).__name__}: expected one list of {n_layers} blocks in its decoder, found "
+        f"{', '.join(dict.fromkeys(found)) or 'none'}; such a build is not known here"
+    )
+
+
+def _head(model: Any, decoder: nn.Module) -> nn.Module:
+    """Hidden state to logits: what follows the decoder, up to the part that holds the output embedding.
+
+    For most that is one matrix, for BERT its `cls`, for ModernBERT's decoder two parts one after the other.
+    """
+    last = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    if not isinstance(last, nn.Module):
+        raise ReadingError(
+            f"{type(model).__name__}: expected a causal language model with get_output_embeddings()"
+        )
+    parts: list[nn.Module] = []
+    for child in list(model.children()):
+        if child is decoder or any(module is decoder for module in child.modules()):
+            parts = []
+            continue
+        parts.append(child)
+        if any(module is last for module in child.modules()):
+            return nn.Sequential(*parts) if len(parts) > 1 else child
+    return last
 
 
 def _scale(config: Any) -> float:
@@ -226,7 +265,10 @@ def watched(
 
 def _watch(anatomy: Anatomy, site: str, layer: int, see: Callable[[str, int, Tensor], None]) -> Any:
     def keep(output: Any) -> None:
-        hidden = hidden_of(output)
+        hidden = output[0] if isinstance(output, tuple) else output
+        # A part of a block may give the rows of a batch one after the other (Llama 4's experts).
+        flat = SITES[site].modules and isinstance(hidden, Tensor) and hidden.dim() == 2
+        hidden = hidden if flat else hidden_of(output)
         see(site, layer, hidden.reshape(-1, hidden.shape[-1]))
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -7,16 +7,24 @@ an instance of its own. Neither is given a name to look up on the Hub.
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mechcot.core.errors import DataError, MissingDependency, UsageError
+import torch
+
+from mechcot.core.errors import DataError, MissingDependency, ModelError, UsageError, foreign_errors
+from mechcot.models.anatomy import as_found
 from mechcot.models.checkpoint import Checkpoint, arm_folder, load, load_tokenizer
+from mechcot.models.tolerance import allowed_for
 from mechcot.models.weights import quiet
 from mechcot.study.folder import Study
+
+WORDS_COMPARED = 24
+"""Tokens of the text on which TransformerLens has to give the model's own logits."""
 
 
 def prefix_ids(study: Study, arm: str, qid: str, cid: int, sid: int | None = None) -> list[int]:
@@ -100,7 +108,8 @@ def to_transformer_lens(source: Any, arm: str | None = None, *, tokenizer: Any =
         MissingDependency: TransformerLens is not installed.
         UsageError: as `to_nnsight`; a bare model without a tokenizer.
         StudyError: the study has no such arm.
-        ModelError: the checkpoint cannot be loaded.
+        ModelError: the checkpoint cannot be loaded; TransformerLens does not know the family, or gives other
+            logits than the model.
     """
     _need("transformer_lens", "transformer-lens")
     given = _opened(source, arm)
@@ -119,19 +128,33 @@ def to_transformer_lens(source: Any, arm: str | None = None, *, tokenizer: Any =
 def _booted(model: Any, tokenizer: Any) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
 
+    name = type(model).__name__
     # A model made from a config names no architecture, by which the library finds its adapter.
-    model.config.architectures = model.config.architectures or [type(model).__name__]
+    model.config.architectures = model.config.architectures or [name]
     first = next(model.parameters())
+    n_words = int(model.get_input_embeddings().weight.shape[0])
+    ids = torch.linspace(0, n_words - 1, WORDS_COMPARED).long()[None].to(first.device)
+    with as_found(model):
+        plain = model(input_ids=ids, use_cache=False).logits.float()
     # Its tokenizer is read again from the folder it came from, which one made in memory has not.
-    with TemporaryDirectory() as folder, quiet():
+    with TemporaryDirectory() as folder, quiet(), foreign_errors(f"TransformerLens cannot take {name}"):
         tokenizer.save_pretrained(folder)
-        return TransformerBridge.boot_transformers(
+        bridge = TransformerBridge.boot_transformers(
             folder,
             hf_model=model,
             tokenizer=load_tokenizer(Path(folder)),
             device=str(first.device),
             dtype=first.dtype,
         )
+        with torch.inference_mode():
+            given = bridge(ids).float()
+    off = float((given - plain).abs().max() / plain.abs().max()) if given.shape == plain.shape else math.inf
+    if not off <= allowed_for(first.dtype):
+        raise ModelError(
+            f"TransformerLens does not run {name} truly: its logits are off by {off:.2g} of the largest. Use "
+            "to_nnsight, which leaves the model as it is"
+        )
+    return bridge
 
 
 def _opened(source: Any, arm: str | None) -> Any:

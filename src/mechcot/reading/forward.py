@@ -129,7 +129,10 @@ def _run(
     starts = _starts(layouts)
     kept = _Kept(layouts, offsets, recipe.rules, anatomy.device)
     lens = _Lens(anatomy, pair_row, pair_token)
-    depth = torch.from_numpy(flat("depth"))[None].to(anatomy.device)
+    # A text by itself has the positions that the model gives it; RoBERTa's do not begin at 0.
+    own = calling_of(anatomy.decoder).known(use_cache=False)
+    if trees:
+        own["position_ids"] = torch.from_numpy(flat("depth"))[None].to(anatomy.device)
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(watched(anatomy, recipe.places, kept.see))
@@ -138,7 +141,7 @@ def _run(
         mask = stack.enter_context(_attention(anatomy, layouts, trees))
         output = anatomy.decoder(
             input_ids=torch.from_numpy(flat("token_ids"))[None].to(anatomy.device),
-            **calling_of(anatomy.decoder).known(position_ids=depth, use_cache=False),
+            **own,
             **({"attention_mask": mask} if trees else {}),
         )
         hidden = output.last_hidden_state[0]
@@ -146,9 +149,9 @@ def _run(
         if recipe.signals:
             signals = score(anatomy, hidden, row("signal_row"), flat("signal_token"), entropy=True)
             truth = _truth(anatomy, hidden, targets, row("target_row"), signals)
-        own = score(anatomy, hidden, pair_row, pair_token).logp
+        logp = score(anatomy, hidden, pair_row, pair_token).logp
     return Pass(
-        answers=np.stack([_sums(logp, starts) for logp in (own, *lens.views)]),
+        answers=np.stack([_sums(view, starts) for view in (logp, *lens.views)]),
         entropy=signals.entropy_at(row("signal_row")) if signals else np.empty(0),
         surprisal=-signals.logp if signals else np.empty(0),
         truth=truth,
