@@ -240,6 +240,16 @@ class SamplingSettings(Section):
     batch_rows: int = Field(256, ge=1, description="completions decoded together")
 
 
+class AnswerSettings(Section):
+    """A second instrument for answers, beside the rules."""
+
+    judge: str | None = Field(
+        None,
+        min_length=1,
+        description="a judge file: its server reads every answer too; null: the rules alone",
+    )
+
+
 class StepSettings(Section):
     """How reasoning is cut into steps."""
 
@@ -314,6 +324,7 @@ class Settings(Section):
     contrast: ContrastSettings = ContrastSettings()
     controls: dict[str, ControlSettings] = {}
     sampling: SamplingSettings = SamplingSettings()
+    answers: AnswerSettings = AnswerSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
     reading: ReadingSettings = ReadingSettings()
