@@ -19,11 +19,13 @@ _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 
 
 def either(words: tuple[str, ...]) -> str:
-    """A pattern for any of the phrases, whole words where the language parts words by blanks."""
+    """A pattern for any of the phrases, whole words where the language parts words by blanks or `_`."""
     parts = []
     for word in words:
-        left = "(?<!\\w)" if word[0].isalpha() and word != "n't" and not re.match(f"[{_CJK}]", word) else ""
-        right = "(?!\\w)" if word[-1].isalpha() and not re.match(f"[{_CJK}]", word[-1]) else ""
+        left = (
+            "(?<![^\\W_])" if word[0].isalpha() and word != "n't" and not re.match(f"[{_CJK}]", word) else ""
+        )
+        right = "(?![^\\W_])" if word[-1].isalpha() and not re.match(f"[{_CJK}]", word[-1]) else ""
         parts.append(left + re.escape(word).replace(r"\ ", r"\s+") + right)
     return f"(?i:{'|'.join(parts)})"
 
@@ -32,7 +34,8 @@ _BOTH = rf"(?:\s*(?:[/&+]|{either(phrases('both'))})\s*)"
 _REASON = either(phrases("reason"))
 FOLLOW = re.compile(
     rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
-    rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])|{either(phrases('option'))})"
+    rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])(?!\s+(?!{either(phrases('both'))}|{_REASON})[a-z])"
+    rf"|{either(phrases('option'))})"
 )
 """What may follow a bare letter, or an option's text, that is an answer."""
 _TEXT_FOLLOW = re.compile(
@@ -159,7 +162,7 @@ def choice_at(text: str, at: int, menu: Menu, *, loose: bool = False) -> Choice 
 
 def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     label = _label_at(text, at, menu, loose)
-    texts = menu.text_at(text, at)
+    texts = menu.text_at(text, at) or _in_brackets(text, at, menu)
     if texts and (label is None or (label.plain and texts[0][1] > label.end)):
         options, end = tuple(i for i, _ in texts), texts[0][1]
         behind = _LABEL.match(text, _skip(text, end, r"\s*[,-]?\s*"))
@@ -175,6 +178,14 @@ def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     return label
 
 
+def _in_brackets(text: str, at: int, menu: Menu) -> list[tuple[int, int]]:
+    """Options whose text stands in brackets at a place: "(4)"."""
+    if text[at : at + 1] not in ("(", "["):
+        return []
+    found = menu.text_at(text, at + 1)
+    return [(i, end + 1) for i, end in found if text[end : end + 1] in (")", "]")]
+
+
 def _label_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     match = _LABEL.match(text, at)
     index = _index(match, menu) if match else None
@@ -183,8 +194,10 @@ def _label_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     end, at = match.end(), match.end("word") if match["word"] else at
     bare, inside, word = match["bare"], match["inside"], match["word"]
     own, other = _text_behind(text, end, index, menu)
+    if other is not None and bare == "a" and not word:
+        return None  # an article
     if other is not None:
-        return Choice(at, end, (index, other), True)
+        return Choice(at, end, (index,) if other == index else (index, other), True)
     if own > end:
         return Choice(at, own, (index,), True)
     if bare and not loose:
@@ -226,9 +239,10 @@ def _text_behind(text: str, end: int, index: int, menu: Menu) -> tuple[int, int 
     if any(i == index for i, _ in hits) and apart:
         own = hits[0][1]
         return own + (text[at - 1] in "([" and text[own : own + 1] in (")", "]")), None
-    at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?)?")
+    at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?|, (?:which|that) (?:is|says|reads) )?")
     hits = menu.text_at(text, at)
-    other = hits[0][0] if hits and at > end and len(text[at : hits[0][1]]) > 1 else None
+    told = hits and (len(text[at : hits[0][1]]) > 1 or "," in text[end:at])
+    other = hits[0][0] if told and at > end else None
     return end, other if other is not None and _TEXT_FOLLOW.match(text, hits[0][1]) else None
 
 
