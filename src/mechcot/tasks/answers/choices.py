@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from mechcot.tasks.answers.fold import BOX, folded
 from mechcot.tasks.answers.phrases import phrases
+from mechcot.tasks.answers.values import in_one_line
 from mechcot.tasks.base import LETTERS, PromptFormat, Question
 
 _ROMAN = {name: i for i, name in enumerate(["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"])}
@@ -67,6 +68,7 @@ class Menu:
         counted: whether a digit may be an option's number: no option holds one.
         roman: the same of Roman numerals.
         open: whether any text is an answer.
+        items: whether such a text may be a list.
     """
 
     count: int
@@ -74,6 +76,7 @@ class Menu:
     counted: bool
     roman: bool
     open: bool
+    items: bool = False
 
     def text_at(self, text: str, at: int) -> list[tuple[int, int]]:
         """Options whose text stands at a place, the longest alone: (index, end)."""
@@ -109,7 +112,7 @@ def menu_of(question: Question | None, form: PromptFormat) -> Menu:
     if question is None:
         return Menu(len(LETTERS), (), False, False, False)
     if question.open:
-        return Menu(0, (), False, False, True)
+        return Menu(0, (), False, False, True, form.items)
     options = [folded(option) for option in question.options]
     texts = sorted(((o, i) for i, o in enumerate(options)), key=lambda pair: -len(pair[0]))
     joined = " ".join(options)
@@ -148,7 +151,7 @@ def choice_at(text: str, at: int, menu: Menu, *, loose: bool = False) -> Choice 
         loose: whether anything may follow; the caller looks at it.
     """
     if menu.open:
-        return _value_at(text, at)
+        return _value_at(text, at, menu.items)
     for _ in range(8):
         found = _one_at(text, at, menu, loose)
         if found is not None:
@@ -283,10 +286,13 @@ def _skip(text: str, at: int, pattern: str) -> int:
 
 _LONGEST_VALUE = 120  # characters; an answer is no paragraph
 _DENIAL = re.compile(either(phrases("no")))
+_ITEMS = re.compile(  # up to the end of the sentence, and the lines of a list
+    r"[^\n]*?\S(?:\n\s*(?:[-•]|\d+[.)])[^\n]*\S)*(?=\s*(?:\n|$|[.!?](?:\s|$)|\}))"
+)
 _VALUE = re.compile(r"[^\n]*?\S(?=\s*(?:\n|$|[.!?](?:\s|$)|;|,\s|\}))")
 
 
-def _value_at(text: str, at: int) -> Choice | None:
+def _value_at(text: str, at: int, items: bool) -> Choice | None:
     """An open question's answer: up to the end of the sentence, the line or the box."""
     while (
         (match := _FILL.match(text, at))
@@ -303,9 +309,11 @@ def _value_at(text: str, at: int) -> Choice | None:
                 break
             end += 1
         return Choice(at, end, (), said=text[at:end].strip()) if text[at:end].strip() else None
-    match = _VALUE.match(text, at)
+    if items:  # the first line of a numbered list
+        at = _skip(text, at, r"\d{1,2}[.)]\s+(?=\S[^\n]*\n\s*\d{1,2}[.)])")
+    match = (_ITEMS if items else _VALUE).match(text, at)
     if match is None or len(match.group()) > _LONGEST_VALUE or not re.search(r"\w", match.group()):
         return None
     if _DENIAL.match(match.group()):
         return None
-    return Choice(at, match.end(), (), said=match.group().strip())
+    return Choice(at, match.end(), (), said=in_one_line(match.group()))
