@@ -48,7 +48,7 @@ def cut_off(traces: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """
     cut = (traces["finish_reason"] == "length").to_numpy()
     if "answer_rule" in traces.columns:
-        cut &= (traces["answer_rule"] == "truncated").to_numpy()
+        cut = cut & (traces["answer_rule"] == "truncated").to_numpy()
     return cut
 
 
