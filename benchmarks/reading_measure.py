@@ -11,18 +11,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reading_texts import LARGE, ORGANISM
+from reading_texts import GEMMA, LARGE, ORGANISM
 
 Sides = Mapping[str, Mapping[str, Callable[[], Any]]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line."""
+    """The command line.
+
+    Attributes:
+        rounds: in which the sides take turns, at most.
+        threads: of torch.
+        small: whether the models are tiny.
+        clock: wall time, or processor time where others use the machine too.
+        seconds: after which a race begins no further round.
+    """
 
     rounds: int
     threads: int
     small: bool
+    clock: Callable[[], float] = time.perf_counter
+    seconds: float = float("inf")
+
+    @property
+    def large_vocabulary(self) -> dict[str, int]:
+        """The model of the job `vocabulary`."""
+        return GEMMA if not self.small else {**ORGANISM, "vocab_size": 2000}
 
     @property
     def shape(self) -> dict[str, int]:
@@ -40,24 +55,28 @@ class Result:
     sizes: dict[str, Any] = field(default_factory=dict)
 
 
-def race(sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None]) -> dict[str, float]:
+def race(
+    sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None], options: Options
+) -> dict[str, float]:
     """Median seconds of each side at its fastest setting; the sides take turns.
 
     Every setting runs once; those within a tenth of their side's fastest run in every round.
 
     Args:
         sides: for each side its settings, each a way to run it.
-        rounds: how many.
+        rounds: how many, as long as there is time.
         check: what the sides' outputs must satisfy.
+        options: the clock, and how long a race may take.
     """
+    clock, begun = options.clock, time.perf_counter()
     chosen: dict[tuple[str, str], Callable[[], Any]] = {}
     outputs: dict[str, Any] = {}
     for name, settings in sides.items():
         first = {}
         for setting, run in settings.items():
-            started = time.perf_counter()
+            started = clock()
             outputs[name] = run()
-            first[setting] = time.perf_counter() - started
+            first[setting] = clock() - started
         fast = [setting for setting in settings if first[setting] <= 1.1 * min(first.values())]
         chosen |= {(name, setting): settings[setting] for setting in fast}
         if len(first) > 1:
@@ -65,11 +84,14 @@ def race(sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None]) -> 
             print(f"  {name}, tried once: {tried}", flush=True)
     check(outputs)
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in chosen}
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number and time.perf_counter() - begun > options.seconds:
+            print(f"  {number} of {rounds} rounds: the time is up", flush=True)
+            break
         for key, run in chosen.items():
-            started = time.perf_counter()
+            started = clock()
             run()
-            seconds[key].append(time.perf_counter() - started)
+            seconds[key].append(clock() - started)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     return {name: min(value for key, value in median.items() if key[0] == name) for name in sides}
 

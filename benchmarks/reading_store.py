@@ -45,7 +45,7 @@ def store_costs(options: Options) -> Result:
                 raise SystemExit("a layer read back differs from the memory map")
 
         sides = {"layer": {"": lambda: store.layer("resid_post", 1)}, "memory map": {"": _copy(store, 1)}}
-        seconds = race(sides, 10 * options.rounds, agree)
+        seconds = race(sides, 10 * options.rounds, agree, options)
     result.seconds |= seconds
     for side, taken in seconds.items():
         result.sizes[f"GB/s, {side}"] = round(4 * ROWS * WIDTH / taken / 1e9, 2)

@@ -25,6 +25,16 @@ LARGE = {
     "intermediate_size": 2048,
     "vocab_size": 32_000,
 }
+GEMMA = {
+    "hidden_size": 640,
+    "num_hidden_layers": 18,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "intermediate_size": 2048,
+    "vocab_size": 262_144,
+}
+"""The shape of Gemma 3 270M, of which the vocabulary is most."""
 ORGANISM = {
     "hidden_size": 128,
     "num_hidden_layers": 4,

@@ -47,7 +47,7 @@ def make_traces(arm, answers, truncated=()):
             "sum_logprob": -1.0,
             "reasoning_end": 1,
             "answer": answer,
-            "answer_rule": "option text" if answer >= 0 else "none",
+            "answer_rule": "truncated" if (q, c) in truncated else "strict" if answer >= 0 else "no_answer",
             "answer_start": -1,
             "answer_end": -1,
         }
@@ -65,6 +65,13 @@ AFTER = [[0, 0, 0, 0], [1, 1, 1, 2], [2, 2, -1, 2], [0, 0, 0, 3]]
 def small(draws=200, seed=0):
     before = make_traces("base", BEFORE, truncated={(1, 3), (2, 0), (2, 1)})
     return analyse(make_questions(GOLDS), before, make_traces("distilled", AFTER), draws=draws, seed=seed)
+
+
+def test_a_trace_that_answered_and_ran_on_into_another_question_is_not_cut():
+    before = make_traces("base", BEFORE, truncated={(2, 0), (2, 1)})
+    before.loc[(before.qid == "q0") & (before.cid == 0), "finish_reason"] = "length"  # read up to there
+    result = analyse(make_questions(GOLDS), before, make_traces("distilled", AFTER), draws=20)
+    assert result.before.share_truncated == 2 / 16
 
 
 def test_every_number_of_a_study_small_enough_to_count_by_hand():

@@ -79,6 +79,28 @@ def test_a_list_of_right_answers_is_any_of_them_once_that_is_said(tmp_path: Path
     assert (found.options[0], voted.answer.tolist()) == (["J. Smith", "Jones"], [0, 1, 0])
 
 
+def test_a_list_of_right_answers_is_one_that_names_all_once_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    asked: dict[str, Any] = {"path": str(path), "columns": {"options": None}}
+
+    def load(*answers: object, **more: str) -> pd.DataFrame:
+        path.write_text("\n".join(json.dumps({"question": "Which?", "answer": one}) for one in answers))
+        return load_questions(QuestionSettings.model_validate(asked | more))
+
+    with pytest.raises(DataError, match=r"questions\.gold_is=all"):
+        load(["iron", "zinc"])
+    table = load(["iron", "zinc"], "liver", gold_is="all")
+    assert [list(texts) for texts in table.accepted] == [["iron; zinc"], ["liver"]]
+    with pytest.raises(DataError, match="holds ';'"):
+        load(["a; b", "c"], gold_is="all")
+    with pytest.raises(DataError, match="names a text twice"):
+        load(["Iron", "iron."], gold_is="all")
+    texts = ("The answer is zinc and iron.", "The answer is iron.", "The answer is iron, zinc.")
+    traces = pd.DataFrame([_trace("q00001", text) for text in texts])
+    found, (voted,) = vote(table[:1], [traces], replace(FORM, items=True))
+    assert (found.options[0], voted.answer.tolist()) == (["iron; zinc", "iron"], [0, 1, 0])
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there: real questions are not tried")
 def test_real_open_questions_are_loaded() -> None:
     path = REAL / "questions_gsm8k.jsonl"

@@ -7,6 +7,7 @@ from conftest import word_tokenizer
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings
 from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
+from mechcot.steps.table import token_span
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
 
@@ -51,6 +52,29 @@ def test_offsets_of_tokens_the_tokenizer_would_not_choose(tmp_path: Path) -> Non
     assert "".join(text[a:b] for a, b in spans) == text
     # The three bytes of one character: the last one spans it.
     assert [text[a:b] for a, b in spans][4:7] == ["", "", "中"]
+
+
+def test_blanks_that_a_tokenizer_leaves_out_of_its_spans_are_of_the_token_that_holds_them(
+    tmp_path: Path,
+) -> None:
+    from tokenizers import processors
+
+    tokenizer = _byte_level(tmp_path)
+    inner = tokenizer.backend_tokenizer
+    inner.add_tokens([".\n\n"])
+    inner.post_processor = processors.ByteLevel(trim_offsets=True)
+    text = "the patient has.\n\n the fever"
+    ids = tokenizer(text)["input_ids"]
+    assert any(tokenizer.decode([token]) == ".\n\n" for token in ids)
+    trimmed = [tuple(span) for span in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]]
+    spans = token_offsets(tokenizer, ids, text)
+    assert spans != trimmed
+    assert "".join(text[a:b] for a, b in spans) == text
+    assert [text[a:b] for a, b in spans] == [tokenizer.decode([token]) for token in ids]
+    step_end = text.index(".") + 1
+    assert token_span(text, *zip(*spans, strict=True), 0, step_end)[2]  # it straddles, as it is
+    plain = _byte_level(tmp_path)
+    assert token_offsets(plain, plain("the fever")["input_ids"], "the fever")[-1][1] == 9
 
 
 @pytest.mark.parametrize(("finish", "answer", "rule"), [("stop", 1, "strict"), ("length", -1, "truncated")])

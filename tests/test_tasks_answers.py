@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings
 from mechcot.tasks import Question, finished_at, read_answer
-from mechcot.tasks.answers import same_value, stated
+from mechcot.tasks.answers import same_items, same_value, stated
 from mechcot.tasks.answers.fold import fold
 from mechcot.tasks.answers.phrases import LANGUAGES
 from mechcot.tasks.answers.rules import RULES
@@ -320,3 +320,46 @@ def test_real_traces_are_read_as_their_authors_said():
     assert right.total() >= 390
     assert wrong.total() <= 2
     assert abs(right["gpt-4o"] - right["gpt-4o-mini"]) <= 4  # no arm is read by more luck than the other
+
+
+# --- answers that name several texts ----------------------------------------------------------------
+
+LISTED = replace(prompt_format(PromptSettings(**PRESETS["open"]["prompt"])), items=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("The answer is iron and zinc.", True),
+        ("The answer is zinc, iron.", True),
+        ("The answer is:\n\n- Zinc\n- Iron", True),
+        ("The answer is:\n1. iron\n2. zinc\n\nBoth are metals.", True),
+        ("The answer is iron.", False),
+        ("The answer is iron, zinc and copper.", False),
+        ("The answer is iron and iron.", False),
+        ("The answer is zinc and iron. So: the answer is iron and zinc.", True),
+    ],
+)
+def test_an_answer_names_all_texts_and_no_other_in_any_order(text, named):
+    both = Question("q", "d", "Which?", ("iron; zinc",), 0, "g", open=True)
+    assert (read_answer(text, both, LISTED, "stop").option == 0) is named
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("nausea and vomiting; fever", "fever, nausea and vomiting", True),
+        ("nausea and vomiting; fever", "Fever and nausea and vomiting.", True),
+        ("nausea and vomiting; fever", "fever and nausea", False),
+        ("1,018; 20", "20 and 1018", True),
+        ("a; b", "b; a", True),
+        ("a; b", "a", False),
+        ("salt, table; iron", "iron, salt, table", True),
+        ("iron und zink", "zink, iron", True),
+        ("iron", "iron", True),
+        ("x; y", ", ".join(map(str, range(50))), False),
+    ],
+)
+def test_lists_are_compared_item_by_item(one, other, same):
+    assert same_items(one, other) is same
+    assert same_items(other, one) is same

@@ -39,6 +39,7 @@ def _by_role(text, form=LETTER):
         "---\nAnswer: B",
         "Therefore, the best drug is:\n\n**(B) Amoxicillin**", "$$\\boxed{\\text{B}}$$", "(B) Amoxicillin",
         "Based on the age and the fever of the boy, the answer is (B).", "答案是 B。",
+        "The best drug for this boy, who has had a fever for three days, is (B).", "因此答案选B。",
         "Conclusion: the answer is (B).", "**Conclusion**\nThe answer is (B).",
     ],
 )  # fmt: skip
@@ -89,6 +90,8 @@ def test_a_restated_instruction_ends_no_reasoning():
         ("<think>Low salt.</think>\n<think>So x.</think>\nThe answer is (B).", ["Low salt.", "So x."]),
         ("Low salt. So x.\n</think>\n\nThe answer is (B).", ["Low salt. So x."]),  # opened in the prompt
         ("[THINK]Low salt. So x.[/THINK]The answer is (B).", ["Low salt. So x."]),
+        ("<|channel|>analysis<|message|>Low salt.<|end|><|start|>assistant<|channel|>final<|message|>"
+         "The answer is (B).<|return|>", ["Low salt."]),
     ],
 )  # fmt: skip
 def test_blocks_of_thought(text, reasoning):

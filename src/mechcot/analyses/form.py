@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from mechcot.core.errors import AnalysisError
 
 if TYPE_CHECKING:
+    from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
-Reads = Literal["cut", "judged", "panel", "inside"]
-"""The steps; their verdicts too; those of further instruments too; the readings too."""
+Reads = Literal["answers", "cut", "judged", "panel", "inside"]
+"""Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
+readings too."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Analysis:
         reads: which of the study's files its stage depends on.
         stored: what `results/NAME.json` holds; None: `of(study).to_json()`.
         settings: sections of the settings that it depends on, beside those of every analysis.
+        asked: whether a study's settings ask for it; None: every study has it. One that is not asked for has
+            no stage, no result and no page.
         summary: its lines of summary.json, `(result, {"before": arm, "after": arm})` to JSON values.
         found: what its pages read where it has no stage, of the study.
         pages: section of the report to the function of the findings that gives its part, its parts or the
@@ -41,6 +45,7 @@ class Analysis:
     reads: Reads = "judged"
     stored: Callable[[Study], dict[str, Any]] | None = None
     settings: tuple[str, ...] = ()
+    asked: Callable[[Settings], bool] | None = None
     summary: Callable[[Mapping[str, Any], Mapping[str, str]], dict[str, Any]] | None = None
     found: Callable[[Study], Any] | None = None
     pages: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mechcot.analyses.answer_agreement import analysis as answer_agreement
 from mechcot.analyses.answers import analysis as answers
 from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
@@ -22,6 +23,7 @@ from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.core.results import Result, frame_text
+from mechcot.core.settings import Settings
 
 _HERE = "mechcot.analyses"
 
@@ -34,6 +36,14 @@ ANALYSES = (
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
         rows={"counts": f"{_HERE}.answers.page:counts"},
+    ),
+    Analysis(
+        "answer_agreement",
+        answer_agreement.answer_agreement_of,
+        reads="answers",
+        settings=("answers",),
+        asked=answer_agreement.asked,
+        pages={"gains": f"{_HERE}.answer_agreement.page:agreement"},
     ),
     Analysis(
         "audit",
@@ -129,9 +139,19 @@ ANALYSES = (
 """Their stages in order, and the lines of summary.json."""
 
 
-def results() -> tuple[str, ...]:
-    """The analyses that `mechcot run` makes, each `results/NAME.json`."""
-    return tuple(analysis.name for analysis in ANALYSES if analysis.version is not None)
+def results(settings: Settings | None = None) -> tuple[str, ...]:
+    """The analyses that `mechcot run` makes of a study, each `results/NAME.json`.
+
+    Args:
+        settings: of the study; None: those that every study has.
+    """
+    return tuple(analysis.name for analysis in ANALYSES if made(analysis, settings))
+
+
+def made(analysis: Analysis, settings: Settings | None) -> bool:
+    """Whether `mechcot run` makes an analysis of a study with these settings."""
+    asked = analysis.asked is None or (settings is not None and analysis.asked(settings))
+    return analysis.version is not None and asked
 
 
 FIGURES = {

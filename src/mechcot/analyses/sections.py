@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mechcot.analyses import method, registry
+from mechcot.analyses.form import Analysis
 from mechcot.core.offers import at
 from mechcot.core.words import direction, percent, points
 from mechcot.report.page import Card, render
@@ -55,7 +56,7 @@ FRAMES = (
     Frame(
         "gains",
         "Are the questions gained the ones whose steps got worse?",
-        ("gains", "answers"),
+        ("gains", "answers", "answer_agreement"),
         "The <dfn>margin</dfn> of a question is how far the right answer leads the strongest other one in a "
         "vote, in shares of the vote; below 0 it is behind. Votes are noisy, and the same luck would be in "
         "the margin and in the change: so one half of the traces says where a question stood, the other half "
@@ -84,7 +85,9 @@ ORDER = ("changed", "origin", "gains", "controls", "sure")
 def findings_of(study: Study) -> Findings:
     """Read a study's results, and what else its pages need."""
     others = {one.name: one.found(study) for one in registry.ANALYSES if one.found is not None}
-    return Findings(study.settings, {name: study.result(name) for name in registry.results()} | others)
+    return Findings(
+        study.settings, {name: study.result(name) for name in registry.results(study.settings)} | others
+    )
 
 
 def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]) -> str:
@@ -108,7 +111,7 @@ def sections_of(found: Findings) -> tuple[Section, ...]:
 
 def section(found: Findings, name: str) -> Section:
     """One section: that of an analysis of its own, or a frame with the parts that analyses give it."""
-    givers = [analysis for analysis in registry.ANALYSES if name in analysis.pages]
+    givers = [one for one in registry.ANALYSES if name in one.pages and _shown(one, found)]
     frame = next((frame for frame in FRAMES if frame.name == name), None)
     if frame is None:
         own: Section = at(givers[0].pages[name])(found)
@@ -124,6 +127,10 @@ def section(found: Findings, name: str) -> Section:
     names = {"before": found.before, "after": found.after, **_votes(found)}
     reading, limits = (Markup(text).format_map(names) for text in (frame.reading, frame.limits))
     return Section(name, frame.title, tuple(parts), reading, limits)
+
+
+def _shown(analysis: Analysis, found: Findings) -> bool:
+    return analysis.asked is None or analysis.asked(found.settings)
 
 
 def _votes(found: Findings) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         AnalysisError: a result is missing.
     """
-    found = {name: study.result(name) for name in registry.results()}
+    found = {name: study.result(name) for name in registry.results(study.settings)}
     contrast = study.settings.contrast
     arms = {"before": contrast.before, "after": contrast.after}
     return {

@@ -203,7 +203,9 @@ def show(
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
-    known = {analysis.name: analysis for analysis in registry.ANALYSES if analysis.version is not None}
+    known = {
+        analysis.name: analysis for analysis in registry.ANALYSES if registry.made(analysis, opened.settings)
+    }
     if name is not None and name not in known:
         raise UsageError(f"there is no analysis '{name}'; there are: {', '.join(known)}")
     if as_json:

@@ -123,6 +123,24 @@ VERDICTS = pa.schema(
     ]
 )
 
+OUTCOMES = ("option", "other", "none", "ambiguous", "not_asked", "api_failure", "parse_failure")
+"""What a server's reading of an answer may be. `other`: a text that is no known answer of its open question;
+`not_asked`: the completion is empty or cut."""
+
+ANSWERS = pa.schema(
+    [
+        ("qid", _str),
+        ("arm", _str),
+        ("cid", _i32),
+        ("instrument", _str),
+        ("outcome", _str),  # one of OUTCOMES
+        ("answer", _i32),  # index into options, -1: none
+        ("text", _str),  # of an open question's answer
+        ("reason", _str),
+    ]
+)
+"""Answers as a server reads them."""
+
 JUDGE_CONTROLS = pa.schema(
     [
         ("control", _str),  # see docs/judge-controls.md

@@ -40,7 +40,7 @@ class ColumnNames(Section):
     group: str | None = None
 
 
-GoldKind = Literal["label", "text", "index", "number", "any"]
+GoldKind = Literal["label", "text", "index", "number", "any", "all"]
 
 
 class QuestionSettings(Section):
@@ -54,7 +54,8 @@ class QuestionSettings(Section):
     gold_is: GoldKind | None = Field(
         None,
         description="what the gold column holds: an option's label, its text, its index from 0 or its number "
-        "from 1; any, of open questions: lists of which each text is right; null: found out row by row, and "
+        "from 1; any, of open questions: lists of which each text is right; all: lists of which an answer "
+        "has to name every text, in any order, and no other; null: found out row by row, and "
         "refused where that is not certain",
     )
     on_bad_row: Literal["refuse", "skip"] = Field(
@@ -63,10 +64,10 @@ class QuestionSettings(Section):
 
     @model_validator(mode="after")
     def _gold(self) -> QuestionSettings:
-        if self.columns.options is None and self.gold_is not in (None, "any"):
+        if self.columns.options is None and self.gold_is not in (None, "any", "all"):
             raise ValueError(f"gold_is: open questions have no options, so their gold is no {self.gold_is}")
-        if self.columns.options is not None and self.gold_is == "any":
-            raise ValueError("gold_is: any is of open questions (columns.options: null)")
+        if self.columns.options is not None and self.gold_is in ("any", "all"):
+            raise ValueError(f"gold_is: {self.gold_is} is of open questions (columns.options: null)")
         return self
 
 
@@ -174,6 +175,16 @@ class SamplingSettings(Section):
     batch_rows: int = Field(256, ge=1, description="completions decoded together")
 
 
+class AnswerSettings(Section):
+    """A second instrument for answers, beside the rules."""
+
+    judge: str | None = Field(
+        None,
+        min_length=1,
+        description="a judge file: its server reads every answer too; null: the rules alone",
+    )
+
+
 class StepSettings(Section):
     """How reasoning is cut into steps."""
 
@@ -248,6 +259,7 @@ class Settings(Section):
     contrast: ContrastSettings = ContrastSettings()
     controls: dict[str, ControlSettings] = Field({})
     sampling: SamplingSettings = SamplingSettings()
+    answers: AnswerSettings = AnswerSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
     reading: ReadingSettings = ReadingSettings()

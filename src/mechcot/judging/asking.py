@@ -123,7 +123,14 @@ def price(
     return plan_of(judge, len(pending), len(calls) - len(pending), characters)
 
 
-def refuse_failures(answers: Sequence[object], place: Callable[[int], str], judge: Judge, what: str) -> None:
+def refuse_failures(
+    answers: Sequence[object],
+    place: Callable[[int], str],
+    judge: Judge,
+    what: str,
+    *,
+    things: str = "steps",
+) -> None:
     """Fail when too many items got no answer; warn of any.
 
     Args:
@@ -131,6 +138,7 @@ def refuse_failures(answers: Sequence[object], place: Callable[[int], str], judg
         place: where an item stands, by its index.
         judge: who was asked, and which share may fail.
         what: was asked for.
+        things: what the items are, in the plural.
 
     Raises:
         JudgeError: more items failed than the judge file allows.
@@ -142,7 +150,7 @@ def refuse_failures(answers: Sequence[object], place: Callable[[int], str], judg
     api = [(i, answer) for i, answer in found if answer.label == "api_failure"]
     parse = [(i, answer) for i, answer in found if answer.label == "parse_failure"]
     counts = (
-        f"{len(found)} of {asked} steps got no {what}: {len(api)} api_failure, {len(parse)} parse_failure"
+        f"{len(found)} of {asked} {things} got no {what}: {len(api)} api_failure, {len(parse)} parse_failure"
     )
     if len(found) <= judge.max_failure_share * asked:
         log.warning("judge %s: %s", judge.model, counts)
@@ -159,7 +167,7 @@ def refuse_failures(answers: Sequence[object], place: Callable[[int], str], judg
     if parse:
         lines.append(
             f"First parse_failure, {place(parse[0][0])}: {parse[0][1].reason}. Unreadable replies are kept "
-            "as well: raise max_tokens or change response_format (which asks every step anew), or raise "
+            "as well: raise max_tokens or change response_format (which asks everything anew), or raise "
             "max_failure_share to go on without them."
         )
     raise JudgeError("\n".join(lines))

@@ -34,7 +34,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
             plan=partial(plan_analysis, study, analysis),
         )
         for analysis in registry.ANALYSES
-        if analysis.version is not None
+        if analysis.version is not None and registry.made(analysis, settings)
     ]
 
 
@@ -80,7 +80,9 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
     readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
     judged = ("questions.parquet", *cut, *own)
+    read = tuple(f"arms/{arm}/{name}.parquet" for arm in pair for name in ("traces", "answers"))
     return {
+        "answers": ("questions.parquet", *read),
         "cut": ("questions.parquet", *cut),
         "judged": judged,
         "panel": judged,

@@ -24,7 +24,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
         for name in ("traces.parquet", "steps.parquet", f"verdicts/{study.settings.judge.kind}.parquet")
     )
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
-    results = tuple(f"results/{name}.json" for name in registry.results())
+    results = tuple(f"results/{name}.json" for name in registry.results(study.settings))
     # Made beside the pipeline: what people said, and what the controls of a judge did.
     beside = (study.path / "results" / "sheet.json", *result_files(study.path).values())
     return [

@@ -15,6 +15,7 @@ from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget_from, run_stages, versions
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
+from mechcot.pipeline.answers import answer_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
@@ -125,7 +126,7 @@ def read(
         for author in authors or settings.authors()
         for reader in readers or settings.readers()
     }
-    ends = {"report", *registry.results()}
+    ends = {"report", *registry.results(settings)}
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith("read-") or stage.name in ends)
@@ -200,6 +201,7 @@ STAGES = (
     question_stages,
     training_stages,
     text_stages,
+    answer_stages,
     judge_stages,
     reading_stages,
     analysis_stages,

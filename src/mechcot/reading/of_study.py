@@ -292,7 +292,8 @@ def _first_token(tokenizer: Any, text: str) -> int:
 
 def _digests(study: Study, author: str, task: Task, tokenizer: Any) -> dict[str, str]:
     """What the rows and positions of a store of activations rest on."""
-    form = json.dumps(asdict(task.format), sort_keys=True, default=str)
+    told = {name: value for name, value in asdict(task.format).items() if name != "items" or value}
+    form = json.dumps(told, sort_keys=True, default=str)
     return {
         "tokenizer_digest": _sha256(json.dumps(sorted(tokenizer.get_vocab().items()))),
         "template_digest": _sha256(f"{tokenizer.chat_template}\n{form}"),

@@ -237,7 +237,7 @@ def _trace(arm: _Arm, when: str, question: Any, cid: int, options: tuple[str, ..
         answer=options[answer] if answer >= 0 else "",
         written=written,
         right=answer == int(question.gold),
-        truncated=trace.finish_reason == "length",
+        truncated=trace.answer_rule == "truncated",
         n_wrong=sum(step.label == "erroneous" for step in steps),
         p_start=p_own.get(0),
         steps=steps,

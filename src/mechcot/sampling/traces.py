@@ -67,10 +67,24 @@ def token_offsets(tokenizer: Any, ids: Sequence[int], text: str) -> list[tuple[i
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     if list(encoded["input_ids"]) == list(ids):
-        return [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
+        return _with_blanks(tokenizer, ids, [(int(a), int(b)) for a, b in encoded["offset_mapping"]])
     ends = [0]
     for count in range(1, len(ids) + 1):
         known = shared_prefix([decode(tokenizer, ids[:count]), text])
         ends.append(max(known, ends[-1]))
     ends[-1] = len(text)
     return list(pairwise(ends))
+
+
+def _with_blanks(tokenizer: Any, ids: Sequence[int], spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans with the blanks that are a part of their tokens: with `trim_offsets` they are left out."""
+    gaps = [i for i, (one, other) in enumerate(pairwise(spans)) if one[1] < other[0]]
+    said = {token: decode(tokenizer, [token]) for token in {ids[i + n] for i in gaps for n in (0, 1)}}
+    whole = [list(span) for span in spans]
+    for i in gaps:
+        before, after = said[ids[i]], said[ids[i + 1]]
+        behind = len(before) - len(before.rstrip()) if before.strip() else 0
+        ahead = len(after) - len(after.lstrip()) if after.strip() else 0
+        whole[i][1] = min(whole[i][1] + behind, whole[i + 1][0])
+        whole[i + 1][0] = max(whole[i + 1][0] - ahead, whole[i][1])
+    return [(start, end) for start, end in whole]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.tasks import PromptFormat, Question, question_of, read_answer
-from mechcot.tasks.answers import same_value
+from mechcot.tasks.answers import in_one_line, same_items, same_value
 
 
 def vote(
@@ -47,8 +47,9 @@ def _option(trace: Any, question: Question, form: PromptFormat, known: list[list
     read = read_answer(trace.text, question, form, trace.finish_reason)
     if not read.text:
         return -1
-    said = " ".join(str(trace.text)[read.start : read.end].split())
-    same = next((i for i, texts in enumerate(known) if any(same_value(said, text) for text in texts)), -1)
+    said = in_one_line(str(trace.text)[read.start : read.end])
+    equal = same_items if form.items else same_value
+    same = next((i for i, texts in enumerate(known) if any(equal(said, text) for text in texts)), -1)
     if same < 0:
         known.append([said])
     return same if same >= 0 else len(known) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
@@ -38,6 +39,17 @@ def describe(frame: pd.DataFrame, key: Sequence[str]) -> str:
     """The first row's key in words: "question q1, arm base, trace 0, step 2"."""
     words = {"qid": "question", "arm": "arm", "cid": "trace", "sid": "step"}
     return ", ".join(f"{words.get(name, name)} {frame[name].iloc[0]}" for name in key)
+
+
+def cut_off(traces: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Traces [traces] that the token limit cut before they had answered.
+
+    One that had answered and gone on to another question ran into the limit there, and is whole.
+    """
+    cut = (traces["finish_reason"] == "length").to_numpy()
+    if "answer_rule" in traces.columns:
+        cut = cut & (traces["answer_rule"] == "truncated").to_numpy()
+    return cut
 
 
 def one_arm(frame: pd.DataFrame, what: str) -> str:

@@ -38,7 +38,7 @@ SHORT = words(
     # units
     "mg mcg kg ml mL dl dL cm mm km lb lbs oz hr hrs sec secs mins mo mos wk wks yr yrs Std Min "
     # medicine
-    "pt pts Pt Pts hx dx tx sx rx Hx Dx Tx Sx Rx neg adm dept hosp diag meds inj tab tabs cap caps supp "
+    "pt pts Pt Pts Pat hx dx tx sx rx Hx Dx Tx Sx Rx neg adm dept hosp diag meds inj tab tabs cap caps supp "
     "sol susp req prn tid qid inf sup lat prox dist abd resp neuro ddx "
     # organisms and names of things
     "spp sp subsp ssp var cv gen nov orig ed eds ex misc tech "

@@ -35,7 +35,8 @@ _LABEL = re.compile(
     r"\W*(?:step|option|choice|question|part|point|case|claim)\s+(?:\d{1,3}|[A-Za-z])", re.IGNORECASE
 )
 _NEXT_MARK = re.compile(r"\d{1,2}[.)]\s")
-_DOTTED = re.compile(r"[^\W\d_]{1,4}(?:\.[^\W\d_]{1,4})+")
+_DOTTED = re.compile(r"[^\W\d_]{1,4}(?:\.[^\W_]{1,4})+")  # b.i.d., q.6h.
+_FACTORIAL = re.compile(r"[=+*/^<>≤≥×·,;-]")
 _LONE = re.compile(r"[^\W\d_](?!\w)|[IVX]{1,4}\b")
 _INITIAL = re.compile(r"[^\W\d_]\.")
 
@@ -126,6 +127,8 @@ def _ends(bare: str, start: int, place: re.Match[str], judged: bool) -> bool:
         known_word = _after_word(before, follows)
         if known_word is not None:
             return known_word
+    if place["stop"] == "!" and _FACTORIAL.match(follows):
+        return False
     if _NEXT_MARK.match(follows):
         return True
     if place["closers"]:  # "Is it?" she asked. "Yes." Then she left.

@@ -150,6 +150,10 @@ class Study:
         """An arm's traces (schema `records.TRACES`)."""
         return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES, arm=arm)
 
+    def answers_read(self, arm: str) -> pd.DataFrame:
+        """An arm's answers as a judge's server reads them, where one does (schema `records.ANSWERS`)."""
+        return self._table(self.arm_path(arm) / "answers.parquet", records.ANSWERS, arm=arm)
+
     def steps(self, arm: str) -> pd.DataFrame:
         """An arm's steps (schema `records.STEPS`)."""
         return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, arm=arm)

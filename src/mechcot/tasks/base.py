@@ -55,6 +55,7 @@ class PromptFormat:
         answer_form: what is written there: the option's `text` or its `letter`.
         lead_in: texts put after a prefix to make the model answer now.
         terminator: what follows an answer; None: the tokenizer's end of text.
+        items: whether an open question's answer names several texts, in any order.
         exact: whether the pattern alone reads an answer off, by its last match: the organism's language
             has no other words for it.
     """
@@ -70,6 +71,7 @@ class PromptFormat:
     lead_in: tuple[str, ...]
     terminator: str | None = None
     exact: bool = False
+    items: bool = False
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""

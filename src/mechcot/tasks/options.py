@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -16,6 +16,7 @@ from mechcot.core.errors import DataError
 from mechcot.core.files import python_value, unique_keys
 from mechcot.core.records import absent, check_encodable
 from mechcot.core.settings import GoldKind
+from mechcot.tasks.answers.values import SEPARATOR, normal
 from mechcot.tasks.base import LETTERS
 
 _TEXT_KEYS = ("text", "content", "body", "value", "option", "choice", "answer")
@@ -259,7 +260,8 @@ class Gold:
     def texts(self, where: str, kind: GoldKind | None) -> list[str]:
         """The right answer of an open question, and every other text that is right as well.
 
-        That is what stands behind the last `####`, else the cell. A list of several is `any` of them.
+        That is what stands behind the last `####`, else the cell. A list of several is `any` of them, or one
+        text that names `all` of them.
 
         Raises:
             DataError: nothing stands there, or no text and no number, or a list and nobody said what it is.
@@ -268,12 +270,30 @@ class Gold:
         texts = [_text(f"{where}: the gold answer", item).rpartition("####")[2].strip() for item in items]
         if not texts or not all(texts) or any(isinstance(item, bool) for item in items):
             raise DataError(f"{where}: the gold answer {self.value!r} is empty or no text. Fix the row")
+        if kind == "all":
+            return [named_together(where, texts)]
         if len(texts) > 1 and kind != "any":
             raise DataError(
                 f"{where}: the gold answer holds {len(texts)} texts: {texts}. Where each alone is right, "
-                "set questions.gold_is=any; an answer that has to name all of them cannot be asked for"
+                "set questions.gold_is=any; where an answer has to name them all, questions.gold_is=all"
             )
         return texts
+
+
+def named_together(where: str, texts: Sequence[str]) -> str:
+    """Texts that an answer has to name all as one (`answers.values.SEPARATOR` between them).
+
+    Raises:
+        DataError: one holds that separator, or two are the same.
+    """
+    for text in texts:
+        if SEPARATOR.strip() in text:
+            raise DataError(
+                f"{where}: the gold answer {text!r} holds '{SEPARATOR.strip()}', which parts texts"
+            )
+    if len({normal(text) for text in texts}) < len(texts):
+        raise DataError(f"{where}: the gold answer names a text twice: {list(texts)}. Fix the row")
+    return SEPARATOR.join(texts)
 
 
 def read_gold(where: str, value: Any, options: Options | None, typed: bool) -> Gold:

@@ -33,5 +33,6 @@ def task_for(settings: Settings) -> Task:
     """The task of a study."""
     name = "organism" if settings.questions is None else settings.questions.task
     made = TASKS[name](settings)
-    form = replace(prompt_format(settings.prompt), exact=made.format.exact)
+    items = settings.questions is not None and settings.questions.gold_is == "all"
+    form = replace(prompt_format(settings.prompt), exact=made.format.exact, items=items)
     return replace(made, format=form, segmenter=settings.steps.segmenter)

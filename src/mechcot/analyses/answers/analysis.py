@@ -26,7 +26,7 @@ from mechcot.stats.calibration import (
     ece,
 )
 from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
-from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
+from mechcot.stats.frames import check_questions, cut_off, one_arm, require_columns, trace_votes
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -89,7 +89,7 @@ class ArmAnswers(Result):
         n_questions: questions.
         n_traces: traces.
         share_no_answer: share of traces without an answer.
-        share_truncated: share of traces that the token limit ended.
+        share_truncated: share of traces that the token limit cut before they had answered.
         votes: scores with "no answer" as a class that can win.
         answered_only: scores with the parsed answers alone, on the questions that have one; None if
             there is none.
@@ -236,7 +236,7 @@ def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers
         n_questions=len(table),
         n_traces=len(traces),
         share_no_answer=float(table[:, -1].sum() / len(traces)),
-        share_truncated=float((traces["finish_reason"] == "length").mean()),
+        share_truncated=float(cut_off(traces).mean()),
         votes=_vote_scores(table, gold),
         answered_only=_vote_scores(parsed[some], gold[some]) if some.any() else None,
         rules=_rules(traces),
@@ -257,7 +257,7 @@ def _unread(traces: pd.DataFrame) -> tuple[Unread, ...]:
     """The first traces without an answer that the token limit did not cut, in order."""
     if not {"answer_rule", "text"} <= set(traces.columns):
         return ()
-    silent = (traces["answer"] < 0) & (traces["finish_reason"] != "length")
+    silent = (traces["answer"] < 0) & ~cut_off(traces)
     own = traces[silent].sort_values(["qid", "cid"])[:_UNREAD]
     return tuple(
         Unread(row.qid, int(row.cid), row.answer_rule, " ".join(row.text.split())[-_LAST:])

@@ -18,6 +18,8 @@ def calibration(found: Findings) -> Part:
         f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
         f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
     )
+    if found.settings.open_questions:
+        sentence = f"The questions are open: the options are the answers that the arms gave. {sentence}"
     return Part("calibration", sentence, tables=(votes(found), rules(found), *unread(found)))
 
 
@@ -72,6 +74,11 @@ def votes(found: Findings) -> Table:
         f"k of the {answers['before']['k']} traces. A trace without an answer votes for “no answer”, which "
         "can win and is never right."
     )
+    if found.settings.open_questions:
+        note += (
+            " The questions are open and show no options: what is voted for are the right answer and every "
+            "other answer that a trace of any arm gives, told apart by value."
+        )
     return Table(
         "The vote and its calibration", ("", found.before, found.after, DIFFERENCE), tuple(rows), note
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY
+from mechcot.stats.frames import cut_off
 
 FloatArray = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ def one_reading(forced: pd.DataFrame) -> pd.DataFrame:
 def countable(traces: pd.DataFrame, forced: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Leave out traces that are cut, have no answer or were not read; count each reason once."""
     read = set(zip(forced["qid"], forced["cid"], strict=True))
-    cut = (traces["finish_reason"] == "length").to_numpy()
+    cut = cut_off(traces)
     silent = ~cut & (traces["answer"] < 0).to_numpy()
     unread = np.array([key not in read for key in zip(traces["qid"], traces["cid"], strict=True)], dtype=bool)
     unread &= ~cut & ~silent

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from mechcot.tasks.answers.fold import BOX, folded
 from mechcot.tasks.answers.phrases import phrases
+from mechcot.tasks.answers.values import in_one_line
 from mechcot.tasks.base import LETTERS, PromptFormat, Question
 
 _ROMAN = {name: i for i, name in enumerate(["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"])}
@@ -19,11 +20,13 @@ _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 
 
 def either(words: tuple[str, ...]) -> str:
-    """A pattern for any of the phrases, whole words where the language parts words by blanks."""
+    """A pattern for any of the phrases, whole words where the language parts words by blanks or `_`."""
     parts = []
     for word in words:
-        left = "(?<!\\w)" if word[0].isalpha() and word != "n't" and not re.match(f"[{_CJK}]", word) else ""
-        right = "(?!\\w)" if word[-1].isalpha() and not re.match(f"[{_CJK}]", word[-1]) else ""
+        left = (
+            "(?<![^\\W_])" if word[0].isalpha() and word != "n't" and not re.match(f"[{_CJK}]", word) else ""
+        )
+        right = "(?![^\\W_])" if word[-1].isalpha() and not re.match(f"[{_CJK}]", word[-1]) else ""
         parts.append(left + re.escape(word).replace(r"\ ", r"\s+") + right)
     return f"(?i:{'|'.join(parts)})"
 
@@ -32,7 +35,8 @@ _BOTH = rf"(?:\s*(?:[/&+]|{either(phrases('both'))})\s*)"
 _REASON = either(phrases("reason"))
 FOLLOW = re.compile(
     rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
-    rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])|{either(phrases('option'))})"
+    rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])(?!\s+(?!{either(phrases('both'))}|{_REASON})[a-z])"
+    rf"|{either(phrases('option'))})"
 )
 """What may follow a bare letter, or an option's text, that is an answer."""
 _TEXT_FOLLOW = re.compile(
@@ -64,6 +68,7 @@ class Menu:
         counted: whether a digit may be an option's number: no option holds one.
         roman: the same of Roman numerals.
         open: whether any text is an answer.
+        items: whether such a text may be a list.
     """
 
     count: int
@@ -71,6 +76,7 @@ class Menu:
     counted: bool
     roman: bool
     open: bool
+    items: bool = False
 
     def text_at(self, text: str, at: int) -> list[tuple[int, int]]:
         """Options whose text stands at a place, the longest alone: (index, end)."""
@@ -106,7 +112,7 @@ def menu_of(question: Question | None, form: PromptFormat) -> Menu:
     if question is None:
         return Menu(len(LETTERS), (), False, False, False)
     if question.open:
-        return Menu(0, (), False, False, True)
+        return Menu(0, (), False, False, True, form.items)
     options = [folded(option) for option in question.options]
     texts = sorted(((o, i) for i, o in enumerate(options)), key=lambda pair: -len(pair[0]))
     joined = " ".join(options)
@@ -145,7 +151,7 @@ def choice_at(text: str, at: int, menu: Menu, *, loose: bool = False) -> Choice 
         loose: whether anything may follow; the caller looks at it.
     """
     if menu.open:
-        return _value_at(text, at)
+        return _value_at(text, at, menu.items)
     for _ in range(8):
         found = _one_at(text, at, menu, loose)
         if found is not None:
@@ -159,7 +165,7 @@ def choice_at(text: str, at: int, menu: Menu, *, loose: bool = False) -> Choice 
 
 def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     label = _label_at(text, at, menu, loose)
-    texts = menu.text_at(text, at)
+    texts = menu.text_at(text, at) or _in_brackets(text, at, menu)
     if texts and (label is None or (label.plain and texts[0][1] > label.end)):
         options, end = tuple(i for i, _ in texts), texts[0][1]
         behind = _LABEL.match(text, _skip(text, end, r"\s*[,-]?\s*"))
@@ -175,6 +181,14 @@ def _one_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     return label
 
 
+def _in_brackets(text: str, at: int, menu: Menu) -> list[tuple[int, int]]:
+    """Options whose text stands in brackets at a place: "(4)"."""
+    if text[at : at + 1] not in ("(", "["):
+        return []
+    found = menu.text_at(text, at + 1)
+    return [(i, end + 1) for i, end in found if text[end : end + 1] in (")", "]")]
+
+
 def _label_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     match = _LABEL.match(text, at)
     index = _index(match, menu) if match else None
@@ -183,8 +197,10 @@ def _label_at(text: str, at: int, menu: Menu, loose: bool) -> Choice | None:
     end, at = match.end(), match.end("word") if match["word"] else at
     bare, inside, word = match["bare"], match["inside"], match["word"]
     own, other = _text_behind(text, end, index, menu)
+    if other is not None and bare == "a" and not word:
+        return None  # an article
     if other is not None:
-        return Choice(at, end, (index, other), True)
+        return Choice(at, end, (index,) if other == index else (index, other), True)
     if own > end:
         return Choice(at, own, (index,), True)
     if bare and not loose:
@@ -226,9 +242,10 @@ def _text_behind(text: str, end: int, index: int, menu: Menu) -> tuple[int, int 
     if any(i == index for i, _ in hits) and apart:
         own = hits[0][1]
         return own + (text[at - 1] in "([" and text[own : own + 1] in (")", "]")), None
-    at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?)?")
+    at = _skip(text, end, r"[ )\]:\"'-]*(?:[(\[] ?|, (?:which|that) (?:is|says|reads) )?")
     hits = menu.text_at(text, at)
-    other = hits[0][0] if hits and at > end and len(text[at : hits[0][1]]) > 1 else None
+    told = hits and (len(text[at : hits[0][1]]) > 1 or "," in text[end:at])
+    other = hits[0][0] if told and at > end else None
     return end, other if other is not None and _TEXT_FOLLOW.match(text, hits[0][1]) else None
 
 
@@ -269,10 +286,13 @@ def _skip(text: str, at: int, pattern: str) -> int:
 
 _LONGEST_VALUE = 120  # characters; an answer is no paragraph
 _DENIAL = re.compile(either(phrases("no")))
+_ITEMS = re.compile(  # up to the end of the sentence, and the lines of a list
+    r"[^\n]*?\S(?:\n\s*(?:[-•]|\d+[.)])[^\n]*\S)*(?=\s*(?:\n|$|[.!?](?:\s|$)|\}))"
+)
 _VALUE = re.compile(r"[^\n]*?\S(?=\s*(?:\n|$|[.!?](?:\s|$)|;|,\s|\}))")
 
 
-def _value_at(text: str, at: int) -> Choice | None:
+def _value_at(text: str, at: int, items: bool) -> Choice | None:
     """An open question's answer: up to the end of the sentence, the line or the box."""
     while (
         (match := _FILL.match(text, at))
@@ -289,9 +309,11 @@ def _value_at(text: str, at: int) -> Choice | None:
                 break
             end += 1
         return Choice(at, end, (), said=text[at:end].strip()) if text[at:end].strip() else None
-    match = _VALUE.match(text, at)
+    if items:  # the first line of a numbered list
+        at = _skip(text, at, r"\d{1,2}[.)]\s+(?=\S[^\n]*\n\s*\d{1,2}[.)])")
+    match = (_ITEMS if items else _VALUE).match(text, at)
     if match is None or len(match.group()) > _LONGEST_VALUE or not re.search(r"\w", match.group()):
         return None
     if _DENIAL.match(match.group()):
         return None
-    return Choice(at, match.end(), (), said=match.group().strip())
+    return Choice(at, match.end(), (), said=in_one_line(match.group()))

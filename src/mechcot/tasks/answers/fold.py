@@ -29,7 +29,10 @@ _SAME = {
     **dict.fromkeys("‘’‚‛′ʼ`´", "'"),
     **dict.fromkeys("“”„‟″«»", '"'),
     **dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"),
-    **dict.fromkeys("。．।۔", "."),
+    **dict.fromkeys("\u3002\uff61\u0964\u0965", ". "),  # no blank follows them
+    **dict.fromkeys("\uff0e\u06d4", "."),
+    "\uff01": "! ",
+    "\uff1f": "? ",
     **dict.fromkeys("、،", ","),
     **dict.fromkeys("【〔", "["),
     **dict.fromkeys("】〕", "]"),

@@ -25,6 +25,11 @@ _EMPTY_OPENING = re.compile(
     r"to (?:summari[sz]e|conclude)|"
     r"according|out of|looking|in this (?:case|question)|conclusion|final|combining|by|now|step)(?!\w))"
 )
+_SO_SINCE = re.compile(
+    r"[\W_]*(?i:therefore|thus|hence|so|consequently|in conclusion),?\s+"
+    r"(?=(?i:since|because|as|when|while|although|if)(?!\w))"
+)
+_VERB_CUE = re.compile(rf"\s*(?:{either(phrases('verb'))}|:)")
 _REASON = re.compile(
     r"(?P<mark>[\s,;:)\]-]*)(?i:because|since|as|which|given|due to|for|so that|"
     r"weil|da|denn|car|parce|puisque|porque|pois|"
@@ -168,8 +173,9 @@ def _begin(text: str, statement: Statement) -> int:
     cut = start
     for match in _BREAK.finditer(text, start, statement.start):
         cut = match.end()
-    reason = text[start:cut]
-    if len(re.findall(r"\w+", reason)) >= _CLAIM_WORDS and not _EMPTY_OPENING.match(reason):
+    reason = _SO_SINCE.sub("", text[start:cut])
+    own = cut == statement.start and _VERB_CUE.match(text, cut)  # "the best drug for a child, who has it, is"
+    if not own and len(re.findall(r"\w+", reason)) >= _CLAIM_WORDS and not _EMPTY_OPENING.match(reason):
         return cut
     line = text.rfind("\n", 0, start) + 1
     if _MARK.fullmatch(text, line, start):

@@ -26,6 +26,7 @@ class Language:
         choose: "I choose".
         so: words that begin a conclusion.
         no: words that deny a clause.
+        but: words between an option that is denied and the one in its place.
         reason: words that may follow the option: a reason, or the verb where it comes last.
         fill: words before the option that add nothing.
         condition: words that begin a condition; those of several words spoil a sentence wherever they stand.
@@ -46,6 +47,7 @@ class Language:
     choose: tuple[str, ...]
     so: tuple[str, ...]
     no: tuple[str, ...]
+    but: tuple[str, ...]
     reason: tuple[str, ...]
     fill: tuple[str, ...]
     condition: tuple[str, ...]
@@ -69,7 +71,7 @@ def _language(code: str, *, spaced: bool = True, **words: str) -> Language:
 LANGUAGES = (
     _language(
         "en",
-        answer="answer,ans,selected option,chosen option,option selected,option chosen,final choice,"
+        answer="answer,ans,ans.,selected option,chosen option,option selected,option chosen,final choice,"
         "final response,final selection,correct response,best response",
         option="option,choice,answer choice,answer option,answer,letter,alternative,statement",
         good="correct,right,best,the answer,correct answer,best answer,right answer,most correct,"
@@ -94,6 +96,7 @@ LANGUAGES = (
         "taken together",
         no="not,n't,never,no,cannot,neither,nor,doubt,wrong to,incorrect to,rather than,"
         "instead of,mistake to",
+        but="but rather,but instead,but",
         reason="because,since,as,which,due to,given,based on,for,not,rather,over,instead,in this,"
         "here,it is,it must,if,unless",
         fill="clearly,therefore,thus,hence,then,indeed,most likely,very likely,most probably,"
@@ -104,7 +107,9 @@ LANGUAGES = (
         "answer with,in the form,in the format,the format,format,write,i must end,i should end,"
         "i need to end,i have to end,as instructed,end by,finish by,your response,output,"
         "think step by step",
-        unsure="whether,wonder if,decide if,may be,might,could,can be,possibly,perhaps,maybe,"
+        unsure="unlikely that,improbable,implausible,doubtful,false that,untrue,disagree,i thought,"
+        "we thought,i believed,i assumed,i had thought,i was thinking,whether,wonder if,decide if,may be,"
+        "might,could,can be,possibly,perhaps,maybe,"
         "some say,some would,some may,some people,students,argue,argued,tempting,tempted,"
         "at first glance,initially,it seemed,would have been,think that,example,suggested that,"
         "claims,claimed,says,said,friend,colleague,would suggest,if",
@@ -130,6 +135,7 @@ LANGUAGES = (
         "richtig ist,korrekt ist,ich nehme",
         so="daher,deshalb,also,somit,folglich,demnach,zusammenfassend,deswegen,fazit,insgesamt",
         no="nicht,kein,keine,nie,weder,noch,statt",
+        but="sondern",
         reason="weil,da,denn,nicht,und nicht,aufgrund,wegen",
         fill="daher,also,wohl,wahrscheinlich,sicher,der,die,das",
         condition="wenn,falls,sofern,angenommen,schreibe,ende mit,beende,im format,sollte",
@@ -150,6 +156,7 @@ LANGUAGES = (
         choose="je choisis,je sélectionne,nous choisissons,mon choix,j'opte pour,je retiens",
         so="donc,ainsi,par conséquent,en conclusion,conclusion,alors,en résumé",
         no="pas,n'est,jamais,ni,aucun,aucune,plutôt que",
+        but="mais plutôt,mais",
         reason="car,parce que,puisque,en raison,et non",
         fill="la,le,les,donc,bien,un,une,probablement",
         condition="si,supposons,à condition,terminez,écrivez,au format,sous la forme",
@@ -169,6 +176,7 @@ LANGUAGES = (
         choose="elijo,escojo,selecciono,elegimos,mi elección,me quedo con,opto por",
         so="por lo tanto,por tanto,entonces,así,en conclusión,conclusión,por consiguiente,en resumen",
         no="no,nunca,tampoco,ni,ningún,ninguna,en lugar de",
+        but="sino",
         reason="porque,pues,ya que,dado que,debido",
         fill="el,la,los,las,lo,entonces,un,una,probablemente",
         condition="si,supongamos,en caso,termina,termine,escriba,en el formato,con el formato",
@@ -188,6 +196,7 @@ LANGUAGES = (
         choose="escolho,seleciono,escolhemos,minha escolha,fico com,opto por",
         so="portanto,logo,então,assim,em conclusão,conclusão,por isso,em resumo",
         no="não,nunca,nem,nenhum,nenhuma,em vez de",
+        but="mas sim,e sim,mas",
         reason="porque,pois,já que,dado que,devido",
         fill="portanto,um,uma,provavelmente",
         condition="se,suponha,caso,termine,escreva,no formato",
@@ -208,6 +217,7 @@ LANGUAGES = (
         choose="scelgo,seleziono,scegliamo,la mia scelta,opto per",
         so="quindi,dunque,pertanto,perciò,in conclusione,conclusione,di conseguenza",
         no="non,mai,nessuna,nessun,né,invece di",
+        but="bensì,ma",
         reason="perché,poiché,in quanto,dato che,e non",
         fill="il,la,lo,quindi,dunque,un,una,probabilmente",
         condition="se,supponiamo,nel caso,termina,scrivi,nel formato",
@@ -227,6 +237,7 @@ LANGUAGES = (
         choose="я выбираю,выбираю,выбираем,мой выбор,я выберу,мой ответ",
         so="следовательно,поэтому,таким образом,значит,итак,вывод,в итоге",
         no="не,нет,никогда,ни,неверно,вместо",
+        but="а",
         reason="потому,так как,поскольку,а не",
         fill="это,вариант,скорее всего",
         condition="если,допустим,предположим,напишите,в формате,закончите",
@@ -246,6 +257,7 @@ LANGUAGES = (
         choose="أختار,اخترت,نختار,اختياري",
         so="لذلك,إذن,وبالتالي,بالتالي,لذا,في الختام,الخلاصة",
         no="ليست,ليس,لا,لم,لن,غير,بدلا من",
+        but="بل",
         reason="لأن,بسبب,وليس",
         fill="هي,هو,إذن",
         condition="إذا,إن كان,لو,اكتب,بصيغة",
@@ -256,7 +268,7 @@ LANGUAGES = (
     ),
     _language(
         "hi",
-        answer="उत्तर,जवाब",
+        answer="उत्तर,जवाब,सही विकल्प",
         option="विकल्प,उत्तर,अक्षर",
         good="सही है,सही उत्तर है,सही,सर्वोत्तम है,उत्तर है",
         best="सबसे संभावित,सबसे उपयुक्त,सर्वोत्तम",
@@ -265,6 +277,7 @@ LANGUAGES = (
         choose="मैं चुनता हूँ,मैं चुनती हूँ,मेरा चुनाव,मेरा उत्तर",
         so="इसलिए,अतः,इस प्रकार,निष्कर्ष,अत:",
         no="नहीं,न,मत,बजाय",
+        but="बल्कि",
         reason="क्योंकि,है,होगा",
         fill="है",
         condition="यदि,अगर,लिखें,प्रारूप",
@@ -285,6 +298,7 @@ LANGUAGES = (
         choose="我选择,我选,本题选,此题选,选,选择,应选,故选,所以选,因此选,我認為是,因此选择,我選擇,故選",
         so="因此,所以,综上,综上所述,故,总之,由此,因而",
         no="不,不是,并非,没有,未,而非",
+        but="而是",
         reason="因为,因為,由于,项,選項,选项",
         fill="应该,就",
         condition="如果,假如,若,假设,请以,请写,格式",
@@ -305,6 +319,7 @@ LANGUAGES = (
         choose="選びます,私は,選択する,選択します",
         so="したがって,よって,ゆえに,従って,だから,以上より,結論",
         no="ない,ではなく,ではない,いいえ,ません",
+        but="ではなく,じゃなくて",
         reason="です,だ,である,となり,と考え,なぜ,を選",
         fill="おそらく",
         condition="もし,たとえば,例えば,形式,なら",
@@ -325,6 +340,7 @@ LANGUAGES = (
         choose="선택합니다,저는,나는,고르겠습니다,선택하겠습니다",
         so="따라서,그러므로,그래서,결론,즉",
         no="아니,않,못,아닌,대신",
+        but="가 아니라,이 아니라,아니라",
         reason="입니다,이다,이며,입니,이에요,예요,번,왜냐",
         fill="아마도",
         condition="만약,만일,형식,예를",

@@ -12,7 +12,7 @@ from mechcot.tasks.answers.fold import Folded, fold
 from mechcot.tasks.answers.rules import RULES, statements_of
 from mechcot.tasks.answers.statements import Statement, doubted, taken_back
 from mechcot.tasks.answers.turns import blocks, turn_marks
-from mechcot.tasks.answers.values import normal, same_value
+from mechcot.tasks.answers.values import normal, same_items, same_value
 from mechcot.tasks.base import LETTERS, PromptFormat, Question
 
 _CLOSING = 2
@@ -161,7 +161,7 @@ def _read_from(text: str, offset: int, question: Question | None, form: PromptFo
     counted = [s for s in real if s.firm] or _closing(folded.text, real)
     if counted:
         later = [s for s in real if s.choice.start > counted[-1].choice.end]
-        answer = _answer_of(folded, counted, later, question)
+        answer = _answer_of(folded, counted, later, question, form.items)
     else:
         answer = ReadAnswer(-1, "no_answer")
         outside = next((s for s in reversed(ordered) if s.firm), None)
@@ -175,30 +175,35 @@ def _read_from(text: str, offset: int, question: Question | None, form: PromptFo
 
 
 def _answer_of(
-    folded: Folded, statements: list[Statement], later: list[Statement], question: Question | None
+    folded: Folded,
+    statements: list[Statement],
+    later: list[Statement],
+    question: Question | None,
+    items: bool,
 ) -> ReadAnswer:
     """What statements amount to; `later` are soft ones behind them, which can confirm what was doubted."""
     last = statements[-1]
     span = folded.original(last.choice.start, last.choice.end)
     if not last.choice.said and len(last.choice.options) != 1:
         return ReadAnswer(-1, "two_answers" if last.choice.labelled else "ambiguous", *span)
-    same = [s for s in statements if _same(s, last)]
+    same = [s for s in statements if _same(s, last, items)]
     for other in statements:
         if other not in same and not taken_back(folded.text, other.choice.end, last.choice.start):
             return ReadAnswer(-1, "two_answers", *span)
-    if doubted(folded.text, last.choice.end) and not any(_same(s, last) for s in later):
+    if doubted(folded.text, last.choice.end) and not any(_same(s, last, items) for s in later):
         return ReadAnswer(-1, "two_answers", *span)
     rule = min((s.rule for s in same), key=_RANK.__getitem__)
     if last.choice.said:
         said = normal(last.choice.said)
         known = enumerate(question.options if question else ())
-        return ReadAnswer(next((i for i, o in known if same_value(said, o)), -1), rule, *span, said)
+        equal = same_items if items else same_value
+        return ReadAnswer(next((i for i, o in known if equal(said, o)), -1), rule, *span, said)
     return ReadAnswer(last.choice.options[0], rule, *span)
 
 
-def _same(one: Statement, other: Statement) -> bool:
+def _same(one: Statement, other: Statement, items: bool) -> bool:
     if one.choice.said:
-        return same_value(one.choice.said, other.choice.said)
+        return (same_items if items else same_value)(one.choice.said, other.choice.said)
     return one.choice.options == other.choice.options
 
 

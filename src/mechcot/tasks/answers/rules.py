@@ -76,7 +76,7 @@ def _answer_cues() -> tuple[tuple[str, re.Pattern[str]], ...]:
 def _answer_cue(language: Language) -> str:
     noun, verb = either(language.answer), either(language.verb)
     if not language.spaced:
-        return rf"{noun}[^\n.,;:!?()]{{0,8}}?(?:{verb}\s*:?|:|=|-(?=\s)|\s)\s*"
+        return rf"{noun}(?:(?!{either(language.no)})[^\n.,;:!?()]){{0,8}}?(?:{verb}\s*:?|:|=|-(?=\s)|\s)\s*"
     stop = either((*language.no, *language.verb, *language.bad, "choices", "options"))
     gap = rf"(?:,?\s+(?!{stop})[^\s.,;:!?()]+){{0,6}}?"
     head = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}\s*$)\s*"  # a heading, or a label, the option behind it
@@ -116,13 +116,40 @@ def _answer(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> It
             choice = choice_at(folded.text, match.end(), menu)
             if choice is not None and not _is_list(folded.text, choice, menu):
                 yield match.start(), choice, code
+    if not menu.open:
+        yield from _instead(folded.text, menu, heard)
+
+
+@lru_cache(maxsize=1)
+def _instead_cues() -> tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...]:
+    cues = []
+    for language in LANGUAGES:
+        denied = rf"[^\n.!?;]{{0,40}}{either(language.no)}\s*(?:{either(language.verb)}\s+)?"
+        if language.code in ("ja", "ko"):  # what denies stands behind the option
+            denied = rf"[^\n.!?;]{{0,8}}?{either(language.verb)}\s*"
+        but = rf"[\s,;]*{either(language.but)}\s*"
+        cues.append((language.code, re.compile(either(language.answer) + denied), re.compile(but)))
+    return tuple(cues)
+
+
+def _instead(text: str, menu: Menu, heard: set[str]) -> Iterator[Found]:
+    """As in "The answer is not A but B"."""
+    for code, denied, but in _instead_cues():
+        if code not in heard:
+            continue
+        for match in denied.finditer(text):
+            first = choice_at(text, match.end(), menu, loose=True)
+            link = but.match(text, first.end) if first else None
+            second = choice_at(text, link.end(), menu) if link else None
+            if second is not None and _ends(text, second):
+                yield match.start(), second, code
 
 
 def _boxed(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> Iterator[Found]:
     r"""`\boxed{B}` and `<answer>B</answer>`."""
     for match in re.finditer(BOX, folded.text):
         choice = choice_at(folded.text, match.end(), menu)
-        if choice is not None and re.match(r"[^\n}]{0,80}\}", folded.text[choice.end :]):
+        if choice is not None and re.match(r"[^\n}]{0,80}\s*\}", folded.text[choice.end :]):
             yield match.start(), choice, "en"
 
 
@@ -184,7 +211,8 @@ def _right_cues() -> tuple[tuple[str, re.Pattern[str]], ...]:
     for language in LANGUAGES:
         good = either((*language.good, *(word for word in language.best if word not in _OF_OTHERS)))
         article = r"(?i:the|la|le|el|il|o|a|die|der|das)"
-        tail = rf"(?:\s+(?!to\b|in\b|of\b)\w+){{0,3}}?\s*(?=[.,;:!?)\n]|$|{either(language.reason)})"
+        more = rf"(?:\s+(?!to\b|in\b|of\b|{either(language.bad)})\w+){{0,3}}?"
+        tail = rf"{more}\s*(?=[.,;:!?)\n]|$|{either(language.reason)})"
         adverb = rf"(?:\w+ly|{either(language.so)})\s+"
         verb = rf"(?:\s*,?\s*{either(language.verb)}\s+(?:{adverb})?(?:{article}\s+)?)"
         if not language.spaced:

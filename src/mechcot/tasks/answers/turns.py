@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from mechcot.tasks.answers.choices import either
 from mechcot.tasks.answers.phrases import phrases
 
-_OPEN = r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
-_CLOSE = r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+_OPEN = (
+    r"<(?:think|thinking|thought|reasoning)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
+    r"|<\|channel\|>analysis<\|message\|>"
+)
+_CLOSE = (
+    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+    r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
+)
 _TAG = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})")
 _SPECIAL = (
-    r"<\|(?!begin_of_thought|end_of_thought)[a-z_]{2,30}\|>|</s>|<(?:end|start)_of_turn>|\[/?INST\]"
+    r"(?!(?:<\|end\|>)?<\|start\|>assistant<\|channel\|>)"  # harmony: the same turn goes on
+    r"<\|(?!begin_of_thought|end_of_thought|channel\||message\|)[a-z_]{2,30}\|>|</s>|<(?:end|start)_of_turn>|\[/?INST\]"
     r"|<｜[^｜\n]{2,40}｜>"
 )
 _ASKED = either(phrases("ask"))

@@ -1,0 +1,1 @@
+"""Do the rules and a language model read the same answers off?"""
