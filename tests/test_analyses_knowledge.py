@@ -70,7 +70,7 @@ def test_left_out_claims_are_counted():
 
 
 def test_interval_is_that_of_resampled_questions(result):
-    expected = stats.bootstrap_ratio([1.0, 0.0], [3.0, 1.0], 200, 0)
+    expected = stats.rate_interval([1.0, 0.0], [3.0, 1.0])
     assert result.errors.shares["knew"] == expected
 
 

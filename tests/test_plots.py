@@ -109,7 +109,7 @@ def results(study):
     both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]
     return {
         "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
-        "audit": audit.analyse(Arms(questions, *parts), draws=50).to_json(),
+        "audit": audit.analyse(Arms(questions, *parts)).to_json(),
         "certainty": certainty.analyse(Arms(questions, *parts), draws=50).to_json(),
         "gains": margins.analyse(
             questions, parts[0], parts[2], parts[3], parts[5], draws=50, null_draws=20

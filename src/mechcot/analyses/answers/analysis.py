@@ -25,8 +25,9 @@ from mechcot.stats.calibration import (
     debiased_ece,
     ece,
 )
-from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
+from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import check_questions, one_arm, require_columns, trace_votes
+from mechcot.stats.jackknife import mean_interval
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -193,12 +194,12 @@ def analyse(
     return AnswersResult(
         before=before,
         after=after,
-        delta_accuracy=bootstrap_mean(accuracy[1] - accuracy[0], draws, seed),
-        delta_sc=bootstrap_mean(scores[1] - scores[0], draws, seed),
+        delta_accuracy=mean_interval(accuracy[1] - accuracy[0]),
+        delta_sc=mean_interval(scores[1] - scores[0]),
         delta_ece=bootstrap_ece_difference(*paired, draws, seed),
         delta_ece_equal_mass=bootstrap_ece_difference(*paired, draws, seed, scheme="mass"),
         delta_ece_debiased=bootstrap_debiased_ece_difference(*paired, draws, seed),
-        delta_brier=bootstrap_mean(brier[1] - brier[0], draws, seed),
+        delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
         draws=draws,
         seed=seed,

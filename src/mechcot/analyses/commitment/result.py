@@ -81,8 +81,6 @@ class CommitmentComparison(Result):
     after: str
     n_questions: int
     differences: dict[str, Interval]
-    draws: int
-    seed: int
 
     table = "differences"
 
@@ -116,8 +114,6 @@ class TwoByTwo(Result):
     after: str
     n_questions: int
     measures: dict[str, Effects]
-    draws: int
-    seed: int
 
     def __repr__(self) -> str:
         shown = ", ".join(

@@ -34,9 +34,9 @@ from mechcot.core.records import STEP_KEY
 from mechcot.probe.stored import positions
 from mechcot.stats import (
     Interval,
-    bootstrap_ratio,
     cluster_bootstrap_auroc,
     percentile_interval,
+    rate_interval,
     stratified_auroc,
 )
 
@@ -111,7 +111,7 @@ def direction(
         questions = claims["qid"].to_numpy()[used]
         scores.append(_score(layer, held_out, chance, truth, folds, kinds, questions, draws, seed))
     return HedgeResult(
-        arm, rate(claims, draws=draws, seed=seed), int(claims["qid"].nunique()), int(hedged.sum()),
+        arm, rate(claims), int(claims["qid"].nunique()), int(hedged.sum()),
         int((~hedged).sum()), counts, tuple(scores), directions, nulls, reason, seed,
     )  # fmt: skip
 
@@ -166,17 +166,15 @@ def project(
         values = X @ fitted.directions[layer]
         scores.append(_score(layer, values, chance, wrong, one_fold, relation, questions, draws, seed))
     return HedgeProjection(
-        fitted.arm, arm, rate(claims, draws=draws, seed=seed), len(np.unique(questions)), int(wrong.sum()),
+        fitted.arm, arm, rate(claims), len(np.unique(questions)), int(wrong.sum()),
         int((~wrong).sum()), tuple(scores), reason, seed,
     )  # fmt: skip
 
 
-def rate(claims: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> Interval:
+def rate(claims: pd.DataFrame) -> Interval:
     """Share of claims that are hedged, with an interval over questions."""
     by_question = claims.groupby("qid")["hedged"].agg(["sum", "size"])
-    return bootstrap_ratio(
-        by_question["sum"].to_numpy(float), by_question["size"].to_numpy(float), draws, seed
-    )
+    return rate_interval(by_question["sum"].to_numpy(float), by_question["size"].to_numpy(float))
 
 
 def _score(

@@ -81,8 +81,8 @@ def analyse(
             the step key, label, fidelity, score).
         before: arm.
         after: arm.
-        draws: bootstrap replicates, and sign vectors.
-        seed: of both.
+        draws: sign vectors of the tests.
+        seed: of the signs.
 
     Raises:
         AnalysisError: a missing column, a control, variant, arm, question or label that does not exist,
@@ -91,7 +91,7 @@ def analyse(
     """
     index, gold = check_questions(questions)
     checked = checked_items(items, index, Pair(before, after))
-    arms, asked = Arms(Pair(before, after), len(index)), Estimates(draws, seed)
+    arms, asked = Arms(Pair(before, after), len(index)), Estimates()
     treated = list(_treated(checked, arms))
     primary = treated[0]
     tests = _tests(treated, draws, seed)
@@ -103,13 +103,12 @@ def analyse(
         for labels in LABEL_SETS
     ]
     finding = dict(_findings(checked, arms, asked))
-    asked.resample()
     votes = [
         _votes(questions, traces, arm, when)
         for traces, arm, when in ((traces_before, before, "before"), (traces_after, after, "after"))
     ]
     strata, weighted = (
-        _strata(primary, stratum_weights(*(right(table, gold) for table in votes)), draws, seed)
+        _strata(primary, stratum_weights(*(right(table, gold) for table in votes)))
         for right in (plurality_right, right_share)
     )
     return JudgeControlsResult(
@@ -219,7 +218,7 @@ def _contributions(errors: Pair[Ratio]) -> Floats:
 def _row(
     own: _Treated, arms: Arms, asked: Estimates, tests: Mapping[tuple[str, str], tuple[float, float]]
 ) -> Callable[[], ControlRow]:
-    error = asked.ask_pair(*own.errors)
+    error = asked.ask_rates(*own.errors)
     primary = asked.ask((-1.0, own.primary.before), (1.0, own.primary.after))
     n_questions = int(((own.errors.before.den > 0) | (own.errors.after.den > 0)).sum())
     itself = Interval(None, None, None, n_questions, "", "it is the primary itself")
@@ -259,7 +258,7 @@ def _flips(
     pairs = own.rows.merge(primary[[*STEP_KEY, "label"]], on=STEP_KEY, suffixes=("", "_primary"))
     first, second = pairs["label"], pairs["label_primary"]
     both = first.isin(LABEL_SETS[labels]) & second.isin(LABEL_SETS[labels])
-    share = asked.ask_pair(*arms.ratios(pairs, first != second, both))
+    share = asked.ask_rates(*arms.ratios(pairs, first != second, both))
     n_flipped, n_steps = arms.count(pairs, both & (first != second)), arms.count(pairs, both)
     return lambda: FlipRow(own.control.name, own.control.title, labels, share(), n_flipped, n_steps)
 
@@ -272,11 +271,9 @@ def _votes(questions: pd.DataFrame, traces: pd.DataFrame, arm: str, when: str) -
     return table
 
 
-def _strata(
-    primary: _Treated, weights: Mapping[str, Floats], draws: int, seed: int
-) -> tuple[SubsetDelta, ...]:
+def _strata(primary: _Treated, weights: Mapping[str, Floats]) -> tuple[SubsetDelta, ...]:
     """The primary's difference in each stratum; questions that it was not asked about weigh nothing."""
     before, after = primary.errors
     sampled = np.bincount(primary.rows["q"], minlength=len(before.den)) > 0
     sums = (before.num, before.den, after.num, after.den)
-    return tuple(SubsetDelta.of(name, sums, own * sampled, draws, seed) for name, own in weights.items())
+    return tuple(SubsetDelta.of(name, sums, own * sampled) for name, own in weights.items())
