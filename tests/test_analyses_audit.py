@@ -158,14 +158,14 @@ def test_the_strata_of_a_question_share_it_whole(shares):
 
 def test_where_all_votes_agree_the_weighted_strata_are_the_plain_ones():
     rng = np.random.default_rng(4)
-    for run in range(5):
+    for _ in range(5):
         arms = []
         for name in "ab":
             traces, steps, verdicts = random_arm(name, rng, 12)
             right = rng.integers(0, 2, 12)
             answer = [0 if right[int(qid[1:])] else -1 for qid in traces["qid"]]
             arms += [traces.assign(answer=answer), steps, verdicts]
-        result = analyse(Arms(make_questions([0] * 12), *arms), draws=60, seed=run)
+        result = analyse(Arms(make_questions([0] * 12), *arms))
         assert result.strata_weighted == result.strata
 
 
@@ -184,7 +184,7 @@ def test_weighted_strata_are_those_of_the_probabilities_behind_the_votes():
             for c in range(3)
         }
         arms += make_arm("ab"[late], traces)
-    result = analyse(Arms(make_questions([0] * n), *arms), draws=20, seed=0)
+    result = analyse(Arms(make_questions([0] * n), *arms))
     weights = stratum_weights(*chance)
     for part in result.strata_weighted:
         own = weights[part.name]
@@ -299,10 +299,10 @@ def test_nothing_depends_on_the_order_of_rows_and_the_seed_decides(seed):
     rng = np.random.default_rng(seed)
     questions = make_questions([0, 1, 2] * 3)
     before, after = random_arm("a", rng, 9), random_arm("b", rng, 9)
-    result = analyse(Arms(questions, *before, *after), draws=60, seed=seed)
+    result = analyse(Arms(questions, *before, *after))
     shuffled = [frame.sample(frac=1, random_state=seed) for frame in (*before, *after)]
-    assert analyse(Arms(questions, *shuffled), draws=60, seed=seed) == result
-    same = analyse(Arms(questions, *before, *before), draws=60, seed=seed)
+    assert analyse(Arms(questions, *shuffled)) == result
+    same = analyse(Arms(questions, *before, *before))
     assert (same.delta.estimate, same.delta.low, same.delta.high) in ((0, 0, 0), (None, None, None))
 
 
@@ -310,9 +310,9 @@ def test_interval_covers_a_planted_null_through_the_whole_audit():
     rng = np.random.default_rng(8)
     questions = make_questions([0] * 30)
     hits = 0
-    for run in range(40):
+    for _ in range(40):
         arms = random_arm("a", rng, 30, spread=1.3), random_arm("b", rng, 30, spread=1.3)
-        delta = analyse(Arms(questions, *arms[0], *arms[1]), draws=200, seed=run).delta
+        delta = analyse(Arms(questions, *arms[0], *arms[1])).delta
         hits += delta.low <= 0 <= delta.high
     assert hits >= 33  # .95 of 40 is 38, with a standard error of 1.4
 
@@ -328,7 +328,7 @@ def test_tables_read_from_files_work_the_same(tmp_path):
             read_table(tmp_path / f"{name}-steps.parquet", STEPS),
             read_table(tmp_path / f"{name}-verdicts.parquet", VERDICTS),
         ]
-    assert analyse(Arms(make_questions(GOLDS), *frames), draws=200, seed=0) == small()
+    assert analyse(Arms(make_questions(GOLDS), *frames)) == small()
 
 
 @pytest.mark.parametrize(
@@ -376,10 +376,10 @@ def test_bad_tables_name_the_step(change, words):
 def test_no_verdicts_at_all_is_an_error_and_a_question_without_traces_too():
     arms = [[t, s, v.iloc[:0]] for t, s, v in (make_arm("base", BEFORE), make_arm("distilled", AFTER))]
     with pytest.raises(AnalysisError, match="both tables are empty"):
-        analyse(Arms(make_questions(GOLDS), *arms[0], *arms[1]), draws=10, seed=0)
+        analyse(Arms(make_questions(GOLDS), *arms[0], *arms[1]))
     fewer = make_arm("base", {key: value for key, value in BEFORE.items() if key[0] != 2})
     with pytest.raises(AnalysisError, match="question q2 has no traces"):
-        analyse(Arms(make_questions(GOLDS), *fewer, *make_arm("distilled", AFTER)), draws=10, seed=0)
+        analyse(Arms(make_questions(GOLDS), *fewer, *make_arm("distilled", AFTER)))
 
 
 def test_an_arm_with_steps_but_no_verdict_has_rates_of_none():

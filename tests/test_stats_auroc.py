@@ -214,16 +214,16 @@ def test_leaving_out_a_cluster_equals_counting_without_its_rows(rows, with_strat
 
 
 def test_the_jackknife_interval_by_hand():
-    without = np.array([0.70, 0.72, 0.66, 0.71, 0.69])
-    error = np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
+    without = np.array([0.70, 0.72, 0.66, 0.71, 0.69, 0.73])
+    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
     assert standard_error(without) == pytest.approx(error)
-    reach = student.ppf(0.975, 4) * error
+    reach = student.ppf(0.975, 5) * error
     plain = jackknife_interval(0.7, without, logit=False, unit="questions")
     assert (plain.low, plain.high) == pytest.approx((0.7 - reach, 0.7 + reach))
     odds = jackknife_interval(0.7, without, logit=True, unit="questions")
     ends = expit(logit(0.7) + np.array([-1, 1]) * reach / 0.21)
     assert (odds.low, odds.high) == pytest.approx(tuple(ends))
-    assert odds.n == 5
+    assert odds.n == 6
     assert odds.method == "jackknife of questions, log odds, Student's t, level 0.95"
 
 

@@ -63,16 +63,17 @@ def points(leaf: Any) -> str:
     value = number(leaf)
     if value is None:
         return f"not known: {why(leaf)}"
-    return f"{signed(100 * value)}{NBSP}points" + _bracket(leaf, lambda end: signed(100 * end))
+    return f"{signed(100 * value)}{NBSP}points" + bracket(leaf, lambda end: signed(100 * end))
 
 
 def score(leaf: Any) -> str:
     """A number between 0 and 1 with two digits, with its interval in brackets."""
     value = number(leaf)
-    return "–" if value is None else f"{value:.2f}" + _bracket(leaf, lambda end: f"{end:.2f}")
+    return "–" if value is None else f"{value:.2f}" + bracket(leaf, lambda end: f"{end:.2f}")
 
 
-def _bracket(leaf: Any, write: Any) -> str:
+def bracket(leaf: Any, write: Any) -> str:
+    """An interval's ends in brackets, or why there are none."""
     if not isinstance(leaf, Mapping):
         return ""
     low, high = number(leaf.get("low")), number(leaf.get("high"))

@@ -32,6 +32,7 @@ def jackknife_interval(
     logit: bool,
     unit: str,
     weight: npt.ArrayLike | None = None,
+    strata: npt.ArrayLike | None = None,
     reason: str = NO_PAIRS,
     level: float = LEVEL,
 ) -> Interval:
@@ -47,6 +48,7 @@ def jackknife_interval(
         logit: on the log odds scale.
         unit: what a cluster is, for the method line.
         weight: of each cluster in the estimate, [clusters]; None: all weigh the same.
+        strata: clusters that were dealt to parts stand for those of their part, [clusters]; None: one part.
         reason: why `estimate` is None, if it is.
         level: coverage that is aimed at.
     """
@@ -59,7 +61,8 @@ def jackknife_interval(
         return Interval(estimate, None, None, n, method, f"all of it is of one of the {unit}")
     if n < FEW:
         return Interval(estimate, None, None, n, method, f"{n} {unit} are too few for one that covers")
-    error = standard_error(values)
+    parts = np.zeros(n) if strata is None else np.asarray(strata)
+    error = float(np.hypot.reduce([standard_error(values[parts == part]) for part in np.unique(parts)]))
     if error <= 1e-12 or (logit and not 0 < estimate < 1):
         return Interval(estimate, None, None, n, method, f"all {unit} {FLAT}")
     from scipy.special import expit, stdtrit
