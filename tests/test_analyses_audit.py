@@ -71,12 +71,10 @@ AFTER = {
 GOLDS = [0, 1, 1, 0]
 
 
-def small(draws=200, seed=0, strata=None, **more):
+def small(strata=None, **more):
     return analyse(
         Arms(make_questions(GOLDS), *make_arm("base", BEFORE), *make_arm("distilled", AFTER), strata),
-        draws=draws,
-        seed=seed,
-        **more,
+        **{"min_questions": 1, **more},
     )
 
 
@@ -122,9 +120,7 @@ def test_strata_sort_every_question_once_and_ties_are_not_right():
     assert parts["neither"].delta.estimate == pytest.approx(1 / 2 - 1)
     assert sum(part.n_judged_after for part in result.strata) == result.after.n_judged
     tied = {**BEFORE, (0, 2): (2, ["c find"])}  # 0, 1, 2: a tie of three
-    result = analyse(
-        Arms(make_questions(GOLDS), *make_arm("b", tied), *make_arm("d", AFTER)), draws=20, seed=0
-    )
+    result = analyse(Arms(make_questions(GOLDS), *make_arm("b", tied), *make_arm("d", AFTER)))
     assert result.both_correct.n_questions == 1
 
 
@@ -250,8 +246,7 @@ def test_splits_add_to_the_total_with_strata_too():
                 for frame in (traces, steps, verdicts.merge(claims, on=STEP_KEY, how="left"))
             ),
         ),
-        draws=200,
-        seed=0,
+        min_questions=1,
     )
     assert small().split_by_stratum is None
     for result in (given_, by_column):
@@ -368,8 +363,6 @@ def test_bad_tables_name_the_step(change, words):
     with pytest.raises(AnalysisError, match=words):
         analyse(
             Arms(make_questions(GOLDS), *(tables[n] for n in names), *make_arm("distilled", AFTER)),
-            draws=10,
-            seed=0,
         )
 
 
@@ -384,9 +377,7 @@ def test_no_verdicts_at_all_is_an_error_and_a_question_without_traces_too():
 
 def test_an_arm_with_steps_but_no_verdict_has_rates_of_none():
     traces, steps, verdicts = make_arm("base", BEFORE)
-    result = analyse(
-        Arms(make_questions(GOLDS), traces, steps, verdicts.iloc[:0], *make_arm("d", AFTER)), draws=10, seed=0
-    )
+    result = analyse(Arms(make_questions(GOLDS), traces, steps, verdicts.iloc[:0], *make_arm("d", AFTER)))
     assert result.before.error_rate.estimate is None
     assert result.before.abstain_rate is result.before.not_checkable_rate is None
     assert result.before.n_without_verdict == 11

@@ -24,7 +24,7 @@ def test_every_scale_of_a_study_small_enough_to_count_by_hand():
     assert result.arms == ("base", "distilled")
     # 4 correct and 3 erroneous before, of 5 words each; the failure and the plan are no judged steps
     assert (result.n_erroneous[0], result.n_judged[0], result.n_words[0]) == (3, 7, 35)
-    audit = analyse(Arms(*tables()), draws=200)
+    audit = analyse(Arms(*tables()))
     assert result.scales["risk"].difference == audit.delta
     assert result.scales["risk"].se == audit.delta_se
     assert result.scales["per_100_words"].before == pytest.approx(300 / 35)

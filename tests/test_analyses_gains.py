@@ -61,8 +61,8 @@ AFTER = make_arm(
 )
 
 
-def small(draws=200, **more):
-    return analyse(make_questions(GOLDS), *BEFORE, *AFTER, draws=draws, null_draws=50, **more)
+def small(**more):
+    return analyse(make_questions(GOLDS), *BEFORE, *AFTER, null_draws=50, **more)
 
 
 def test_every_number_of_a_study_small_enough_to_count_by_hand():
@@ -116,12 +116,12 @@ def test_result_is_json_and_frames_and_one_line():
 
 def test_the_order_of_rows_does_not_matter():
     shuffled = [table.sample(frac=1, random_state=1) for table in (*BEFORE, *AFTER)]
-    assert analyse(make_questions(GOLDS), *shuffled, draws=200, null_draws=50).to_json() == small().to_json()
+    assert analyse(make_questions(GOLDS), *shuffled, null_draws=50).to_json() == small().to_json()
 
 
 def test_judged_first_traces_go_with_the_votes_of_the_other_half():
     first = [table[table.cid == 0] for table in (BEFORE[1], AFTER[1])]
-    result = analyse(make_questions(GOLDS), BEFORE[0], first[0], AFTER[0], first[1], draws=50, null_draws=10)
+    result = analyse(make_questions(GOLDS), BEFORE[0], first[0], AFTER[0], first[1], null_draws=10)
     cells = {one.name: one for one in result.transitions}
     assert (cells["gained"].error_before, cells["gained"].error_after) == (1, 0.5)
     # q2's first trace is of the half that votes right; the other half votes wrong before and after
@@ -154,7 +154,7 @@ def sampled_study(seed, n=400, k=8, *, learned=0.0, harm=0.0):
 
 def test_without_a_change_halves_show_none_and_the_same_votes_do():
     questions, before, after = sampled_study(0, n=1500)
-    result = analyse(questions, *before, *after, draws=500, null_draws=20)
+    result = analyse(questions, *before, *after, null_draws=20)
     for cell in result.transitions:
         assert cell.change.low - 0.01 < 0 < cell.change.high + 0.01
     assert result.contrasts["gained_minus_kept"].low < 0 < result.contrasts["gained_minus_kept"].high
@@ -173,7 +173,7 @@ def test_without_a_change_halves_show_none_and_the_same_votes_do():
 
 def test_harm_where_it_was_learned_is_found_there():
     questions, before, after = sampled_study(1, n=600, learned=0.8, harm=0.4)
-    result = analyse(questions, *before, *after, draws=500, null_draws=20)
+    result = analyse(questions, *before, *after, null_draws=20)
     assert result.delta_sc.low > 0.05
     contrast = result.contrasts["gained_minus_kept_right"]
     assert contrast.low > 0
@@ -186,7 +186,7 @@ def test_the_interval_of_gained_minus_kept_covers_nothing_where_there_is_nothing
     hits = 0
     for seed in range(200):
         questions, before, after = sampled_study(seed, n=120)
-        found = analyse(questions, *before, *after, draws=400, seed=seed, null_draws=1).contrasts
+        found = analyse(questions, *before, *after, seed=seed, null_draws=1).contrasts
         hits += found["gained_minus_kept"].low <= 0 <= found["gained_minus_kept"].high
     assert 181 <= hits <= 199
 
@@ -211,9 +211,9 @@ def test_bad_tables_are_named(error, change, words):
     for place, table in change(tables).items():
         tables[place] = table
     with pytest.raises(error, match=words):
-        analyse(*tables, draws=10, null_draws=10)
+        analyse(*tables, null_draws=10)
 
 
 def test_a_null_needs_draws():
     with pytest.raises(UsageError, match="null_draws"):
-        analyse(make_questions(GOLDS), *BEFORE, *AFTER, draws=10, null_draws=0)
+        analyse(make_questions(GOLDS), *BEFORE, *AFTER, null_draws=0)

@@ -38,7 +38,7 @@ def frames(rows=ROWS):
 
 @pytest.fixture
 def result():
-    return knowledge.table(*frames(), draws=200, seed=0)
+    return knowledge.table(*frames())
 
 
 def test_errors_by_hand(result):
@@ -64,7 +64,7 @@ def test_by_relation_by_hand(result):
 
 def test_left_out_claims_are_counted():
     before, after, claims, verdicts = frames()
-    result = knowledge.table(before, after.iloc[1:], claims, verdicts, draws=50)
+    result = knowledge.table(before, after.iloc[1:], claims, verdicts)
     assert result.excluded == {"unjudged": 1, "unread": 1}
     assert result.errors.n_claims == 3
 
@@ -76,7 +76,7 @@ def test_interval_is_that_of_resampled_questions(result):
 
 def test_no_errors_have_no_shares_but_a_reason():
     rows = [(*r[:4], "correct", *r[5:]) for r in ROWS]
-    leaf = knowledge.table(*frames(rows), draws=50).to_json()["errors"]["shares"]["knew"]["estimate"]
+    leaf = knowledge.table(*frames(rows)).to_json()["errors"]["shares"]["knew"]["estimate"]
     assert leaf["value"] is None
     assert leaf["reason"]
 

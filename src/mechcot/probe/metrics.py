@@ -179,7 +179,7 @@ def compare_auroc(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> Com
     found = jackknife_interval(gap, without, logit=False, unit=UNIT)
     if found.low is None or found.high == found.low:
         return Comparison(found, None, None)
-    se = standard_error(without)
+    se = float(standard_error(without))
     return Comparison(found, se, _TO_DETECT * se)
 
 

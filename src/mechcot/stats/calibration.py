@@ -154,7 +154,7 @@ def squared_calibration_difference(
     if n < FEW:
         return Interval(estimate, None, None, n, method, f"{n} questions are too few for one that covers")
     pairs = _variance_of_pairs(*arms)
-    error = standard_error(arms[1].without() - arms[0].without())
+    error = float(standard_error(arms[1].without() - arms[0].without()))
     variance = max(error**2 - pairs, pairs / 2)
     if variance <= 1e-24:
         return Interval(estimate, None, None, n, method, f"all questions {FLAT}")

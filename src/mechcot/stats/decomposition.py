@@ -34,7 +34,7 @@ import numpy.typing as npt
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval, Result, because
 from mechcot.stats.cluster import LEVEL, Floats
-from mechcot.stats.jackknife import interval_of_sums
+from mechcot.stats.jackknife import QUESTIONS, jackknife_interval
 
 Bools = npt.NDArray[np.bool_]
 MIN_QUESTIONS = 10
@@ -145,18 +145,21 @@ def split_by_kind(
     sums = stacked.sum(axis=0)
     steps = np.stack([table[present].sum(axis=1) for table in (tables[1], tables[3])])
     weight = _shares(steps).sum(axis=0)
-    defined = bool(np.isfinite(_terms(sums[None], shared)[0, 0]))
 
-    def term(column: int) -> Interval:
-        return interval_of_sums(
-            stacked,
-            lambda rows: np.asarray(_terms(rows, shared)[:, column]),
+    point, left = _terms(sums[None], shared)[0], _terms(sums - stacked, shared)
+    defined = bool(np.isfinite(point[0]))
+    total, composition, within, unshared = (
+        jackknife_interval(
+            float(value) if defined else None,
+            without,
+            logit=False,
+            unit=QUESTIONS,
             weight=weight,
             reason="an arm has no judged steps",
             level=level,
         )
-
-    total, composition, within, unshared = map(term, range(4))
+        for value, without in zip(point, left.T, strict=True)
+    )
     apart = int(((tables[1] + tables[3])[:, ~shared] > 0).any(axis=1).sum())
     if 0 < apart < min_questions and unshared.low is not None:
         reason = f"steps of unshared kinds are of {apart} questions alone"

@@ -68,26 +68,26 @@ def jackknife_interval(
     from scipy.special import expit, stdtrit
     from scipy.special import logit as log_odds
 
-    reach = float(stdtrit(_freedom(n, weight), (1 + level) / 2)) * error
+    freedom = degrees_of_freedom(np.ones(n) if weight is None else weight)
+    reach = float(stdtrit(freedom, (1 + level) / 2)) * error
     if not logit:
         return Interval(estimate, estimate - reach, estimate + reach, n, method)
     centre, reach = float(log_odds(estimate)), reach / (estimate * (1 - estimate))
     return Interval(estimate, float(expit(centre - reach)), float(expit(centre + reach)), n, method)
 
 
-def standard_error(without: npt.ArrayLike) -> float:
-    """The delete-one jackknife's standard error, from the estimates without each cluster [clusters]."""
+def standard_error(without: npt.ArrayLike) -> Floats:
+    """The delete-one jackknife's standard error [...] from what is left without each [..., clusters]."""
     values = np.asarray(without, dtype=np.float64)
-    n = len(values)
-    return float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
+    n = values.shape[-1]
+    around = values - values.mean(axis=-1, keepdims=True)
+    return np.asarray(np.sqrt((n - 1) / n * (around**2).sum(axis=-1)))
 
 
-def _freedom(n: int, weight: npt.ArrayLike | None) -> float:
-    """Degrees of freedom: effective clusters less one, at least one."""
-    if weight is None:
-        return n - 1.0
+def degrees_of_freedom(weight: npt.ArrayLike) -> Floats:
+    """Effective clusters less one, at least one [...], from the weights of clusters [..., clusters]."""
     w = np.asarray(weight, dtype=np.float64)
-    return max(float(w.sum() ** 2 / (w**2).sum()) - 1.0, 1.0)
+    return np.asarray(np.maximum(w.sum(axis=-1) ** 2 / (w**2).sum(axis=-1) - 1.0, 1.0))
 
 
 def interval_of_sums(

@@ -18,7 +18,7 @@ from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.stats.cluster import Floats, ratio_difference
-from mechcot.stats.decomposition import Split, split_by_kind
+from mechcot.stats.decomposition import MIN_QUESTIONS, Split, split_by_kind
 from mechcot.stats.jackknife import question_weighted_difference, rate_interval, ratio_difference_interval
 from mechcot.stats.votes import plurality_right
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 
-def analyse(
-    arms: Arms,
-) -> AuditResult:
+def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
     """Compare the step error of two arms on the same questions under one instrument.
 
     Args:
         arms: before and after.
+        min_questions: questions with steps of a kind that it needs in both arms to be shared in the splits.
 
     Raises:
         AnalysisError: a missing column, a row twice, a verdict or stratum of an unknown step, an
             unknown label, several instruments, a question without traces.
+        UsageError: min_questions below 1.
     """
     before, after = arms.steps
     words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
@@ -58,8 +58,10 @@ def analyse(
         strata=parts,
         strata_weighted=weighted,
         roles=_roles(before, after),
-        split=_split(before, after, False),
-        split_by_stratum=_split(before, after, True) if before.has_strata and after.has_strata else None,
+        split=_split(before, after, False, min_questions),
+        split_by_stratum=_split(before, after, True, min_questions)
+        if before.has_strata and after.has_strata
+        else None,
     )
 
 
@@ -129,7 +131,7 @@ def _roles(before: ArmSteps, after: ArmSteps) -> tuple[RoleAudit, ...]:
     return tuple(rows)
 
 
-def _split(before: ArmSteps, after: ArmSteps, by_stratum: bool) -> Split:
+def _split(before: ArmSteps, after: ArmSteps, by_stratum: bool, min_questions: int) -> Split:
     arms = (before, after)
     names = [arm.kinds(by_stratum) for arm in arms]
     kinds = sorted({kind for arm, own in zip(arms, names, strict=True) for kind in own[arm.is_judged]})
@@ -140,7 +142,7 @@ def _split(before: ArmSteps, after: ArmSteps, by_stratum: bool) -> Split:
         for i in range(len(kinds)):
             errors[:, i], judged[:, i] = arm.erroneous(column == i), arm.judged(column == i)
         tables += [errors, judged]
-    return split_by_kind(tables[0], tables[1], tables[2], tables[3], kinds)
+    return split_by_kind(tables[0], tables[1], tables[2], tables[3], kinds, min_questions=min_questions)
 
 
 __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]

@@ -66,7 +66,12 @@ def analyse(
         deff=difference_design_effect(*sums),
         clustering=Pair(design_effect(sums[0], sums[1]), design_effect(sums[2], sums[3])),
         abstention=abstention_bounds(
-            sums[0], sums[1] - sums[0], _abstained(before), sums[2], sums[3] - sums[2], _abstained(after)
+            sums[0],
+            sums[1] - sums[0],
+            arms.by_text(_abstained(before)),
+            sums[2],
+            sums[3] - sums[2],
+            arms.by_text(_abstained(after)),
         ),
         tipping=_tipping(sums, step_weighted.difference),
         draws=draws,

@@ -1,7 +1,8 @@
 """When a trace's answer is settled: forced answers after every step prefix, and the lock.
 
 A forced answer is the reader's distribution over the options when it is made to answer after a
-prefix of the author's text. A *lock* is the first prefix from which the forced answer equals the
+prefix of the author's text; one whose highest probability two options share is a tie, which is
+counted and equals no answer. A *lock* is the first prefix from which the forced answer equals the
 trace's own parsed answer at every later prefix, up to the last one before the answer is stated. It
 is defined by the future: a finished trace without one is "never", not censored, so shares are of
 all traces and the curve's plateau is 1 - never (methods, amendment 4).
@@ -67,13 +68,13 @@ def curves(
     rows = one_reading(forced)
     author, reader = str(rows["arm"].iloc[0]), str(rows["reader"].iloc[0])
     kept, excluded = countable(traces[traces["arm"] == author], rows)
-    locks, p_own, mass = trace_locks(kept, rows, steps[steps["arm"] == author])
+    locks, p_own, mass, tied = trace_locks(kept, rows, steps[steps["arm"] == author])
     locks, first_claim = with_first_claim(locks, steps, verdicts, author)
     by_step, by_fraction = _tables(locks, p_own, draws, seed)
     questions, sums = _question_sums(locks)
     shares = {name: rate_interval(sums[name][0], sums[name][1]) for name in MEASURES}
     return CommitmentResult(
-        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, locks, by_step,
+        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, tied, locks, by_step,
         by_fraction, draws, seed,
     )  # fmt: skip
 

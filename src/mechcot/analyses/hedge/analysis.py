@@ -37,6 +37,7 @@ from mechcot.core.records import STEP_KEY
 from mechcot.probe.stored import positions
 from mechcot.stats import Interval, jackknife_interval, rate_interval
 from mechcot.stats.auroc import leave_one_out
+from mechcot.stats.frames import joined_groups, one_of_each
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -56,6 +57,7 @@ def direction(
     claims: pd.DataFrame,
     *,
     group: Mapping[str, str] | None = None,
+    same: Mapping[str, str] | None = None,
     null_draws: int = 100,
     seed: int = 0,
 ) -> HedgeResult:
@@ -66,6 +68,7 @@ def direction(
         claims: rows of `records.CLAIMS`, one arm.
         group: question to group (its gold entity); a group is never split between the halves. By
             question when left out.
+        same: question to the one it repeats, which the interval takes for one with it.
         null_draws: refits, and random directions, of each null.
         seed: of everything drawn.
 
@@ -97,7 +100,8 @@ def direction(
         directions[layer] = difference_of_means(X, truth[None, :], kinds)[0]
         shuffled = shuffled_labels(truth, kinds, null_draws, rng)
         nulls[layer] = difference_of_means(X, shuffled, kinds)
-        questions = claims["qid"].to_numpy()[used]
+        asked = claims["qid"] if same is None else claims["qid"].map(same)
+        questions = asked.to_numpy()[used]
         scores.append(_held_out(layer, X, truth, kinds, folds, questions, null_draws, rng))
     return HedgeResult(
         arm, rate(claims), int(claims["qid"].nunique()), int(hedged.sum()),
@@ -270,10 +274,10 @@ def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
     """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
     before, after = pair_of(study)
     questions = study.questions(study.settings.contrast.domain)
-    group = dict(zip(questions.qid, questions.group, strict=True))
+    group, same = joined_groups(questions), one_of_each(questions)
     seed = study.settings.seed
     X, claims = _at_claims(study, before)
-    fitted = direction(X, claims, group=group, seed=seed)
+    fitted = direction(X, claims, group=group, same=same, seed=seed)
     X, claims = _at_claims(study, after)
     return fitted, project(fitted, X, claims, study.verdicts(after), seed=seed)
 
