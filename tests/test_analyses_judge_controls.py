@@ -181,16 +181,16 @@ def test_planted_effects_are_found(result):
 
 def test_a_control_that_says_the_same_adds_exactly_nothing(result):
     row = row_of(result, "factor:tone")
-    assert (row.minus_primary.estimate, row.minus_primary.low, row.minus_primary.high) == (0, 0, 0)
+    assert (row.minus_primary.estimate, row.minus_primary.low) == (0, None)
     assert row.p == row.p_family == 1
     assert all(flip.n_flipped == (0, 0) for flip in result.flips if flip.control == "factor:tone")
 
 
-def test_an_interval_without_width_says_that_none_was_seen_and_no_more():
+def test_questions_that_are_all_alike_say_that_none_was_seen_and_no_more():
     items = planted(40)
     text = run(items[items["control"].isin(["primary", "factor:tone"])], 40).text()
     row = next(line for line in text.splitlines() if line.startswith("rule on tone switched "))
-    assert "0.0 points [0.0, 0.0]*" in row
+    assert "0.0 points*" in row
     assert text.count("none was seen") == 1
     primary = next(line for line in text.splitlines() if line.startswith("the judge as it is"))
     assert "*" not in primary

@@ -23,7 +23,7 @@ FLAT_NOTE = (
 
 def points(leaf: Any) -> str:
     """A difference in percentage points with its interval, starred where no question differs."""
-    return words.points(leaf) + ("*" if _is_flat(leaf) else "")
+    return f"{words.points(leaf['estimate'])}*" if _is_flat(leaf) else words.points(leaf)
 
 
 def share(count: int, n: int, leaf: Any) -> str:
