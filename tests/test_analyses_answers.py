@@ -147,16 +147,14 @@ def test_differences_agree_with_the_arms_and_are_determined(seed):
         questions.sample(frac=1, random_state=seed),
         before.sample(frac=1, random_state=seed),
         after,
-        draws=50,
-        seed=seed,
     )
     for row in result.to_frame().itertuples():
-        assert row.difference == pytest.approx(row.after - row.before, abs=1e-12)
+        assert row.difference == pytest.approx(row.after - row.before, abs=1e-12, nan_ok=True)
     assert result == analyse(questions, before, after)
     assert mixed.before.votes.sc == pytest.approx(result.before.votes.sc)
     assert mixed.mcnemar == result.mcnemar
     same = analyse(questions, before, before)
-    assert (same.delta_sc.estimate, same.delta_sc.low, same.delta_sc.high) == (0, 0, 0)
+    assert (same.delta_sc.estimate, same.delta_sc.low) == (0, None)
     assert same.mcnemar.gained == same.mcnemar.lost == 0
 
 

@@ -290,7 +290,7 @@ def random_arm(arm, rng, n, spread=0.0, rate=0.3):
 
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 10_000))
-def test_nothing_depends_on_the_order_of_rows_and_the_seed_decides(seed):
+def test_nothing_depends_on_the_order_of_rows(seed):
     rng = np.random.default_rng(seed)
     questions = make_questions([0, 1, 2] * 3)
     before, after = random_arm("a", rng, 9), random_arm("b", rng, 9)
@@ -298,7 +298,8 @@ def test_nothing_depends_on_the_order_of_rows_and_the_seed_decides(seed):
     shuffled = [frame.sample(frac=1, random_state=seed) for frame in (*before, *after)]
     assert analyse(Arms(questions, *shuffled)) == result
     same = analyse(Arms(questions, *before, *before))
-    assert (same.delta.estimate, same.delta.low, same.delta.high) in ((0, 0, 0), (None, None, None))
+    assert same.delta.estimate in (0, None)
+    assert same.delta.low is None
 
 
 def test_interval_covers_a_planted_null_through_the_whole_audit():
