@@ -169,9 +169,15 @@ def test_undefined_replicates_are_counted_and_too_many_leave_no_interval():
     most = percentile_interval(1.0, [1.0, np.nan, np.nan, np.nan], 5)
     assert most.low is None
     assert "3 of 4" in most.reason
-    # one question alone holds all judged steps of the arm before: often absent from a replicate
+    flat = percentile_interval(1.0, [1.0, 1.0, 1.0], 5)
+    assert (flat.estimate, flat.low, flat.high) == (1.0, None, None)
+    assert flat.reason == "all questions are alike: no spread to judge by"
+
+
+def test_an_arm_that_rests_on_one_question_has_no_interval():
     rare = ratio_difference_interval([1] + [0] * 9, [2] + [0] * 9, [1] * 10, [3] * 10)
-    assert 60 < rare.undefined_draws < 230  # (9/10)^10 = .35 of 400
+    assert (rare.estimate, rare.low) == (pytest.approx(1 / 3 - 1 / 2), None)
+    assert rare.reason == "all of it is of one of the questions"
 
 
 @pytest.mark.parametrize(
