@@ -2,8 +2,9 @@
 
     python benchmarks/stats.py [--json]
 
-Bootstrap: `bootstrap_ratio_difference`, 10,000 draws of a study of 1273 questions, against a loop with one
-numpy step per replicate, at the better of two ways to write that step. Both sides make the interval.
+Bootstrap: a difference of two ratios from `resampled_sums`, 10,000 draws of a study of 1273 questions,
+against a loop with one numpy step per replicate, at the better of two ways to write that step. Both sides
+make the interval.
 SC@k: `sc_at_k`, every k from 64 votes over five classes, against numpy enumeration of all vote compositions
 of a question at once. The enumeration is timed on a few questions, drawn at random, and its seconds are
 multiplied up to the study: questions do not share work. One thread; the sides alternate; medians.
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import comb
 
-from mechcot.stats import bootstrap_ratio_difference, sc_at_k
+from mechcot.stats import percentile_interval, resampled_sums, sc_at_k
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -53,9 +54,7 @@ def main() -> None:
     gold = rng.integers(0, options.classes - 1, options.questions)
     few = rng.choice(options.questions, min(options.enumerated, options.questions), replace=False)
     sides: dict[str, Callable[[], Any]] = {
-        "bootstrap, mechcot": lambda: bootstrap_ratio_difference(
-            study[:, 0], study[:, 1], study[:, 2], study[:, 3], options.draws, 0
-        ),
+        "bootstrap, mechcot": lambda: _bootstrap(study, options.draws),
         "bootstrap, loop that indexes": lambda: _loop(study, options.draws, counted=False),
         "bootstrap, loop that counts": lambda: _loop(study, options.draws, counted=True),
         "sc_at_k, mechcot": lambda: sc_at_k(table, gold),
@@ -96,6 +95,16 @@ def _study(rng: np.random.Generator, questions: int) -> Ints:
     judged = rng.integers(3, 10, (questions, 2))
     errors = rng.binomial(judged, rng.beta([2, 3], [5, 3], (questions, 2)))
     return np.stack([errors[:, 0], judged[:, 0], errors[:, 1], judged[:, 1]], axis=1)
+
+
+def _bootstrap(study: Floats, draws: int) -> Any:
+    sums = resampled_sums(study, draws, 0)
+    total = study.sum(axis=0)
+    return percentile_interval(
+        float(total[2] / total[3] - total[0] / total[1]),
+        sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1],
+        len(study),
+    )
 
 
 def _loop(study: Ints, draws: int, *, counted: bool) -> tuple[float, float]:

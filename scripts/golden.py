@@ -1,6 +1,7 @@
 """Freeze what the analyses of a small study say, as tests/test_golden.py compares it.
 
-    python scripts/golden.py
+    python scripts/golden.py             # train the study anew, and freeze it with what its analyses say
+    python scripts/golden.py --analyses  # of the frozen study, freeze again what its analyses say
 
 Runs the organism at a small size (seed 0) and writes two archives into tests/golden: `study.tar.xz`, the
 study up to its readings, and `expected.tar.xz`, what the analyses make of it: results/*.json, summary.json,
@@ -11,6 +12,7 @@ from them. Run it where results change on purpose, and say in the commit which a
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import re
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import mechcot
 from mechcot.analyses.headline import headline_text
+from mechcot.pipeline import run as pipeline
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 SIZE = (
@@ -79,12 +82,20 @@ def said(study: mechcot.Study) -> dict[str, str]:
 
 
 def main() -> None:
-    """Make the study and both archives."""
+    """Make both archives, or the second one alone."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--analyses", action="store_true")
+    kept = parser.parse_args().analyses
     with tempfile.TemporaryDirectory() as folder:
-        study = mechcot.run(Path(folder) / "study", preset="organism-small", seed=0, overrides=SIZE)
-        GOLDEN.mkdir(exist_ok=True)
-        with tarfile.open(GOLDEN / "study.tar.xz", "w:xz") as archive:
-            archive.add(study.path, "study", filter=lambda entry: None if _made(entry.name) else entry)
+        if kept:
+            with tarfile.open(GOLDEN / "study.tar.xz") as archive:
+                archive.extractall(folder, filter="data")
+            study = pipeline.run(Path(folder) / "study", progress=False)
+        else:
+            study = mechcot.run(Path(folder) / "study", preset="organism-small", seed=0, overrides=SIZE)
+            GOLDEN.mkdir(exist_ok=True)
+            with tarfile.open(GOLDEN / "study.tar.xz", "w:xz") as archive:
+                archive.add(study.path, "study", filter=lambda entry: None if _made(entry.name) else entry)
         with tarfile.open(GOLDEN / "expected.tar.xz", "w:xz") as archive:
             for name, text in said(study).items():
                 entry = tarfile.TarInfo(name)

@@ -27,7 +27,7 @@ from mechcot.distill.pretrain import pretrain
 from mechcot.models.checkpoint import load, prepare_torch
 from mechcot.sampling import Prompt, sample, trace_rows
 from mechcot.stats.calibration import ece
-from mechcot.stats.cluster import bootstrap_ratio_difference
+from mechcot.stats.jackknife import ratio_difference_interval
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence, votes
 from mechcot.steps.segment import segment
 from mechcot.tasks import Question, question_of, render_prompt
@@ -210,7 +210,7 @@ def change(before: pd.DataFrame, after: pd.DataFrame, qids: list[str], key: str)
     sums = [
         arm.groupby("qid")[["wrong", "checkable"]].sum().loc[qids].to_numpy().T for arm in (before, after)
     ]
-    interval = bootstrap_ratio_difference(*sums[0], *sums[1], DRAWS, 0)
+    interval = ratio_difference_interval(*sums[0], *sums[1])
     return {key: interval.estimate, f"{key} low": interval.low, f"{key} high": interval.high}
 
 

@@ -47,7 +47,7 @@ AFTER = [("a", 0, 0, "option"), ("b", 1, 1, "option")]
 
 def found():
     before, after = tables(BEFORE, "base"), tables(AFTER, "student")
-    return analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1], after[1]), draws=200)
+    return analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1], after[1]))
 
 
 def test_both_directions_have_their_own_denominators():
@@ -81,10 +81,10 @@ def test_disagreements_are_shown_of_each_kind():
 def test_a_trace_without_a_reading_and_two_instruments_are_refused():
     before, after = tables(BEFORE, "base"), tables(AFTER, "student")
     with pytest.raises(AnalysisError, match=r"question 'a', trace 0: its answer was not read"):
-        analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1][1:], after[1]), draws=10)
+        analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1][1:], after[1]))
     other = after[1].assign(instrument="answers-2")
     with pytest.raises(AnalysisError, match="2 instruments"):
-        analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1], other), draws=10)
+        analyse(QUESTIONS, Pair(before[0], after[0]), Pair(before[1], other))
 
 
 # --- a study ------------------------------------------------------------------------------------

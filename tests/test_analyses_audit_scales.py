@@ -20,11 +20,11 @@ def tables():
 
 
 def test_every_scale_of_a_study_small_enough_to_count_by_hand():
-    result = error_scales(Arms(*tables()), draws=200)
+    result = error_scales(Arms(*tables()))
     assert result.arms == ("base", "distilled")
     # 4 correct and 3 erroneous before, of 5 words each; the failure and the plan are no judged steps
     assert (result.n_erroneous[0], result.n_judged[0], result.n_words[0]) == (3, 7, 35)
-    audit = analyse(Arms(*tables()), draws=200)
+    audit = analyse(Arms(*tables()))
     assert result.scales["risk"].difference == audit.delta
     assert result.scales["risk"].se == audit.delta_se
     assert result.scales["per_100_words"].before == pytest.approx(300 / 35)
@@ -42,7 +42,7 @@ def test_every_scale_of_a_study_small_enough_to_count_by_hand():
 
 
 def test_result_is_json_and_a_frame_and_one_line():
-    result = error_scales(Arms(*tables()), draws=50)
+    result = error_scales(Arms(*tables()))
     loaded = json.loads(json.dumps(result.to_json(), allow_nan=False))
     names = "risk per_100_words log_odds log_odds_with_length cloglog cloglog_with_length"
     assert " ".join(loaded["scales"]) == names
@@ -56,7 +56,7 @@ def test_result_is_json_and_a_frame_and_one_line():
 def test_an_arm_without_errors_has_risks_and_no_odds():
     questions, *arms = tables()
     arms[2] = arms[2].assign(label=arms[2].label.where(arms[2].label != "erroneous", "correct"))
-    result = error_scales(Arms(questions, *arms), draws=50)
+    result = error_scales(Arms(questions, *arms))
     assert result.scales["risk"].difference.estimate == pytest.approx(
         result.n_erroneous[1] / result.n_judged[1]
     )
@@ -76,4 +76,4 @@ def test_bad_tables_are_named(place, change, words):
     given = list(tables())
     given[place] = change(given[place])
     with pytest.raises(AnalysisError, match=words):
-        error_scales(Arms(*given), draws=10)
+        error_scales(Arms(*given))

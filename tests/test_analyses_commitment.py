@@ -200,7 +200,7 @@ def test_compare_and_two_by_two_recover_a_planted_reader_effect():
             [(a, r) for a in ("base", "distilled") for r in ("base", "distilled")]
         )
     }
-    difference = commitment.compare(cells["base", "base"], cells["distilled", "distilled"], draws=300)
+    difference = commitment.compare(cells["base", "base"], cells["distilled", "distilled"])
     at_prompt = difference.differences["locked_at_prompt"]
     assert at_prompt.high < 0
     expected = (
@@ -208,7 +208,7 @@ def test_compare_and_two_by_two_recover_a_planted_reader_effect():
         - cells["base", "base"].shares["locked_at_prompt"].estimate
     )
     assert at_prompt.estimate == pytest.approx(expected)
-    cross = commitment.two_by_two(cells, before="base", after="distilled", draws=300)
+    cross = commitment.two_by_two(cells, before="base", after="distilled")
     effects = cross.measures["locked_at_prompt"]
     assert effects.effect_reader.high < -0.2
     assert effects.effect_text.low < 0 < effects.effect_text.high
@@ -219,3 +219,15 @@ def test_compare_and_two_by_two_recover_a_planted_reader_effect():
 def test_two_by_two_needs_all_four_cells(result):
     with pytest.raises(AnalysisError, match="all four"):
         commitment.two_by_two({("base", "base"): result}, before="base", after="distilled")
+
+
+def test_a_tie_of_two_options_is_no_agreement_and_is_counted():
+    forced, traces, steps, verdicts = build(
+        [("q1", 0, 0, [0, 0, 0], 2, (), None), ("q2", 0, 1, [1, 1, 1], 2, (), None)]
+    )
+    tie = (forced["qid"] == "q1") & (forced["k"] == 1)
+    forced.loc[tie, "p"] = pd.Series([[0.4, 0.4, 0.2]] * int(tie.sum()), index=forced.index[tie])
+    found = commitment.curves(forced, traces, steps, verdicts, draws=50)
+    assert found.n_tied == found.to_json()["n_tied"] == 1
+    assert found.locks.set_index("qid")["lock"].to_dict() == {"q1": 2.0, "q2": 0.0}
+    assert found.locks.set_index("qid").loc["q1", "aoc"] == pytest.approx(1 / 3)

@@ -67,8 +67,8 @@ def pairs(before, after):
     return [Pair(*tables) for tables in zip(before, after, strict=True)]
 
 
-def small(before=BEFORE, after=AFTER, draws=200, **more):
-    return analyse(make_questions(GOLDS), *pairs(before, after), draws=draws, null_draws=50, **more)
+def small(before=BEFORE, after=AFTER, **more):
+    return analyse(make_questions(GOLDS), *pairs(before, after), null_draws=50, **more)
 
 
 def test_every_number_of_a_study_small_enough_to_count_by_hand():
@@ -160,7 +160,7 @@ def sampled_study(seed, n=400, k=8, *, learned=0.0, harm=0.0):
 
 def test_without_a_change_halves_show_none_and_the_same_votes_do():
     questions, before, after = sampled_study(0, n=1500)
-    result = analyse(questions, *pairs(before, after), draws=500, null_draws=20)
+    result = analyse(questions, *pairs(before, after), null_draws=20)
     for cell in result.transitions:
         assert cell.change.low - 0.01 < 0 < cell.change.high + 0.01
     assert result.contrasts["gained_minus_kept"].low < 0 < result.contrasts["gained_minus_kept"].high
@@ -179,7 +179,7 @@ def test_without_a_change_halves_show_none_and_the_same_votes_do():
 
 def test_harm_where_it_was_learned_is_found_there():
     questions, before, after = sampled_study(1, n=600, learned=0.8, harm=0.4)
-    result = analyse(questions, *pairs(before, after), draws=500, null_draws=20)
+    result = analyse(questions, *pairs(before, after), null_draws=20)
     assert result.delta_sc.low > 0.05
     contrast = result.contrasts["gained_minus_kept_right"]
     assert contrast.low > 0
@@ -192,7 +192,7 @@ def test_the_interval_of_gained_minus_kept_covers_nothing_where_there_is_nothing
     hits = 0
     for seed in range(200):
         questions, before, after = sampled_study(seed, n=120)
-        found = analyse(questions, *pairs(before, after), draws=400, seed=seed, null_draws=1).contrasts
+        found = analyse(questions, *pairs(before, after), seed=seed, null_draws=1).contrasts
         hits += found["gained_minus_kept"].low <= 0 <= found["gained_minus_kept"].high
     assert 181 <= hits <= 199
 
@@ -217,9 +217,9 @@ def test_bad_tables_are_named(error, change, words):
     for place, table in change(tables).items():
         tables[place] = table
     with pytest.raises(error, match=words):
-        analyse(tables[0], *pairs(tables[1:3], tables[3:]), draws=10, null_draws=10)
+        analyse(tables[0], *pairs(tables[1:3], tables[3:]), null_draws=10)
 
 
 def test_a_null_needs_draws():
     with pytest.raises(UsageError, match="null_draws"):
-        analyse(make_questions(GOLDS), *pairs(BEFORE, AFTER), draws=10, null_draws=0)
+        analyse(make_questions(GOLDS), *pairs(BEFORE, AFTER), null_draws=0)

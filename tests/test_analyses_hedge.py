@@ -5,8 +5,18 @@ import pandas as pd
 import pytest
 
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.hedge.directions import difference_of_means, halves, random_directions
+from mechcot.analyses.hedge.directions import (
+    difference_of_means,
+    halves,
+    held_out_scores,
+    pairs_in_order,
+    random_directions,
+    refitted_without,
+    shuffled_labels,
+    tied,
+)
 from mechcot.core.errors import AnalysisError
+from mechcot.stats import stratified_auroc
 
 D = 12
 
@@ -55,7 +65,7 @@ def test_difference_of_means_by_hand():
 
 def test_planted_direction_is_recovered_and_not_the_relation():
     X, claims, _ = planted()
-    result = hedge.direction(X, claims, draws=300, null_draws=60, seed=1)
+    result = hedge.direction(X, claims, null_draws=60, seed=1)
     unit = result.directions[1] / np.linalg.norm(result.directions[1])
     assert unit[0] > 0.9
     assert abs(unit[1]) < 0.2
@@ -69,7 +79,7 @@ def test_planted_direction_is_recovered_and_not_the_relation():
 
 def test_direction_says_rates_and_counts():
     X, claims, _ = planted()
-    result = hedge.direction(X, claims, draws=100, null_draws=10)
+    result = hedge.direction(X, claims, null_draws=10)
     assert result.rate.estimate == pytest.approx(claims["hedged"].mean())
     assert result.n_hedged + result.n_asserted == len(claims)
     for name, cell in result.relations.items():
@@ -79,25 +89,25 @@ def test_direction_says_rates_and_counts():
 
 def test_projection_finds_errors_on_the_hedged_side():
     X, claims, _ = planted()
-    fitted = hedge.direction(X, claims, draws=50, null_draws=50)
+    fitted = hedge.direction(X, claims, null_draws=50)
     X2, claims2, doubt = planted(seed=5, arm="distilled", hedge_everything=False)
-    result = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt > 0.2), draws=300, null_draws=60)
+    result = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt > 0.2), null_draws=60)
     layer0, layer1 = result.by_layer
     assert layer1.auroc.low > 0.75
     assert layer1.random.p < 0.05
     assert layer1.shuffled.high < layer1.auroc.estimate
     assert layer0.auroc.estimate < 0.65
     assert result.n_errors + result.n_correct == len(claims2)
-    flipped = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt <= 0.2), draws=50, null_draws=5)
+    flipped = hedge.project(fitted, X2, claims2, verdicts_of(claims2, doubt <= 0.2), null_draws=5)
     assert flipped.by_layer[1].auroc.estimate == pytest.approx(1 - layer1.auroc.estimate)
 
 
 def test_hedged_and_unjudged_claims_are_left_out_of_the_projection():
     X, claims, doubt = planted()
-    fitted = hedge.direction(X, claims, draws=50, null_draws=5)
+    fitted = hedge.direction(X, claims, null_draws=5)
     verdicts = verdicts_of(claims, doubt > 0)
     verdicts.loc[verdicts["qid"] == "q000", "label"] = "abstain"
-    result = hedge.project(fitted, X, claims, verdicts, draws=50, null_draws=5)
+    result = hedge.project(fitted, X, claims, verdicts, null_draws=5)
     kept = ~claims["hedged"] & (claims["qid"] != "q000")
     assert result.n_errors + result.n_correct == int(kept.sum())
 
@@ -105,20 +115,20 @@ def test_hedged_and_unjudged_claims_are_left_out_of_the_projection():
 def test_too_few_hedged_claims_give_a_reason_and_no_number():
     X, claims, doubt = planted(hedge_everything=False)
     claims.loc[claims.index[:19], "hedged"] = True
-    result = hedge.direction(X, claims, draws=50, null_draws=5)
+    result = hedge.direction(X, claims, null_draws=5)
     assert "19 hedged" in result.reason
     leaf = result.to_json()["auroc_by_layer"]["1"]
     assert leaf["value"] is None
     assert "19 hedged" in leaf["reason"]
     assert result.rate.estimate == pytest.approx(19 / len(claims))
-    onward = hedge.project(result, X, claims, verdicts_of(claims, doubt > 0), draws=50, null_draws=5)
+    onward = hedge.project(result, X, claims, verdicts_of(claims, doubt > 0), null_draws=5)
     assert onward.to_json()["error_auroc_by_layer"]["1"]["value"] is None
 
 
 def test_a_relation_without_both_classes_is_not_used():
     X, claims, _ = planted()
     claims.loc[claims["relation"] == "find", "hedged"] = False
-    result = hedge.direction(X, claims, draws=50, null_draws=5)
+    result = hedge.direction(X, claims, null_draws=5)
     assert not result.relations["find"]["used"]
     assert result.relations["drug"]["used"]
 
@@ -159,7 +169,7 @@ def test_rows_must_match_and_arms_be_one():
 def test_json_is_plain_and_repeats_with_the_seed():
     X, claims, _ = planted()
     first, second = (
-        json.dumps(hedge.direction(X, claims, draws=50, null_draws=10, seed=4).to_json(), allow_nan=False)
+        json.dumps(hedge.direction(X, claims, null_draws=10, seed=4).to_json(), allow_nan=False)
         for _ in range(2)
     )
     assert first == second
@@ -171,10 +181,10 @@ def test_equal_activations_tie_wherever_they_stand():
     names = rng.normal(size=(7, 128)).astype(np.float32)
     _, claims, _ = planted(n_questions=80)
     X = names[rng.integers(0, 7, len(claims))]
-    fitted = hedge.direction({0: X}, claims, draws=100, null_draws=5, seed=1)
+    fitted = hedge.direction({0: X}, claims, null_draws=5, seed=1)
     wrong = rng.random(len(claims)) < 0.4
     order = rng.permutation(len(claims))
-    straight = hedge.project(fitted, {0: X}, claims, verdicts_of(claims, wrong), draws=100, null_draws=5)
+    straight = hedge.project(fitted, {0: X}, claims, verdicts_of(claims, wrong), null_draws=5)
     shuffled = hedge.project(
         fitted,
         {0: X[order]},
@@ -184,3 +194,63 @@ def test_equal_activations_tie_wherever_they_stand():
         null_draws=5,
     )
     assert straight.by_layer[0].auroc.estimate == shuffled.by_layer[0].auroc.estimate
+
+
+def of_noise(seed, n_questions, *, n_subjects=12, d=6):
+    """Claims whose hedging is chance; a subject's vector is the same wherever it is named."""
+    rng = np.random.default_rng(seed)
+    questions = np.repeat(np.arange(n_questions), 4)
+    subject = rng.integers(0, n_subjects, len(questions))
+    kinds = subject % 2
+    X = rng.normal(size=(n_subjects, d))[subject] + 0.3 * rng.normal(size=(len(questions), d))
+    truth = rng.random(len(questions)) < np.array([0.3, 0.6])[kinds]
+    return X, truth, kinds, questions % 2, questions
+
+
+def test_leaving_out_a_question_refits_both_halves():
+    X, truth, kinds, half, questions = of_noise(4, 14)
+    without, side = refitted_without(X, truth, kinds, half, questions)
+    order = [q for h in (0, 1) for q in np.unique(questions[half == h])]
+    assert side.tolist() == [0] * 7 + [1] * 7
+    for q, found in zip(order, without, strict=True):
+        left = questions != q
+        scores = tied(held_out_scores(X[left], truth[None, left], kinds[left], half[left]))[:, 0]
+        auroc = stratified_auroc(scores, truth[left], half[left], kinds[left]).auroc
+        assert found == pytest.approx(auroc, abs=1e-9)
+
+
+def test_a_kind_left_without_a_class_leaves_the_direction():
+    X = np.array([[1.0], [3.0], [0.0], [4.0]])
+    kinds, labels = np.array([0, 0, 1, 1]), np.array([[True, False, False, True]] * 2)
+    kept = np.array([[True, True, True, True], [False, True, True, True]])
+    assert difference_of_means(X, labels, kinds, kept)[:, 0].tolist() == [1.0, 4.0]
+
+
+def test_pairs_are_counted_inside_cells_and_ties_at_half():
+    scores = np.array([[1.0, 0.0], [1.0, 2.0], [5.0, 1.0], [0.0, 3.0]])
+    labels, cells = np.array([[True, False, False, True]]), np.array([0, 0, 1, 1])
+    assert pairs_in_order(scores, labels, cells).tolist() == [[0.5, 1.0], [2.0, 2.0]]
+    two = np.array([[True, False, False, True], [False, True, True, False]])
+    assert pairs_in_order(scores, two, cells).tolist() == [[0.5, 1.0], [2.0, 2.0]]
+
+
+def test_shuffled_labels_keep_their_cells():
+    _, truth, kinds, half, _ = of_noise(1, 30)
+    cells = kinds + 2 * half
+    drawn = shuffled_labels(truth, cells, 20, np.random.default_rng(0))
+    for cell in range(4):
+        assert (drawn[:, cells == cell].sum(axis=1) == truth[cells == cell].sum()).all()
+    assert len({row.tobytes() for row in drawn}) == 20
+
+
+def test_the_test_of_the_held_out_direction_keeps_its_level():
+    runs, p, held = 150, [], 0
+    for seed in range(runs):
+        X, truth, kinds, half, questions = of_noise([5, seed], 50)
+        score = hedge._held_out(0, X, truth, kinds, half, questions, 39, np.random.default_rng(seed))
+        p.append(score.shuffled.p)
+        held += score.auroc.low <= 0.5 <= score.auroc.high
+    # four standard errors of .05 and of .95 from 150 runs are .071; scored against the true labels .2 reject
+    assert np.mean(np.array(p) <= 0.05) <= 0.121
+    assert 0.38 <= np.mean(p) <= 0.64
+    assert held / runs >= 0.879

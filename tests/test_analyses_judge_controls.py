@@ -183,16 +183,16 @@ def test_planted_effects_are_found(result):
 
 def test_a_control_that_says_the_same_adds_exactly_nothing(result):
     row = row_of(result, "factor:tone")
-    assert (row.minus_primary.estimate, row.minus_primary.low, row.minus_primary.high) == (0, 0, 0)
+    assert (row.minus_primary.estimate, row.minus_primary.low) == (0, None)
     assert row.p == row.p_family == 1
     assert all(flip.n_flipped == (0, 0) for flip in result.flips if flip.control == "factor:tone")
 
 
-def test_an_interval_without_width_says_that_none_was_seen_and_no_more():
+def test_questions_that_are_all_alike_say_that_none_was_seen_and_no_more():
     items = planted(40)
     text = run(items[items["control"].isin(["primary", "factor:tone"])], 40).text()
     row = next(line for line in text.splitlines() if line.startswith("rule on tone switched "))
-    assert "0.0 points [0.0, 0.0]*" in row
+    assert "0.0 points*" in row
     assert text.count("none was seen") == 1
     primary = next(line for line in text.splitlines() if line.startswith("the judge as it is"))
     assert "*" not in primary
@@ -220,7 +220,7 @@ def test_the_primary_is_the_audit_of_the_same_verdicts(result):
     for arm, own in zip(ARMS, votes(N), strict=True):
         judged = primary[primary["arm"] == arm]
         tables += [own, judged, judged]
-    other = audit.analyse(Arms(questions(N), *tables), draws=500, seed=0)
+    other = audit.analyse(Arms(questions(N), *tables))
     assert result.primary.error.difference == other.delta
     assert result.primary.error.before == other.before.error_rate
     assert result.primary.abstain_rate.after == other.after.abstain_rate

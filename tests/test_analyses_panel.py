@@ -13,7 +13,7 @@ from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from mechcot.analyses.panel import analysis as panel
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
-from mechcot.stats.cluster import bootstrap_ratio_difference
+from mechcot.stats import ratio_difference_interval
 from sheet_cases import BIASED, EXACT, Judge, build
 
 NOISY = Judge({"base": 0.8, "distilled": 0.8}, {"base": 0.1, "distilled": 0.1})
@@ -69,7 +69,7 @@ def test_each_judge_has_its_own_difference_on_the_same_questions(study):
                 sums.append(
                     verdicts[verdicts.label.isin(keep)].groupby("qid").size().reindex(qids, fill_value=0)
                 )
-        assert judge.delta == bootstrap_ratio_difference(*sums, found.draws, found.seed)
+        assert judge.delta == ratio_difference_interval(*sums)
         assert judge.before.estimate == sums[0].sum() / sums[1].sum()
     table = found.to_frame().set_index("instrument")
     assert table.loc["exact", "direction"] == "up"

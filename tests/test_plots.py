@@ -107,15 +107,15 @@ def results(study):
         table = probe.step_table(own["steps"].drop(columns="label"), own["steps"][verdict_columns], questions)
         settings = probe.FitSettings(draws=50, null_draws=5)
         reports[arm] = probe.fit_data(probe.Data.from_table(X[arm], table), settings).to_json()
-    fitted = hedge.direction(X["base"], study["base"]["steps"], draws=50, null_draws=10)
+    fitted = hedge.direction(X["base"], study["base"]["steps"], null_draws=10)
     distilled = study["distilled"]
     both = [distilled["truth"][distilled["truth"]["reader"] == reader] for reader in ARMS]
     return {
-        "answers": answers.analyse(questions, parts[0], parts[3], draws=50).to_json(),
-        "audit": audit.analyse(Arms(questions, *parts), draws=50).to_json(),
+        "answers": answers.analyse(questions, parts[0], parts[3]).to_json(),
+        "audit": audit.analyse(Arms(questions, *parts)).to_json(),
         "certainty": certainty.analyse(Arms(questions, *parts), draws=50).to_json(),
         "gains": margins.analyse(
-            questions, Pair(parts[0], parts[3]), Pair(parts[2], parts[5]), draws=50, null_draws=20
+            questions, Pair(parts[0], parts[3]), Pair(parts[2], parts[5]), null_draws=20
         ).to_json(),
         "panel": panel.analyse(
             questions,
@@ -126,14 +126,14 @@ def results(study):
             draws=50,
         ).to_json(),
         "commitment": {arm: cells[arm, arm].to_json() for arm in ARMS},
-        "cross": commitment.two_by_two(cells, before="base", after="distilled", draws=50).to_json(),
+        "cross": commitment.two_by_two(cells, before="base", after="distilled").to_json(),
         "hedge": fitted.to_json(),
         "projection": hedge.project(
-            fitted, X["distilled"], distilled["steps"].drop(columns="label"), distilled["steps"], draws=50
+            fitted, X["distilled"], distilled["steps"].drop(columns="label"), distilled["steps"]
         ).to_json(),
         "probe": reports,
         "knowledge": knowledge.table(
-            *both, distilled["steps"].drop(columns="label"), distilled["steps"], draws=50
+            *both, distilled["steps"].drop(columns="label"), distilled["steps"]
         ).to_json(),
     }
 

@@ -1,10 +1,20 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.folds import assign_folds, components, normalise, purged_training_rows, text_codes
+from mechcot.probe.data import Data, FitSettings
+from mechcot.probe.folds import (
+    assign_folds,
+    components,
+    design,
+    normalise,
+    purged_training_rows,
+    text_codes,
+)
+from mechcot.stats.frames import joined_groups, one_of_each
 
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)
 
@@ -117,3 +127,38 @@ def test_purging_drops_repeats_of_test_claims_only():
 def test_a_missing_group_is_refused():
     with pytest.raises(AnalysisError, match="row 1"):
         components(["a", "b"], ["g", None])
+
+
+def test_equal_question_texts_under_other_ids_are_one_question():
+    # every question is asked twice, its claims reworded, and the label is the text's alone
+    rng = np.random.default_rng(0)
+    text, twin = np.repeat(np.arange(20), 4), np.tile([0, 1], 40)
+    y = (rng.random(20) < 0.5).astype(int)[text]
+    ids = [f"q{t}-{k}" for t, k in zip(text, twin, strict=True)]
+    asked = ("which is it, no.", "Which  is it, No.")
+    words = [f"{asked[k]} {t}" for t, k in zip(text, twin, strict=True)]
+    claims = [f"claim {row}" for row in range(80)]
+    X = rng.normal(size=(20, 6))[text]
+    data = Data(X, y, ids, text=claims, question=words)
+    assert len(set(data.qid)) == 20
+    fold = design(data, FitSettings()).fold
+    assert all(len(set(fold[text == own])) == 1 for own in range(20))
+    apart = design(Data(X, y, ids, text=claims), FitSettings()).fold
+    assert any(len(set(apart[text == own])) == 2 for own in range(20))
+    assert len(set(Data(X, y, ids, text=claims, question=[""] * 80).qid)) == 40
+
+
+def test_groups_that_a_repeated_text_links_are_one():
+    table = pd.DataFrame(
+        {
+            "qid": ["a", "b", "c", "d", "e"],
+            "stem": ["Which?", "which? ", "Who?", "Who?", "Why?"],
+            "options": [["x", "y"], ["Y", "x"], ["x", "y"], ["x", "z"], ["x", "y"]],
+            "group": ["g1", "g2", "g2", "g3", "g4"],
+        }
+    )
+    assert one_of_each(table) == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "e"}
+    assert joined_groups(table) == {"a": "g1", "b": "g1", "c": "g1", "d": "g3", "e": "g4"}
+    assert one_of_each(table[["qid"]]) == {own: own for own in "abcde"}
+    silent = table.assign(stem="", options=[[]] * 5)
+    assert len(set(one_of_each(silent).values())) == 5

@@ -87,7 +87,8 @@ def test_constant_feature_is_exactly_half_although_the_pooled_value_is_not():
     weights = rng.random(400)
     assert auroc(np.full(400, 0.7), labels, weights) == 0.5
     interval = cluster_bootstrap_auroc(scores, labels, folds, np.arange(400) // 5, 200, 0)
-    assert (interval.estimate, interval.low, interval.high) == (0.5, 0.5, 0.5)
+    assert (interval.estimate, interval.low) == (0.5, None)
+    assert "alike" in interval.reason
 
 
 def test_fold_auroc_is_the_pair_weighted_mean_of_the_folds():
@@ -213,28 +214,29 @@ def test_leaving_out_a_cluster_equals_counting_without_its_rows(rows, with_strat
 
 
 def test_the_jackknife_interval_by_hand():
-    without = np.array([0.70, 0.72, 0.66, 0.71, 0.69])
-    error = np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
+    without = np.array([0.70, 0.72, 0.66, 0.71, 0.69, 0.73])
+    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
     assert standard_error(without) == pytest.approx(error)
-    reach = student.ppf(0.975, 4) * error
+    reach = student.ppf(0.975, 5) * error
     plain = jackknife_interval(0.7, without, logit=False, unit="questions")
     assert (plain.low, plain.high) == pytest.approx((0.7 - reach, 0.7 + reach))
     odds = jackknife_interval(0.7, without, logit=True, unit="questions")
     ends = expit(logit(0.7) + np.array([-1, 1]) * reach / 0.21)
     assert (odds.low, odds.high) == pytest.approx(tuple(ends))
-    assert odds.n == 5
+    assert odds.n == 6
     assert odds.method == "jackknife of questions, log odds, Student's t, level 0.95"
 
 
-def test_intervals_that_do_not_exist_say_why_and_certain_ones_have_no_width():
+def test_intervals_that_do_not_exist_say_why_and_none_is_without_width():
     none = jackknife_interval(None, [], logit=True, unit="questions")
     assert none.to_json()["estimate"]["reason"].startswith("no pair")
     lone = jackknife_interval(0.8, [np.nan, 0.7], logit=True, unit="questions")
-    assert (lone.estimate, lone.low, lone.reason) == (0.8, None, "all pairs are of one of the questions")
+    assert (lone.estimate, lone.low, lone.reason) == (0.8, None, "all of it is of one of the questions")
     assert jackknife_interval(0.8, [0.7], logit=True, unit="questions").low is None
     for value in (0.0, 0.5, 1.0):
         found = jackknife_interval(value, [value] * 9, logit=True, unit="questions")
-        assert found.low == found.estimate == found.high == value
+        assert (found.estimate, found.low) == (value, None)
+        assert found.reason == "all questions are alike: no spread to judge by"
     near = jackknife_interval(1 - 1e-9, [1.0] * 50 + [0.4] * 50, logit=True, unit="questions")
     assert 0 <= near.low <= near.high <= 1  # no overflow at an end
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import brier_score_loss
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.stats import bootstrap_ece_difference, brier_terms, calibration_bins, ece
+from mechcot.stats import brier_terms, calibration_bins, ece, mean_interval
 from mechcot.stats.calibration import (
-    bootstrap_debiased_ece_difference,
-    debiased_ece,
+    recalibration_slope,
+    recalibration_slope_difference,
+    signed_gap,
+    squared_calibration_difference,
     squared_calibration_error,
 )
 
@@ -86,32 +89,6 @@ def test_brier_equals_sklearn_for_right_and_wrong():
     assert brier_terms(confidence, right).mean() == pytest.approx(brier_score_loss(right, confidence))
 
 
-@pytest.mark.parametrize("scheme", ["width", "mass"])
-def test_difference_is_paired_and_determined(scheme):
-    rng = np.random.default_rng(3)
-    share0, share1 = rng.integers(4, 17, 300) / 16, rng.integers(4, 17, 300) / 16
-    right0, right1 = rng.random(300) < share0 - 0.2, rng.random(300) < share1
-    interval = bootstrap_ece_difference(share0, right0, share1, right1, 500, 4, scheme=scheme)
-    assert interval == bootstrap_ece_difference(share0, right0, share1, right1, 500, 4, scheme=scheme)
-    expected = ece(share1, right1, scheme=scheme) - ece(share0, right0, scheme=scheme)
-    assert interval.estimate == pytest.approx(expected)
-    assert interval.low < interval.estimate < interval.high
-    assert interval.high < 0
-    same = bootstrap_ece_difference(share0, right0, share0, right0, 200, 4, scheme=scheme)
-    assert (same.estimate, same.low, same.high) == (0, 0, 0)
-
-
-def test_the_replicates_are_eces_of_resampled_questions():
-    from mechcot.stats.cluster import resampled_counts
-
-    rng = np.random.default_rng(5)
-    share, right = rng.integers(4, 17, 40) / 16, rng.integers(0, 2, 40)
-    draws = [ece(np.repeat(share, row), np.repeat(right, row)) for row in next(resampled_counts(40, 100, 8))]
-    flat = np.zeros(40)
-    interval = bootstrap_ece_difference(flat, flat, share, right, 100, 8)
-    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -120,7 +97,7 @@ def test_the_replicates_are_eces_of_resampled_questions():
         (lambda: ece([0.5], [0, 1]), "one of each"),
         (lambda: ece([[0.5]], [0]), "one confidence per question"),
         (lambda: ece([], []), "no questions"),
-        (lambda: bootstrap_ece_difference([0.5], [0], [0.5, 0.5], [0, 1], 10, 0), "same questions"),
+        (lambda: squared_calibration_difference([0.5], [0], [0.5, 0.5], [0, 1]), "same questions"),
     ],
 )
 def test_bad_input_is_named(call, words):
@@ -136,7 +113,8 @@ def test_wrong_settings_are_wrong_usage():
 
 
 def test_no_questions_have_no_difference():
-    assert bootstrap_ece_difference([], [], [], [], 10, 0).estimate is None
+    assert squared_calibration_difference([], [], [], []).estimate is None
+    assert recalibration_slope_difference([], [], [], []).estimate is None
 
 
 @given(PAIRS, st.sampled_from(["width", "mass"]), st.integers(1, 12))
@@ -149,8 +127,6 @@ def test_the_debiased_square_is_the_mean_over_pairs_of_different_questions(pairs
         products = [x * y for i, x in enumerate(own) for j, y in enumerate(own) if i != j]
         total += len(own) / len(gaps) * (np.mean(products) if products else 0.0)
     assert squared_calibration_error(confidence, outcome, n_bins, scheme) == pytest.approx(total, abs=1e-12)
-    root = debiased_ece(confidence, outcome, n_bins, scheme)
-    assert root * abs(root) == pytest.approx(total, abs=1e-12)
 
 
 def test_it_is_the_published_correction_where_confidences_of_a_bin_are_equal():
@@ -168,17 +144,15 @@ def test_it_is_the_published_correction_where_confidences_of_a_bin_are_equal():
 
 def test_calibrated_votes_score_zero_on_average_and_the_plug_in_does_not():
     rng = np.random.default_rng(7)
-    squares, roots, plug_in = [], [], []
+    squares, plug_in = [], []
     for _ in range(2000):
         confidence = rng.integers(4, 17, 150) / 16
         right = rng.random(150) < confidence
         squares.append(squared_calibration_error(confidence, right))
-        roots.append(debiased_ece(confidence, right))
         plug_in.append(ece(confidence, right))
     error = np.std(squares) / np.sqrt(len(squares))
     assert abs(np.mean(squares)) < 3 * error
     assert np.mean(plug_in) > 0.06
-    assert abs(np.mean(roots)) < 0.15 * np.mean(plug_in)
 
 
 def test_votes_that_are_all_off_by_a_tenth_score_a_tenth():
@@ -190,26 +164,91 @@ def test_votes_that_are_all_off_by_a_tenth_score_a_tenth():
     assert np.mean(scores) == pytest.approx(0.01, abs=3 * np.std(scores) / 20)
 
 
-def test_the_interval_of_the_debiased_difference_is_paired_and_centred():
-    rng = np.random.default_rng(9)
-    share0, share1 = rng.integers(4, 17, 400) / 16, rng.integers(4, 17, 400) / 16
-    right0, right1 = rng.random(400) < share0 - 0.2, rng.random(400) < share1
-    interval = bootstrap_debiased_ece_difference(share0, right0, share1, right1, 500, 4)
-    assert interval.estimate == pytest.approx(debiased_ece(share1, right1) - debiased_ece(share0, right0))
-    assert interval.low < interval.estimate < interval.high < 0
-    same = bootstrap_debiased_ece_difference(share0, right0, share0, right0, 200, 4)
-    assert (same.estimate, same.low, same.high) == (0, 0, 0)
-    assert bootstrap_debiased_ece_difference([], [], [], [], 10, 0).estimate is None
+def two_arms(n, seed, off=(0.1, 0.0)):
+    rng = np.random.default_rng(seed)
+    shares = [rng.integers(5, 17, n) / 16 for _ in off]
+    return [column for c, bias in zip(shares, off, strict=True) for column in (c, rng.random(n) < c - bias)]
+
+
+@pytest.mark.parametrize("scheme", ["width", "mass"])
+def test_the_difference_of_squares_is_that_of_the_arms_with_the_variance_written_out(scheme):
+    arms = two_arms(30, 3)
+    found = squared_calibration_difference(*arms, scheme=scheme)
+    sides = [(arms[2 * i], arms[2 * i + 1].astype(float)) for i in (0, 1)]
+    squares = [squared_calibration_error(*side, scheme=scheme) for side in sides]
+    assert found.estimate == pytest.approx(squares[1] - squares[0])
+    bins = [calibration_bins(c, 10, scheme) for c, _ in sides]
+    parts = []
+    for (c, y), b in zip(sides, bins, strict=True):
+        same = (b[:, None] == b) & ~np.eye(30, dtype=bool)
+        size = same.sum(axis=1) + 1
+        mean = np.array([(y - c)[b == own].mean() for own in b])
+        rest = (y - c - mean) * np.sqrt(size / np.maximum(size - 1, 1))
+        parts.append(same / (30 * np.maximum(size - 1, 1))[:, None] * np.outer(rest, rest))
+    pairs = 2 * ((parts[1] - parts[0]) ** 2).sum()
+    if scheme == "width":  # bins that do not move when a question is left out
+        left = np.diff(
+            [
+                [squared_calibration_error(np.delete(c, q), np.delete(y, q)) for q in range(30)]
+                for c, y in sides
+            ],
+            axis=0,
+        )[0]
+        variance = max(29 / 30 * ((left - left.mean()) ** 2).sum() - pairs, pairs / 2)
+        reach = stats.t.ppf(0.975, 29) * np.sqrt(variance)
+        assert (found.low, found.high) == pytest.approx((found.estimate - reach, found.estimate + reach))
+    assert found.high - found.low >= 2 * stats.t.ppf(0.975, 29) * np.sqrt(pairs / 2) - 1e-12
+    back = squared_calibration_difference(*arms[2:], *arms[:2], scheme=scheme)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_an_arm_against_itself_and_few_questions_have_no_interval():
+    arm = two_arms(40, 5)[:2]
+    same = squared_calibration_difference(*arm, *arm)
+    assert (same.estimate, same.low, same.reason) == (
+        0,
+        None,
+        "all questions are alike: no spread to judge by",
+    )
+    few = squared_calibration_difference(*(column[:5] for column in two_arms(40, 5)))
+    assert few.estimate is not None
+    assert few.reason == "5 questions are too few for one that covers"
     with pytest.raises(AnalysisError, match="same questions"):
-        bootstrap_debiased_ece_difference([0.5], [0], [0.5, 0.5], [0, 1], 10, 0)
+        recalibration_slope_difference([0.5], [0], [0.5, 0.5], [0, 1])
 
 
-def test_the_debiased_interval_covers_a_difference_of_calibration():
-    hits = 0
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        share = rng.integers(5, 17, 300) / 16
-        right0, right1 = rng.random(300) < share - 0.2, rng.random(300) < share - 0.05
-        interval = bootstrap_debiased_ece_difference(share, right0, share, right1, 300, seed)
-        hits += interval.low <= -0.15 <= interval.high
-    assert hits >= 180
+def test_the_slope_is_least_squares_and_one_for_calibrated_votes():
+    c0, y0, c1, y1 = two_arms(200, 6)
+    slopes = [np.polyfit(c, y, 1)[0] for c, y in ((c0, y0), (c1, y1))]
+    found = recalibration_slope(c0, y0)
+    assert found.estimate == pytest.approx(slopes[0])
+    left = np.array([np.polyfit(np.delete(c0, q), np.delete(y0, q), 1)[0] for q in range(200)])
+    reach = stats.t.ppf(0.975, 199) * np.sqrt(199 / 200 * ((left - left.mean()) ** 2).sum())
+    assert (found.low, found.high) == pytest.approx((found.estimate - reach, found.estimate + reach))
+    assert recalibration_slope_difference(c0, y0, c1, y1).estimate == pytest.approx(slopes[1] - slopes[0])
+    flat = recalibration_slope([0.5] * 9, [0, 1] * 4 + [0])
+    assert (flat.estimate, flat.reason) == (None, "all confidences of an arm are the same")
+    big = np.random.default_rng(1).uniform(0.2, 1, 50_000)
+    assert recalibration_slope(big, np.random.default_rng(2).random(50_000) < big).estimate == pytest.approx(
+        1, abs=0.04
+    )
+
+
+def test_the_signed_gap_is_above_zero_where_votes_are_too_sure():
+    c, y = two_arms(4000, 7)[:2]
+    assert signed_gap(c, y).mean() == pytest.approx(0.1, abs=0.03)
+    assert signed_gap([0.75], [0.5]) == pytest.approx([0.25])
+
+
+@pytest.mark.parametrize("off", [(0.0, 0.0), (0.1, 0.1), (0.3, 0.1)])
+def test_intervals_of_calibration_cover(off):
+    runs, hits = 400, np.zeros(2)
+    for seed in range(runs):
+        arms = two_arms(150, [9, seed], off)
+        square = squared_calibration_difference(*arms)
+        gap = mean_interval(signed_gap(*arms[2:]) - signed_gap(*arms[:2]))
+        truths = (off[1] ** 2 - off[0] ** 2, off[1] - off[0])
+        hits += [one.low <= truth <= one.high for one, truth in zip((square, gap), truths, strict=True)]
+    # four standard errors of a coverage of .95 from 400 runs are .044
+    assert (hits / runs >= 0.906).all()
+    assert hits[1] / runs <= 0.994

@@ -2,22 +2,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 
 import mechcot.stats.cluster as cluster
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.words import points
 from mechcot.stats import (
-    bootstrap_mean,
-    bootstrap_ratio,
-    bootstrap_ratio_difference,
+    mean_interval,
     percentile_interval,
     question_weighted_difference,
+    rate_interval,
     ratio_difference,
+    ratio_difference_interval,
+    ratio_interval,
     resampled_counts,
     resampled_sums,
 )
+from mechcot.stats.jackknife import FEW
 
 JUDGED = hnp.arrays(np.int64, st.tuples(st.just(2), st.integers(2, 30)), elements=st.integers(0, 9))
 
@@ -54,14 +58,14 @@ def test_resampled_sums_equal_indexing_by_hand():
     assert got == pytest.approx(np.stack([np.repeat(table, row, axis=0).sum(axis=0) for row in counts]))
 
 
+@settings(deadline=None)
 @given(JUDGED, st.integers(0, 1000), st.booleans())
 def test_point_estimates_are_ratios_of_sums_and_draws_are_determined(judged, seed, swap):
     errors = np.random.default_rng(seed).binomial(judged, 0.4)
     arms = [(errors[0], judged[0]), (errors[1], judged[1])]
     (e0, m0), (e1, m1) = reversed(arms) if swap else arms
     point = ratio_difference(e0, m0, e1, m1)
-    interval = bootstrap_ratio_difference(e0, m0, e1, m1, 60, seed)
-    assert interval == bootstrap_ratio_difference(e0, m0, e1, m1, 60, seed)
+    interval = ratio_difference_interval(e0, m0, e1, m1)
     assert interval.n == point.n == ((m0 > 0) | (m1 > 0)).sum()
     if m0.sum() and m1.sum():
         assert interval.estimate == point.estimate == pytest.approx(e1.sum() / m1.sum() - e0.sum() / m0.sum())
@@ -79,8 +83,8 @@ def test_questions_without_steps_change_nothing():
     arrays = study(80, rng)
     padded = [np.concatenate([array, np.zeros(40, dtype=int)]) for array in arrays]
     assert ratio_difference(*padded) == ratio_difference(*arrays)
-    assert bootstrap_ratio_difference(*padded, 200, 0) == bootstrap_ratio_difference(*arrays, 200, 0)
-    assert question_weighted_difference(*padded, 200, 0) == question_weighted_difference(*arrays, 200, 0)
+    assert ratio_difference_interval(*padded) == ratio_difference_interval(*arrays)
+    assert question_weighted_difference(*padded) == question_weighted_difference(*arrays)
 
 
 def test_a_question_with_steps_in_one_arm_counts_in_that_arm_only():
@@ -88,10 +92,8 @@ def test_a_question_with_steps_in_one_arm_counts_in_that_arm_only():
     assert point.rate_before == 5 / 8
     assert point.rate_after == 2 / 8
     assert point.n == 3
-    assert question_weighted_difference([1, 0, 4], [2, 2, 4], [1, 1, 0], [4, 4, 0], 50, 0).n == 2
-    assert question_weighted_difference([1, 0], [2, 2], [1, 2], [4, 4], 50, 0).estimate == pytest.approx(
-        0.125
-    )
+    assert question_weighted_difference([1, 0, 4], [2, 2, 4], [1, 1, 0], [4, 4, 0]).n == 2
+    assert question_weighted_difference([1, 0], [2, 2], [1, 2], [4, 4]).estimate == pytest.approx(0.125)
 
 
 def test_linearised_error_is_the_hand_formula():
@@ -108,20 +110,20 @@ def test_linearised_error_agrees_with_the_bootstrap():
     replicates = sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
     point = ratio_difference(*arrays)
     assert point.se == pytest.approx(replicates.std(), rel=0.06)
-    interval = bootstrap_ratio_difference(*arrays, 4000, 1)
+    interval = ratio_difference_interval(*arrays)
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * point.se, rel=0.06)
 
 
 def test_paired_intervals_cover_a_planted_null_and_independent_steps_do_not():
     rng = np.random.default_rng(20)
     runs, hits = 300, np.zeros(4)
-    for run in range(runs):
+    for _ in range(runs):
         arrays = study(120, rng)
         e0, m0, e1, m1 = (array.sum() for array in arrays)
         point = ratio_difference(*arrays)
         naive = np.sqrt(e0 / m0 * (1 - e0 / m0) / m0 + e1 / m1 * (1 - e1 / m1) / m1)
-        boot = bootstrap_ratio_difference(*arrays, 400, run)
-        mean = question_weighted_difference(*arrays, 400, run)
+        boot = ratio_difference_interval(*arrays)
+        mean = question_weighted_difference(*arrays)
         hits += [
             abs(point.estimate) <= 1.96 * point.se,
             boot.low <= 0 <= boot.high,
@@ -139,24 +141,24 @@ def test_paired_intervals_cover_a_planted_null_and_independent_steps_do_not():
 def test_the_two_estimands_differ_when_long_traces_err_more():
     judged = np.array([2] * 50 + [20] * 50)
     none, errors = np.zeros(100, dtype=int), np.array([0] * 50 + [10] * 50)
-    step = bootstrap_ratio_difference(none, judged, errors, judged, 100, 0)
-    question = question_weighted_difference(none, judged, errors, judged, 100, 0)
+    step = ratio_difference_interval(none, judged, errors, judged)
+    question = question_weighted_difference(none, judged, errors, judged)
     assert step.estimate == pytest.approx(500 / 1100)
     assert question.estimate == pytest.approx(0.25)
 
 
 def test_ratio_and_mean_are_consistent_with_equal_denominators():
     values = np.random.default_rng(0).integers(0, 5, 60)
-    ratio = bootstrap_ratio(values, np.full(60, 4), 300, 2)
-    mean = bootstrap_mean(values / 4, 300, 2)
+    ratio = ratio_interval(values, np.full(60, 4))
+    mean = mean_interval(values / 4)
     assert (ratio.estimate, ratio.low, ratio.high) == pytest.approx((mean.estimate, mean.low, mean.high))
 
 
 def test_one_question_has_an_estimate_and_no_interval():
-    interval = bootstrap_mean([0.4], 50, 0)
+    interval = mean_interval([0.4])
     assert interval.estimate == 0.4
     assert interval.low is None
-    assert "cannot be resampled" in interval.reason
+    assert "one of the questions" in interval.reason
     assert ratio_difference([1], [2], [1], [4]).se is None
 
 
@@ -167,9 +169,15 @@ def test_undefined_replicates_are_counted_and_too_many_leave_no_interval():
     most = percentile_interval(1.0, [1.0, np.nan, np.nan, np.nan], 5)
     assert most.low is None
     assert "3 of 4" in most.reason
-    # one question alone holds all judged steps of the arm before: often absent from a replicate
-    rare = bootstrap_ratio_difference([1] + [0] * 9, [2] + [0] * 9, [1] * 10, [3] * 10, 400, 0)
-    assert 60 < rare.undefined_draws < 230  # (9/10)^10 = .35 of 400
+    flat = percentile_interval(1.0, [1.0, 1.0, 1.0], 5)
+    assert (flat.estimate, flat.low, flat.high) == (1.0, None, None)
+    assert flat.reason == "all questions are alike: no spread to judge by"
+
+
+def test_an_arm_that_rests_on_one_question_has_no_interval():
+    rare = ratio_difference_interval([1] + [0] * 9, [2] + [0] * 9, [1] * 10, [3] * 10)
+    assert (rare.estimate, rare.low) == (pytest.approx(1 / 3 - 1 / 2), None)
+    assert rare.reason == "all of it is of one of the questions"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +185,8 @@ def test_undefined_replicates_are_counted_and_too_many_leave_no_interval():
     [
         (lambda: ratio_difference([1], [1, 2], [1], [1]), "shapes"),
         (lambda: ratio_difference([1, 1], [1, -2], [1, 1], [1, 1]), "row 1: a denominator is negative"),
-        (lambda: bootstrap_ratio([1, np.nan], [1, 2], 10, 0), "not a finite number"),
-        (lambda: bootstrap_mean([1, np.nan], 10, 0), "not a finite number"),
+        (lambda: rate_interval([1, np.nan], [1, 2]), "not a finite number"),
+        (lambda: mean_interval([1, np.nan]), "not a finite number"),
         (lambda: resampled_sums(np.zeros((0, 2)), 10, 0), "with rows"),
     ],
 )
@@ -189,16 +197,56 @@ def test_bad_input_is_named(call, words):
 
 def test_no_draws_is_wrong_usage():
     with pytest.raises(UsageError, match="at least 1"):
-        bootstrap_mean([1, 2], 0, 0)
+        resampled_sums([[1.0], [2.0]], 0, 0)
 
 
 def test_nothing_at_all_is_undefined_with_a_reason():
     for interval in (
-        bootstrap_mean([], 10, 0),
-        bootstrap_ratio([], [], 10, 0),
-        bootstrap_ratio_difference([], [], [], [], 10, 0),
-        question_weighted_difference([1], [1], [0], [0], 10, 0),
+        mean_interval([]),
+        rate_interval([], []),
+        ratio_difference_interval([], [], [], []),
+        question_weighted_difference([1], [1], [0], [0]),
     ):
         assert interval.estimate is None
         assert interval.reason
         assert interval.n == 0
+
+
+def test_the_interval_of_a_mean_is_students():
+    values = np.random.default_rng(3).normal(size=14)
+    found = mean_interval(values)
+    reach = stats.t.ppf(0.975, 13) * values.std(ddof=1) / np.sqrt(14)
+    assert (found.low, found.high) == pytest.approx((values.mean() - reach, values.mean() + reach))
+    assert found.method == "jackknife of questions, Student's t, level 0.95"
+
+
+def test_a_difference_of_ratios_leaves_out_both_arms_of_a_question():
+    arrays = np.stack(study(9, np.random.default_rng(2)), axis=1).astype(float)
+    sums = arrays.sum(axis=0) - arrays
+    without = sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
+    weight = arrays[:, 1] / arrays[:, 1].sum() + arrays[:, 3] / arrays[:, 3].sum()
+    freedom = weight.sum() ** 2 / (weight**2).sum() - 1  # Kish's number of effective questions, less one
+    assert 6 < freedom < 8
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(8 / 9 * ((without - without.mean()) ** 2).sum())
+    found = ratio_difference_interval(*arrays.T)
+    assert (found.low, found.high) == pytest.approx((found.estimate - reach, found.estimate + reach))
+
+
+def test_a_rate_stays_inside_its_ends_and_has_an_interval_at_them():
+    found = rate_interval([1] + [0] * 19, [5] * 20)
+    assert 0 < found.low < found.estimate == 0.01 < found.high
+    for errors, ends in ((0, (0.0, 1 - 0.025 ** (1 / 50))), (3, (0.025 ** (1 / 50), 1.0))):
+        edge = rate_interval([errors] * 50, [3] * 50)
+        assert (edge.low, edge.high) == pytest.approx(ends)  # the trials are 50 questions, not 150 steps
+        assert edge.method.startswith("Clopper-Pearson")
+    inside = rate_interval([1] * 50, [3] * 50)
+    assert (inside.low, inside.reason) == (None, "all questions are alike: no spread to judge by")
+
+
+def test_too_few_questions_have_an_estimate_and_the_reason_beside_it():
+    few, enough = (mean_interval(np.arange(n) / n) for n in (FEW - 1, FEW))
+    assert few.estimate is not None
+    assert few.low is None
+    assert few.reason == "5 questions are too few for one that covers"
+    assert enough.low < enough.estimate < enough.high
+    assert "(no interval: 5 questions are too few for one that covers)" in points(few.to_json())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.stats import bootstrap_ratio_difference, split_by_kind
+from mechcot.stats import ratio_difference_interval, split_by_kind
 from mechcot.stats.cluster import resampled_sums
 from mechcot.stats.decomposition import _terms
 
@@ -22,9 +22,9 @@ TABLES = st.tuples(
 KINDS = ["find", "drug", "rev", "hop"]
 
 
-def split(errors, judged, draws=30, seed=0, **settings_):
+def split(errors, judged, min_questions=1):
     kinds = KINDS[: judged.shape[2]]
-    return split_by_kind(errors[0], judged[0], errors[1], judged[1], kinds, draws, seed, **settings_)
+    return split_by_kind(errors[0], judged[0], errors[1], judged[1], kinds, min_questions=min_questions)
 
 
 def estimates(result):
@@ -35,10 +35,10 @@ def estimates(result):
 
 @settings(deadline=None)
 @given(TABLES, st.integers(1, 4))
-def test_three_terms_add_to_the_total_in_the_data_and_in_every_replicate(drawn, min_steps):
+def test_three_terms_add_to_the_total_in_the_data_and_in_every_replicate(drawn, min_questions):
     judged, seed = drawn
     errors = np.random.default_rng(seed).binomial(judged, 0.4)
-    result = split(errors, judged, min_steps=min_steps)
+    result = split(errors, judged, min_questions=min_questions)
     if judged[0].sum() == 0 or judged[1].sum() == 0:
         assert estimates(result) == [None] * 4
         assert result.total.reason
@@ -48,7 +48,8 @@ def test_three_terms_add_to_the_total_in_the_data_and_in_every_replicate(drawn, 
     assert total == pytest.approx(rates[1] - rates[0], abs=1e-12)
     assert composition + within + unshared == pytest.approx(total, abs=1e-12)
     table = np.concatenate([errors[0], judged[0], errors[1], judged[1]], axis=1)
-    replicates = _terms(resampled_sums(table, 40, seed), 4, min_steps)
+    shared = ((judged > 0).sum(axis=1) >= min_questions).all(axis=0)
+    replicates = _terms(resampled_sums(table, 40, seed), shared)
     defined = ~np.isnan(replicates[:, 0])
     assert replicates[defined, 1:].sum(axis=1) == pytest.approx(replicates[defined, 0], abs=1e-12)
     for name, term in (("composition", composition), ("within", within), ("unshared", unshared)):
@@ -135,7 +136,7 @@ def test_nothing_shared_is_all_unshared():
 def test_a_thin_kind_can_be_kept_out_of_the_shared_ones():
     errors, judged = one_question({"find": (1, 10), "drug": (1, 1)}, {"find": (1, 10), "drug": (5, 50)})
     assert {k.kind: k.status for k in split(errors, judged).kinds}["drug"] == "shared"
-    thin = split(errors, judged, min_steps=5)
+    thin = split(errors, judged, min_questions=3)
     assert {k.kind: k.status for k in thin.kinds}["drug"] == "thin"
     assert thin.common_within.estimate == pytest.approx(0)
     assert sum(estimates(thin)[1:]) == pytest.approx(thin.total.estimate)
@@ -145,13 +146,13 @@ def test_the_total_and_its_interval_are_those_of_the_plain_difference():
     rng = np.random.default_rng(7)
     judged = rng.integers(0, 4, size=(2, 60, 3))
     errors = rng.binomial(judged, 0.3)
-    result = split(errors, judged, draws=400, seed=3)
-    plain = bootstrap_ratio_difference(
-        errors[0].sum(axis=1), judged[0].sum(axis=1), errors[1].sum(axis=1), judged[1].sum(axis=1), 400, 3
+    result = split(errors, judged)
+    plain = ratio_difference_interval(
+        errors[0].sum(axis=1), judged[0].sum(axis=1), errors[1].sum(axis=1), judged[1].sum(axis=1)
     )
     assert result.total.estimate == pytest.approx(plain.estimate)
     assert (result.total.low, result.total.high) == pytest.approx((plain.low, plain.high))
-    assert result == split(errors, judged, draws=400, seed=3)
+    assert result == split(errors, judged)
 
 
 def test_intervals_of_the_terms_cover_a_planted_truth():
@@ -160,11 +161,11 @@ def test_intervals_of_the_terms_cover_a_planted_truth():
     rate, mean0, mean1 = np.array([0.1, 0.5, 0.7]), np.array([3.0, 1.0, 0.0]), np.array([2.0, 2.0, 2.0])
     truth = np.array([0.5 * 0.1 + 0.5 * 0.5 - (0.75 * 0.1 + 0.25 * 0.5), 0.0, (1.3 * 2 / 6) - 0.3])
     hits = np.zeros(3)
-    for run in range(200):
+    for _ in range(200):
         difficulty = rng.gamma(4, 0.25, size=(80, 1))
         judged = np.stack([rng.poisson(mean * difficulty, (80, 3)) for mean in (mean0, mean1)])
         errors = rng.binomial(judged, rate)
-        result = split(errors, judged, draws=300, seed=run)
+        result = split(errors, judged)
         terms = (result.common_composition, result.common_within, result.unshared)
         hits += [term.low <= value <= term.high for term, value in zip(terms, truth, strict=True)]
     assert (hits / 200 > 0.89).all()
@@ -180,7 +181,7 @@ def test_json_has_numbers_as_leaves_and_no_nan():
     assert empty["common_within"]["estimate"]["reason"]
     frame = split(errors, judged).to_frame()
     assert list(frame["kind"]) == KINDS
-    assert len(split_by_kind(*np.zeros((4, 3, 0)), [], 10, 0).to_frame()) == 0
+    assert len(split_by_kind(*np.zeros((4, 3, 0)), []).to_frame()) == 0
 
 
 def test_bad_input_is_named():
@@ -188,10 +189,10 @@ def test_bad_input_is_named():
     bad = good.copy()
     bad[1, 1] = 3
     with pytest.raises(AnalysisError, match="after, question at row 1, kind 'drug': 3 errors among 1"):
-        split_by_kind(good, good, bad, good, KINDS, 10, 0)
+        split_by_kind(good, good, bad, good, KINDS)
     with pytest.raises(AnalysisError, match="shapes"):
-        split_by_kind(good, good, good, good[:1], KINDS, 10, 0)
+        split_by_kind(good, good, good, good[:1], KINDS)
     with pytest.raises(AnalysisError, match="3 kinds"):
-        split_by_kind(good, good, good, good, KINDS[:3], 10, 0)
-    with pytest.raises(UsageError, match="min_steps"):
-        split_by_kind(good, good, good, good, KINDS, 10, 0, min_steps=0)
+        split_by_kind(good, good, good, good, KINDS[:3])
+    with pytest.raises(UsageError, match="min_questions"):
+        split_by_kind(good, good, good, good, KINDS, min_questions=0)

@@ -11,8 +11,8 @@ from scipy.stats import norm
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import (
     abstention_bounds,
-    bootstrap_ratio_difference,
     imbens_manski,
+    ratio_difference_interval,
     tipping_interval,
     tipping_point,
 )
@@ -112,12 +112,12 @@ def test_some_differences_no_judge_can_make():
 def test_the_interval_scales_with_the_estimate():
     rng = np.random.default_rng(0)
     e0, e1, m = rng.integers(0, 3, 60), rng.integers(1, 5, 60), np.full(60, 5)
-    seen = bootstrap_ratio_difference(e0, m, e1, m, 200, 0)
+    seen = ratio_difference_interval(e0, m, e1, m)
     got = tipping_interval(seen, prevalence=0.2)
     assert (got.estimate, got.low, got.high) == pytest.approx(
         [v / 0.8 for v in (seen.estimate, seen.low, seen.high)]
     )
-    nothing = bootstrap_ratio_difference([0], [0], [1], [2], 20, 0)
+    nothing = ratio_difference_interval([0], [0], [1], [2])
     assert tipping_interval(nothing, prevalence=0.2).estimate is None
 
 

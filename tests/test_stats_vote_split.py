@@ -41,12 +41,12 @@ def test_the_terms_add_to_the_exact_change():
     gold = rng.integers(0, 4, 80)
     tables = [votes(sample(rng, make_shares(rng, 80), 10), 4) for _ in range(2)]
     for k in (1, 5, 10):
-        split = split_votes(*tables, gold, k, 50, 0)
+        split = split_votes(*tables, gold, k)
         curves = [sc_at_k(table, gold, k)[:, -1].mean() for table in tables]
         assert split.total.estimate == pytest.approx(curves[1] - curves[0])
         assert split.gold_share.estimate + split.concentration.estimate == pytest.approx(split.total.estimate)
-    back = split_votes(tables[1], tables[0], gold, 5, 50, 0)
-    there = split_votes(*tables, gold, 5, 50, 0)
+    back = split_votes(tables[1], tables[0], gold, 5)
+    there = split_votes(*tables, gold, 5)
     assert back.gold_share.estimate == pytest.approx(-there.gold_share.estimate)
     assert back.share_plugged_in == pytest.approx(there.share_plugged_in)
 
@@ -54,7 +54,7 @@ def test_the_terms_add_to_the_exact_change():
 def test_a_single_answer_knows_no_concentration():
     rng = np.random.default_rng(1)
     tables = [votes(sample(rng, make_shares(rng, 40), 6), 4) for _ in range(2)]
-    split = split_votes(*tables, np.zeros(40, int), 1, 50, 0)
+    split = split_votes(*tables, np.zeros(40, int), 1)
     assert split.concentration.estimate == pytest.approx(0, abs=1e-12)
 
 
@@ -72,7 +72,7 @@ def test_only_the_term_that_was_moved_is_there(moved):
 
     before = votes(sample(rng, shares(pi, near), 24), 4)
     after = votes(sample(rng, shares(share, rest), 24), 4)
-    split = split_votes(before, after, gold, 8, 500, 0)
+    split = split_votes(before, after, gold, 8)
     there, absent = split.gold_share, split.concentration
     if moved == "rest":
         there, absent = absent, there
@@ -82,20 +82,20 @@ def test_only_the_term_that_was_moved_is_there(moved):
 
 
 def test_an_arm_without_wrong_votes_borrows_the_others():
-    split = split_votes([[2, 2, 0]], [[4, 0, 0]], [0], 2, 10, 0)
+    split = split_votes([[2, 2, 0]], [[4, 0, 0]], [0], 2)
     assert split.total.estimate == 0.5
     assert split.gold_share.estimate == 0.5
     assert split.concentration.estimate == 0
-    both = split_votes([[4, 0, 0]], [[4, 0, 0]], [0], 2, 10, 0)
+    both = split_votes([[4, 0, 0]], [[4, 0, 0]], [0], 2)
     assert (both.total.estimate, both.gold_share.estimate) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("error", "call", "words"),
     [
-        (AnalysisError, lambda: split_votes([[1, 0, 0]], [[1, 0]], [0], 1, 10, 0), "shapes"),
-        (AnalysisError, lambda: split_votes([[0, 0]], [[1, 0]], [0], 1, 10, 0), "no votes"),
-        (UsageError, lambda: split_votes([[2, 0]], [[1, 0]], [0], 2, 10, 0), "k must be 1 to 1"),
+        (AnalysisError, lambda: split_votes([[1, 0, 0]], [[1, 0]], [0], 1), "shapes"),
+        (AnalysisError, lambda: split_votes([[0, 0]], [[1, 0]], [0], 1), "no votes"),
+        (UsageError, lambda: split_votes([[2, 0]], [[1, 0]], [0], 2), "k must be 1 to 1"),
     ],
 )
 def test_bad_input_is_named(error, call, words):

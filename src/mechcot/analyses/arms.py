@@ -18,6 +18,7 @@ from mechcot.stats.frames import (
     check_questions,
     describe,
     one_arm,
+    one_of_each,
     question_codes,
     require_columns,
     require_unique,
@@ -230,9 +231,15 @@ class Arms:
 
     @cached_property
     def sums(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Erroneous and judged steps before, the same after, [questions] each."""
+        """Erroneous and judged steps before, the same after, [questions] each; equal texts are one."""
         before, after = self.steps
-        return before.erroneous(), before.judged(), after.erroneous(), after.judged()
+        e0, e1 = self.by_text(before.erroneous()), self.by_text(after.erroneous())
+        return e0, self.by_text(before.judged()), e1, self.by_text(after.judged())
+
+    def by_text(self, column: Ints) -> Ints:
+        """Counts of questions [questions], those of equal text added up."""
+        one, _ = pd.factorize(self.index.map(one_of_each(self.questions)))
+        return np.bincount(one, column).astype(np.int64)
 
     @cached_property
     def instrument(self) -> str:

@@ -31,7 +31,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=3,
+        version=4,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -48,14 +48,14 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=5,
+        version=6,
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
-    Analysis("certainty", certainty_of, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
-    Analysis("scales", scales_of, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
+    Analysis("certainty", certainty_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
+    Analysis("scales", scales_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
         segments_of,
@@ -65,11 +65,11 @@ ANALYSES = (
         needed=True,
         pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
     ),
-    Analysis("gains", gains_of, pages={"gains": f"{_HERE}.gains.page:gains"}),
+    Analysis("gains", gains_of, version=2, pages={"gains": f"{_HERE}.gains.page:gains"}),
     Analysis(
         "panel",
         panel_of,
-        version=2,
+        version=3,
         reads="panel",
         stored=panel_json,
         pages={"sure": f"{_HERE}.panel.page:panel"},
@@ -77,7 +77,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=5,
+        version=6,
         stored=controls.controls_of,
         settings=("controls",),
         needed=True,
@@ -87,7 +87,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=2,
+        version=3,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
@@ -97,7 +97,7 @@ ANALYSES = (
     Analysis(
         "hedge",
         hedge.hedge_of,
-        version=2,
+        version=3,
         reads="inside",
         stored=hedge.hedge_json,
         summary=hedge.summarised,
@@ -107,7 +107,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=3,
+        version=4,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
@@ -118,7 +118,7 @@ ANALYSES = (
     Analysis(
         "knowledge",
         knowledge.knowledge_of,
-        version=2,
+        version=3,
         reads="inside",
         stored=knowledge.knowledge_json,
         summary=knowledge.summarised,

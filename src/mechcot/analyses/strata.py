@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because
-from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
+from mechcot.stats.cluster import Floats, Ints, ratio_difference
+from mechcot.stats.jackknife import ratio_difference_interval
 
 
 def right_share(votes: Ints, gold: Ints) -> Floats:
@@ -79,17 +80,13 @@ class SubsetDelta(Result):
     weight: float
 
     @classmethod
-    def of(
-        cls, name: str, sums: Sequence[Ints | Floats], weights: Floats, draws: int, seed: int
-    ) -> SubsetDelta:
+    def of(cls, name: str, sums: Sequence[Ints | Floats], weights: Floats) -> SubsetDelta:
         """The difference of step error with questions weighted.
 
         Args:
             name: of the part.
             sums: four: erroneous and judged steps before, the same after, each [questions].
             weights: [questions], 0 for a question outside the part.
-            draws: bootstrap replicates of the questions.
-            seed: of the resampling.
 
         Raises:
             AnalysisError: as `ratio_difference`.
@@ -99,7 +96,7 @@ class SubsetDelta(Result):
         inside = weights > 0
         return cls(
             name=name,
-            delta=bootstrap_ratio_difference(num0, den0, num1, den1, draws, seed),
+            delta=ratio_difference_interval(num0, den0, num1, den1),
             rate_before=point.rate_before,
             rate_after=point.rate_after,
             n_judged_before=int(sums[1][inside].sum()),

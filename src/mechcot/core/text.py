@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """Every way in which a line may end."""
@@ -35,6 +37,26 @@ def comparable(text: str) -> str:
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     folded = unicodedata.normalize("NFKC", text.casefold())  # folding a letter can take it apart
     return _UNDERLINED.sub("", _INVISIBLE.sub("", folded).translate(_TYPED))
+
+
+def said(text: str) -> str:
+    """A text as it is compared with others: `comparable`, with single blanks."""
+    return " ".join(comparable(text).split())
+
+
+def same_text(ids: Sequence[Hashable], texts: Sequence[Hashable]) -> dict[Any, Any]:
+    """Each id's first one with the same text; of an id with several texts, the first counts.
+
+    Args:
+        ids: [rows], of any number of rows each.
+        texts: [rows].
+    """
+    first: dict[Any, Any] = {}
+    found: dict[Any, Any] = {}
+    for own, text in zip(ids, texts, strict=True):
+        if own not in found:
+            found[own] = first.setdefault(text, own)
+    return found
 
 
 def escaped(text: str) -> str:

@@ -11,6 +11,8 @@ Direction = Literal["up", "down", "unclear", "unknown"]
 NBSP = "\u00a0"
 MINUS = "\u2212"
 _PLAIN = str.maketrans({NBSP: " ", MINUS: "-", "–": "-", "“": '"', "”": '"', "’": "'", "→": "->"})
+FLAT = "are alike: no spread to judge by"
+"""What the reason says where all questions have the same value, and an interval would have no width."""
 DIFFERENCE = "difference [95 % interval]"
 """Head of a column that holds a difference with its interval."""
 
@@ -61,20 +63,29 @@ def points(leaf: Any) -> str:
     value = number(leaf)
     if value is None:
         return f"not known: {why(leaf)}"
-    return f"{signed(100 * value)}{NBSP}points" + _bracket(leaf, lambda end: signed(100 * end))
+    return f"{signed(100 * value)}{NBSP}points" + bracket(leaf, lambda end: signed(100 * end))
 
 
 def score(leaf: Any) -> str:
     """A number between 0 and 1 with two digits, with its interval in brackets."""
     value = number(leaf)
-    return "–" if value is None else f"{value:.2f}" + _bracket(leaf, lambda end: f"{end:.2f}")
+    return "–" if value is None else f"{value:.2f}" + bracket(leaf, lambda end: f"{end:.2f}")
 
 
-def _bracket(leaf: Any, write: Any) -> str:
+def bracket(leaf: Any, write: Any) -> str:
+    """An interval's ends in brackets, or why there are none."""
     if not isinstance(leaf, Mapping):
         return ""
     low, high = number(leaf.get("low")), number(leaf.get("high"))
-    return "" if low is None or high is None else f" [{write(low)},{NBSP}{write(high)}]"
+    if low is not None and high is not None:
+        return f" [{write(low)},{NBSP}{write(high)}]"
+    reason = why(leaf.get("low"))
+    return f" (no interval: {reason})" if reason else ""
+
+
+def is_flat(interval: Mapping[str, Any]) -> bool:
+    """Whether an interval is missing because all questions are alike."""
+    return number(interval) is not None and FLAT in why(interval.get("low"))
 
 
 def clause(what: str, before: Any, after: Any, delta: Any) -> str:
@@ -134,13 +145,12 @@ def plain_signs(text: str) -> str:
 
 
 def short(value: Any) -> str:
-    """An estimate with its interval in brackets, two digits; starred where the interval has no width."""
+    """An estimate with its interval in brackets, two digits; starred where all are alike."""
     if value.estimate is None:
         return "-"
     if value.low is None or value.high is None:
-        return f"{value.estimate:.2f}"
-    close = "]*" if value.high - value.low <= 1e-12 else "]"
-    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}{close}"
+        return f"{value.estimate:.2f}" + ("*" if FLAT in value.reason else "")
+    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}]"
 
 
 def p_value(p: float) -> str:

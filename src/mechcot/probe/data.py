@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.text import said, same_text
 from mechcot.probe.judged_steps import ORACLE, SIGNALS, SIGNALS_AT
 
 FloatArray = NDArray[np.float64]
@@ -83,7 +84,7 @@ class Data:
         text: of each step: training rows whose text occurs in the test fold are purged; the words baseline;
             the control task.
         entity: a second grouping that no fold splits either, such as the gold entity.
-        question: text of the question.
+        question: text of the question; questions of equal text are one.
         subject: whom or what the step is about, empty where nothing: the probe is fitted once more without
             the subjects of each test fold.
         beside: sources that are shown in the map, outside the choice.
@@ -156,8 +157,13 @@ class Data:
 
     @cached_property
     def qid(self) -> NDArray[Any]:
-        """The question, [steps]."""
-        return np.asarray(self.groups, dtype=object)
+        """The question, [steps]; equal texts of questions are one, whatever their ids."""
+        own = np.asarray(self.groups, dtype=object)
+        if self.question is None:
+            return own
+        texts = [said(str(text)) or qid for text, qid in zip(self.question, own, strict=True)]
+        first = same_text(own.tolist(), texts)
+        return np.array([*map(first.__getitem__, own.tolist())], dtype=object)
 
     @cached_property
     def sources(self) -> dict[Any, Any]:

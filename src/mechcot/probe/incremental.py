@@ -17,7 +17,7 @@ from mechcot.probe.cross_fitting import CrossFitted, chosen_folds, dense, log_lo
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.folds import Design, Rows
 from mechcot.probe.metrics import auroc_interval
-from mechcot.stats import Interval, bootstrap_ratio
+from mechcot.stats import Interval, ratio_interval
 
 _RIDGE = 1e-2  # on standardised confounds: keeps a kind that never errs from having no finite fit
 _SMALL = 1e-6  # share of a variance that is rounding
@@ -136,7 +136,7 @@ def added_bits(
     gains = np.bincount(codes, weights=losses[0] - losses[1])
     before, after, base = (float(loss.mean()) for loss in losses)
     used = (joined.inner_loss != alone.inner_loss) & np.isfinite(alone.inner_loss)
-    gain = bootstrap_ratio(gains, np.bincount(codes), plan.settings.draws, plan.settings.seed)
+    gain = ratio_interval(gains, np.bincount(codes))
     return Bits(gain, before, after, base, int(used.any(axis=1).sum()))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
 from mechcot.core.results import Result
+from mechcot.stats.frames import joined_groups
 
 FloatArray = NDArray[np.float64]
 
@@ -163,7 +164,9 @@ def _once(frame: pd.DataFrame, complaint: str) -> None:
 
 def _with_questions(table: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
     text = [_joined(row) for row in zip(questions["stem"], questions["options"], strict=True)]
-    known = questions[["qid", "group", "gold"]].assign(question=text)
+    known = questions[["qid", "gold"]].assign(
+        group=questions["qid"].map(joined_groups(questions)), question=text
+    )
     out = table.merge(known, on="qid", how="left", validate="many_to_one")
     if out["group"].isna().any():
         row = out[out["group"].isna()].iloc[0]

@@ -25,7 +25,7 @@ from mechcot.probe.ranks import (
     average_precision_interval,
     recall_interval,
 )
-from mechcot.stats import Interval, bootstrap_ratio, brier_terms, calibration_bins, stratified_auroc
+from mechcot.stats import Interval, brier_terms, calibration_bins, rate_interval, stratified_auroc
 from mechcot.stats.auroc import LeaveOneOut, leave_one_out
 from mechcot.stats.jackknife import jackknife_interval, standard_error
 
@@ -113,13 +113,13 @@ def metrics_of(probe: CrossFitted, plan: Design) -> Metrics:
     base = 1.0 / (1.0 + np.exp(-probe.prior[plan.fold]))
     drawn = {"draws": plan.settings.draws, "seed": plan.settings.seed}
     return Metrics(
-        prevalence=_rate(y.astype(np.float64), plan.qid, **drawn),
+        prevalence=_rate(y.astype(np.float64), plan.qid),
         average_precision=average_precision_interval(scores, plan, **drawn),
         chance_precision=average_precision(np.zeros(len(y)), plan),
         recalls=tuple(recall_interval(scores, plan, at=at, **drawn) for at in FALSE_POSITIVE_RATES),
-        brier=_rate(brier_terms(probability, y), plan.qid, **drawn),
+        brier=_rate(brier_terms(probability, y), plan.qid),
         brier_prevalence=float(brier_terms(base, y).mean()),
-        calibration=calibration_curve(probability, plan, **drawn),
+        calibration=calibration_curve(probability, plan),
     )
 
 
@@ -138,14 +138,14 @@ def platt(probe: CrossFitted, plan: Design) -> FloatArray:
 
 
 def calibration_curve(
-    probability: FloatArray, rows: Rows, *, draws: int, seed: int, n_bins: int = BINS
+    probability: FloatArray, rows: Rows, *, n_bins: int = BINS
 ) -> tuple[CalibrationBin, ...]:
     """Predicted and observed error rate in bins of about equally many steps; equal predictions share one."""
     bins = calibration_bins(probability, n_bins, "mass")
     out = []
     for index in np.unique(bins):
         here = bins == index
-        observed = _rate(rows.y[here].astype(np.float64), rows.qid[here], draws, seed)
+        observed = _rate(rows.y[here].astype(np.float64), rows.qid[here])
         out.append(CalibrationBin(float(probability[here].mean()), observed, int(here.sum())))
     return tuple(out)
 
@@ -179,7 +179,7 @@ def compare_auroc(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> Com
     found = jackknife_interval(gap, without, logit=False, unit=UNIT)
     if found.low is None or found.high == found.low:
         return Comparison(found, None, None)
-    se = standard_error(without)
+    se = float(standard_error(without))
     return Comparison(found, se, _TO_DETECT * se)
 
 
@@ -212,10 +212,10 @@ def _difference(scores: npt.ArrayLike, than: npt.ArrayLike, rows: Rows) -> tuple
     return None if own is None or other is None else own - other, left - left_other
 
 
-def _rate(values: FloatArray, qid: npt.ArrayLike, draws: int, seed: int) -> Interval:
+def _rate(values: FloatArray, qid: npt.ArrayLike) -> Interval:
     """The mean over steps, with an interval over questions."""
     codes, _ = pd.factorize(np.asarray(qid, dtype=object), sort=True)
-    return bootstrap_ratio(np.bincount(codes, weights=values), np.bincount(codes), draws, seed)
+    return rate_interval(np.bincount(codes, weights=values), np.bincount(codes))
 
 
 def _sigmoid(scores: FloatArray, y: IntArray) -> tuple[float, float]:

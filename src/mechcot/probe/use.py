@@ -21,7 +21,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY
 from mechcot.probe.data import BoolArray, FloatArray, IntArray
 from mechcot.probe.use_result import COVERAGES, Abstention, Choice, Difference, Rule, UseResult
-from mechcot.stats import Interval, bootstrap_mean, percentile_interval, resampled_counts
+from mechcot.stats import Interval, mean_interval, percentile_interval, resampled_counts
 from mechcot.stats.frames import describe, one_arm, require_columns, require_unique
 
 PROBES = ("probe_max", "probe_mean")
@@ -111,7 +111,7 @@ def use_of(
     abstain = {name: _abstain(table, risk, bad, draws, seed) for name, bad in outcomes.items()}
     return UseResult(
         abstain=abstain,
-        choose=_choose(table, draws, seed),
+        choose=_choose(table),
         n_traces=len(table),
         n_unscored=n_unscored,
         n_no_answer=int((table["answer"] < 0).sum()),
@@ -234,18 +234,16 @@ def _risk_coverage(risk: FloatArray, bad: BoolArray, fold: NDArray[Any], weight:
     return np.column_stack([area / kept, errors / (kept[:, None] * np.array(COVERAGES))])
 
 
-def _choose(table: pd.DataFrame, draws: int, seed: int) -> Choice:
+def _choose(table: pd.DataFrame) -> Choice:
     """Accuracy of each rule over questions with at least two scored traces."""
     found = [_chosen(part) for _, part in table.groupby("qid", sort=True) if len(part) > 1]
     sizes = [len(part) for _, part in table.groupby("qid") if len(part) > 1]
     values = pd.DataFrame(found)
     names = [name for name in CHOICES if name in values]
-    rules = tuple(
-        Rule(name, CHOICES[name], bootstrap_mean(values[name].to_numpy(), draws, seed), ()) for name in names
-    )
+    rules = tuple(Rule(name, CHOICES[name], mean_interval(values[name].to_numpy()), ()) for name in names)
     probes = [name for name in names if "probe" in name]
     differences = tuple(
-        Difference(probe, other, bootstrap_mean((values[probe] - values[other]).to_numpy(), draws, seed))
+        Difference(probe, other, mean_interval((values[probe] - values[other]).to_numpy()))
         for probe in probes
         for other in names
         if other not in (*probes, "oracle")

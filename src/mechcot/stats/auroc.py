@@ -243,19 +243,41 @@ def leave_one_out(
     Raises:
         AnalysisError: as `stratified_auroc`; also a row without a cluster.
     """
+    (all_right, all_pairs), (right, pairs) = pairs_by_cluster(scores, labels, folds, clusters, strata)
+    if all_pairs == 0:
+        return LeaveOneOut(None, np.empty(0))
+    left = all_pairs - pairs
+    without = np.divide(all_right - right, left, out=np.full(len(left), np.nan), where=left > 0.5)
+    return LeaveOneOut(float(all_right / all_pairs), without[pairs > 0])
+
+
+def pairs_by_cluster(
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    clusters: npt.ArrayLike,
+    strata: npt.ArrayLike | None = None,
+) -> tuple[Floats, Floats]:
+    """Pairs in the right order and all pairs [2], and those that each cluster stands in [2, clusters].
+
+    Args:
+        scores: [rows].
+        labels: [rows], 1 is an error.
+        folds: [rows].
+        clusters: [rows], the question of each row.
+        strata: [rows]; with it only pairs inside one fold and one stratum count.
+
+    Raises:
+        AnalysisError: as `leave_one_out`.
+    """
     values, truth = _inputs(scores, labels)
     cells = _cells(len(values), folds, strata)
     owner, n_clusters = _codes(clusters, len(values), "cluster")
     inside, _ = _codes(cells * n_clusters + owner, len(values), "cell")
     of_positives = _pairs_of(_rank(values, truth, cells), owner, n_clusters)
     of_negatives = _pairs_of(_rank(-values, ~truth, cells), owner, n_clusters)
-    right, pairs = of_positives + of_negatives - _pairs_of(_rank(values, truth, inside), owner, n_clusters)
-    all_right, all_pairs = of_positives.sum(axis=1)
-    if all_pairs == 0:
-        return LeaveOneOut(None, np.empty(0))
-    left = all_pairs - pairs
-    without = np.divide(all_right - right, left, out=np.full(n_clusters, np.nan), where=left > 0.5)
-    return LeaveOneOut(float(all_right / all_pairs), without[pairs > 0])
+    own = of_positives + of_negatives - _pairs_of(_rank(values, truth, inside), owner, n_clusters)
+    return of_positives.sum(axis=1), own
 
 
 def _rank(values: Floats, truth: npt.NDArray[np.bool_], cells: Ints) -> _Ranked:

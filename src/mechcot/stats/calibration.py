@@ -1,21 +1,27 @@
-"""Calibration of a confidence against outcomes: ECE, Brier, and their paired differences.
+"""Calibration of a confidence against outcomes: ECE, Brier, signed gap, slope, and paired differences.
+
+The confidence is that of the *realised* vote: the winner's share of k traces. Its calibration hangs on k (a
+model whose latent shares are calibrated has an ECE of .043 at k = 16 and of .012 at k = 64), so k must be the
+same in arms that are compared.
 
 An outcome is a fraction: 1 right, 0 wrong, 1/w for a tie of w winners. That is the expectation
 over breaking the tie at random; the bins' gaps and the Brier score are linear in it.
 
 The plug-in ECE takes the size of each bin's mean gap, noise included, so that a calibrated
-forecaster scores above 0. No estimator of |gap| is unbiased; the squared gap has one, the mean of
-d_i d_j over pairs of different questions of the bin, with d = outcome - confidence (Kumar, Liang and
-Ma 2019, "Verified Uncertainty Calibration", section 4; Ferro and Fricker 2012 for the Brier score's
-reliability):
+forecaster scores above 0, and a bootstrap doubles that: it is a point value here, without an interval. No
+estimator of |gap| is unbiased; the squared gap has one, the mean of d_i d_j over pairs of different questions
+of the bin, with d = outcome - confidence (Kumar, Liang and Ma 2019, "Verified Uncertainty Calibration",
+section 4; Ferro and Fricker 2012 for the Brier score's reliability):
 
     squared = sum over bins of  n_b / N * (S_b^2 - sum_b d^2) / (n_b (n_b - 1)),   S_b = sum_b d
 
-It is 0 on average for a calibrated forecaster and can fall below 0.
+It is 0 on average for a calibrated forecaster and can fall below 0. Inference rests on what is a mean or a
+slope: the signed gap (confidence minus outcome) and the slope of outcome on confidence, 1 if calibrated.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -23,14 +29,9 @@ import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval
-from mechcot.stats.cluster import (
-    LEVEL,
-    Floats,
-    Ints,
-    percentile_interval,
-    resampled_counts,
-    resampled_sums,
-)
+from mechcot.core.words import FLAT
+from mechcot.stats.cluster import LEVEL, Floats, Ints
+from mechcot.stats.jackknife import FEW, interval_of_sums, standard_error
 
 Scheme = Literal["width", "mass"]
 BINS = 10
@@ -64,16 +65,6 @@ def calibration_bins(confidence: npt.ArrayLike, n_bins: int = BINS, scheme: Sche
     raise UsageError(f"scheme must be 'width' or 'mass', not {scheme!r}")
 
 
-def expected_calibration_gap(gaps: npt.ArrayLike, weight: npt.ArrayLike | float) -> Floats:
-    """ECE from the bins' sums of (outcome - confidence): sum of absolute sums over the count.
-
-    Args:
-        gaps: [..., bins].
-        weight: number of questions, [...] or one number.
-    """
-    return np.asarray(np.abs(np.asarray(gaps, dtype=np.float64)).sum(axis=-1) / np.asarray(weight))
-
-
 def ece(
     confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int = BINS, scheme: Scheme = "width"
 ) -> float:
@@ -93,7 +84,7 @@ def ece(
     gaps = _gap_columns(confidence, outcome, n_bins, scheme)
     if len(gaps) == 0:
         raise AnalysisError("the calibration error of no questions is not defined")
-    return float(expected_calibration_gap(gaps.sum(axis=0), len(gaps)))
+    return float(np.abs(gaps.sum(axis=0)).sum() / len(gaps))
 
 
 def squared_calibration_error(
@@ -112,58 +103,37 @@ def squared_calibration_error(
     Raises:
         AnalysisError: no questions, lengths differ, or a value outside 0..1.
     """
-    gaps = _gap_columns(confidence, outcome, n_bins, scheme)
-    if len(gaps) == 0:
+    own = _Binned.of(confidence, outcome, n_bins, scheme)
+    if len(own.gaps) == 0:
         raise AnalysisError("the calibration error of no questions is not defined")
-    bins = calibration_bins(confidence, n_bins, scheme)
-    return float(_squared(np.ones((1, len(gaps))), gaps, np.eye(n_bins)[bins])[0])
+    return own.squared()
 
 
-def debiased_ece(
-    confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int = BINS, scheme: Scheme = "width"
-) -> float:
-    """The root of `squared_calibration_error`: the size of the bins' gaps, root mean square.
-
-    A square below 0 gives a root below 0: no more miscalibration than noise makes. It is on the scale
-    of `ece`; where all bins are off by the same amount the two estimate the same, and where bins
-    differ the root mean square is the larger.
-
-    Args:
-        confidence: [questions] in 0..1.
-        outcome: [questions] in 0..1.
-        n_bins: number of bins.
-        scheme: "width" or "mass", see `calibration_bins`.
-
-    Raises:
-        AnalysisError: no questions, lengths differ, or a value outside 0..1.
-    """
-    return float(_signed_root(np.asarray(squared_calibration_error(confidence, outcome, n_bins, scheme))))
-
-
-def bootstrap_debiased_ece_difference(
+def squared_calibration_difference(
     confidence0: npt.ArrayLike,
     outcome0: npt.ArrayLike,
     confidence1: npt.ArrayLike,
     outcome1: npt.ArrayLike,
-    draws: int,
-    seed: int,
     *,
     n_bins: int = BINS,
     scheme: Scheme = "width",
     level: float = LEVEL,
 ) -> Interval:
-    """`debiased_ece` after minus before, with a paired percentile bootstrap over questions.
+    """`squared_calibration_error` after minus before, paired by question.
 
-    The bins are those of the data. A question that a replicate drew twice makes no pair with itself:
-    with such pairs the bias that the estimator removes would be back.
+    The bins are those of the data. The jackknife counts the variance that pairs of questions add twice
+    (Efron and Stein 1981), which doubles it where both arms are calibrated: it is estimated from the pairs,
+
+        V2 = 2 sum over i != j of (w1_ij e1_i e1_j - w0_ij e0_i e0_j)^2,  w_ij = 1 / (N (n_b - 1)) in a bin,
+
+    with e the spread of d inside its bin, and taken off once, no further than V2 / 2. What that covers, and
+    how wide it is, `scripts/coverage_intervals.py` measures: near calibration it is too wide.
 
     Args:
         confidence0: before [questions] in 0..1.
         outcome0: before [questions] in 0..1.
         confidence1: after [questions] in 0..1.
         outcome1: after [questions] in 0..1.
-        draws: bootstrap replicates.
-        seed: of the resampling.
         n_bins: number of bins.
         scheme: "width" or "mass", see `calibration_bins`.
         level: coverage that is aimed at.
@@ -171,46 +141,179 @@ def bootstrap_debiased_ece_difference(
     Raises:
         AnalysisError: lengths differ, or a value outside 0..1.
     """
-    gaps = [
-        _gap_columns(confidence, outcome, n_bins, scheme)
+    arms = [
+        _Binned.of(confidence, outcome, n_bins, scheme)
         for confidence, outcome in ((confidence0, outcome0), (confidence1, outcome1))
     ]
-    if len(gaps[0]) != len(gaps[1]):
-        raise AnalysisError(
-            f"the same questions are needed in both arms; got {len(gaps[0])} and {len(gaps[1])}"
-        )
-    n = len(gaps[0])
+    _same_questions(*(arm.gaps for arm in arms))
+    n = len(arms[0].gaps)
+    method = f"jackknife of questions less the variance of pairs, Student's t, level {level:g}"
     if n == 0:
-        return percentile_interval(None, np.full(draws, np.nan), 0, reason="no questions", level=level)
-    members = [np.eye(n_bins)[calibration_bins(c, n_bins, scheme)] for c in (confidence0, confidence1)]
+        return Interval(None, None, None, 0, method, "no questions")
+    estimate = arms[1].squared() - arms[0].squared()
+    if n < FEW:
+        return Interval(estimate, None, None, n, method, f"{n} questions are too few for one that covers")
+    pairs = _variance_of_pairs(*arms)
+    error = float(standard_error(arms[1].without() - arms[0].without()))
+    variance = max(error**2 - pairs, pairs / 2)
+    if variance <= 1e-24:
+        return Interval(estimate, None, None, n, method, f"all questions {FLAT}")
+    from scipy.special import stdtrit
 
-    def difference(counts: Floats) -> Floats:
-        before, after = (
-            _signed_root(_squared(counts, own, inside)) for own, inside in zip(gaps, members, strict=True)
+    reach = float(stdtrit(n - 1, (1 + level) / 2) * np.sqrt(variance))
+    return Interval(estimate, estimate - reach, estimate + reach, n, method)
+
+
+@dataclass(frozen=True, eq=False)
+class _Binned:
+    """One arm: outcome - confidence of each question [questions], its bin, and how many share that."""
+
+    gaps: Floats
+    bins: Ints
+    sizes: Floats
+
+    @classmethod
+    def of(cls, confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int, scheme: Scheme) -> _Binned:
+        values, truth = _pair(confidence, outcome)
+        bins = calibration_bins(values, n_bins, scheme)
+        return cls(
+            truth - values, bins, np.bincount(bins)[bins].astype(np.float64) if bins.size else np.zeros(0)
         )
-        return after - before
 
-    chunks = [difference(counts.astype(np.float64)) for counts in resampled_counts(n, draws, seed)]
-    return percentile_interval(float(difference(np.ones((1, n)))[0]), np.concatenate(chunks), n, level=level)
+    def _own(self, values: Floats) -> Floats:
+        """The sum over its bin, for each question [questions]."""
+        if not values.size:
+            return values
+        return np.asarray(np.bincount(self.bins, values)[self.bins], dtype=np.float64)
+
+    def squared(self) -> float:
+        """`squared_calibration_error`."""
+        return float(_per_size(self._pairs(), self.sizes).sum() / len(self.gaps))
+
+    def without(self) -> Floats:
+        """The same without each question in turn [questions]."""
+        n, d = len(self.gaps), self.gaps
+        share = _per_size(self._pairs(), self.sizes)  # each question's part: its bin's over its size
+        left = self._pairs() - 2 * d * (self._own(d) - d)
+        of_bin = share * self.sizes
+        after = np.divide(left, self.sizes - 2, out=np.zeros(n), where=self.sizes > 2)
+        return np.asarray((share.sum() - of_bin + after) / max(n - 1, 1))
+
+    def _pairs(self) -> Floats:
+        """Sum of d_i d_j over ordered pairs of its bin, for each question [questions]."""
+        return self._own(self.gaps) ** 2 - self._own(self.gaps**2)
+
+    def spread(self) -> Floats:
+        """What is left of d beside its bin's mean, times sqrt(n_b / (n_b - 1)) [questions]."""
+        rest = self.gaps - self._own(self.gaps) / self.sizes
+        return rest * np.sqrt(self.sizes / np.maximum(self.sizes - 1, 1))
+
+    def weights(self) -> Floats:
+        """What a pair of its bin weighs, for each question [questions]."""
+        n = len(self.gaps)
+        return np.divide(1.0 / n, self.sizes - 1, out=np.zeros(n), where=self.sizes > 1)
 
 
-def _squared(counts: Floats, gaps: Floats, inside: Floats) -> Floats:
-    """Debiased squared error of replicates [replicates].
+def _per_size(pairs: Floats, sizes: Floats) -> Floats:
+    """A bin's pairs over (n_b - 1), spread evenly over its questions [questions]."""
+    mean = np.divide(pairs, sizes - 1, out=np.zeros(len(pairs)), where=sizes > 1)
+    return mean / sizes
+
+
+def _variance_of_pairs(before: _Binned, after: _Binned) -> float:
+    """V2 of `squared_calibration_difference`."""
+    total = 0.0
+    for arm in (before, after):
+        total += _cross(arm.weights() * arm.spread() ** 2, arm.bins)
+    both = np.sqrt(before.weights() * after.weights()) * before.spread() * after.spread()
+    together = before.bins * (int(after.bins.max()) + 1) + after.bins
+    return max(2 * (total - 2 * _cross(both, together)), 0.0)
+
+
+def _cross(values: Floats, cells: Ints) -> float:
+    """Sum of v_i v_j over ordered pairs of different questions of a cell."""
+    return float((np.bincount(cells, values) ** 2).sum() - (values**2).sum())
+
+
+def signed_gap(confidence: npt.ArrayLike, outcome: npt.ArrayLike) -> Floats:
+    """Confidence minus outcome of each question [questions]: above 0 on average, the vote is too sure.
 
     Args:
-        counts: how often each question enters [replicates, questions].
-        gaps: outcome - confidence in the column of its bin [questions, bins].
-        inside: 1 in that column [questions, bins].
+        confidence: [questions] in 0..1.
+        outcome: [questions] in 0..1.
+
+    Raises:
+        AnalysisError: lengths differ, or a value outside 0..1.
     """
-    size, twice = counts @ inside, counts**2
-    products = (counts @ gaps) ** 2 - twice @ gaps**2
-    pairs = size**2 - twice @ inside  # ordered pairs of different questions
-    mean = np.divide(products, pairs, out=np.zeros_like(products), where=pairs > 0)
-    return np.asarray((size * mean).sum(axis=1) / counts.sum(axis=1))
+    values, truth = _pair(confidence, outcome)
+    return values - truth
 
 
-def _signed_root(values: Floats) -> Floats:
-    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
+def recalibration_slope(
+    confidence: npt.ArrayLike, outcome: npt.ArrayLike, *, level: float = LEVEL
+) -> Interval:
+    """Slope of the outcome on the confidence, by least squares: 1 if calibrated, below 1 if it says too much.
+
+    Args:
+        confidence: [questions] in 0..1.
+        outcome: [questions] in 0..1.
+        level: coverage that is aimed at.
+
+    Raises:
+        AnalysisError: lengths differ, or a value outside 0..1.
+    """
+    table = _moments(confidence, outcome)
+    return interval_of_sums(table, _slope, reason=_NO_SLOPE, level=level)
+
+
+def recalibration_slope_difference(
+    confidence0: npt.ArrayLike,
+    outcome0: npt.ArrayLike,
+    confidence1: npt.ArrayLike,
+    outcome1: npt.ArrayLike,
+    *,
+    level: float = LEVEL,
+) -> Interval:
+    """`recalibration_slope` after minus before, paired by question.
+
+    Args:
+        confidence0: before [questions] in 0..1.
+        outcome0: before [questions] in 0..1.
+        confidence1: after [questions] in 0..1.
+        outcome1: after [questions] in 0..1.
+        level: coverage that is aimed at.
+
+    Raises:
+        AnalysisError: lengths differ, or a value outside 0..1.
+    """
+    before, after = _moments(confidence0, outcome0), _moments(confidence1, outcome1)
+    _same_questions(before, after)
+    return interval_of_sums(
+        np.hstack([before, after]),
+        lambda sums: _slope(sums[:, 5:]) - _slope(sums[:, :5]),
+        reason=_NO_SLOPE,
+        level=level,
+    )
+
+
+_NO_SLOPE = "all confidences of an arm are the same"
+
+
+def _moments(confidence: npt.ArrayLike, outcome: npt.ArrayLike) -> Floats:
+    c, y = _pair(confidence, outcome)
+    return np.stack([np.ones(len(c)), c, y, c * c, c * y], axis=1)
+
+
+def _slope(sums: Floats) -> Floats:
+    """Slopes [rows] from sums of 1, c, y, c^2, c y [rows, 5]; NaN without a spread of c."""
+    n, c, y, cc, cy = sums.T
+    spread = n * cc - c**2
+    return np.divide(n * cy - c * y, spread, out=np.full(len(sums), np.nan), where=spread > 1e-9 * n**2)
+
+
+def _same_questions(before: Floats, after: Floats) -> None:
+    if len(before) != len(after):
+        raise AnalysisError(f"the same questions are needed in both arms; got {len(before)} and {len(after)}")
 
 
 def brier_terms(confidence: npt.ArrayLike, outcome: npt.ArrayLike) -> Floats:
@@ -228,55 +331,6 @@ def brier_terms(confidence: npt.ArrayLike, outcome: npt.ArrayLike) -> Floats:
     """
     values, truth = _pair(confidence, outcome)
     return values**2 - 2 * values * truth + truth
-
-
-def bootstrap_ece_difference(
-    confidence0: npt.ArrayLike,
-    outcome0: npt.ArrayLike,
-    confidence1: npt.ArrayLike,
-    outcome1: npt.ArrayLike,
-    draws: int,
-    seed: int,
-    *,
-    n_bins: int = BINS,
-    scheme: Scheme = "width",
-    level: float = LEVEL,
-) -> Interval:
-    """ECE after minus ECE before, with a paired percentile bootstrap over questions.
-
-    The bins are those of the data and are not redrawn. Both ECEs are biased upwards, and more so
-    in a replicate; in the difference most of that cancels where the two arms are alike.
-
-    Args:
-        confidence0: before [questions] in 0..1.
-        outcome0: before [questions] in 0..1.
-        confidence1: after [questions] in 0..1.
-        outcome1: after [questions] in 0..1.
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        n_bins: number of bins.
-        scheme: "width" or "mass", see `calibration_bins`.
-        level: coverage that is aimed at.
-
-    Raises:
-        AnalysisError: lengths differ, or a value outside 0..1.
-    """
-    before = _gap_columns(confidence0, outcome0, n_bins, scheme)
-    after = _gap_columns(confidence1, outcome1, n_bins, scheme)
-    if len(before) != len(after):
-        raise AnalysisError(f"the same questions are needed in both arms; got {len(before)} and {len(after)}")
-    n = len(before)
-    if n == 0:
-        return percentile_interval(None, np.full(draws, np.nan), 0, reason="no questions", level=level)
-
-    def difference(sums: Floats) -> Floats:
-        return expected_calibration_gap(sums[..., n_bins:], n) - expected_calibration_gap(
-            sums[..., :n_bins], n
-        )
-
-    table = np.concatenate([before, after], axis=1)
-    replicates = difference(resampled_sums(table, draws, seed))
-    return percentile_interval(float(difference(table.sum(axis=0))), replicates, n, level=level)
 
 
 def _gap_columns(confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int, scheme: Scheme) -> Floats:

@@ -1,9 +1,9 @@
 """Inference on paired differences when the question is the unit that was sampled.
 
-Steps of one question share its difficulty and its knowledge, in both arms. Every interval here
-resamples whole questions and keeps both arms of a question together. All estimates are built
-from sums over questions, so one product of a count matrix [draws, questions] with a table of
-per-question sums [questions, columns] gives all the replicates of all the estimates.
+Steps of one question share its difficulty and its knowledge, in both arms. Every interval
+resamples whole questions, or leaves them out one by one (`stats.jackknife`), and keeps both arms of a
+question together. Estimates are built from sums over questions, so one product of a count matrix
+[draws, questions] with a table of per-question sums [questions, columns] gives all the replicates.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import UNSTORED, Interval, Result
+from mechcot.core.words import FLAT
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -105,53 +106,10 @@ def percentile_interval(
         why = f"undefined in {undefined} of {values.size} replicates"
         return Interval(float(estimate), None, None, n, method, why, undefined)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    if high - low <= 1e-12:  # one without width would read as certainty
+        why = f"all {unit} {FLAT}"
+        return Interval(float(estimate), None, None, n, method, why, undefined)
     return Interval(float(estimate), float(low), float(high), n, method, "", undefined)
-
-
-def bootstrap_mean(values: npt.ArrayLike, draws: int, seed: int, *, level: float = LEVEL) -> Interval:
-    """Mean of one value per question, with its percentile bootstrap interval.
-
-    Args:
-        values: [questions]; for a paired difference, one difference per question.
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        level: coverage that is aimed at.
-
-    Raises:
-        AnalysisError: a value that is not finite.
-    """
-    column = np.asarray(values, dtype=np.float64)
-    if column.ndim != 1:
-        raise AnalysisError(f"one value per question is needed, not an array of shape {column.shape}")
-    if column.size == 0:
-        return percentile_interval(None, np.full(draws, np.nan), 0, reason="no questions", level=level)
-    sums = resampled_sums(column[:, None], draws, seed)[:, 0]
-    return percentile_interval(float(column.mean()), sums / column.size, column.size, level=level)
-
-
-def bootstrap_ratio(
-    num: npt.ArrayLike, den: npt.ArrayLike, draws: int, seed: int, *, level: float = LEVEL
-) -> Interval:
-    """A rate as a ratio of sums over questions, with its percentile bootstrap interval.
-
-    Args:
-        num: numerators [questions].
-        den: denominators [questions]; zero where a question has nothing to count.
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        level: coverage that is aimed at.
-
-    Raises:
-        AnalysisError: lengths differ, a value is not finite, a denominator is negative.
-    """
-    table = _columns(num, den)
-    n = int((table[:, 1] > 0).sum())
-    if n == 0:
-        return percentile_interval(None, np.full(draws, np.nan), 0, reason=_empty([""], [0]), level=level)
-    sums = resampled_sums(table, draws, seed)
-    return percentile_interval(
-        float(table[:, 0].sum() / table[:, 1].sum()), _safe_ratio(sums[:, 0], sums[:, 1]), n, level=level
-    )
 
 
 @dataclass(frozen=True)
@@ -194,14 +152,14 @@ def ratio_difference(
     Raises:
         AnalysisError: lengths differ, a value is not finite, a denominator is negative.
     """
-    table = _columns(num0, den0, num1, den1)
+    table = columns_of(num0, den0, num1, den1)
     table = table[(table[:, 1] > 0) | (table[:, 3] > 0)]
     n = len(table)
     sums = table.sum(axis=0)
     rate0 = float(sums[0] / sums[1]) if sums[1] > 0 else None
     rate1 = float(sums[2] / sums[3]) if sums[3] > 0 else None
     if rate0 is None or rate1 is None:
-        reason = _empty(["before", "after"], [sums[1], sums[3]])
+        reason = nothing_in(["before", "after"], [sums[1], sums[3]])
         return RatioDifference(rate0, rate1, None, None, n, reason)
     if n < 2:
         return RatioDifference(rate0, rate1, rate1 - rate0, None, n, f"{n} questions have no spread")
@@ -211,80 +169,12 @@ def ratio_difference(
     return RatioDifference(rate0, rate1, rate1 - rate0, se, n)
 
 
-def bootstrap_ratio_difference(
-    num0: npt.ArrayLike,
-    den0: npt.ArrayLike,
-    num1: npt.ArrayLike,
-    den1: npt.ArrayLike,
-    draws: int,
-    seed: int,
-    *,
-    level: float = LEVEL,
-) -> Interval:
-    """The step-weighted difference with a paired percentile bootstrap that resamples questions.
-
-    The estimate is that of `ratio_difference`. Questions without a denominator in either arm are
-    left out; one with a denominator in one arm only stays, and weighs in that arm's rate.
-
-    Args:
-        num0: numerators before [questions].
-        den0: denominators before [questions].
-        num1: numerators after [questions].
-        den1: denominators after [questions].
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        level: coverage that is aimed at.
+def columns_of(*arrays: npt.ArrayLike) -> Floats:
+    """Numerators and denominators, alternating, as one table [questions, columns].
 
     Raises:
         AnalysisError: lengths differ, a value is not finite, a denominator is negative.
     """
-    table = _columns(num0, den0, num1, den1)
-    table = table[(table[:, 1] > 0) | (table[:, 3] > 0)]
-    point = ratio_difference(*table.T)
-    if point.estimate is None:
-        return percentile_interval(None, np.full(draws, np.nan), point.n, reason=point.reason, level=level)
-    sums = resampled_sums(table, draws, seed)
-    replicates = _safe_ratio(sums[:, 2], sums[:, 3]) - _safe_ratio(sums[:, 0], sums[:, 1])
-    return percentile_interval(point.estimate, replicates, point.n, level=level)
-
-
-def question_weighted_difference(
-    num0: npt.ArrayLike,
-    den0: npt.ArrayLike,
-    num1: npt.ArrayLike,
-    den1: npt.ArrayLike,
-    draws: int,
-    seed: int,
-    *,
-    level: float = LEVEL,
-) -> Interval:
-    """Mean over questions of (num1/den1 - num0/den0), each question weighing the same.
-
-    It differs from the step-weighted difference where long traces err more. Only questions with
-    a denominator in both arms have a difference; `n` says how many those are.
-
-    Args:
-        num0: numerators before [questions].
-        den0: denominators before [questions].
-        num1: numerators after [questions].
-        den1: denominators after [questions].
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        level: coverage that is aimed at.
-
-    Raises:
-        AnalysisError: lengths differ, a value is not finite, a denominator is negative.
-    """
-    table = _columns(num0, den0, num1, den1)
-    table = table[(table[:, 1] > 0) & (table[:, 3] > 0)]
-    if len(table) == 0:
-        reason = "no question has a denominator in both arms"
-        return percentile_interval(None, np.full(draws, np.nan), 0, reason=reason, level=level)
-    return bootstrap_mean(table[:, 2] / table[:, 3] - table[:, 0] / table[:, 1], draws, seed, level=level)
-
-
-def _columns(*arrays: npt.ArrayLike) -> Floats:
-    """Numerators and denominators, alternating, as one table [questions, columns]."""
     columns = [np.asarray(array, dtype=np.float64) for array in arrays]
     shapes = [column.shape for column in columns]
     if any(column.ndim != 1 for column in columns) or len(set(shapes)) != 1:
@@ -303,11 +193,13 @@ def _check_finite(table: Floats, what: str) -> None:
         raise AnalysisError(f"{what}: the value at {tuple(int(i) for i in bad[0])} is not a finite number")
 
 
-def _safe_ratio(num: Floats, den: Floats) -> Floats:
+def safe_ratio(num: Floats, den: Floats) -> Floats:
+    """Quotients, NaN over an empty denominator."""
     out = np.full(num.shape, np.nan)
     return np.divide(num, den, out=out, where=den > 0)
 
 
-def _empty(names: list[str], sums: list[float]) -> str:
+def nothing_in(names: list[str], sums: list[float]) -> str:
+    """Why a quotient does not exist: which arms' sums are 0."""
     arms = [name for name, total in zip(names, sums, strict=True) if total == 0]
     return "nothing to divide by" + (f" {' and '.join(arms)}" if any(arms) else "")

@@ -1,7 +1,9 @@
 """Where a difference of step error comes from: other kinds of step, or worse steps of a kind.
 
 Definition. Arm t (0 before, 1 after) has judged steps m_tk and errors e_tk of kind k, and rate
-R_t = sum_k e_tk / sum_k m_tk. C holds the *shared* kinds, those with judged steps in both arms.
+R_t = sum_k e_tk / sum_k m_tk. C holds the *shared* kinds, those with judged steps of at least
+`min_questions` questions in both arms. C is fixed once, on the data: a kind that came and went between
+resampled studies would move the terms by its coming and going alone.
 Inside C let s_tk = m_tk / sum_C m_t be the shares (they sum to 1), r_tk = e_tk / m_tk the rates,
 and R_tC = sum_C s_tk r_tk the arm's rate on shared kinds alone. Then
 
@@ -23,7 +25,7 @@ swapped. With no shared kind at all, composition and within are 0 and all is uns
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,9 +33,12 @@ import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval, Result, because
-from mechcot.stats.cluster import LEVEL, Floats, percentile_interval, resampled_sums
+from mechcot.stats.cluster import LEVEL, Floats
+from mechcot.stats.jackknife import QUESTIONS, jackknife_interval
 
 Bools = npt.NDArray[np.bool_]
+MIN_QUESTIONS = 10
+"""Questions with steps of a kind, in each arm, that its rate needs there: `scripts/coverage_intervals.py`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class KindTerm(Result):
     Attributes:
         kind: its name.
         status: "shared", "new" (after only), "vanished" (before only), "thin" (in both arms, but
-            with fewer than `min_steps` in one, so unshared) or "unused".
+            with fewer than `min_questions` questions in one, so unshared) or "unused".
         n_before: judged steps.
         n_after: judged steps.
         rate_before: error rate, None without steps.
@@ -86,9 +91,7 @@ class Split(Result):
             steps). Bounds for what cannot be known, no interval.
         kinds: one term per kind.
         n_questions: questions with a judged step in either arm.
-        min_steps: judged steps that a kind needs in both arms to count as shared.
-        draws: bootstrap replicates.
-        seed: of the resampling.
+        min_questions: questions with steps of a kind that it needs in both arms to count as shared.
     """
 
     total: Interval
@@ -98,9 +101,7 @@ class Split(Result):
     within_bounds: Ends = field(metadata=because(""))
     kinds: tuple[KindTerm, ...]
     n_questions: int
-    min_steps: int
-    draws: int
-    seed: int
+    min_questions: int
 
     table = "kinds"
 
@@ -116,16 +117,11 @@ def split_by_kind(
     errors1: npt.ArrayLike,
     judged1: npt.ArrayLike,
     kinds: Sequence[str],
-    draws: int,
-    seed: int,
     *,
-    min_steps: int = 1,
+    min_questions: int = MIN_QUESTIONS,
     level: float = LEVEL,
 ) -> Split:
-    """Split R_1 - R_0 into composition, within and unshared kinds, with question bootstrap.
-
-    Which kinds are shared is decided anew inside every replicate, so that the three terms add
-    to the total there too and the interval carries that uncertainty.
+    """Split R_1 - R_0 into composition, within and unshared kinds; intervals leave out question by question.
 
     Args:
         errors0: erroneous steps before [questions, kinds].
@@ -133,46 +129,50 @@ def split_by_kind(
         errors1: erroneous steps after [questions, kinds].
         judged1: judged steps after [questions, kinds].
         kinds: names of the columns.
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        min_steps: a kind with fewer judged steps in either arm counts as unshared.
+        min_questions: a kind with steps of fewer questions in either arm counts as unshared.
         level: coverage that is aimed at.
 
     Raises:
         AnalysisError: shapes differ, or more errors than judged steps.
-        UsageError: min_steps below 1.
+        UsageError: min_questions below 1.
     """
-    if min_steps < 1:
-        raise UsageError(f"min_steps must be at least 1, not {min_steps}")
+    if min_questions < 1:
+        raise UsageError(f"min_questions must be at least 1, not {min_questions}")
     tables = _tables(errors0, judged0, errors1, judged1, kinds)
+    shared = np.logical_and(*((table > 0).sum(axis=0) >= min_questions for table in (tables[1], tables[3])))
     present = (tables[1].sum(axis=1) > 0) | (tables[3].sum(axis=1) > 0)
     stacked = np.concatenate([table[present] for table in tables], axis=1)
-    n = len(stacked)
     sums = stacked.sum(axis=0)
-    terms = _terms(sums[None], len(kinds), min_steps)[0]
-    if n:
-        replicates = _terms(resampled_sums(stacked, draws, seed), len(kinds), min_steps)
-    else:
-        replicates = np.full((draws, 4), np.nan)
-    defined = bool(np.isfinite(terms[0]))
-    reason = "" if defined else "an arm has no judged steps"
+    steps = np.stack([table[present].sum(axis=1) for table in (tables[1], tables[3])])
+    weight = _shares(steps).sum(axis=0)
+
+    point, left = _terms(sums[None], shared)[0], _terms(sums - stacked, shared)
+    defined = bool(np.isfinite(point[0]))
     total, composition, within, unshared = (
-        percentile_interval(
-            float(terms[i]) if defined else None, replicates[:, i], n, reason=reason, level=level
+        jackknife_interval(
+            float(value) if defined else None,
+            without,
+            logit=False,
+            unit=QUESTIONS,
+            weight=weight,
+            reason="an arm has no judged steps",
+            level=level,
         )
-        for i in range(4)
+        for value, without in zip(point, left.T, strict=True)
     )
+    apart = int(((tables[1] + tables[3])[:, ~shared] > 0).any(axis=1).sum())
+    if 0 < apart < min_questions and unshared.low is not None:
+        reason = f"steps of unshared kinds are of {apart} questions alone"
+        unshared = replace(unshared, low=None, high=None, reason=reason)
     return Split(
         total=total,
         common_composition=composition,
         common_within=within,
         unshared=unshared,
         within_bounds=_within_bounds(sums, len(kinds)) if defined else Ends(None, None),
-        kinds=_kind_terms(sums, kinds, min_steps),
-        n_questions=n,
-        min_steps=min_steps,
-        draws=draws,
-        seed=seed,
+        kinds=_kind_terms(sums, kinds, shared),
+        n_questions=len(stacked),
+        min_questions=min_questions,
     )
 
 
@@ -210,17 +210,12 @@ def _shares(counts: Floats) -> Floats:
     return _rates(counts, np.broadcast_to(counts.sum(axis=-1, keepdims=True), counts.shape))
 
 
-def _shared(judged0: Floats, judged1: Floats, min_steps: int) -> Bools:
-    return (judged0 >= min_steps) & (judged1 >= min_steps)
-
-
-def _terms(sums: Floats, n_kinds: int, min_steps: int) -> Floats:
-    """Total, composition, within, unshared [replicates, 4] from sums [replicates, 4 * kinds].
+def _terms(sums: Floats, shared: Bools) -> Floats:
+    """Total, composition, within, unshared [rows, 4] from sums [rows, 4 * kinds] and shared kinds [kinds].
 
     NaN where an arm has no judged steps.
     """
-    e0, m0, e1, m1 = (sums[:, i * n_kinds : (i + 1) * n_kinds] for i in range(4))
-    shared = _shared(m0, m1, min_steps)
+    e0, m0, e1, m1 = np.split(sums, 4, axis=1)
     r0, r1 = _rates(e0, m0), _rates(e1, m1)
     s0, s1 = _shares(m0 * shared), _shares(m1 * shared)
     composition = ((s1 - s0) * (r0 + r1) / 2).sum(axis=1)
@@ -245,9 +240,8 @@ def _within_bounds(sums: Floats, n_kinds: int) -> Ends:
     return Ends(float(low), float(high))
 
 
-def _kind_terms(sums: Floats, kinds: Sequence[str], min_steps: int) -> tuple[KindTerm, ...]:
+def _kind_terms(sums: Floats, kinds: Sequence[str], shared: Bools) -> tuple[KindTerm, ...]:
     e0, m0, e1, m1 = sums.reshape(4, len(kinds))
-    shared = _shared(m0, m1, min_steps)
     r0, r1 = _rates(e0, m0), _rates(e1, m1)
     s0, s1 = _shares(m0 * shared), _shares(m1 * shared)
     base0, base1 = float((s0 * r0).sum()), float((s1 * r1).sum())

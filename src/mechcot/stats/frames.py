@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.text import said, same_text
 from mechcot.stats.cluster import Ints
 from mechcot.stats.votes import votes
 
@@ -135,3 +136,41 @@ def trace_votes(questions: pd.DataFrame, traces: pd.DataFrame, what: str) -> Int
             f"{what}: question {index[int(empty[0])]} has no traces; both arms need the same questions"
         )
     return table
+
+
+def one_of_each(questions: pd.DataFrame) -> dict[str, str]:
+    """Each question's first one with the same text: equal texts are one question, whatever their ids.
+
+    Two texts are equal when stem and options are, in whatever order, as `comparable` has them. A table
+    without texts, and a question without one, stand for themselves.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: qid, and stem and options where they are there).
+    """
+    ids = questions["qid"].tolist()
+    if "stem" not in questions.columns:
+        return {qid: qid for qid in ids}
+    texts = [
+        (said(stem), *sorted(said(option) for option in options))
+        for stem, options in zip(questions["stem"], questions["options"], strict=True)
+    ]
+    return same_text(ids, [text if text[0] else qid for text, qid in zip(texts, ids, strict=True)])
+
+
+def joined_groups(questions: pd.DataFrame) -> dict[str, str]:
+    """Each question's group, where questions of equal text share one: groups that such a text links are one.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: as `one_of_each`, and group).
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    same = one_of_each(questions)
+    text, _ = pd.factorize(questions["qid"].map(same))
+    group, names = pd.factorize(questions["group"])
+    n = len(questions)
+    links = coo_matrix((np.ones(n), (text, n + group)), shape=(n + len(names), n + len(names)))
+    block = connected_components(links, directed=False)[1][:n][text]
+    first = questions.groupby(block)["group"].transform("first")
+    return dict(zip(questions["qid"], first, strict=True))

@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval, Result
-from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
+from mechcot.stats.cluster import Floats, Ints
+from mechcot.stats.jackknife import mean_interval
 from mechcot.stats.votes import shared_tie_score
 
 
@@ -50,9 +51,7 @@ class VoteSplit(Result):
     share_plugged_in: float
 
 
-def split_votes(
-    table0: npt.ArrayLike, table1: npt.ArrayLike, gold: npt.ArrayLike, k: int, draws: int, seed: int
-) -> VoteSplit:
+def split_votes(table0: npt.ArrayLike, table1: npt.ArrayLike, gold: npt.ArrayLike, k: int) -> VoteSplit:
     """Split the change of SC@k; see the module's definition. Intervals resample questions.
 
     Args:
@@ -60,8 +59,6 @@ def split_votes(
         table1: votes after, of the same shape.
         gold: index of the right option [questions].
         k: votes of the vote that is split.
-        draws: bootstrap replicates.
-        seed: of the resampling.
 
     Raises:
         AnalysisError: a question without votes, shapes differ, gold that is not an option.
@@ -95,9 +92,9 @@ def split_votes(
     total = scores[:, 1, 1] - scores[:, 0, 0]
     return VoteSplit(
         k=k,
-        total=bootstrap_mean(total, draws, seed),
-        gold_share=bootstrap_mean(share, draws, seed),
-        concentration=bootstrap_mean(total - share, draws, seed),
+        total=mean_interval(total),
+        gold_share=mean_interval(share),
+        concentration=mean_interval(total - share),
         share_plugged_in=float(plugged.mean()),
     )
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import draws_of, on_questions, pair_of
+from mechcot.analyses.arms import on_questions, pair_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY, rows
 from mechcot.core.results import Interval, Pair, Result
-from mechcot.stats.cluster import bootstrap_ratio, bootstrap_ratio_difference
 from mechcot.stats.frames import require_columns, require_unique
 
 if TYPE_CHECKING:
-    from mechcot.study.folder import Study
+    from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
+from mechcot.study.folder import Study
 
 _FAILED = ("api_failure", "parse_failure")
 _SHOWN, _LAST = 5, 160  # traces, and characters of each
@@ -97,16 +97,12 @@ class AnswerAgreementResult(Result):
         instrument: the server's reading.
         delta_rules: right answers after - before, by the rules.
         delta_judge: the same by the server.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
     """
 
     arms: Pair[ArmAgreement]
     instrument: str
     delta_rules: Interval
     delta_judge: Interval
-    draws: int
-    seed: int
 
     table = "arms"
 
@@ -116,12 +112,7 @@ class AnswerAgreementResult(Result):
 
 
 def analyse(
-    questions: pd.DataFrame,
-    traces: Pair[pd.DataFrame],
-    read: Pair[pd.DataFrame],
-    *,
-    draws: int = 10_000,
-    seed: int = 0,
+    questions: pd.DataFrame, traces: Pair[pd.DataFrame], read: Pair[pd.DataFrame]
 ) -> AnswerAgreementResult:
     """Compare the answers that the rules read with those that a server reads.
 
@@ -129,8 +120,6 @@ def analyse(
         questions: rows of `records.QUESTIONS` (used: qid, options, gold).
         traces: rows of `records.TRACES` of both arms, as the rules read them.
         read: rows of `records.ANSWERS` of the same traces.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
 
     Raises:
         AnalysisError: a column is missing, a trace has no reading or two, or there is more than one
@@ -142,15 +131,13 @@ def analyse(
         raise AnalysisError(f"answers read by {len(names)} instruments: {names}; one for both arms is needed")
     counts = Pair(*(_by_question(table, questions) for table in joined))
     deltas = [
-        bootstrap_ratio_difference(
-            counts.before[name], counts.before.counted, counts.after[name], counts.after.counted, draws, seed
+        ratio_difference_interval(
+            counts.before[name], counts.before.counted, counts.after[name], counts.after.counted
         )
         for name in ("rules_right", "judge_right")
     ]
-    arms = Pair(
-        *(_arm(table, own, questions, draws, seed) for table, own in zip(joined, counts, strict=True))
-    )
-    return AnswerAgreementResult(arms, names[0], deltas[0], deltas[1], draws, seed)
+    arms = Pair(*(_arm(table, own, questions) for table, own in zip(joined, counts, strict=True)))
+    return AnswerAgreementResult(arms, names[0], deltas[0], deltas[1])
 
 
 def _joined(traces: pd.DataFrame, read: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
@@ -197,12 +184,7 @@ def _by_question(table: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
     return table.groupby("qid")[list(_SUMMED)].sum().reindex(questions.qid).fillna(0)
 
 
-def _arm(
-    table: pd.DataFrame, counts: pd.DataFrame, questions: pd.DataFrame, draws: int, seed: int
-) -> ArmAgreement:
-    def share(part: pd.Series, whole: pd.Series) -> Interval:
-        return bootstrap_ratio(part, whole, draws, seed)
-
+def _arm(table: pd.DataFrame, counts: pd.DataFrame, questions: pd.DataFrame) -> ArmAgreement:
     n = table[list(_SUMMED)].sum()
     return ArmAgreement(
         arm=str(table.arm.iloc[0]),
@@ -215,11 +197,11 @@ def _arm(
         n_judge_only=int(n.judge_only),
         n_neither=int(n.neither),
         n_judge_ambiguous=int((table.outcome == "ambiguous").sum()),
-        agreement=share(counts.same + counts.neither, counts.replied),
-        rules_confirmed=share(counts.same, counts.rules_read),
-        judge_confirmed=share(counts.same, counts.judge_read),
-        accuracy_rules=share(counts.rules_right, counts.counted),
-        accuracy_judge=share(counts.judge_right, counts.counted),
+        agreement=rate_interval(counts.same + counts.neither, counts.replied),
+        rules_confirmed=rate_interval(counts.same, counts.rules_read),
+        judge_confirmed=rate_interval(counts.same, counts.judge_read),
+        accuracy_rules=rate_interval(counts.rules_right, counts.counted),
+        accuracy_judge=rate_interval(counts.judge_right, counts.counted),
         disagreements=_disagreements(table, questions),
     )
 
@@ -261,7 +243,7 @@ def answer_agreement_of(study: Study) -> AnswerAgreementResult:
     pair = pair_of(study)
     traces = Pair(*(on_questions(questions, study.traces(arm)) for arm in pair))
     read = Pair(*(on_questions(questions, study.answers_read(arm)) for arm in pair))
-    return analyse(questions, traces, read, draws=draws_of(study), seed=study.settings.seed)
+    return analyse(questions, traces, read)
 
 
 def asked(settings: Any) -> bool:

@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import contrast_of, draws_of, on_questions
+from mechcot.analyses.arms import contrast_of, on_questions
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import rows
 from mechcot.core.results import SPREAD, Interval, Result, because
 from mechcot.stats.calibration import (
-    bootstrap_debiased_ece_difference,
-    bootstrap_ece_difference,
     brier_terms,
-    debiased_ece,
     ece,
+    recalibration_slope,
+    recalibration_slope_difference,
+    signed_gap,
+    squared_calibration_difference,
+    squared_calibration_error,
 )
-from mechcot.stats.cluster import Floats, Ints, bootstrap_mean
+from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import check_questions, cut_off, one_arm, require_columns, trace_votes
+from mechcot.stats.jackknife import mean_interval
 from mechcot.stats.mcnemar import McNemar, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -47,8 +50,10 @@ class VoteScores(Result):
         sc: mean plurality score, winners of a tie sharing the point.
         ece: expected calibration error of the winner's vote share, 10 bins of equal width.
         ece_equal_mass: the same with bins of about equally many questions.
-        ece_debiased: root mean square gap of the equal-width bins, without the bias that makes the
-            other two positive for a calibrated vote; below 0 where noise alone would make more.
+        ece_squared: squared gaps of the equal-width bins, without the bias that makes the other two
+            positive for a calibrated vote; below 0 where noise alone would make more.
+        gap: mean vote share of the winner minus share of right votes; above 0 the vote is too sure.
+        slope: of being right on the vote share, 1 if calibrated; None where all shares are the same.
         brier: mean squared error of the winner's vote share.
         n_questions: questions with a vote.
     """
@@ -56,7 +61,9 @@ class VoteScores(Result):
     sc: float
     ece: float
     ece_equal_mass: float
-    ece_debiased: float
+    ece_squared: float
+    gap: float
+    slope: float | None = field(metadata=because("all vote shares are the same"))
     brier: float
     n_questions: int
 
@@ -117,7 +124,10 @@ class ArmAnswers(Result):
 class AnswersResult(Result):
     """Two arms' answers to the same questions, and the paired differences (after - before).
 
-    The intervals resample questions. `mcnemar` sorts questions by whether gold is the one and
+    The intervals leave out question by question. An ECE's difference has none: its noise is in both arms'
+    values. Whether calibration changed is said by `delta_gap` and `delta_slope`, of the realised k-vote
+    confidence, k being the same in both arms; `delta_ece_squared` is what noise does not add to.
+    `mcnemar` sorts questions by whether gold is the one and
     only winner of the vote (a tie is not right), so gained - lost over the questions need not
     equal `delta_sc`, in which a tie keeps its share.
     """
@@ -126,13 +136,13 @@ class AnswersResult(Result):
     after: ArmAnswers
     delta_accuracy: Interval
     delta_sc: Interval
-    delta_ece: Interval
-    delta_ece_equal_mass: Interval
-    delta_ece_debiased: Interval
+    delta_ece: float
+    delta_ece_equal_mass: float
+    delta_ece_squared: Interval
+    delta_gap: Interval
+    delta_slope: Interval
     delta_brier: Interval
     mcnemar: McNemar
-    draws: int
-    seed: int
 
     table = "measures"
 
@@ -158,9 +168,6 @@ def analyse(
     questions: pd.DataFrame,
     traces_before: pd.DataFrame,
     traces_after: pd.DataFrame,
-    *,
-    draws: int = 10_000,
-    seed: int = 0,
 ) -> AnswersResult:
     """Compare the answers of two arms to the same questions.
 
@@ -169,13 +176,10 @@ def analyse(
         traces_before: rows of `records.TRACES` of the arm before (used: qid, arm, cid, answer,
             finish_reason), the same number k for every question.
         traces_after: the same of the arm after, with the same k.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
 
     Raises:
         AnalysisError: a missing column, a question without traces or with another k, a trace of
             an unknown question, a trace twice, an answer that is not an option.
-        UsageError: draws below 1.
     """
     _, gold = check_questions(questions)
     tables = [
@@ -193,15 +197,15 @@ def analyse(
     return AnswersResult(
         before=before,
         after=after,
-        delta_accuracy=bootstrap_mean(accuracy[1] - accuracy[0], draws, seed),
-        delta_sc=bootstrap_mean(scores[1] - scores[0], draws, seed),
-        delta_ece=bootstrap_ece_difference(*paired, draws, seed),
-        delta_ece_equal_mass=bootstrap_ece_difference(*paired, draws, seed, scheme="mass"),
-        delta_ece_debiased=bootstrap_debiased_ece_difference(*paired, draws, seed),
-        delta_brier=bootstrap_mean(brier[1] - brier[0], draws, seed),
+        delta_accuracy=mean_interval(accuracy[1] - accuracy[0]),
+        delta_sc=mean_interval(scores[1] - scores[0]),
+        delta_ece=after.votes.ece - before.votes.ece,
+        delta_ece_equal_mass=after.votes.ece_equal_mass - before.votes.ece_equal_mass,
+        delta_ece_squared=squared_calibration_difference(*paired),
+        delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2])),
+        delta_slope=recalibration_slope_difference(*paired),
+        delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -276,7 +280,9 @@ def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
         sc=float(score.mean()),
         ece=ece(confidence, score),
         ece_equal_mass=ece(confidence, score, scheme="mass"),
-        ece_debiased=debiased_ece(confidence, score),
+        ece_squared=squared_calibration_error(confidence, score),
+        gap=float(signed_gap(confidence, score).mean()),
+        slope=recalibration_slope(confidence, score).estimate,
         brier=float(brier_terms(confidence, score).mean()),
         n_questions=len(table),
     )
@@ -287,7 +293,7 @@ def answers_of(study: Study, control: str | None = None) -> AnswersResult:
     contrast = contrast_of(study, control)
     questions = study.questions(contrast.domain)
     before, after = (on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
-    return analyse(questions, before, after, draws=draws_of(study), seed=study.settings.seed)
+    return analyse(questions, before, after)
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.core.words import DIFFERENCE, NBSP, number, p_value, percent, points, signed, why
+from mechcot.core.words import DIFFERENCE, bracket, number, p_value, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Table
 
 
@@ -17,10 +17,18 @@ def calibration(found: Findings) -> Part:
         f"loses {test['lost']} of {answers['before']['n_questions']} questions (exact McNemar test, "
         f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
         f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
+        f" It is {_sureness(answers['before'])} before and {_sureness(answers['after'])} after, a change of "
+        f"{points(answers['delta_gap'])}."
     )
     if found.settings.open_questions:
         sentence = f"The questions are open: the options are the answers that the arms gave. {sentence}"
     return Part("calibration", sentence, tables=(votes(found), rules(found), *unread(found)))
+
+
+def _sureness(arm: Any) -> str:
+    """How much too sure the vote is, in words."""
+    gap = number(arm["gap"]) or 0.0
+    return f"{percent(abs(gap))} too {'sure' if gap >= 0 else 'unsure'}"
 
 
 _MEASURES = {
@@ -28,7 +36,9 @@ _MEASURES = {
     "sc": "right answers, by vote",
     "ece": "calibration error, bins of equal width",
     "ece_equal_mass": "calibration error, bins of equal size",
-    "ece_debiased": "calibration error, without the bias of noise",
+    "ece_squared": "squared calibration error, without the bias of noise",
+    "gap": "vote share minus share right",
+    "slope": "slope of right on vote share (1: calibrated)",
     "brier": "Brier score of the vote share",
 }
 
@@ -72,7 +82,8 @@ def votes(found: Findings) -> Table:
     note = (
         f"{answers['before']['n_questions']} questions. A vote of k is the exact mean over all ways to take "
         f"k of the {answers['before']['k']} traces. A trace without an answer votes for “no answer”, which "
-        "can win and is never right."
+        "can win and is never right. Whether calibration changed is read off vote share minus share right "
+        "and off the slope: an interval of a calibration error would not cover."
     )
     if found.settings.open_questions:
         note += (
@@ -93,9 +104,7 @@ def _change(leaf: Any) -> str:
     value = number(leaf)
     if value is None:
         return f"not known: {why(leaf)}"
-    low, high = (number(leaf[end]) for end in ("low", "high"))
-    between = "" if low is None or high is None else f" [{signed(low, 3)},{NBSP}{signed(high, 3)}]"
-    return f"{signed(value, 3)}{between}"
+    return signed(value, 3) + bracket(leaf, lambda end: signed(end, 3))
 
 
 def counts(found: Findings) -> list[tuple[str, ...]]:

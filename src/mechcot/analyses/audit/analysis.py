@@ -13,76 +13,59 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps, draws_of
+from mechcot.analyses.arms import Arms, ArmSteps
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
-from mechcot.stats.cluster import (
-    Floats,
-    bootstrap_ratio,
-    bootstrap_ratio_difference,
-    question_weighted_difference,
-    ratio_difference,
-)
-from mechcot.stats.decomposition import Split, split_by_kind
+from mechcot.stats.cluster import Floats, ratio_difference
+from mechcot.stats.decomposition import MIN_QUESTIONS, Split, split_by_kind
+from mechcot.stats.jackknife import question_weighted_difference, rate_interval, ratio_difference_interval
 from mechcot.stats.votes import plurality_right
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 
-def analyse(
-    arms: Arms,
-    *,
-    draws: int = 10_000,
-    seed: int = 0,
-    min_steps: int = 1,
-) -> AuditResult:
+def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
     """Compare the step error of two arms on the same questions under one instrument.
 
     Args:
         arms: before and after.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
-        min_steps: judged steps that a kind needs in both arms to count as shared in the splits.
+        min_questions: questions with steps of a kind that it needs in both arms to be shared in the splits.
 
     Raises:
         AnalysisError: a missing column, a row twice, a verdict or stratum of an unknown step, an
             unknown label, several instruments, a question without traces.
-        UsageError: draws or min_steps below 1.
+        UsageError: min_questions below 1.
     """
     before, after = arms.steps
     words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
     parts, weighted = (
-        _strata(
-            before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)), draws, seed
-        )
+        _strata(before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)))
         for right in (plurality_right, right_share)
     )
     return AuditResult(
-        before=_arm_audit(before, draws, seed),
-        after=_arm_audit(after, draws, seed),
+        before=_arm_audit(before),
+        after=_arm_audit(after),
         instrument=arms.instrument,
-        delta=bootstrap_ratio_difference(*arms.sums, draws, seed),
+        delta=ratio_difference_interval(*arms.sums),
         delta_se=ratio_difference(*arms.sums).se,
-        delta_question_weighted=question_weighted_difference(*arms.sums, draws, seed),
-        delta_per_100_words=bootstrap_ratio_difference(*words, draws, seed),
-        before_answer=_before_answer(before, after, draws, seed),
+        delta_question_weighted=question_weighted_difference(*arms.sums),
+        delta_per_100_words=ratio_difference_interval(*words),
+        before_answer=_before_answer(before, after),
         both_correct=parts[0],
-        both_correct_traces=_right_traces(before, after, draws, seed),
+        both_correct_traces=_right_traces(before, after),
         strata=parts,
         strata_weighted=weighted,
-        roles=_roles(before, after, draws, seed),
-        split=_split(before, after, False, draws, seed, min_steps),
-        split_by_stratum=_split(before, after, True, draws, seed, min_steps)
+        roles=_roles(before, after),
+        split=_split(before, after, False, min_questions),
+        split_by_stratum=_split(before, after, True, min_questions)
         if before.has_strata and after.has_strata
         else None,
-        draws=draws,
-        seed=seed,
     )
 
 
-def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
+def _arm_audit(arm: ArmSteps) -> ArmAudit:
     labels = arm.steps["label"].value_counts()
     n = {label: int(labels.get(label, 0)) for label in ("correct", "erroneous", "abstain", "not_checkable")}
     judged = n["correct"] + n["erroneous"]
@@ -91,7 +74,7 @@ def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
     n_words = int(arm.words().sum())
     return ArmAudit(
         arm=arm.name,
-        error_rate=bootstrap_ratio(arm.erroneous(), arm.judged(), draws, seed),
+        error_rate=rate_interval(arm.erroneous(), arm.judged()),
         abstain_rate=n["abstain"] / claims if claims else None,
         not_checkable_rate=n["not_checkable"] / verdicts if verdicts else None,
         n_steps=len(arm.steps),
@@ -113,27 +96,25 @@ def _arm_audit(arm: ArmSteps, draws: int, seed: int) -> ArmAudit:
     )
 
 
-def _strata(
-    before: ArmSteps, after: ArmSteps, weights: dict[str, Floats], draws: int, seed: int
-) -> tuple[SubsetDelta, ...]:
+def _strata(before: ArmSteps, after: ArmSteps, weights: dict[str, Floats]) -> tuple[SubsetDelta, ...]:
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
-    return tuple(SubsetDelta.of(name, sums, own, draws, seed) for name, own in weights.items())
+    return tuple(SubsetDelta.of(name, sums, own) for name, own in weights.items())
 
 
-def _before_answer(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
+def _before_answer(before: ArmSteps, after: ArmSteps) -> SubsetDelta:
     in0, in1 = (~arm.steps["behind_answer"].to_numpy(dtype=bool) for arm in (before, after))
     sums = (before.erroneous(in0), before.judged(in0), after.erroneous(in1), after.judged(in1))
-    return SubsetDelta.of("before_answer", sums, np.ones(before.n_questions), draws, seed)
+    return SubsetDelta.of("before_answer", sums, np.ones(before.n_questions))
 
 
-def _right_traces(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
+def _right_traces(before: ArmSteps, after: ArmSteps) -> SubsetDelta:
     own0, own1 = before.steps["trace_right"].to_numpy(), after.steps["trace_right"].to_numpy()
     part = before.has_right_trace & after.has_right_trace
     sums = (before.erroneous(own0), before.judged(own0), after.erroneous(own1), after.judged(own1))
-    return SubsetDelta.of("right_traces", sums, part.astype(np.float64), draws, seed)
+    return SubsetDelta.of("right_traces", sums, part.astype(np.float64))
 
 
-def _roles(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> tuple[RoleAudit, ...]:
+def _roles(before: ArmSteps, after: ArmSteps) -> tuple[RoleAudit, ...]:
     rows = []
     for role in sorted({*before.steps["role"], *after.steps["role"]}):
         in0, in1 = ((arm.steps["role"] == role).to_numpy() for arm in (before, after))
@@ -142,7 +123,7 @@ def _roles(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> tuple[Ro
         rows.append(
             RoleAudit(
                 role=role,
-                errors=SubsetDelta.of(role, sums, present, draws, seed),
+                errors=SubsetDelta.of(role, sums, present),
                 claims_per_trace_before=before.claims_per_trace(in0),
                 claims_per_trace_after=after.claims_per_trace(in1),
             )
@@ -150,9 +131,7 @@ def _roles(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> tuple[Ro
     return tuple(rows)
 
 
-def _split(
-    before: ArmSteps, after: ArmSteps, by_stratum: bool, draws: int, seed: int, min_steps: int
-) -> Split:
+def _split(before: ArmSteps, after: ArmSteps, by_stratum: bool, min_questions: int) -> Split:
     arms = (before, after)
     names = [arm.kinds(by_stratum) for arm in arms]
     kinds = sorted({kind for arm, own in zip(arms, names, strict=True) for kind in own[arm.is_judged]})
@@ -163,7 +142,7 @@ def _split(
         for i in range(len(kinds)):
             errors[:, i], judged[:, i] = arm.erroneous(column == i), arm.judged(column == i)
         tables += [errors, judged]
-    return split_by_kind(tables[0], tables[1], tables[2], tables[3], kinds, draws, seed, min_steps=min_steps)
+    return split_by_kind(tables[0], tables[1], tables[2], tables[3], kinds, min_questions=min_questions)
 
 
 __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
@@ -171,7 +150,7 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
-    return analyse(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)
+    return analyse(Arms.of(study, control))
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -17,13 +17,7 @@ import numpy.typing as npt
 from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.certainty_result import CertaintyResult, Estimand, Tipping
 from mechcot.core.results import Interval, Pair
-from mechcot.stats.cluster import (
-    Floats,
-    Ints,
-    bootstrap_ratio_difference,
-    question_weighted_difference,
-    ratio_difference,
-)
+from mechcot.stats.cluster import Floats, Ints, ratio_difference
 from mechcot.stats.inference import (
     design_effect,
     detectable_difference,
@@ -31,6 +25,7 @@ from mechcot.stats.inference import (
     difference_design_effect,
     sign_flips,
 )
+from mechcot.stats.jackknife import question_weighted_difference, ratio_difference_interval
 from mechcot.stats.sensitivity import abstention_bounds, tipping_interval, tipping_point
 
 if TYPE_CHECKING:
@@ -52,8 +47,8 @@ def analyse(
 
     Args:
         arms: before and after.
-        draws: bootstrap replicates of the questions, and sign vectors.
-        seed: of both.
+        draws: sign vectors of each test.
+        seed: of the signs.
 
     Raises:
         AnalysisError: as `audit.analyse`; also verdicts of two instruments or of none.
@@ -71,7 +66,12 @@ def analyse(
         deff=difference_design_effect(*sums),
         clustering=Pair(design_effect(sums[0], sums[1]), design_effect(sums[2], sums[3])),
         abstention=abstention_bounds(
-            sums[0], sums[1] - sums[0], _abstained(before), sums[2], sums[3] - sums[2], _abstained(after)
+            sums[0],
+            sums[1] - sums[0],
+            arms.by_text(_abstained(before)),
+            sums[2],
+            sums[3] - sums[2],
+            arms.by_text(_abstained(after)),
         ),
         tipping=_tipping(sums, step_weighted.difference),
         draws=draws,
@@ -89,7 +89,7 @@ def _abstained(arm: ArmSteps) -> Ints:
 
 
 def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:
-    difference = bootstrap_ratio_difference(*sums, draws, seed)
+    difference = ratio_difference_interval(*sums)
     se = ratio_difference(*sums).se
     if se is None:
         return Estimand(difference, None, None, None, None)
@@ -99,7 +99,7 @@ def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:
 
 
 def _by_questions(sums: _Sums, draws: int, seed: int) -> Estimand:
-    difference = question_weighted_difference(*sums, draws, seed)
+    difference = question_weighted_difference(*sums)
     both = (sums[1] > 0) & (sums[3] > 0)
     if both.sum() < 2:
         return Estimand(difference, None, None, None, None)

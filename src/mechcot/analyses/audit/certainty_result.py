@@ -65,7 +65,7 @@ class CertaintyResult(Result):
         abstention: bounds over the steps on which the judge abstained.
         tipping: by true error rate, from 0 to the largest that a judge of this sensitivity can turn
             into the observed rates; empty without a difference.
-        draws: bootstrap replicates, and sign vectors of each test.
+        draws: sign vectors of each test.
         seed: of both.
     """
 

@@ -103,8 +103,6 @@ class AuditResult(Result):
         roles: one row per role of step.
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.
-        draws: bootstrap replicates.
-        seed: of the resampling.
     """
 
     before: ArmAudit
@@ -122,8 +120,6 @@ class AuditResult(Result):
     roles: tuple[RoleAudit, ...]
     split: Split
     split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
-    draws: int
-    seed: int
 
     table = "roles"
 

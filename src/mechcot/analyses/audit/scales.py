@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechcot.analyses.arms import Arms, ArmSteps, draws_of
+from mechcot.analyses.arms import Arms, ArmSteps
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, cells
-from mechcot.stats.cluster import Floats, Ints, bootstrap_ratio_difference, ratio_difference
+from mechcot.stats.cluster import Floats, Ints, ratio_difference
+from mechcot.stats.jackknife import ratio_difference_interval
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ class ErrorScales(Result):
         n_words: words in judged steps before and after.
         scales: by name. `risk` (error per step) and `per_100_words` are rates, with question
             bootstrap intervals; the others are those of `SCALES`.
-        draws: bootstrap replicates.
-        seed: of the resampling.
     """
 
     arms: Pair[str]
@@ -51,8 +50,6 @@ class ErrorScales(Result):
     n_erroneous: Pair[int]
     n_words: Pair[int]
     scales: dict[str, ScaleDifference]
-    draws: int
-    seed: int
 
     table = "rows"
 
@@ -78,9 +75,6 @@ def _ratio(scale: str, difference: float | None) -> float | None:
 
 def error_scales(
     arms: Arms,
-    *,
-    draws: int = 10_000,
-    seed: int = 0,
 ) -> ErrorScales:
     """The difference of step error per step, per 100 words, in log odds and complementary log-log.
 
@@ -88,17 +82,14 @@ def error_scales(
 
     Args:
         arms: before and after.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
 
     Raises:
         AnalysisError: as `audit.analyse`; also a judged step without a word, two instruments.
-        UsageError: draws below 1.
     """
     before, after = arms.steps
     rows = [_judged(arm, when) for arm, when in ((before, "before"), (after, "after"))]
     (wrong0, question0, words0), (wrong1, question1, words1) = rows
-    scales = _rates(rows, len(arms.index), draws, seed)
+    scales = _rates(rows, len(arms.index))
     for name, link, with_length in SCALES:
         offsets = (np.log(words0), np.log(words1)) if with_length else (None, None)
         scales[name] = scale_difference(wrong0, question0, wrong1, question1, link, *offsets)
@@ -109,8 +100,6 @@ def error_scales(
         n_erroneous=Pair(int(wrong0.sum()), int(wrong1.sum())),
         n_words=Pair(int(words0.sum()), int(words1.sum())),
         scales=scales,
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -125,9 +114,7 @@ def _judged(arm: ArmSteps, when: str) -> tuple[Floats, Ints, Floats]:
     return wrong, question, words
 
 
-def _rates(
-    rows: list[tuple[Floats, Ints, Floats]], n_questions: int, draws: int, seed: int
-) -> dict[str, ScaleDifference]:
+def _rates(rows: list[tuple[Floats, Ints, Floats]], n_questions: int) -> dict[str, ScaleDifference]:
     """Error per step and per 100 words, from sums by question."""
     sums = [
         [np.bincount(q, weights=w, minlength=n_questions) for w in (wrong, np.ones_like(wrong), words / 100)]
@@ -138,11 +125,11 @@ def _rates(
         pairs = (sums[0][0], sums[0][column], sums[1][0], sums[1][column])
         point = ratio_difference(*pairs)
         found[name] = ScaleDifference(
-            point.rate_before, point.rate_after, bootstrap_ratio_difference(*pairs, draws, seed), point.se
+            point.rate_before, point.rate_after, ratio_difference_interval(*pairs), point.se
         )
     return found
 
 
 def scales_of(study: Study, control: str | None = None) -> ErrorScales:
     """The change of step error per step, per 100 words, in log odds and complementary log-log."""
-    return error_scales(Arms.of(study, control), draws=draws_of(study), seed=study.settings.seed)
+    return error_scales(Arms.of(study, control))

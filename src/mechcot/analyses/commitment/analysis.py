@@ -1,7 +1,8 @@
 """When a trace's answer is settled: forced answers after every step prefix, and the lock.
 
 A forced answer is the reader's distribution over the options when it is made to answer after a
-prefix of the author's text. A *lock* is the first prefix from which the forced answer equals the
+prefix of the author's text; one whose highest probability two options share is a tie, which is
+counted and equals no answer. A *lock* is the first prefix from which the forced answer equals the
 trace's own parsed answer at every later prefix, up to the last one before the answer is stated. It
 is defined by the future: a finished trace without one is "never", not censored, so shares are of
 all traces and the curve's plateau is 1 - never (methods, amendment 4).
@@ -27,7 +28,7 @@ from mechcot.analyses.commitment.result import (
 )
 from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
-from mechcot.stats import Interval, bootstrap_ratio, bootstrap_ratio_difference, percentile_interval
+from mechcot.stats import Interval, interval_of_sums, rate_interval, ratio_difference_interval
 from mechcot.stats.cluster import resampled_sums
 
 if TYPE_CHECKING:
@@ -67,27 +68,23 @@ def curves(
     rows = one_reading(forced)
     author, reader = str(rows["arm"].iloc[0]), str(rows["reader"].iloc[0])
     kept, excluded = countable(traces[traces["arm"] == author], rows)
-    locks, p_own, mass = trace_locks(kept, rows, steps[steps["arm"] == author])
+    locks, p_own, mass, tied = trace_locks(kept, rows, steps[steps["arm"] == author])
     locks, first_claim = with_first_claim(locks, steps, verdicts, author)
     by_step, by_fraction = _tables(locks, p_own, draws, seed)
     questions, sums = _question_sums(locks)
-    shares = {name: bootstrap_ratio(sums[name][0], sums[name][1], draws, seed) for name in MEASURES}
+    shares = {name: rate_interval(sums[name][0], sums[name][1]) for name in MEASURES}
     return CommitmentResult(
-        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, locks, by_step,
+        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, tied, locks, by_step,
         by_fraction, draws, seed,
     )  # fmt: skip
 
 
-def compare(
-    before: CommitmentResult, after: CommitmentResult, *, draws: int = 2000, seed: int = 0
-) -> CommitmentComparison:
-    """After minus before on every measure; a question's traces in both are resampled together."""
+def compare(before: CommitmentResult, after: CommitmentResult) -> CommitmentComparison:
+    """After minus before on every measure; a question is left out of both together."""
     names = _union([before.locks, after.locks])
     (_, first), (_, second) = _question_sums(before.locks, names), _question_sums(after.locks, names)
-    differences = {
-        name: bootstrap_ratio_difference(*first[name], *second[name], draws, seed) for name in MEASURES
-    }
-    return CommitmentComparison(before.author, after.author, len(names), differences, draws, seed)
+    differences = {name: ratio_difference_interval(*first[name], *second[name]) for name in MEASURES}
+    return CommitmentComparison(before.author, after.author, len(names), differences)
 
 
 def two_by_two(
@@ -95,8 +92,6 @@ def two_by_two(
     *,
     before: str,
     after: str,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> TwoByTwo:
     """Cross author and reader: `results` maps (author, reader) to a result, all four of them.
 
@@ -114,29 +109,27 @@ def two_by_two(
     sums = {key: _question_sums(result.locks, names)[1] for key, result in results.items()}
     for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt"):
         cells = {
-            author: {reader: bootstrap_ratio(*sums[author, reader][measure], draws, seed) for reader in arms}
+            author: {reader: rate_interval(*sums[author, reader][measure]) for reader in arms}
             for author in arms
         }
         table = np.stack([part for a in arms for r in arms for part in sums[a, r][measure]], axis=1)
-        measures[measure] = Effects(cells, **_effects(table, draws, seed))
-    return TwoByTwo(before, after, len(names), measures, draws, seed)
+        measures[measure] = Effects(cells, **_effects(table))
+    return TwoByTwo(before, after, len(names), measures)
 
 
-def _effects(table: FloatArray, draws: int, seed: int) -> dict[str, Interval]:
+def _effects(table: FloatArray) -> dict[str, Interval]:
     """Text, reader and interaction from [questions, (author, reader) x (sum, count)]."""
     contrasts = {
         "effect_text": np.array([-0.5, -0.5, 0.5, 0.5]),
         "effect_reader": np.array([-0.5, 0.5, -0.5, 0.5]),
         "interaction": np.array([1.0, -1.0, -1.0, 1.0]),
     }
-    totals = table.sum(axis=0)
-    replicates = _ratio(resampled_sums(table, draws, seed))
-    point = _ratio(totals[None, :])[0]
-    n = len(table)
-    return {
-        name: percentile_interval(float(point @ weights), replicates @ weights, n)
-        for name, weights in contrasts.items()
-    }
+    share = (table[:, 1::2] / table[:, 1::2].sum(axis=0)).sum(axis=1)
+
+    def interval(factors: FloatArray) -> Interval:
+        return interval_of_sums(table, lambda sums: np.asarray(_ratio(sums) @ factors), weight=share)
+
+    return {name: interval(factors) for name, factors in contrasts.items()}
 
 
 def _ratio(sums: FloatArray) -> FloatArray:
@@ -253,12 +246,8 @@ def commitments_of(study: Study) -> dict[str, Any]:
     own = {arm: cells[arm, arm] for arm in (before, after)}
     return {
         "arms": {arm: result.to_json() for arm, result in own.items()},
-        "difference": compare(
-            own[before], own[after], draws=draws_of(study), seed=study.settings.seed
-        ).to_json(),
-        "two_by_two": two_by_two(
-            cells, before=before, after=after, draws=draws_of(study), seed=study.settings.seed
-        ).to_json(),
+        "difference": compare(own[before], own[after]).to_json(),
+        "two_by_two": two_by_two(cells, before=before, after=after).to_json(),
     }
 
 

@@ -53,14 +53,17 @@ def countable(traces: pd.DataFrame, forced: pd.DataFrame) -> tuple[pd.DataFrame,
 
 def trace_locks(
     traces: pd.DataFrame, forced: pd.DataFrame, steps: pd.DataFrame
-) -> tuple[pd.DataFrame, list[FloatArray], float]:
-    """The lock of each trace, P(own answer) at its prefixes that count, and the mean option mass."""
+) -> tuple[pd.DataFrame, list[FloatArray], float, int]:
+    """The lock of each trace, P(own answer) at its prefixes that count, the mean option mass, and ties.
+
+    A prefix whose highest probability two options share names none of them and agrees with no answer.
+    """
     readings: dict[Any, pd.DataFrame] = dict(iter(forced.groupby(["qid", "cid"], sort=False)))
     stated = {
         key: group.sort_values("sid")["states_answer"].to_numpy(dtype=bool)
         for key, group in steps.groupby(["qid", "cid"], sort=False)
     }
-    out, p_own, mass = [], [], []
+    out, p_own, mass, tied = [], [], [], 0
     for qid, cid, answer in zip(traces["qid"], traces["cid"], traces["answer"].astype(int), strict=True):
         key = (qid, cid)
         says = stated.get(key, np.zeros(0, dtype=bool))
@@ -77,7 +80,9 @@ def trace_locks(
             raise AnalysisError(
                 f"question {qid}, trace {cid}: answer {answer} is none of {p.shape[1]} options"
             )
-        agrees = p.argmax(axis=1) == answer
+        shared = (p == p.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        agrees = (p.argmax(axis=1) == answer) & ~shared
+        tied += int(shared.sum())
         own = p[:, answer]
         p_own.append(own)
         mass.append(group["raw_mass"].to_numpy(dtype=np.float64))
@@ -85,7 +90,7 @@ def trace_locks(
         out.append((qid, cid, answer, last, lock(agrees), area, 1.0 - float(agrees.mean())))
     names = ["qid", "cid", "answer", "last_k", "lock", "mean_p_own", "aoc"]
     frame = pd.DataFrame(out, columns=names).astype({"lock": "float64"})
-    return frame, p_own, float(np.concatenate(mass).mean())
+    return frame, p_own, float(np.concatenate(mass).mean()), tied
 
 
 def lock(agrees: NDArray[np.bool_]) -> int | None:

@@ -34,6 +34,7 @@ class CommitmentResult(Result):
         shares: `MEASURES` to estimate and interval (fractions; questions resampled).
         raw_mass: mean probability that the options hold together, over prefixes that count. Small
             values mean that the lead-in puts the reader off its distribution.
+        n_tied: prefixes that count whose highest probability two options share: they agree with no answer.
         locks: one row a trace that counts: qid, cid, answer, last_k (prefixes 0..last_k count), lock
             (missing: never), claim_k (prefix that ends the first claim; missing: none or unknown),
             mean_p_own, aoc.
@@ -52,6 +53,7 @@ class CommitmentResult(Result):
     first_claim: dict[str, int]
     shares: dict[str, Interval] = field(metadata=SPREAD)
     raw_mass: float = field(metadata=because(""))
+    n_tied: int
     locks: pd.DataFrame = field(metadata=UNSTORED)
     by_step: pd.DataFrame
     by_fraction: pd.DataFrame
@@ -81,8 +83,6 @@ class CommitmentComparison(Result):
     after: str
     n_questions: int
     differences: dict[str, Interval]
-    draws: int
-    seed: int
 
     table = "differences"
 
@@ -116,8 +116,6 @@ class TwoByTwo(Result):
     after: str
     n_questions: int
     measures: dict[str, Effects]
-    draws: int
-    seed: int
 
     def __repr__(self) -> str:
         shown = ", ".join(

@@ -21,19 +21,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import contrast_of, draws_of, on_questions
+from mechcot.analyses.arms import contrast_of, on_questions
 from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, GainsResult, MarginBin, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
 from mechcot.core.results import Interval, Pair
-from mechcot.stats.cluster import (
-    Floats,
-    Ints,
-    bootstrap_mean,
-    bootstrap_ratio,
-    percentile_interval,
-    resampled_sums,
-)
+from mechcot.stats.cluster import Floats, Ints, safe_ratio
 from mechcot.stats.frames import (
     check_questions,
     describe,
@@ -43,6 +36,7 @@ from mechcot.stats.frames import (
     require_unique,
     trace_votes,
 )
+from mechcot.stats.jackknife import interval_of_sums, mean_interval, rate_interval, ratio_interval
 from mechcot.stats.margin import (
     EDGES,
     HalfVotes,
@@ -67,7 +61,6 @@ def analyse(
     traces: Pair[pd.DataFrame],
     verdicts: Pair[pd.DataFrame],
     *,
-    draws: int = 10_000,
     seed: int = 0,
     null_draws: int = 500,
 ) -> GainsResult:
@@ -79,14 +72,13 @@ def analyse(
             for every question, before and after; an odd last one is in neither half.
         verdicts: rows of `records.VERDICTS` of one instrument. Not every trace need be judged: a judged
             step counts to the transition that the other half of its question's votes makes.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling and of the null.
+        seed: of the null.
         null_draws: how often traces are dealt out anew for the null of equal shares.
 
     Raises:
         AnalysisError: a missing column, a row twice, another number of traces, a verdict of an
             unknown trace, an unknown label, several instruments.
-        UsageError: draws or null_draws below 1.
+        UsageError: null_draws below 1.
     """
     if null_draws < 1:
         raise UsageError(f"null_draws must be at least 1, not {null_draws}")
@@ -99,21 +91,20 @@ def analyse(
     halves = half_votes(answers["before"], answers["after"], gold, n_options)
     null = equal_share_null(answers["before"], answers["after"], gold, n_options, null_draws, seed, DISTANCES)
     counts = {when: _counts(index, arms[when], own, when, k) for when, own in verdicts._asdict().items()}
-    transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts, draws, seed)
+    transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts)
     return GainsResult(
         arms=Pair(*(one_arm(own, f"traces {when}") for when, own in arms.items())),
         instrument=_instrument(verdicts._asdict()),
         n_questions=len(index),
         k=k,
         half=halves.size,
-        delta_sc=bootstrap_mean((halves.gained - halves.lost).mean(axis=0), draws, seed),
-        bins=_bins(halves, null[0], draws, seed),
-        boundary=_boundary(halves, null[1], draws, seed),
+        delta_sc=mean_interval((halves.gained - halves.lost).mean(axis=0)),
+        bins=_bins(halves, null[0]),
+        boundary=_boundary(halves, null[1]),
         flow=boundary_flow(halves),
-        split=split_votes(tables["before"], tables["after"], gold, halves.size, draws, seed),
+        split=split_votes(tables["before"], tables["after"], gold, halves.size),
         transitions=transitions,
         contrasts=contrasts,
-        draws=draws,
         null_draws=null_draws,
         seed=seed,
     )
@@ -181,7 +172,7 @@ def _instrument(verdicts: Mapping[str, pd.DataFrame]) -> str:
     return names[0]
 
 
-def _bins(halves: HalfVotes, null: Floats, draws: int, seed: int) -> tuple[MarginBin, ...]:
+def _bins(halves: HalfVotes, null: Floats) -> tuple[MarginBin, ...]:
     flows = flows_by_margin(halves)
     low, high = np.quantile(null, [0.025, 0.975], axis=0)
     ends = (-1.0, *EDGES, 1.0)
@@ -192,7 +183,7 @@ def _bins(halves: HalfVotes, null: Floats, draws: int, seed: int) -> tuple[Margi
             n=float(flows[:, i, 0].sum()),
             gained=float(flows[:, i, 1].sum()),
             lost=float(flows[:, i, 2].sum()),
-            change=bootstrap_ratio(flows[:, i, 1] - flows[:, i, 2], flows[:, i, 0], draws, seed),
+            change=ratio_interval(flows[:, i, 1] - flows[:, i, 2], flows[:, i, 0]),
             null_gained=float(null[:, i, 0].mean()),
             null_gained_range=(float(low[i, 0]), float(high[i, 0])),
             null_lost=float(null[:, i, 1].mean()),
@@ -202,7 +193,7 @@ def _bins(halves: HalfVotes, null: Floats, draws: int, seed: int) -> tuple[Margi
     )
 
 
-def _boundary(halves: HalfVotes, null: Floats, draws: int, seed: int) -> tuple[BoundaryShare, ...]:
+def _boundary(halves: HalfVotes, null: Floats) -> tuple[BoundaryShare, ...]:
     found = []
     for i, distance in enumerate(DISTANCES):
         parts, dealt = just_below(halves, distance), null[:, i][~np.isnan(null[:, i])]
@@ -210,7 +201,7 @@ def _boundary(halves: HalfVotes, null: Floats, draws: int, seed: int) -> tuple[B
         found.append(
             BoundaryShare(
                 distance=distance,
-                share=bootstrap_ratio(parts[:, 0], parts[:, 1], draws, seed),
+                share=rate_interval(parts[:, 0], parts[:, 1]),
                 null=float(dealt.mean()) if dealt.size else None,
                 null_range=None if ends is None else (float(ends[0]), float(ends[1])),
             )
@@ -236,27 +227,24 @@ def _shares(answers: Mapping[str, Ints], gold: Ints, n_options: int, size: int) 
 
 
 def _transitions(
-    shares: Floats, counts: Mapping[str, Floats], draws: int, seed: int
+    shares: Floats, counts: Mapping[str, Floats]
 ) -> tuple[tuple[Transition, ...], dict[str, Interval]]:
     """Step error in each transition, and gained against kept, by the halves that did not vote.
 
-    The sums of all transitions stand in one table [questions, 5 x 4], so every replicate of them is
-    of the same questions.
+    The sums of all transitions stand in one table [questions, 5 x 4]: a question is left out of all of
+    them together.
     """
     crossed = [counts[when][:, ::-1] for when in ("before", "after")]  # the other half's steps
     sums = np.concatenate([np.einsum("qht,qhc->qtc", shares, own) for own in crossed], axis=2)
     kept = sums[:, 2:].sum(axis=1, keepdims=True)
     table = np.concatenate([sums, kept], axis=1)  # [questions, transition, e0 m0 e1 m1]
-    flat = resampled_sums(table.reshape(len(table), -1), draws, seed)
-    point, replicates = _changes(table.sum(axis=0)[None]), _changes(flat.reshape(draws, -1, 4))
-    has_steps = (table[:, :, 1] > 0) | (table[:, :, 3] > 0)
     names = (*TRANSITIONS, "kept")
     totals = table.sum(axis=0)
     found = tuple(
         Transition(
             name=name,
             n=float(shares[:, :, i].mean(axis=1).sum()),
-            change=_interval(point[0, i], replicates[:, i], int(has_steps[:, i].sum())),
+            change=_interval(table[:, [i]], np.ones(1)),
             error_before=float(totals[i, 0] / totals[i, 1]) if totals[i, 1] else None,
             error_after=float(totals[i, 2] / totals[i, 3]) if totals[i, 3] else None,
         )
@@ -264,23 +252,25 @@ def _transitions(
     )
     contrasts = {}
     for name in ("kept", "kept_right", "kept_wrong"):
-        other = names.index(name)
-        n = int((has_steps[:, 0] | has_steps[:, other]).sum())
-        contrasts[f"gained_minus_{name}"] = _interval(
-            point[0, 0] - point[0, other], replicates[:, 0] - replicates[:, other], n
-        )
+        contrasts[f"gained_minus_{name}"] = _interval(table[:, [0, names.index(name)]], np.array([1, -1]))
     return found, contrasts
 
 
-def _changes(sums: Floats) -> Floats:
-    """Error rate after minus before [replicates, transitions]; NaN without judged steps in an arm."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(sums[:, :, 2] / sums[:, :, 3] - sums[:, :, 0] / sums[:, :, 1])
+def _interval(table: Floats, factors: Floats) -> Interval:
+    """A sum of changes of error rate, each with its factor, from [questions, transitions, e0 m0 e1 m1]."""
+    counted = table[(table[:, :, [1, 3]] > 0).any(axis=(1, 2))]
+    weight = counted[:, :, [1, 3]] / np.maximum(counted[:, :, [1, 3]].sum(axis=0), 1e-300)
 
+    def changes(sums: Floats) -> Floats:
+        e0, m0, e1, m1 = np.moveaxis(sums.reshape(len(sums), -1, 4), 2, 0)
+        return np.asarray((safe_ratio(e1, m1) - safe_ratio(e0, m0)) @ factors)
 
-def _interval(value: float, replicates: Floats, n: int) -> Interval:
-    reason = "an arm has no judged steps there"
-    return percentile_interval(None if np.isnan(value) else float(value), replicates, n, reason=reason)
+    return interval_of_sums(
+        counted.reshape(len(counted), factors.size * 4),
+        changes,
+        weight=weight.sum(axis=(1, 2)),
+        reason="an arm has no judged steps there",
+    )
 
 
 __all__ = ["BoundaryShare", "GainsResult", "MarginBin", "Transition", "analyse"]
@@ -295,4 +285,4 @@ def gains_of(study: Study, control: str | None = None) -> GainsResult:
         Pair(*(on_questions(questions, table(arm)) for arm in arms))
         for table in (study.traces, study.verdicts)
     )
-    return analyse(questions, traces, verdicts, draws=draws_of(study), seed=study.settings.seed)
+    return analyse(questions, traces, verdicts, seed=study.settings.seed)

@@ -97,7 +97,6 @@ class GainsResult(Result):
         split: the change of the exact SC@half in gold's share and the wrong votes' concentration.
         transitions: step error of each.
         contrasts: change of step error of the gained minus that of the kept (both, right, wrong).
-        draws: bootstrap replicates.
         null_draws: draws of the null of equal shares.
         seed: of both.
     """
@@ -114,7 +113,6 @@ class GainsResult(Result):
     split: VoteSplit
     transitions: tuple[Transition, ...] = field(metadata=keyed("name"))
     contrasts: dict[str, Interval] = field(metadata=SPREAD)
-    draws: int
     null_draws: int
     seed: int
 

@@ -10,35 +10,34 @@ as doubt still marks errors. AUROCs count pairs within a kind only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mechcot.analyses.arms import draws_of, pair_of
+from mechcot.analyses.arms import pair_of
 from mechcot.analyses.form import missing
 from mechcot.analyses.hedge.directions import (
     MIN_CELL,
     difference_of_means,
     halves,
     held_out_scores,
+    pairs_in_order,
     random_directions,
+    refitted_without,
     shuffled_labels,
+    tied,
     usable_rows,
 )
 from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.stored import positions
-from mechcot.stats import (
-    Interval,
-    bootstrap_ratio,
-    cluster_bootstrap_auroc,
-    percentile_interval,
-    stratified_auroc,
-)
+from mechcot.stats import Interval, jackknife_interval, rate_interval
+from mechcot.stats.auroc import leave_one_out
+from mechcot.stats.frames import joined_groups, one_of_each
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -58,7 +57,7 @@ def direction(
     claims: pd.DataFrame,
     *,
     group: Mapping[str, str] | None = None,
-    draws: int = 2000,
+    same: Mapping[str, str] | None = None,
     null_draws: int = 100,
     seed: int = 0,
 ) -> HedgeResult:
@@ -69,8 +68,8 @@ def direction(
         claims: rows of `records.CLAIMS`, one arm.
         group: question to group (its gold entity); a group is never split between the halves. By
             question when left out.
-        draws: bootstrap replicates.
-        null_draws: directions of each null.
+        same: question to the one it repeats, which the interval takes for one with it.
+        null_draws: refits, and random directions, of each null.
         seed: of everything drawn.
 
     Returns:
@@ -101,17 +100,11 @@ def direction(
         directions[layer] = difference_of_means(X, truth[None, :], kinds)[0]
         shuffled = shuffled_labels(truth, kinds, null_draws, rng)
         nulls[layer] = difference_of_means(X, shuffled, kinds)
-        chance = {
-            "shuffled": held_out_scores(
-                X, shuffled_labels(truth, kinds + len(names) * folds, null_draws, rng), kinds, folds
-            ),
-            "random": X @ random_directions(X, kinds, null_draws, rng).T,
-        }
-        held_out = held_out_scores(X, truth[None, :], kinds, folds)[:, 0]
-        questions = claims["qid"].to_numpy()[used]
-        scores.append(_score(layer, held_out, chance, truth, folds, kinds, questions, draws, seed))
+        asked = claims["qid"] if same is None else claims["qid"].map(same)
+        questions = asked.to_numpy()[used]
+        scores.append(_held_out(layer, X, truth, kinds, folds, questions, null_draws, rng))
     return HedgeResult(
-        arm, rate(claims, draws=draws, seed=seed), int(claims["qid"].nunique()), int(hedged.sum()),
+        arm, rate(claims), int(claims["qid"].nunique()), int(hedged.sum()),
         int((~hedged).sum()), counts, tuple(scores), directions, nulls, reason, seed,
     )  # fmt: skip
 
@@ -122,7 +115,6 @@ def project(
     claims: pd.DataFrame,
     verdicts: pd.DataFrame,
     *,
-    draws: int = 2000,
     null_draws: int = 100,
     seed: int = 0,
 ) -> HedgeProjection:
@@ -135,7 +127,6 @@ def project(
         X_by_layer: layer to the residual stream before the decision, [claims, d_model], rows as in `claims`.
         claims: rows of `records.CLAIMS`, one arm; hedged ones are left out.
         verdicts: rows of `records.VERDICTS` of one instrument.
-        draws: bootstrap replicates.
         null_draws: random directions; the shuffled ones come with `fitted`.
         seed: of everything drawn.
 
@@ -148,7 +139,7 @@ def project(
     wrong = label[kept] == "erroneous"
     reason = fitted.reason or _too_few(int(wrong.sum()), "erroneous", int((~wrong).sum()), "correct")
     relation, _ = pd.factorize(claims["relation"].to_numpy()[kept], sort=True)
-    questions, one_fold = claims["qid"].to_numpy()[kept], np.zeros(int(kept.sum()), dtype=np.int64)
+    questions = claims["qid"].to_numpy()[kept]
     rng, scores = np.random.default_rng(seed), []
     for layer in sorted(X_by_layer):
         if reason:
@@ -164,57 +155,80 @@ def project(
             "random": X @ random_directions(X, relation, null_draws, rng).T,
         }
         values = X @ fitted.directions[layer]
-        scores.append(_score(layer, values, chance, wrong, one_fold, relation, questions, draws, seed))
+        scores.append(_fixed(layer, values, chance, wrong, relation, questions))
     return HedgeProjection(
-        fitted.arm, arm, rate(claims, draws=draws, seed=seed), len(np.unique(questions)), int(wrong.sum()),
+        fitted.arm, arm, rate(claims), len(np.unique(questions)), int(wrong.sum()),
         int((~wrong).sum()), tuple(scores), reason, seed,
     )  # fmt: skip
 
 
-def rate(claims: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> Interval:
+def rate(claims: pd.DataFrame) -> Interval:
     """Share of claims that are hedged, with an interval over questions."""
     by_question = claims.groupby("qid")["hedged"].agg(["sum", "size"])
-    return bootstrap_ratio(
-        by_question["sum"].to_numpy(float), by_question["size"].to_numpy(float), draws, seed
+    return rate_interval(by_question["sum"].to_numpy(float), by_question["size"].to_numpy(float))
+
+
+def _held_out(
+    layer: int,
+    X: FloatArray,
+    truth: NDArray[np.bool_],
+    kinds: IntArray,
+    half: IntArray,
+    questions: NDArray[Any],
+    draws: int,
+    rng: np.random.Generator,
+) -> LayerScore:
+    """The AUROC of each half under the other's direction, its interval and its nulls.
+
+    The two halves hang together: both scores turn on how the two directions lie to each other. So a null
+    is a whole refit, its directions scored against the labels that they were fitted to, and the interval
+    refits both directions without each question.
+    """
+    cells = kinds + (int(kinds.max()) + 1) * half
+    shuffled = shuffled_labels(truth, cells, draws, rng)
+    null = tied(held_out_scores(X, shuffled, kinds, half))
+    own = tied(held_out_scores(X, truth[None, :], kinds, half))
+    random = tied(X @ random_directions(X, kinds, draws, rng).T)
+    estimate = float(_auroc(own, truth[None, :], cells)[0])
+    without, side = refitted_without(X, truth, kinds, half, questions)
+    found = jackknife_interval(
+        estimate, without, logit=True, unit="questions of each half, directions refitted", strata=side
+    )
+    return LayerScore(
+        layer,
+        found,
+        _band(estimate, _auroc(null, shuffled, cells)),
+        _band(estimate, _auroc(random, truth[None, :], cells)),
     )
 
 
-def _score(
+def _fixed(
     layer: int,
     values: FloatArray,
     chance: Mapping[str, FloatArray],
     truth: NDArray[np.bool_],
-    folds: IntArray,
     kinds: IntArray,
     questions: NDArray[Any],
-    draws: int,
-    seed: int,
 ) -> LayerScore:
-    found = cluster_bootstrap_auroc(_tied(values), truth, folds, questions, draws, seed, strata=kinds)
-
-    def measure(column: FloatArray) -> float | None:
-        return stratified_auroc(_tied(column), truth, folds, kinds).auroc
-
-    bands = {name: _band(found.estimate, table, measure) for name, table in chance.items()}
+    """The AUROC of one direction that was not fitted on these claims."""
+    left = leave_one_out(tied(values), truth, kinds, questions)
+    found = jackknife_interval(
+        left.auroc, left.without, logit=True, unit="questions, the direction held fixed"
+    )
+    bands = {
+        name: None if left.auroc is None else _band(left.auroc, _auroc(tied(table), truth[None, :], kinds))
+        for name, table in chance.items()
+    }
     return LayerScore(layer, found, bands["shuffled"], bands["random"])
 
 
-def _tied(values: FloatArray) -> NDArray[np.float32]:
-    """Scores at the precision of the activations, so that equal activations tie.
-
-    A product in double precision gives equal rows other last bits by where they stand in the matrix and by
-    the number of threads; at the embedding, where every mention of a name is the same vector, those
-    bits would decide the ranks.
-    """
-    return np.asarray(values, dtype=np.float32)
+def _auroc(scores: NDArray[Any], labels: NDArray[np.bool_], cells: IntArray) -> FloatArray:
+    """AUROC over pairs inside a cell, [draws]; scores [claims, draws], labels [draws or 1, claims]."""
+    right, pairs = pairs_in_order(scores, labels, cells)
+    return right / np.maximum(pairs, 1)
 
 
-def _band(
-    estimate: float | None, table: FloatArray, measure: Callable[[FloatArray], float | None]
-) -> NullBand | None:
-    values = np.array([measure(column) for column in table.T], dtype=np.float64)
-    if estimate is None or np.isnan(values).any():
-        return None
+def _band(estimate: float, values: FloatArray) -> NullBand:
     low, high = np.quantile(values, [0.025, 0.975])
     beyond = int((np.abs(values - 0.5) >= abs(estimate - 0.5)).sum())
     return NullBand(float(low), float(high), (1 + beyond) / (1 + len(values)), len(values))
@@ -253,19 +267,19 @@ def _too_few(ups: int, up: str, downs: int, down: str) -> str:
 
 
 def _no_score(layer: int, reason: str) -> LayerScore:
-    return LayerScore(layer, percentile_interval(None, np.zeros(0), 0, reason=reason), None, None)
+    return LayerScore(layer, Interval(None, None, None, 0, "", reason), None, None)
 
 
 def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
     """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
     before, after = pair_of(study)
     questions = study.questions(study.settings.contrast.domain)
-    group = dict(zip(questions.qid, questions.group, strict=True))
-    draws, seed = draws_of(study), study.settings.seed
+    group, same = joined_groups(questions), one_of_each(questions)
+    seed = study.settings.seed
     X, claims = _at_claims(study, before)
-    fitted = direction(X, claims, group=group, draws=draws, seed=seed)
+    fitted = direction(X, claims, group=group, same=same, seed=seed)
     X, claims = _at_claims(study, after)
-    return fitted, project(fitted, X, claims, study.verdicts(after), draws=draws, seed=seed)
+    return fitted, project(fitted, X, claims, study.verdicts(after), seed=seed)
 
 
 def hedge_json(study: Study) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from mechcot.core.errors import AnalysisError
+from mechcot.stats.auroc import pairs_by_cluster
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -17,16 +20,28 @@ MIN_CELL = 5
 """Fewer of either class in one half of one kind: the kind does not enter the direction."""
 
 
-def difference_of_means(X: FloatArray, labels: NDArray[np.bool_], kinds: IntArray) -> FloatArray:
-    """Mean over kinds of (mean where true - mean where false), for each row of labels, [draws, d_model]."""
-    positive = labels.astype(np.float64)
-    weights, n_kinds = np.zeros_like(positive), len(np.unique(kinds))
+def difference_of_means(
+    X: FloatArray, labels: NDArray[np.bool_], kinds: IntArray, kept: NDArray[np.bool_] | None = None
+) -> FloatArray:
+    """Mean over kinds of (mean where true - mean where false), for each row of labels, [draws, d_model].
+
+    Args:
+        X: [claims, d_model].
+        labels: [draws, claims].
+        kinds: [claims].
+        kept: claims that enter, [draws, claims]; None: all. A kind that is left without a class does not.
+    """
+    inside = np.ones_like(labels, dtype=np.float64) if kept is None else kept.astype(np.float64)
+    ups, downs = inside * labels, inside * ~labels
+    weights, used = np.zeros_like(ups), np.zeros((len(ups), 1))
     for kind in np.unique(kinds):
         rows = kinds == kind
-        ups = positive[:, rows].sum(axis=1, keepdims=True)
-        downs = rows.sum() - ups
-        weights[:, rows] = positive[:, rows] / ups - (1.0 - positive[:, rows]) / downs
-    out: FloatArray = weights @ X / n_kinds
+        n_up, n_down = (part[:, rows].sum(axis=1, keepdims=True) for part in (ups, downs))
+        both = (n_up > 0) & (n_down > 0)
+        own = ups[:, rows] / np.maximum(n_up, 1) - downs[:, rows] / np.maximum(n_down, 1)
+        weights[:, rows] = np.where(both, own, 0.0)
+        used += both
+    out: FloatArray = weights @ X / np.maximum(used, 1)
     return out
 
 
@@ -37,6 +52,59 @@ def held_out_scores(X: FloatArray, labels: NDArray[np.bool_], kinds: IntArray, h
         train, test = half != side, half == side
         out[test] = X[test] @ difference_of_means(X[train], labels[:, train], kinds[train]).T
     return out
+
+
+def refitted_without(
+    X: FloatArray, truth: NDArray[np.bool_], kinds: IntArray, half: IntArray, questions: NDArray[Any]
+) -> tuple[FloatArray, IntArray]:
+    """The held-out AUROC without each question, both directions fitted anew, and its half, [questions].
+
+    A question is left out of its half alone: of what its direction is fitted on and of what the other one
+    scores. Questions in the order of half and name; all must stand in some half.
+    """
+    found, sides = [], []
+    for side in (0, 1):
+        own, other = half == side, half != side
+        names, owner = np.unique(questions[own], return_inverse=True)
+        kept = owner[None, :] != np.arange(len(names))[:, None]
+        labels = np.broadcast_to(truth[own], kept.shape)
+        fitted = difference_of_means(X[own], labels, kinds[own], kept)
+        moved = pairs_in_order(tied(X[other] @ fitted.T), truth[None, other], kinds[other])
+        scored = tied(X[own] @ difference_of_means(X[other], truth[None, other], kinds[other])[0])
+        total, part = pairs_by_cluster(scored, truth[own], kinds[own], questions[own])
+        right, pairs = moved + total[:, None] - part
+        found.append(right / np.maximum(pairs, 1))
+        sides.append(np.full(len(names), side))
+    return np.concatenate(found), np.concatenate(sides)
+
+
+def pairs_in_order(scores: NDArray[Any], labels: NDArray[np.bool_], cells: IntArray) -> FloatArray:
+    """Pairs of one true and one false claim of a cell in the right order, and all pairs, [2, draws].
+
+    Args:
+        scores: [claims, draws].
+        labels: [draws, claims], or one row for all draws.
+        cells: [claims].
+    """
+    out = np.zeros((2, scores.shape[1]))
+    for cell in np.unique(cells):
+        rows = cells == cell
+        ups = labels[:, rows].T
+        n_up = ups.sum(axis=0)
+        ranks = (rankdata(scores[rows], axis=0) * ups).sum(axis=0)
+        out[0] += ranks - n_up * (n_up + 1) / 2
+        out[1] += n_up * (rows.sum() - n_up)
+    return out
+
+
+def tied(values: FloatArray) -> NDArray[np.float32]:
+    """Scores at the precision of the activations, so that equal activations tie.
+
+    A product in double precision gives equal rows other last bits by where they stand in the matrix and by
+    the number of threads; at the embedding, where every mention of a name is the same vector, those
+    bits would decide the ranks.
+    """
+    return np.asarray(values, dtype=np.float32)
 
 
 def shuffled_labels(

@@ -27,7 +27,8 @@ class NullBand(Result):
 class LayerScore(Result):
     """One layer's AUROC beside its two nulls.
 
-    `shuffled`: directions fitted the same way on labels shuffled within relation. `random`: random
+    `shuffled`: both halves' directions fitted the same way on labels shuffled within relation and half, and
+    scored against those; on another arm's claims, directions fitted on shuffled labels. `random`: random
     directions with the covariance of the scored claims (an AUROC does not see a direction's norm).
     """
 

@@ -77,8 +77,8 @@ def analyse(
         items: one row per item and control, the control `primary` among them (used: control, variant,
             the step key, label, fidelity, score).
         names: of the arms.
-        draws: bootstrap replicates, and sign vectors.
-        seed: of both.
+        draws: sign vectors of the tests.
+        seed: of the signs.
 
     Raises:
         AnalysisError: a missing column, a control, variant, arm, question or label that does not exist,
@@ -87,7 +87,7 @@ def analyse(
     """
     index, gold = check_questions(questions)
     checked = checked_items(items, index, names)
-    arms, asked = Arms(names, len(index)), Estimates(draws, seed)
+    arms, asked = Arms(names, len(index)), Estimates()
     treated = list(_treated(checked, arms))
     primary = treated[0]
     tests = _tests(treated, draws, seed)
@@ -99,12 +99,11 @@ def analyse(
         for labels in LABEL_SETS
     ]
     finding = dict(_findings(checked, arms, asked))
-    asked.resample()
     votes = [
         _votes(questions, own, arm, when) for own, arm, when in zip(traces, names, Pair._fields, strict=True)
     ]
     strata, weighted = (
-        _strata(primary, stratum_weights(*(right(table, gold) for table in votes)), draws, seed)
+        _strata(primary, stratum_weights(*(right(table, gold) for table in votes)))
         for right in (plurality_right, right_share)
     )
     return JudgeControlsResult(
@@ -214,7 +213,7 @@ def _contributions(errors: Pair[Ratio]) -> Floats:
 def _row(
     own: _Treated, arms: Arms, asked: Estimates, tests: Mapping[tuple[str, str], tuple[float, float]]
 ) -> Callable[[], ControlRow]:
-    error = asked.ask_pair(*own.errors)
+    error = asked.ask_rates(*own.errors)
     primary = asked.ask((-1.0, own.primary.before), (1.0, own.primary.after))
     n_questions = int(((own.errors.before.den > 0) | (own.errors.after.den > 0)).sum())
     itself = Interval(None, None, None, n_questions, "", "it is the primary itself")
@@ -254,7 +253,7 @@ def _flips(
     pairs = own.rows.merge(primary[[*STEP_KEY, "label"]], on=STEP_KEY, suffixes=("", "_primary"))
     first, second = pairs["label"], pairs["label_primary"]
     both = first.isin(LABEL_SETS[labels]) & second.isin(LABEL_SETS[labels])
-    share = asked.ask_pair(*arms.ratios(pairs, first != second, both))
+    share = asked.ask_rates(*arms.ratios(pairs, first != second, both))
     n_flipped, n_steps = arms.count(pairs, both & (first != second)), arms.count(pairs, both)
     return lambda: FlipRow(own.control.name, own.control.title, labels, share(), n_flipped, n_steps)
 
@@ -267,11 +266,9 @@ def _votes(questions: pd.DataFrame, traces: pd.DataFrame, arm: str, when: str) -
     return table
 
 
-def _strata(
-    primary: _Treated, weights: Mapping[str, Floats], draws: int, seed: int
-) -> tuple[SubsetDelta, ...]:
+def _strata(primary: _Treated, weights: Mapping[str, Floats]) -> tuple[SubsetDelta, ...]:
     """The primary's difference in each stratum; questions that it was not asked about weigh nothing."""
     before, after = primary.errors
     sampled = np.bincount(primary.rows["q"], minlength=len(before.den)) > 0
     sums = (before.num, before.den, after.num, after.den)
-    return tuple(SubsetDelta.of(name, sums, own * sampled, draws, seed) for name, own in weights.items())
+    return tuple(SubsetDelta.of(name, sums, own * sampled) for name, own in weights.items())

@@ -1,9 +1,9 @@
-"""Checked items added up by question, and quantities estimated from one resampling of the questions."""
+"""Checked items added up by question, and the quantities that are estimated from these sums."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import pandas as pd
 
 from mechcot.core.records import LABELS
 from mechcot.core.results import Interval, Pair, Paired
-from mechcot.stats.cluster import Floats, Ints, percentile_interval, resampled_sums
+from mechcot.stats.cluster import Floats, Ints, safe_ratio
+from mechcot.stats.jackknife import interval_of_sums, rate_interval
 
 LABEL_SETS = {"four": LABELS[:4], "two": LABELS[:2]}
 """Which labels are compared: all verdicts, or correct and erroneous."""
@@ -36,7 +37,6 @@ class Ratio:
 
 Quantity = tuple[tuple[float, Ratio], ...]
 """A sum of ratios, each with its factor."""
-_Placed = tuple[float, int, int]  # factor, column of the numerator, column of the denominator
 
 
 @dataclass(frozen=True)
@@ -94,82 +94,50 @@ def _sums(q: Ints, values: npt.NDArray[Any], n_questions: int) -> Floats:
 
 
 class Estimates:
-    """Quantities that are asked for one by one and estimated together, from the same resampled questions.
+    """What is asked of sums by question: each quantity with its interval, questions left out one by one.
 
-    Each `ask` returns what gives the estimate once `resample` was called. Questions that none of the
-    quantities counts anything of are left out.
-
-    Attributes:
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
+    Each `ask` returns what gives the estimate.
     """
 
-    def __init__(self, draws: int, seed: int) -> None:
-        self.draws = draws
-        self.seed = seed
-        self._asked: list[Quantity] = []
-        self._found: list[Interval] = []
-
     def ask(self, *terms: tuple[float, Ratio]) -> Callable[[], Interval]:
-        """Note a sum of ratios, each with its factor."""
-        self._asked.append(terms)
-        place = len(self._asked) - 1
-        return lambda: self._found[place]
+        """A sum of ratios, each with its factor."""
+        found = _estimate(terms)
+        return lambda: found
+
+    def ask_rate(self, rate: Ratio) -> Callable[[], Interval]:
+        """One arm's rate, between 0 and 1."""
+        found = rate_interval(rate.num, rate.den)
+        found = found if found.estimate is not None else replace(found, reason=_nothing([rate]))
+        return lambda: found
 
     def ask_pair(self, before: Ratio, after: Ratio) -> Callable[[], Paired]:
-        """Note two arms' ratios and their difference."""
+        """Two arms' ratios and their difference."""
         three = self.ask((1.0, before)), self.ask((1.0, after)), self.ask((-1.0, before), (1.0, after))
         return lambda: Paired(*(value() for value in three))
 
-    def resample(self) -> None:
-        """Estimate everything that was asked for, with percentile intervals.
-
-        Raises:
-            UsageError: draws below 1.
-        """
-        table, placed = self._columns()
-        dens = sorted({den for terms in placed for _, _, den in terms})
-        counted = np.any(table[:, dens] > 0, axis=1)
-        # resampling needs a row, if one of zeros: every quantity then has a reason and no value
-        table = table[counted] if counted.any() else table[:1]
-        totals, sums = table.sum(axis=0, keepdims=True), resampled_sums(table, self.draws, self.seed)
-        for asked, terms in zip(self._asked, placed, strict=True):
-            point = _evaluate(totals, terms)[0]
-            own = [den for _, _, den in terms]
-            empty = dict.fromkeys(ratio.arm for _, ratio in asked if not ratio.den.any())
-            interval = percentile_interval(
-                None if np.isnan(point) else float(point),
-                _evaluate(sums, terms),
-                int(np.any(table[:, own] > 0, axis=1).sum()),
-                reason=f"nothing of {' and '.join(empty)} was judged" if empty else "",
-            )
-            self._found.append(interval)
-
-    def _columns(self) -> tuple[Floats, list[list[_Placed]]]:
-        """All numerators and denominators [questions, columns], equal ones once, and each term's own."""
-        arrays: list[Floats] = []
-        places: dict[bytes, int] = {}
-
-        def place(array: Floats) -> int:
-            found = places.setdefault(array.tobytes(), len(arrays))
-            if found == len(arrays):
-                arrays.append(array)
-            return found
-
-        placed = []
-        for asked in self._asked:
-            factors: dict[tuple[int, int], float] = {}  # equal terms cancel to 0 exactly
-            for factor, ratio in asked:
-                key = place(ratio.num), place(ratio.den)
-                factors[key] = factors.get(key, 0.0) + factor
-            placed.append([(factor, num, den) for (num, den), factor in factors.items()])
-        return np.stack(arrays, axis=1), placed
+    def ask_rates(self, before: Ratio, after: Ratio) -> Callable[[], Paired]:
+        """Two arms' rates and their difference."""
+        three = self.ask_rate(before), self.ask_rate(after), self.ask((-1.0, before), (1.0, after))
+        return lambda: Paired(*(value() for value in three))
 
 
-def _evaluate(sums: Floats, terms: list[_Placed]) -> Floats:
-    """The quantity of each row of sums [draws]; NaN where a denominator is empty."""
-    value = np.zeros(len(sums))
-    for factor, num, den in terms:
-        below = sums[:, den]
-        value += factor * np.divide(sums[:, num], below, out=np.full(len(sums), np.nan), where=below > 0)
-    return value
+def _estimate(terms: Quantity) -> Interval:
+    joined: dict[tuple[bytes, bytes], tuple[float, Ratio]] = {}  # equal terms cancel to 0 exactly
+    for factor, ratio in terms:
+        key = ratio.num.tobytes(), ratio.den.tobytes()
+        joined[key] = joined.get(key, (0.0, ratio))[0] + factor, ratio
+    factors = np.array([factor for factor, _ in joined.values()])
+    table = np.stack([part for _, ratio in joined.values() for part in (ratio.num, ratio.den)], axis=1)
+    table = table[(table[:, 1::2] > 0).any(axis=1)]
+    weight = (table[:, 1::2] / np.maximum(table[:, 1::2].sum(axis=0), 1e-300)).sum(axis=1)
+    return interval_of_sums(
+        table,
+        lambda sums: safe_ratio(sums[:, 0::2], sums[:, 1::2]) @ factors,
+        weight=weight,
+        reason=_nothing([ratio for _, ratio in terms]),
+    )
+
+
+def _nothing(ratios: Sequence[Ratio]) -> str:
+    empty = dict.fromkeys(ratio.arm for ratio in ratios if not ratio.den.any())
+    return f"nothing of {' and '.join(empty)} was judged" if empty else ""

@@ -91,7 +91,7 @@ class JudgeControlsResult(Result):
         strata: the primary on questions by whose plurality is right, as `AuditResult.strata`.
         strata_weighted: the same by shares of votes, as `AuditResult.strata_weighted`.
         n_questions: questions with an item of the primary.
-        draws: bootstrap replicates and sign vectors.
+        draws: sign vectors of the tests.
         seed: of both.
     """
 

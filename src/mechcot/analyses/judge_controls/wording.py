@@ -16,14 +16,14 @@ ROLES = ("before", "after")
 ALPHA = 0.05
 """Below it a control is said to be apart from the judge as it is."""
 FLAT_NOTE = (
-    "An interval of no width: no question differs from the others there. It says that none was seen, not "
+    "No interval: no question differs from the others there. It says that none was seen, not "
     "that there is none; with n questions, up to about 3/n of all such questions may differ (95 %)."
 )
 
 
 def points(leaf: Any) -> str:
-    """A difference in percentage points with its interval, starred where that has no width."""
-    return words.points(leaf) + ("*" if _is_flat(leaf) else "")
+    """A difference in percentage points with its interval, starred where no question differs."""
+    return f"{words.points(leaf['estimate'])}*" if _is_flat(leaf) else words.points(leaf)
 
 
 def share(count: int, n: int, leaf: Any) -> str:
@@ -32,7 +32,7 @@ def share(count: int, n: int, leaf: Any) -> str:
 
 
 def holds_flat(found: Any) -> bool:
-    """Whether an interval without width stands somewhere in JSON values.
+    """Whether an estimate without spread stands somewhere in JSON values.
 
     Args:
         found: of a result, or of a part of it.
@@ -43,9 +43,8 @@ def holds_flat(found: Any) -> bool:
 
 
 def _is_flat(leaf: Any) -> bool:
-    """Whether an interval has no width: in every resampled study the value is the same."""
-    low, high = (number(leaf.get(end)) if isinstance(leaf, Mapping) else None for end in ("low", "high"))
-    return low is not None and high is not None and high - low <= 1e-12
+    """Whether there is no interval because no question differs from the others."""
+    return isinstance(leaf, Mapping) and "estimate" in leaf and words.is_flat(leaf)
 
 
 def is_apart(row: Mapping[str, Any]) -> bool:

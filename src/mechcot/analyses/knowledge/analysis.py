@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import draws_of, on_questions, pair_of
+from mechcot.analyses.arms import on_questions, pair_of
 from mechcot.analyses.form import missing
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Interval, Result, because
-from mechcot.stats import bootstrap_ratio
+from mechcot.stats import rate_interval
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -66,8 +66,6 @@ class KnowledgeResult(Result):
         claims_by_relation: `claims` for each relation.
         excluded: claims left out, by reason: unjudged (no verdict of the two), unread (a reader has
             no row for the claim).
-        draws: bootstrap replicates.
-        seed: of the bootstrap.
     """
 
     author: str
@@ -78,8 +76,6 @@ class KnowledgeResult(Result):
     errors_by_relation: dict[str, KnowledgeShares]
     claims_by_relation: dict[str, KnowledgeShares]
     excluded: dict[str, int]
-    draws: int
-    seed: int
 
     table = "rows"
 
@@ -105,9 +101,6 @@ def table(
     truth_after: pd.DataFrame,
     claims: pd.DataFrame,
     verdicts: pd.DataFrame,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> KnowledgeResult:
     """Sort the distilled model's claims by what it and the base know there.
 
@@ -116,8 +109,6 @@ def table(
         truth_after: the same claims read by the distilled model itself.
         claims: rows of `records.CLAIMS`; other arms than the author are ignored.
         verdicts: rows of `records.VERDICTS` of one instrument.
-        draws: bootstrap replicates; questions are resampled.
-        seed: of the bootstrap.
 
     Raises:
         AnalysisError: readings of several authors or readers, or claims read or judged twice.
@@ -132,24 +123,19 @@ def table(
     wrong = rows[(rows["label"] == "erroneous") & ~rows["hedged"].astype(bool)]
     relations = sorted(rows["relation"].unique())
 
-    def shares(part: pd.DataFrame, classes: tuple[str, ...]) -> KnowledgeShares:
-        return _shares(part, classes, draws, seed)
-
     return KnowledgeResult(
         author=author,
         before=before,
         after=after,
-        errors=shares(wrong, ERROR_CLASSES),
-        claims=shares(rows, CLASSES),
+        errors=_shares(wrong, ERROR_CLASSES),
+        claims=_shares(rows, CLASSES),
         errors_by_relation={
-            name: shares(wrong[wrong["relation"] == name], ERROR_CLASSES)
+            name: _shares(wrong[wrong["relation"] == name], ERROR_CLASSES)
             for name in relations
             if (wrong["relation"] == name).any()
         },
-        claims_by_relation={name: shares(rows[rows["relation"] == name], CLASSES) for name in relations},
+        claims_by_relation={name: _shares(rows[rows["relation"] == name], CLASSES) for name in relations},
         excluded=excluded,
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -184,16 +170,13 @@ def _join(
     return rows, excluded
 
 
-def _shares(rows: pd.DataFrame, classes: tuple[str, ...], draws: int, seed: int) -> KnowledgeShares:
+def _shares(rows: pd.DataFrame, classes: tuple[str, ...]) -> KnowledgeShares:
     labels = rows["class"].where(rows["class"].isin(classes), "never_knew")
     codes, questions = pd.factorize(rows["qid"], sort=True)
     den = np.bincount(codes, minlength=len(questions)).astype(np.float64)
     shares = {
-        name: bootstrap_ratio(
-            np.bincount(codes, (labels == name).to_numpy(np.float64), minlength=len(questions)),
-            den,
-            draws,
-            seed,
+        name: rate_interval(
+            np.bincount(codes, (labels == name).to_numpy(np.float64), minlength=len(questions)), den
         )
         for name in classes
     }
@@ -217,8 +200,6 @@ def knowledge_of(study: Study) -> KnowledgeResult:
         study.truth(after, after),
         claims[claims.cid < study.settings.reading.traces_per_question],
         study.verdicts(after),
-        draws=draws_of(study),
-        seed=study.settings.seed,
     )
 
 

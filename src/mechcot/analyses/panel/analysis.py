@@ -19,8 +19,9 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.results import Interval, Pair, Result, because, cells, keyed
 from mechcot.stats.agreement import NOTE, Agreement, agreement
-from mechcot.stats.cluster import Ints, bootstrap_ratio, bootstrap_ratio_difference
+from mechcot.stats.cluster import Ints
 from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -148,7 +149,7 @@ def analyse(
         for when, tables in (("before", before), ("after", after))
     ]
     arms = [_arm(own, when) for own, when in zip(tables, ("before", "after"), strict=True)]
-    judges = tuple(_judge(name, tables[0][name], tables[1][name], len(index), draws, seed) for name in names)
+    judges = tuple(_judge(name, tables[0][name], tables[1][name], len(index)) for name in names)
     return PanelResult(
         arms=Pair(arms[0], arms[1]),
         judges=judges,
@@ -213,17 +214,15 @@ def _agreement(
     )
 
 
-def _judge(
-    name: str, before: pd.DataFrame, after: pd.DataFrame, n_questions: int, draws: int, seed: int
-) -> PanelJudge:
+def _judge(name: str, before: pd.DataFrame, after: pd.DataFrame, n_questions: int) -> PanelJudge:
     errors0, judged0 = _sums(before, n_questions)
     errors1, judged1 = _sums(after, n_questions)
     counts = [{label: int((table["label"] == label).sum()) for label in LABELS} for table in (before, after)]
     return PanelJudge(
         instrument=name,
-        before=bootstrap_ratio(errors0, judged0, draws, seed),
-        after=bootstrap_ratio(errors1, judged1, draws, seed),
-        delta=bootstrap_ratio_difference(errors0, judged0, errors1, judged1, draws, seed),
+        before=rate_interval(errors0, judged0),
+        after=rate_interval(errors1, judged1),
+        delta=ratio_difference_interval(errors0, judged0, errors1, judged1),
         counts=Pair(counts[0], counts[1]),
     )
 

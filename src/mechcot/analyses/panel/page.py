@@ -105,7 +105,7 @@ def _agreement(found: Findings, result: Mapping[str, Any]) -> list[tuple[str, ..
 
 def _sentence(result: Mapping[str, Any]) -> str:
     note = str(result["note"])
-    return f"{note[0].upper()}{note[1:]}. Intervals resample questions."
+    return f"{note[0].upper()}{note[1:]}. Intervals leave out or resample whole questions."
 
 
 def people(found: Findings) -> Part:

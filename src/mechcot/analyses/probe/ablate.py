@@ -23,7 +23,7 @@ from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.progress import Progress
 from mechcot.core.records import TRACE_KEY
 from mechcot.probe.ablation_result import MEASURES, AblationMeasure, AblationResult
-from mechcot.stats import bootstrap_ratio
+from mechcot.stats import ratio_interval
 
 if TYPE_CHECKING:
     from mechcot.reading.batch import TraceReading
@@ -145,7 +145,7 @@ def ablation(
     traces = [(t.qid, t.arm, t.cid) for q in given.questions for t in q.traces]
     return AblationResult(
         layer=given.layer,
-        measures={name: _measure(name, bare, edited, others, draws=draws, seed=seed) for name in MEASURES},
+        measures={name: _measure(name, bare, edited, others) for name in MEASURES},
         energy=float(vector @ moment @ vector) / total,
         random_energy=tuple(float(u @ moment @ u) / total for u in drawn),
         n_random=n_random,
@@ -259,9 +259,7 @@ def _matched(moment: FloatArray, vector: FloatArray, n: int, rng: np.random.Gene
     return found
 
 
-def _measure(
-    name: str, bare: _Read, edited: _Read, others: Sequence[_Read], *, draws: int, seed: int
-) -> AblationMeasure:
+def _measure(name: str, bare: _Read, edited: _Read, others: Sequence[_Read]) -> AblationMeasure:
     count, level = bare.counts[name], bare.sums[name]
     n_items = int(count.sum())
     change = edited.sums[name] - level
@@ -271,9 +269,9 @@ def _measure(
     return AblationMeasure(
         name=name,
         unedited=float(level.sum() / n_items) if n_items else None,
-        change=bootstrap_ratio(change, count, draws, seed),
+        change=ratio_interval(change, count),
         random=tuple(float(mean) for mean in means) if n_items else (),
-        beyond_random=bootstrap_ratio(change - random.mean(axis=0), count, draws, seed),
+        beyond_random=ratio_interval(change - random.mean(axis=0), count),
         p=float((1 + reached.sum()) / (1 + len(others))) if n_items else None,
         n_items=n_items,
         n_questions=int((count > 0).sum()),

@@ -25,8 +25,9 @@ from mechcot.core.results import Pair, Paired
 from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.core.work import content_key
 from mechcot.stats.agreement import Agreement, agreement, weighted_agreement
-from mechcot.stats.cluster import Floats, bootstrap_ratio, bootstrap_ratio_difference
+from mechcot.stats.cluster import Floats
 from mechcot.stats.correction import Corrected, Method, corrected_difference
+from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
 from mechcot.study.folder import Study
 from mechcot.study.writing import locked
 
@@ -70,13 +71,13 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
         n_checked=Pair(*(int((once.arm == arm).sum()) for arm in arms)),
         uncovered=_uncovered(sealed, once, arms),
         people=Paired(
-            bootstrap_ratio(*before, draws, seed),
-            bootstrap_ratio(*after, draws, seed),
-            bootstrap_ratio_difference(*before, *after, draws, seed),
+            rate_interval(*before),
+            rate_interval(*after),
+            ratio_difference_interval(*before, *after),
         ),
         judges=tuple(_judge(table, once, judge, arms, draws, seed) for judge in instruments),
         retest=_retest(items, draws, seed),
-        blinding=_blinding(items[items["first"] == ""], arms, draws, seed),
+        blinding=_blinding(items[items["first"] == ""], arms),
         items=items.drop(columns="cell"),
         ignored_columns=answers.ignored,
         sources=sources(study, arms) | _verdict_digests(study, arms, instruments),
@@ -205,7 +206,7 @@ def _retest(items: pd.DataFrame, draws: int, seed: int) -> Agreement | None:
     return agreement(pairs, again.loc[pairs.index, "qid"], draws=draws, seed=seed, categories=VERDICTS)
 
 
-def _blinding(once: pd.DataFrame, arms: Pair[str], draws: int, seed: int) -> Blinding:
+def _blinding(once: pd.DataFrame, arms: Pair[str]) -> Blinding:
     guessed = once[once["guess"] != ""]
     words = dict(zip(arms, ("before", "after"), strict=True))
     right = (guessed["guess"] == guessed["arm"].map(words)).astype(float)
@@ -217,9 +218,9 @@ def _blinding(once: pd.DataFrame, arms: Pair[str], draws: int, seed: int) -> Bli
     ]
     counts = guessed.groupby(["arm", "guess"]).size().reset_index(name="n")
     return Blinding(
-        before=bootstrap_ratio(columns[0], columns[1], draws, seed),
-        after=bootstrap_ratio(columns[2], columns[3], draws, seed),
-        both=bootstrap_ratio_difference(-columns[0] / 2, columns[1], columns[2] / 2, columns[3], draws, seed),
+        before=rate_interval(columns[0], columns[1]),
+        after=rate_interval(columns[2], columns[3]),
+        both=ratio_difference_interval(-columns[0] / 2, columns[1], columns[2] / 2, columns[3]),
         counts=counts,
     )
 

@@ -188,7 +188,7 @@ class SheetResult(Result):
             f"Guess of the arm (0 chance, 1 always right): {self.arms.before} {short(blind.before)}, "
             f"{self.arms.after} {short(blind.after)}, both {short(blind.both)}",
         ]
-        return [*lines, _FLAT] if any("]*" in line for line in lines) else lines
+        return [*lines, _FLAT] if any("*" in line for line in lines) else lines
 
     def __repr__(self) -> str:
         rates = "; ".join(f"{judge.instrument} corrected {judge.design.difference}" for judge in self.judges)
@@ -196,7 +196,7 @@ class SheetResult(Result):
 
 
 _FLAT = (
-    "* An interval of no width: no question differs from the others there. It says that nothing else was "
+    "* No interval: no question differs from the others there. It says that nothing else was "
     "seen, not that there is nothing else."
 )
 

@@ -149,7 +149,9 @@ class Decoys(Result):
 def _of(rows: pd.DataFrame, primary: pd.DataFrame, arms: Arms, asked: Estimates) -> Callable[[], Decoys]:
     planted = {truth: rows[rows["variant"] == truth] for truth in ("true", "false")}
     rates = {
-        truth: asked.ask_pair(*arms.ratios(own, own["label"] == _RIGHT[truth][0], own["label"].isin(DECIDED)))
+        truth: asked.ask_rates(
+            *arms.ratios(own, own["label"] == _RIGHT[truth][0], own["label"].isin(DECIDED))
+        )
         for truth, own in planted.items()
     }
     counts = [

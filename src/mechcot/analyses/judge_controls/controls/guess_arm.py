@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from mechcot.core.results import Interval, Pair, Result
 from mechcot.core.words import Table, counted, number, score, why
 from mechcot.judging.guessing import guess_arms, plan_guesses
 from mechcot.report.parts import Part
-from mechcot.stats.auroc import cluster_bootstrap_auroc
+from mechcot.stats.auroc import leave_one_out
+from mechcot.stats.jackknife import jackknife_interval
 
 
 def _writers(calls: Calls) -> dict[str, list[tuple[str, str]]]:
@@ -66,16 +67,14 @@ class GuessArm(Result):
 
 def _of(rows: pd.DataFrame, primary: pd.DataFrame, arms: Arms, asked: Estimates) -> Callable[[], GuessArm]:
     guessed = rows[rows["score"].notna()]
-    found = cluster_bootstrap_auroc(
+    left = leave_one_out(
         guessed["score"].to_numpy(dtype=np.float64),
         guessed["late"].to_numpy(dtype=bool),
         np.zeros(len(guessed), dtype=np.int64),  # nothing was fitted: all pairs count
         guessed["qid"],
-        asked.draws,
-        asked.seed,
     )
-    if found.estimate is None:
-        found = replace(found, reason="the judge guessed no step of one of the arms")
+    reason = "the judge guessed no step of one of the arms"
+    found = jackknife_interval(left.auroc, left.without, logit=True, unit="questions", reason=reason)
     n_steps = arms.count(guessed, pd.Series(True, index=guessed.index))
     return lambda: GuessArm(found, n_steps, len(rows) - len(guessed))
 

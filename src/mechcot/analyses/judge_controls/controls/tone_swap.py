@@ -145,7 +145,7 @@ def _of(
         ("after", "before"): other.after,
         ("after", "after"): own.after,
     }
-    cells = {cell: asked.ask((1.0, ratio)) for cell, ratio in ratios.items()}
+    cells = {cell: asked.ask_rate(ratio) for cell, ratio in ratios.items()}
     signs = {role: 1.0 if role == "after" else -1.0 for role in ROLES}
     origin, manner = (
         asked.ask(*((signs[cell[place]] / 2, ratio) for cell, ratio in ratios.items())) for place in (0, 1)
