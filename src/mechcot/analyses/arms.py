@@ -40,7 +40,7 @@ class ArmSteps:
     Attributes:
         name: of the arm.
         instrument: of its verdicts; "" without any.
-        steps: one row per step: `q` (row of its question), `label` ("" without a verdict),
+        steps: one row per step: `q` (row of its question), `cid`, `label` ("" without a verdict),
             `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict),
             `behind_answer` (it follows the first statement of the trace's answer).
         has_strata: whether `stratum` was given.
@@ -144,7 +144,9 @@ def arm_steps(
     return ArmSteps(
         name=arm,
         instrument=_instrument(verdicts, what["verdicts"]),
-        steps=rows[["q", "label", "role", "stratum", "n_words", "trace_right", "audited", "behind_answer"]],
+        steps=rows[
+            ["q", "cid", "label", "role", "stratum", "n_words", "trace_right", "audited", "behind_answer"]
+        ],
         has_strata=has_strata,
         has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
         n_questions=len(index),

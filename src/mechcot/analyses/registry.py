@@ -29,7 +29,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=3,
+        version=4,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -37,7 +37,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=5,
+        version=6,
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
@@ -65,7 +65,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=5,
+        version=6,
         stored=controls.controls_of,
         settings=("controls",),
         needed=True,

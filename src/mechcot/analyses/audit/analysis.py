@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps, draws_of
+from mechcot.analyses.audit.claims import claims_of
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
@@ -63,12 +64,14 @@ def analyse(
         before=_arm_audit(before, draws, seed),
         after=_arm_audit(after, draws, seed),
         instrument=arms.instrument,
+        claims=claims_of(arms.steps, draws, seed),
         delta=bootstrap_ratio_difference(*arms.sums, draws, seed),
         delta_se=ratio_difference(*arms.sums).se,
         delta_question_weighted=question_weighted_difference(*arms.sums, draws, seed),
         delta_per_100_words=bootstrap_ratio_difference(*words, draws, seed),
         before_answer=_before_answer(before, after, draws, seed),
         both_correct=parts[0],
+        both_correct_named=_both_named_right(arms, draws, seed),
         both_correct_traces=_right_traces(before, after, draws, seed),
         strata=parts,
         strata_weighted=weighted,
@@ -118,6 +121,15 @@ def _strata(
 ) -> tuple[SubsetDelta, ...]:
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
     return tuple(SubsetDelta.of(name, sums, own, draws, seed) for name, own in weights.items())
+
+
+def _both_named_right(arms: Arms, draws: int, seed: int) -> SubsetDelta:
+    """Where the vote of the traces that name an option is right in both arms."""
+    named = [votes.copy() for votes in arms.ballots]
+    for votes in named:
+        votes[votes[:, :-1].sum(axis=1) > 0, -1] = 0
+    right = [plurality_right(votes, arms.gold) for votes in named]
+    return SubsetDelta.of("both_named", arms.sums, (right[0] & right[1]).astype(np.float64), draws, seed)
 
 
 def _before_answer(before: ArmSteps, after: ArmSteps, draws: int, seed: int) -> SubsetDelta:
@@ -179,6 +191,12 @@ def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, 
     names = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
     return {arm: pick(result[role], names) for role, arm in arms.items()} | {
         "delta": pick(result["delta"], INTERVAL),
+        "claims": {
+            name: {arm: result["claims"][name][role]["estimate"] for role, arm in arms.items()}
+            | {"difference": pick(result["claims"][name]["difference"], INTERVAL)}
+            for name in ("right", "wrong", "any_wrong")
+        },
         "both_correct": pick(result["both_correct"], (*INTERVAL, "n_questions")),
+        "both_correct_named": pick(result["both_correct_named"], (*INTERVAL, "n_questions")),
         "split": pick(result["split"], ("common_composition", "common_within", "unshared")),
     }

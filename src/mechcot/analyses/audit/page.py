@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.audit import figures
-from mechcot.core.words import clause, counted, direction, number, percent, signed, why
+from mechcot.core.words import clause, counted, direction, number, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Section
 
 
@@ -25,7 +25,7 @@ def changed(found: Findings) -> Section:
         "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its "
         "answer. Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered "
         "right</dfn> when more of its traces give the right answer than any other (a vote; winners of a "
-        "tie share the point). Traces that give none of the options vote for no answer ({silent}{among}). A "
+        "tie share the point). Traces that give none of the options vote for no answer ({silent}). A "
         "<dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when {judge}. "
         "Steps that claim nothing, and claims left undecided, are not counted. Square brackets hold "
         "<dfn>95&nbsp;% intervals</dfn>: how far the number may move had other questions of the same sort "
@@ -36,7 +36,6 @@ def changed(found: Findings) -> Section:
         asked=found.asked,
         silent=f"{percent(before['share_no_answer'])} of {found.before}’s traces, "
         f"{percent(after['share_no_answer'])} of {found.after}’s",
-        among=_among_answers(before, after),
         judge=found.judge,
     )
     limits = Markup(
@@ -48,33 +47,83 @@ def changed(found: Findings) -> Section:
         "changed",
         "What changed?",
         (
+            Part("claims", _claims(found, audit["claims"])),
             Part(
                 "headline",
                 f"From {found.before} to {found.after}, {first}{link}{second}.",
                 figures.headline(answers, audit),
             ),
+            *_named(found, answers),
         ),
         reading,
         limits,
     )
 
 
-def _among_answers(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The vote without those traces: a model can get better by naming an option at all."""
-    alone = [arm["answered_only"].get("sc") for arm in (before, after)]
-    if None in alone or not (before["share_no_answer"] or after["share_no_answer"]):
-        return ""
-    return f"; without them the vote is right on {percent(alone[0])} and {percent(alone[1])}"
+def _claims(found: Findings, claims: dict[str, Any]) -> str:
+    """How many right and wrong claims a trace makes, before any rate."""
+    often = [
+        " and ".join(f"{per_trace(claims[name][when])} {name}" for name in ("right", "wrong"))
+        for when in ("before", "after")
+    ]
+    share = claims["any_wrong"]
+    return (
+        f"A trace of {found.before} makes {often[0]} claims, one of {found.after} {often[1]}; "
+        f"{clause('traces with a wrong claim', share['before'], share['after'], share['difference'])}."
+    )
 
 
-def both_right(part: dict[str, Any]) -> str:
-    """The change where both models are right."""
+def per_trace(leaf: Any) -> str:
+    """A count a trace, two digits."""
+    value = number(leaf)
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _named(found: Findings, answers: dict[str, Any]) -> tuple[Part, ...]:
+    """The vote where both models name an option: a model can get better by naming one at all."""
+    named, arms = answers["named"], [answers[when] for when in ("before", "after")]
+    if not any(arm["share_no_answer"] for arm in arms):
+        return ()
+    n, where = arms[0]["n_questions"], "where both models name an option"
+    if number(named["delta_sc"]) is None:
+        sentence = f"On no question do both models name an option, so the gain of {n} cannot be told apart."
+        return (Part("named", sentence, reason=why(named["delta_sc"])),)
+    errors = " → ".join(f"{number(named['ece'][when]):.3f}" for when in ("before", "after"))
+    everywhere = " → ".join(f"{arm['ece']:.3f}" for arm in arms)
+    sides = (named["sc"]["before"], named["sc"]["after"], named["delta_sc"])
+    sentence = (
+        f"On the {named['n_questions']} of {counted(n, 'question')} {where}, by the traces that do, "
+        f"{clause('right answers', *sides)}, and the calibration error goes {errors} (on all questions, by "
+        f"all traces, {everywhere}). {_naming(named['naming'])}"
+    )
+    return (Part("named", sentence),)
+
+
+def _naming(share: Any) -> str:
+    ends = [number(share.get(end)) for end in ("low", "high")]
+    if number(share) is None or ends[0] is None or ends[1] is None:
+        return f"What share of the gain is naming an option at all is not asked: {why(share)}."
+    told = f"{percent(share, 0)} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    if ends[0] <= 0:
+        return f"Whether naming an option at all is part of the gain cannot be told ({told})."
+    return f"About {told} of the gain is naming an option at all."
+
+
+def both_right(audit: dict[str, Any]) -> str:
+    """The change where both models are right, by all traces and by those that name an option."""
+    part, named = audit["both_correct"], audit["both_correct_named"]
     where = f"On the {counted(part['n_questions'], 'question')} that both models answer right"
     if part["n_questions"] == 0:
         return "No question is answered right by both models, so right answers cannot be held fixed."
     if number(part) is None:
         return f"{where}, the steps cannot be compared ({why(part)})."
-    return f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}."
+    told = f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}"
+    if named["n_questions"] == part["n_questions"] or number(named) is None:
+        return f"{told}."
+    return (
+        f"{told}; on the {named['n_questions']} where both are right by the traces that name an option, "
+        f"they change by {points(named)}."
+    )
 
 
 def kinds(found: Findings, audit: dict[str, Any]) -> Part:
@@ -114,5 +163,5 @@ def split(found: Findings, split: dict[str, Any]) -> Part:
 def origin(found: Findings) -> tuple[Part, ...]:
     """Where the change of the step error comes from: questions, kinds of step, the split."""
     result = found.results["audit"]
-    by_answers = Part("by_answers", both_right(result["both_correct"]), figures.error_by_answers(result))
+    by_answers = Part("by_answers", both_right(result), figures.error_by_answers(result))
     return by_answers, kinds(found, result), split(found, result["split"])

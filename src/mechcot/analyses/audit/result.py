@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mechcot.analyses.audit.claims import Claims
 from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.results import SPREAD, Interval, Result, because, keyed
 from mechcot.stats.decomposition import Split
@@ -86,6 +87,7 @@ class AuditResult(Result):
         before: the arm before.
         after: the arm after.
         instrument: whose verdicts these are.
+        claims: right and wrong claims a trace, counted.
         delta: step-weighted difference (the primary one).
         delta_se: its linearised cluster standard error; None with fewer than two questions.
         delta_question_weighted: every question with judged steps in both arms weighs the same.
@@ -95,6 +97,7 @@ class AuditResult(Result):
         both_correct: on the questions that both arms' plurality gets right (ties are not right).
             This sorts questions by something that happened after training: read it beside
             `strata`.
+        both_correct_named: the same by the vote of the traces that name an option.
         both_correct_traces: only traces whose own answer is right, in questions where both arms
             have such a trace.
         strata: all four parts by plurality: "both", "only_before", "only_after", "neither" right.
@@ -110,12 +113,14 @@ class AuditResult(Result):
     before: ArmAudit
     after: ArmAudit
     instrument: str
+    claims: Claims
     delta: Interval
     delta_se: float | None = field(metadata=because("fewer than two questions"))
     delta_question_weighted: Interval
     delta_per_100_words: Interval
     before_answer: SubsetDelta
     both_correct: SubsetDelta
+    both_correct_named: SubsetDelta
     both_correct_traces: SubsetDelta
     strata: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
     strata_weighted: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
