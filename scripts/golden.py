@@ -5,9 +5,11 @@
 
 The first runs the organism at a small size (seed 0) and writes two archives into tests/golden:
 `study.tar.xz`, the study up to its readings, and `expected.tar.xz`, what the analyses make of it:
-results/*.json, summary.json, the terminal's table, and the report's text and figures. Frozen are inputs and outputs of the analyses, not
-of the training: weights trained on another processor differ in their last bits, and so do the texts sampled
-from them. Run it where results change on purpose, and say in the commit which and why.
+results/*.json, summary.json, the terminal's table, and the report's text and figures. Frozen are inputs
+and outputs of the analyses, not of the training: weights trained on another processor differ in their last
+bits, and so do the texts sampled from them. Run the second where results change on purpose: it writes
+`changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt` and
+`terminal.txt`, the words as they are now.
 """
 
 from __future__ import annotations

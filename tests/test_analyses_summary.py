@@ -40,7 +40,8 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
         "naming",
     }
     assert summary["audit"].keys() == {
-        "base", "distilled", "claims", "delta", "both_correct", "both_correct_named", "split",
+        "base", "distilled", "claims", "delta", "both_correct", "both_correct_named",
+        "within_reads", "split",
     }  # fmt: skip
     assert summary["audit"]["claims"].keys() == {"right", "wrong", "any_wrong"}
     for count in summary["audit"]["claims"].values():

@@ -37,7 +37,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=6,
+        version=7,
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
@@ -65,7 +65,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=6,
+        version=7,
         stored=controls.controls_of,
         settings=("controls",),
         needed=True,

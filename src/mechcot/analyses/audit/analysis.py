@@ -15,6 +15,7 @@ import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps, draws_of
 from mechcot.analyses.audit.claims import claims_of
+from mechcot.analyses.audit.resolution import headline_of, resolutions
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
@@ -60,6 +61,7 @@ def analyse(
         )
         for right in (plurality_right, right_share)
     )
+    sizes = resolutions(arms.steps, draws, seed)
     return AuditResult(
         before=_arm_audit(before, draws, seed),
         after=_arm_audit(after, draws, seed),
@@ -80,6 +82,8 @@ def analyse(
         split_by_stratum=_split(before, after, True, draws, seed, min_steps)
         if before.has_strata and after.has_strata
         else None,
+        resolutions=sizes,
+        within_reads=headline_of(sizes)[1],
         draws=draws,
         seed=seed,
     )
@@ -198,5 +202,6 @@ def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, 
         },
         "both_correct": pick(result["both_correct"], (*INTERVAL, "n_questions")),
         "both_correct_named": pick(result["both_correct_named"], (*INTERVAL, "n_questions")),
+        "within_reads": result["within_reads"],
         "split": pick(result["split"], ("common_composition", "common_within", "unshared")),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mechcot.analyses.audit.claims import Claims
+from mechcot.analyses.audit.resolution import Resolution
 from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.results import SPREAD, Interval, Result, because, keyed
 from mechcot.stats.decomposition import Split
@@ -106,6 +107,8 @@ class AuditResult(Result):
         roles: one row per role of step.
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.
+        resolutions: the same with cells of several sizes, and whose shares weigh them.
+        within_reads: what the within term reads at the headline's resolution, see `resolution.headline_of`.
         draws: bootstrap replicates.
         seed: of the resampling.
     """
@@ -127,6 +130,8 @@ class AuditResult(Result):
     roles: tuple[RoleAudit, ...]
     split: Split
     split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
+    resolutions: tuple[Resolution, ...] = field(metadata=keyed("name"))
+    within_reads: str
     draws: int
     seed: int
 
