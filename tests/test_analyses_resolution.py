@@ -56,14 +56,14 @@ def test_a_within_term_of_ten_points_is_found_whatever_the_mix():
 
 def test_a_change_of_mix_alone_is_not_called_worse_steps():
     reads = []
-    for seed in range(20):
+    for seed in range(8):
         mix = [[[6, 2, 1], [2, 1, 1]], [[1, 1, 2], [1, 2, 6]]]
         arms = world(lambda arm, mix=mix: mix[arm], lambda arm: LOW, seed)
         own, read = headline_of(resolutions(arms.steps, 200, 0))
         assert own.composition.low > 0.05
         reads.append(read)
-    # by chance an interval of 95 % leaves 0 out once in twenty; more than 4 of 20 with a chance of .003
-    assert reads.count("unclear") >= 16
+    # by chance an interval of 95 % leaves 0 out once in twenty; 4 or more of 8 with a chance of .0004
+    assert reads.count("unclear") >= 5
 
 
 def test_a_mix_that_hides_inside_the_kinds_is_seen_at_the_headlines_resolution():

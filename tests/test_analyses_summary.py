@@ -10,7 +10,11 @@ from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordin
 
 INTERVAL = {"estimate", "low", "high"}
 PROBE = {"layer", "auroc", "position_only", "kind_only", "entropy", "within_kind"}
-COMMITMENT = {"locked_at_prompt", "locked_at_first_claim", "never_share"}
+COMMITMENT = {"agrees_at_prompt", "locked_by_count", "locked_by_horizon"} | {
+    "locked_at_prompt",
+    "locked_at_first_claim",
+    "never_share",
+}
 
 
 @pytest.fixture(scope="module")

@@ -146,9 +146,12 @@ def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
     leaves = [leaf for arm in arms for leaf in arm.values()]
     if all(number(leaf) is None for leaf in leaves):
         return f"not known ({why(leaves[0])})"
-    words = {"locked_at_prompt": "at the prompt", "locked_at_first_claim": "at the first claim"}
-    parts = [f"{said} {_both(arms, name)}" for name, said in words.items()]
-    return f"locked {', '.join(parts)}, never {_both(arms, 'never_share')}"
+    words = {"locked_by_count": "spread", "locked_by_horizon": "first"}
+    parts = ", ".join(f"{said} {_both(arms, name)}" for name, said in words.items())
+    return (
+        f"forced answer at the prompt is the trace's own {_both(arms, 'agrees_at_prompt')}; locked over equally "
+        f"many prefixes {parts}"
+    )
 
 
 def _both(arms: Sequence[Mapping[str, Any]], name: str) -> str:

@@ -75,7 +75,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=2,
+        version=3,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
