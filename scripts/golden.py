@@ -1,21 +1,24 @@
 """Freeze what the analyses of a small study say, as tests/test_golden.py compares it.
 
-    python scripts/golden.py             # train the study anew, and freeze it with what its analyses say
-    python scripts/golden.py --analyses  # of the frozen study, freeze again what its analyses say
+    python scripts/golden.py            # the study anew, and all that is said of it
+    python scripts/golden.py --changed  # what is said of the study as it was frozen
 
-Runs the organism at a small size (seed 0) and writes two archives into tests/golden: `study.tar.xz`, the
-study up to its readings, and `expected.tar.xz`, what the analyses make of it: results/*.json, summary.json,
-the terminal's table, and the report's text and figures. Frozen are inputs and outputs of the analyses, not
-of the training: weights trained on another processor differ in their last bits, and so do the texts sampled
-from them. Run it where results change on purpose, and say in the commit which and why.
+The first runs the organism at a small size (seed 0) and writes two archives into tests/golden:
+`study.tar.xz`, the study up to its readings, and `expected.tar.xz`, what the analyses make of it:
+results/*.json, summary.json, the terminal's table, and the report's text and figures. Frozen are inputs
+and outputs of the analyses, not of the training: weights trained on another processor differ in their last
+bits, and so do the texts sampled from them. Run the second where results change on purpose: it writes
+`changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt` and
+`terminal.txt`, the words as they are now.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
+import runpy
+import sys
 import tarfile
 import tempfile
 from html.parser import HTMLParser
@@ -81,21 +84,28 @@ def said(study: mechcot.Study) -> dict[str, str]:
     }
 
 
-def main() -> None:
-    """Make both archives, or the second one alone."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--analyses", action="store_true")
-    kept = parser.parse_args().analyses
+def changed() -> None:
+    """Write which leaves are no longer what was frozen, and the words as they are now."""
+    compare = runpy.run_path(str(GOLDEN.parent / "test_golden.py"))
     with tempfile.TemporaryDirectory() as folder:
-        if kept:
-            with tarfile.open(GOLDEN / "study.tar.xz") as archive:
-                archive.extractall(folder, filter="data")
-            study = pipeline.run(Path(folder) / "study", progress=False)
-        else:
-            study = mechcot.run(Path(folder) / "study", preset="organism-small", seed=0, overrides=SIZE)
-            GOLDEN.mkdir(exist_ok=True)
-            with tarfile.open(GOLDEN / "study.tar.xz", "w:xz") as archive:
-                archive.add(study.path, "study", filter=lambda entry: None if _made(entry.name) else entry)
+        with tarfile.open(GOLDEN / "study.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
+        found = said(pipeline.run(Path(folder) / "study", progress=False))
+    leaves = {name: dict(compare["changes"](found, name)) for name in compare["frozen"]()}
+    text = json.dumps({name: own for name, own in leaves.items() if own}, indent=1, ensure_ascii=False)
+    (GOLDEN / "changed.json").write_text(text + "\n", encoding="utf-8")
+    sentences = re.sub(r"(?<=[.?;]) (?=\S)", "\n", found["report.txt"])
+    (GOLDEN / "report.txt").write_text(sentences + "\n", encoding="utf-8")
+    (GOLDEN / "terminal.txt").write_text(found["terminal.txt"] + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Make the study and both archives."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = mechcot.run(Path(folder) / "study", preset="organism-small", seed=0, overrides=SIZE)
+        GOLDEN.mkdir(exist_ok=True)
+        with tarfile.open(GOLDEN / "study.tar.xz", "w:xz") as archive:
+            archive.add(study.path, "study", filter=lambda entry: None if _made(entry.name) else entry)
         with tarfile.open(GOLDEN / "expected.tar.xz", "w:xz") as archive:
             for name, text in said(study).items():
                 entry = tarfile.TarInfo(name)
@@ -108,4 +118,4 @@ def _made(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    changed() if "--changed" in sys.argv[1:] else main()

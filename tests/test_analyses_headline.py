@@ -52,7 +52,7 @@ def test_the_same_numbers_stand_in_the_notebooks_table(summary):
     html = headline_html(summary)
     for row in headline_text(summary).split("\n\n")[0].splitlines()[1:]:
         assert row.split("  ")[0].strip() in html.replace("&amp;", "&")
-    assert html.count("<tr>") == html.count("</tr>") == 10
+    assert html.count("<tr>") == html.count("</tr>") == 15
 
 
 def test_a_notebook_gets_no_markup_of_the_data(summary):

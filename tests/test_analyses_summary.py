@@ -10,7 +10,11 @@ from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordin
 
 INTERVAL = {"estimate", "low", "high"}
 PROBE = {"layer", "auroc", "position_only", "kind_only", "entropy", "within_kind"}
-COMMITMENT = {"locked_at_prompt", "locked_at_first_claim", "never_share"}
+COMMITMENT = {"agrees_at_prompt", "locked_by_count", "locked_by_horizon"} | {
+    "locked_at_prompt",
+    "locked_at_first_claim",
+    "never_share",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +35,21 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
     assert summary["schema_version"] == 1
     assert summary["contrast"] == {"before": "base", "after": "distilled", "domain": "clinical"}
     assert list(summary["versions"]) == ["mechcot", "torch"]
-    assert summary["answers"].keys() == {"base", "distilled", "delta_sc"}
-    assert summary["audit"].keys() == {"base", "distilled", "delta", "both_correct", "split"}
+    assert summary["answers"].keys() == {"base", "distilled", "delta_sc", "both_named"}
+    assert summary["answers"]["both_named"].keys() == {
+        "n_questions",
+        "base",
+        "distilled",
+        "delta_sc",
+        "naming",
+    }
+    assert summary["audit"].keys() == {
+        "base", "distilled", "claims", "delta", "both_correct", "both_correct_named",
+        "within_reads", "split",
+    }  # fmt: skip
+    assert summary["audit"]["claims"].keys() == {"right", "wrong", "any_wrong"}
+    for count in summary["audit"]["claims"].values():
+        assert count.keys() == {"base", "distilled", "difference"}
     for arm in ("base", "distilled"):
         assert summary["answers"][arm].keys() == {"accuracy", "sc", "ece", "k", "n_questions"}
         assert summary["audit"][arm].keys() == {
@@ -119,7 +136,7 @@ def test_arms_of_other_names_are_named_and_what_is_missing_has_its_reason(tmp_pa
     )  # fmt: skip
     study = build(tmp_path / "s", Case(arms, overrides, claims=False))
     summary = summarise(study, {})
-    assert summary["answers"].keys() == {"early", "late", "delta_sc"}
+    assert summary["answers"].keys() == {"early", "late", "delta_sc", "both_named"}
     assert summary["controls"]["terse"].keys() == {"early", "late", "delta_error"}
     missing = summary["hedge"]["early_direction_in_late"]["error_auroc_by_layer"]
     assert missing["value"] is None

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 _VERDICTS = LABELS[:4]  # the labels that are verdicts; the rest are failures of the instrument
 
 
+_KEPT = (
+    "q", "cid", "label", "role", "stratum", "subject", "n_words", "trace_right", "audited", "behind_answer",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ArmSteps:
     """One arm's steps with their verdicts, ready to be counted.
@@ -41,7 +46,7 @@ class ArmSteps:
     Attributes:
         name: of the arm.
         instrument: of its verdicts; "" without any.
-        steps: one row per step: `q` (row of its question), `label` ("" without a verdict),
+        steps: one row per step: `q` (row of its question), `cid`, `label` ("" without a verdict),
             `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict),
             `behind_answer` (it follows the first statement of the trace's answer).
         has_strata: whether `stratum` was given.
@@ -145,7 +150,7 @@ def arm_steps(
     return ArmSteps(
         name=arm,
         instrument=_instrument(verdicts, what["verdicts"]),
-        steps=rows[["q", "label", "role", "stratum", "n_words", "trace_right", "audited", "behind_answer"]],
+        steps=rows[[name for name in _KEPT if name in rows]],
         has_strata=has_strata,
         has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
         n_questions=len(index),
@@ -201,7 +206,7 @@ class Arms:
         ]
         traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables
         claims = on_questions(questions, pd.concat([study.claims(arm) for arm in sorted(set(pair))]))
-        strata = claims[[*STEP_KEY, "stratum"]] if (claims.stratum != "").any() else None
+        strata = claims[[*STEP_KEY, "stratum", "subject"]] if (claims.stratum != "").any() else None
         return cls(questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1, strata)
 
     @cached_property
@@ -308,11 +313,13 @@ def _add_strata(
     if source is None:
         return rows.assign(stratum=""), False
     require_columns(source, [*STEP_KEY, "stratum"], what)
-    own = source.loc[source["arm"] == arm, [*STEP_KEY, "stratum"]].drop_duplicates()
-    several = own.duplicated(STEP_KEY, keep=False)
-    own.loc[several, "stratum"] = "mixed"
-    joined = _attach(rows, own.drop_duplicates(STEP_KEY), what)
-    joined["stratum"] = joined["stratum"].fillna("")
+    joined = rows
+    for name in [name for name in ("stratum", "subject") if name in source.columns]:
+        own = source.loc[source["arm"] == arm, [*STEP_KEY, name]].drop_duplicates()
+        several = own.duplicated(STEP_KEY, keep=False)
+        own.loc[several, name] = "mixed"
+        joined = _attach(joined, own.drop_duplicates(STEP_KEY), what)
+        joined[name] = joined[name].fillna("")
     return joined, True
 
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mechcot.core.words import number, percent, plain_signs, points, score, signed, why
+from mechcot.core.words import change, number, percent, plain_signs, points, score, signed, why
 
 if TYPE_CHECKING:
     from mechcot.analyses.audit.result import AuditResult, RoleAudit
@@ -69,13 +69,33 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
     names = (summary["contrast"]["before"], summary["contrast"]["after"])
     answers, audit = ([summary[part][name] for name in names] for part in ("answers", "audit"))
     deltas = summary["answers"]["delta_sc"], summary["audit"]["delta"]
-    both = summary["audit"]["both_correct"]
+    both, both_named = (summary["audit"][name] for name in ("both_correct", "both_correct_named"))
+    claims, named = summary["audit"]["claims"], summary["answers"]["both_named"]
     found = [
+        _counts("right claims a trace", claims["right"], names),
+        _counts("wrong claims a trace", claims["wrong"], names),
+        _rates(
+            "traces with a wrong claim",
+            [{"share": claims["any_wrong"][name]} for name in names],
+            "share",
+            claims["any_wrong"]["difference"],
+        ),
         _rates("right answers, by vote", answers, "sc", deltas[0]),
+        _row(
+            f"  where both name an option ({named['n_questions']} questions)",
+            (percent(named[name]) for name in names),
+            points(named["delta_sc"]),
+        ),
         _rates("right answers, single traces", answers, "accuracy"),
         _row("calibration error (ECE)", (_plain(arm["ece"]) for arm in answers), _gap(answers, "ece")),
         _rates("wrong steps", audit, "error_rate", deltas[1]),
         Row(f"  where both are right ({both['n_questions']} questions)", "", "", points(both)),
+        Row(
+            f"  the same among named options ({both_named['n_questions']} questions)",
+            "",
+            "",
+            points(both_named),
+        ),
     ]
     for name, control in summary["controls"].items():
         arms = [control[arm] for arm in names]
@@ -91,6 +111,13 @@ def _rates(what: str, arms: Sequence[Mapping[str, Any]], key: str, delta: Any = 
     values = [number(arm[key]) for arm in arms]
     known = [value for value in values if value is not None]
     return Row(what, before, after, points(known[1] - known[0]) if len(known) == 2 else "not known")
+
+
+def _counts(what: str, counts: Mapping[str, Any], names: Sequence[str]) -> Row:
+    """Counts of both arms, two digits, and their difference."""
+    values = [number(counts[name]) for name in names]
+    cells = ("–" if value is None else f"{value:.2f}" for value in values)
+    return _row(what, cells, change(counts["difference"], 2))
 
 
 def _plain(leaf: Any) -> str:
@@ -119,9 +146,12 @@ def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
     leaves = [leaf for arm in arms for leaf in arm.values()]
     if all(number(leaf) is None for leaf in leaves):
         return f"not known ({why(leaves[0])})"
-    words = {"locked_at_prompt": "at the prompt", "locked_at_first_claim": "at the first claim"}
-    parts = [f"{said} {_both(arms, name)}" for name, said in words.items()]
-    return f"locked {', '.join(parts)}, never {_both(arms, 'never_share')}"
+    words = {"locked_by_count": "spread", "locked_by_horizon": "first"}
+    parts = ", ".join(f"{said} {_both(arms, name)}" for name, said in words.items())
+    return (
+        f"forced answer at the prompt is the trace's own {_both(arms, 'agrees_at_prompt')}; locked over "
+        f"equally many prefixes {parts}"
+    )
 
 
 def _both(arms: Sequence[Mapping[str, Any]], name: str) -> str:

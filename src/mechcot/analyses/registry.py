@@ -48,7 +48,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=6,
+        version=8,
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
@@ -77,7 +77,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=6,
+        version=8,
         stored=controls.controls_of,
         settings=("controls",),
         needed=True,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from mechcot.analyses import method, registry
 from mechcot.analyses.form import Analysis
 from mechcot.core.offers import at
-from mechcot.core.words import direction, percent, points
+from mechcot.core.words import direction, number, percent, points
 from mechcot.report.page import Card, render
 from mechcot.report.parts import Findings, Part, Section
 
@@ -138,14 +138,23 @@ def _votes(found: Findings) -> dict[str, Any]:
     return {name: found.results["gains"].get(name, "") for name in ("half", "k")}
 
 
-def _cards(found: Findings) -> tuple[Card, Card]:
+def _cards(found: Findings) -> tuple[Card, ...]:
+    claims = found.results["audit"]["claims"]
+    before, after = (
+        " / ".join(f"{number(claims[name][when]) or 0.0:.2f}" for name in ("right", "wrong"))
+        for when in ("before", "after")
+    )
+    share = claims["any_wrong"]
+    ends = " → ".join(percent(share[when], 0) for when in ("before", "after"))
+    told, way = f"{ends} of traces hold a wrong one", direction(claims["wrong"]["difference"])
+    counted = Card("Right / wrong claims a trace", before, after, told, way)
     votes, steps = found.results["answers"], found.results["audit"]
     rows = (
         ("Right answers", votes, "sc", votes["delta_sc"]),
         ("Wrong steps", steps, "error_rate", steps["delta"]),
     )
-    first, second = (
+    rates = (
         Card(name, percent(part["before"][key]), percent(part["after"][key]), points(delta), direction(delta))
         for name, part, key, delta in rows
     )
-    return first, second
+    return counted, *rates

@@ -66,6 +66,14 @@ def points(leaf: Any) -> str:
     return f"{signed(100 * value)}{NBSP}points" + bracket(leaf, lambda end: signed(100 * end))
 
 
+def change(leaf: Any, digits: int) -> str:
+    """A difference that is no rate, with its interval in brackets."""
+    value = number(leaf)
+    if value is None:
+        return f"not known: {why(leaf)}"
+    return signed(value, digits) + bracket(leaf, lambda end: signed(end, digits))
+
+
 def score(leaf: Any) -> str:
     """A number between 0 and 1 with two digits, with its interval in brackets."""
     value = number(leaf)

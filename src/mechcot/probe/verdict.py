@@ -21,7 +21,7 @@ _COMPARED = {
 """Single explanations: how they read, and within what the probe is then looked at."""
 
 _SIGNALS = {"position_only": ("the step's position", "position"), "kind_only": ("the kind of step", "kind")}
-"""What a signal can turn out to be, if it is gone where this is held fixed."""
+"""What is named first, if nothing can be told from chance where it is held fixed."""
 
 
 def verdict_of(
@@ -55,14 +55,17 @@ def verdict_of(
 def _explained(
     headline: Interval, within: Mapping[str, Interval], known: Mapping[str, Baseline]
 ) -> str | None:
-    """Name position or kind as the signal where the probe is no better and nothing is left within it."""
+    """Position or kind first, where the probe is no better and nothing can be told within it.
+
+    That is what the intervals leave open; it does not say that position or kind *is* the signal.
+    """
     for name, (what, where) in _SIGNALS.items():
         row, inside = known.get(name), within.get(where)
         if row is None or inside is None or inside.low is None or inside.low > 0.5:
             continue
         if row.probe_minus.low is not None and row.probe_minus.low <= 0:
             return (
-                f"The signal is {what}: the probe scores {headline.estimate:.2f} and knowing {what} alone "
+                f"The probe is not clearly better than knowing {what}: {headline.estimate:.2f} against "
                 f"{row.auroc.estimate:.2f}; {_inside(where, inside)}"
             )
     return None
@@ -105,10 +108,9 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
         return f"To all simpler things together ({alone.estimate:.2f}) it adds {numbers}. "
     if gain.high < 0:
         return f"From all simpler things together ({alone.estimate:.2f}) it takes away: {numbers}. "
-    return (
-        f"All simpler things together ({alone.estimate:.2f}) account for it as far as this study can tell: "
-        f"what it adds to them cannot be told from 0, {numbers}. "
-    )
+    if gain.estimate == gain.low == gain.high == 0:
+        return f"To all simpler things together ({alone.estimate:.2f}) no fold added the probe. "
+    return f"What it adds to all simpler things ({alone.estimate:.2f}) cannot be told from 0: {numbers}. "
 
 
 def _known(subjects: HeldOutSubjects | None) -> str:

@@ -28,7 +28,7 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Card:
-    """One of the two numbers at the top: its name, both values, the difference and where it points."""
+    """One of the numbers at the top: its name, both values, the difference and where it points."""
 
     name: str
     before: str

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mechcot.analyses.answers.named import BothNamed, both_named
 from mechcot.analyses.arms import contrast_of, on_questions
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import rows
-from mechcot.core.results import SPREAD, Interval, Result, because
+from mechcot.core.results import SPREAD, Interval, Pair, Result, because
 from mechcot.stats.calibration import (
     brier_terms,
     ece,
@@ -129,7 +130,7 @@ class AnswersResult(Result):
     confidence, k being the same in both arms; `delta_ece_squared` is what noise does not add to.
     `mcnemar` sorts questions by whether gold is the one and
     only winner of the vote (a tie is not right), so gained - lost over the questions need not
-    equal `delta_sc`, in which a tie keeps its share.
+    equal `delta_sc`, in which a tie keeps its share. `named` is the vote where both arms name an option.
     """
 
     before: ArmAnswers
@@ -143,6 +144,7 @@ class AnswersResult(Result):
     delta_slope: Interval
     delta_brier: Interval
     mcnemar: McNemar
+    named: BothNamed
 
     table = "measures"
 
@@ -193,12 +195,13 @@ def analyse(
     shares = [vote_confidence(table) for table in tables]
     accuracy = [_accuracy(table, gold) for table in tables]
     brier = [brier_terms(share, score) for share, score in zip(shares, scores, strict=True)]
+    delta_sc = mean_interval(scores[1] - scores[0])
     paired = (shares[0], scores[0], shares[1], scores[1])
     return AnswersResult(
         before=before,
         after=after,
         delta_accuracy=mean_interval(accuracy[1] - accuracy[0]),
-        delta_sc=mean_interval(scores[1] - scores[0]),
+        delta_sc=delta_sc,
         delta_ece=after.votes.ece - before.votes.ece,
         delta_ece_equal_mass=after.votes.ece_equal_mass - before.votes.ece_equal_mass,
         delta_ece_squared=squared_calibration_difference(*paired),
@@ -206,6 +209,7 @@ def analyse(
         delta_slope=recalibration_slope_difference(*paired),
         delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
+        named=both_named(Pair(*tables), gold, delta_sc),
     )
 
 
@@ -300,5 +304,11 @@ def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, 
     """Right answers and calibration of both arms, for summary.json."""
     names = ("accuracy", "sc", "ece", "k", "n_questions")
     return {arm: pick(result[role], names) for role, arm in arms.items()} | {
-        "delta_sc": pick(result["delta_sc"], INTERVAL)
+        "delta_sc": pick(result["delta_sc"], INTERVAL),
+        "both_named": {
+            "n_questions": result["named"]["n_questions"],
+            **{arm: result["named"]["sc"][role] for role, arm in arms.items()},
+            "delta_sc": pick(result["named"]["delta_sc"], INTERVAL),
+            "naming": pick(result["named"]["naming"], INTERVAL),
+        },
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.core.words import DIFFERENCE, bracket, number, p_value, percent, points, signed, why
+from mechcot.core.words import DIFFERENCE, change, number, p_value, percent, points, signed
 from mechcot.report.parts import Findings, Part, Table
 
 
@@ -74,7 +74,7 @@ def votes(found: Findings) -> Table:
         write = percent if name in ("accuracy", "sc") else _decimal
         ends = (write(answers[when][name]) for when in ("before", "after"))
         delta = answers[f"delta_{name}"]
-        told = points(delta) if name in ("accuracy", "sc") else _change(delta)
+        told = points(delta) if name in ("accuracy", "sc") else change(delta, 3)
         rows.append((label, *ends, told))
     curves = [answers[when]["sc_at_k"] for when in ("before", "after")]
     sizes = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k <= min(map(len, curves))]
@@ -98,13 +98,6 @@ def votes(found: Findings) -> Table:
 def _decimal(leaf: Any) -> str:
     value = number(leaf)
     return "–" if value is None else signed(value, 3).lstrip("+")
-
-
-def _change(leaf: Any) -> str:
-    value = number(leaf)
-    if value is None:
-        return f"not known: {why(leaf)}"
-    return signed(value, 3) + bracket(leaf, lambda end: signed(end, 3))
 
 
 def counts(found: Findings) -> list[tuple[str, ...]]:

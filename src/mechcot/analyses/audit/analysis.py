@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps
+from mechcot.analyses.audit.claims import claims_of
+from mechcot.analyses.audit.resolution import headline_of, resolutions
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
@@ -44,16 +46,19 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         _strata(before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)))
         for right in (plurality_right, right_share)
     )
+    sizes = resolutions(arms.steps)
     return AuditResult(
         before=_arm_audit(before),
         after=_arm_audit(after),
         instrument=arms.instrument,
+        claims=claims_of(arms.steps),
         delta=ratio_difference_interval(*arms.sums),
         delta_se=ratio_difference(*arms.sums).se,
         delta_question_weighted=question_weighted_difference(*arms.sums),
         delta_per_100_words=ratio_difference_interval(*words),
         before_answer=_before_answer(before, after),
         both_correct=parts[0],
+        both_correct_named=_both_named_right(arms),
         both_correct_traces=_right_traces(before, after),
         strata=parts,
         strata_weighted=weighted,
@@ -62,6 +67,8 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         split_by_stratum=_split(before, after, True, min_questions)
         if before.has_strata and after.has_strata
         else None,
+        resolutions=sizes,
+        within_reads=headline_of(sizes)[1],
     )
 
 
@@ -99,6 +106,15 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
 def _strata(before: ArmSteps, after: ArmSteps, weights: dict[str, Floats]) -> tuple[SubsetDelta, ...]:
     sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
     return tuple(SubsetDelta.of(name, sums, own) for name, own in weights.items())
+
+
+def _both_named_right(arms: Arms) -> SubsetDelta:
+    """Where the vote of the traces that name an option is right in both arms."""
+    named = [votes.copy() for votes in arms.ballots]
+    for votes in named:
+        votes[votes[:, :-1].sum(axis=1) > 0, -1] = 0
+    right = [plurality_right(votes, arms.gold) for votes in named]
+    return SubsetDelta.of("both_named", arms.sums, (right[0] & right[1]).astype(np.float64))
 
 
 def _before_answer(before: ArmSteps, after: ArmSteps) -> SubsetDelta:
@@ -158,6 +174,13 @@ def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, 
     names = ("error_rate", "abstain_rate", "not_checkable_rate", "n_steps", "n_judged")
     return {arm: pick(result[role], names) for role, arm in arms.items()} | {
         "delta": pick(result["delta"], INTERVAL),
+        "claims": {
+            name: {arm: result["claims"][name][role]["estimate"] for role, arm in arms.items()}
+            | {"difference": pick(result["claims"][name]["difference"], INTERVAL)}
+            for name in ("right", "wrong", "any_wrong")
+        },
         "both_correct": pick(result["both_correct"], (*INTERVAL, "n_questions")),
+        "both_correct_named": pick(result["both_correct_named"], (*INTERVAL, "n_questions")),
+        "within_reads": result["within_reads"],
         "split": pick(result["split"], ("common_composition", "common_within", "unshared")),
     }

@@ -117,7 +117,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
     )
     caption = (
         f"{result['n_questions']} questions. The three terms add up to the whole change. "
-        "Whiskers: 95 % intervals over questions."
+        "By kind of step alone. Whiskers: 95 % intervals over questions."
     )
     starts = [sum(values[:place]) for place in range(3)]
     rows = [

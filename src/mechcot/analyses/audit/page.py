@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.audit import figures
-from mechcot.core.words import clause, counted, direction, number, percent, signed, why
-from mechcot.report.parts import Findings, Part, Section
+from mechcot.analyses.audit.resolution import HEADLINE, SUPPORT
+from mechcot.core.words import clause, counted, direction, number, percent, points, signed, why
+from mechcot.report.parts import Findings, Part, Section, Table
 
 
 def changed(found: Findings) -> Section:
@@ -25,7 +27,7 @@ def changed(found: Findings) -> Section:
         "A <dfn>trace</dfn> is one text that a model writes for a question: its reasoning, then its "
         "answer. Each model wrote {k} for each of {n} {asked}. A question counts as <dfn>answered "
         "right</dfn> when more of its traces give the right answer than any other (a vote; winners of a "
-        "tie share the point). Traces that give none of the options vote for no answer ({silent}{among}). A "
+        "tie share the point). Traces that give none of the options vote for no answer ({silent}). A "
         "<dfn>step</dfn> is one sentence of the reasoning; it counts as <dfn>wrong</dfn> when {judge}. "
         "Steps that claim nothing, and claims left undecided, are not counted. Square brackets hold "
         "<dfn>95&nbsp;% intervals</dfn>: how far the number may move had other questions of the same sort "
@@ -36,7 +38,6 @@ def changed(found: Findings) -> Section:
         asked=found.asked,
         silent=f"{percent(before['share_no_answer'])} of {found.before}’s traces, "
         f"{percent(after['share_no_answer'])} of {found.after}’s",
-        among=_among_answers(before, after),
         judge=found.judge,
     )
     limits = Markup(
@@ -48,33 +49,83 @@ def changed(found: Findings) -> Section:
         "changed",
         "What changed?",
         (
+            Part("claims", _claims(found, audit["claims"])),
             Part(
                 "headline",
                 f"From {found.before} to {found.after}, {first}{link}{second}.",
                 figures.headline(answers, audit),
             ),
+            *_named(found, answers),
         ),
         reading,
         limits,
     )
 
 
-def _among_answers(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The vote without those traces: a model can get better by naming an option at all."""
-    alone = [arm["answered_only"].get("sc") for arm in (before, after)]
-    if None in alone or not (before["share_no_answer"] or after["share_no_answer"]):
-        return ""
-    return f"; without them the vote is right on {percent(alone[0])} and {percent(alone[1])}"
+def _claims(found: Findings, claims: dict[str, Any]) -> str:
+    """How many right and wrong claims a trace makes, before any rate."""
+    often = [
+        " and ".join(f"{per_trace(claims[name][when])} {name}" for name in ("right", "wrong"))
+        for when in ("before", "after")
+    ]
+    share = claims["any_wrong"]
+    return (
+        f"A trace of {found.before} makes {often[0]} claims, one of {found.after} {often[1]}; "
+        f"{clause('traces with a wrong claim', share['before'], share['after'], share['difference'])}."
+    )
 
 
-def both_right(part: dict[str, Any]) -> str:
-    """The change where both models are right."""
+def per_trace(leaf: Any) -> str:
+    """A count a trace, two digits."""
+    value = number(leaf)
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _named(found: Findings, answers: dict[str, Any]) -> tuple[Part, ...]:
+    """The vote where both models name an option: a model can get better by naming one at all."""
+    named, arms = answers["named"], [answers[when] for when in ("before", "after")]
+    if not any(arm["share_no_answer"] for arm in arms):
+        return ()
+    n, where = arms[0]["n_questions"], "where both models name an option"
+    if number(named["delta_sc"]) is None:
+        sentence = f"On no question do both models name an option, so the gain of {n} cannot be told apart."
+        return (Part("named", sentence, reason=why(named["delta_sc"])),)
+    errors = " → ".join(f"{number(named['ece'][when]):.3f}" for when in ("before", "after"))
+    everywhere = " → ".join(f"{arm['ece']:.3f}" for arm in arms)
+    sides = (named["sc"]["before"], named["sc"]["after"], named["delta_sc"])
+    sentence = (
+        f"On the {named['n_questions']} of {counted(n, 'question')} {where}, by the traces that do, "
+        f"{clause('right answers', *sides)}, and the calibration error goes {errors} (on all questions, by "
+        f"all traces, {everywhere}). {_naming(named['naming'])}"
+    )
+    return (Part("named", sentence),)
+
+
+def _naming(share: Any) -> str:
+    ends = [number(share.get(end)) for end in ("low", "high")]
+    if number(share) is None or ends[0] is None or ends[1] is None:
+        return f"What share of the gain is naming an option at all is not asked: {why(share)}."
+    told = f"{percent(share, 0)} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    if ends[0] <= 0:
+        return f"Whether naming an option at all is part of the gain cannot be told ({told})."
+    return f"About {told} of the gain is naming an option at all."
+
+
+def both_right(audit: dict[str, Any]) -> str:
+    """The change where both models are right, by all traces and by those that name an option."""
+    part, named = audit["both_correct"], audit["both_correct_named"]
     where = f"On the {counted(part['n_questions'], 'question')} that both models answer right"
     if part["n_questions"] == 0:
         return "No question is answered right by both models, so right answers cannot be held fixed."
     if number(part) is None:
         return f"{where}, the steps cannot be compared ({why(part)})."
-    return f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}."
+    told = f"{where}, {clause('wrong steps', part['rate_before'], part['rate_after'], part)}"
+    if named["n_questions"] == part["n_questions"] or number(named) is None:
+        return f"{told}."
+    return (
+        f"{told}; on the {named['n_questions']} where both are right by the traces that name an option, "
+        f"they change by {points(named)}."
+    )
 
 
 def kinds(found: Findings, audit: dict[str, Any]) -> Part:
@@ -97,25 +148,77 @@ def kinds(found: Findings, audit: dict[str, Any]) -> Part:
     return Part("kinds", sentence, figures.error_by_kind(audit))
 
 
-def split(found: Findings, split: dict[str, Any]) -> Part:
-    """The change taken apart by kinds of step."""
-    values = {key: number(split[key]) for key in ("total", "common_composition", "common_within", "unshared")}
-    if any(value is None for value in values.values()):
-        return Part("split", "The change cannot be taken apart.", reason=why(split["total"]) or "not known")
-    total, mix, within, unshared = (signed(100 * (value or 0.0)) for value in values.values())
-    sentence = (
-        f"Of the change of {total} points, {mix} come from kinds of step that both models write becoming "
-        f"more or less frequent, {within} from such steps being wrong more or less often, and {unshared} "
-        "from kinds that only one of the two writes."
+def split(found: Findings, audit: dict[str, Any]) -> Part:
+    """The change taken apart at the headline's resolution, the other ones beside it."""
+    sizes = audit["resolutions"]
+    name = HEADLINE if HEADLINE in sizes else "kind"
+    own = sizes[name]
+    if number(own["total"]) is None or number(own["within"]) is None:
+        reason = why(own["total"]) or why(own["within"])
+        return Part("split", "The change cannot be taken apart.", reason=reason, tables=(_sizes(sizes),))
+    mix, within, unshared = rounded_to_sum([number(own[key]) or 0.0 for key in _TERMS])
+    weights = " and ".join(
+        f"{signed(100 * (number(own[f'within_{when}']) or 0.0))} by the shares of {arm}"
+        for when, arm in (("before", found.before), ("after", found.after))
     )
-    return Part("split", sentence, figures.split(split))
+    reads = audit["within_reads"]
+    told = {
+        "up": "the error inside cells rises",
+        "down": "the error inside cells falls",
+        "unclear": "the error inside cells shows no clear change",
+    }.get(reads, f"what happened inside cells is {reads}")
+    sentence = (
+        f"Counted by {name.replace(' x ', ' × ')}, the change of {signed(mix + within + unshared)} points "
+        f"is {signed(mix)} from the mix of cells that both models write, {signed(within)} from the error "
+        f"inside them ({weights}) and {signed(unshared)} from cells that only one of the two writes: {told}. "
+        "This is accounting, not mechanism."
+    )
+    return Part("split", sentence, figures.split(audit["split"]), tables=(_sizes(sizes),))
+
+
+_TERMS = ("composition", "within", "unshared")
+
+
+def rounded_to_sum(terms: list[float]) -> list[float]:
+    """Fractions as points with one digit that add to their rounded sum (largest remainders)."""
+    tenths = [1000 * term for term in terms]
+    down = [math.floor(term) for term in tenths]
+    left = round(sum(tenths)) - sum(down)
+    order = sorted(range(len(terms)), key=lambda i: (down[i] - tenths[i], i))
+    return [(down[i] + (i in order[:left])) / 10 for i in range(len(terms))]
+
+
+def _sizes(sizes: dict[str, Any]) -> Table:
+    """The split at every resolution: support, and the within term by whose shares."""
+    rows = tuple(
+        (
+            name.replace(" x ", " × "),
+            f"{one['n_shared']:,} of {one['n_cells']:,}",
+            " / ".join(percent(one["support"][when], 0) for when in ("before", "after")),
+            points(one["composition"]),
+            *(points(one[key]) for key in ("within_before", "within", "within_after")),
+            points(one["unshared"]),
+            one["within_reads"],
+        )
+        for name, one in sizes.items()
+    )
+    head = (
+        "cells", "shared", "steps in them, before / after", "mix", "inside, shares before",
+        "inside, mean shares", "inside, shares after", "cells of one model alone", "inside reads",
+    )  # fmt: skip
+    note = (
+        "Cells are fixed once on the data. “Inside” reads up or down where its interval with mean shares "
+        f"excludes 0, both models have {SUPPORT:.0%} of their steps in shared cells, and no other shares "
+        "turn its sign. The resolution of the sentence was fixed before any verdict."
+    )
+    return Table("The split at other resolutions and weights", head, rows, note)
 
 
 def origin(found: Findings) -> tuple[Part, ...]:
     """Where the change of the step error comes from: questions, kinds of step, the split."""
     result = found.results["audit"]
-    by_answers = Part("by_answers", both_right(result["both_correct"]), figures.error_by_answers(result))
-    return by_answers, kinds(found, result), split(found, result["split"])
+    by_answers = Part("by_answers", both_right(result), figures.error_by_answers(result))
+    return by_answers, kinds(found, result), split(found, result)
 
 
 _COUNTS = {

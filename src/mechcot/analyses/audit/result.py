@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mechcot.analyses.audit.claims import Claims
+from mechcot.analyses.audit.resolution import Resolution
 from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.results import SPREAD, Interval, Result, because, keyed
 from mechcot.stats.decomposition import Split
@@ -86,6 +88,7 @@ class AuditResult(Result):
         before: the arm before.
         after: the arm after.
         instrument: whose verdicts these are.
+        claims: right and wrong claims a trace, counted.
         delta: step-weighted difference (the primary one).
         delta_se: its linearised cluster standard error; None with fewer than two questions.
         delta_question_weighted: every question with judged steps in both arms weighs the same.
@@ -95,6 +98,7 @@ class AuditResult(Result):
         both_correct: on the questions that both arms' plurality gets right (ties are not right).
             This sorts questions by something that happened after training: read it beside
             `strata`.
+        both_correct_named: the same by the vote of the traces that name an option.
         both_correct_traces: only traces whose own answer is right, in questions where both arms
             have such a trace.
         strata: all four parts by plurality: "both", "only_before", "only_after", "neither" right.
@@ -103,23 +107,29 @@ class AuditResult(Result):
         roles: one row per role of step.
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.
+        resolutions: the same with cells of several sizes, and whose shares weigh them.
+        within_reads: what the within term reads at the headline's resolution, see `resolution.headline_of`.
     """
 
     before: ArmAudit
     after: ArmAudit
     instrument: str
+    claims: Claims
     delta: Interval
     delta_se: float | None = field(metadata=because("fewer than two questions"))
     delta_question_weighted: Interval
     delta_per_100_words: Interval
     before_answer: SubsetDelta
     both_correct: SubsetDelta
+    both_correct_named: SubsetDelta
     both_correct_traces: SubsetDelta
     strata: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
     strata_weighted: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
     roles: tuple[RoleAudit, ...]
     split: Split
     split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
+    resolutions: tuple[Resolution, ...] = field(metadata=keyed("name"))
+    within_reads: str
 
     table = "roles"
 

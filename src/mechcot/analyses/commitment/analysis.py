@@ -74,9 +74,15 @@ def curves(
     questions, sums = _question_sums(locks)
     shares = {name: rate_interval(sums[name][0], sums[name][1]) for name in MEASURES}
     return CommitmentResult(
-        author, reader, len(questions), len(locks), excluded, first_claim, shares, mass, tied, locks, by_step,
-        by_fraction, draws, seed,
+        author, reader, len(questions), len(locks), excluded, first_claim, shares, _chance(locks), mass, tied,
+        locks, by_step, by_fraction, draws, seed,
     )  # fmt: skip
+
+
+def _chance(locks: pd.DataFrame) -> float:
+    """Agreement at the prompt if a trace's answer did not hang on its question."""
+    forced, own = (locks[name].value_counts(normalize=True) for name in ("at_prompt", "answer"))
+    return float((forced * own).sum())
 
 
 def compare(before: CommitmentResult, after: CommitmentResult) -> CommitmentComparison:
@@ -107,7 +113,7 @@ def two_by_two(
     names = _union([result.locks for result in results.values()])
     measures = {}
     sums = {key: _question_sums(result.locks, names)[1] for key, result in results.items()}
-    for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt"):
+    for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt", "agrees_at_prompt"):
         cells = {
             author: {reader: rate_interval(*sums[author, reader][measure]) for reader in arms}
             for author in arms
@@ -123,6 +129,10 @@ def _effects(table: FloatArray) -> dict[str, Interval]:
         "effect_text": np.array([-0.5, -0.5, 0.5, 0.5]),
         "effect_reader": np.array([-0.5, 0.5, -0.5, 0.5]),
         "interaction": np.array([1.0, -1.0, -1.0, 1.0]),
+        "text_read_by_before": np.array([-1.0, 0.0, 1.0, 0.0]),
+        "text_read_by_after": np.array([0.0, -1.0, 0.0, 1.0]),
+        "reader_of_before": np.array([-1.0, 1.0, 0.0, 0.0]),
+        "reader_of_after": np.array([0.0, 0.0, -1.0, 1.0]),
     }
     share = (table[:, 1::2] / table[:, 1::2].sum(axis=0)).sum(axis=1)
 
@@ -143,7 +153,11 @@ def _per_trace(locks: pd.DataFrame) -> dict[str, tuple[FloatArray, FloatArray]]:
     where, claim = locks["lock"].to_numpy(float), locks["claim_k"].to_numpy(float)
     ones, known = np.ones(len(locks)), (~np.isnan(claim)).astype(float)
     never = np.isnan(where)
+    long_enough = locks["locked_by_count"].notna().to_numpy(float)
     return {
+        "agrees_at_prompt": (locks["agrees_at_prompt"].to_numpy(float), ones),
+        "locked_by_count": (locks["locked_by_count"].fillna(0).to_numpy(float), long_enough),
+        "locked_by_horizon": (locks["locked_by_horizon"].fillna(0).to_numpy(float), long_enough),
         "locked_at_prompt": ((where == 0).astype(float), ones),
         "locked_at_first_claim": ((where <= claim).astype(float) * known, known),
         "locked_before_answer": ((~never).astype(float), ones),
@@ -251,7 +265,14 @@ def commitments_of(study: Study) -> dict[str, Any]:
     }
 
 
-_COMMITMENT = ("locked_at_prompt", "locked_at_first_claim", "never_share")
+_COMMITMENT = (
+    "agrees_at_prompt",
+    "locked_by_count",
+    "locked_by_horizon",
+    "locked_at_prompt",
+    "locked_at_first_claim",
+    "never_share",
+)
 
 
 def _for_summary(result: Mapping[str, Any], arm: str) -> dict[str, Any]:

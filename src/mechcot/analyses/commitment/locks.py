@@ -14,6 +14,8 @@ from mechcot.stats.frames import cut_off
 
 FloatArray = NDArray[np.float64]
 
+MATCHED = 3
+"""Prefixes at which locks of long and short traces are compared: a lock needs agreement at every one."""
 _CLAIM = ("correct", "erroneous", "abstain")
 
 
@@ -87,8 +89,10 @@ def trace_locks(
         p_own.append(own)
         mass.append(group["raw_mass"].to_numpy(dtype=np.float64))
         area = float(np.trapezoid(own) / last) if last else float(own[0])
-        out.append((qid, cid, answer, last, lock(agrees), area, 1.0 - float(agrees.mean())))
-    names = ["qid", "cid", "answer", "last_k", "lock", "mean_p_own", "aoc"]
+        row = (qid, cid, answer, last, lock(agrees), area, 1.0 - float(agrees.mean()))
+        out.append((*row, int(p[0].argmax()), float(agrees[0]), *matched(agrees)))
+    names = ["qid", "cid", "answer", "last_k", "lock", "mean_p_own", "aoc", "at_prompt"]
+    names += ["agrees_at_prompt", "locked_by_count", "locked_by_horizon"]
     frame = pd.DataFrame(out, columns=names).astype({"lock": "float64"})
     return frame, p_own, float(np.concatenate(mass).mean()), tied
 
@@ -99,6 +103,18 @@ def lock(agrees: NDArray[np.bool_]) -> int | None:
         return None
     apart = np.flatnonzero(~agrees)
     return int(apart[-1]) + 1 if apart.size else 0
+
+
+def matched(agrees: NDArray[np.bool_]) -> tuple[float, float]:
+    """Whether `MATCHED` prefixes agree, spread from the prompt to the end, and counted from the prompt.
+
+    Neither is unbiased alone: spread, those of a long trace lie further apart; counted, they are the
+    beginning of a long trace and the whole of a short one. NaN with fewer prefixes.
+    """
+    if len(agrees) < MATCHED:
+        return float("nan"), float("nan")
+    spread = np.round(np.linspace(0, len(agrees) - 1, MATCHED)).astype(int)
+    return float(agrees[spread].all()), float(agrees[:MATCHED].all())
 
 
 def with_first_claim(

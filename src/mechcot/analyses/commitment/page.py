@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.commitment import figures
+from mechcot.analyses.commitment.locks import MATCHED
 from mechcot.analyses.form import left_out
 from mechcot.core.words import clause, counted, listed, percent, points
 from mechcot.report.parts import Findings, Part, Section, nothing
@@ -57,14 +58,19 @@ def _left_out(arms: dict[str, Any]) -> str:
 
 def _settled(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) -> str:
     a, b = arms[found.before], arms[found.after]
+    moved = difference["differences"]
     first = clause(
-        "traces locked before the first word",
-        a["locked_at_prompt"],
-        b["locked_at_prompt"],
-        difference["differences"]["locked_at_prompt"],
+        "traces whose forced answer at the bare prompt is already their own",
+        a["agrees_at_prompt"],
+        b["agrees_at_prompt"],
+        moved["agrees_at_prompt"],
     )
+    chance = " and ".join(percent(arm["chance_at_prompt"]) for arm in (a, b))
     return (
-        f"From {found.before} to {found.after}, {first}; {percent(a['never_share'])} and "
+        f"From {found.before} to {found.after}, {first}; were answers drawn whatever the question, {chance} "
+        f"would be. A lock over all prefixes grows rarer with the length of a trace alone; over {MATCHED} "
+        f"prefixes of each, locks change by {points(moved['locked_by_count'])} (spread over the trace) and "
+        f"by {points(moved['locked_by_horizon'])} (the first ones); {percent(a['never_share'])} and "
         f"{percent(b['never_share'])} never lock."
     )
 
@@ -73,8 +79,12 @@ def _whose(found: Findings, cross: dict[str, Any]) -> str:
     effects = cross["measures"]["mean_p_own"]
     return (
         f"Putting {found.after}’s text in place of {found.before}’s moves the probability of the trace’s own "
-        f"answer by {points(effects['effect_text'])}; putting {found.after} in place of {found.before} as "
-        f"the reader moves it by {points(effects['effect_reader'])}."
+        f"answer by {points(effects['text_read_by_before'])} as {found.before} reads it and by "
+        f"{points(effects['text_read_by_after'])} as {found.after} does (on average "
+        f"{points(effects['effect_text'])}); putting {found.after} in place of {found.before} as the reader "
+        f"moves it by {points(effects['reader_of_before'])} on {found.before}’s text and by "
+        f"{points(effects['reader_of_after'])} on {found.after}’s (on average "
+        f"{points(effects['effect_reader'])})."
     )
 
 

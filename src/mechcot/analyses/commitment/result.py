@@ -10,10 +10,13 @@ import pandas as pd
 from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because, cells
 
 MEASURES = {
+    "agrees_at_prompt": "traces whose forced answer at the prompt is their own",
     "locked_at_prompt": "traces locked at the prompt",
     "locked_at_first_claim": "traces locked when the first claim ends",
     "locked_before_answer": "traces locked before the answer is stated",
     "never_share": "traces that never lock",
+    "locked_by_count": "traces that agree at the prompt and at two more prefixes spread to the end",
+    "locked_by_horizon": "traces that agree at the prompt and after the first two steps",
     "mean_p_own": "mean probability of own answer",
     "aoc": "mean share of prefixes whose forced answer differs",
 }
@@ -32,12 +35,15 @@ class CommitmentResult(Result):
         excluded: traces left out, by reason: truncated, no_answer, no_reading.
         first_claim: traces by what is known of their first claim: known, no_claim, unknown.
         shares: `MEASURES` to estimate and interval (fractions; questions resampled).
+        chance_at_prompt: agreement at the prompt if own answers did not hang on the question: the
+            shares of options among forced and among own answers, multiplied and summed over options.
         raw_mass: mean probability that the options hold together, over prefixes that count. Small
             values mean that the lead-in puts the reader off its distribution.
         n_tied: prefixes that count whose highest probability two options share: they agree with no answer.
         locks: one row a trace that counts: qid, cid, answer, last_k (prefixes 0..last_k count), lock
             (missing: never), claim_k (prefix that ends the first claim; missing: none or unknown),
-            mean_p_own, aoc.
+            mean_p_own, aoc, at_prompt (first choice there), agrees_at_prompt, locked_by_count and
+            locked_by_horizon (missing: fewer than `locks.MATCHED` prefixes).
         by_step: k, locked_share of all traces with low and high, p_own with p_low and p_high over the n_p
             traces that have such a prefix.
         by_fraction: the same by fraction of the steps, over all traces.
@@ -52,6 +58,7 @@ class CommitmentResult(Result):
     excluded: dict[str, int]
     first_claim: dict[str, int]
     shares: dict[str, Interval] = field(metadata=SPREAD)
+    chance_at_prompt: float = field(metadata=because(""))
     raw_mass: float = field(metadata=because(""))
     n_tied: int
     locks: pd.DataFrame = field(metadata=UNSTORED)
@@ -99,6 +106,10 @@ class Effects(Result):
         cells: author to reader to its value.
         effect_text: mean over readers of after's text minus before's.
         effect_reader: mean over authors of after's weights minus before's.
+        text_read_by_before: after's text minus before's, under the reader before.
+        text_read_by_after: the same under the reader after.
+        reader_of_before: after's weights minus before's, on the text before.
+        reader_of_after: the same on the text after.
         interaction: how much more the reader after gains from after's text than the reader before.
     """
 
@@ -106,6 +117,10 @@ class Effects(Result):
     effect_text: Interval
     effect_reader: Interval
     interaction: Interval
+    text_read_by_before: Interval
+    text_read_by_after: Interval
+    reader_of_before: Interval
+    reader_of_after: Interval
 
 
 @dataclass(frozen=True, eq=False)
