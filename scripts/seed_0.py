@@ -2,8 +2,8 @@
 
     make run && python scripts/seed_0.py --study studies/organism
 
-The quotes and the machine they were made on go to docs/seed-0.json and, from there, between their marks into the
-pages; without --study the pages are written from the file. The study itself is only read.
+The quotes and the machine they were made on go to docs/seed-0.json and, from there, between their marks into
+the pages; without --study the pages are written from the file. The study itself is only read.
 """
 
 from __future__ import annotations
@@ -103,14 +103,14 @@ def headline(study: Study) -> str:
     named = [percent(votes[when]["answered_only"]["sc"]) for when in ("before", "after")]
     kind = machine()
     return _paragraph(
-        f"On seed 0, answers by vote go from {percent(answers[before]['sc'])} to {percent(answers[after]['sc'])} "
-        f"right (from {named[0]} to {named[1]} among traces that name one of the options: "
-        f"{percent(votes['before']['share_no_answer'])} of the base's do not) and wrong steps from "
-        f"{percent(audit[before]['error_rate'])} to {percent(audit[after]['error_rate'])}. With the terse teacher "
-        f"wrong steps change by {points(controls['terse']['delta_error'])}, on the chain task by "
-        f"{points(controls['chain']['delta_error'])}. Measured on {kind['cores']} cores of {kind['processor']} with "
-        f"torch {kind['torch']} (`scripts/seed_0.py`): other processors round otherwise, training makes other "
-        "weights of it, and your numbers will differ."
+        f"On seed 0, answers by vote go from {percent(answers[before]['sc'])} to "
+        f"{percent(answers[after]['sc'])} right (from {named[0]} to {named[1]} among traces that "
+        f"name one of the options: {percent(votes['before']['share_no_answer'])} of the base's do not) and wrong steps from "
+        f"{percent(audit[before]['error_rate'])} to {percent(audit[after]['error_rate'])}. "
+        f"With the terse teacher wrong steps change by {points(controls['terse']['delta_error'])}, "
+        f"on the chain task by {points(controls['chain']['delta_error'])}. Measured on "
+        f"{kind['cores']} cores of {kind['processor']} with torch {kind['torch']} (`scripts/seed_0.py`): "
+        "other processors round otherwise, training makes other weights of it, and your numbers will differ."
     )
 
 
@@ -118,7 +118,8 @@ def time_taken(study: Study) -> str:
     """How long the stages took."""
     seconds = sum(stage["seconds"] for stage in load_manifest(study.path)["stages"].values())
     return _paragraph(
-        f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on {os.cpu_count()} cores without a GPU."
+        f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on "
+        f"{os.cpu_count()} cores without a GPU."
     )
 
 
@@ -149,8 +150,8 @@ def gained(study: Study) -> str:
     gains = study.result("gains")
     gain, kept = (gains["transitions"][name]["change"] for name in ("gained", "kept_right"))
     return _paragraph(
-        f"The step error of the questions gained changes by {points(gain)}, that of questions right before and after "
-        f"by {points(kept)}; gained minus kept {points(gains['gained_minus_kept_right'])}."
+        f"The step error of the questions gained changes by {points(gain)}, that of questions right before "
+        f"and after by {points(kept)}; gained minus kept {points(gains['gained_minus_kept_right'])}."
     )
 
 
