@@ -39,6 +39,7 @@ subjects = [f"subject {i % 30}" for i in range(200)]
 new = study.activations("distilled").layer("resid_post", 2)
 """
 }
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "seed_0.py"))
 SMALLER = {"200": "20"}
 """The study has 40 questions."""
 ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py stops it
@@ -184,3 +185,30 @@ def _fill(sheet: Path, filled: Path) -> None:
     table = pd.read_csv(sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     table["verdict"] = np.resize(["correct", "erroneous", "cannot tell"], len(table))
     table.to_csv(filled, index=False)
+
+
+def test_pages_quote_the_committed_numbers_of_seed_0():
+    quotes = json.loads(SCRIPT["QUOTES"].read_text())["quotes"]
+    texts = {page: page.read_text() for page in SCRIPT["PAGES"]}
+    for page, text in texts.items():
+        assert SCRIPT["written"](text, quotes) == text, f"{page}: python scripts/seed_0.py"
+    marked = [found[2] for text in texts.values() for found in SCRIPT["MARKED"].finditer(text)]
+    assert sorted(marked) == sorted(quotes) == sorted(SCRIPT["MADE"])
+
+
+def test_quotes_are_the_studys_own_numbers(study):
+    said = {name: quote(study) for name, quote in SCRIPT["MADE"].items()}
+    summary, arms = study.summary(), ("base", "distilled")
+    for arm in arms:
+        assert f"{100 * summary['audit'][arm]['error_rate']:.1f} %" in said["headline"]
+        assert f"{100 * summary['answers'][arm]['sc']:.1f} %" in said["headline"]
+    assert "every step weighs the same" in said["certainty"]
+    assert "all that is to do" in said["dry-run"]
+    assert "judged again" in said["exact-controls"]
+    assert str(study.path) not in said["exact-controls"]
+    assert f"{summary['audit']['distilled']['n_judged']:,} judged steps" in said["malformed"]
+
+
+def test_a_study_of_another_seed_is_not_quoted(study):
+    with pytest.raises(SystemExit, match="not the one quoted"):
+        SCRIPT["quoted"](study.path)
