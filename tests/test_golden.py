@@ -61,7 +61,7 @@ DOC = Path(__file__).parent.parent / "docs" / "study-folder.md"
 
 def renamed():
     """(old, new) keys of the table "Results of version 1", files among them."""
-    rows = DOC.read_text().partition("## Results of version 1")[2].partition("\n## ")[0]
+    rows = DOC.read_text().partition("## Results of version 1")[2].partition("\nSince then")[0]
     keys, files = [], {}
     for line in [line for line in rows.splitlines() if line.startswith("| ") and "`" in line]:
         file, old, new = (cell.strip() for cell in line.strip("|").split("|"))
