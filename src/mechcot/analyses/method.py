@@ -70,7 +70,7 @@ def _counts(found: Findings) -> Table:
     ]
     note = (
         "A trace without an answer counts as wrong and votes for “no answer”. Step error is erroneous over "
-        f"correct plus erroneous. Intervals: {audit['delta']['method']}; seed {audit['seed']}."
+        f"correct plus erroneous. Intervals: {audit['delta']['method']}."
     )
     return Table("Counts", ("", found.before, found.after), tuple(rows), note)
 
