@@ -23,7 +23,7 @@ class Frame:
     Attributes:
         title: of the table.
         head: of its columns; `{before}` and `{after}` are the arms.
-        note: under it; `{method}` and `{seed}` are those of the audit's intervals.
+        note: under it; `{method}` is that of the audit's intervals.
     """
 
     title: str
@@ -36,7 +36,7 @@ FRAMES = {
         "Counts",
         ("", "{before}", "{after}"),
         "A trace without an answer counts as wrong and votes for “no answer”. Step error is erroneous over "
-        "correct plus erroneous. Intervals: {method}; seed {seed}.",
+        "correct plus erroneous. Intervals: {method}.",
     ),
     "left out": Frame("What the analyses of the inside left out", ("analysis", "used", "left out")),
 }
@@ -76,7 +76,7 @@ def _of_analyses(found: Findings) -> Iterator[Table]:
         frame, audit = FRAMES[name], found.results["audit"]
         names = {"before": found.before, "after": found.after}
         head = tuple(column.format(**names) for column in frame.head)
-        note = frame.note.format(method=audit["delta"]["method"], seed=audit["seed"])
+        note = frame.note.format(method=audit["delta"]["method"])
         yield Table(frame.title, head, tuple(row for rows in parts for row in rows), note)
 
 

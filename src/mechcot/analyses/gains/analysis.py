@@ -262,7 +262,7 @@ def _interval(table: Floats, factors: Floats) -> Interval:
     weight = counted[:, :, [1, 3]] / np.maximum(counted[:, :, [1, 3]].sum(axis=0), 1e-300)
 
     def changes(sums: Floats) -> Floats:
-        e0, m0, e1, m1 = np.moveaxis(sums.reshape(len(sums), -1, 4), 2, 0)
+        e0, m0, e1, m1 = np.moveaxis(sums.reshape(len(sums), factors.size, 4), 2, 0)
         return np.asarray((safe_ratio(e1, m1) - safe_ratio(e0, m0)) @ factors)
 
     return interval_of_sums(
