@@ -105,8 +105,9 @@ def headline(study: Study) -> str:
     return _paragraph(
         f"On seed 0, answers by vote go from {percent(answers[before]['sc'])} to "
         f"{percent(answers[after]['sc'])} right (from {named[0]} to {named[1]} among traces that "
-        f"name one of the options: {percent(votes['before']['share_no_answer'])} of the base's do not) and wrong steps from "
-        f"{percent(audit[before]['error_rate'])} to {percent(audit[after]['error_rate'])}. "
+        f"name one of the options: {percent(votes['before']['share_no_answer'])} of the base's do not) "
+        f"and wrong steps from {percent(audit[before]['error_rate'])} to "
+        f"{percent(audit[after]['error_rate'])}. "
         f"With the terse teacher wrong steps change by {points(controls['terse']['delta_error'])}, "
         f"on the chain task by {points(controls['chain']['delta_error'])}. Measured on "
         f"{kind['cores']} cores of {kind['processor']} with torch {kind['torch']} (`scripts/seed_0.py`): "

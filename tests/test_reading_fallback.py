@@ -254,3 +254,16 @@ def test_a_cache_that_no_reading_uses_refuses_none(family):
     assert found.alone
     assert report.worst < 1e-4
     assert report.differences.get("cache", 1.0) > 1e-2, "untrue, or not run"
+
+
+def test_a_lens_that_is_not_true_to_the_model_is_refused_by_name():
+    """A family that does more than its norm between the last block and the head."""
+    model, questions = make_model("llama"), make_questions()
+    recipe = recipe_for(anatomy_of(model), ReadingSpec(lens=True))
+    model.model.register_forward_hook(
+        lambda module, args, out: setattr(out, "last_hidden_state", 1.5 * out.last_hidden_state) or out
+    )
+    with pytest.raises(ReadingError, match="LlamaForCausalLM: the lens is not true to it"):
+        usable(model, questions, recipe)
+    found, _ = usable(model, questions, replace(recipe, lens=False))
+    assert not found.lens

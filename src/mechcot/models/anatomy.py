@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -158,8 +159,9 @@ def _head(model: Any, decoder: nn.Module) -> nn.Module:
 
 
 def _scale(config: Any) -> float:
-    times, by = (getattr(config, name, None) for name in ("logit_scale", "logits_scaling"))
-    return float(times if isinstance(times, float) else 1) / float(by or 1)
+    times = getattr(config, "logit_scale", None)
+    by = (getattr(config, name, None) or 1 for name in ("logits_scaling", "logits_mup_width_multiplier"))
+    return float(times if isinstance(times, float) else 1) / math.prod(map(float, by))
 
 
 def _windows(config: Any, n_layers: int) -> dict[str, int | None]:

@@ -143,7 +143,12 @@ class _Comparison:
             self.note("head", float((own - logits).abs().max() / logits.abs().max()))
             if recipe.lens and anatomy.norm is not None:
                 seen = head_logits(anatomy, anatomy.norm(found[last].to(hidden)))
-                self.note("head", float((seen - logits).abs().max() / logits.abs().max()))
+                off = float((seen - own).abs().max() / own.abs().max())
+                if off > allowed_for(anatomy.dtype):
+                    raise ReadingError(
+                        f"{type(self.model).__name__}: the lens is not true to it: final norm and head over "
+                        f"the last layer are off by {off:.2g} of the largest logit. Read it without the lens"
+                    )
             logp = logits[prompt - 1 : -1].log_softmax(-1)
             surprisal = -logp.gather(-1, tokens[0, prompt:, None])[:, 0]
             entropy = -(logp.exp() * logp).sum(-1)
