@@ -121,3 +121,14 @@ def test_a_model_whose_text_so_far_travels_unknown_ways_is_not_sampled(family, t
     name = type(checkpoint.model).__name__
     with pytest.raises(SamplingError, match=rf"{name}: its forward takes no keyword for a cache \(cache, "):
         sample(checkpoint, prompts, SamplingSettings(), arm="base", seed=0, work=tmp_path, progress=False)
+
+
+def test_a_block_that_gives_a_list_is_read_and_edited():
+    model, v = small("openai-gpt"), torch.ones(32)
+    with torch.no_grad():
+        bare = model(input_ids=TEXT, output_hidden_states=True)
+        with add(model, v, layers=[1], positions=[2]):
+            edited = model(input_ids=TEXT, output_hidden_states=True)
+    torch.testing.assert_close(edited.hidden_states[1][0, 2], bare.hidden_states[1][0, 2] + v)
+    assert torch.equal(edited.hidden_states[1][0, :2], bare.hidden_states[1][0, :2])
+    assert not torch.equal(edited.logits[0, 2:], bare.logits[0, 2:])

@@ -233,7 +233,7 @@ def hidden_of(output: Any) -> Tensor:
     Raises:
         ReadingError: it is something else.
     """
-    hidden = output[0] if isinstance(output, tuple) else output
+    hidden = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(hidden, Tensor) or hidden.dim() != 3:
         shape = tuple(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
         raise ReadingError(f"a decoder block gave {shape}, expected hidden states [batch, nodes, d_model]")
@@ -267,7 +267,7 @@ def watched(
 
 def _watch(anatomy: Anatomy, site: str, layer: int, see: Callable[[str, int, Tensor], None]) -> Any:
     def keep(output: Any) -> None:
-        hidden = output[0] if isinstance(output, tuple) else output
+        hidden = output[0] if isinstance(output, tuple | list) else output
         # A part of a block may give the rows of a batch one after the other (Llama 4's experts).
         flat = SITES[site].modules and isinstance(hidden, Tensor) and hidden.dim() == 2
         hidden = hidden if flat else hidden_of(output)

@@ -142,7 +142,9 @@ def _hang(decoder: EditedDecoder, layer: int, site: str, where: Where, change: C
         return args, {**kwargs, "hidden_states": edited(kwargs["hidden_states"])}
 
     def after(module: nn.Module, args: Any, output: Any) -> Any:
-        return (edited(output[0]), *output[1:]) if isinstance(output, tuple) else edited(output)
+        if isinstance(output, tuple | list):
+            return type(output)((edited(output[0]), *output[1:]))
+        return edited(output)
 
     return hang(decoder.blocks, site, layer, before, after)
 
