@@ -6,6 +6,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     BambaConfig,
+    BartConfig,
     DogeConfig,
     FalconH1Config,
     FalconMambaConfig,
@@ -21,6 +22,7 @@ from transformers import (
     Qwen3_5TextConfig,
     Qwen3NextConfig,
     RecurrentGemmaConfig,
+    RobertaConfig,
 )
 
 from reading_cases import PLAIN, SHAPE, VOCAB
@@ -116,6 +118,16 @@ CONFIGS = {
     "dynamic": lambda: LlamaConfig(
         **{**SHAPE, "max_position_embeddings": 20},
         rope_scaling={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
+    ),
+    "roberta": lambda: RobertaConfig(**{**PLAIN, "pad_token_id": 1}, is_decoder=True),
+    "bart": lambda: BartConfig(
+        vocab_size=VOCAB,
+        d_model=32,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=64,
+        is_decoder=True,
+        is_encoder_decoder=False,
     ),
     "yarn": lambda: LlamaConfig(
         **SHAPE,

@@ -77,6 +77,13 @@ def test_states_are_kept_beside_keys_and_values(family, tmp_path, caplog):
     assert "every token is a pass over its whole text" not in caplog.text
 
 
+@pytest.mark.parametrize("family", ["roberta", "bart"])
+def test_a_family_that_counts_places_in_its_own_way_does_so(family, tmp_path, caplog):
+    """RoBERTa's begin behind the padding's id; BART is told of no place, and counts padding as one."""
+    is_true(build(family), PROMPTS, tmp_path, nats=1e-4)
+    assert "every token is a pass over its whole text" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("family", "why"),
     [("doge", "over its cache logits differ by"), ("recurrent_gemma", "hands back no cache")],

@@ -140,17 +140,18 @@ class _Group:
         output = self._model(
             input_ids=self._ids,
             **({"attention_mask": self._mask} if self._way.padded else {}),
-            **self._calling.known(
-                position_ids=(self._mask.cumsum(1) - 1).clamp(min=0),
-                logits_to_keep=1,
-                use_cache=self._way.select is not None,
-            ),
+            **self._positions((self._mask.cumsum(1) - 1).clamp(min=0)),
+            **self._calling.known(logits_to_keep=1, use_cache=self._way.select is not None),
         )
         self._cache = cache_in(output) if self._way.select is not None else None
         if self._way.select is not None and self._cache is None:
             raise SamplingError(f"{self._calling.name}: a pass with use_cache=True hands back no cache")
         self._lengths = self._mask.sum(1)
         self.logits = output.logits[:, -1].float()
+
+    def _positions(self, ids: Tensor) -> dict[str, Tensor]:
+        """Where tokens stand, if texts are padded; else the model counts, some not from 0 (RoBERTa)."""
+        return self._calling.known(position_ids=ids) if self._way.padded else {}
 
     def _take(self, index: Tensor) -> None:
         """Take rows as often as they stand in the index, on the host: layers may lie on several devices."""
@@ -173,7 +174,7 @@ class _Group:
         output = self._model(
             input_ids=tokens[:, None],
             **({"attention_mask": self._mask} if self._way.padded else {}),
-            **self._calling.known(position_ids=self._lengths[:, None]),
+            **self._positions(self._lengths[:, None]),
             **self._calling.going_on(self._cache),
         )
         self._lengths = self._lengths + 1
