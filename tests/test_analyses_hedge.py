@@ -190,7 +190,6 @@ def test_equal_activations_tie_wherever_they_stand():
         {0: X[order]},
         claims.iloc[order].reset_index(drop=True),
         verdicts_of(claims, wrong),
-        draws=100,
         null_draws=5,
     )
     assert straight.by_layer[0].auroc.estimate == shuffled.by_layer[0].auroc.estimate
