@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot.core.settings import LoraSettings, SamplingSettings, TrainSettings
+from mechcot.core.settings import SamplingSettings
+from mechcot.core.training_settings import LoraSettings, TrainSettings
 from mechcot.distill.masks import Row, Supervised
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import Checkpoint

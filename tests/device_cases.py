@@ -10,17 +10,19 @@ import torch
 import emulated
 from emulated import DeviceMismatchError
 from mechcot.core.errors import SamplingError
-from mechcot.core.settings import SamplingSettings, TrainSettings
+from mechcot.core.settings import SamplingSettings
+from mechcot.core.training_settings import TrainSettings
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.interventions import ablate, add, patch, replace
+from mechcot.models.ways import way_of
 from mechcot.probe.factors import factor
 from mechcot.probe.solver import solve
 from mechcot.reading.batch import as_numbers
 from mechcot.reading.reader import read
 from mechcot.reading.selfcheck import usable
 from mechcot.reading.spec import ReadingSpec, recipe_for
-from mechcot.sampling import Prompt, sample
+from mechcot.sampling import Prompt, sample, sampler
 from mechcot.sampling.choice import choose
 from reading_cases import VOCAB, make_model, make_questions, one_thread  # noqa: F401
 
@@ -133,11 +135,16 @@ def test_the_host_waits_once_a_token(tmp_path):
     assert waits[1] - waits[0] == 4
 
 
-def test_a_short_memory_halves_the_rows_and_changes_no_token(tmp_path, caplog):
+def test_a_short_memory_halves_the_rows_and_changes_no_token(tmp_path, caplog, monkeypatch):
     model = make_model("qwen3")
     expected = drawn(model, tmp_path / "cpu")
     with emulated.emulated() as watch, caplog.at_level(logging.WARNING, "mechcot"):
         placed_model = placed(model, "one")
+        found = way_of(placed_model, [(10, 11), (12, 13, 14)], 4)
+        watch.most = 200
+        with pytest.raises(SamplingError, match="memory is short even for the four texts"):
+            drawn(placed_model, tmp_path / "untried")
+        monkeypatch.setattr(sampler, "way_of", lambda *_: found)
         watch.most = 2000  # bytes: the keys of two rows at the end of their text
         assert drawn(placed_model, tmp_path / "emu") == expected
         assert [r.args[2] for r in caplog.records if "memory is short" in r.message] == [3, 1]

@@ -70,7 +70,7 @@ def small():
 def test_a_trace_that_answered_and_ran_on_into_another_question_is_not_cut():
     before = make_traces("base", BEFORE, truncated={(2, 0), (2, 1)})
     before.loc[(before.qid == "q0") & (before.cid == 0), "finish_reason"] = "length"  # read up to there
-    result = analyse(make_questions(GOLDS), before, make_traces("distilled", AFTER), draws=20)
+    result = analyse(make_questions(GOLDS), before, make_traces("distilled", AFTER))
     assert result.before.share_truncated == 2 / 16
 
 

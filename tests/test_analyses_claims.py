@@ -35,7 +35,7 @@ def test_claims_are_counted_over_traces_with_a_verdict():
     before = judged("base", {("a", 0): ["correct", "erroneous"], ("b", 0): ["not_checkable"]})
     after = judged("new", {("a", 0): ["erroneous"] * 3, ("b", 0): ["correct"], ("b", 1): ["erroneous"]})
     arms = Arms(QUESTIONS, traces("base", [[0, 0]] * 3), *before, traces("new", [[0, 0]] * 3), *after)
-    found = audit.analyse(arms, draws=200).claims
+    found = audit.analyse(arms).claims
     assert found.n_traces == (2, 3)
     assert (found.right.before.estimate, found.wrong.before.estimate) == (0.5, 0.5)
     assert found.any_wrong.before.estimate == 0.5
@@ -62,16 +62,15 @@ def test_a_gain_that_is_only_naming_an_option_is_called_that():
         questions,
         arm("base", lambda i, cid: 0 if cid == 0 or i % 2 else -1),
         arm("new", lambda i, cid: 0),
-        draws=300,
     )
     assert silent.delta_sc.estimate == pytest.approx(0.5)
     assert silent.named.n_questions == 40
     assert silent.named.delta_sc.estimate == 0.0
     assert silent.named.naming.estimate == 1.0
-    better = analyse(questions, arm("base", lambda i, cid: i % 2), arm("new", lambda i, cid: 0), draws=300)
+    better = analyse(questions, arm("base", lambda i, cid: i % 2), arm("new", lambda i, cid: 0))
     assert better.named.naming.estimate == pytest.approx(0.0)
     assert better.named.delta_sc.estimate == better.delta_sc.estimate
-    none = analyse(questions, arm("base", lambda i, cid: 0), arm("new", lambda i, cid: 0), draws=300)
+    none = analyse(questions, arm("base", lambda i, cid: 0), arm("new", lambda i, cid: 0))
     assert none.named.naming.estimate is None
     assert "not clearly above 0" in none.named.naming.reason
 
@@ -81,7 +80,6 @@ def test_questions_that_an_arm_never_names_an_option_on_are_left_out_of_both_sid
         QUESTIONS,
         traces("base", [[-1, -1], [0, -1], [1, 1]]),
         traces("new", [[0, 0], [0, 0], [0, 1]]),
-        draws=100,
     ).named
     assert found.n_questions == 2
     assert found.sc == (0.5, 0.75)

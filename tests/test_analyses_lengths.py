@@ -34,7 +34,7 @@ def author(arm, steps, seed):
 
 
 def test_arms_that_differ_only_in_length_differ_only_in_the_lock_over_all_prefixes():
-    moved = compare(author("base", 3, 0), author("new", 9, 1), draws=300).differences
+    moved = compare(author("base", 3, 0), author("new", 9, 1)).differences
     assert moved["locked_at_prompt"].high < -0.2  # 0.9^4 against 0.9^10: length, and nothing else
     for name in ("agrees_at_prompt", "locked_by_count", "locked_by_horizon"):
         assert abs(moved[name].estimate) < 0.05

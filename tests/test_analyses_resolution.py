@@ -47,7 +47,7 @@ LOW = [[0.05, 0.1, 0.3], [0.1, 0.2, 0.4]]
 def test_a_within_term_of_ten_points_is_found_whatever_the_mix():
     worse = np.array(LOW) + 0.10
     arms = world(lambda arm: [[3, 2, 1], [1, 1, 1]] if arm else EVEN, lambda arm: worse if arm else LOW)
-    own, reads = headline_of(resolutions(arms.steps, 400, 0))
+    own, reads = headline_of(resolutions(arms.steps))
     assert reads == "up"
     for term in (own.within, own.within_before, own.within_after):
         assert term.low < 0.10 < term.high
@@ -59,7 +59,7 @@ def test_a_change_of_mix_alone_is_not_called_worse_steps():
     for seed in range(8):
         mix = [[[6, 2, 1], [2, 1, 1]], [[1, 1, 2], [1, 2, 6]]]
         arms = world(lambda arm, mix=mix: mix[arm], lambda arm: LOW, seed)
-        own, read = headline_of(resolutions(arms.steps, 200, 0))
+        own, read = headline_of(resolutions(arms.steps))
         assert own.composition.low > 0.05
         reads.append(read)
     # by chance an interval of 95 % leaves 0 out once in twenty; 4 or more of 8 with a chance of .0004
@@ -69,7 +69,7 @@ def test_a_change_of_mix_alone_is_not_called_worse_steps():
 def test_a_mix_that_hides_inside_the_kinds_is_seen_at_the_headlines_resolution():
     """By kind the error inside rises; it is only that rare strata became common."""
     arms = world(lambda arm: [[1, 1, 4], [1, 1, 4]] if arm else [[4, 1, 1], [4, 1, 1]], lambda arm: LOW)
-    kind, headline = resolutions(arms.steps, 400, 0)
+    kind, headline = resolutions(arms.steps)
     assert kind.within_reads == "up"
     assert kind.within.estimate > 0.08
     assert abs(headline.within.estimate) < 0.03
@@ -81,14 +81,14 @@ def test_a_sign_that_hangs_on_the_weights_is_not_identifiable():
         lambda arm: [[1, 1, 9], [1, 1, 1]] if arm else [[9, 1, 1], [1, 1, 1]],
         lambda arm: [[0.05, 0.2, 0.6], [0.2, 0.2, 0.2]] if arm else [[0.4, 0.2, 0.2], [0.2, 0.2, 0.2]],
     )
-    own, reads = headline_of(resolutions(arms.steps, 400, 0))
+    own, reads = headline_of(resolutions(arms.steps))
     assert own.within_before.high < 0 < own.within_after.low
     assert reads.startswith("not identifiable at this resolution")
 
 
 def test_little_support_is_not_identifiable():
     arms = world(lambda arm: [[1, 0, 0], [9, 9, 9]] if arm else [[1, 1, 1], [0, 0, 0]], lambda arm: LOW)
-    own, reads = headline_of(resolutions(arms.steps, 200, 0))
+    own, reads = headline_of(resolutions(arms.steps))
     assert own.support.after < 0.5
     assert reads.startswith("not identifiable at this resolution")
 
@@ -99,14 +99,14 @@ def test_arms_that_differ_in_length_only_show_nothing_inside_cells():
         before.questions, before.traces_before, before.steps_before, before.verdicts_before,
         after.traces_after, after.steps_after, after.verdicts_after,
     )  # fmt: skip
-    own, reads = headline_of(resolutions(arms.steps, 400, 0))
+    own, reads = headline_of(resolutions(arms.steps))
     assert reads == "unclear"
     assert own.total.low < 0 < own.total.high
 
 
 def test_the_terms_add_to_the_change_also_when_rounded():
     arms = world(lambda arm: [[1, 0, 3], [1, 2, 1]] if arm else [[1, 2, 0], [2, 1, 1]], lambda arm: LOW)
-    for one in resolutions(arms.steps, 50, 0):
+    for one in resolutions(arms.steps):
         parts = [one.composition.estimate, one.within.estimate, one.unshared.estimate]
         assert sum(parts) == pytest.approx(one.total.estimate)
     assert rounded_to_sum([0.1442, 0.0914, 0.0192]) == [14.4, 9.2, 1.9]  # 25.5 in all

@@ -19,6 +19,7 @@ from mechcot.pipeline.report import write_report
 from mechcot.report.parts import Findings
 from mechcot.study.folder import Study
 from report_cases import HOSTILE, VERSIONS, ordinary
+from rewritten import as_written
 from test_report_page import Page
 
 
@@ -254,6 +255,7 @@ def test_names_of_judges_are_text(copied):
         found = panel.panel_of(copied).to_json() if result == "panel" else copied.result("sheet")
         text = json.dumps(found).replace('"second"', json.dumps(name))
         files.write_json(copied.path / "results" / f"{result}.json", json.loads(text))
+        as_written(copied.path)
     write_report(copied, VERSIONS)
     page = Page(copied.report.read_text(encoding="utf-8"))
     assert len(page.scripts) == 3

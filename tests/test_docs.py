@@ -158,7 +158,7 @@ def _run(command: Command, files: dict[str, Path]) -> None:
 
 
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
-    put_in = [str(files.get(word, SMALLER.get(word, word))) for word in words]
+    put_in = [_given(word, files) for word in words]
     if words[0] in ENDLESS:
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
@@ -179,6 +179,16 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
 
 def _long(words: list[str]) -> bool:
     return "--quiet" not in words and words[0] in ("run", "read", "probe", "judge", "judge-controls")
+
+
+def _given(word: str, files) -> str:
+    """A word of a command with the test's file or number in its place, also behind `setting=`."""
+    name, given, value = word.partition("=")
+    return (
+        f"{name}={files[value]}"
+        if given and value in files
+        else str(files.get(word, SMALLER.get(word, word)))
+    )
 
 
 def _fill(sheet: Path, filled: Path) -> None:

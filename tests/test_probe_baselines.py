@@ -112,7 +112,7 @@ def test_what_says_nothing_is_left_out_or_scores_exactly_one_half():
     qid, meta, words, rng = steps(3)
     y = rng.integers(0, 2, len(qid))
     meta = meta[["sid", "n_steps"]].assign(answer_right=-1, n_words=4, n_tokens=7, kind="step")
-    data, plan = planned(y, qid, meta, words | {"question": ["the same"] * len(y)})
+    data, plan = planned(y, qid, meta, {"text": words["text"]})
     found = baseline_scores(data, plan)
     assert set(found) == {"position_only", "kind_only", "text_only", "stack"}
     assert value(found, y, plan, "kind_only") == 0.5

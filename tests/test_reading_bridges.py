@@ -178,7 +178,7 @@ def _marked(family, dtype):
     ]
     broken = (family, dtype) == ("olmo2", torch.bfloat16) and versions[0] <= (4, 3) and versions[1] >= (5, 24)
     why = "TransformerLens 4.3 with transformers 5.24: its attention multiplies float by bfloat16 on OLMo 2"
-    marks = [pytest.mark.xfail(raises=RuntimeError, strict=True, reason=why)] if broken else []
+    marks = [pytest.mark.xfail(raises=ModelError, strict=True, reason=why)] if broken else []
     return pytest.param(family, dtype, marks=marks, id=f"{family}-{dtype}".replace("torch.", ""))
 
 

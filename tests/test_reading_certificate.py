@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig, RwkvConfig
 
 from conftest import save_checkpoint, tiny_model, word_tokenizer
-from families import build
 from mechcot.core.errors import ModelError, UsageError
 from mechcot.core.settings import ArmSettings
 from mechcot.models.calling import calling_of
@@ -18,6 +17,7 @@ from mechcot.reading.certificate import certify, check_model, dtype_advice, time
 from mechcot.reading.inputs import question_problem, trace_problem
 from mechcot.reading.sample import sample_questions
 from mechcot.study.manifest import STEP_RULES
+from model_families import build
 from reading_cases import EXPERTS, SHAPE, VOCAB, make_model, one_thread  # noqa: F401
 
 LINES = [

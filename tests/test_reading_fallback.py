@@ -15,13 +15,13 @@ from transformers import (
     RobertaConfig,
 )
 
-from families import TURN, build
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.inputs import KnockOut, TraceInput
 from mechcot.reading.reader import plan_for, read, read_batch
 from mechcot.reading.selfcheck import self_check, usable
 from mechcot.reading.spec import ReadingSpec, recipe_for
+from model_families import TURN, build
 from reading_cases import PLAIN, SHAPE, VOCAB, make_model, make_questions, one_thread  # noqa: F401
 from test_reading_reader import collect, compare
 

@@ -5,7 +5,6 @@ import logging
 import pytest
 import torch
 
-from families import TURN, build
 from mechcot.core.errors import SamplingError
 from mechcot.core.settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
@@ -13,6 +12,7 @@ from mechcot.models.rotary import Turn, forget_lengths, turn_of
 from mechcot.models.rows import WAYS, WHOLE, Rows
 from mechcot.models.ways import way_of
 from mechcot.sampling import Prompt, sample, sampler
+from model_families import TURN, build
 from reading_cases import make_model, one_thread  # noqa: F401
 
 SETTINGS = SamplingSettings(samples=2, temperature=1.0, max_new_tokens=10, batch_rows=16)

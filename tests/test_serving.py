@@ -279,7 +279,7 @@ def test_replies_are_what_passes_without_a_cache_give(family, tokenizer):
     """Unlike lengths in one batch; texts outgrow the length where the factors of "longrope" change."""
     import torch
 
-    from families import CONFIGS
+    from model_families import CONFIGS
 
     config = CONFIGS[family]()
     config.vocab_size = len(tokenizer)

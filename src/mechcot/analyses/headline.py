@@ -149,8 +149,8 @@ def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
     words = {"locked_by_count": "spread", "locked_by_horizon": "first"}
     parts = ", ".join(f"{said} {_both(arms, name)}" for name, said in words.items())
     return (
-        f"forced answer at the prompt is the trace's own {_both(arms, 'agrees_at_prompt')}; locked over "
-        f"equally many prefixes {parts}"
+        f"the trace's own answer at the prompt {_both(arms, 'agrees_at_prompt')}; locked over as many "
+        f"prefixes: {parts}"
     )
 
 

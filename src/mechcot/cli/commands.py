@@ -15,9 +15,10 @@ from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
 
+_MODELS = ("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil", "accelerate")
 EXTRAS = {
-    **dict.fromkeys(("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil"), "models"),
-    **dict.fromkeys(("trl", "peft", "accelerate"), "train"),
+    **dict.fromkeys(_MODELS, "models"),
+    **dict.fromkeys(("trl", "peft"), "train"),
     **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
     "httpx2": "judge",
     **dict.fromkeys(("llguidance", "uvicorn", "starlette"), "serve"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -107,6 +108,19 @@ Change = Callable[[Tensor, Tensor | None], Tensor]
 """Hidden states [batch, nodes, d_model] and the mask of edited tokens to new hidden states."""
 
 
+_PAUSED = ContextVar("paused", default=False)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let passes run as if no edit were on: what is asked of a model there is not what it says under one."""
+    before = _PAUSED.set(True)
+    try:
+        yield
+    finally:
+        _PAUSED.reset(before)
+
+
 @contextmanager
 def edit(
     decoder: EditedDecoder, layers: Sequence[int], site: str, where: Where, change: Callable[[int], Change]
@@ -133,6 +147,8 @@ def _hang(decoder: EditedDecoder, layer: int, site: str, where: Where, change: C
         if not isinstance(hidden, Tensor) or hidden.dim() != 3 or hidden.shape[-1] != decoder.d_model:
             shape = list(hidden.shape) if isinstance(hidden, Tensor) else type(hidden).__name__
             raise ReadingError(f"{place}: expected [batch, nodes, {decoder.d_model}], the model has {shape}")
+        if _PAUSED.get():
+            return hidden
         mask = where.mask(hidden.shape[0], hidden.shape[1], hidden.device, place)
         return change(hidden, mask)
 

@@ -14,6 +14,7 @@ from mechcot.core.errors import SamplingError, said
 from mechcot.models.anatomy import as_found
 from mechcot.models.calling import CACHES, calling_of
 from mechcot.models.devices import input_device, out_of_memory
+from mechcot.models.edit_hooks import paused
 from mechcot.models.rotary import forget_lengths, turn_of
 from mechcot.models.rows import WAYS, WHOLE, Ids, Rows, Way
 from mechcot.models.tolerance import allowed_for
@@ -70,6 +71,7 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
     The shortest text, the longest one twice and another one of its length are read side by side; they go on
     by a few tokens, and a row is dropped on the way. A text is also read as the beginning of a longer one, as
     long as any may become: where that changes its numbers, and no configuration says why, no cache is used.
+    Edits (`models.interventions`) rest meanwhile: without a cache they do not know where a prompt ends.
 
     Args:
         model: a causal language model.
@@ -77,11 +79,19 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
         room: by how many tokens.
 
     Raises:
-        SamplingError: no way is true; logits that are not finite; see `refuse_unknown`.
+        SamplingError: no way is true; logits that are not finite; memory is short; see `refuse_unknown`.
     """
     refuse_unknown(model)
-    with as_found(model):
-        found = _way_of(model, _extremes(model, texts, room), room)
+    with as_found(model), paused():
+        try:
+            found = _way_of(model, _extremes(model, texts, room), room)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise SamplingError(
+                "memory is short even for the four texts on which it is tried how "
+                f"{type(model).__name__} goes on ({said(error)}). Free memory, or lower sampling.max_new_tokens"
+            ) from error
     if found.why:
         log.warning(
             "%s: %s; every token is a pass over its whole text, which is slow",
@@ -156,8 +166,7 @@ def _off_by_length(model: Any, short: list[int], long: list[int], room: int, pla
     if turn_of(model.config) is not None:
         return 0.0
     whole, place = _drawn_out([*short, *long], len(long) + room)[: len(long) + room], len(short) - 1
-    keep = torch.tensor([place], device=input_device(model))
-    takes = calling_of(model).known(logits_to_keep=keep)
+    takes = calling_of(model).known(logits_to_keep=slice(place, place + 1))  # a tensor would need a device
     logits = model(input_ids=_batch(model, whole), use_cache=False, **takes).logits[0]
     return _share(logits[0 if takes else place].float(), plain)
 

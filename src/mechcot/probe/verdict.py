@@ -61,9 +61,9 @@ def _explained(
     """
     for name, (what, where) in _SIGNALS.items():
         row, inside = known.get(name), within.get(where)
-        if row is None or inside is None or inside.low is None or inside.low > 0.5:
+        if row is None or inside is None or (inside.low is not None and inside.low > 0.5):
             continue
-        if row.probe_minus.low is not None and row.probe_minus.low <= 0:
+        if row.probe_minus.low is None or row.probe_minus.low <= 0:
             return (
                 f"The probe is not clearly better than knowing {what}: {headline.estimate:.2f} against "
                 f"{row.auroc.estimate:.2f}; {_inside(where, inside)}"
@@ -101,6 +101,8 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
     if stack is None or "stack" not in baselines:
         return ""
     alone, gain = baselines["stack"].auroc, stack.gain
+    if gain.estimate == 0 and gain.low is None:
+        return f"To all simpler things together ({alone.estimate:.2f}) no fold added the probe. "
     if gain.estimate is None or gain.low is None or gain.high is None:
         return ""
     numbers = told(gain, "+.3f")
@@ -108,8 +110,6 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
         return f"To all simpler things together ({alone.estimate:.2f}) it adds {numbers}. "
     if gain.high < 0:
         return f"From all simpler things together ({alone.estimate:.2f}) it takes away: {numbers}. "
-    if gain.estimate == gain.low == gain.high == 0:
-        return f"To all simpler things together ({alone.estimate:.2f}) no fold added the probe. "
     return f"What it adds to all simpler things ({alone.estimate:.2f}) cannot be told from 0: {numbers}. "
 
 

@@ -17,10 +17,10 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY, rows
 from mechcot.core.results import Interval, Pair, Result
 from mechcot.stats.frames import require_columns, require_unique
+from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
 
 if TYPE_CHECKING:
-    from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
-from mechcot.study.folder import Study
+    from mechcot.study.folder import Study
 
 _FAILED = ("api_failure", "parse_failure")
 _SHOWN, _LAST = 5, 160  # traces, and characters of each

@@ -87,20 +87,20 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
     table = np.concatenate(tables, axis=1)
     table = table[table.sum(axis=1) > 0]
     sums = table.sum(axis=0)[None]
-    shared = (sums.reshape(4, -1)[1] > 0) & (sums.reshape(4, -1)[3] > 0)
-    judged_steps = table.reshape(len(table), 4, -1)[:, (1, 3)].sum(axis=2)
+    shared = (sums.reshape(4, n_cells)[1] > 0) & (sums.reshape(4, n_cells)[3] > 0)
+    judged_steps = table.reshape(len(table), 4, n_cells)[:, (1, 3)].sum(axis=2)
     weight = (judged_steps / judged_steps.sum(axis=0)).sum(axis=1)  # of a question, in both arms' rates
 
     def interval(term: int) -> Interval:
         return interval_of_sums(
             table,
-            lambda rows: _terms(rows, shared)[:, term],
+            lambda rows: _terms(rows, shared)[:, term] if shared.any() else np.full(len(rows), np.nan),
             weight=weight,
             reason="" if shared.any() else "no cell has judged steps of both arms",
         )
 
     terms = {term: interval(i) for i, term in enumerate(_TERMS)}
-    steps = [sums.reshape(4, -1)[row] for row in (1, 3)]
+    steps = [sums.reshape(4, n_cells)[row] for row in (1, 3)]
     support = [float(own[shared].sum() / own.sum()) if own.sum() else None for own in steps]
     return Resolution(
         name=name,
@@ -114,7 +114,7 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
 
 def _terms(sums: Floats, shared: npt.NDArray[np.bool_]) -> Floats:
     """`_TERMS` [replicates, 6] from errors and judged steps before and after [replicates, 4 x cells]."""
-    e0, m0, e1, m1 = sums.reshape(len(sums), 4, -1).transpose(1, 0, 2)
+    e0, m0, e1, m1 = sums.reshape(len(sums), 4, sums.shape[1] // 4).transpose(1, 0, 2)
     both = shared & (m0 > 0) & (m1 > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         r0, r1 = (np.where(both, e / m, 0.0) for e, m in ((e0, m0), (e1, m1)))

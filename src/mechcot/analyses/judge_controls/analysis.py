@@ -21,7 +21,7 @@ from mechcot.analyses.judge_controls.controls.tone_swap import FIDELITIES
 from mechcot.analyses.judge_controls.counts import LABEL_SETS, VERDICTS, Arms, Estimates, Ratio
 from mechcot.analyses.judge_controls.result import ControlRow, FlipRow, JudgeControlsResult, Missing
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
-from mechcot.core.errors import AnalysisError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.results import Interval, Pair, Result
 from mechcot.stats.cluster import Floats, Ints
@@ -85,6 +85,8 @@ def analyse(
             an item twice, no item of the primary, traces of another arm, a question without traces.
         UsageError: draws below 1.
     """
+    if draws < 1:
+        raise UsageError(f"draws must be at least 1, not {draws}")
     index, gold = check_questions(questions)
     checked = checked_items(items, index, names)
     arms, asked = Arms(names, len(index)), Estimates()
