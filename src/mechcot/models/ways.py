@@ -90,7 +90,8 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
                 raise
             raise SamplingError(
                 "memory is short even for the four texts on which it is tried how "
-                f"{type(model).__name__} goes on ({said(error)}). Free memory, or lower sampling.max_new_tokens"
+                f"{type(model).__name__} goes on ({said(error)}). Free memory, or "
+                "lower sampling.max_new_tokens"
             ) from error
     if found.why:
         log.warning(
