@@ -173,7 +173,7 @@ def test_decoys_of_questions_that_are_not_judged_are_left_out_and_told(study, ca
         plan_judge_controls(study.path, Wanted(questions=2, decoys=path))
     both = pd.concat([others, own.assign(qid=min(sampled))]).drop_duplicates(["qid", "arm", "text"])
     both.to_csv(path, index=False)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="mechcot"):
         plan = plan_judge_controls(study.path, Wanted(questions=2, only=("decoy",), decoys=path))
     assert plan.controls[-1].n_items == 4
     assert "4 of its 8 rows are of questions that are not judged" in caplog.text

@@ -149,8 +149,7 @@ def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
     words = {"locked_by_count": "spread", "locked_by_horizon": "first"}
     parts = ", ".join(f"{said} {_both(arms, name)}" for name, said in words.items())
     return (
-        f"the trace's own answer at the prompt {_both(arms, 'agrees_at_prompt')}; locked over as many "
-        f"prefixes: {parts}"
+        f"own answer at the prompt {_both(arms, 'agrees_at_prompt')}; locked over as many prefixes: {parts}"
     )
 
 
