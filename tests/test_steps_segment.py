@@ -136,6 +136,7 @@ def _rebuilt(text: str, segmenter: str, window: int) -> None:
 @given(text=TEXTS, window=st.integers(1, 5))
 @example(text="!```A\r0", window=1)
 @example(text='?"```0', window=1)
+@example(text="0)!(0)", window=1)
 @example(text="- " * 30 + "deep. Then\n> > 1. deeper.\n" + "  " * 40 + "- deepest", window=1)
 def test_spans_and_gaps_give_the_text_back_and_gaps_say_nothing(
     segmenter: str, text: str, window: int

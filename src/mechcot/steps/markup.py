@@ -36,7 +36,7 @@ _NOTHING_SAID = re.compile(
     r"^\s*(?:`{3,}|~{3,})[ \t]*[\w+#.-]*\s*$"  # the line that opens a fence
     r"|\\(?:begin|end)\{\w+\*?\}\s*$"
     r"|</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>"
-    r"|^\W*(?:\d{1,3}[.)]|[A-Za-z]\))\W*$",  # the mark of a list's item
+    r"|^\W*(?:(?:\d{1,3}[.)]|[A-Za-z]\))\W*)+$",  # the mark of a list's item, or several
 )
 
 DROPPED = re.compile(
