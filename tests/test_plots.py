@@ -393,7 +393,7 @@ def test_a_heat_map_writes_values_or_a_scale_and_names_as_many_columns_as_fit(n)
 
 def test_rows_with_long_names_are_higher():
     short, long = (
-        row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis(), each=46)
+        row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis())
         for name in ("one line", "words and characters of the whole step, and of the question")
     )
     lines = long.layout.yaxis.ticktext[0].count("<br>") + 1

@@ -38,7 +38,7 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
         ]
         ends = [number(mark.value) for mark in marks]
         rows.append(Row(label, marks, spans=[Span(ends[0], ends[1], RULE, 5)], note=points(delta)))
-    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), each=85)
+    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)))
 
 
 def _moved(delta: Any) -> str:
@@ -125,7 +125,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         for name, leaf, start in zip(_TERMS.values(), leaves, starts, strict=False)
     ]
     rows.append(Row("whole\nchange", bars=[Bar(result["total"], AFTER, points(result["total"]), start=0.0)]))
-    return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"), each=52.5)
+    return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"))
 
 
 def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:

@@ -38,4 +38,4 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         ]
         rows.append(Row(f"{name}\n{part['n_claims']}", bars=drawn))
     x = Axis("share of claims", ".0%", ends=(0, 1))
-    return row_chart(statement, caption, rows, x, each=42, stacked=True)
+    return row_chart(statement, caption, rows, x, stacked=True)
