@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from mechcot.analyses.audit.resolution import HEADLINE
 from mechcot.analyses.form import STRATA
 from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
@@ -95,19 +96,22 @@ def _count(value: Any) -> str:
 
 
 _TERMS = {
-    "common_composition": "mix of the\nshared kinds",
-    "common_within": "within the\nshared kinds",
-    "unshared": "kinds only one\narm writes",
+    "composition": "mix of the\nshared cells",
+    "within": "error inside\nshared cells",
+    "unshared": "cells only one\narm writes",
 }
 
 
-def split(result: Json, *, title: str | None = None) -> go.Figure:
-    """The change of the step error in its three terms, as a waterfall.
+def split(audit: Json, *, title: str | None = None) -> go.Figure:
+    """The change of the step error in its three terms at the headline's resolution, as a waterfall.
 
     Args:
-        result: `Split.to_json()`, that is, `AuditResult.to_json()["split"]`.
+        audit: `AuditResult.to_json()`; its `resolutions` are the splits.
         title: a statement in place of the one read off the numbers.
     """
+    sizes = audit["resolutions"]
+    cells = HEADLINE if HEADLINE in sizes else "kind"
+    result = sizes[cells]
     leaves = [result[key] for key in (*_TERMS, "total")]
     values = [number(leaf) or 0.0 for leaf in leaves]
     largest = max(range(3), key=lambda index: abs(values[index]))
@@ -116,8 +120,8 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         + list(_TERMS.values())[largest].replace("\n", " ")
     )
     caption = (
-        f"{result['n_questions']} questions. The three terms add up to the whole change. "
-        "By kind of step alone. Whiskers: 95 % intervals over questions."
+        f"{result['total']['n']} questions. The three terms add up to the whole change. A cell is a "
+        f"{cells.replace(' x ', ' × ')} of steps. Whiskers: 95 % intervals over questions."
     )
     starts = [sum(values[:place]) for place in range(3)]
     rows = [

@@ -173,7 +173,7 @@ def split(found: Findings, audit: dict[str, Any]) -> Part:
         f"inside them ({weights}) and {signed(unshared)} from cells that only one of the two writes: {told}. "
         "This is accounting, not mechanism."
     )
-    return Part("split", sentence, figures.split(audit["split"]), tables=(_sizes(sizes),))
+    return Part("split", sentence, figures.split(audit), tables=(_sizes(sizes),))
 
 
 _TERMS = ("composition", "within", "unshared")
