@@ -251,7 +251,7 @@ def test_waterfall_ends_where_the_terms_end(figures, results):
     finer = sizes["kind"] | {"within": sizes["kind"]["composition"], "composition": sizes["kind"]["within"]}
     drawn = plots.split(results["audit"] | {"resolutions": sizes | {"kind x stratum": finer}})
     assert [term.x[0] for term in drawn.data[:2]] == [term.x[0] for term in terms[1::-1]]
-    assert "kind × stratum" in str(drawn.layout)
+    assert "kind × stratum" in drawn.layout.meta["caption"]
 
 
 def test_gained_and_lost_are_the_results_and_stand_on_both_sides(figures, results):
