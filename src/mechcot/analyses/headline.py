@@ -192,8 +192,9 @@ def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:
     if number(shares["knew"]) is None:
         return f"not known ({why(shares['knew'])})"
     return (
-        f"where {after} asserts an error, {before} never knew {percent(shares['never_knew'], 0)}, "
-        f"{after} forgot {percent(shares['forgot'], 0)}, both know {percent(shares['knew'], 0)}"
+        f"where {after} asserts an error, neither knew {percent(shares['never_knew'], 0)}, {after} alone "
+        f"{percent(shares['learned'], 0)}, {before} alone {percent(shares['forgot'], 0)}, both "
+        f"{percent(shares['knew'], 0)}"
     )
 
 
