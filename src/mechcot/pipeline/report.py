@@ -30,7 +30,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             "report",
-            2,
+            3,
             {"settings": study.settings.model_dump(mode="json")},
             ("questions.parquet", *tables, *readings, *results),
             ("summary.json", "report.html"),
