@@ -9,12 +9,21 @@ from mechcot.analyses.summary import summarise
 from report_cases import BASE, LAYERS, RICH, TERSE, VERSIONS, Case, build, ordinary
 
 INTERVAL = {"estimate", "low", "high"}
-PROBE = {"layer", "auroc", "position_only", "kind_only", "entropy", "within_kind"}
+PROBE = {"layer", "auroc", "position_only", "kind_only", "entropy", "within_kind", "stack", "stack_gain"} | {
+    "n_steps",
+    "n_questions",
+    "intervals",
+}
 COMMITMENT = {"agrees_at_prompt", "locked_by_count", "locked_by_horizon"} | {
     "locked_at_prompt",
     "locked_at_first_claim",
     "never_share",
+    "chance_at_prompt",
+    "n_traces",
+    "n_questions",
+    "intervals",
 }
+BEST = {"layer", "auroc", "random_high", "frequency", "n_claims", "n_questions"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +70,9 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
         }
         assert summary["commitment"][arm].keys() == COMMITMENT
         assert summary["probe"][arm].keys() == PROBE
+        assert summary["probe"][arm]["intervals"].keys() == {"auroc", "stack", "stack_gain"}
+        for name in ("commitment", "probe"):
+            assert all(leaf.keys() == INTERVAL for leaf in summary[name][arm]["intervals"].values())
     assert summary["answers"]["delta_sc"].keys() == summary["audit"]["delta"].keys() == INTERVAL
     assert summary["audit"]["both_correct"].keys() == {*INTERVAL, "n_questions"}
     assert summary["audit"]["split"].keys() == {"common_composition", "common_within", "unshared"}
@@ -70,6 +82,9 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
         assert control["base"].keys() == control["distilled"].keys() == {"sc", "error_rate"}
         assert control["delta_error"].keys() == INTERVAL
     assert summary["hedge"].keys() == {"base", "base_direction_in_distilled"}
+    for by_layer, name in (("", "base"), ("error_", "base_direction_in_distilled")):
+        assert summary["hedge"][name].keys() == {f"{by_layer}auroc_by_layer", "best"}
+        assert summary["hedge"][name]["best"].keys() == BEST
     assert summary["knowledge"].keys() == {"knew", "forgot", "learned", "never_knew"}
 
 
@@ -101,7 +116,11 @@ def test_a_probes_numbers_are_its_reports(study, summary):
         assert found["layer"] == report["layer"]
         assert found["auroc"] == report["auroc"]["estimate"]
         assert found["within_kind"] == report["within"]["kind"]["estimate"]
-        for ours, theirs in (("entropy", "entropy_end"), ("kind_only",) * 2, ("position_only",) * 2):
+        assert found["stack_gain"] == report["stack"]["gain"]["estimate"]
+        for ours, theirs in (
+            ("entropy", "entropy_end"),
+            *((n, n) for n in ("kind_only", "position_only", "stack")),
+        ):
             assert found[ours] == report["baselines"][theirs]["auroc"]["estimate"]
 
 

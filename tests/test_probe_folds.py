@@ -3,17 +3,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe.data import Data, FitSettings
+from mechcot.probe.fold_draws import fold_draws
 from mechcot.probe.folds import (
     assign_folds,
     components,
+    dealt_again,
     design,
     normalise,
     purged_training_rows,
     text_codes,
 )
+from mechcot.stats import fold_auroc
 from mechcot.stats.frames import joined_groups, one_of_each
 
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)
@@ -162,3 +166,34 @@ def test_groups_that_a_repeated_text_links_are_one():
     assert one_of_each(table[["qid"]]) == {own: own for own in "abcde"}
     silent = table.assign(stem="", options=[[]] * 5)
     assert len(set(one_of_each(silent).values())) == 5
+
+
+def test_dealt_again_the_blocks_stay_whole_and_the_training_rows_purged():
+    rng = np.random.default_rng(0)
+    qid, y = np.repeat(np.arange(40), 5), rng.integers(0, 2, 200)
+    text = [f"claim {i}" for i in rng.integers(0, 90, 200)]
+    plan = design(Data(np.zeros((200, 1)), y, qid, text=text), FitSettings())
+    again = dealt_again(plan, 1)
+    assert (again.fold != plan.fold).any()
+    assert (plan.fold == design(Data(np.zeros((200, 1)), y, qid, text=text), FitSettings()).fold).all()
+    assert all(len(set(again.fold[qid == q])) == 1 for q in range(40))
+    for k, train in enumerate(again.train):
+        assert not set(again.codes[train]) & set(again.codes[again.fold == k])
+    assert (dealt_again(plan, 0).fold == plan.fold).all()
+
+
+def test_the_spread_over_deals_is_a_fixed_probe_scored_on_each():
+    rng = np.random.default_rng(1)
+    qid, sid = np.repeat(np.arange(40), 5), np.tile(np.arange(5), 40)
+    X = rng.normal(size=(200, 6))
+    y = (rng.random(200) < 1 / (1 + np.exp(-2 * X[:, 0]))).astype(int)
+    plan = design(Data(X, y, qid), FitSettings())
+    found = fold_draws(X, sid, plan, 1.0)
+    assert len(found.auroc.values) == 5
+    assert (found.auroc.low, found.auroc.high) == (min(found.auroc.values), max(found.auroc.values))
+    model = LogisticRegression(C=1.0, tol=1e-8)
+    Z, own = (X - X.mean(axis=0)) / X.std(axis=0), np.zeros(200)
+    for k, train in enumerate(plan.train):
+        own[plan.fold == k] = model.fit(Z[train], y[train]).decision_function(Z[plan.fold == k])
+    assert found.auroc.values[0] == pytest.approx(fold_auroc(own, y, plan.fold), abs=2e-3)
+    assert fold_draws(X, None, plan, 1.0).within_position is None

@@ -11,8 +11,9 @@ from mechcot.core.errors import AnalysisError
 from mechcot.probe import Baseline, Data, FitSettings, fit_data, fit_report
 from mechcot.probe.fit import Nested
 from mechcot.probe.fitting import _edge
+from mechcot.probe.incremental import BeyondPosition
 from mechcot.probe.nulls import Null, Nulls
-from mechcot.probe.verdict import verdict_of
+from mechcot.probe.verdict import Evidence, verdict_of
 from mechcot.stats import Interval
 
 KINDS = np.array(["find", "drug", "lab", "gene"])
@@ -49,7 +50,9 @@ def test_position_only_labels_look_good_and_are_found_out(by_position):
     assert report.baselines["position_only"].auroc.estimate > 0.9
     assert "not clearly better than knowing the step's position" in report.verdict
     assert "cannot be told from chance" in report.verdict
-    assert any(told in report.verdict for told in ("cannot be told from 0", "no fold added the probe"))
+    assert "The signal is the step's position: alone it scores 0.9" in report.verdict
+    assert report.position.gain.high < report.position.margin
+    assert any(told in report.verdict for told in ("cannot be told from 0", "no fold used the probe"))
     gain = report.beyond.bits.gain  # exactly 0, without an interval, where no fold added the probe
     assert gain.estimate == 0 if gain.low is None else gain.low <= 0 <= gain.high
     assert report.nulls.redrawn.p is None or report.nulls.redrawn.p > 0.02
@@ -78,7 +81,20 @@ def test_a_true_direction_under_a_position_confound_is_recovered_within_position
     assert report.within["position"].low > 0.6
     assert report.stack.gain.low > 0
     assert report.beyond.bits.gain.low > 0
-    assert "it adds +" in report.verdict
+    assert "The signal is" not in report.verdict
+    assert "Beyond the step's position it adds +" in report.verdict
+    assert report.position.gain.low > report.position.margin
+    spread = report.fold_draws
+    assert len(set(spread.auroc.values)) == 5  # every deal is another one
+    assert 0.8 < spread.auroc.low < spread.auroc.high < 1
+    assert spread.within_position.low > 0.75
+    assert (
+        f"on 5 deals of the folds, same place and penalty: AUROC {spread.auroc.low:.3f} to" in report.text()
+    )
+    assert "(a spread, no interval)" in report.text()
+    pairs = report.pairs["question and position"]
+    assert 0 < pairs < report.pairs["position"]
+    assert f"within one question and position ({pairs} pairs)" in report.text()
     weights = np.abs(report.card.coef)
     assert weights.argmax() == 10 or np.abs(report.card.coef[10]) > 0.5 * weights.max()
 
@@ -282,30 +298,81 @@ NULL = Null(0.8, 0.7, 0.75, 0.005, None, 900, 200)
 NULLS = Nulls(NULL, NULL, {0: 0.8}, 0.01)
 
 
+def said_of(auroc, within, baselines, nulls=NULLS, **more):
+    return verdict_of(Evidence(interval(*auroc), within, baselines, None, nulls, **more))
+
+
 def test_verdicts_say_no_more_than_the_intervals():
     within = {"kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
     kind = baseline((0.81, 0.78, 0.84), (-0.02, -0.05, 0.01))
-    said = verdict_of(interval(0.79, 0.76, 0.82), within, {"kind_only": kind}, None, NULLS)
-    assert said == (
+    auroc = (0.79, 0.76, 0.82)
+    assert said_of(auroc, within, {"kind_only": kind}) == (
         "The probe is no better than knowing the kind of step: 0.79 against 0.81. Within one kind it still "
-        "separates: 0.66 [0.60, 0.70]. p = 0.005 against labels redrawn given question, position, length and "
-        "kind (200 draws)."
+        "separates: 0.66 [0.60, 0.70]. The best layer scores more than question, position, length and kind "
+        "explain: p = 0.005 against labels redrawn given these (200 draws)."
     )
     ahead = {"kind_only": baseline((0.78, 0.74, 0.82), (0.01, -0.02, 0.04))}
-    assert "not clearly better than knowing the kind" in verdict_of(
-        interval(0.79, 0.76, 0.82), within, ahead, None, NULLS
-    )
+    assert "not clearly better than knowing the kind" in said_of(auroc, within, ahead)
     worse = {"kind_only": baseline((0.9, 0.88, 0.92), (-0.1, -0.2, -0.05))}
-    assert "is worse than knowing the kind" in verdict_of(
-        interval(0.79, 0.76, 0.82), within, worse, None, NULLS
-    )
+    assert "is worse than knowing the kind" in said_of(auroc, within, worse)
     gone = {**within, "kind": interval(0.5, 0.45, 0.55)}
-    assert verdict_of(interval(0.79, 0.76, 0.82), gone, {"kind_only": kind}, None, NULLS).startswith(
+    assert said_of(auroc, gone, {"kind_only": kind}).startswith(
         "The probe is not clearly better than knowing the kind of step"
     )
-    below = verdict_of(interval(0.4, 0.35, 0.45), within, {"kind_only": kind}, None, NULLS)
+    below = said_of((0.4, 0.35, 0.45), within, {"kind_only": kind})
     assert below.startswith("The probe does worse than chance: 0.40 [0.35, 0.45].")
     none = replace(NULL, p=None, reason="labels of 3 steps can move; a p-value needs 50")
-    unsure = verdict_of(interval(0.52, 0.45, 0.6), within, {}, None, replace(NULLS, redrawn=none))
+    unsure = said_of((0.52, 0.45, 0.6), within, {}, replace(NULLS, redrawn=none))
     assert unsure.startswith("The probe is not distinguishable from chance: 0.52 [0.45, 0.60].")
     assert "labels of 3 steps can move" in unsure
+
+
+@pytest.mark.parametrize(
+    ("p", "draws", "says"),
+    [
+        (
+            0.005,
+            200,
+            "The best layer scores more than question, position, length and kind explain: p = 0.005",
+        ),
+        (
+            0.07,
+            200,
+            "The best layer scores not clearly more than question, position, length and kind explain",
+        ),
+        (0.2, 4, "explain cannot be said with so few draws: p = 0.200 against labels redrawn given these (4"),
+    ],
+)
+def test_a_verdict_reads_its_own_p(p, draws, says):
+    null = replace(NULL, p=p, draws=draws)
+    assert says in said_of((0.79, 0.76, 0.82), {}, {}, Nulls(null, null, {0: 0.8}, 0.01))
+
+
+ALONE = baseline((0.78, 0.74, 0.82), (0.01, -0.02, 0.04))
+
+
+@pytest.mark.parametrize(
+    ("gain", "alone", "says"),
+    [
+        (
+            (0.0, -0.02, 0.03),
+            ALONE,
+            "The signal is the step's position: alone it scores 0.78 [0.74, 0.82], and",
+        ),
+        (
+            (0.02, -0.02, 0.06),
+            ALONE,
+            "What it adds to the step's position is open: +0.020 [-0.020, +0.060] bits",
+        ),
+        ((0.2, 0.1, 0.3), ALONE, "Beyond the step's position it adds +0.200 [+0.100, +0.300] bits a step. "),
+        ((0.02, 0.01, 0.03), ALONE, "lies under the margin of 0.050: +0.020 [+0.010, +0.030] bits a step. "),
+        # position alone is not told from chance, or the probe ranks better than it
+        ((0.0, -0.02, 0.03), baseline((0.53, 0.45, 0.6), (0.2, -0.1, 0.3)), "lies under the margin"),
+        ((0.0, -0.02, 0.03), baseline((0.7, 0.65, 0.75), (0.1, 0.05, 0.15)), "lies under the margin"),
+    ],
+)
+def test_position_is_the_signal_only_under_a_margin_and_where_it_works_alone(gain, alone, says):
+    found = BeyondPosition(interval(*gain), 0.05)
+    said = said_of((0.79, 0.76, 0.82), {}, {"position_only": alone}, position=found)
+    assert says in said
+    assert ("The signal is" in said) == says.startswith("The signal is")

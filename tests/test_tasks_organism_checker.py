@@ -44,6 +44,18 @@ def test_every_step_of_the_teacher_is_right_or_makes_no_claim(variant) -> None:
     assert labels["correct"] > labels["not_checkable"]
 
 
+def test_a_claim_is_as_frequent_as_what_it_is_about() -> None:
+    met = WORLD.weights[SICK]
+    about = [(CASE, claim("this", FIND, SICK)), (CASE, claim(SICK, DRUG, DRUG_NAME))]
+    about.append((CASE, claim(DRUG_NAME, REV, SICK)))
+    for question, words in about:
+        assert TASK.frequency(question, " ".join(words)) == met
+    node = WORLD.nodes[3]
+    assert TASK.frequency(TRACE, " ".join(claim(node, HOP, WORLD.nodes[0]))) == WORLD.node_weights[node]
+    seldom = TASK.frequency(CASE, " ".join(claim(WORLD.diseases[-1], DRUG, DRUG_NAME)))
+    assert seldom < TASK.frequency(CASE, " ".join(claim(WORLD.diseases[0], DRUG, DRUG_NAME)))
+
+
 def wrong_claims() -> list[tuple[Question, list[str]]]:
     other = next(d for d in WORLD.diseases if d not in WORLD.fitting(WORLD.asked[SICK]))
     node = TRACE.group

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mechcot.core.words import change, number, percent, plain_signs, points, score, signed, why
+from mechcot.analyses.hedge.result import beyond_frequency
+from mechcot.core.words import (
+    bracket,
+    change,
+    counted,
+    number,
+    percent,
+    plain_signs,
+    points,
+    score,
+    signed,
+    why,
+)
 
 if TYPE_CHECKING:
     from mechcot.analyses.audit.result import AuditResult, RoleAudit
@@ -131,61 +143,83 @@ def _gap(arms: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
-    """Commitment, hedge, probe and knowledge, a line each."""
+    """Commitment, hedge, probe and knowledge, each beside what it has to beat."""
     before, after = summary["contrast"]["before"], summary["contrast"]["after"]
     lines = [
-        f"commitment: {_commitment([summary['commitment'][name] for name in (before, after)])}",
-        f"hedge: {_hedge(summary['hedge'], before, after)}",
-        f"probe: {_probe([summary['probe'][name] for name in (before, after)])}",
+        *_of_arms("commitment", summary["commitment"], (before, after), _commitment),
+        *_hedge(summary["hedge"], before, after),
+        *_of_arms("probe", summary["probe"], (before, after), _probe),
         f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
     ]
     return [plain_signs(line) for line in lines]
 
 
-def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
-    leaves = [leaf for arm in arms for leaf in arm.values()]
-    if all(number(leaf) is None for leaf in leaves):
-        return f"not known ({why(leaves[0])})"
-    words = {"locked_by_count": "spread", "locked_by_horizon": "first"}
-    parts = ", ".join(f"{said} {_both(arms, name)}" for name, said in words.items())
+def _of_arms(
+    what: str, arms: Mapping[str, Any], names: Sequence[str], say: Callable[[Mapping[str, Any]], str]
+) -> list[str]:
+    """A line an arm, or one where neither has anything to say and both for one reason."""
+    said = {name: say(arms[name]) for name in names}
+    if len(set(said.values())) == 1:
+        return [f"{what}: {said[names[0]]}"]
+    return [f"{what}, {name}: {words}" for name, words in said.items()]
+
+
+def _commitment(arm: Mapping[str, Any]) -> str:
+    if number(arm["agrees_at_prompt"]) is None:
+        return f"not known ({why(arm['agrees_at_prompt'])})"
+    ends = arm["intervals"]
     return (
-        f"own answer at the prompt {_both(arms, 'agrees_at_prompt')}; locked over as many prefixes: {parts}"
+        f"own answer at the prompt {_share(ends['agrees_at_prompt'])}, chance "
+        f"{percent(arm['chance_at_prompt'], 0)}; locked over as many prefixes, spread "
+        f"{_share(ends['locked_by_count'])}, first {_share(ends['locked_by_horizon'])} "
+        f"({counted(arm['n_traces'], 'trace')} of {counted(arm['n_questions'], 'question')})"
     )
 
 
-def _both(arms: Sequence[Mapping[str, Any]], name: str) -> str:
-    return " -> ".join(percent(arm[name], 0) for arm in arms)
+def _share(leaf: Any) -> str:
+    """A fraction in whole percent, its interval behind it."""
+    return percent(leaf, 0) + bracket(leaf, lambda end: f"{100 * end:.0f}")
 
 
-def _hedge(hedge: Mapping[str, Any], before: str, after: str) -> str:
-    own = hedge[before]["auroc_by_layer"]
-    moved = hedge[f"{before}_direction_in_{after}"]["error_auroc_by_layer"]
-    if number(own) is None and isinstance(own, Mapping):
-        return f"not known ({why(own)})"
-    return f"AUROC {_highest(own)} for {before}'s hedges, {_highest(moved)} for {after}'s asserted errors"
+def _hedge(hedge: Mapping[str, Any], before: str, after: str) -> list[str]:
+    best = {
+        f"{before}'s hedges": hedge[before]["best"],
+        f"{after}'s asserted errors": hedge[f"{before}_direction_in_{after}"]["best"],
+    }
+    if all("auroc" not in row for row in best.values()):
+        return [f"hedge: not known ({why(next(iter(best.values())))})"]
+    return [line for what, row in best.items() for line in _direction(what, row)]
 
 
-def _highest(by_layer: Any) -> str:
-    """The highest of a list by layer, or why there is none."""
-    leaves = by_layer if isinstance(by_layer, list) else [by_layer]
-    known = [(value, layer) for layer, leaf in enumerate(leaves) if (value := number(leaf)) is not None]
-    if not known:
-        return f"not known ({why(leaves[0])})"
-    value, layer = max(known, key=lambda pair: (pair[0], -pair[1]))
-    return f"up to {value:.2f} (layer {layer})"
+def _direction(what: str, row: Mapping[str, Any]) -> list[str]:
+    """The direction's best layer, and under it what how seldom subjects were met says by itself."""
+    if "auroc" not in row:
+        return [f"hedge, {what}: not known ({why(row)})"]
+    beside = row["frequency"]
+    head = (
+        f"hedge, {what}: AUROC {score(row['auroc'])} at its best layer {row['layer']}, random directions to "
+        f"{row['random_high']:.2f} ({counted(row['n_claims'], 'claim')} of "
+        f"{counted(row['n_questions'], 'question')})"
+    )
+    if "alone" not in beside:
+        return [head, f"hedge, {what}, beside frequency: not known ({why(beside)})"]
+    shown = "more than frequency" if beyond_frequency(beside) else "no more than frequency shown"
+    return [
+        head,
+        f"hedge, {what}, beside frequency alone {score(beside['alone'])}: {change(beside['minus'], 2)}; "
+        f"subjects met as often: {change(beside['minus_inside'], 2)}: {shown}",
+    ]
 
 
-def _probe(arms: Sequence[Mapping[str, Any]]) -> str:
-    reasons = [why(arm["auroc"]) for arm in arms if number(arm["auroc"]) is None]
-    if len(reasons) == len(arms):
-        return f"not known ({reasons[0]})"
-    words = {"position_only": "position", "kind_only": "kind", "entropy": "entropy"}
-    others = ", ".join(f"{said} {_scores(arms, name)}" for name, said in words.items())
-    return f"AUROC {_scores(arms, 'auroc')} ({others}), within kind {_scores(arms, 'within_kind')}"
-
-
-def _scores(arms: Sequence[Mapping[str, Any]], name: str) -> str:
-    return " -> ".join(score(arm[name]) for arm in arms)
+def _probe(arm: Mapping[str, Any]) -> str:
+    if number(arm["auroc"]) is None:
+        return f"not known ({why(arm['auroc'])})"
+    ends = arm["intervals"]
+    gain = why(ends["stack_gain"].get("low")) or f"the probe adds {change(ends['stack_gain'], 3)}"
+    return (
+        f"AUROC {score(ends['auroc'])}; all simpler things together {score(ends['stack'])}, {gain} "
+        f"({counted(arm['n_steps'], 'step')} of {counted(arm['n_questions'], 'question')})"
+    )
 
 
 def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:

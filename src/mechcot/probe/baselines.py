@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import SPREAD, Result
-from mechcot.probe.cross_fitting import CrossFitted, cross_fit, dense, lowest_loss, stacked, where_worth_it
+from mechcot.probe.cross_fitting import (
+    CrossFitted,
+    cross_fit,
+    dense,
+    folds_apart,
+    lowest_loss,
+    stacked,
+    where_worth_it,
+)
 from mechcot.probe.data import BoolArray, Data, FloatArray
 from mechcot.probe.fit import BASELINE_GRID, out_of_fold
 from mechcot.probe.folds import Design
+from mechcot.probe.incremental import used_or_not
 from mechcot.probe.judged_steps import ORACLE
 from mechcot.probe.metrics import Comparison, auroc_difference, auroc_interval, compare_auroc
 from mechcot.probe.text import TEXT_GRID, texts
@@ -103,10 +112,13 @@ class OnTheStack(Result):
     Attributes:
         with_probe: AUROC of the stack that has the probe's score as one more column.
         added: that compared with the AUROC of the stack alone, paired by question.
+        n_folds: outer folds in which the inner ones found the probe worth its place; with none of them the
+            gain is 0, without an interval.
     """
 
     with_probe: Interval
     added: Comparison = field(metadata=SPREAD)
+    n_folds: int
 
     @property
     def gain(self) -> Interval:
@@ -130,9 +142,11 @@ def compare_baselines(
         return {}, None
     found = baseline_scores(data, plan, extra=extra, probe=probe)
     both = found.pop("stack_probe")
-    stack = OnTheStack(
-        auroc_interval(both.scores, plan), compare_auroc(both.scores, found["stack"].scores, plan)
-    )
+    added, n_folds = compare_auroc(both.scores, found["stack"].scores, plan), 0
+    if both.fitted and found["stack"].fitted:
+        n_folds = folds_apart(both.fitted, found["stack"].fitted)
+    added = replace(added, gain=used_or_not(added.gain, n_folds))
+    stack = OnTheStack(auroc_interval(both.scores, plan), added, n_folds)
     unknown = {"position_only": "sid", "kind_only": "kind"}
     kinds, out = data.column("kind"), {}
     for name, item in found.items():

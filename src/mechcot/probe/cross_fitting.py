@@ -160,6 +160,12 @@ def where_worth_it(richer: CrossFitted, simpler: CrossFitted, plan: Design) -> C
     return gathered(parts)
 
 
+def folds_apart(one: CrossFitted, other: CrossFitted) -> int:
+    """Outer folds in which two models are not one and the same."""
+    differ = (one.inner_loss != other.inner_loss) & np.isfinite(other.inner_loss)
+    return int(differ.any(axis=1).sum())
+
+
 def _part(fitted: CrossFitted, k: int) -> Part:
     return fitted.evidence[k], float(fitted.prior[k]), float(fitted.C[k]), fitted.inner_loss[k]
 

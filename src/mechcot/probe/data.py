@@ -217,6 +217,8 @@ class Data:
             if all(key in self.known for key in keys)
         }
         found["question"] = self.qid
+        if "sid" in self.known:
+            found["question and position"] = _joined([self.qid, self.known["sid"]])
         if "kind" in self.known:
             found["question and kind"] = _joined([self.qid, self.known["kind"]])
         return found

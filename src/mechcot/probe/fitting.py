@@ -12,15 +12,16 @@ from numpy.typing import ArrayLike
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
-from mechcot.probe.baselines import compare_baselines, feature_blocks
+from mechcot.probe.baselines import compare_baselines, feature_blocks, position_features
 from mechcot.probe.card import ProbeCard
 from mechcot.probe.control_task import control_job
 from mechcot.probe.cost import LONG, Fits, report_cost
 from mechcot.probe.cross_fitting import probe_scores
 from mechcot.probe.data import Column, Data, FitSettings, Sources, loaded, place
 from mechcot.probe.fit import Nested, mass_mean_job, nested, nested_job
+from mechcot.probe.fold_draws import fold_draws
 from mechcot.probe.folds import Design, design
-from mechcot.probe.incremental import increment
+from mechcot.probe.incremental import beyond_position, increment
 from mechcot.probe.metrics import auroc_interval, metrics_of, within_strata
 from mechcot.probe.nulls import null_job
 from mechcot.probe.report import ProbeReport
@@ -148,6 +149,7 @@ def _compared(data: Data, plan: Design, fit: Nested, best: Any, bar: Progress) -
         blocks = np.hstack(list(feature_blocks(data).values()))
         beyond = increment(data.sources, blocks, probe, fit.chosen, plan)
     bar.update()
+    position = position_features(data.column("sid"), data.column("n_steps")) if "sid" in data.known else None
     within = within_strata(fit.scores, plan, data.strata())
     return {
         "within": {name: row.auroc for name, row in within.items()},
@@ -155,6 +157,10 @@ def _compared(data: Data, plan: Design, fit: Nested, best: Any, bar: Progress) -
         "baselines": baselines,
         "stack": stack,
         "beyond": beyond,
+        "position": None if position is None else beyond_position(position, probe, plan),
+        "fold_draws": fold_draws(
+            loaded(data.sources[best]), data.known.get("sid"), plan, fit.most_chosen()[1]
+        ),
         "subjects": subjects,
         "metrics": metrics_of(probe, plan),
     }, note

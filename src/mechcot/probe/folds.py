@@ -77,6 +77,19 @@ def design(data: Data, settings: FitSettings) -> Design:
     return Design(data.labels, data.qid, fold, block, codes, train, settings)
 
 
+def dealt_again(plan: Design, seed: int) -> Design:
+    """The same blocks dealt to other folds, outer and inner ones.
+
+    Raises:
+        AnalysisError: a fold whose purged training rows lack a class.
+    """
+    settings = replace(plan.settings, seed=seed)
+    fold = assign_folds(plan.block, settings.folds, seed)
+    met = [plan.codes[fold == index] for index in range(settings.folds)]
+    train = training_rows(plan.y, fold, plan.codes, met)
+    return replace(plan, fold=fold, train=train, settings=settings)
+
+
 def training_rows(
     y: IntArray, fold: IntArray, codes: IntArray, met: Sequence[IntArray], where: str = ""
 ) -> tuple[BoolArray, ...]:

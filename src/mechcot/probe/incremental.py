@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,30 @@ from scipy.special import expit
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import UNSTORED, Result, because
-from mechcot.probe.cross_fitting import CrossFitted, chosen_folds, dense, log_loss, stacked, where_worth_it
+from mechcot.probe.cross_fitting import (
+    CrossFitted,
+    chosen_folds,
+    dense,
+    folds_apart,
+    log_loss,
+    stacked,
+    where_worth_it,
+)
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.folds import Design, Rows
 from mechcot.probe.metrics import auroc_interval
 from mechcot.stats import Interval, ratio_interval
 
+MARGIN = 0.05
+"""Share of the label's entropy that counts as nothing, fixed before anything is fitted."""
+
+NOT_USED = "no fold used the probe"
+"""Why a gain of 0 has no interval: in no fold did the inner folds find the probe worth its place."""
+
 _RIDGE = 1e-2  # on standardised confounds: keeps a kind that never errs from having no finite fit
 _SMALL = 1e-6  # share of a variance that is rounding
 _COLUMNS = 512
+_TIED = 1e-4  # of a fit's range of scores: about what a float32 fit leaves open
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Bits(Result):
         both: log-loss with the probe, bits a step.
         prevalence: log-loss of the training folds' error rate, bits a step.
         n_folds: outer folds in which the inner ones found the probe worth its place; with none of them the
-            gain is 0 and so are both ends of its interval.
+            gain is 0, without an interval.
     """
 
     gain: Interval
@@ -42,6 +57,26 @@ class Bits(Result):
     both: float
     prevalence: float
     n_folds: int
+
+
+@dataclass(frozen=True)
+class BeyondPosition(Result):
+    """What the probe adds to the step's position, in every fold, whether or not it looks worth its place.
+
+    Without that a probe that is left out would show nothing where little was to be seen.
+
+    Attributes:
+        gain: log-loss of position less that of position and probe, bits a step, questions resampled.
+        margin: below which it counts as nothing: `MARGIN` of the entropy of the label, bits.
+    """
+
+    gain: Interval
+    margin: float
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the whole interval lies under the margin."""
+        return self.gain.high is not None and self.gain.high < self.margin
 
 
 @dataclass(frozen=True)
@@ -126,18 +161,47 @@ def added_bits(
     Raises:
         AnalysisError: no more steps than confound columns.
     """
-    y = plan.y
-    _check(confounds, y)
+    _check(confounds, plan.y)
     alone = stacked(confounds, known, plan)
     joined = where_worth_it(stacked(confounds, [*known, probe], plan), alone, plan)
-    logits = (alone.log_odds(plan), joined.log_odds(plan), probe.prior[plan.fold])
-    losses = [log_loss(logit, y) / np.log(2) for logit in logits]
+    losses = [_bits(logit, plan) for logit in (alone.log_odds(plan), joined.log_odds(plan))]
+    before, after, base = (float(x.mean()) for x in (*losses, _bits(probe.prior[plan.fold], plan)))
+    n_folds = folds_apart(joined, alone)
+    gain = used_or_not(_gain(losses[0] - losses[1], plan), n_folds)
+    return Bits(gain, before, after, base, n_folds)
+
+
+def beyond_position(position: FloatArray, probe: CrossFitted, plan: Design) -> BeyondPosition:
+    """Bits a step that the probe's score adds to a logistic model of the step's position.
+
+    Args:
+        position: as `baselines.position_features` makes it, [steps, columns].
+        probe: scores inside training rows and on test rows.
+        plan: the folds; questions are resampled, fits held fixed.
+
+    Raises:
+        AnalysisError: no more steps than columns.
+    """
+    _check(position, plan.y)
+    alone, joined = (_bits(stacked(position, scores, plan).log_odds(plan), plan) for scores in ([], [probe]))
+    share = plan.y.mean()
+    entropy = float(-(share * np.log2(share) + (1 - share) * np.log2(1 - share)))
+    return BeyondPosition(_gain(alone - joined, plan), MARGIN * entropy)
+
+
+def used_or_not(gain: Interval, n_folds: int) -> Interval:
+    """A gain with its interval; with the reason for having none where none of the folds used the probe."""
+    return gain if n_folds else replace(gain, low=None, high=None, reason=NOT_USED)
+
+
+def _bits(logit: FloatArray, plan: Design) -> FloatArray:
+    return log_loss(logit, plan.y) / np.log(2)
+
+
+def _gain(fallen: FloatArray, plan: Design) -> Interval:
+    """Mean over steps, with an interval over questions."""
     codes, _ = pd.factorize(plan.qid, sort=True)
-    gains = np.bincount(codes, weights=losses[0] - losses[1])
-    before, after, base = (float(loss.mean()) for loss in losses)
-    used = (joined.inner_loss != alone.inner_loss) & np.isfinite(alone.inner_loss)
-    gain = ratio_interval(gains, np.bincount(codes))
-    return Bits(gain, before, after, base, int(used.any(axis=1).sum()))
+    return ratio_interval(np.bincount(codes, weights=fallen), np.bincount(codes))
 
 
 def wald_test(confounds: FloatArray, scores: FloatArray, rows: Rows) -> Wald:
@@ -221,9 +285,16 @@ def residualised_scores(
             train, test = plan.train[k], plan.fold == k
             left = residualised(X, confounds, train)
             # nothing of a fold's matrix is kept while the next one is made
-            out[test] = dense(left, plan.y, dtype="float32")(train[None], np.array([C]))[0, test]
+            scores = dense(left, plan.y, dtype="float32")(train[None], np.array([C]))[0]
+            out[test] = _tied(scores)[test]
             del left
     return out
+
+
+def _tied(scores: FloatArray) -> FloatArray:
+    """Scores less their mean, in steps of a ten-thousandth of their range, so that rounding ranks nothing."""
+    step = max(float(np.ptp(scores)) * _TIED, _TIED**2)
+    return np.asarray(np.round((scores - scores.mean()) / step))
 
 
 def _newton(design: FloatArray, y: IntArray, ridge: FloatArray) -> tuple[FloatArray, FloatArray]:

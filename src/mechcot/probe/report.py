@@ -12,13 +12,14 @@ from mechcot.probe.baselines import Baseline, OnTheStack
 from mechcot.probe.card import ProbeCard
 from mechcot.probe.control_task import ControlTask
 from mechcot.probe.data import FloatArray, IntArray
-from mechcot.probe.incremental import Increment
+from mechcot.probe.fold_draws import FoldDraws
+from mechcot.probe.incremental import BeyondPosition, Increment
 from mechcot.probe.metrics import Metrics
 from mechcot.probe.nulls import Nulls
 from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use_result import UseResult
-from mechcot.probe.verdict import verdict_of
+from mechcot.probe.verdict import Evidence, verdict_of
 from mechcot.stats import Interval
 
 Source = tuple[Any, Any]
@@ -27,7 +28,12 @@ Source = tuple[Any, Any]
 TABLE = ("probe", "without the probe", "together")
 """Parts of a report that stand in its table, for a terminal and on its page."""
 
-DIFFERENCES = ("... subjects minus random", "... minus all of these", "bits a step beyond the confounds")
+DIFFERENCES = (
+    "... subjects minus random",
+    "... minus all of these",
+    "bits a step beyond the confounds",
+    "bits a step beyond position",
+)
 """Lines of the table where 0, and not 0.5, says nothing."""
 
 
@@ -62,6 +68,8 @@ class ProbeReport(Result):
         baselines: on identical folds.
         stack: what the probe adds to all of them together; None without confounds.
         beyond: what it adds to the confounds: bits, Wald test, residualised probe; None without confounds.
+        position: what it adds to the step's position alone; None where positions are not known.
+        fold_draws: the probe on other deals of the folds; None where none could be made.
         subjects: the probe with the subjects of each test fold held out; None without a column of subjects.
         mass_mean: AUROC of the difference of class means, its source chosen inside.
         nulls: relabelling that leaves place, kind and question.
@@ -104,6 +112,8 @@ class ProbeReport(Result):
     baselines: dict[str, Baseline]
     stack: OnTheStack | None = field(metadata=OPTIONAL)
     beyond: Increment | None = field(metadata=OPTIONAL)
+    position: BeyondPosition | None = field(metadata=OPTIONAL)
+    fold_draws: FoldDraws | None = field(metadata=OPTIONAL)
     subjects: HeldOutSubjects | None = field(metadata=OPTIONAL)
     mass_mean: Interval
     nulls: Nulls
@@ -134,7 +144,11 @@ class ProbeReport(Result):
     @property
     def verdict(self) -> str:
         """In words, what the probe is worth."""
-        return verdict_of(self.auroc, self.within, self.baselines, self.stack, self.nulls, self.subjects)
+        return verdict_of(
+            Evidence(
+                self.auroc, self.within, self.baselines, self.stack, self.nulls, self.subjects, self.position
+            )
+        )
 
     @property
     def map(self) -> list[dict[str, Any]]:
@@ -152,7 +166,9 @@ class ProbeReport(Result):
     def lines(self) -> list[Measure]:
         """The probe and its controls, the baselines, what is added, and every source."""
         alone = {"nested estimate": self.auroc}
-        alone |= {f"within one {name}": value for name, value in self.within.items()}
+        alone |= {
+            f"within one {name} ({self.pairs[name]:,} pairs)": value for name, value in self.within.items()
+        }
         together = {}
         if self.beyond:
             alone["confounds removed from activations"] = self.beyond.residualised
@@ -166,6 +182,8 @@ class ProbeReport(Result):
             together[DIFFERENCES[1]] = self.stack.gain
         if self.beyond:
             together[DIFFERENCES[2]] = self.beyond.bits.gain
+        if self.position:
+            together[DIFFERENCES[3]] = self.position.gain
         parts = {
             TABLE[0]: alone,
             TABLE[1]: {row.label: row.auroc for row in self.baselines.values()},

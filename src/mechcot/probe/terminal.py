@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 
 from mechcot.probe.ablation_result import AblationResult
+from mechcot.probe.fold_draws import FoldDraws
 from mechcot.probe.report import TABLE, ProbeReport
 from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.probe.transfer_result import TransferResult
@@ -35,6 +36,8 @@ def report_text(report: ProbeReport) -> str:
         "",
     ]
     lines += _table(report)
+    if report.fold_draws is not None:
+        lines += ["", *textwrap.wrap(spread_words(report.fold_draws), _WIDTH)]
     lines += ["", *_nulls(report)]
     if report.subjects is not None:
         lines += textwrap.wrap(subject_words(report.subjects), _WIDTH)
@@ -45,6 +48,18 @@ def report_text(report: ProbeReport) -> str:
     for note in report.notes:
         lines += textwrap.wrap(f"note: {note}", _WIDTH)
     return "\n".join(lines)
+
+
+def spread_words(found: FoldDraws) -> str:
+    """How far the dealing of the folds moves the probe, in one line."""
+    said = (
+        f"on {len(found.auroc.values)} deals of the folds, same place and penalty: AUROC "
+        f"{found.auroc.low:.3f} to {found.auroc.high:.3f}"
+    )
+    if found.within_position is not None:
+        said += f", within one position {found.within_position.low:.3f} to {found.within_position.high:.3f}"
+    failed = f"; {found.n_failed} more trained on one class" if found.n_failed else ""
+    return f"{said} (a spread, no interval){failed}"
 
 
 def subject_words(found: HeldOutSubjects) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mechcot.probe.baselines import Baseline, OnTheStack
+from mechcot.probe.incremental import NOT_USED, BeyondPosition
 from mechcot.probe.nulls import Nulls
 from mechcot.probe.subjects import HeldOutSubjects
 from mechcot.stats import Interval
@@ -24,19 +26,29 @@ _SIGNALS = {"position_only": ("the step's position", "position"), "kind_only": (
 """What is named first, if nothing can be told from chance where it is held fixed."""
 
 
-def verdict_of(
-    headline: Interval,
-    within: Mapping[str, Interval],
-    baselines: Mapping[str, Baseline],
-    stack: OnTheStack | None,
-    nulls: Nulls,
-    subjects: HeldOutSubjects | None = None,
-) -> str:
+_ENOUGH = 0.05
+"""The p from which on chance is not told apart from what the null keeps."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict is read off, see `ProbeReport`; `auroc` is the nested estimate."""
+
+    auroc: Interval
+    within: Mapping[str, Interval]
+    baselines: Mapping[str, Baseline]
+    stack: OnTheStack | None
+    nulls: Nulls
+    subjects: HeldOutSubjects | None = None
+    position: BeyondPosition | None = None
+
+
+def verdict_of(found: Evidence) -> str:
     """Say what the probe is worth: against chance and what is simpler, what it adds, and the null's p.
 
     That it knows subjects is said where holding them out costs more than as many steps left out at random.
     """
-    p = _null(nulls)
+    p, headline = _null(found.nulls), found.auroc
     if headline.estimate is None:
         return f"The probe cannot be scored: {headline.reason}."
     if headline.high is not None and headline.high < 0.5:
@@ -44,12 +56,36 @@ def verdict_of(
     if headline.low is None or headline.low <= 0.5:
         return f"The probe is not distinguishable from chance: {told(headline)}. {p}"
     known = {
-        name: row for name in _COMPARED if (row := baselines.get(name)) and row.auroc.estimate is not None
+        name: row
+        for name in _COMPARED
+        if (row := found.baselines.get(name)) and row.auroc.estimate is not None
     }
+    further = f"{_added(found.stack, found.baselines)}{_known(found.subjects)}{p}"
     if not known:
-        return f"The probe scores {told(headline)}. {_added(stack, baselines)}{_known(subjects)}{p}"
-    said = _explained(headline, within, known) or _against(headline, within, known)
-    return f"{said} {_added(stack, baselines)}{_known(subjects)}{p}"
+        return f"The probe scores {told(headline)}. {further}"
+    said = _explained(headline, found.within, known) or _against(headline, found.within, known)
+    return f"{said} {_beyond_position(found.position, known.get('position_only'))}{further}"
+
+
+def _beyond_position(found: BeyondPosition | None, alone: Baseline | None) -> str:
+    """Whether position is the signal, by a margin fixed in advance; or what the probe adds to it.
+
+    It is the signal only where the probe adds less than the margin and position alone beats chance.
+    """
+    if found is None or found.gain.low is None or alone is None:
+        return ""
+    numbers, margin = f"{told(found.gain, '+.3f')} bits a step", f"{found.margin:.3f}"
+    if not found.is_nothing:
+        if found.gain.low > 0:
+            return f"Beyond the step's position it adds {numbers}. "
+        return f"What it adds to the step's position is open: {numbers}, margin {margin}. "
+    ahead = found.gain.low > 0 or (alone.probe_minus.low is not None and alone.probe_minus.low > 0)
+    if ahead or alone.auroc.low is None or alone.auroc.low <= 0.5:
+        return f"What it adds to the step's position lies under the margin of {margin}: {numbers}. "
+    return (
+        f"The signal is the step's position: alone it scores {told(alone.auroc)}, and what the probe adds "
+        f"lies under the margin of {margin} that was fixed before: {numbers}. "
+    )
 
 
 def _explained(
@@ -101,8 +137,8 @@ def _added(stack: OnTheStack | None, baselines: Mapping[str, Baseline]) -> str:
     if stack is None or "stack" not in baselines:
         return ""
     alone, gain = baselines["stack"].auroc, stack.gain
-    if gain.estimate == 0 and gain.low is None:
-        return f"To all simpler things together ({alone.estimate:.2f}) no fold added the probe. "
+    if gain.reason == NOT_USED:
+        return f"Beside all simpler things together ({alone.estimate:.2f}) {NOT_USED}. "
     if gain.estimate is None or gain.low is None or gain.high is None:
         return ""
     numbers = told(gain, "+.3f")
@@ -125,19 +161,26 @@ def _known(subjects: HeldOutSubjects | None) -> str:
 
 
 def _null(nulls: Nulls) -> str:
-    """The primary null's p, or why there is none."""
+    """What the primary null's p says and no more, or why there is none."""
     null = nulls.redrawn
     if null.p is None:
         return f"No p against redrawn labels: {null.reason}."
-    return (
-        f"p = {null.p:.3f} against labels redrawn given question, position, length and kind ({null.draws} "
-        "draws)."
-    )
+    least = 1 / (1 + null.draws)
+    given = f"p = {null.p:.3f} against labels redrawn given these ({null.draws} draws)"
+    if least >= _ENOUGH:
+        return (
+            "Whether the best layer scores more than question, position, length and kind explain cannot be "
+            f"said with so few draws: {given}."
+        )
+    how = "more than" if null.p < _ENOUGH else "not clearly more than"
+    return f"The best layer scores {how} question, position, length and kind explain: {given}."
 
 
 def told(value: Interval, form: str = ".2f") -> str:
-    """An interval in decimals, or why there is none."""
+    """An interval in decimals, or why there is none; that no fold used the probe, where that is why."""
     if value.estimate is None:
         return f"none ({value.reason})"
+    if value.reason == NOT_USED:
+        return NOT_USED
     ends = "" if value.low is None or value.high is None else f" [{value.low:{form}}, {value.high:{form}}]"
     return f"{value.estimate:{form}}{ends}"

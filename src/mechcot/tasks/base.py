@@ -151,6 +151,8 @@ class Task:
         role: the role of a step, from the question and the step's text.
         check: the exact checker, where the task has one.
         claim: reads the claim in a step, where the task has an exact checker; None: no claim.
+        frequency: how often the training text names whom the claim in a step is about, on any scale that
+            rises with it. Without one, how probable the subject's words alone are to the arm before.
         hedge_pair: a step's claim as (hedged, plain) in the task's own language; None there: it makes no
             claim. Without one, the rules of `steps.hedging`.
         decoys: a step of the same words as a given one, as (true, false), one of each by the random
@@ -163,6 +165,7 @@ class Task:
     role: Callable[[Question, str], str]
     check: Callable[[Question, str], Judged] | None = None
     claim: Callable[[Question, str], Claim | None] | None = None
+    frequency: Callable[[Question, str], float] | None = None
     hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
 

@@ -26,7 +26,7 @@ from mechcot.analyses.commitment.result import (
     Effects,
     TwoByTwo,
 )
-from mechcot.analyses.form import missing
+from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.stats import Interval, interval_of_sums, rate_interval, ratio_difference_interval
 from mechcot.stats.cluster import resampled_sums
@@ -276,9 +276,13 @@ _COMMITMENT = (
 
 
 def _for_summary(result: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    told = ("chance_at_prompt", "n_traces", "n_questions")
     if "arms" not in result:
-        return {name: missing(result["reason"]) for name in _COMMITMENT}
-    return {name: result["arms"][arm][name]["estimate"] for name in _COMMITMENT}
+        nothing = {name: missing(result["reason"]) for name in (*_COMMITMENT, *told)}
+        return nothing | {"intervals": {name: nothing[name] for name in _COMMITMENT}}
+    own = result["arms"][arm]
+    ends = {name: pick(own[name], INTERVAL) for name in _COMMITMENT}
+    return pick(own, (*_COMMITMENT, *told)) | {"intervals": ends}
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ as doubt still marks errors. AUROCs count pairs within a kind only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
-from mechcot.analyses.form import missing
+from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.hedge.directions import (
     MIN_CELL,
     difference_of_means,
@@ -31,9 +32,11 @@ from mechcot.analyses.hedge.directions import (
     tied,
     usable_rows,
 )
+from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
 from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.words import number
 from mechcot.probe.stored import positions
 from mechcot.stats import Interval, jackknife_interval, rate_interval
 from mechcot.stats.auroc import leave_one_out
@@ -58,6 +61,7 @@ def direction(
     *,
     group: Mapping[str, str] | None = None,
     same: Mapping[str, str] | None = None,
+    frequency: FloatArray | None = None,
     null_draws: int = 100,
     seed: int = 0,
 ) -> HedgeResult:
@@ -69,6 +73,7 @@ def direction(
         group: question to group (its gold entity); a group is never split between the halves. By
             question when left out.
         same: question to the one it repeats, which the interval takes for one with it.
+        frequency: how often each claim's subject was met, [claims]; None: not known.
         null_draws: refits, and random directions, of each null.
         seed: of everything drawn.
 
@@ -102,7 +107,12 @@ def direction(
         nulls[layer] = difference_of_means(X, shuffled, kinds)
         asked = claims["qid"] if same is None else claims["qid"].map(same)
         questions = asked.to_numpy()[used]
-        scores.append(_held_out(layer, X, truth, kinds, folds, questions, null_draws, rng))
+        score = _held_out(layer, X, truth, kinds, folds, questions, null_draws, rng)
+        if frequency is not None:
+            own = tied(held_out_scores(X, truth[None, :], kinds, folds))[:, 0]
+            beside = beside_held_out(X, own, frequency[used], truth, kinds, folds, questions)
+            score = replace(score, frequency=beside)
+        scores.append(score)
     return HedgeResult(
         arm, rate(claims), int(claims["qid"].nunique()), int(hedged.sum()),
         int((~hedged).sum()), counts, tuple(scores), directions, nulls, reason, seed,
@@ -115,6 +125,7 @@ def project(
     claims: pd.DataFrame,
     verdicts: pd.DataFrame,
     *,
+    frequency: FloatArray | None = None,
     null_draws: int = 100,
     seed: int = 0,
 ) -> HedgeProjection:
@@ -127,6 +138,7 @@ def project(
         X_by_layer: layer to the residual stream before the decision, [claims, d_model], rows as in `claims`.
         claims: rows of `records.CLAIMS`, one arm; hedged ones are left out.
         verdicts: rows of `records.VERDICTS` of one instrument.
+        frequency: how often each claim's subject was met, [claims]; None: not known.
         null_draws: random directions; the shuffled ones come with `fitted`.
         seed: of everything drawn.
 
@@ -155,7 +167,11 @@ def project(
             "random": X @ random_directions(X, relation, null_draws, rng).T,
         }
         values = X @ fitted.directions[layer]
-        scores.append(_fixed(layer, values, chance, wrong, relation, questions))
+        score = _fixed(layer, values, chance, wrong, relation, questions)
+        if frequency is not None:
+            beside = beside_fixed(values, frequency[kept], wrong, relation, questions)
+            score = replace(score, frequency=beside)
+        scores.append(score)
     return HedgeProjection(
         fitted.arm, arm, rate(claims), len(np.unique(questions)), int(wrong.sum()),
         int((~wrong).sum()), tuple(scores), reason, seed,
@@ -276,10 +292,19 @@ def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
     questions = study.questions(study.settings.contrast.domain)
     group, same = joined_groups(questions), one_of_each(questions)
     seed = study.settings.seed
+    met, what = frequency_of(study, (before, after))
     X, claims = _at_claims(study, before)
-    fitted = direction(X, claims, group=group, same=same, seed=seed)
+    fitted = direction(X, claims, group=group, same=same, frequency=_of(met, claims), seed=seed)
     X, claims = _at_claims(study, after)
-    return fitted, project(fitted, X, claims, study.verdicts(after), seed=seed)
+    projected = project(fitted, X, claims, study.verdicts(after), frequency=_of(met, claims), seed=seed)
+    return replace(fitted, frequency_is=what), replace(projected, frequency_is=what)
+
+
+def _of(met: pd.DataFrame | None, claims: pd.DataFrame) -> FloatArray | None:
+    """How often the subjects of some claims were met, [claims]."""
+    if met is None:
+        return None
+    return claims[STEP_KEY].merge(met, on=STEP_KEY, how="left")["frequency"].to_numpy(np.float64)
 
 
 def hedge_json(study: Study) -> dict[str, Any]:
@@ -302,15 +327,37 @@ def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.Data
 
 
 def _for_summary(result: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
-    own: Any
-    moved: Any
-    if "before" in result:
-        own, moved = _by_layer(result["before"]), _by_layer(result["after"])
-    else:
-        own = moved = missing(result["reason"])
+    names = {
+        before: ("before", "auroc_by_layer"),
+        f"{before}_direction_in_{after}": ("after", "error_auroc_by_layer"),
+    }
+    if "before" not in result:
+        nothing = missing(result["reason"])
+        return {name: {by_layer: nothing, "best": nothing} for name, (_, by_layer) in names.items()}
     return {
-        before: {"auroc_by_layer": own},
-        f"{before}_direction_in_{after}": {"error_auroc_by_layer": moved},
+        name: {by_layer: _by_layer(result[part]), "best": _best(result[part])}
+        for name, (part, by_layer) in names.items()
+    }
+
+
+def _best(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The layer that scores highest, picked after looking, beside what it has to beat."""
+    rows = [row for row in part["by_layer"] if number(row["auroc"]) is not None]
+    if not rows:
+        return missing(part["reason"])
+    row = max(rows, key=lambda row: number(row["auroc"]) or 0.0)
+    beside = {
+        name: pick(leaf, INTERVAL) if isinstance(leaf, Mapping) else leaf
+        for name, leaf in row.get("frequency", {}).items()
+    }
+    classes = ("n_errors", "n_correct") if "n_errors" in part else ("n_hedged", "n_asserted")
+    return {
+        "layer": row["layer"],
+        "auroc": pick(row["auroc"], INTERVAL),
+        "random_high": row["random"]["high"],
+        "frequency": beside or missing(part["frequency_is"]),
+        "n_claims": sum(part[name] for name in classes),
+        "n_questions": part["n_questions"],
     }
 
 

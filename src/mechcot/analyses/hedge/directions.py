@@ -54,27 +54,59 @@ def held_out_scores(X: FloatArray, labels: NDArray[np.bool_], kinds: IntArray, h
 
 
 def refitted_without(
-    X: FloatArray, truth: NDArray[np.bool_], kinds: IntArray, half: IntArray, questions: NDArray[Any]
+    X: FloatArray,
+    truth: NDArray[np.bool_],
+    kinds: IntArray,
+    half: IntArray,
+    questions: NDArray[Any],
+    cells: IntArray | None = None,
 ) -> tuple[FloatArray, IntArray]:
     """The held-out AUROC without each question, both directions fitted anew, and its half, [questions].
 
     A question is left out of its half alone: of what its direction is fitted on and of what the other one
-    scores. Questions in the order of half and name; all must stand in some half.
+    scores. Questions in the order of half and name; all must stand in some half. Pairs are counted inside
+    `cells`, which no half shares with the other; None: inside a kind.
     """
     found, sides = [], []
+    counted = kinds if cells is None else cells
     for side in (0, 1):
         own, other = half == side, half != side
         names, owner = np.unique(questions[own], return_inverse=True)
         kept = owner[None, :] != np.arange(len(names))[:, None]
         labels = np.broadcast_to(truth[own], kept.shape)
         fitted = difference_of_means(X[own], labels, kinds[own], kept)
-        moved = pairs_in_order(tied(X[other] @ fitted.T), truth[None, other], kinds[other])
+        moved = pairs_in_order(tied(X[other] @ fitted.T), truth[None, other], counted[other])
         scored = tied(X[own] @ difference_of_means(X[other], truth[None, other], kinds[other])[0])
-        total, part = pairs_by_cluster(scored, truth[own], kinds[own], questions[own])
-        right, pairs = moved + total[:, None] - part
-        found.append(right / np.maximum(pairs, 1))
+        total, part = pairs_by_cluster(scored, truth[own], counted[own], questions[own])
+        found.append(_shares(moved + total[:, None] - part))
         sides.append(np.full(len(names), side))
     return np.concatenate(found), np.concatenate(sides)
+
+
+def fixed_without(
+    scores: NDArray[Any], truth: NDArray[np.bool_], cells: IntArray, half: IntArray, questions: NDArray[Any]
+) -> FloatArray:
+    """The AUROC of a score that nothing was fitted for, without each question; order of `refitted_without`.
+
+    Args:
+        scores: [claims].
+        truth: [claims].
+        cells: inside which pairs are counted, [claims]; no half shares one with the other.
+        half: [claims].
+        questions: [claims].
+    """
+    whole = pairs_in_order(scores[:, None], truth[None, :], cells)
+    found = []
+    for side in (0, 1):
+        own = half == side
+        found.append(whole - pairs_by_cluster(scores[own], truth[own], cells[own], questions[own])[1])
+    return np.concatenate([_shares(part) for part in found])
+
+
+def _shares(counts: FloatArray) -> FloatArray:
+    """Pairs in the right order of all pairs, [2, questions] to [questions]; NaN without a pair."""
+    right, pairs = counts
+    return np.divide(right, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0.5)
 
 
 def pairs_in_order(scores: NDArray[Any], labels: NDArray[np.bool_], cells: IntArray) -> FloatArray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from mechcot.report.charts import Axis, Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, NULL, Json, triple
+from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
 
 
 def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
@@ -33,10 +33,25 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
     )
     rows = result["by_layer"]
     layers = [row["layer"] for row in rows]
-    lines = [
+    lines: list[Line] = [
         Line(layers, [row["random"] for row in rows], NULL, mode="none"),
-        Line(layers, [row["auroc"] for row in rows], colour, hover="layer %{x}: AUROC %{y:.3f}"),
+        Line(layers, [row["auroc"] for row in rows], colour, "the direction", "layer %{x}: AUROC %{y:.3f}"),
     ]
+    beside = [row for row in rows if "frequency" in row]
+    if beside:
+        at, found = [row["layer"] for row in beside], [row["frequency"] for row in beside]
+        alone = [triple(one["alone"])[0] for one in found]
+        inside = [triple(one["inside"])[0] for one in found]
+        lines += [
+            Line(at, alone, NULL, "frequency alone", "frequency alone: %{y:.3f}", "lines", "dot"),
+            Line(
+                at,
+                inside,
+                tint(colour, 0.5),
+                "subjects met as often",
+                "layer %{x}, subjects met as often: %{y:.3f}",
+            ),
+        ]
     return line_chart(
         title or _hedge_statement(rows, source, what),
         caption,

@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.hedge import figures
-from mechcot.core.words import number, percent, score, why
+from mechcot.analyses.hedge.result import beyond_frequency
+from mechcot.core.words import change, number, percent, score, why
 from mechcot.report.parts import AUROC, Findings, Part, Section, nothing
 
 
@@ -23,12 +24,14 @@ def doubt(found: Findings) -> Section:
         "<dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s computation; layer 0 has "
         "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
         "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
-        "what random directions reach."
+        "what random directions reach. A base hedges what it has seldom met: the dotted line is what that "
+        "says by itself, and the pale curve is the direction among claims whose subjects were met about as "
+        "often, where it says little."
     ).format(before=found.before, auroc=AUROC)
     limits = Markup(
-        "That the direction is what makes a model hedge, or that {after} feels doubt: it may mark how seldom "
-        "a name was seen, most of all if layer 0 shows it too. The best layer is picked after looking, which "
-        "flatters it; the curve is what counts."
+        "That the direction is what makes a model hedge, or that {after} feels doubt. How often a name was "
+        "met is known only roughly, and equal only roughly within a third of the claims. The best layer is "
+        "picked after looking, which flatters it; the curve is what counts."
     ).format(after=found.after)
     return Section("doubt", title, (_own(found, result), _moved(found, result)), reading, limits)
 
@@ -44,7 +47,7 @@ def _own(found: Findings, result: dict[str, Any]) -> Part:
     return Part(
         "hedge",
         f"{rates}; inside {found.before}, what will be hedged can be told from what will be asserted "
-        f"{_best(own['by_layer'])}.",
+        f"{_best(own['by_layer'])}.{_beside(own)}",
         figures.hedge_by_layer(own),
     )
 
@@ -57,7 +60,7 @@ def _moved(found: Findings, result: dict[str, Any]) -> Part:
     return Part(
         "projection",
         f"Along the same direction, wrong claims that {found.after} asserts can be told from right ones "
-        f"{_best(moved['by_layer'])}.",
+        f"{_best(moved['by_layer'])}.{_beside(moved)}",
         figures.hedge_by_layer(moved),
     )
 
@@ -79,7 +82,33 @@ def _best(rows: Sequence[dict[str, Any]]) -> str:
         return f"no better than by chance ({text})"
     if chance is not None and value <= chance["high"]:
         return f"no better than random directions can ({text})"
-    return f"with {text}"
+    reach = "" if chance is None else f", where random directions reach {chance['high']:.2f}"
+    return f"with {text}{reach}"
+
+
+def _beside(part: Mapping[str, Any]) -> str:
+    """What how seldom a subject was met says by itself, and whether the best layer holds more."""
+    known = [row for row in part["by_layer"] if number(row["auroc"]) is not None]
+    if not known:
+        return ""
+    best = max(known, key=lambda row: number(row["auroc"]) or 0.0)
+    found = best.get("frequency")
+    if found is None:
+        return f" How often the subjects were met is not known ({part['frequency_is']})."
+    numbers = (
+        f" How seldom a subject was met, and nothing else ({part['frequency_is']}), gives "
+        f"{score(found['alone'])}: the direction at layer {best['layer']} scores {change(found['minus'], 2)} "
+        "against it. Among claims "
+        f"whose subjects were met about as often ({found['n_pairs']:,} pairs) it scores "
+        f"{score(found['inside'])} against {score(found['alone_inside'])}, {change(found['minus_inside'], 2)}"
+    )
+    match beyond_frequency(found):
+        case True:
+            return f"{numbers}: it marks more than how seldom a subject was met."
+        case False:
+            return f"{numbers}: that it marks more than how seldom a subject was met is not shown."
+        case _:
+            return f"{numbers}: whether it marks more than that cannot be said."
 
 
 def used(found: Findings) -> list[tuple[str, ...]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.core.results import UNSTORED, Interval, Result, leaf
+from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, leaf
+from mechcot.core.words import number
 
 FloatArray = NDArray[np.float64]
 
@@ -24,6 +26,44 @@ class NullBand(Result):
 
 
 @dataclass(frozen=True)
+class BesideFrequency(Result):
+    """A direction beside how seldom the claim's subject was met, on the same pairs.
+
+    The second three count pairs of claims of one third of frequency alone. Whether the direction holds more
+    than frequency is read off `minus_inside`: there little is left for frequency to tell.
+
+    Attributes:
+        alone: AUROC of rarity alone, pairs within kind.
+        minus: the direction minus that, paired by question.
+        inside: AUROC of the direction, pairs within kind and third.
+        alone_inside: AUROC of rarity alone on those pairs.
+        minus_inside: the direction minus that, paired by question.
+        n_pairs: those pairs.
+    """
+
+    alone: Interval
+    minus: Interval
+    inside: Interval
+    alone_inside: Interval
+    minus_inside: Interval
+    n_pairs: int
+
+
+def beyond_frequency(beside: Mapping[str, Any]) -> bool | None:
+    """Whether a direction is shown to hold more than how seldom a subject was met.
+
+    On pairs of one third of frequency it has to beat chance and frequency both. None: not known.
+
+    Args:
+        beside: `BesideFrequency.to_json()`, or its part in summary.json.
+    """
+    if not beside or number(beside.get("minus_inside")) is None:
+        return None
+    ends = (number(beside["inside"]["low"]), number(beside["minus_inside"]["low"]))
+    return None if None in ends else (ends[0] or 0.0) > 0.5 and (ends[1] or 0.0) > 0
+
+
+@dataclass(frozen=True)
 class LayerScore(Result):
     """One layer's AUROC beside its two nulls.
 
@@ -36,6 +76,7 @@ class LayerScore(Result):
     auroc: Interval
     shuffled: NullBand | None
     random: NullBand | None
+    frequency: BesideFrequency | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +91,8 @@ class HedgeResult(Result):
         directions: layer to hedged minus asserted, [d_model], fitted on all used claims.
         null_directions: layer to the same fitted on shuffled labels, [draws, d_model].
         reason: why there is no direction, else "".
-        seed: of the split, the nulls and the bootstrap.
+        seed: of the split and the nulls.
+        frequency_is: what says how often a subject was met, or why that is not known.
     """
 
     arm: str
@@ -64,6 +106,7 @@ class HedgeResult(Result):
     null_directions: dict[int, FloatArray] = field(metadata=UNSTORED)
     reason: str
     seed: int
+    frequency_is: str = ""
 
     derived = ("auroc_by_layer",)
     table = "by_layer"
@@ -93,6 +136,7 @@ class HedgeProjection(Result):
         n_errors: erroneous asserted claims.
         n_correct: correct asserted claims.
         reason: why there is no value, else "".
+        frequency_is: see `HedgeResult`.
     """
 
     fitted_on: str
@@ -104,6 +148,7 @@ class HedgeProjection(Result):
     by_layer: tuple[LayerScore, ...]
     reason: str
     seed: int
+    frequency_is: str = ""
 
     derived = ("error_auroc_by_layer",)
     table = "by_layer"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mechcot import probe
 from mechcot.analyses.arms import on_questions
-from mechcot.analyses.form import missing
+from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.probe.ablate import Rereading, ablation, own_answers
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError, MechcotError
@@ -370,24 +370,32 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
 
 
 def _for_summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("layer", "auroc", "position_only", "kind_only", "entropy", "within_kind")
+    names = ("layer", "auroc", "position_only", "kind_only", "entropy", "within_kind", "stack", "stack_gain")
+    counts = ("n_steps", "n_questions")
     if "auroc" not in report:
-        return {name: missing(report["reason"]) for name in names}
+        nothing = {name: missing(report["reason"]) for name in (*names, *counts)}
+        return nothing | {"intervals": {name: nothing[name] for name in ("auroc", "stack", "stack_gain")}}
     baselines = report["baselines"]
 
     def baseline(name: str) -> Any:
         if name not in baselines:
             return missing(f"the baseline '{name}' could not be fitted on this study's folds")
-        return baselines[name]["auroc"]["estimate"]
+        return baselines[name]["auroc"]
 
-    return {
-        "layer": report["layer"],
-        "auroc": report["auroc"]["estimate"],
+    both = {
+        "auroc": report["auroc"],
         "position_only": baseline("position_only"),
         "kind_only": baseline("kind_only"),
         "entropy": baseline("entropy_end"),
-        "within_kind": report["within"]["kind"]["estimate"],
+        "within_kind": report["within"]["kind"],
+        "stack": baseline("stack"),
+        "stack_gain": report["stack"]["gain"] if "stack" in report else missing("there are no confounds"),
     }
+    ends = {
+        name: pick(leaf, INTERVAL) if "estimate" in (leaf := both[name]) else leaf
+        for name in ("auroc", "stack", "stack_gain")
+    }
+    return {"layer": report["layer"], **pick(both, list(both)), **pick(report, counts), "intervals": ends}
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

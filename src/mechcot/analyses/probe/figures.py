@@ -30,7 +30,10 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     """
     pale = tint(colour, 0.6)
     entries = [("probe (nested)", report["auroc"], colour)]
-    entries += [(f"probe, within one {name}", leaf, pale) for name, leaf in report["within"].items()]
+    entries += [
+        (f"probe, within one {name} ({report['pairs'][name]:,} pairs)", leaf, pale)
+        for name, leaf in report["within"].items()
+    ]
     parts = {
         "probe, confounds removed": ("beyond", "residualised"),
         "probe, subjects held out": ("subjects", "auroc"),
@@ -47,7 +50,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     caption = (
         f"{report['n_steps']} steps ({report['n_errors']} with the label 1) of {report['n_questions']} "
         f"questions, {report['n_folds']} folds that share no question and no group. 0.5: chance. Whiskers: "
-        "95 % intervals over questions, the fitted probes held fixed."
+        f"95 % intervals over questions, the fitted probes held fixed.{_deals(report)}"
     )
     rows = [
         Row(name, [Mark(leaf, tone, f"{name}: AUROC {said(leaf, 3, ends=True)}")])
@@ -55,6 +58,17 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     ]
     axis = Axis("AUROC", ".2f", null=0.5)
     return row_chart(title or report["verdict"], caption, rows, axis)
+
+
+def _deals(report: Json) -> str:
+    """The spread over deals of the folds, as a sentence."""
+    if "fold_draws" not in report:
+        return ""
+    spread = report["fold_draws"]["auroc"]
+    return (
+        f" On {len(spread['values'])} deals of the folds the probe of most folds scores "
+        f"{spread['low']:.3f} to {spread['high']:.3f}: a spread, no interval."
+    )
 
 
 def probe_by_layer(

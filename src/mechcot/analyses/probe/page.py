@@ -43,7 +43,7 @@ def section(found: Findings) -> Section:
     return Section("probe", "What does a probe see inside?", tuple(parts), reading, limits)
 
 
-_WITHIN = ("kind", "position", "question")
+_WITHIN = ("kind", "position", "question", "question and position")
 
 
 _BASELINES = (
@@ -56,9 +56,11 @@ def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
     if "auroc" not in report:
         return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
     verdict = report["verdict"][:1].lower() + report["verdict"][1:]
-    shown = {"auroc", "verdict", "stack", "n_steps", "n_errors", "n_questions", "n_folds"}
+    shown = {
+        "auroc", "verdict", "stack", "fold_draws", "n_steps", "n_errors", "n_questions", "n_folds",
+    }  # fmt: skip
     kept = {key: value for key, value in report.items() if key in shown}
-    for part, names in (("within", _WITHIN), ("baselines", _BASELINES)):
+    for part, names in (("within", _WITHIN), ("pairs", _WITHIN), ("baselines", _BASELINES)):
         kept[part] = {key: report[part][key] for key in names if key in report[part]}
     figure = figures.probe_bars(kept, colour=colour)
     return Part(f"probe-{name}", f"In {name}, {verdict}", figure)

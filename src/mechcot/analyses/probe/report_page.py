@@ -12,6 +12,7 @@ from mechcot.analyses.probe import figures, worth_figures
 from mechcot.core import files
 from mechcot.core.words import number, percent, score, signed, why
 from mechcot.probe import ProbeReport, save_card
+from mechcot.probe.incremental import NOT_USED
 from mechcot.probe.report import TABLE, Measure
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
@@ -68,7 +69,7 @@ def _cards(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     cards = [("Probe, nested estimate", _bare(report["auroc"]), f"AUROC {score(report['auroc'])}")]
     if "stack" in report and "stack" in report["baselines"]:
         alone = report["baselines"]["stack"]["auroc"]
-        added = f"with the probe {_gain(report['stack']['gain'])}"
+        added = f"the probe added: {_gain(report['stack']['gain'])}"
         cards.append(("Everything simpler, without the probe", _bare(alone), added))
     return cards
 
@@ -82,6 +83,8 @@ def _gain(leaf: Any) -> str:
     value, low, high = number(leaf), number(leaf.get("low")), number(leaf.get("high"))
     if value is None:
         return f"not known ({why(leaf)})"
+    if why(leaf.get("low")) == NOT_USED:
+        return NOT_USED
     ends = "" if low is None or high is None else f" [{signed(low, 3)}, {signed(high, 3)}]"
     return f"{signed(value, 3)}{ends}"
 

@@ -37,6 +37,7 @@ def task(world: World) -> Task:
         role=lambda question, text: _role(text, _claim(world, question, text)),
         check=lambda question, text: _check(text, _claim(world, question, text)),
         claim=lambda question, text: _claim(world, question, text),
+        frequency=lambda question, text: _frequency(world, question, _claim(world, question, text)),
         hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
         decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
     )
@@ -57,6 +58,13 @@ def _check(text: str, claim: Claim | None) -> Judged:
     if role == "malformed":
         return Judged("erroneous", "no claim that the world could bear out")
     return Judged("not_checkable", f"a {role} step makes no claim")
+
+
+def _frequency(world: World, question: Question, claim: Claim | None) -> float:
+    """Exposure of the claim's disease or node; of the case's own where that is what the claim names."""
+    if claim is None:
+        return 0.0
+    return world.exposure(question.group if claim.relation == FIND else claim.subject)
 
 
 def _hedge_pair(text: str, claim: Claim | None) -> tuple[str, str] | None:

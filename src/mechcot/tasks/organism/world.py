@@ -85,6 +85,12 @@ class World:
         total = len(self.nodes) if name in self.node_weights else len(self.diseases)
         return TERCILES[min(2, 3 * self.rank[name] // total)]
 
+    def exposure(self, name: str) -> float:
+        """How often the corpus draws a disease, drug (that of its disease) or node, against the mean."""
+        if name in self.node_weights:
+            return self.node_weights[name]
+        return self.weights[name if name in self.weights else self.disease_of(name)]
+
     def fitting(self, findings: frozenset[str]) -> tuple[str, ...]:
         """Every disease that has all of `findings`; none when there are no findings."""
         if not findings:
