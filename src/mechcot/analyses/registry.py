@@ -87,7 +87,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=3,
+        version=4,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
@@ -97,7 +97,7 @@ ANALYSES = (
     Analysis(
         "hedge",
         hedge.hedge_of,
-        version=3,
+        version=4,
         reads="inside",
         stored=hedge.hedge_json,
         summary=hedge.summarised,
@@ -107,7 +107,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=4,
+        version=5,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
