@@ -57,7 +57,7 @@ from mechcot.stats.margin import (
     half_votes,
     margin_bins,
 )
-from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.scales import ScaleDifference, scale_difference
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.sensitivity import (
@@ -84,6 +84,7 @@ __all__ = [
     "Agreement",
     "Bounds",
     "Calibration",
+    "ClusteredMcNemar",
     "Corrected",
     "DesignEffect",
     "Flow",
@@ -122,6 +123,7 @@ __all__ = [
     "jackknife_interval",
     "leaf",
     "margin_bins",
+    "mcnemar_clustered",
     "mcnemar_exact",
     "mean_interval",
     "percentile_interval",

@@ -31,7 +31,7 @@ from mechcot.stats.calibration import (
 from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import check_questions, cut_off, one_arm, require_columns, trace_votes
 from mechcot.stats.jackknife import mean_interval
-from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
 
@@ -130,7 +130,8 @@ class AnswersResult(Result):
     confidence, k being the same in both arms; `delta_ece_squared` is what noise does not add to.
     `mcnemar` sorts questions by whether gold is the one and
     only winner of the vote (a tie is not right), so gained - lost over the questions need not
-    equal `delta_sc`, in which a tie keeps its share. `named` is the vote where both arms name an option.
+    equal `delta_sc`, in which a tie keeps its share. `mcnemar_traces` is the test of single traces, questions as
+    clusters. `named` is the vote where both arms name an option.
     """
 
     before: ArmAnswers
@@ -144,6 +145,7 @@ class AnswersResult(Result):
     delta_slope: Interval
     delta_brier: Interval
     mcnemar: McNemar
+    mcnemar_traces: ClusteredMcNemar
     named: BothNamed
 
     table = "measures"
@@ -209,6 +211,7 @@ def analyse(
         delta_slope=recalibration_slope_difference(*paired),
         delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
+        mcnemar_traces=mcnemar_clustered(*_right_of(tables[0], gold), *_right_of(tables[1], gold)),
         named=both_named(Pair(*tables), gold, delta_sc),
     )
 
@@ -227,9 +230,15 @@ def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
         )
 
 
+def _right_of(table: Ints, gold: Ints) -> tuple[Ints, Ints]:
+    """Traces that answer gold, and all traces, [questions] each."""
+    return table[np.arange(len(table)), gold], table.sum(axis=1)
+
+
 def _accuracy(table: Ints, gold: Ints) -> Floats:
     """Share of each question's traces that answer gold [questions]."""
-    return table[np.arange(len(table)), gold] / table.sum(axis=1)
+    right, traces = _right_of(table, gold)
+    return right / traces
 
 
 def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers:
