@@ -1,7 +1,7 @@
 """Statistics on plain arrays: no torch, and the question is what gets resampled."""
 
 from mechcot.core.results import Interval, leaf
-from mechcot.stats.agreement import Agreement, PairAgreement, agreement
+from mechcot.stats.agreement import Agreement, OrdinalAgreement, PairAgreement, agreement
 from mechcot.stats.auroc import (
     StratifiedAuroc,
     auroc,
@@ -48,6 +48,7 @@ from mechcot.stats.jackknife import (
     ratio_difference_interval,
     ratio_interval,
 )
+from mechcot.stats.latent import LatentDifference, latent_difference
 from mechcot.stats.margin import (
     Flow,
     HalfVotes,
@@ -58,6 +59,7 @@ from mechcot.stats.margin import (
     margin_bins,
 )
 from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
+from mechcot.stats.pooled import PooledDifference, pooled_difference
 from mechcot.stats.scales import ScaleDifference, scale_difference
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.sensitivity import (
@@ -91,8 +93,11 @@ __all__ = [
     "HalfVotes",
     "Interval",
     "KindTerm",
+    "LatentDifference",
     "McNemar",
+    "OrdinalAgreement",
     "PairAgreement",
+    "PooledDifference",
     "RatioDifference",
     "ScaleDifference",
     "SignFlips",
@@ -121,6 +126,7 @@ __all__ = [
     "imbens_manski",
     "interval_of_sums",
     "jackknife_interval",
+    "latent_difference",
     "leaf",
     "margin_bins",
     "mcnemar_clustered",
@@ -129,6 +135,7 @@ __all__ = [
     "percentile_interval",
     "plurality",
     "plurality_right",
+    "pooled_difference",
     "power_of_rates",
     "question_weighted_difference",
     "rate_interval",

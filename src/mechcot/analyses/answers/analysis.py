@@ -130,8 +130,8 @@ class AnswersResult(Result):
     confidence, k being the same in both arms; `delta_ece_squared` is what noise does not add to.
     `mcnemar` sorts questions by whether gold is the one and
     only winner of the vote (a tie is not right), so gained - lost over the questions need not
-    equal `delta_sc`, in which a tie keeps its share. `mcnemar_traces` is the test of single traces, questions as
-    clusters. `named` is the vote where both arms name an option.
+    equal `delta_sc`, in which a tie keeps its share. `mcnemar_traces` tests single traces,
+    questions as clusters. `named` is the vote where both arms name an option.
     """
 
     before: ArmAnswers

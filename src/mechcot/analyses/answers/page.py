@@ -57,8 +57,8 @@ def single_traces(found: Findings) -> Table:
     p = number(test["p_value"])
     note = (
         f"Of all pairs of a trace of {found.before} and one of {found.after} on one of "
-        f"{counted(test['n_questions'], 'question')}, {counted(k, 'trace')} each. That single traces are right as "
-        "often in both "
+        f"{counted(test['n_questions'], 'question')}, {counted(k, 'trace')} each. That single traces are "
+        "right as often in both "
         + (
             f"cannot be tested: {why(test['p_value'])}."
             if p is None
