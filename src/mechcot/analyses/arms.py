@@ -346,7 +346,7 @@ def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
     if control not in study.settings.controls:
         known = ", ".join(study.settings.controls) or "none"
         raise UsageError(f"there is no control '{control}' in {study.path}; there are: {known}")
-    own = study.settings.controls[control].model_dump(exclude_none=True)
+    own = study.settings.controls[control].model_dump(exclude_none=True, exclude={"differs"})
     return headline.model_copy(update=own)
 
 
