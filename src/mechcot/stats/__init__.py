@@ -10,6 +10,7 @@ from mechcot.stats.auroc import (
     fold_auroc,
     stratified_auroc,
 )
+from mechcot.stats.both_right import BothRightBounds, RightTraces, both_right_bounds
 from mechcot.stats.calibration import (
     brier_terms,
     calibration_bins,
@@ -29,6 +30,7 @@ from mechcot.stats.cluster import (
 )
 from mechcot.stats.correction import Calibration, Corrected, corrected_difference, rogan_gladen
 from mechcot.stats.decomposition import KindTerm, Split, split_by_kind
+from mechcot.stats.gee import GeeDifference, gee_difference
 from mechcot.stats.inference import (
     DesignEffect,
     SignFlips,
@@ -84,12 +86,14 @@ from mechcot.stats.votes import (
 __all__ = [
     "AbstentionBounds",
     "Agreement",
+    "BothRightBounds",
     "Bounds",
     "Calibration",
     "ClusteredMcNemar",
     "Corrected",
     "DesignEffect",
     "Flow",
+    "GeeDifference",
     "HalfVotes",
     "Interval",
     "KindTerm",
@@ -99,6 +103,7 @@ __all__ = [
     "PairAgreement",
     "PooledDifference",
     "RatioDifference",
+    "RightTraces",
     "ScaleDifference",
     "SignFlips",
     "Split",
@@ -109,6 +114,7 @@ __all__ = [
     "agreement",
     "auroc",
     "auroc_replicates",
+    "both_right_bounds",
     "boundary_flow",
     "brier_terms",
     "calibration_bins",
@@ -122,6 +128,7 @@ __all__ = [
     "equal_share_null",
     "flows_by_margin",
     "fold_auroc",
+    "gee_difference",
     "half_votes",
     "imbens_manski",
     "interval_of_sums",
