@@ -74,15 +74,16 @@ class BothRightBounds(Result):
 
 
 def both_right_bounds(
-    right: Pair[npt.ArrayLike],
-    samples: Pair[npt.ArrayLike],
+    right: tuple[npt.ArrayLike, npt.ArrayLike],
+    samples: tuple[npt.ArrayLike, npt.ArrayLike],
     traces: Pair[RightTraces],
     *,
     level: float = LEVEL,
 ) -> BothRightBounds:
     """Bound the change among traces right in both arms; see the module's formula.
 
-    The intervals are Imbens and Manski's (2004) around the bounds, with the jackknife of questions.
+    The intervals are Imbens and Manski's (2004) around the bounds, with the jackknife of questions, wider by
+    the ratio of Student's t to the normal quantile.
 
     Args:
         right: right traces of each half of a question's, before and after, [questions, halves] each.
@@ -125,6 +126,8 @@ def _smallest(counts: Floats) -> Floats:
 
 
 def _bounds(pi: Floats, shares: Floats, traces: Pair[RightTraces], level: float, reason: str) -> Bounds:
+    from scipy.special import ndtri, stdtrit
+
     asked = np.unique(np.concatenate([side.question for side in traces]))
     n = len(asked)
     if not reason and any(len(side.question) == 0 for side in traces):
@@ -140,7 +143,8 @@ def _bounds(pi: Floats, shares: Floats, traces: Pair[RightTraces], level: float,
     errors = [float(standard_error(end)) for end in _ends(pi, shares, traces, everyone)]
     if not np.isfinite(errors).all():
         return Bounds(low, high, None, None, level, n, "all of it hangs on one question")
-    ends = imbens_manski(low, max(low, high), errors[0], errors[1], level=level)
+    wider = float(stdtrit(n - 1, (1 + level) / 2) / ndtri((1 + level) / 2))  # few questions: Student's t
+    ends = imbens_manski(low, max(low, high), wider * errors[0], wider * errors[1], level=level)
     return Bounds(low, high, *ends, level, n)
 
 

@@ -120,12 +120,12 @@ def fit(wrong: Floats, steps: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bo
     rho = np.zeros(len(rates))
     moved = np.full(len(rates), np.inf)
     for _ in range(_ROUNDS):
-        rho = _correlation(wrong, steps, rates)
+        before, rho = rho, (rho + _correlation(wrong, steps, rates)) / 2  # by half: negative ones swing
         score, information = _equations(wrong, steps, rates, rho)
         theta = np.log(rates / (1 - rates))
         step = np.linalg.solve(information.sum(axis=1), score.sum(axis=1)[..., None])[..., 0]
         rates = 1 / (1 + np.exp(-(theta + np.clip(step, -2, 2))))
-        moved = np.abs(step).max(axis=1)
+        moved = np.maximum(np.abs(step).max(axis=1), np.abs(rho - before))
         if (moved < _TOLERANCE).all():
             break
     return rates, rho, moved < 1e-6

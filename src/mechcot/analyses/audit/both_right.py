@@ -15,8 +15,8 @@ from mechcot.stats.frames import question_codes
 def bounds_of(arms: Arms) -> BothRightBounds:
     """Bounds of the change among traces right in both arms; traces without a judged step are not in it."""
     before, after = (_halves(arms, traces) for traces in (arms.traces_before, arms.traces_after))
-    right, samples = Pair(before[0], after[0]), Pair(before[1], after[1])
-    return both_right_bounds(right, samples, Pair(*(_right_traces(own) for own in arms.steps)))
+    judged = Pair(*(_right_traces(own) for own in arms.steps))
+    return both_right_bounds((before[0], after[0]), (before[1], after[1]), judged)
 
 
 def _halves(arms: Arms, traces: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -25,9 +25,10 @@ def _halves(arms: Arms, traces: pd.DataFrame) -> tuple[Floats, Floats]:
     place = traces.groupby("qid")["cid"].rank(method="first").to_numpy(dtype=np.int64)
     cell, shape = 2 * q + place % 2, (len(arms.index), 2)
     right = traces["answer"].to_numpy() == arms.gold[q]
-    counts = (np.bincount(cell, weights, 2 * shape[0]) for weights in (right, np.ones(len(cell))))
-    rights, everyone = (own.reshape(shape) for own in counts)
-    return rights, everyone
+    counts = np.zeros((2, 2 * shape[0]))
+    np.add.at(counts[0], cell, right)
+    np.add.at(counts[1], cell, 1.0)
+    return counts[0].reshape(shape), counts[1].reshape(shape)
 
 
 def _right_traces(arm: ArmSteps) -> RightTraces:

@@ -62,8 +62,8 @@ class ErrorScales(Result):
         """A row per scale; `ratio` is e^difference where that is a ratio."""
         return [
             {"scale": name, **cells(scale), "ratio": _ratio(name, scale.difference.estimate)}
-            for name, scale in {**self.scales, "risk_gee": self.gee}.items()
-        ]
+            for name, scale in self.scales.items()
+        ] + [{"scale": "risk_gee", **cells(self.gee)}]
 
     def __repr__(self) -> str:
         differences = ", ".join(f"{name} {scale.difference}" for name, scale in self.scales.items())
