@@ -54,6 +54,15 @@ def test_what_is_committed_keeps_to_its_limits_and_stands_on_the_page():
     for row in found.get("split", {"rows": []})["rows"]:
         assert all(0.93 <= row[term] <= 0.97 for term in ("total", "composition", "within"))
         assert row["unshared"] >= 0.93
+    for row in found.get("mcnemar", {"rows": []})["rows"]:
+        assert row["p <= .05"] <= 0.07
+        assert row["questions"] < 30 or row["p <= .05"] >= 0.03
+    for name in ("gee", "pooled"):
+        for row in found.get(name, {"rows": []})["rows"]:
+            assert row["difference"] >= 0.93
+    for row in found.get("both_right", {"rows": []})["rows"]:
+        if row["questions"] >= 30:
+            assert min(value for cell, value in row.items() if cell.endswith("end")) >= 0.93
     for row in found.get("hedge", {"rows": []})["rows"]:
         assert 0.03 <= row["p <= .05"] <= 0.07
         assert 0.46 <= row["p <= .5"] <= 0.54
