@@ -171,3 +171,16 @@ def test_tables_that_do_not_fit_are_refused(change, says):
     change(before, after)
     with pytest.raises(AnalysisError, match=says):
         panel.analyse(QUESTIONS, before, after)
+
+
+def test_equal_texts_are_one_question_in_every_interval_of_the_panel():
+    rng = np.random.default_rng(4)
+    before, after = _tables("x", rng, judges=("a", "b", "c")), _tables("y", rng, judges=("a", "b", "c"))
+    asked = QUESTIONS.assign(stem=[f"case {i // 2}" if i < 4 else f"other {i}" for i in range(10)])
+    asked = asked.assign(options=[["yes", "no"]] * 10)
+    found = panel.analyse(asked, before, after)
+    assert found.judges[0].delta.n == 8
+    assert found.pooled.difference.n == 8
+    assert found.latent.difference.n == 8
+    assert found.agreement["x"]["two"].kappa.n == 8
+    assert panel.analyse(QUESTIONS, before, after).pooled.difference.n == 10

@@ -29,7 +29,14 @@ from mechcot.stats.calibration import (
     squared_calibration_error,
 )
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.stats.frames import check_questions, cut_off, one_arm, require_columns, trace_votes
+from mechcot.stats.frames import (
+    check_questions,
+    cut_off,
+    one_arm,
+    require_columns,
+    text_codes,
+    trace_votes,
+)
 from mechcot.stats.jackknife import mean_interval
 from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
@@ -211,7 +218,7 @@ def analyse(
         delta_slope=recalibration_slope_difference(*paired),
         delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
-        mcnemar_traces=mcnemar_clustered(*_right_of(tables[0], gold), *_right_of(tables[1], gold)),
+        mcnemar_traces=_single_traces(questions, tables, gold),
         named=both_named(Pair(*tables), gold, delta_sc),
     )
 
@@ -233,6 +240,13 @@ def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
 def _right_of(table: Ints, gold: Ints) -> tuple[Ints, Ints]:
     """Traces that answer gold, and all traces, [questions] each."""
     return table[np.arange(len(table)), gold], table.sum(axis=1)
+
+
+def _single_traces(questions: pd.DataFrame, tables: list[Ints], gold: Ints) -> ClusteredMcNemar:
+    text = text_codes(questions)  # equal texts are one question
+    return mcnemar_clustered(
+        *(np.bincount(text, column) for table in tables for column in _right_of(table, gold))
+    )
 
 
 def _accuracy(table: Ints, gold: Ints) -> Floats:

@@ -20,7 +20,14 @@ from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.results import Interval, Pair, Result, because, cells, keyed
 from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints
-from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.frames import (
+    describe,
+    one_arm,
+    question_codes,
+    require_columns,
+    require_unique,
+    text_codes,
+)
 from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
 from mechcot.stats.latent import LatentDifference, latent_difference
 from mechcot.stats.pooled import PooledDifference, pooled_difference
@@ -128,7 +135,7 @@ def analyse(
     """Set several instruments' verdicts on the same two arms side by side.
 
     Args:
-        questions: rows of `records.QUESTIONS` (used: qid).
+        questions: rows of `records.QUESTIONS` (used: qid, and its text where it is there).
         before: instrument to its rows of `records.VERDICTS` on the arm before.
         after: the same instruments on the arm after.
         seed: of the starts of `latent`.
@@ -145,9 +152,9 @@ def analyse(
             f"a panel needs the verdicts of two instruments, there is {', '.join(names) or 'none'}; "
             "judge the same steps with another one"
         )
-    index = pd.Index(questions["qid"])
+    index, text = pd.Index(questions["qid"]), text_codes(questions)
     tables = [
-        {name: _checked(tables[name], index, f"verdicts of {name} {when}") for name in names}
+        {name: _checked(tables[name], index, text, f"verdicts of {name} {when}") for name in names}
         for when, tables in (("before", before), ("after", after))
     ]
     arms = [_arm(own, when) for own, when in zip(tables, ("before", "after"), strict=True)]
@@ -180,8 +187,8 @@ def panel_of(study: Study, instruments: Sequence[str] = ()) -> PanelResult:
     return analyse(questions, before, after, seed=study.settings.seed)
 
 
-def _checked(verdicts: pd.DataFrame, index: pd.Index, what: str) -> pd.DataFrame:
-    """Step key, label and `q`, the row of the question."""
+def _checked(verdicts: pd.DataFrame, index: pd.Index, text: Ints, what: str) -> pd.DataFrame:
+    """Step key, label and `q`, the number of the question's text."""
     require_columns(verdicts, [*STEP_KEY, "label"], what)
     one_arm(verdicts, what)
     require_unique(verdicts, STEP_KEY, what)
@@ -191,7 +198,7 @@ def _checked(verdicts: pd.DataFrame, index: pd.Index, what: str) -> pd.DataFrame
             f"{what}: {describe(unknown, STEP_KEY)} has the label {unknown['label'].iloc[0]!r}; "
             f"there are {', '.join(LABELS)}"
         )
-    return verdicts[[*STEP_KEY, "label"]].assign(q=question_codes(verdicts, index, what))
+    return verdicts[[*STEP_KEY, "label"]].assign(q=text[question_codes(verdicts, index, what)])
 
 
 def _arm(tables: Mapping[str, pd.DataFrame], when: str) -> str:
