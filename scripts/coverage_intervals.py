@@ -1,6 +1,6 @@
 """How often the intervals of a study cover the truth, and how often its tests reject where nothing is.
 
-    python scripts/coverage_intervals.py                       # all four, 2,000 runs a cell
+    python scripts/coverage_intervals.py                       # all of them, 2,000 runs a cell
     python scripts/coverage_intervals.py split --runs 200 --print
 
 Writes docs/intervals.json and the tables of docs/intervals.md. The grids were fixed before anything was run.
@@ -13,6 +13,12 @@ its parts for all runs at once.
 - `calibration`: votes of 16 that are too sure by as much as the head says, in both arms.
 - `split`: composition, within and unshared; kinds of step of which some come in few questions or in one arm.
   The truth is that of the population, for the kinds that the run's data call shared.
+- `mcnemar`: how often the clustered test rejects at .05 where both arms are right equally often, and where
+  one is right .1 more often.
+- `gee`: the grid of `differences` by estimating equations.
+- `pooled`: the mean difference of three judges of unequal quality on the same steps.
+- `both_right`: bounds among traces right in both arms; the population's two ends, each to be covered.
+- `agreement`: coefficients of three judges on three labels that have an order.
 - `hedge`: the held-out direction where hedging is chance, the vectors of a claim being those of its subject.
 """
 
@@ -22,18 +28,17 @@ import argparse
 import itertools
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logit, stdtrit
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
+from coverage_more import both_right, coefficients, gee, mcnemar, pooled
+from coverage_parts import RATES, Floats, Row, beta_of, holds, mean_of, step_counts
 from mechcot.analyses.hedge.analysis import _held_out
 from mechcot.stats import (
-    Interval,
     mean_interval,
     recalibration_slope_difference,
     resampled_sums,
@@ -45,50 +50,6 @@ from mechcot.stats.decomposition import _terms
 from mechcot.stats.jackknife import degrees_of_freedom, standard_error
 
 DOCS = Path(__file__).parent.parent / "docs"
-Floats = NDArray[np.float64]
-Row = dict[str, Any]
-
-
-def _holds(found: Interval, truth: float) -> float:
-    """1 if it covers, 0 if not, NaN without an interval."""
-    if found.low is None or found.high is None:
-        return float("nan")
-    return float(found.low - 1e-12 <= truth <= found.high + 1e-12)
-
-
-def _mean(found: list[list[float]], names: tuple[str, ...]) -> dict[str, float | None]:
-    table = np.array(found)
-    known = ~np.isnan(table).all(axis=0)
-    return {n: round(float(np.nanmean(table[:, i])), 4) if known[i] else None for i, n in enumerate(names)}
-
-
-@cache
-def _quantiles(a: float, b: float) -> tuple[Floats, Floats]:
-    grid = np.linspace(0, 1, 4001)
-    return grid, beta.ppf(grid, a, b)
-
-
-def _beta(uniform: Floats, a: float, b: float) -> Floats:
-    """Beta variables from uniform ones, read off a fine grid."""
-    return np.interp(uniform, *_quantiles(a, b))
-
-
-RATES = (0.15, 0.4)
-
-
-def _arms(runs: int, n: int, icc: float, uneven: bool, rng: np.random.Generator) -> list[Floats]:
-    """Erroneous and judged steps of both arms [runs, questions]; questions hard for one are hard for both."""
-    shape = (runs, n)
-    common, size = rng.normal(size=shape), rng.lognormal(-0.5, 1.0, shape)
-    out = []
-    for rate, steps in zip(RATES, (4, 8), strict=True):
-        judged = 1 + rng.poisson((steps - 1) * size) if uneven else np.full(shape, steps)
-        chance = np.full(shape, rate)
-        if icc:
-            own = norm.cdf(0.7 * common + np.sqrt(1 - 0.49) * rng.normal(size=shape))
-            chance = _beta(own, rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc)
-        out += [rng.binomial(judged, chance).astype(float), judged.astype(float)]
-    return out
 
 
 def _left_out(e: Floats, m: Floats) -> tuple[Floats, Floats]:
@@ -109,7 +70,7 @@ def differences(runs: int) -> list[Row]:
     names = ("difference", "width", "rate before", "mean of questions", "bootstrap")
     for n, icc, uneven in itertools.product((6, 8, 12, 30, 100, 400), (0.0, 0.3), (False, True)):
         rng = np.random.default_rng([n, int(10 * icc), uneven])
-        e0, m0, e1, m1 = _arms(runs, n, icc, uneven, rng)
+        e0, m0, e1, m1 = step_counts(runs, n, icc, uneven, rng)
         (r0, w0), (r1, w1) = _left_out(e0, m0), _left_out(e1, m1)
         weight = sum(m / m.sum(axis=1, keepdims=True) for m in (m0, m1))
         truth = RATES[1] - RATES[0]
@@ -124,7 +85,7 @@ def differences(runs: int) -> list[Row]:
         found = [held, width, float(np.where(inside[:, 0], rate, edge).mean()), mean]
         found.append(_bootstrapped(np.stack([e0, m0, e1, m1], axis=2), truth) if n <= 30 else float("nan"))
         steps = "uneven" if uneven else "even"
-        rows.append({"questions": n, "ICC": icc, "steps": steps} | _mean([found], names))
+        rows.append({"questions": n, "ICC": icc, "steps": steps} | mean_of([found], names))
     return rows
 
 
@@ -147,7 +108,7 @@ BIASES = ((0.0, 0.0), (0.1, 0.0), (0.3, 0.0), (0.1, 0.1), (0.2, 0.1), (0.3, 0.1)
 
 def _votes(n: int, bias: float, common: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Vote shares of 16 and whether the vote is right, `bias` less often than its share says."""
-    latent = 0.25 + 0.75 * _beta(norm.cdf(0.6 * common + 0.8 * rng.normal(size=n)), 3.0, 1.5)
+    latent = 0.25 + 0.75 * beta_of(norm.cdf(0.6 * common + 0.8 * rng.normal(size=n)), 3.0, 1.5)
     share = np.maximum(rng.binomial(16, latent), 4) / 16
     return share, (rng.random(n) < np.clip(share - bias, 0, 1)).astype(float)
 
@@ -176,9 +137,9 @@ def calibration(runs: int) -> list[Row]:
             square = squared_calibration_difference(*sides[0], *sides[1])
             gap = mean_interval(signed_gap(*sides[1]) - signed_gap(*sides[0]))
             slope = recalibration_slope_difference(*sides[0], *sides[1])
-            held = [_holds(one, value) for one, value in zip((square, gap, slope), truth, strict=True)]
+            held = [holds(one, value) for one, value in zip((square, gap, slope), truth, strict=True)]
             found.append([held[0], (square.high or 0.0) - (square.low or 0.0), *held[1:]])
-        rows.append({"questions": n, "off before": biases[0], "off after": biases[1]} | _mean(found, names))
+        rows.append({"questions": n, "off before": biases[0], "off after": biases[1]} | mean_of(found, names))
     return rows
 
 
@@ -217,12 +178,12 @@ def split(runs: int) -> list[Row]:
             own = np.array([kind.status == "shared" for kind in got.kinds])
             truth = _terms(population[None], own)[0]
             parts = (got.total, got.common_composition, got.common_within, got.unshared)
-            found.append([_holds(part, value) for part, value in zip(parts, truth, strict=True)])
+            found.append([holds(part, value) for part, value in zip(parts, truth, strict=True)])
             shared += int(own.sum())
         known = round(float(np.mean(~np.isnan(np.array(found)[:, 3]))), 3)
         names = ("total", "composition", "within", "unshared")
         head = {"questions": n, "kinds": kinds, "steps": steps, "some of one arm": alone}
-        rows.append(head | {"shared": round(shared / runs, 1)} | _mean(found, names) | {"known": known})
+        rows.append(head | {"shared": round(shared / runs, 1)} | mean_of(found, names) | {"known": known})
     return rows
 
 
@@ -240,14 +201,15 @@ def hedge(runs: int) -> list[Row]:
             score = _held_out(0, X, truth, subject % 2, question % 2, question, 39, rng)
             assert score.shuffled is not None
             p = score.shuffled.p
-            found.append([p, *(float(p <= level) for level in (0.05, 0.1, 0.5)), _holds(score.auroc, 0.5)])
+            found.append([p, *(float(p <= level) for level in (0.05, 0.1, 0.5)), holds(score.auroc, 0.5)])
         names = ("mean p", "p <= .05", "p <= .1", "p <= .5", "covers .5")
-        rows.append({"questions": n, "subjects": subjects} | _mean(found, names))
+        rows.append({"questions": n, "subjects": subjects} | mean_of(found, names))
     return rows
 
 
 MEASURED: dict[str, Callable[[int], list[Row]]] = {
     "differences": differences, "calibration": calibration, "split": split, "hedge": hedge,
+    "mcnemar": mcnemar, "gee": gee, "pooled": pooled, "both_right": both_right, "agreement": coefficients,
 }  # fmt: skip
 
 

@@ -100,9 +100,9 @@ QUESTIONS = pd.DataFrame({"qid": [f"q{i}" for i in range(10)]})
 def test_the_order_of_rows_does_not_matter():
     rng = np.random.default_rng(0)
     before, after = _tables("x", rng), _tables("y", rng)
-    plain = panel.analyse(QUESTIONS, before, after, draws=50).to_json()
+    plain = panel.analyse(QUESTIONS, before, after).to_json()
     mixed = {name: table.sample(frac=1, random_state=1) for name, table in before.items()}
-    assert panel.analyse(QUESTIONS, mixed, after, draws=50).to_json() == plain
+    assert panel.analyse(QUESTIONS, mixed, after).to_json() == plain
 
 
 def test_failures_and_missing_verdicts_are_no_ratings():
@@ -111,7 +111,7 @@ def test_failures_and_missing_verdicts_are_no_ratings():
     before["a"].loc[:3, "label"] = "api_failure"
     before["b"] = before["b"].iloc[:30]
     before["b"].loc[10:11, "label"] = "abstain"
-    found = panel.analyse(QUESTIONS, before, after, draws=50)
+    found = panel.analyse(QUESTIONS, before, after)
     assert found.agreement["x"]["four"].n_steps == 26
     assert found.agreement["x"]["two"].n_steps == 24
     counts = {judge.instrument: judge.counts[0] for judge in found.judges}
@@ -124,7 +124,7 @@ def test_judges_who_never_meet_have_no_agreement_and_say_why():
     rng = np.random.default_rng(2)
     before, after = _tables("x", rng), _tables("y", rng)
     before["a"]["label"] = "parse_failure"
-    found = panel.analyse(QUESTIONS, before, after, draws=50)
+    found = panel.analyse(QUESTIONS, before, after)
     assert found.agreement["x"]["four"].kappa.estimate is None
     assert found.judges[0].delta.estimate is None
     assert found.judges[0].direction == "unknown"
@@ -139,10 +139,11 @@ def test_a_panel_shows_itself_with_the_warning_on_kappa(study):
     assert "\n" not in repr(found)
     assert "<table" in found._repr_html_()
     written = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert "do not compare kappas of arms" in written["note"]
+    assert "do not compare those of arms" in written["note"]
     frame = found.to_frame("coefficients")
     assert set(frame["arm"]) == {"base", "distilled"}
-    assert set(frame["measure"]) == {"raw", "fleiss kappa", "cohen kappa", "ac1"}
+    measures = {"raw", "fleiss kappa", "cohen kappa", "ac1", "alpha", "ac2", "ordinal alpha"}
+    assert set(frame["measure"]) == measures
 
 
 @pytest.mark.parametrize(
@@ -169,4 +170,17 @@ def test_tables_that_do_not_fit_are_refused(change, says):
     before, after = _tables("x", rng), _tables("y", rng)
     change(before, after)
     with pytest.raises(AnalysisError, match=says):
-        panel.analyse(QUESTIONS, before, after, draws=10)
+        panel.analyse(QUESTIONS, before, after)
+
+
+def test_equal_texts_are_one_question_in_every_interval_of_the_panel():
+    rng = np.random.default_rng(4)
+    before, after = _tables("x", rng, judges=("a", "b", "c")), _tables("y", rng, judges=("a", "b", "c"))
+    asked = QUESTIONS.assign(stem=[f"case {i // 2}" if i < 4 else f"other {i}" for i in range(10)])
+    asked = asked.assign(options=[["yes", "no"]] * 10)
+    found = panel.analyse(asked, before, after)
+    assert found.judges[0].delta.n == 8
+    assert found.pooled.difference.n == 8
+    assert found.latent.difference.n == 8
+    assert found.agreement["x"]["two"].kappa.n == 8
+    assert panel.analyse(QUESTIONS, before, after).pooled.difference.n == 10

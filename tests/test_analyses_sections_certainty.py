@@ -193,7 +193,7 @@ def test_a_panel_shows_every_judge_and_warns_of_kappa(copied):
     assert told.startswith("All 2 judges see wrong steps rise; where two of them")
     assert f"they say the same of {100 * raw['estimate']:.1f} % of base’s steps" in told
     assert f"base, right or wrong, all {found['agreement']['base']['two']['n_steps']:,}" in told
-    assert "do not compare kappas of arms" in told
+    assert "do not compare those of arms" in told
     found["judges"]["second"]["delta"].update(low=-0.1)
     assert "Of 2 judges, 1 sees wrong steps rise and 1 sees no clear change;" in part(
         sure(copied, panel=found), "judges"

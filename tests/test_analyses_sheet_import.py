@@ -88,7 +88,8 @@ def test_agreement_without_a_miss_is_said_to_be_what_was_seen_and_no_more(case, 
     rows = _filled(folder, truth)
     text = read_sheet(study, _save(tmp_path / "f.csv", rows), folder / "key.json").text()
     exact = next(line for line in text.splitlines() if line.startswith("exact, both arms, two labels"))
-    assert exact.count("1.00*") == 3
+    assert exact.count("1.00*") == 2  # kappa and AC1
+    assert "1.00 [0.9" in exact  # raw agreement is a share: Clopper and Pearson's
     assert text.count("not that there is nothing else") == 1
     assert "*" not in next(
         line for line in text.splitlines() if line.startswith("llm, both arms, two labels")

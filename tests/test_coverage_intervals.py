@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 from mechcot.stats import ratio_difference_interval
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "coverage_intervals.py"))
 
 
 def test_all_runs_at_once_are_each_run_by_itself():
-    e0, m0, e1, m1 = SCRIPT["_arms"](20, 9, 0.3, True, np.random.default_rng(0))
+    e0, m0, e1, m1 = SCRIPT["step_counts"](20, 9, 0.3, True, np.random.default_rng(0))
     weight = sum(m / m.sum(axis=1, keepdims=True) for m in (m0, m1))
     (r0, w0), (r1, w1) = SCRIPT["_left_out"](e0, m0), SCRIPT["_left_out"](e1, m1)
     held, width = SCRIPT["_covered"](r1 - r0, w1 - w0, weight, 0.25)
@@ -26,9 +28,11 @@ def test_all_runs_at_once_are_each_run_by_itself():
 
 
 def test_a_small_run_of_every_experiment_finds_shares():
-    for name in ("calibration", "split", "hedge"):
+    for name in ("calibration", "split", "hedge", "mcnemar", "pooled"):
         rows = SCRIPT["MEASURED"][name](1)
-        shares = [v for row in rows for name_, v in row.items() if name_.startswith(("p <", "total"))]
+        shares = [
+            v for row in rows for name_, v in row.items() if name_.startswith(("p <", "total", "difference"))
+        ]
         assert all(0 <= value <= 1 for value in shares)
         assert SCRIPT["table"](rows).count("\n") == len(rows) + 1
 
@@ -50,6 +54,15 @@ def test_what_is_committed_keeps_to_its_limits_and_stands_on_the_page():
     for row in found.get("split", {"rows": []})["rows"]:
         assert all(0.93 <= row[term] <= 0.97 for term in ("total", "composition", "within"))
         assert row["unshared"] >= 0.93
+    for row in found.get("mcnemar", {"rows": []})["rows"]:
+        assert row["p <= .05"] <= 0.07
+        assert row["questions"] < 30 or row["p <= .05"] >= 0.03
+    for name in ("gee", "pooled"):
+        for row in found.get(name, {"rows": []})["rows"]:
+            assert row["difference"] >= 0.93
+    for row in found.get("both_right", {"rows": []})["rows"]:
+        if row["questions"] >= 30:
+            assert min(value for cell, value in row.items() if cell.endswith("end")) >= 0.93
     for row in found.get("hedge", {"rows": []})["rows"]:
         assert 0.03 <= row["p <= .05"] <= 0.07
         assert 0.46 <= row["p <= .5"] <= 0.54

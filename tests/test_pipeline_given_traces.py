@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +22,9 @@ from mechcot import Study
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, ConfigError, DataError, StudyError, UsageError
 from mechcot.core.training_settings import OrganismSettings
+from mechcot.pipeline import parity, text
 from mechcot.pipeline import questions as asked_questions
 from mechcot.pipeline import run as pipeline
-from mechcot.pipeline import text
 from mechcot.sampling import completions_of, load_given
 from mechcot.steps.of_study import checkpoint_folder
 from mechcot.study.writing import create_or_open
@@ -423,3 +426,74 @@ def test_a_file_of_traces_gets_the_prompts_of_the_arm_before(plain: dict[str, An
     assert list(traces.reasoning_end) == [10, 10, 10]
     assert traces.sum_logprob.isna().all()
     assert list(study.steps("teacher").groupby("qid").size()) == [2, 2, 2]
+
+
+# --- parity ----------------------------------------------------------------------------------------
+
+
+def _stated(plain: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> list[dict[str, Any]]:
+    """Traces made as the study's, but for one row's change; the study compares them in a control."""
+    plain["controls"] = {"teacher": {"after": "teacher"}}
+    plain["sampling"] = {"samples": 2, "temperature": 0.7, "top_p": 1.0, "top_k": 0, "max_new_tokens": 8}
+    stated = {name: plain["sampling"][name] for name in ("temperature", "top_p", "top_k", "max_new_tokens")}
+    rows = [
+        {"qid": f"n{i}", "text": "w1 . answer w2", "prompt": f"w{i} . w1 w2 <think>"} | stated
+        for i in range(4) for _ in range(2)
+    ]  # fmt: skip
+    rows[5] |= change
+    lines(tmp_path / "teacher.jsonl", rows)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"temperature": 0.9}, r"row 6: temperature is 0\.9, the study's sampling\.temperature is 0\.7"),
+        ({"max_new_tokens": 2048}, "row 6: max_new_tokens is 2048"),
+        ({"top_p": None}, "row 6: top_p is None"),
+        ({"prompt": "w9 . w1 w2"}, r"row 6: the prompt of question 'n2' is 'w9 \. w1 w2'"),
+        ({"qid": "n0", "prompt": "w0 . w1 w2 <think>"}, "question 'n0': 3 traces, the study samples 2"),
+    ],
+)
+def test_arms_asked_otherwise_stop_the_run_before_anything_is_sampled(
+    plain: dict[str, Any], tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    _stated(plain, tmp_path, change)
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(plain))
+    with pytest.raises(DataError, match=says):
+        pipeline.run(tmp_path / "study", config=file, progress=False)
+    assert not (tmp_path / "study" / "arms").exists()
+    what = next(iter(change)).replace("qid", "samples")
+    accepted = config.resolve(base=plain, overrides=(f"controls.teacher.differs=[{what}]",))
+    study = Study(tmp_path / "study", accepted)
+    parity.check_parity(study, tmp_path)
+    found = json.loads((study.path / "parity.json").read_text())["teacher"]["teacher"]
+    assert [name for name, said in found.items() if said != "alike"] == [what]
+
+
+def test_the_command_ends_with_an_error(plain: dict[str, Any], tmp_path: Path) -> None:
+    _stated(plain, tmp_path, {"temperature": 0.9})
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(plain))
+    command = [sys.executable, "-m", "mechcot", "run", f"{tmp_path}/study", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "controls.teacher.differs=[temperature]" in done.stderr
+
+
+def test_what_a_file_does_not_say_is_warned_of(
+    plain: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = _stated(plain, tmp_path, {})
+    for row in rows:
+        del row["top_p"], row["prompt"]
+    lines(tmp_path / "teacher.jsonl", rows)
+    study = create_or_open(tmp_path / "study", config.resolve(base=plain), restarting=False)
+    asked_questions.ask(study, tmp_path)
+    with caplog.at_level(logging.WARNING, "mechcot"):
+        parity.check_parity(study, tmp_path)
+    assert "does not say top_p, prompt of its traces" in caplog.text
+    assert [stage.name for stage in parity.parity_stages(study, False)] == ["parity"]
+    alone = study.settings.model_copy(update={"controls": {}})
+    assert parity.parity_stages(Study(study.path, alone), False) == []

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 
 from mechcot.core.errors import AnalysisError
-from mechcot.stats import mcnemar_exact
+from mechcot.stats import mcnemar_clustered, mcnemar_exact, mean_interval
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60))
@@ -37,3 +37,57 @@ def test_a_published_size_of_change_is_far_from_chance():
 def test_lengths_must_agree():
     with pytest.raises(AnalysisError, match="same questions"):
         mcnemar_exact([True], [True, False])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
+def test_one_sample_a_question_is_mcnemar_s_chi_squared(rows):
+    before, after = (np.array([row[i] for row in rows], dtype=float) for i in (0, 1))
+    ones, n = np.ones(len(rows)), len(rows)
+    result = mcnemar_clustered(before, ones, after, ones)
+    exact = mcnemar_exact(before, after)
+    cells = [result.both, result.gained, result.lost, result.neither]
+    assert np.array(cells) * n == pytest.approx([exact.both, exact.gained, exact.lost, exact.neither])
+    if exact.gained + exact.lost == 0:
+        assert (result.statistic, result.p_value) == (None, 1.0)
+        return
+    table = [[exact.both, exact.lost], [exact.gained, exact.neither]]
+    known = mcnemar(table, exact=False, correction=False)
+    assert result.statistic * n / (n - 1) == pytest.approx(known.statistic)
+
+
+def _samples(seed, n=40, k=8, gain=0.0):
+    rng = np.random.default_rng(seed)
+    share = rng.beta(0.6, 0.6, n)
+    return rng.binomial(k, share), rng.binomial(k, np.clip(share + gain, 0, 1)), np.full(n, k)
+
+
+def test_many_samples_of_a_question_are_no_more_than_one_question():
+    before, after, k = _samples(1, gain=0.1)
+    result = mcnemar_clustered(before, k, after, k)
+    many = mcnemar_clustered(before * 100, k * 100, after * 100, k * 100)
+    assert many.statistic == pytest.approx(result.statistic)
+    assert result.gained - result.lost == pytest.approx((after / k - before / k).mean())
+    assert result.both + result.gained + result.lost + result.neither == pytest.approx(1)
+    backwards = mcnemar_clustered(after, k, before, k)
+    assert (backwards.gained, backwards.p_value) == pytest.approx((result.lost, result.p_value))
+
+
+def test_the_statistic_is_the_self_normalised_sum_of_the_changes():
+    """With as many samples in every question Durkalski's is sum(d)^2 / sum(d^2), here less one question."""
+    before, after, k = _samples(2, gain=0.15)
+    result = mcnemar_clustered(before, k, after, k)
+    change = (after - before) / k
+    durkalski = change.sum() ** 2 / (change**2).sum()
+    assert result.statistic == pytest.approx(durkalski * 39 / 40)
+    paired = mean_interval(change)  # the same change; a test that leaves the mean in its variance
+    assert (paired.low > 0) == (result.p_value < 0.05)
+
+
+def test_what_cannot_be_tested_says_so():
+    alone = mcnemar_clustered([3], [4], [1], [4])
+    assert alone.p_value is None
+    assert "only one" in alone.to_json()["statistic"]["reason"]
+    with pytest.raises(AnalysisError, match="row 1: 5 right of 4 samples after"):
+        mcnemar_clustered([1, 2], [4, 4], [3, 5], [4, 4])
+    with pytest.raises(AnalysisError, match="no question has samples"):
+        mcnemar_clustered([0], [0], [1], [1])

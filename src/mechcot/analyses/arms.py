@@ -18,10 +18,10 @@ from mechcot.stats.frames import (
     check_questions,
     describe,
     one_arm,
-    one_of_each,
     question_codes,
     require_columns,
     require_unique,
+    text_codes,
     trace_votes,
 )
 from mechcot.stats.votes import Bools
@@ -243,8 +243,7 @@ class Arms:
 
     def by_text(self, column: Ints) -> Ints:
         """Counts of questions [questions], those of equal text added up."""
-        one, _ = pd.factorize(self.index.map(one_of_each(self.questions)))
-        return np.bincount(one, column).astype(np.int64)
+        return np.bincount(text_codes(self.questions), column).astype(np.int64)
 
     @cached_property
     def instrument(self) -> str:
@@ -346,7 +345,7 @@ def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
     if control not in study.settings.controls:
         known = ", ".join(study.settings.controls) or "none"
         raise UsageError(f"there is no control '{control}' in {study.path}; there are: {known}")
-    own = study.settings.controls[control].model_dump(exclude_none=True)
+    own = study.settings.controls[control].model_dump(exclude_none=True, exclude={"differs"})
     return headline.model_copy(update=own)
 
 

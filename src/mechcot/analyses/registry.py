@@ -31,7 +31,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=4,
+        version=5,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -48,14 +48,14 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=8,
+        version=9,
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
     Analysis("certainty", certainty_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
-    Analysis("scales", scales_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
+    Analysis("scales", scales_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
         segments_of,
@@ -69,7 +69,7 @@ ANALYSES = (
     Analysis(
         "panel",
         panel_of,
-        version=3,
+        version=4,
         reads="panel",
         stored=panel_json,
         pages={"sure": f"{_HERE}.panel.page:panel"},
@@ -77,7 +77,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=8,
+        version=9,
         stored=controls.controls_of,
         settings=("controls",),
         needed=True,

@@ -18,6 +18,7 @@ from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.answers import answer_stages
 from mechcot.pipeline.judge import judge_stages
+from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
@@ -211,6 +212,7 @@ def _settings(
 STAGES = (
     question_stages,
     training_stages,
+    parity_stages,
     text_stages,
     answer_stages,
     judge_stages,

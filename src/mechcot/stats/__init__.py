@@ -1,7 +1,7 @@
 """Statistics on plain arrays: no torch, and the question is what gets resampled."""
 
 from mechcot.core.results import Interval, leaf
-from mechcot.stats.agreement import Agreement, PairAgreement, agreement
+from mechcot.stats.agreement import Agreement, OrdinalAgreement, PairAgreement, agreement
 from mechcot.stats.auroc import (
     StratifiedAuroc,
     auroc,
@@ -10,6 +10,7 @@ from mechcot.stats.auroc import (
     fold_auroc,
     stratified_auroc,
 )
+from mechcot.stats.both_right import BothRightBounds, RightTraces, both_right_bounds
 from mechcot.stats.calibration import (
     brier_terms,
     calibration_bins,
@@ -29,6 +30,7 @@ from mechcot.stats.cluster import (
 )
 from mechcot.stats.correction import Calibration, Corrected, corrected_difference, rogan_gladen
 from mechcot.stats.decomposition import KindTerm, Split, split_by_kind
+from mechcot.stats.gee import GeeDifference, gee_difference
 from mechcot.stats.inference import (
     DesignEffect,
     SignFlips,
@@ -48,6 +50,7 @@ from mechcot.stats.jackknife import (
     ratio_difference_interval,
     ratio_interval,
 )
+from mechcot.stats.latent import LatentDifference, latent_difference
 from mechcot.stats.margin import (
     Flow,
     HalfVotes,
@@ -57,7 +60,8 @@ from mechcot.stats.margin import (
     half_votes,
     margin_bins,
 )
-from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
+from mechcot.stats.pooled import PooledDifference, pooled_difference
 from mechcot.stats.scales import ScaleDifference, scale_difference
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.sensitivity import (
@@ -82,17 +86,24 @@ from mechcot.stats.votes import (
 __all__ = [
     "AbstentionBounds",
     "Agreement",
+    "BothRightBounds",
     "Bounds",
     "Calibration",
+    "ClusteredMcNemar",
     "Corrected",
     "DesignEffect",
     "Flow",
+    "GeeDifference",
     "HalfVotes",
     "Interval",
     "KindTerm",
+    "LatentDifference",
     "McNemar",
+    "OrdinalAgreement",
     "PairAgreement",
+    "PooledDifference",
     "RatioDifference",
+    "RightTraces",
     "ScaleDifference",
     "SignFlips",
     "Split",
@@ -103,6 +114,7 @@ __all__ = [
     "agreement",
     "auroc",
     "auroc_replicates",
+    "both_right_bounds",
     "boundary_flow",
     "brier_terms",
     "calibration_bins",
@@ -116,17 +128,21 @@ __all__ = [
     "equal_share_null",
     "flows_by_margin",
     "fold_auroc",
+    "gee_difference",
     "half_votes",
     "imbens_manski",
     "interval_of_sums",
     "jackknife_interval",
+    "latent_difference",
     "leaf",
     "margin_bins",
+    "mcnemar_clustered",
     "mcnemar_exact",
     "mean_interval",
     "percentile_interval",
     "plurality",
     "plurality_right",
+    "pooled_difference",
     "power_of_rates",
     "question_weighted_difference",
     "rate_interval",

@@ -1,4 +1,4 @@
-"""How far judges agree: raw agreement, Cohen's and Fleiss' kappa, Gwet's AC1.
+"""How far judges agree: raw agreement, Cohen's and Fleiss' kappa, Gwet's AC1 and AC2, Krippendorff's alpha.
 
 With p_o the share of agreement and p_e the share expected by chance, each coefficient is
 (p_o - p_e) / (1 - p_e); they differ in chance:
@@ -6,20 +6,26 @@ With p_o the share of agreement and p_e the share expected by chance, each coeff
 - Cohen (1960), two judges: p_e = sum_c p_c. p_.c, each judge's own shares.
 - Fleiss (1971), any number: p_e = sum_c pi_c^2, the shares pooled over judges.
 - Gwet AC1 (2008): p_e = sum_c pi_c (1 - pi_c) / (categories - 1).
+- Krippendorff (2011): p_e from the ratings put together at random, without putting one beside itself; steps
+  weigh by their ratings, and one that a single judge rated counts for nothing.
 
 For several judges p_o is the mean over steps with at least two ratings of
 sum_c r_ic (r_ic - 1) / (r_i (r_i - 1)), and pi_c the mean over rated steps of r_ic / r_i, with
 r_ic the ratings of step i for category c and r_i its ratings (Gwet 2014, ratings may be missing).
 
+Where categories have an order, alpha takes Krippendorff's ordinal distance, and AC2 is AC1 with part of the
+agreement for neighbours (Gwet 2014, ordinal weights 1 - C(|c - k| + 1, 2) / C(categories, 2)).
+
 Kappa falls when one category is rare, at the same agreement. Two arms whose error rates differ
-have kappas that do not compare; raw agreement and AC1 stand beside for that reason.
+have kappas that do not compare; raw agreement and AC1 stand beside for that reason. Alpha does as kappa does.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,12 +33,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.results import Interval, Result, cells
-from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_sums
+from mechcot.core.results import OPTIONAL, Interval, Result, cells
+from mechcot.stats.agreement_sums import (
+    alpha,
+    coincidences,
+    gwet,
+    ordinal_distance,
+    ordinal_weights,
+    pair_cells,
+    pair_coefficients,
+    panel_coefficients,
+    panel_terms,
+)
+from mechcot.stats.cluster import LEVEL, Floats, Ints
+from mechcot.stats.jackknife import interval_of_sums, rate_interval
 
 NOTE = (
-    "kappa depends on how common each label is: do not compare kappas of arms, or of studies, whose error"
-    " rates differ; compare raw agreement and AC1"
+    "kappa and alpha depend on how common each label is: do not compare those of arms, or of studies, whose"
+    " error rates differ; compare raw agreement and AC1"
 )
 _NO_PAIRS = "no step was rated by two of the judges"
 _CONSTANT = "all ratings fall in one category: chance alone would agree always"
@@ -65,6 +83,19 @@ class PairAgreement(Result):
 
 
 @dataclass(frozen=True)
+class OrdinalAgreement(Result):
+    """Agreement of a panel on categories that have an order: near misses count in part.
+
+    Attributes:
+        alpha: Krippendorff's, with the ordinal distance.
+        ac2: Gwet's, with ordinal weights.
+    """
+
+    alpha: Interval
+    ac2: Interval
+
+
+@dataclass(frozen=True)
 class Agreement(Result):
     """Agreement of a panel.
 
@@ -72,25 +103,25 @@ class Agreement(Result):
         raw: mean over steps of the share of agreeing pairs of ratings.
         kappa: Fleiss'.
         ac1: Gwet's.
+        alpha: Krippendorff's, nominal.
+        ordinal: the same where the categories have an order; None without one.
         pairs: the judges two by two.
         shares: label -> share of ratings, each rated step weighing the same.
         n_steps: steps with at least two ratings.
         n_rated: steps with at least one.
         n_ratings: judge -> its ratings.
-        draws: bootstrap replicates.
-        seed: of the resampling.
     """
 
     raw: Interval
     kappa: Interval
     ac1: Interval
+    alpha: Interval
+    ordinal: OrdinalAgreement | None = field(metadata=OPTIONAL)
     pairs: tuple[PairAgreement, ...]
     shares: dict[str, float]
     n_steps: int
     n_rated: int
     n_ratings: dict[str, int]
-    draws: int
-    seed: int
 
     note: ClassVar[str] = NOTE
     derived = ("note",)
@@ -99,7 +130,10 @@ class Agreement(Result):
     @property
     def coefficients(self) -> list[dict[str, Any]]:
         """A row per coefficient: whose it is, which, and its interval."""
-        groups = [("panel", {"raw": self.raw, "fleiss kappa": self.kappa, "ac1": self.ac1}, self.n_steps)]
+        own = {"raw": self.raw, "fleiss kappa": self.kappa, "ac1": self.ac1, "alpha": self.alpha}
+        if self.ordinal is not None:
+            own |= {"ordinal alpha": self.ordinal.alpha, "ac2": self.ordinal.ac2}
+        groups = [("panel", own, self.n_steps)]
         for pair in self.pairs:
             named = {"raw": pair.raw, "cohen kappa": pair.kappa, "ac1": pair.ac1}
             groups.append((" and ".join(pair.judges), named, pair.n_steps))
@@ -114,64 +148,58 @@ def agreement(
     labels: pd.DataFrame,
     questions: npt.ArrayLike,
     *,
-    draws: int = 10_000,
-    seed: int = 0,
-    level: float = LEVEL,
     categories: Sequence[str] | None = None,
+    ordered: bool = False,
+    level: float = LEVEL,
 ) -> Agreement:
-    """Agreement of the judges on one arm's steps, intervals by resampling questions.
+    """Agreement of the judges on one arm's steps, intervals by leaving out questions.
 
     Args:
         labels: one column per judge, one row per step [steps, judges]; a missing value where the
             judge gave none. Any hashable labels, compared as strings.
         questions: the question of each step [steps].
-        draws: bootstrap replicates.
-        seed: of the resampling; the same for all coefficients, so replicates are paired.
-        level: coverage that is aimed at.
         categories: all labels that could have been given, for AC1, whose chance depends on their
             number; by default those that occur (at least two are assumed).
+        ordered: whether `categories` are in an order of their own.
+        level: coverage that is aimed at.
 
     Raises:
         AnalysisError: fewer than two judges, two of one name, lengths that differ, a step without
             a question, or a label outside `categories`.
-        UsageError: draws below 1, or fewer than two categories given.
+        UsageError: fewer than two categories given, or an order without categories.
     """
+    if ordered and categories is None:
+        raise UsageError("an order needs the categories in it: pass categories")
     codes, names = _codes(labels, categories)
     owner = _owner(questions, len(codes))
     width = max(len(names), 1)
     judges = [str(name) for name in labels.columns]
-    duos = list(itertools.combinations(range(len(judges)), 2))
-    columns = np.column_stack(
-        [_panel_terms(codes, width), *(_pair_terms(codes, i, j, width) for i, j in duos)]
+    panel = _by_question(panel_terms(codes, width), owner)
+    pairs = [
+        _pair((judges[i], judges[j]), _by_question(pair_cells(codes, i, j, width), owner), level)
+        for i, j in itertools.combinations(range(len(judges)), 2)
+    ]
+    sums = panel.sum(axis=0)
+    shares = sums[3:] / sums[2] if sums[2] else np.zeros(width)
+    rated = panel[panel[:, 2] > 0]
+    reason = _CONSTANT if sums[1] else _NO_PAIRS
+    kappa, ac1 = (
+        _coefficient(rated, partial(_entry, panel_coefficients, i), rated[:, 1], reason, level)
+        for i in (1, 2)
     )
-    n_questions = int(owner.max()) + 1 if len(owner) else 0
-    by_question = np.zeros((n_questions, columns.shape[1]))
-    np.add.at(by_question, owner, columns)
-    point = by_question.sum(axis=0, keepdims=True)
-    replicates = (
-        resampled_sums(by_question, draws, seed) if n_questions else np.zeros((draws, columns.shape[1]))
-    )
-    first = width + 3
-    pairs = []
-    for number, (i, j) in enumerate(duos):
-        part = slice(first + number * width**2, first + (number + 1) * width**2)
-        pairs.append(
-            _pair((judges[i], judges[j]), point[:, part], replicates[:, part], by_question[:, part], level)
-        )
-    shares = point[0, 3:first] / point[0, 2] if point[0, 2] else np.zeros(width)
-    asked = int((by_question[:, 1] > 0).sum())
-    three = _intervals(
-        _panel(point[:, :first]), _panel(replicates[:, :first]), asked, bool(point[0, 1]), level
-    )
+    together = _by_question(coincidences(codes, width), owner)
+    nominal = partial(alpha, distance=1 - np.eye(width))
     return Agreement(
-        *three,
+        raw=_raw(panel[:, 0], panel[:, 1], level),
+        kappa=kappa,
+        ac1=ac1,
+        alpha=_alpha(together, nominal, reason, level),
+        ordinal=_ordinal(codes, together, owner, width, reason, level) if ordered else None,
         pairs=tuple(pairs),
         shares={name: float(shares[c]) for c, name in enumerate(names)},
-        n_steps=round(point[0, 1]),
-        n_rated=round(point[0, 2]),
+        n_steps=round(sums[1]),
+        n_rated=round(sums[2]),
         n_ratings={name: int(n) for name, n in zip(judges, (codes >= 0).sum(axis=0), strict=True)},
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -180,21 +208,17 @@ def weighted_agreement(
     weights: npt.ArrayLike,
     questions: npt.ArrayLike,
     *,
-    draws: int = 10_000,
-    seed: int = 0,
-    level: float = LEVEL,
     categories: Sequence[str] | None = None,
+    level: float = LEVEL,
 ) -> PairAgreement:
-    """Agreement of two judges, each step counting its weight; intervals by resampling questions.
+    """Agreement of two judges, each step counting its weight; intervals by leaving out questions.
 
     Args:
         labels: one column per judge [steps, 2]; a missing value where the judge gave none.
         weights: how many steps each stands for [steps].
         questions: the question of each step [steps].
-        draws: bootstrap replicates.
-        seed: of the resampling.
-        level: coverage that is aimed at.
         categories: all labels that could have been given; by default those that occur.
+        level: coverage that is aimed at.
 
     Returns:
         The coefficients of the weighted table of the two; `n_steps` counts steps, not weights.
@@ -202,17 +226,13 @@ def weighted_agreement(
     Raises:
         AnalysisError: not two judges, two of one name, lengths that differ, a step without a question,
             or a label outside `categories`.
-        UsageError: draws below 1, or fewer than two categories given.
+        UsageError: fewer than two categories given.
     """
     codes, names = _codes(labels, categories)
     first, second = map(str, labels.columns)
     owner = _owner(questions, len(codes))
-    width = max(len(names), 1)
-    tables = np.zeros((max(owner, default=0) + 1, width**2))  # resampling needs a row, if one of zeros
-    cells = _pair_terms(codes, 0, 1, width) * np.asarray(weights, dtype=np.float64)[:, None]
-    np.add.at(tables, owner, cells)
-    point = tables.sum(axis=0, keepdims=True)
-    found = _pair((first, second), point, resampled_sums(tables, draws, seed), tables, level)
+    cells = pair_cells(codes, 0, 1, max(len(names), 1)) * np.asarray(weights, dtype=np.float64)[:, None]
+    found = _pair((first, second), _by_question(cells, owner), level)
     return replace(found, n_steps=int((codes >= 0).all(axis=1).sum()))
 
 
@@ -245,76 +265,61 @@ def _codes(labels: pd.DataFrame, categories: Sequence[str] | None) -> tuple[Ints
     return codes.astype(np.int64), names
 
 
-def _panel_terms(codes: Ints, width: int) -> Floats:
-    """Per step: its agreement, whether it has two ratings, whether one, and its label shares."""
-    tally = (codes[:, :, None] == np.arange(width)).sum(axis=1)
-    ratings = tally.sum(axis=1)
-    several = ratings >= 2
-    agreeing = (tally * (tally - 1)).sum(axis=1) / np.maximum(ratings * (ratings - 1), 1)
-    shares = tally / np.maximum(ratings, 1)[:, None]
-    return np.column_stack([agreeing * several, several, ratings >= 1, shares])
+def _by_question(terms: Floats, owner: Ints) -> Floats:
+    """Sums over the steps of each question [questions, columns]."""
+    sums = np.zeros((int(owner.max()) + 1 if len(owner) else 0, terms.shape[1]))
+    np.add.at(sums, owner, terms)
+    return sums
 
 
-def _pair_terms(codes: Ints, i: int, j: int, width: int) -> Floats:
-    """Per step: the cell of the two judges' table that it falls in [steps, width ** 2]."""
-    both = (codes[:, i] >= 0) & (codes[:, j] >= 0)
-    cell = np.zeros((len(codes), width**2))
-    cell[both, codes[both, i] * width + codes[both, j]] = 1.0
-    return cell
+def _raw(agreeing: Floats, steps: Floats, level: float) -> Interval:
+    """The share of agreement: a rate over questions."""
+    found = rate_interval(agreeing, steps, level=level)
+    return found if found.estimate is not None else replace(found, reason=_NO_PAIRS)
 
 
-def _panel(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Raw agreement, Fleiss' kappa and AC1 of each row of sums; NaN where undefined."""
-    raw = _ratio(sums[:, 0], sums[:, 1])
-    shares = _ratio(sums[:, 3:], sums[:, 2:3])
-    return raw, _beyond(raw, (shares**2).sum(axis=1)), _beyond(raw, _ac1_chance(shares))
+def _entry(coefficients: Callable[[Floats], tuple[Floats, ...]], place: int, sums: Floats) -> Floats:
+    return coefficients(sums)[place]
 
 
-def _pair_coefficients(sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Raw agreement, Cohen's kappa, AC1 and the largest kappa of each row of sums."""
-    width = round(np.sqrt(sums.shape[1]))
-    table = _ratio(sums, sums.sum(axis=1, keepdims=True)).reshape(-1, width, width)
-    raw = np.trace(table, axis1=1, axis2=2)
-    rows, columns = table.sum(axis=2), table.sum(axis=1)
-    chance = (rows * columns).sum(axis=1)
-    most = np.minimum(rows, columns).sum(axis=1)
-    return raw, _beyond(raw, chance), _beyond(raw, _ac1_chance((rows + columns) / 2)), _beyond(most, chance)
+def _coefficient(
+    table: Floats, statistic: Callable[[Floats], Floats], weight: Floats, reason: str, level: float
+) -> Interval:
+    if not weight.any():
+        return Interval(None, None, None, 0, "", reason)
+    return interval_of_sums(table, statistic, weight=weight, reason=reason, level=level)
 
 
-def _pair(
-    judges: tuple[str, str], point: Floats, replicates: Floats, by_question: Floats, level: float
-) -> PairAgreement:
-    n_steps = round(point.sum())
-    asked = int((by_question.sum(axis=1) > 0).sum())
-    *estimates, most = _pair_coefficients(point)
-    *drawn, _ = _pair_coefficients(replicates)
-    three = _intervals(estimates, drawn, asked, bool(point.sum() > 0), level)
-    return PairAgreement(judges, *three, None if np.isnan(most[0]) else float(most[0]), n_steps)
+def _alpha(together: Floats, statistic: Callable[[Floats], Floats], reason: str, level: float) -> Interval:
+    ratings = together.sum(axis=1)
+    own = ratings > 0
+    return _coefficient(together[own], statistic, ratings[own], reason, level)
 
 
-def _intervals(
-    estimates: Sequence[Floats], replicates: Sequence[Floats], n: int, rated: bool, level: float
-) -> tuple[Interval, Interval, Interval]:
-    reason = _CONSTANT if rated else _NO_PAIRS
-    raw, kappa, ac1 = (
-        percentile_interval(
-            None if np.isnan(value[0]) else float(value[0]), drawn, n, reason=reason, level=level
-        )
-        for value, drawn in zip(estimates, replicates, strict=True)
+def _ordinal(
+    codes: Ints, together: Floats, owner: Ints, width: int, reason: str, level: float
+) -> OrdinalAgreement:
+    weights = ordinal_weights(width)
+    table = _by_question(panel_terms(codes, width, weights), owner)
+    table = table[table[:, 2] > 0]
+    return OrdinalAgreement(
+        alpha=_alpha(together, partial(alpha, distance=ordinal_distance), reason, level),
+        ac2=_coefficient(table, partial(gwet, weights=weights), table[:, 1], reason, level),
     )
-    return raw, kappa, ac1
 
 
-def _ac1_chance(shares: Floats) -> Floats:
-    return (shares * (1 - shares)).sum(axis=1) / max(shares.shape[1] - 1, 1)
-
-
-def _beyond(observed: Floats, chance: Floats) -> Floats:
-    """(p_o - p_e) / (1 - p_e); NaN where chance agrees always (up to rounding)."""
-    left = 1 - chance
-    return _ratio(observed - chance, np.where(left > 1e-12, left, 0.0))
-
-
-def _ratio(num: Floats, den: Floats) -> Floats:
-    shape = np.broadcast_shapes(num.shape, den.shape)
-    return np.divide(num, den, out=np.full(shape, np.nan), where=np.broadcast_to(den, shape) > 0)
+def _pair(judges: tuple[str, str], cells: Floats, level: float) -> PairAgreement:
+    """Coefficients of two judges from the cells of their table [questions, width ** 2]."""
+    steps = cells.sum(axis=1)
+    own = steps > 0
+    width = round(np.sqrt(cells.shape[1]))
+    agreeing = cells[:, :: width + 1].sum(axis=1)
+    reason = _CONSTANT if own.any() else _NO_PAIRS
+    kappa, ac1 = (
+        _coefficient(cells[own], partial(_entry, pair_coefficients, i), steps[own], reason, level)
+        for i in (1, 2)
+    )
+    most = float(pair_coefficients(cells.sum(axis=0, keepdims=True))[3][0])
+    return PairAgreement(
+        judges, _raw(agreeing, steps, level), kappa, ac1, None if np.isnan(most) else most, round(steps.sum())
+    )

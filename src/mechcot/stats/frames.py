@@ -157,6 +157,15 @@ def one_of_each(questions: pd.DataFrame) -> dict[str, str]:
     return same_text(ids, [text if text[0] else qid for text, qid in zip(texts, ids, strict=True)])
 
 
+def text_codes(questions: pd.DataFrame) -> Ints:
+    """The number of each question's text [questions]: what intervals leave out at once.
+
+    Args:
+        questions: rows of `records.QUESTIONS` (used: as `one_of_each`).
+    """
+    return pd.factorize(questions["qid"].map(one_of_each(questions)))[0].astype(np.int64)
+
+
 def joined_groups(questions: pd.DataFrame) -> dict[str, str]:
     """Each question's group, where questions of equal text share one: groups that such a text links are one.
 

@@ -29,9 +29,16 @@ from mechcot.stats.calibration import (
     squared_calibration_error,
 )
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.stats.frames import check_questions, cut_off, one_arm, require_columns, trace_votes
+from mechcot.stats.frames import (
+    check_questions,
+    cut_off,
+    one_arm,
+    require_columns,
+    text_codes,
+    trace_votes,
+)
 from mechcot.stats.jackknife import mean_interval
-from mechcot.stats.mcnemar import McNemar, mcnemar_exact
+from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
 
@@ -130,7 +137,8 @@ class AnswersResult(Result):
     confidence, k being the same in both arms; `delta_ece_squared` is what noise does not add to.
     `mcnemar` sorts questions by whether gold is the one and
     only winner of the vote (a tie is not right), so gained - lost over the questions need not
-    equal `delta_sc`, in which a tie keeps its share. `named` is the vote where both arms name an option.
+    equal `delta_sc`, in which a tie keeps its share. `mcnemar_traces` tests single traces,
+    questions as clusters. `named` is the vote where both arms name an option.
     """
 
     before: ArmAnswers
@@ -144,6 +152,7 @@ class AnswersResult(Result):
     delta_slope: Interval
     delta_brier: Interval
     mcnemar: McNemar
+    mcnemar_traces: ClusteredMcNemar
     named: BothNamed
 
     table = "measures"
@@ -209,6 +218,7 @@ def analyse(
         delta_slope=recalibration_slope_difference(*paired),
         delta_brier=mean_interval(brier[1] - brier[0]),
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
+        mcnemar_traces=_single_traces(questions, tables, gold),
         named=both_named(Pair(*tables), gold, delta_sc),
     )
 
@@ -227,9 +237,22 @@ def _check_equal_k(questions: pd.DataFrame, before: Ints, after: Ints) -> None:
         )
 
 
+def _right_of(table: Ints, gold: Ints) -> tuple[Ints, Ints]:
+    """Traces that answer gold, and all traces, [questions] each."""
+    return table[np.arange(len(table)), gold], table.sum(axis=1)
+
+
+def _single_traces(questions: pd.DataFrame, tables: list[Ints], gold: Ints) -> ClusteredMcNemar:
+    text = text_codes(questions)  # equal texts are one question
+    return mcnemar_clustered(
+        *(np.bincount(text, column) for table in tables for column in _right_of(table, gold))
+    )
+
+
 def _accuracy(table: Ints, gold: Ints) -> Floats:
     """Share of each question's traces that answer gold [questions]."""
-    return table[np.arange(len(table)), gold] / table.sum(axis=1)
+    right, traces = _right_of(table, gold)
+    return right / traces
 
 
 def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers:

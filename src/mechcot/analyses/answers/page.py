@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mechcot.core.words import DIFFERENCE, change, number, p_value, percent, points, signed
+from mechcot.core.words import DIFFERENCE, change, counted, number, p_value, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Table
 
 
@@ -22,7 +22,8 @@ def calibration(found: Findings) -> Part:
     )
     if found.settings.open_questions:
         sentence = f"The questions are open: the options are the answers that the arms gave. {sentence}"
-    return Part("calibration", sentence, tables=(votes(found), rules(found), *unread(found)))
+    tables = (votes(found), single_traces(found), rules(found), *unread(found))
+    return Part("calibration", sentence, tables=tables)
 
 
 def _sureness(arm: Any) -> str:
@@ -41,6 +42,31 @@ _MEASURES = {
     "slope": "slope of right on vote share (1: calibrated)",
     "brier": "Brier score of the vote share",
 }
+
+
+def single_traces(found: Findings) -> Table:
+    """Pairs of traces by which of the two is right, and the test that takes questions as clusters."""
+    answers = found.results["answers"]
+    test, k = answers["mcnemar_traces"], answers["before"]["k"]
+    cells = {
+        "both": f"right in {found.before} and {found.after}",
+        "gained": f"right in {found.after} alone",
+        "lost": f"right in {found.before} alone",
+        "neither": "wrong in both",
+    }
+    p = number(test["p_value"])
+    note = (
+        f"Of all pairs of a trace of {found.before} and one of {found.after} on one of "
+        f"{counted(test['n_questions'], 'question')}, {counted(k, 'trace')} each. That single traces are "
+        "right as often in both "
+        + (
+            f"cannot be tested: {why(test['p_value'])}."
+            if p is None
+            else f"is tested with questions as clusters (McNemar’s test in Obuchowski’s form): {p_value(p)}."
+        )
+    )
+    rows = tuple((label, percent(test[name])) for name, label in cells.items())
+    return Table("Single traces gained and lost", ("pairs of traces", "share"), rows, note)
 
 
 def rules(found: Findings) -> Table:

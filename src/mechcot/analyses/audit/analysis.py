@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import Arms, ArmSteps
+from mechcot.analyses.audit.both_right import bounds_of
 from mechcot.analyses.audit.claims import claims_of
 from mechcot.analyses.audit.resolution import headline_of, resolutions
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
@@ -59,6 +60,7 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         before_answer=_before_answer(before, after),
         both_correct=parts[0],
         both_correct_named=_both_named_right(arms),
+        both_right_bounds=bounds_of(arms),
         both_correct_traces=_right_traces(before, after),
         strata=parts,
         strata_weighted=weighted,

@@ -148,9 +148,9 @@ _SCALES = {
     "risk": "wrong steps per step",
     "per_100_words": "wrong steps per 100 words",
     "log_odds": "log odds of a wrong step",
-    "log_odds_with_length": "log odds, length held",
+    "log_odds_with_length": "log odds, length held (a mediator)",
     "cloglog": "log hazard of a wrong step",
-    "cloglog_with_length": "log hazard per word",
+    "cloglog_with_length": "log hazard per word, length held (a mediator)",
 }
 
 
@@ -170,17 +170,24 @@ def scales(found: Findings) -> Part:
         f"(per step from {percent(scales['risk']['before'])} to {percent(scales['risk']['after'])}); with "
         f"the length of every step held, {found.after} has {told}."
     )
-    rows = tuple(_scale(name, label, scales[name]) for name, label in _SCALES.items())
+    rows = [_scale(name, label, scales[name]) for name, label in _SCALES.items()]
+    rows.insert(1, _scale("risk", "wrong steps per step, by GEE", result["gee"]))
+    rho = number(result["gee"]["correlation"])
     judged = [f"{result['n_judged'][when]:,}" for when in ("before", "after")]
     spoken = [f"{result['n_words'][when]:,}" for when in ("before", "after")]
     note = (
         f"Judged steps: {judged[0]} → {judged[1]}, with {spoken[0]} → {spoken[1]} words. Ratio: of odds or "
         "of hazards, after over before. If errors fall on words independently and all questions are alike, "
         "the log hazard per word is the same however the text is cut; real questions differ, and then no "
-        "unit is free of the cutting."
+        "unit is free of the cutting. Distilling changes length, so that a row which holds it asks for what "
+        "is left beside that (a direct effect). GEE: logistic, steps of a question exchangeable"
+        + ("" if rho is None else f" (working correlation {rho:.2f})")
+        + ", rates standardised, errors corrected for few questions."
     )
     head = ("unit", found.before, found.after, DIFFERENCE, "ratio")
-    return Part("scales", sentence, tables=(Table("The same change in other units", head, rows, note),))
+    return Part(
+        "scales", sentence, tables=(Table("The same change in other units", head, tuple(rows), note),)
+    )
 
 
 def _scale(name: str, label: str, scale: Mapping[str, Any]) -> tuple[str, ...]:

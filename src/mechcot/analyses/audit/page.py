@@ -128,6 +128,20 @@ def both_right(audit: dict[str, Any]) -> str:
     )
 
 
+def bounded(bounds: dict[str, Any]) -> str:
+    """What is left of the change among right answers when nothing is assumed of which traces those are."""
+    own = bounds["any"]
+    if number(own["low"]) is None:
+        return f"Bounds for traces right in both cannot be given: {why(own['low'])}."
+    ends = [number(own[f"interval_{end}"]) for end in ("low", "high")]
+    between = "" if None in ends else f" [{', '.join(signed(100 * (end or 0.0)) for end in ends)}]"
+    return (
+        "Distilling moved which answers are right, too: whichever traces would be right in both, the change "
+        f"of a trace’s share of wrong steps lies between {signed(100 * (number(own['low']) or 0.0))} and "
+        f"{signed(100 * (number(own['high']) or 0.0))} points{between}."
+    )
+
+
 def kinds(found: Findings, audit: dict[str, Any]) -> Part:
     """Which kinds of step are wrong."""
     errors = {
@@ -217,7 +231,8 @@ def _sizes(sizes: dict[str, Any]) -> Table:
 def origin(found: Findings) -> tuple[Part, ...]:
     """Where the change of the step error comes from: questions, kinds of step, the split."""
     result = found.results["audit"]
-    by_answers = Part("by_answers", both_right(result), figures.error_by_answers(result))
+    told = f"{both_right(result)} {bounded(result['both_right_bounds'])}"
+    by_answers = Part("by_answers", told, figures.error_by_answers(result))
     return by_answers, kinds(found, result), split(found, result)
 
 

@@ -8,6 +8,7 @@ from mechcot.analyses.audit.claims import Claims
 from mechcot.analyses.audit.resolution import Resolution
 from mechcot.analyses.strata import SubsetDelta
 from mechcot.core.results import SPREAD, Interval, Result, because, keyed
+from mechcot.stats.both_right import BothRightBounds
 from mechcot.stats.decomposition import Split
 
 
@@ -99,6 +100,8 @@ class AuditResult(Result):
             This sorts questions by something that happened after training: read it beside
             `strata`.
         both_correct_named: the same by the vote of the traces that name an option.
+        both_right_bounds: what the change can be among traces that would be right in both arms, whichever
+            those are (see `stats.both_right`); a trace's share of wrong steps, every trace the same.
         both_correct_traces: only traces whose own answer is right, in questions where both arms
             have such a trace.
         strata: all four parts by plurality: "both", "only_before", "only_after", "neither" right.
@@ -122,6 +125,7 @@ class AuditResult(Result):
     before_answer: SubsetDelta
     both_correct: SubsetDelta
     both_correct_named: SubsetDelta
+    both_right_bounds: BothRightBounds
     both_correct_traces: SubsetDelta
     strata: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))
     strata_weighted: tuple[SubsetDelta, ...] = field(metadata=keyed("name"))

@@ -15,6 +15,7 @@ from mechcot.analyses.arms import Arms, ArmSteps
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, cells
 from mechcot.stats.cluster import Floats, Ints, ratio_difference
+from mechcot.stats.gee import GeeDifference, gee_difference
 from mechcot.stats.jackknife import ratio_difference_interval
 from mechcot.stats.scales import Link, ScaleDifference, scale_difference
 
@@ -40,8 +41,10 @@ class ErrorScales(Result):
         n_judged: correct and erroneous steps before and after.
         n_erroneous: erroneous steps before and after.
         n_words: words in judged steps before and after.
-        scales: by name. `risk` (error per step) and `per_100_words` are rates, with question
-            bootstrap intervals; the others are those of `SCALES`.
+        scales: by name. `risk` (error per step) and `per_100_words` are rates, their intervals the jackknife
+            of questions; the others are those of `SCALES`. Length is a mediator: what holds it asks for a
+            direct effect, and is never the primary difference.
+        gee: error per step once more, by estimating equations; equal question texts are one.
     """
 
     arms: Pair[str]
@@ -50,6 +53,7 @@ class ErrorScales(Result):
     n_erroneous: Pair[int]
     n_words: Pair[int]
     scales: dict[str, ScaleDifference]
+    gee: GeeDifference
 
     table = "rows"
 
@@ -59,7 +63,7 @@ class ErrorScales(Result):
         return [
             {"scale": name, **cells(scale), "ratio": _ratio(name, scale.difference.estimate)}
             for name, scale in self.scales.items()
-        ]
+        ] + [{"scale": "risk_gee", **cells(self.gee)}]
 
     def __repr__(self) -> str:
         differences = ", ".join(f"{name} {scale.difference}" for name, scale in self.scales.items())
@@ -100,6 +104,7 @@ def error_scales(
         n_erroneous=Pair(int(wrong0.sum()), int(wrong1.sum())),
         n_words=Pair(int(words0.sum()), int(words1.sum())),
         scales=scales,
+        gee=gee_difference(*arms.sums),
     )
 
 

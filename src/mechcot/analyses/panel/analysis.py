@@ -1,9 +1,9 @@
 """Do the judges agree, and does each of them see the same change? Several instruments on the same steps.
 
-Agreement is reported for each arm by itself, in two label sets: all four verdicts, and the steps that
-a judge called correct or erroneous alone (its other steps count as not rated). Failures of an
-instrument are missing ratings. Differences are after - before; every interval resamples questions,
-the same ones for all judges.
+Agreement is reported for each arm by itself, in three label sets: all four verdicts; correct, abstain and
+erroneous, which have that order; and the steps that a judge called correct or erroneous alone (its other
+steps count as not rated). Failures of an instrument are missing ratings. Differences are after - before;
+every interval leaves out questions, the same ones for all judges.
 """
 
 from __future__ import annotations
@@ -20,16 +20,27 @@ from mechcot.core.records import LABELS, STEP_KEY
 from mechcot.core.results import Interval, Pair, Result, because, cells, keyed
 from mechcot.stats.agreement import NOTE, Agreement, agreement
 from mechcot.stats.cluster import Ints
-from mechcot.stats.frames import describe, one_arm, question_codes, require_columns, require_unique
+from mechcot.stats.frames import (
+    describe,
+    one_arm,
+    question_codes,
+    require_columns,
+    require_unique,
+    text_codes,
+)
 from mechcot.stats.jackknife import rate_interval, ratio_difference_interval
+from mechcot.stats.latent import LatentDifference, latent_difference
+from mechcot.stats.pooled import PooledDifference, pooled_difference
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 _VERDICTS = LABELS[:4]
 _DECIDED = LABELS[:2]
-LABEL_SETS = {"four": _VERDICTS, "two": _DECIDED}
-"""Which labels an agreement is about: all verdicts, or correct and erroneous."""
+_GRADED = ("correct", "abstain", "erroneous")
+LABEL_SETS = {"four": _VERDICTS, "graded": _GRADED, "two": _DECIDED}
+"""Which labels an agreement is about: all verdicts, those in between which a judge may hesitate (they have an
+order), or correct and erroneous."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +82,17 @@ class PanelResult(Result):
         agreement: arm to label set to how far they agree there; see `LABEL_SETS`.
         same_sign: share of the judges with a difference that points the way most of them do; None
             without a difference. Ties between the two ways give 0.5.
-        draws: bootstrap replicates.
-        seed: of the resampling.
+        pooled: the mean of the judges' differences.
+        latent: the difference behind the judges, if their mistakes have nothing to do with each other; for
+            comparison alone, see `stats.latent`.
     """
 
     arms: Pair[str]
     judges: tuple[PanelJudge, ...] = field(metadata=keyed("instrument"))
     agreement: dict[str, dict[str, Agreement]]
     same_sign: float | None = field(metadata=because("no judge has a difference"))
-    draws: int
-    seed: int
+    pooled: PooledDifference
+    latent: LatentDifference
 
     note: ClassVar[str] = NOTE
     derived = ("note",)
@@ -118,22 +130,19 @@ def analyse(
     before: Mapping[str, pd.DataFrame],
     after: Mapping[str, pd.DataFrame],
     *,
-    draws: int = 10_000,
     seed: int = 0,
 ) -> PanelResult:
     """Set several instruments' verdicts on the same two arms side by side.
 
     Args:
-        questions: rows of `records.QUESTIONS` (used: qid).
+        questions: rows of `records.QUESTIONS` (used: qid, and its text where it is there).
         before: instrument to its rows of `records.VERDICTS` on the arm before.
         after: the same instruments on the arm after.
-        draws: bootstrap replicates of the questions.
-        seed: of the resampling.
+        seed: of the starts of `latent`.
 
     Raises:
         AnalysisError: fewer than two instruments, different ones before and after, a missing column,
             several arms in a table, a step twice, an unknown question or label.
-        UsageError: draws below 1.
     """
     names = list(before)
     if set(names) != set(after):
@@ -143,25 +152,26 @@ def analyse(
             f"a panel needs the verdicts of two instruments, there is {', '.join(names) or 'none'}; "
             "judge the same steps with another one"
         )
-    index = pd.Index(questions["qid"])
+    index, text = pd.Index(questions["qid"]), text_codes(questions)
     tables = [
-        {name: _checked(tables[name], index, f"verdicts of {name} {when}") for name in names}
+        {name: _checked(tables[name], index, text, f"verdicts of {name} {when}") for name in names}
         for when, tables in (("before", before), ("after", after))
     ]
     arms = [_arm(own, when) for own, when in zip(tables, ("before", "after"), strict=True)]
-    judges = tuple(_judge(name, tables[0][name], tables[1][name], len(index)) for name in names)
+    sums = {
+        name: (*_sums(tables[0][name], len(index)), *_sums(tables[1][name], len(index))) for name in names
+    }
+    judges = tuple(_judge(name, tables[0][name], tables[1][name], sums[name]) for name in names)
     return PanelResult(
         arms=Pair(arms[0], arms[1]),
         judges=judges,
         agreement={
-            arm: {
-                labels: _agreement(own, categories, draws, seed) for labels, categories in LABEL_SETS.items()
-            }
+            arm: {labels: _agreement(own, categories) for labels, categories in LABEL_SETS.items()}
             for arm, own in zip(arms, tables, strict=True)
         },
         same_sign=_same_sign([judge.delta.estimate for judge in judges]),
-        draws=draws,
-        seed=seed,
+        pooled=pooled_difference(list(sums.values())),
+        latent=_latent(tables[0], tables[1], seed),
     )
 
 
@@ -174,13 +184,11 @@ def panel_of(study: Study, instruments: Sequence[str] = ()) -> PanelResult:
         {name: (table := study.verdicts(arm, name))[table.qid.isin(questions.qid)] for name in names}
         for arm in (contrast.before, contrast.after)
     )
-    return analyse(
-        questions, before, after, draws=study.settings.analysis.bootstrap, seed=study.settings.seed
-    )
+    return analyse(questions, before, after, seed=study.settings.seed)
 
 
-def _checked(verdicts: pd.DataFrame, index: pd.Index, what: str) -> pd.DataFrame:
-    """Step key, label and `q`, the row of the question."""
+def _checked(verdicts: pd.DataFrame, index: pd.Index, text: Ints, what: str) -> pd.DataFrame:
+    """Step key, label and `q`, the number of the question's text."""
     require_columns(verdicts, [*STEP_KEY, "label"], what)
     one_arm(verdicts, what)
     require_unique(verdicts, STEP_KEY, what)
@@ -190,7 +198,7 @@ def _checked(verdicts: pd.DataFrame, index: pd.Index, what: str) -> pd.DataFrame
             f"{what}: {describe(unknown, STEP_KEY)} has the label {unknown['label'].iloc[0]!r}; "
             f"there are {', '.join(LABELS)}"
         )
-    return verdicts[[*STEP_KEY, "label"]].assign(q=question_codes(verdicts, index, what))
+    return verdicts[[*STEP_KEY, "label"]].assign(q=text[question_codes(verdicts, index, what)])
 
 
 def _arm(tables: Mapping[str, pd.DataFrame], when: str) -> str:
@@ -200,29 +208,45 @@ def _arm(tables: Mapping[str, pd.DataFrame], when: str) -> str:
     return arms[0]
 
 
-def _agreement(
-    tables: Mapping[str, pd.DataFrame], categories: Sequence[str], draws: int, seed: int
-) -> Agreement:
+def _agreement(tables: Mapping[str, pd.DataFrame], categories: Sequence[str]) -> Agreement:
+    labels = _side_by_side(tables, categories)
+    return agreement(
+        labels,
+        labels.index.get_level_values("q"),
+        categories=categories,
+        ordered=categories == _GRADED,
+    )
+
+
+def _side_by_side(tables: Mapping[str, pd.DataFrame], categories: Sequence[str]) -> pd.DataFrame:
+    """Labels [steps, judges], missing where a judge gave none of these."""
     key = [*STEP_KEY, "q"]
     ratings = [
         table[table["label"].isin(categories)].set_index(key)["label"].rename(name)
         for name, table in tables.items()
     ]
-    labels = pd.concat(ratings, axis=1).sort_index()
-    return agreement(
-        labels, labels.index.get_level_values("q"), draws=draws, seed=seed, categories=categories
-    )
+    return pd.concat(ratings, axis=1).sort_index()
 
 
-def _judge(name: str, before: pd.DataFrame, after: pd.DataFrame, n_questions: int) -> PanelJudge:
-    errors0, judged0 = _sums(before, n_questions)
-    errors1, judged1 = _sums(after, n_questions)
+def _latent(
+    before: Mapping[str, pd.DataFrame], after: Mapping[str, pd.DataFrame], seed: int
+) -> LatentDifference:
+    own = [_side_by_side({name: arm[name] for name in before}, _DECIDED) for arm in (before, after)]
+    wrong = [(labels == "erroneous").astype(float).where(labels.notna()) for labels in own]
+    owner = [labels.index.get_level_values("q") for labels in own]
+    return latent_difference(wrong[0], owner[0], wrong[1], owner[1], seed=seed)
+
+
+def _judge(
+    name: str, before: pd.DataFrame, after: pd.DataFrame, sums: tuple[Ints, Ints, Ints, Ints]
+) -> PanelJudge:
+    errors0, judged0, errors1, judged1 = sums
     counts = [{label: int((table["label"] == label).sum()) for label in LABELS} for table in (before, after)]
     return PanelJudge(
         instrument=name,
         before=rate_interval(errors0, judged0),
         after=rate_interval(errors1, judged1),
-        delta=ratio_difference_interval(errors0, judged0, errors1, judged1),
+        delta=ratio_difference_interval(*sums),
         counts=Pair(counts[0], counts[1]),
     )
 

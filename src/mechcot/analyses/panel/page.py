@@ -18,7 +18,7 @@ _SEEN = {
     "unclear": "no clear change",
     "unknown": "nothing that can be compared",
 }
-_LABELS = {"four": "four labels", "two": "right or wrong"}
+_LABELS = {"four": "four labels", "graded": "right, undecided, wrong", "two": "right or wrong"}
 
 
 def panel(found: Findings) -> Part:
@@ -46,10 +46,13 @@ def panel(found: Findings) -> Part:
     )
     table = Table("Agreement of the judges", _AGREEMENT, tuple(_agreement(found, result)), _sentence(result))
     figure = figures.judges({**result, "judges": judges})
-    return Part("judges", sentence, figure, tables=(_rates(found, judges), table))
+    return Part("judges", sentence, figure, tables=(_rates(found, judges), _together(found, result), table))
 
 
-_AGREEMENT = ("model, labels, judges", "steps", "same label", "kappa (Fleiss or Cohen)", "AC1")
+_AGREEMENT = (
+    "model, labels, judges", "steps", "same label", "kappa (Fleiss or Cohen)", "AC1", "alpha",
+    "AC2 and alpha, labels in order",
+)  # fmt: skip
 
 
 def _own_first(found: Findings, judges: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,9 +89,8 @@ def _agreement(found: Findings, result: Mapping[str, Any]) -> list[tuple[str, ..
                 (
                     f"{arm}, {said}, all",
                     steps,
-                    score(own["raw"]),
-                    score(own["kappa"]),
-                    score(own["ac1"]),
+                    *(score(own[name]) for name in ("raw", "kappa", "ac1", "alpha")),
+                    _ordinal(own),
                 )
             )
             rows += [
@@ -96,6 +98,8 @@ def _agreement(found: Findings, result: Mapping[str, Any]) -> list[tuple[str, ..
                     f"{arm}, {said}, {' and '.join(pair['judges'])}",
                     f"{pair['n_steps']:,}",
                     *(score(pair[name]) for name in ("raw", "kappa", "ac1")),
+                    "",
+                    "",
                 )
                 for pair in own["pairs"]
                 if len(own["pairs"]) > 1
@@ -103,9 +107,52 @@ def _agreement(found: Findings, result: Mapping[str, Any]) -> list[tuple[str, ..
     return rows
 
 
+def _ordinal(own: Mapping[str, Any]) -> str:
+    """Coefficients that use the order of the labels, where they have one."""
+    return " and ".join(score(own["ordinal"][name]) for name in ("ac2", "alpha")) if "ordinal" in own else ""
+
+
+def _together(found: Findings, result: Mapping[str, Any]) -> Table:
+    """The panel's difference: its judges' mean, and what would be behind them if they erred independently."""
+    pooled, latent = result["pooled"], result["latent"]
+    spread = number(pooled["spread"])
+    n = counted(pooled["n_judges"], "judge")
+    rows = (
+        ("mean of the judges", "", "", points(pooled)),
+        (
+            "behind the judges, if they err independently",
+            *(percent(latent[when]) for when in ("before", "after")),
+            points(latent["difference"]) if number(latent["difference"]) is not None else "–",
+        ),
+    )
+    told = (
+        f"not known: {why(pooled['spread'])}"
+        if spread is None
+        else f"by {100 * spread:.1f} points (standard deviation; {n} say little of it)"
+    )
+    spare = number(latent["spare"])
+    model = (
+        f"is not given: {why(latent['difference'])}"
+        if spare is None
+        else "(Dawid and Skene) is for comparison alone: judges with the same taste make the same "
+        "mistakes, and what they share is taken for truth; "
+        + (
+            "three judges just identify it, so that nothing is left to test it by"
+            if spare == 0
+            else "its assumption is not tested here"
+        )
+    )
+    note = (
+        f"Every judge weighs the same; the interval is about these {n}, over questions. Beyond chance their "
+        f"differences are apart {told}. The second row {model}."
+    )
+    head = ("wrong steps", found.before, found.after, "difference [95 % interval]")
+    return Table("The judges taken together", head, rows, note)
+
+
 def _sentence(result: Mapping[str, Any]) -> str:
     note = str(result["note"])
-    return f"{note[0].upper()}{note[1:]}. Intervals leave out or resample whole questions."
+    return f"{note[0].upper()}{note[1:]}. Intervals leave out whole questions."
 
 
 def people(found: Findings) -> Part:

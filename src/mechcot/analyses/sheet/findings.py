@@ -58,7 +58,6 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
     instruments = study.instruments()
     table = population(study, arms, sealed["domain"], instruments)
     items = _items(sealed, answers.answers, table, instruments)
-    draws, seed = study.settings.analysis.bootstrap, study.settings.seed
     once = items[(items["first"] == "") & (items["label"] != "")]
     before, after = _people_sums(once, arms)
     return SheetResult(
@@ -75,14 +74,12 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
             rate_interval(*after),
             ratio_difference_interval(*before, *after),
         ),
-        judges=tuple(_judge(table, once, judge, arms, draws, seed) for judge in instruments),
-        retest=_retest(items, draws, seed),
+        judges=tuple(_judge(table, once, judge, arms) for judge in instruments),
+        retest=_retest(items),
         blinding=_blinding(items[items["first"] == ""], arms),
         items=items.drop(columns="cell"),
         ignored_columns=answers.ignored,
         sources=sources(study, arms) | _verdict_digests(study, arms, instruments),
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -142,17 +139,15 @@ def _by_question(values: pd.Series, rows: pd.DataFrame) -> Floats:
     return np.asarray(values.groupby(rows["qid"].to_numpy()).sum(), dtype=np.float64)
 
 
-def _judge(
-    table: pd.DataFrame, once: pd.DataFrame, judge: str, arms: Pair[str], draws: int, seed: int
-) -> JudgeOnSheet:
+def _judge(table: pd.DataFrame, once: pd.DataFrame, judge: str, arms: Pair[str]) -> JudgeOnSheet:
     column = label_column(judge)
     both = once[once[column] != ""]
     parts = []
     for arm in (*arms, "both"):
         rows = both if arm == "both" else both[both.arm == arm]
         decided = rows[rows.label.isin(JUDGED) & rows[column].isin(JUDGED)]
-        parts.append(_with_people(arm, "four", rows, column, VERDICTS, draws, seed))
-        parts.append(_with_people(arm, "two", decided, column, JUDGED, draws, seed))
+        parts.append(_with_people(arm, "four", rows, column, VERDICTS))
+        parts.append(_with_people(arm, "two", decided, column, JUDGED))
     grouped = both.groupby(["arm", column, "label"])["weight"].agg(["size", "sum"]).reset_index()
     grouped.columns = pd.Index(["arm", "judge", "people", "n", "weight"])
     judged = table[table[column].isin(JUDGED)]
@@ -186,16 +181,14 @@ def _corrected(
 
 
 def _with_people(
-    arm: str, labels: str, rows: pd.DataFrame, column: str, categories: tuple[str, ...], draws: int, seed: int
+    arm: str, labels: str, rows: pd.DataFrame, column: str, categories: tuple[str, ...]
 ) -> WithPeople:
     pair = rows[["label", column]]
-    found = weighted_agreement(
-        pair, rows["weight"], rows["qid"], draws=draws, seed=seed, categories=categories
-    )
+    found = weighted_agreement(pair, rows["weight"], rows["qid"], categories=categories)
     return WithPeople(arm, labels, found.raw, found.kappa, found.ac1, found.n_steps)
 
 
-def _retest(items: pd.DataFrame, draws: int, seed: int) -> Agreement | None:
+def _retest(items: pd.DataFrame) -> Agreement | None:
     """The first against the second verdict of each step that was judged twice, unweighted."""
     said = dict(zip(items["item"], items["label"], strict=True))
     again = items[(items["first"] != "") & (items["label"] != "")]
@@ -203,7 +196,7 @@ def _retest(items: pd.DataFrame, draws: int, seed: int) -> Agreement | None:
     pairs = pd.DataFrame({"first": first, "second": again["label"]})[first != ""]
     if pairs.empty:
         return None
-    return agreement(pairs, again.loc[pairs.index, "qid"], draws=draws, seed=seed, categories=VERDICTS)
+    return agreement(pairs, again.loc[pairs.index, "qid"], categories=VERDICTS)
 
 
 def _blinding(once: pd.DataFrame, arms: Pair[str]) -> Blinding:

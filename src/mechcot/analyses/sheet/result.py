@@ -100,8 +100,6 @@ class SheetResult(Result):
             and each instrument's label.
         ignored_columns: columns of the file that were ignored.
         sources: file of the study to its digest: the questions, steps and verdicts it was read against.
-        draws: bootstrap replicates.
-        seed: of the resampling.
     """
 
     sheet: str
@@ -119,8 +117,6 @@ class SheetResult(Result):
     items: pd.DataFrame
     ignored_columns: tuple[str, ...]
     sources: dict[str, str]
-    draws: int
-    seed: int
 
     note = NOTE
     derived = ("note",)
