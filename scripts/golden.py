@@ -9,11 +9,13 @@ results/*.json, summary.json, the terminal's table, and the report's text and fi
 and outputs of the analyses, not of the training: weights trained on another processor differ in their last
 bits, and so do the texts sampled from them. Run the second where results change on purpose: it writes
 `changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt` and
-`terminal.txt`, the words as they are now.
+`terminal.txt`, the words as they are now. It refuses an analysis whose result has changed while its version
+has not: studies would keep the old result, and what reads it would not find its keys.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -23,9 +25,11 @@ import tarfile
 import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import mechcot
 from mechcot.analyses.headline import headline_text
+from mechcot.analyses.registry import ANALYSES
 from mechcot.pipeline import run as pipeline
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
@@ -92,11 +96,42 @@ def changed() -> None:
             archive.extractall(folder, filter="data")
         found = said(pipeline.run(Path(folder) / "study", progress=False))
     leaves = {name: dict(compare["changes"](found, name)) for name in compare["frozen"]()}
+    refuse_old_versions(found, leaves)
     text = json.dumps({name: own for name, own in leaves.items() if own}, indent=1, ensure_ascii=False)
     (GOLDEN / "changed.json").write_text(text + "\n", encoding="utf-8")
     sentences = re.sub(r"(?<=[.?;]) (?=\S)", "\n", found["report.txt"])
     (GOLDEN / "report.txt").write_text(sentences + "\n", encoding="utf-8")
     (GOLDEN / "terminal.txt").write_text(found["terminal.txt"] + "\n", encoding="utf-8")
+
+
+def versions_of(found: dict[str, str]) -> dict[str, list[Any]]:
+    """By analysis: the version of its code, and a digest of the keys of its result."""
+    compare = runpy.run_path(str(GOLDEN.parent / "test_golden.py"))
+    own = {}
+    for analysis in ANALYSES:
+        result = found.get(f"results/{analysis.name}.json")
+        if result is not None:
+            keys = "\n".join(sorted(dict(compare["leaves"](json.loads(result)))))
+            own[analysis.name] = [analysis.version, hashlib.sha256(keys.encode()).hexdigest()[:16]]
+    return own
+
+
+def refuse_old_versions(found: dict[str, str], leaves: dict[str, Any]) -> None:
+    """Stop where a result is another one than under the same version; then write the versions of today."""
+    path, before = GOLDEN / "versions.json", json.loads((GOLDEN / "changed.json").read_text())
+    known, own = json.loads(path.read_text()) if path.exists() else {}, versions_of(found)
+    compare = runpy.run_path(str(GOLDEN.parent / "test_golden.py"))
+    old_names = {new: old for old, new in compare["FILES"].items()}
+    for name, (version, keys) in own.items():
+        file = old_names.get(f"results/{name}.json", f"results/{name}.json")
+        told = [dict(part.get(file, {})) for part in (before, leaves)]
+        same = not list(compare["differences"](told[1], told[0], compare["CLOSE"], str))
+        if name in known and known[name][0] == version and not (known[name][1] == keys and same):
+            raise SystemExit(
+                f"the result of `{name}` is another one than under version {version}: raise its version in "
+                "src/mechcot/analyses/registry.py, so that studies make it again"
+            )
+    path.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
