@@ -131,15 +131,25 @@ def _gap(arms: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
-    """Commitment, hedge, probe and knowledge, a line each."""
+    """The plan, commitment, hedge, probe and knowledge, a line each."""
     before, after = summary["contrast"]["before"], summary["contrast"]["after"]
     lines = [
+        f"plan: {_plan(summary['confirmatory'])}",
         f"commitment: {_commitment([summary['commitment'][name] for name in (before, after)])}",
         f"hedge: {_hedge(summary['hedge'], before, after)}",
         f"probe: {_probe([summary['probe'][name] for name in (before, after)])}",
         f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
     ]
     return [plain_signs(line) for line in lines]
+
+
+def _plan(found: Mapping[str, Any]) -> str:
+    """Which findings were registered before their outcomes, and what their corrected tests say."""
+    findings = {name: one for name, one in found["findings"].items() if one["confirmatory"]}
+    if not findings:
+        return "nothing was registered before the verdicts: all is exploratory"
+    told = ", ".join(f"{name} {one['reads']}" for name, one in findings.items())
+    return f"confirmatory, corrected for {len(found['findings'])} findings: {told}"
 
 
 def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
@@ -31,7 +32,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=4,
+        version=5,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -48,13 +49,14 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=8,
+        version=9,
+        settings=("confirmatory",),
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
-    Analysis("certainty", certainty_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
+    Analysis("certainty", certainty_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
     Analysis("scales", scales_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
@@ -77,9 +79,9 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=8,
+        version=9,
         stored=controls.controls_of,
-        settings=("controls",),
+        settings=("controls", "confirmatory"),
         needed=True,
         summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
@@ -87,7 +89,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=3,
+        version=4,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
@@ -107,7 +109,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=4,
+        version=5,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
@@ -124,6 +126,14 @@ ANALYSES = (
         summary=knowledge.summarised,
         pages={"origin": f"{_HERE}.knowledge.page:knowledge"},
         rows={"left out": f"{_HERE}.knowledge.page:used"},
+    ),
+    Analysis(
+        "confirmatory",
+        confirmatory.confirmatory_of,
+        version=None,
+        found=confirmatory.found,
+        summary=confirmatory.summarised,
+        pages={"planned": f"{_HERE}.confirmatory.page:planned"},
     ),
     Analysis(
         "judge_controls",

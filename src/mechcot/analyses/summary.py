@@ -29,6 +29,7 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
         AnalysisError: a result is missing.
     """
     found = {name: study.result(name) for name in registry.results(study.settings)}
+    found |= {one.name: one.found(study) for one in registry.ANALYSES if one.found and one.summary}
     contrast = study.settings.contrast
     arms = {"before": contrast.before, "after": contrast.after}
     return {

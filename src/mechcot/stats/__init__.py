@@ -36,8 +36,10 @@ from mechcot.stats.inference import (
     detectable_difference,
     difference_contributions,
     difference_design_effect,
+    holm,
     power_of_rates,
     sign_flips,
+    t_test,
 )
 from mechcot.stats.jackknife import (
     interval_of_sums,
@@ -117,6 +119,7 @@ __all__ = [
     "flows_by_margin",
     "fold_auroc",
     "half_votes",
+    "holm",
     "imbens_manski",
     "interval_of_sums",
     "jackknife_interval",
@@ -148,6 +151,7 @@ __all__ = [
     "squared_calibration_difference",
     "squared_calibration_error",
     "stratified_auroc",
+    "t_test",
     "tipping_interval",
     "tipping_point",
     "vote_confidence",

@@ -19,21 +19,25 @@ from mechcot.analyses.audit.resolution import headline_of, resolutions
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
+from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.stats.cluster import Floats, ratio_difference
 from mechcot.stats.decomposition import MIN_QUESTIONS, Split, split_by_kind
 from mechcot.stats.jackknife import question_weighted_difference, rate_interval, ratio_difference_interval
 from mechcot.stats.votes import plurality_right
 
+CELLS = ConfirmatorySettings().cells
+
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 
-def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
+def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELLS) -> AuditResult:
     """Compare the step error of two arms on the same questions under one instrument.
 
     Args:
         arms: before and after.
         min_questions: questions with steps of a kind that it needs in both arms to be shared in the splits.
+        cells: the resolution whose within term is the headline's; by kind where the steps do not carry it.
 
     Raises:
         AnalysisError: a missing column, a row twice, a verdict or stratum of an unknown step, an
@@ -68,7 +72,7 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         if before.has_strata and after.has_strata
         else None,
         resolutions=sizes,
-        within_reads=headline_of(sizes)[1],
+        within_reads=headline_of(sizes, cells)[1],
     )
 
 
@@ -166,7 +170,7 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
-    return analyse(Arms.of(study, control))
+    return analyse(Arms.of(study, control), cells=study.settings.confirmatory.cells)
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.audit import figures
-from mechcot.analyses.audit.resolution import HEADLINE, SUPPORT
+from mechcot.analyses.audit.resolution import SUPPORT
 from mechcot.core.words import clause, counted, direction, number, percent, points, signed, why
 from mechcot.report.parts import Findings, Part, Section, Table
 
@@ -151,7 +151,8 @@ def kinds(found: Findings, audit: dict[str, Any]) -> Part:
 def split(found: Findings, audit: dict[str, Any]) -> Part:
     """The change taken apart at the headline's resolution, the other ones beside it."""
     sizes = audit["resolutions"]
-    name = HEADLINE if HEADLINE in sizes else "kind"
+    cells = found.settings.confirmatory.cells
+    name = cells if cells in sizes else "kind"
     own = sizes[name]
     if number(own["total"]) is None or number(own["within"]) is None:
         reason = why(own["total"]) or why(own["within"])
@@ -209,7 +210,7 @@ def _sizes(sizes: dict[str, Any]) -> Table:
     note = (
         "Cells are fixed once on the data. “Inside” reads up or down where its interval with mean shares "
         f"excludes 0, both models have {SUPPORT:.0%} of their steps in shared cells, and no other shares "
-        "turn its sign. The resolution of the sentence was fixed before any verdict."
+        "turn its sign. The resolution of the sentence is that of the plan (confirmatory.cells)."
     )
     return Table("The split at other resolutions and weights", head, rows, note)
 
