@@ -6,7 +6,17 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mechcot.core.words import change, number, percent, plain_signs, points, score, signed, why
+from mechcot.core.words import (
+    change,
+    number,
+    parts_in_points,
+    percent,
+    plain_signs,
+    points,
+    score,
+    signed,
+    why,
+)
 
 if TYPE_CHECKING:
     from mechcot.analyses.audit.result import AuditResult, RoleAudit
@@ -238,10 +248,13 @@ def audit_text(result: AuditResult) -> str:
         _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
     ]
     split = result.split.to_json()
+    mix, within, alone = parts_in_points(
+        [split[key] for key in ("common_composition", "common_within", "unshared")]
+    )
     lines = [
-        f"split: mix of shared kinds {points(split['common_composition'])}",
-        f"       within shared kinds {points(split['common_within'])}",
-        f"       kinds that one arm alone writes {points(split['unshared'])}",
+        f"split: mix of shared kinds {mix}",
+        f"       within shared kinds {within}",
+        f"       kinds that one arm alone writes {alone}",
     ]
     return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
 

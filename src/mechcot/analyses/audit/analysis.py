@@ -45,7 +45,6 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELL
         UsageError: min_questions below 1.
     """
     before, after = arms.steps
-    words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
     parts, weighted = (
         _strata(before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)))
         for right in (plurality_right, right_share)
@@ -59,7 +58,6 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELL
         delta=ratio_difference_interval(*arms.sums),
         delta_se=ratio_difference(*arms.sums).se,
         delta_question_weighted=question_weighted_difference(*arms.sums),
-        delta_per_100_words=ratio_difference_interval(*words),
         before_answer=_before_answer(before, after),
         both_correct=parts[0],
         both_correct_named=_both_named_right(arms),
@@ -82,7 +80,6 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
     judged = n["correct"] + n["erroneous"]
     claims = judged + n["abstain"]
     verdicts = claims + n["not_checkable"]
-    n_words = int(arm.words().sum())
     return ArmAudit(
         arm=arm.name,
         error_rate=rate_interval(arm.erroneous(), arm.judged()),
@@ -102,8 +99,6 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
         n_traces_without_steps=arm.n_without_steps,
         n_behind_answer=int(arm.steps["behind_answer"].sum()),
         steps_per_trace=arm.n_audited_steps / arm.n_audited if arm.n_audited else None,
-        n_words=n_words,
-        errors_per_100_words=100 * n["erroneous"] / n_words if n_words else None,
     )
 
 

@@ -91,7 +91,7 @@ def _abstained(arm: ArmSteps) -> Ints:
 def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:
     difference = ratio_difference_interval(*sums)
     se = ratio_difference(*sums).se
-    if se is None or difference.se is None:
+    if se is None:
         return Estimand(difference, None, None, None, None)
     present = (sums[1] > 0) | (sums[3] > 0)
     table = difference_contributions(*(column[present] for column in sums))
@@ -101,7 +101,7 @@ def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:
 def _by_questions(sums: _Sums, draws: int, seed: int) -> Estimand:
     difference = question_weighted_difference(*sums)
     both = (sums[1] > 0) & (sums[3] > 0)
-    if difference.se is None:
+    if both.sum() < 2:
         return Estimand(difference, None, None, None, None)
     e0, m0, e1, m1 = (column[both] for column in sums)
     own: Floats = np.asarray(e1 / m1 - e0 / m0, dtype=np.float64)
@@ -112,8 +112,8 @@ def _tested(
     difference: Interval, se: float, contributions: npt.NDArray[np.float64], draws: int, seed: int
 ) -> Estimand:
     flips = sign_flips(contributions, draws=draws, seed=seed)
-    assert difference.se is not None  # one without an interval is not tested
-    seen = detectable_difference(difference.se, freedom=difference.freedom)
+    # Where questions are too few or all alike for an interval, nothing tells what would be found.
+    seen = None if difference.se is None else detectable_difference(difference.se, freedom=difference.freedom)
     return Estimand(difference, se, flips.statistics[0], flips.p_values[0], seen)
 
 

@@ -37,8 +37,6 @@ class ArmAudit(Result):
         n_traces_without_steps: traces in which no step was found.
         n_behind_answer: steps that follow the first statement of the trace's answer.
         steps_per_trace: steps of audited traces over audited traces.
-        n_words: words in steps that got a verdict (failures excluded).
-        errors_per_100_words: 100 n_erroneous / n_words.
     """
 
     arm: str
@@ -59,8 +57,6 @@ class ArmAudit(Result):
     n_traces_without_steps: int
     n_behind_answer: int
     steps_per_trace: float | None = field(metadata=because("no trace was audited"))
-    n_words: int
-    errors_per_100_words: float | None = field(metadata=because("no words in judged steps"))
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,6 @@ class AuditResult(Result):
         delta: step-weighted difference (the primary one).
         delta_se: its linearised cluster standard error; None with fewer than two questions.
         delta_question_weighted: every question with judged steps in both arms weighs the same.
-        delta_per_100_words: difference of errors per 100 words.
         before_answer: the difference without the steps that follow the stated answer. All steps count in
             the primary one; an arm that answers first and one that reasons first differ here.
         both_correct: on the questions that both arms' plurality gets right (ties are not right).
@@ -118,7 +113,6 @@ class AuditResult(Result):
     delta: Interval
     delta_se: float | None = field(metadata=because("fewer than two questions"))
     delta_question_weighted: Interval
-    delta_per_100_words: Interval
     before_answer: SubsetDelta
     both_correct: SubsetDelta
     both_correct_named: SubsetDelta

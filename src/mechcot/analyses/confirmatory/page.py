@@ -8,7 +8,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mechcot.core.words import DIFFERENCE, change, counted, listed, number, p_value, points, why
+from mechcot.core.words import (
+    DIFFERENCE,
+    NBSP,
+    bracket,
+    change,
+    counted,
+    listed,
+    number,
+    p_value,
+    points,
+    signed,
+    why,
+)
 from mechcot.report.parts import Findings, Part, Section, Table
 
 
@@ -63,52 +75,62 @@ def _late(outcome: str, one: Mapping[str, Any]) -> str:
 
 
 def _family(result: Mapping[str, Any]) -> Table:
-    findings = result["findings"].values()
     head = (
-        "finding", DIFFERENCE, "family’s interval", "p", "p, Holm", "smallest that matters",
-        "smallest that would be found", "reads", "",
-    )  # fmt: skip
+        "finding",
+        "reads",
+        DIFFERENCE,
+        "family’s interval",
+        "p, and by Holm",
+        "matters from / found from",
+    )
     rows = tuple(
         (
-            one["says"],
-            _size(one, ("estimate", "low", "high")),
-            _size(one, ("estimate", "family_low", "family_high")),
-            _p(one["p"]),
-            _p(one["p_family"]),
-            _one(one, "smallest"),
-            _one(one, "detectable"),
+            one["says"] if one["confirmatory"] else f"{one['says']} (exploratory)",
             one["reads"],
-            "confirmatory" if one["confirmatory"] else "exploratory",
+            _size(one),
+            _bracket(one),
+            f"{_p(one['p'])}; {_p(one['p_family'])}",
+            f"{_effect(one, 'smallest')} / {_effect(one, 'detectable')} {one['unit']}",
         )
-        for one in findings
+        for one in result["findings"].values()
     )
     plan = next(iter(result["registered"].values()))["sha256"]
     note = (
-        "p: Student’s t with the interval’s standard error and degrees of freedom. Family’s interval: covers "
-        "together with those of the other findings (Bonferroni). Smallest that would be found: by this test "
-        f"alone at {result['alpha']:g}, in 80 of 100 studies like this one. “Open”: neither a change is "
-        f"shown nor that none matters. SHA-256 of the plan: {plan}."
+        "Family’s interval: covers together with those of the other findings (Bonferroni). p: Student’s t "
+        "with the interval’s standard error and degrees of freedom; behind it corrected for all findings. "
+        "Matters from: the smallest effect that does, as planned. Found from: the smallest that this test "
+        f"alone finds at {result['alpha']:g} in 80 of 100 studies like this one. “Open”: neither a change is shown nor "
+        f"that none matters. SHA-256 of the plan: {plan}."
     )
     return Table("Plan and confirmatory family", head, rows, note)
 
 
 def _p(leaf: Any) -> str:
     value = number(leaf)
-    return "–" if value is None else p_value(value).removeprefix("p ").removeprefix("= ")
+    return "–" if value is None else p_value(value).removeprefix("p ").removeprefix("= ").replace(" ", NBSP)
 
 
-def _size(one: Mapping[str, Any], keys: tuple[str, str, str]) -> str:
-    leaf = dict(zip(("estimate", "low", "high"), (one[key] for key in keys), strict=True))
+def _size(one: Mapping[str, Any]) -> str:
     if number(one["estimate"]) is None:
         return f"not known: {why(one['estimate'])}"
-    return points(leaf) if one["unit"] == "points" else f"{change(leaf, 3)} {one['unit']}"
+    return points(one) if one["unit"] == "points" else change(one, 3)
 
 
-def _one(one: Mapping[str, Any], key: str) -> str:
+def _bracket(one: Mapping[str, Any]) -> str:
+    digits, factor = (1, 100) if one["unit"] == "points" else (3, 1)
+    ends = {"low": one["family_low"], "high": one["family_high"]}
+    return (
+        bracket(ends, lambda end: signed(factor * end, digits)).strip()
+        if number(ends["low"]) is not None
+        else "–"
+    )
+
+
+def _effect(one: Mapping[str, Any], key: str) -> str:
     value = number(one[key])
     if value is None:
         return "–"
-    return f"{100 * value:.1f} points" if one["unit"] == "points" else f"{value:.3f} {one['unit']}"
+    return f"{100 * value:.1f}" if one["unit"] == "points" else f"{value:.3f}"
 
 
 def marked(found: Findings, section: Section) -> Section:
