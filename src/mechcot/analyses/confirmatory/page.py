@@ -99,8 +99,8 @@ def _family(result: Mapping[str, Any]) -> Table:
         "Family’s interval: covers together with those of the other findings (Bonferroni). p: Student’s t "
         "with the interval’s standard error and degrees of freedom; behind it corrected for all findings. "
         "Matters from: the smallest effect that does, as planned. Found from: the smallest that this test "
-        f"alone finds at {result['alpha']:g} in 80 of 100 studies like this one. “Open”: neither a change is shown nor "
-        f"that none matters. SHA-256 of the plan: {plan}."
+        f"alone finds at {result['alpha']:g} in 80 of 100 studies like this one. “Open”: neither a change is "
+        f"shown nor that none matters. SHA-256 of the plan: {plan}."
     )
     return Table("Plan and confirmatory family", head, rows, note)
 
