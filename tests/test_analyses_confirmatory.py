@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
-from mechcot.analyses import sections
+from mechcot.analyses import registry, sections
 from mechcot.analyses.confirmatory.analysis import FINDINGS, confirm, confirmatory_of, reads
 from mechcot.analyses.confirmatory.page import sentence
 from mechcot.core import config
@@ -137,7 +137,7 @@ def test_the_page_shows_the_family_and_marks_its_statements(study: Study) -> Non
     assert part.sentence.startswith("Of 7\u00a0findings registered before any outcome was known, ")
     (table,) = part.tables
     assert [row[0] for row in table.rows] == [FINDINGS[n].says for n in study.settings.confirmatory.family]
-    assert table.rows[1][5].startswith("5.0 / ")
+    assert table.rows[1][4].startswith("5.0 / ")
     marks = {part.name: part.mark for section in given.values() for part in section.parts}
     assert marks["headline"].startswith("confirmatory: right answers, by vote, p ")
     assert "; confirmatory: wrong steps, p < 0.001 after correction, up" in marks["headline"]
@@ -182,3 +182,13 @@ def test_no_finding_chosen_is_all_exploratory(study: Study) -> None:
     none = study.settings.model_copy(update={"confirmatory": ConfirmatorySettings(family=())})
     found = confirm({}, none, EARLY)
     assert sentence(found.to_json()) == "No finding was chosen beforehand: everything is exploratory."
+
+
+def test_a_terminal_shows_the_plan_and_its_family(study: Study) -> None:
+    told = confirmatory_of(study).text()
+    assert told.startswith("Of 7 findings registered before any outcome was known, ")
+    assert "Plan and confirmatory family" not in told  # its head names the columns
+    assert any(line.startswith("wrong steps") and "[" in line for line in told.splitlines())
+    assert "confirmatory" in registry.shown_in(study.settings)
+    shown = registry.json_of(registry.shown_in(study.settings)["confirmatory"], study)
+    assert shown == confirmatory_of(study).to_json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.answer_agreement import analysis as answer_agreement
 from mechcot.analyses.answers import analysis as answers
@@ -25,6 +25,9 @@ from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 _HERE = "mechcot.analyses"
 
@@ -164,6 +167,17 @@ def made(analysis: Analysis, settings: Settings | None) -> bool:
     return analysis.version is not None and asked
 
 
+def shown_in(settings: Settings) -> dict[str, Analysis]:
+    """What `mechcot show` has of a study: what `mechcot run` makes of it, and what is read off that."""
+    return {one.name: one for one in ANALYSES if made(one, settings) or (one.found and one.summary)}
+
+
+def json_of(analysis: Analysis, study: Study) -> dict[str, Any]:
+    """The result of such an analysis as JSON values."""
+    found: dict[str, Any] = analysis.found(study) if analysis.found else study.result(analysis.name)
+    return found
+
+
 FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
@@ -182,6 +196,7 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
+    "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mechcot.analyses.confirmatory.analysis import ConfirmatoryResult
 from mechcot.core.words import (
     DIFFERENCE,
     NBSP,
@@ -17,6 +18,7 @@ from mechcot.core.words import (
     listed,
     number,
     p_value,
+    plain_signs,
     points,
     signed,
     why,
@@ -41,6 +43,13 @@ def planned(found: Findings) -> Section:
         "finding that nothing changed."
     )
     return Section("planned", "What was settled beforehand, and does it hold?", (part,), reading, limits)
+
+
+def terminal_text(result: ConfirmatoryResult) -> str:
+    """What was planned and how it stands, for a terminal."""
+    told = result.to_json()
+    tables = (_family(told).text(),) if result.findings else ()
+    return "\n\n".join((plain_signs(sentence(told)), *tables))
 
 
 _KNOWN = {"answers": "answers were there", "verdicts": "verdicts were read"}
@@ -86,11 +95,11 @@ def _family(result: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             one["says"] if one["confirmatory"] else f"{one['says']} (exploratory)",
-            one["reads"],
             _size(one),
             _bracket(one),
             f"{_p(one['p'])}; {_p(one['p_family'])}",
             f"{_effect(one, 'smallest')} / {_effect(one, 'detectable')} {one['unit']}",
+            one["reads"],
         )
         for one in result["findings"].values()
     )
