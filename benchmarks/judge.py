@@ -29,6 +29,7 @@ from typing import Any
 
 import pandas as pd
 
+from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.judging.prompt import Item, messages
@@ -96,9 +97,8 @@ def _judge(judge: Judge, texts: list[str]) -> int:
     ]
     with tempfile.TemporaryDirectory() as folder:
         known = {"q0": QUESTION}
-        done = judge_by_llm(
-            pd.DataFrame(rows), known, judge, Path(folder), name="instant", seed=0, progress=False
-        )
+        session = Session(judge, Path(folder), 0, progress=False)
+        done = judge_by_llm(pd.DataFrame(rows), known, session, name="instant")
     return sum(row["label"] == "correct" for row in done.rows)
 
 

@@ -283,6 +283,7 @@ def _sampling(machine: Machine, size: Size, model: Any) -> dict[str, Any]:
 def _training(machine: Machine, size: Size, model: Any) -> dict[str, Any]:
     """Steps of an adapter of rank 16, as `mechcot distill --set lora.rank=16` takes them, but the first."""
     from mechcot.distill.sft import History, build_trainer, quiet_libraries
+    from mechcot.distill.training import Training
 
     rng = np.random.default_rng(0)
     rows = []
@@ -296,10 +297,10 @@ def _training(machine: Machine, size: Size, model: Any) -> dict[str, Any]:
     weights, times, history = _weights(model), list[float](), History()
     machine.begin()
     with tempfile.TemporaryDirectory() as work, quiet_libraries():
+        training = Training(Path(work), Supervised(tuple(rows), 0, ""), settings, 0)
         trainer = build_trainer(
-            model, _tokenizer(), Supervised(tuple(rows), 0, ""), np.arange(len(rows)), settings,
-            work=Path(work), seed=0, history=history, on_step=lambda _: times.append(machine.wait()),
-        )  # fmt: skip
+            model, _tokenizer(), training, Path(work), history, lambda _: times.append(machine.wait())
+        )
         trainer.train()
     tokens = size.train_rows * size.train_length * (len(times) - 1)
     return _told(machine, tokens, times[-1] - times[0], 4 * weights) | {"losses": history.losses}

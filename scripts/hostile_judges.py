@@ -31,6 +31,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from mechcot.core.errors import MechcotError
+from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question
@@ -360,7 +361,7 @@ def _judged(url: str, folder: Path) -> tuple[list[dict[str, Any]], dict[str, int
     )
     known = {"q": Question("q", "all", "Which organ makes bile?", ("liver", "pancreas"), 0, "q")}
     try:
-        done = judge_by_llm(steps, known, judge, folder, name="hostile", seed=0, progress=False)
+        done = judge_by_llm(steps, known, Session(judge, folder, 0, progress=False), name="hostile")
     except MechcotError as error:
         return [], {}, f"{error}"
     return done.rows, done.about["faults"], ""

@@ -22,7 +22,7 @@ import pandas as pd
 from mechcot.core.config import resolve
 from mechcot.core.records import EXAMPLES, write_table
 from mechcot.core.settings import ArmSettings, Settings
-from mechcot.distill import distill
+from mechcot.distill import distill, prepare
 from mechcot.distill.pretrain import pretrain
 from mechcot.models.checkpoint import load, prepare_torch
 from mechcot.sampling import Prompt, sample, trace_rows
@@ -118,7 +118,7 @@ def distill_arm(settings: Settings, world: World, name: str, base: Path, folder:
     traces = examples(world, job.examples, organism, settings.seed, organism.teacher_traces)
     path = folder / f"{job.examples}.parquet"
     write_table(path, traces, EXAMPLES)
-    distill(base, path, folder / name, job.train, seed=settings.seed, progress=False)
+    distill(prepare(base, path, job.train, seed=settings.seed), folder / name, progress=False)
 
 
 def sampled(settings: Settings, world: World, name: str, table: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -202,6 +202,7 @@ def test_the_loss_on_a_device_is_the_processors(tmp_path):
     from conftest import word_tokenizer
     from mechcot.distill.masks import IGNORED, Row, Supervised
     from mechcot.distill.sft import History, build_trainer, collate
+    from mechcot.distill.training import Training
 
     rng = np.random.default_rng(0)
     rows = []
@@ -213,8 +214,9 @@ def test_the_loss_on_a_device_is_the_processors(tmp_path):
     batch = collate(rows)
     total = (batch["labels"][:, 1:] != IGNORED).sum()
     trainer = build_trainer(
-        model, word_tokenizer(tmp_path / "t"), data, np.arange(3), TrainSettings(batch_size=3, device="cpu"),
-        work=tmp_path, seed=0, history=History(), on_step=lambda loss: None,
+        model, word_tokenizer(tmp_path / "t"),
+        Training(tmp_path, data, TrainSettings(batch_size=3, device="cpu"), 0),
+        tmp_path, History(), lambda loss: None,
     )  # fmt: skip
     plain = trainer.compute_loss(model, dict(batch), num_items_in_batch=total)
     plain.backward()

@@ -6,6 +6,7 @@ import pandas as pd
 import yaml
 
 from loopback import verdict
+from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.judging.spending import Ledger
@@ -53,8 +54,8 @@ def judgement(folder, server, steps, *, budget=None, sample=0, **changes):
 
 def judged_by(path, work, steps, known, *, budget=None, sample=0):
     """The verdicts that a judge file gives."""
-    settings = {"seed": 0, "ledger": Ledger(budget), "sample": sample, "progress": False}
-    return judge_by_llm(steps, known, read_judge(path), work, name=path.stem, **settings)
+    session = Session(read_judge(path), work, 0, sample, Ledger(budget), progress=False)
+    return judge_by_llm(steps, known, session, name=path.stem)
 
 
 def planned(path, work, steps, known, seed=0):

@@ -73,7 +73,7 @@ def test_missing_numbers_are_reasons_and_dashes(summary):
             "base": {"auroc_by_layer": missing},
             "base_direction_in_distilled": {"error_auroc_by_layer": missing},
         },
-        "knowledge": dict.fromkeys(("knew", "never_knew", "forgot"), missing),
+        "knowledge": dict.fromkeys(("knew", "forgot", "learned", "never_knew"), missing),
         "probe": dict.fromkeys(("base", "distilled"), dict.fromkeys(summary["probe"]["base"], missing)),
     }
     text = headline_text(broken)

@@ -12,7 +12,7 @@ ROWS = [
     ("q1", 0, "drug", False, "erroneous", 1, 1),  # knew
     ("q1", 1, "drug", False, "erroneous", 1, 3),  # forgot
     ("q1", 2, "mech", False, "erroneous", 5, 9),  # never knew
-    ("q2", 0, "mech", False, "erroneous", 2, 1),  # learned, yet wrote something else: never knew
+    ("q2", 0, "mech", False, "erroneous", 2, 1),  # learned, yet wrote something else
     ("q2", 1, "mech", True, "erroneous", 1, 1),  # hedged: no asserted error
     ("q2", 2, "drug", False, "correct", 1, 1),
     ("q3", 0, "drug", False, "correct", 4, 1),  # learned
@@ -43,9 +43,9 @@ def result():
 
 def test_errors_by_hand(result):
     shares = {name: interval.estimate for name, interval in result.errors.shares.items()}
-    assert shares == pytest.approx({"knew": 0.25, "forgot": 0.25, "never_knew": 0.5})
+    assert shares == pytest.approx({"knew": 0.25, "forgot": 0.25, "learned": 0.25, "never_knew": 0.25})
     assert sum(shares.values()) == pytest.approx(1)
-    assert (result.errors.n_claims, result.errors.n_questions, result.errors.n_learned) == (4, 2, 1)
+    assert (result.errors.n_claims, result.errors.n_questions) == (4, 2)
 
 
 def test_all_claims_by_hand(result):
@@ -57,7 +57,8 @@ def test_all_claims_by_hand(result):
 
 def test_by_relation_by_hand(result):
     assert result.errors_by_relation["drug"].shares["forgot"].estimate == pytest.approx(0.5)
-    assert result.errors_by_relation["mech"].shares["never_knew"].estimate == pytest.approx(1.0)
+    mech = result.errors_by_relation["mech"].shares
+    assert (mech["never_knew"].estimate, mech["learned"].estimate) == pytest.approx((0.5, 0.5))
     total = sum(part.n_claims for part in result.errors_by_relation.values())
     assert total == result.errors.n_claims
 

@@ -70,7 +70,7 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
         assert control["base"].keys() == control["distilled"].keys() == {"sc", "error_rate"}
         assert control["delta_error"].keys() == INTERVAL
     assert summary["hedge"].keys() == {"base", "base_direction_in_distilled"}
-    assert summary["knowledge"].keys() == {"knew", "never_knew", "forgot"}
+    assert summary["knowledge"].keys() == {"knew", "forgot", "learned", "never_knew"}
 
 
 def test_the_numbers_are_those_of_the_tables(study, summary):

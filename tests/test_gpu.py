@@ -127,6 +127,7 @@ def test_edits_are_the_processors(edit):
 
 def test_a_training_on_the_gpu_has_the_processors_losses(tmp_path):
     from mechcot.distill.sft import History, build_trainer
+    from mechcot.distill.training import Training
 
     rng, rows = np.random.default_rng(0), []
     for i in range(8):
@@ -136,10 +137,9 @@ def test_a_training_on_the_gpu_has_the_processors_losses(tmp_path):
     for device in ("cpu", "auto"):
         history = History()
         settings = TrainSettings(batch_size=2, epochs=1, dtype="float32", device=device)
-        build_trainer(
-            make_model("qwen3"), word_tokenizer(tmp_path / "t"), Supervised(tuple(rows), 0, ""), np.arange(8),
-            settings, work=tmp_path / device, seed=0, history=history, on_step=float,
-        ).train()  # fmt: skip
+        training = Training(tmp_path, Supervised(tuple(rows), 0, ""), settings, 0)
+        tokenizer = word_tokenizer(tmp_path / "t")
+        build_trainer(make_model("qwen3"), tokenizer, training, tmp_path / device, history, float).train()
         losses[device] = history.losses
     assert len(losses["cpu"]) > 0
     np.testing.assert_allclose(losses["auto"], losses["cpu"], rtol=1e-3)

@@ -13,6 +13,7 @@ from judging_cases import KEY, judge_file
 from loopback import Answer, Call, Loopback
 from mechcot.core.errors import DataError, JudgeError
 from mechcot.judging.answering import answers_by_llm, plan_answers
+from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import read_judge
 from mechcot.tasks import Question
 
@@ -50,8 +51,9 @@ def by_first_word(call: Call) -> Answer:
 
 def read(folder: Path, server: Loopback, table: pd.DataFrame, known: Any = None, **settings: Any) -> Any:
     judge = read_judge(judge_file(folder, server.url, **settings.pop("file", {})))
-    settings |= {"seed": 0, "progress": False}
-    return answers_by_llm(table, DRUGS if known is None else known, judge, folder / "work", **settings)
+    accepted = settings.pop("accepted", None)
+    session = Session(judge, folder / "work", 0, progress=False, **settings)
+    return answers_by_llm(table, DRUGS if known is None else known, session, accepted=accepted)
 
 
 def test_a_letter_none_and_ambiguous_are_classes_of_their_own(tmp_path: Path) -> None:

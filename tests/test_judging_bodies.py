@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from judging_cases import KEY, by_text, judge_file, judgement, questions, steps_of
 from loopback import Answer, Loopback, verdict
 from mechcot.core.errors import JudgeError
+from mechcot.judging.asking import Session
 from mechcot.judging.bodies import Trouble, read_body
 from mechcot.judging.cache import Reply
 from mechcot.judging.judge_file import read_judge
@@ -241,8 +242,6 @@ def test_a_ledger_says_how_many_replies_it_could_not_count(tmp_path):
     answers = {"a": verdict("correct"), "b": raw(body({"content": GOOD}, usage={}) | {"model": "fixture-1"})}
     with Loopback(lambda call: answers[call.step]) as server:
         path = judge_file(tmp_path, server.url, **PRICES)
-        judge_by_llm(
-            steps_of(["a", "b"]), questions("q0"), read_judge(path), tmp_path / "work",
-            name="j", seed=0, ledger=ledger, progress=False,
-        )  # fmt: skip
+        session = Session(read_judge(path), tmp_path / "work", 0, ledger=ledger, progress=False)
+        judge_by_llm(steps_of(["a", "b"]), questions("q0"), session, name="j")
     assert ledger.uncounted == 1

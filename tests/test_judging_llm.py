@@ -352,13 +352,14 @@ KILLED = """
 import sys
 from pathlib import Path
 import pandas as pd
+from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import SHIPPED, judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question
 steps = pd.read_json(sys.argv[1], lines=True)
 question = Question("q0", "all", "Stem of q0?", ("liver", "pancreas"), 0, "q0")
 judge = read_judge(Path(sys.argv[2]))
-judge_by_llm(steps, {"q0": question}, judge, Path(sys.argv[3]), name="judge", seed=0, progress=False)
+judge_by_llm(steps, {"q0": question}, Session(judge, Path(sys.argv[3]), 0, progress=False), name="judge")
 """
 
 

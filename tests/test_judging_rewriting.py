@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from judging_cases import KEY, by_text, judge_file, judgement, questions
 from loopback import Answer, Loopback
 from mechcot.core.errors import ConfigError, DataError, JudgeError
+from mechcot.judging.asking import Session
 from mechcot.judging.forms import drawn, fenced
 from mechcot.judging.guessing import guess_arms, plan_guesses
 from mechcot.judging.judge_file import read_judge
@@ -69,6 +70,10 @@ def by_rule(call):
     return by_text(call)
 
 
+def session(judge, work, seed=0, ledger=None):
+    return Session(judge, work, seed, ledger=ledger, progress=False)
+
+
 @dataclass
 class Case:
     """One form put to a server: over texts, with its plan, its answers, and the form's name."""
@@ -80,22 +85,21 @@ class Case:
 
     def over(self, folder, server, texts, *, budget=None, **changes):
         judge = read_judge(judge_file(folder, server.url, **changes))
-        ledger = Ledger(budget)
-        return self.ask(texts, judge, folder / "work", seed=0, ledger=ledger, progress=False)
+        return self.ask(texts, session(judge, folder / "work", ledger=Ledger(budget)))
 
 
-def _rewrite(texts, *args, **more):
-    found = rewrite(items_of(texts), questions("q0"), SAMPLES, *args, **more)
+def _rewrite(texts, own):
+    found = rewrite(items_of(texts), questions("q0"), SAMPLES, own)
     return [*zip(found.rows.text, found.rows.failure, found.rows.reason, strict=True)], found.about
 
 
-def _compare(texts, *args, **more):
-    found = fidelity(pairs_of(*((text, f"So: {text}") for text in texts)), *args, **more)
+def _compare(texts, own):
+    found = fidelity(pairs_of(*((text, f"So: {text}") for text in texts)), own)
     return [*zip(found.labels, found.reasons, strict=True)], found.about
 
 
-def _guess(texts, *args, **more):
-    found = guess_arms(items_of(texts), WRITERS, "distilled", *args, **more)
+def _guess(texts, own):
+    found = guess_arms(items_of(texts), WRITERS, "distilled", own)
     return [*zip(found.probabilities, found.failures, found.reasons, strict=True)], found.about
 
 
@@ -308,13 +312,12 @@ PRICES = {"price_in": 100.0, "price_out": 1000.0, "max_tokens": 16}  # 0.02 a ca
 def all_forms(folder, server, ledger, texts):
     """Rewrite, compare, judge and guess with one ledger."""
     judge = read_judge(judge_file(folder, server.url, concurrency=2, **PRICES))
-    common = {"seed": 0, "ledger": ledger, "progress": False}
-    items, work = items_of(texts), folder / "work"
-    done = rewrite(items, questions("q0"), SAMPLES, judge, work, **common)
+    items, own = items_of(texts), session(judge, folder / "work", ledger=ledger)
+    done = rewrite(items, questions("q0"), SAMPLES, own)
     pairs = pairs_of(*zip(items.text, done.rows.text, strict=True))
-    fidelity(pairs, judge, work, **common)
-    judge_by_llm(items.assign(text=done.rows.text), questions("q0"), judge, work, name="j", **common)
-    guess_arms(items, WRITERS, "distilled", judge, work, **common)
+    fidelity(pairs, own)
+    judge_by_llm(items.assign(text=done.rows.text), questions("q0"), own, name="j")
+    guess_arms(items, WRITERS, "distilled", own)
 
 
 def test_one_budget_covers_all_forms_and_a_reply_is_paid_for_once(tmp_path):
@@ -362,7 +365,7 @@ def test_all_forms_know_which_model_answered_last(tmp_path):
         first = judgement(tmp_path, server, steps)
         now[0] = "m-2"
         judge = read_judge(tmp_path / "judge.yaml")
-        other = fidelity(pairs_of(("a", "A")), judge, tmp_path / "work", seed=0, progress=False)
+        other = fidelity(pairs_of(("a", "A")), session(judge, tmp_path / "work"))
         assert (first.about["returned_model"], other.about["returned_model"]) == ("m-1", "m-2")
         # A run over both is by one model: what the first gave is asked of the second.
         assert plan(steps, questions("q0"), judge, tmp_path / "work", seed=0).calls == 2
@@ -379,7 +382,7 @@ def test_rewritings_come_in_the_order_of_the_steps(tmp_path):
     )
     with Loopback(by_rule) as server:
         judge = read_judge(judge_file(tmp_path, server.url, concurrency=5))
-        found = rewrite(items, questions("q0"), SAMPLES, judge, tmp_path / "work", seed=0, progress=False)
+        found = rewrite(items, questions("q0"), SAMPLES, session(judge, tmp_path / "work"))
         assert len(server.calls) == 21
     assert list(found.rows.text) == [f"Perhaps: {text}" for text in items.text[:-1]] + [" "]
     assert set(found.rows.failure) == {""}
@@ -392,7 +395,7 @@ def test_a_rewriter_sees_the_question_the_samples_and_the_step_and_no_answer(tmp
     items = items_of(["It is so.", "long " * 3_000], "plain")
     with Loopback(by_rule) as server:
         judge = read_judge(judge_file(tmp_path, server.url, fields={"gold": True, "question": False}))
-        rewrite(items, questions("q0"), SAMPLES, judge, tmp_path / "work", seed=0, progress=False)
+        rewrite(items, questions("q0"), SAMPLES, session(judge, tmp_path / "work"))
     calls = {call.step: call for call in server.calls}
     for text, samples in (("It is so.", ["Then it follows."]), ("long " * 3_000, SAMPLES["plain"])):
         call = calls[text]
@@ -406,7 +409,7 @@ def test_a_rewriter_sees_the_question_the_samples_and_the_step_and_no_answer(tmp
     own = read_judge(judge_file(tmp_path, server.url, prompt="Rewrite it as a song."))
     with Loopback(by_rule) as server:
         own = own.model_copy(update={"base_url": server.url})
-        rewrite(items, questions("q0"), SAMPLES, own, tmp_path / "work", seed=0, progress=False)
+        rewrite(items, questions("q0"), SAMPLES, session(own, tmp_path / "work"))
     assert server.calls[0].body["messages"][0]["content"].startswith("Rewrite it as a song.\n\nThe material")
 
 
@@ -425,9 +428,7 @@ def test_a_rewriter_sees_the_question_the_samples_and_the_step_and_no_answer(tmp
 def test_a_rewriting_of_another_length_altogether_is_asked_for_once_more(tmp_path, step, text, failure):
     with Loopback(lambda call: reply(text=text)) as server:
         judge = read_judge(judge_file(tmp_path, server.url, max_failure_share=1))
-        found = rewrite(
-            items_of([step]), questions("q0"), SAMPLES, judge, tmp_path / "work", seed=0, progress=False
-        )
+        found = rewrite(items_of([step]), questions("q0"), SAMPLES, session(judge, tmp_path / "work"))
         assert len(server.calls) == (2 if failure else 1)
     assert list(found.rows.failure) == [failure]
     assert list(found.rows.text) == ["" if failure else text]
@@ -448,7 +449,7 @@ def test_a_style_without_a_sample_and_a_step_of_no_question_are_named(tmp_path):
         ),
     ):
         with pytest.raises(DataError, match=message):
-            rewrite(items, known, SAMPLES, judge, tmp_path, seed=0, progress=False)
+            rewrite(items, known, SAMPLES, session(judge, tmp_path))
 
 
 # --- fidelity -----------------------------------------------------------------------------------
@@ -463,9 +464,9 @@ def test_versions_are_compared_without_telling_which_is_the_original(tmp_path):
     )
     with Loopback(by_rule) as server:
         judge = read_judge(judge_file(tmp_path, server.url))
-        found = fidelity(pairs, judge, tmp_path / "work", seed=0, progress=False)
+        found = fidelity(pairs, session(judge, tmp_path / "work"))
         assert len(server.calls) == 41
-        fidelity(pairs, judge, tmp_path / "other", seed=1, progress=False)
+        fidelity(pairs, session(judge, tmp_path / "other", 1))
     assert found.labels == ["preserved"] * 40 + ["changed", "preserved", "failed"]
     assert found.reasons[-2:] == ["the same text", "the rewriting failed"]
     places = [
@@ -480,7 +481,7 @@ def test_versions_are_compared_without_telling_which_is_the_original(tmp_path):
 def test_an_uncertain_comparison_is_one(tmp_path):
     with Loopback(lambda call: reply(reason=" who\nknows ", label="uncertain")) as server:
         judge = read_judge(judge_file(tmp_path, server.url))
-        found = fidelity(pairs_of(("a", "b")), judge, tmp_path / "work", seed=0, progress=False)
+        found = fidelity(pairs_of(("a", "b")), session(judge, tmp_path / "work"))
     assert (found.labels, found.reasons) == (["uncertain"], ["who knows"])
 
 
@@ -497,7 +498,7 @@ def writers_of(number):
 def guesses(folder, server, steps, after="distilled", seed=0, writers=WRITERS):
     judge = read_judge(judge_file(folder, server.url))
     work = folder / f"{after}-{seed}"
-    return guess_arms(steps, writers, after, judge, work, seed=seed, progress=False)
+    return guess_arms(steps, writers, after, session(judge, work, seed))
 
 
 def knows(call):
@@ -556,7 +557,7 @@ def test_samples_that_cannot_be_used_are_named(tmp_path, writers, message):
 def test_a_guess_is_a_whole_number_of_percent(tmp_path, said):
     with Loopback(lambda call: Answer(f'{{"reason": "r", "probability": {said}}}')) as server:
         judge = read_judge(judge_file(tmp_path, server.url, max_failure_share=1))
-        found = guess_arms(items_of(["a", ""]), WRITERS, "distilled", judge, tmp_path, seed=0, progress=False)
+        found = guess_arms(items_of(["a", ""]), WRITERS, "distilled", session(judge, tmp_path))
         assert len(server.calls) == 2
     assert found.probabilities == [None, None]
     assert found.failures == ["parse_failure", ""]

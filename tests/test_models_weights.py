@@ -256,19 +256,14 @@ def test_a_bin_beside_safetensors_is_not_read_and_named(
 
 def test_the_trainer_refuses_the_same(llama: Path, tmp_path: Path) -> None:
     from mechcot.core.training_settings import TrainSettings
-    from mechcot.distill import distill
+    from mechcot.distill import distill, prepare
 
     folder = shutil.copytree(llama, tmp_path / "base")
     _config(num_hidden_layers=1)(folder)
     examples = tmp_path / "examples.jsonl"
     examples.write_text('{"prompt": "w1 <think>", "completion": " w2 </think> answer w3"}\n')
     with pytest.raises(ModelError, match="no place for"):
-        distill(
-            *(folder, examples, tmp_path / "student", TrainSettings(device="cpu")),
-            seed=0,
-            progress=False,
-            say=lambda _: None,
-        )
+        distill(prepare(folder, examples, TrainSettings(device="cpu"), seed=0), tmp_path / "student")
 
 
 def test_a_template_that_refuses_is_one_line(llama: Path) -> None:

@@ -55,7 +55,7 @@ LEAVES = [
         for arm in ("base", "distilled")
         for key in ("layer", "auroc", "position_only", "kind_only", "entropy", "within_kind")
     ),
-    *(f"knowledge.{key}" for key in ("knew", "never_knew", "forgot")),
+    *(f"knowledge.{key}" for key in ("knew", "forgot", "learned", "never_knew")),
     "seed",
     "versions",
 ]

@@ -147,7 +147,7 @@ def figures(results):
     return {
         "headline": plots.headline(results["answers"], results["audit"]),
         "kinds": plots.error_by_kind(results["audit"]),
-        "split": plots.split(results["audit"]["split"]),
+        "split": plots.split(results["audit"]),
         "reliability": plots.reliability(bins, dict.fromkeys(ARMS, 0.1)),
         "curves": plots.commitment_curves(results["commitment"]),
         "curves by step": plots.commitment_curves(results["commitment"], by="step"),
@@ -247,6 +247,11 @@ def test_waterfall_ends_where_the_terms_end(figures, results):
     *terms, whole = figures["split"].data
     assert terms[-1].base[0] + terms[-1].x[0] == pytest.approx(whole.x[0])
     assert whole.x[0] == pytest.approx(results["audit"]["delta"]["estimate"])
+    sizes = results["audit"]["resolutions"]
+    finer = sizes["kind"] | {"within": sizes["kind"]["composition"], "composition": sizes["kind"]["within"]}
+    drawn = plots.split(results["audit"] | {"resolutions": sizes | {"kind x stratum": finer}})
+    assert [term.x[0] for term in drawn.data[:2]] == [term.x[0] for term in terms[1::-1]]
+    assert "kind × stratum" in drawn.layout.meta["caption"]
 
 
 def test_gained_and_lost_are_the_results_and_stand_on_both_sides(figures, results):
@@ -393,7 +398,7 @@ def test_a_heat_map_writes_values_or_a_scale_and_names_as_many_columns_as_fit(n)
 
 def test_rows_with_long_names_are_higher():
     short, long = (
-        row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis(), each=46)
+        row_chart("a statement", "a caption", [Row(name, [Mark(0, plots.AFTER, "")])] * 3, Axis())
         for name in ("one line", "words and characters of the whole step, and of the question")
     )
     lines = long.layout.yaxis.ticktext[0].count("<br>") + 1

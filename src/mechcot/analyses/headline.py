@@ -158,8 +158,16 @@ def _plan(found: Mapping[str, Any]) -> str:
     findings = {name: one for name, one in found["findings"].items() if one["confirmatory"]}
     if not findings:
         return "nothing was registered before the verdicts: all is exploratory"
-    told = ", ".join(f"{name} {one['reads']}" for name, one in findings.items())
-    return f"confirmatory, corrected for {len(found['findings'])} findings: {told}"
+    told = []
+    for way in ("up", "down", "no change", "open"):
+        names = [name for name, one in findings.items() if _way(one["reads"]) == way]
+        told += [f"{way}: {', '.join(names)}"] if names else []
+    return f"by Holm, {'; '.join(told)}"
+
+
+def _way(reads: str) -> str:
+    """The first word or two of what a finding reads; whatever says nothing is open."""
+    return next((way for way in ("up", "down", "no change") if reads.startswith(way)), "open")
 
 
 def _commitment(arms: Sequence[Mapping[str, Any]]) -> str:
@@ -212,8 +220,9 @@ def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:
     if number(shares["knew"]) is None:
         return f"not known ({why(shares['knew'])})"
     return (
-        f"where {after} asserts an error, {before} never knew {percent(shares['never_knew'], 0)}, "
-        f"{after} forgot {percent(shares['forgot'], 0)}, both know {percent(shares['knew'], 0)}"
+        f"where {after} asserts an error, neither knew {percent(shares['never_knew'], 0)}, {after} alone "
+        f"{percent(shares['learned'], 0)}, {before} alone {percent(shares['forgot'], 0)}, both "
+        f"{percent(shares['knew'], 0)}"
     )
 
 

@@ -123,7 +123,7 @@ ANALYSES = (
     Analysis(
         "knowledge",
         knowledge.knowledge_of,
-        version=3,
+        version=4,
         reads="inside",
         stored=knowledge.knowledge_json,
         summary=knowledge.summarised,

@@ -50,21 +50,16 @@ def distill(
     """Distil traces into a checkpoint."""
     from mechcot.core.config import train_settings
     from mechcot.distill import distill as train
-    from mechcot.models.checkpoint import local_folder
+    from mechcot.distill import prepare
+    from mechcot.distill.trainer import check_out
 
     show_stages(quiet)
     settings = train_settings(tuple(set_ or ()))
-    train(
-        local_folder(model),
-        examples,
-        out,
-        settings,
-        seed=seed,
-        dry_run=dry_run,
-        progress=not quiet,
-        say=typer.echo,
-    )
+    check_out(out)
+    training = prepare(model, examples, settings, seed=seed)
+    typer.echo(training.report)
     if not dry_run:
+        train(training, out, progress=not quiet)
         typer.echo(f"\nStudent: {out}")
 
 

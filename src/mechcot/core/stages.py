@@ -72,9 +72,14 @@ def versions() -> dict[str, str]:
 
 
 def run_stages(
-    root: Path, stages: Sequence[Stage], versions: dict[str, str], *, reread: bool = False
+    root: Path,
+    stages: Sequence[Stage],
+    versions: dict[str, str],
+    *,
+    reread: bool = False,
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run every stage whose key is not the recorded one, in order.
+    """Run every stage whose key is not the recorded one, in order; `prepare` once before the first of them.
 
     What a stage reads and what it wrote must be the files that were recorded. They are read again when
     their size, times or inode are other ones, all of them with `reread`.
@@ -91,7 +96,7 @@ def run_stages(
         save_manifest(root, manifest)
     told = own_digest(manifest)
     try:
-        _run_in_order(root, stages, manifest, digests)
+        _run_in_order(root, stages, manifest, digests, prepare)
         if own_digest(manifest) != told:
             save_manifest(root, manifest)
     except OSError as error:
@@ -100,7 +105,14 @@ def run_stages(
         digests.save()
 
 
-def _run_in_order(root: Path, stages: Sequence[Stage], manifest: dict[str, Any], digests: Digests) -> None:
+def _run_in_order(
+    root: Path,
+    stages: Sequence[Stage],
+    manifest: dict[str, Any],
+    digests: Digests,
+    prepare: Callable[[], None],
+) -> None:
+    prepared = False
     for number, stage in enumerate(stages, start=1):
         if _is_current(root, manifest, stage, digests):
             continue
@@ -108,6 +120,9 @@ def _run_in_order(root: Path, stages: Sequence[Stage], manifest: dict[str, Any],
         key = _key(stage, inputs, outside)
         if manifest["stages"].pop(stage.name, None):  # killed from here on, its outputs may be of both runs
             save_manifest(root, manifest)
+        if not prepared:
+            prepare()
+            prepared = True
         if on_terminal():  # its bar comes next; a log gets one line when it is done
             log.info("[%d/%d] %s", number, len(stages), stage.name)
         started = time.perf_counter()

@@ -1,5 +1,5 @@
 """Teacher traces -> supervised rows with explicit loss spans -> a trained student."""
 
-from mechcot.distill.job import Distilled, distill
+from mechcot.distill.job import distill, prepare
 
-__all__ = ["Distilled", "distill"]
+__all__ = ["distill", "prepare"]

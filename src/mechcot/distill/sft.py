@@ -27,13 +27,12 @@ from trl import SFTConfig, SFTTrainer
 from mechcot.core.errors import ModelError, TrainingError
 from mechcot.core.training_settings import TrainSettings
 from mechcot.distill import checkpoints
-from mechcot.distill.masks import IGNORED, Row, Supervised
+from mechcot.distill.masks import IGNORED, Row
 from mechcot.distill.schedule import rate_factor
+from mechcot.distill.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 
 @dataclass
@@ -53,25 +52,18 @@ class History:
 def build_trainer(
     model: Any,
     tokenizer: Any,
-    data: Supervised,
-    order: NDArray[np.int64],
-    settings: TrainSettings,
-    *,
+    training: Training,
     work: Path,
-    seed: int,
     history: History,
     on_step: Callable[[float], None],
 ) -> SFTTrainer:
-    """A trainer over `data.rows[order]`, not yet started.
+    """A trainer, not yet started.
 
     Args:
         model: a causal LM; trained in place.
         tokenizer: its tokenizer.
-        data: the rows.
-        order: row numbers, `[rows seen]`.
-        settings: of the training.
+        training: the rows, their order, and how they are trained on.
         work: where checkpoints go.
-        seed: of adapters and dropout.
         history: filled with the loss of every step.
         on_step: called with each step's loss.
 
@@ -79,13 +71,14 @@ def build_trainer(
         ModelError: the adapter does not fit the model.
         TrainingError: TRL or transformers refuse the call.
     """
+    settings, rows = training.settings, training.data.rows
     try:
         trainer = _Trainer(
             model=model,
-            args=_arguments(settings, work, seed),
-            train_dataset=Dataset.from_dict({"row": order.tolist()}),
+            args=_arguments(settings, work, training.seed),
+            train_dataset=Dataset.from_dict({"row": training.order().tolist()}),
             processing_class=tokenizer,
-            data_collator=lambda items: collate([data.rows[item["row"]] for item in items]),
+            data_collator=lambda items: collate([rows[item["row"]] for item in items]),
             callbacks=[_Keeper(history, on_step)],
             peft_config=_adapter(settings),
         )

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,17 @@ from mechcot.core import files
 from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.core.progress import Progress
 from mechcot.core.results import UNSTORED, Result
-from mechcot.core.training_settings import TrainSettings
 from mechcot.distill import checkpoints
-from mechcot.distill.masks import IGNORED, Supervised
-from mechcot.distill.schedule import n_steps, row_order
-from mechcot.models.checkpoint import load_tokenizer, local_folder
+from mechcot.distill.masks import IGNORED
+from mechcot.distill.schedule import n_steps
+from mechcot.distill.training import DECIDING, Training
+from mechcot.models.checkpoint import load_tokenizer
 
 log = logging.getLogger("mechcot")
 
 CARD = "distillation.json"
 """The file in a student's folder that says what it was trained on."""
 FORMAT = "mechcot-student/1"
-_DECIDING = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,7 @@ class TrainResult(Result):
         return self.losses[-1]
 
 
-def train(
-    model: str | Path,
-    data: Supervised,
-    out: Path,
-    work: Path,
-    settings: TrainSettings,
-    *,
-    seed: int,
-    progress: bool = True,
-    trust_remote_code: bool = False,
-    revision: str | None = None,
-) -> TrainResult:
+def train(training: Training, out: Path, work: Path, *, progress: bool = True) -> TrainResult:
     """Train a checkpoint on supervised rows and write the student as an ordinary checkpoint folder.
 
     AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
@@ -82,15 +69,10 @@ def train(
     with the same weights. Checkpoints of other rows, settings, seed, base or versions are discarded.
 
     Args:
-        model: checkpoint folder, or OWNER/NAME on the Hub.
-        data: the rows, from `masks.supervised`.
+        training: what is to be taught, to which base.
         out: folder of the student; an older student there is replaced at the end.
         work: folder for checkpoints; emptied of them at the end.
-        settings: of the training.
-        seed: of the order of rows, of adapters and of dropout.
         progress: whether to draw a bar.
-        trust_remote_code: whether the checkpoint's own code may run.
-        revision: of a Hub name.
 
     Raises:
         UsageError: `out` holds something other than a student, or `work` others' checkpoints.
@@ -102,19 +84,18 @@ def train(
     check_out(out)
     started = time.perf_counter()
     _no_telemetry()
-    folder = local_folder(str(model), revision)
-    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    run = run_fingerprint(folder, data, settings, seed)
-    base = _load(folder, data, settings, trust_remote_code)
+    tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)
+    run = training.fingerprint()
+    base = _load(training)
     newest = checkpoints.open_work(work, run)
     try:
-        student, losses = _run(base, tokenizer, data, settings, work, seed, newest, progress)
+        student, losses = _run(base, tokenizer, training, work, newest, progress)
     except TrainingError:
         # The same call would end the same way: nothing in `work` is worth going on from.
         checkpoints.clear(work)
         raise
-    result = _result(losses, data, settings, seed)
-    _write(student, tokenizer, out, _card(run, data, settings, seed, result))
+    result = _result(losses, training)
+    _write(student, tokenizer, out, _card(run, training, result))
     checkpoints.clear(work)
     return replace(result, seconds=time.perf_counter() - started, resumed_from=_step_of(newest))
 
@@ -125,7 +106,7 @@ def need_packages() -> None:
     Raises:
         MissingDependency: with the line that installs it.
     """
-    for package in _DECIDING:
+    for package in DECIDING:
         if find_spec(package) is None:
             raise MissingDependency(package, "train")
 
@@ -144,48 +125,25 @@ def check_out(out: Path) -> None:
         )
 
 
-def run_fingerprint(folder: Path, data: Supervised, settings: TrainSettings, seed: int) -> str:
-    """Digest of everything that decides the weights of a run."""
-    return checkpoints.fingerprint(
-        {
-            "rows": data.digest,
-            "base": files.digest(folder),
-            "settings": settings.model_dump(mode="json", exclude={"save_every"}),
-            "seed": seed,
-            "versions": {name: metadata.version(name) for name in _DECIDING},
-        }
-    )
-
-
-def finished(out: Path, run: str, data: Supervised, settings: TrainSettings, seed: int) -> TrainResult | None:
-    """The result recorded in `out` if the run with this fingerprint has already ended there."""
+def finished(out: Path, training: Training) -> TrainResult | None:
+    """The result recorded in `out` if this training has already ended there."""
     if not (out / CARD).is_file():
         return None
     card = files.read_json(out / CARD)
-    if card.get("run") != run:
+    if card.get("run") != training.fingerprint():
         return None
-    return replace(
-        _result(card["result"]["losses"], data, settings, seed), resumed_from=card["result"]["steps"]
-    )
+    return replace(_result(card["result"]["losses"], training), resumed_from=card["result"]["steps"])
 
 
 def _run(
-    model: Any,
-    tokenizer: Any,
-    data: Supervised,
-    settings: TrainSettings,
-    work: Path,
-    seed: int,
-    newest: Path | None,
-    progress: bool,
+    model: Any, tokenizer: Any, training: Training, work: Path, newest: Path | None, progress: bool
 ) -> tuple[Any, list[float]]:
     """Train from the checkpoint `newest` on: the student, and the loss of every step."""
     from mechcot.distill import sft
 
     # TRL and transformers write into the config; the student keeps the base's own.
     config = copy.deepcopy(model.config)
-    order = row_order(len(data.rows), settings.epochs, seed)
-    total, resumed = n_steps(len(order), settings), _step_of(newest)
+    total, resumed = n_steps(len(training.order()), training.settings), _step_of(newest)
     if resumed:
         log.info("going on from step %d of %d", resumed, total)
     history = sft.History()
@@ -195,11 +153,9 @@ def _run(
         def on_step(loss: float) -> None:
             bar.update(loss=loss)
 
-        trainer = sft.build_trainer(
-            model, tokenizer, data, order, settings, work=work, seed=seed, history=history, on_step=on_step
-        )
+        trainer = sft.build_trainer(model, tokenizer, training, work, history, on_step)
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        student = sft.student_of(trainer, settings)
+        student = sft.student_of(trainer, training.settings)
     student.config = config
     return student, history.losses
 
@@ -208,12 +164,13 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.split("-")[1]) if checkpoint else 0
 
 
-def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_code: bool) -> Any:
+def _load(training: Training) -> Any:
     import torch
 
     from mechcot.models.devices import usable_device
     from mechcot.models.weights import load_weights
 
+    settings, folder = training.settings, training.base
     gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
     if gpus > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainingError(
@@ -223,11 +180,9 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
     # A frozen base may lie in bfloat16; weights that are trained need float32 for small updates.
     dtype = getattr(torch, settings.dtype) if settings.lora is not None else torch.float32
     device = usable_device("auto" if gpus else "cpu")
-    model = load_weights(folder, dtype, device=device, trust_remote_code=trust_remote_code)
-    rows, largest = (
-        model.get_input_embeddings().weight.shape[0],
-        max(int(r.input_ids.max()) for r in data.rows),
-    )
+    model = load_weights(folder, dtype, device=device, trust_remote_code=training.trust_remote_code)
+    rows = model.get_input_embeddings().weight.shape[0]
+    largest = max(int(row.input_ids.max()) for row in training.data.rows)
     if largest >= rows:
         raise ModelError(
             f"{folder}: the tokenizer gives token id {largest}, the model has embeddings for {rows} tokens. "
@@ -236,17 +191,15 @@ def _load(folder: Path, data: Supervised, settings: TrainSettings, trust_remote_
     return model
 
 
-def _card(
-    run: str, data: Supervised, settings: TrainSettings, seed: int, result: TrainResult
-) -> dict[str, Any]:
+def _card(run: str, training: Training, result: TrainResult) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "run": run,
-        "rows": data.digest,
-        "n_rows": len(data.rows),
-        "n_truncated": data.n_truncated,
-        "seed": seed,
-        "settings": settings.model_dump(mode="json", exclude={"save_every"}),
+        "rows": training.data.digest,
+        "n_rows": len(training.data.rows),
+        "n_truncated": training.data.n_truncated,
+        "seed": training.seed,
+        "settings": training.settings.model_dump(mode="json", exclude={"save_every"}),
         "result": result.to_json(),
     }
 
@@ -264,8 +217,8 @@ def _write(student: Any, tokenizer: Any, out: Path, card: dict[str, Any]) -> Non
     checkpoints.appear(beside, out)
 
 
-def _result(losses: list[float], data: Supervised, settings: TrainSettings, seed: int) -> TrainResult:
-    rows = [data.rows[i] for i in row_order(len(data.rows), settings.epochs, seed)]
+def _result(losses: list[float], training: Training) -> TrainResult:
+    rows = [training.data.rows[i] for i in training.order()]
     return TrainResult(
         steps=len(losses),
         losses=tuple(losses),

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import ask, price, refuse_failures
+from mechcot.judging.asking import Session, ask, price, refuse_failures
 from mechcot.judging.forms import Failed, Form, Message, conversation, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import options_text
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Plan
 from mechcot.tasks import Question
 from mechcot.tasks.answers import same_value
 from mechcot.tasks.base import LETTERS
@@ -137,13 +137,9 @@ class AnswersRead:
 def answers_by_llm(
     traces: pd.DataFrame,
     questions: Mapping[str, Question],
-    judge: Judge,
-    work: Path,
+    session: Session,
     *,
-    seed: int,
     accepted: Mapping[str, Sequence[str]] | None = None,
-    ledger: Ledger | None = None,
-    progress: bool = True,
 ) -> AnswersRead:
     """Have a server say which answer each completion gives.
 
@@ -155,12 +151,8 @@ def answers_by_llm(
     Args:
         traces: of one or several arms (`records.TRACES`).
         questions: by their id, with the options that the arms' answers point into.
-        judge: whom to ask; its prompt, labels, rules, examples and fields mean nothing here.
-        work: folder for the cache of replies. Keep it: a run that finds all replies there sends nothing.
-        seed: of the study.
+        session: whom to ask; the judge's prompt, labels, rules, examples and fields mean nothing here.
         accepted: of open questions every text that is right, by id; the gold is option 0.
-        ledger: of the money that this and other calls may cost together; None: no budget.
-        progress: whether to show a progress bar.
 
     Raises:
         ConfigError: as for `asking.ask`.
@@ -168,10 +160,14 @@ def answers_by_llm(
         JudgeError: more completions failed than the file allows, or as for `asking.ask`.
         MissingDependency: httpx2 is not installed.
     """
-    form, items = _form(questions, seed), _items(traces, questions, accepted or {})
-    asked = ask(form, items, judge, work, seed=seed, ledger=ledger, progress=progress)
+    form, items = _form(questions, session.seed), _items(traces, questions, accepted or {})
+    asked = ask(form, items, session)
     refuse_failures(
-        asked.answers, lambda i: _place(traces.iloc[i]), judge, "answer read off", things="completions"
+        asked.answers,
+        lambda i: _place(traces.iloc[i]),
+        session.judge,
+        "answer read off",
+        things="completions",
     )
     name = f"answers-{asked.about['digest'][:8]}"
     rows = [

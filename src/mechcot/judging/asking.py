@@ -20,6 +20,27 @@ log = logging.getLogger("mechcot")
 
 
 @dataclass(frozen=True)
+class Session:
+    """Whom is asked, and where replies and money are kept.
+
+    Attributes:
+        judge: whom.
+        work: folder for the cache of replies. Keep it: a run that finds all replies there sends nothing.
+        seed: of the study; it goes into the marks that fence what others wrote.
+        sample: which answer to the same messages; a judge with a seed gets seed + sample.
+        ledger: of the money that this and other calls may cost together; None: no budget.
+        progress: whether to show a progress bar.
+    """
+
+    judge: Judge
+    work: Path
+    seed: int
+    sample: int = 0
+    ledger: Ledger | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
 class Asked(Generic[FoundT]):
     """What was found of items.
 
@@ -34,17 +55,7 @@ class Asked(Generic[FoundT]):
     about: dict[str, Any]
 
 
-def ask(
-    form: Form[ItemT, FoundT],
-    items: Sequence[ItemT | None],
-    judge: Judge,
-    work: Path,
-    *,
-    seed: int,
-    sample: int = 0,
-    ledger: Ledger | None = None,
-    progress: bool = True,
-) -> Asked[FoundT]:
+def ask(form: Form[ItemT, FoundT], items: Sequence[ItemT | None], session: Session) -> Asked[FoundT]:
     """Ask a server about items.
 
     Items whose messages are the same are one call; calls are sent in an order that says nothing of the
@@ -55,12 +66,7 @@ def ask(
     Args:
         form: what is asked.
         items: None where there is nothing to ask.
-        judge: whom to ask.
-        work: folder for the cache of replies. Keep it: a run that finds all replies there sends nothing.
-        seed: of the study, for the record.
-        sample: which answer to the same messages; a judge with a seed gets seed + sample.
-        ledger: of the money that several such calls may cost together; None: no budget.
-        progress: whether to show a progress bar.
+        session: whom to ask, and what is kept.
 
     Raises:
         ConfigError: the environment variable that the judge file names cannot be used, or there is a
@@ -68,17 +74,17 @@ def ask(
         JudgeError: the server cannot be used, or the budget is reached. Replies got are kept.
         MissingDependency: httpx2 is not installed.
     """
-    ledger = ledger or Ledger()
+    judge, sample, ledger = session.judge, session.sample, session.ledger or Ledger()
     ledger.accept(judge)
     keys = [None if item is None else _key(form, item, judge, sample) for item in items]
     calls = {key: item for key, item in zip(keys, items, strict=True) if key is not None and item is not None}
-    with ReplyCache(work / CACHE) as cache:
+    with ReplyCache(session.work / CACHE) as cache:
         run = Run(form, judge, sample, cache, ledger)
-        run.answer_all(calls, progress=progress)
+        run.answer_all(calls, progress=session.progress)
         counts = cache.counts(form_digest(judge, form))
     check = run.check or Check("", None)  # None: no item needs a call
     answers = [None if key is None else run.answers[key] for key in keys]
-    about = description(judge, form, check) | {"seed": seed, "sample": sample, "faults": counts}
+    about = description(judge, form, check) | {"seed": session.seed, "sample": sample, "faults": counts}
     about["api_failures"] = sum(isinstance(a, Failed) and a.label == "api_failure" for a in answers)
     about["usage"] = {
         "steps_asked": sum(key is not None for key in keys),

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import ask, price, refuse_failures, step_place
+from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
 from mechcot.judging.forms import Failed, Form, Message, conversation, drawn, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Plan
 
 _GUESS = """\
 Two writers each wrote steps of lines of reasoning. You are given some steps of writer A, some of writer B, \
@@ -80,12 +80,7 @@ def guess_arms(
     steps: pd.DataFrame,
     samples: Mapping[str, Sequence[tuple[str, str]]],
     after: str,
-    judge: Judge,
-    work: Path,
-    *,
-    seed: int,
-    ledger: Ledger | None = None,
-    progress: bool = True,
+    session: Session,
 ) -> Guesses:
     """How likely a judge thinks it that the arm after wrote each step.
 
@@ -97,11 +92,7 @@ def guess_arms(
         steps: qid, arm, cid, sid, text.
         samples: (qid, text) of steps of either arm, by arm. All are shown: a handful of each will do.
         after: the arm whose probability is wanted; the other one of `samples` is the arm before.
-        judge: whom to ask; its prompt, labels, rules, examples and fields mean nothing here.
-        work: folder for the cache of replies.
-        seed: of the study.
-        ledger: of the money that this and other calls may cost together; None: no budget.
-        progress: whether to show a progress bar.
+        session: whom to ask; the judge's prompt, labels, rules, examples and fields mean nothing here.
 
     Raises:
         ConfigError: as for `asking.ask`.
@@ -109,9 +100,9 @@ def guess_arms(
         JudgeError: more steps failed than the file allows, or as for `asking.ask`.
         MissingDependency: httpx2 is not installed.
     """
-    form, items = _form(seed), _items(steps, samples, after, seed)
-    asked = ask(form, items, judge, work, seed=seed, ledger=ledger, progress=progress)
-    refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), judge, form.name)
+    form, items = _form(session.seed), _items(steps, samples, after, session.seed)
+    asked = ask(form, items, session)
+    refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), session.judge, form.name)
     probabilities: list[float | None] = []
     for item, answer in zip(items, asked.answers, strict=True):
         if item is None or answer is None or isinstance(answer, Failed):

@@ -10,26 +10,21 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import ask, price, refuse_failures, step_place
+from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
 from mechcot.judging.forms import Failed
 from mechcot.judging.instrument import Judgement, instrument_name
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, verdict_form
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Plan
 from mechcot.tasks import Judged, Question
 
 
 def judge_by_llm(
     steps: pd.DataFrame,
     questions: Mapping[str, Question],
-    judge: Judge,
-    work: Path,
+    session: Session,
     *,
     name: str,
-    seed: int,
-    sample: int = 0,
-    ledger: Ledger | None = None,
-    progress: bool = True,
 ) -> Judgement:
     """Verdicts of steps by an LLM.
 
@@ -44,14 +39,8 @@ def judge_by_llm(
         steps: of one or several arms (qid, arm, cid, sid, text, complete of `records.STEPS`); whole
             traces where the judge is shown previous steps.
         questions: by their id.
-        judge: whom to ask, and how.
-        work: folder for the cache of replies. Keep it: a run that finds all replies there sends nothing.
+        session: whom to ask; what earlier runs paid for these verdicts counts in its ledger.
         name: of the judge file: the instrument's name begins with it.
-        seed: of the study; it goes into the marks that fence judged text.
-        sample: which judgement of the same steps; a judge with a seed gets seed + sample.
-        ledger: of the money that these verdicts (and what else is booked there) may cost; what earlier
-            runs paid for them counts. None: no budget.
-        progress: whether to show a progress bar.
 
     Raises:
         ConfigError: the environment variable that the judge file names cannot be used, or there is a
@@ -61,8 +50,9 @@ def judge_by_llm(
             reached. Replies got are kept.
         MissingDependency: httpx2 is not installed.
     """
-    form, items = verdict_form(judge, seed), _items(steps, questions, judge)
-    asked = ask(form, items, judge, work, seed=seed, sample=sample, ledger=ledger, progress=progress)
+    judge = session.judge
+    form, items = verdict_form(judge, session.seed), _items(steps, questions, judge)
+    asked = ask(form, items, session)
     refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), judge, form.name)
     instrument = instrument_name(name, judge, asked.check)
     rows = [

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import ask, price, refuse_failures, step_place
+from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
 from mechcot.judging.forms import Failed, Form, Message, conversation, drawn, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import options_text
-from mechcot.judging.spending import Ledger, Plan
+from mechcot.judging.spending import Plan
 from mechcot.tasks import Question
 
 LONGEST = 4
@@ -154,12 +154,7 @@ def rewrite(
     items: pd.DataFrame,
     questions: Mapping[str, Question],
     samples: Mapping[str, Sequence[str]],
-    judge: Judge,
-    work: Path,
-    *,
-    seed: int,
-    ledger: Ledger | None = None,
-    progress: bool = True,
+    session: Session,
 ) -> Rewritings:
     """Rewrite steps in the manner of samples, their claims unchanged.
 
@@ -172,12 +167,8 @@ def rewrite(
         items: steps (qid, arm, cid, sid, text) and in whose manner (style).
         questions: by their id.
         samples: steps that show a style, by style.
-        judge: the rewriter's file. Its `prompt` stands in place of mechcot's instructions; labels, rules,
-            examples and fields mean nothing here.
-        work: folder for the cache of replies.
-        seed: of the study; it goes into the marks that fence what others wrote.
-        ledger: of the money that this and other calls may cost together; None: no budget.
-        progress: whether to show a progress bar.
+        session: whom to ask: the judge is the rewriter's file. Its `prompt` stands in place of mechcot's
+            instructions; labels, rules, examples and fields mean nothing here.
 
     Raises:
         ConfigError: as for `asking.ask`.
@@ -185,11 +176,9 @@ def rewrite(
         JudgeError: more steps failed than the file allows, or as for `asking.ask`.
         MissingDependency: httpx2 is not installed.
     """
-    form = _rewriting_form(judge, seed)
-    asked = ask(
-        form, _manners(items, questions, samples), judge, work, seed=seed, ledger=ledger, progress=progress
-    )
-    refuse_failures(asked.answers, lambda i: step_place(items.iloc[i]), judge, form.name)
+    form = _rewriting_form(session.judge, session.seed)
+    asked = ask(form, _manners(items, questions, samples), session)
+    refuse_failures(asked.answers, lambda i: step_place(items.iloc[i]), session.judge, form.name)
     texts = [
         text if answer is None else "" if isinstance(answer, Failed) else answer
         for text, answer in zip(items.text, asked.answers, strict=True)
@@ -267,12 +256,7 @@ def _rewriting_form(judge: Judge, seed: int) -> Form[_Manner, str]:
 
 def fidelity(
     pairs: pd.DataFrame,
-    judge: Judge,
-    work: Path,
-    *,
-    seed: int,
-    ledger: Ledger | None = None,
-    progress: bool = True,
+    session: Session,
 ) -> Fidelities:
     """Whether rewritings claim what their steps claim.
 
@@ -281,21 +265,17 @@ def fidelity(
 
     Args:
         pairs: qid, original and rewritten ("" where the rewriting failed).
-        judge: whom to ask; its prompt, labels, rules, examples and fields mean nothing here.
-        work: folder for the cache of replies.
-        seed: of the study.
-        ledger: of the money that this and other calls may cost together; None: no budget.
-        progress: whether to show a progress bar.
+        session: whom to ask; the judge's prompt, labels, rules, examples and fields mean nothing here.
 
     Raises:
         ConfigError: as for `asking.ask`.
         JudgeError: more comparisons failed than the file allows, or as for `asking.ask`.
         MissingDependency: httpx2 is not installed.
     """
-    form = _comparison_form(seed)
-    asked = ask(form, _pairs(pairs), judge, work, seed=seed, ledger=ledger, progress=progress)
+    form = _comparison_form(session.seed)
+    asked = ask(form, _pairs(pairs), session)
     refuse_failures(
-        asked.answers, lambda i: f"question '{pairs.qid.iloc[i]}', pair {i + 1}", judge, form.name
+        asked.answers, lambda i: f"question '{pairs.qid.iloc[i]}', pair {i + 1}", session.judge, form.name
     )
     labels, reasons = [], []
     for pair, answer in zip(records.rows(pairs), asked.answers, strict=True):

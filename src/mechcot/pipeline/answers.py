@@ -69,6 +69,7 @@ def plan_reading(study: Study) -> Expense:
 def read_answers(study: Study, progress: bool, work: Path) -> None:
     """Have the answers of all arms read; replies cost money and outlive the stage, as verdicts' do."""
     from mechcot.judging.answering import answers_by_llm
+    from mechcot.judging.asking import Session
     from mechcot.judging.judge_file import read_judge
 
     questions = study.questions()
@@ -77,15 +78,9 @@ def read_answers(study: Study, progress: bool, work: Path) -> None:
         if study.settings.open_questions
         else {}
     )
-    found = answers_by_llm(
-        _traces(study),
-        questions_by_id(study),
-        read_judge(_path(study)),
-        study.path / "work" / "calls",
-        seed=study.settings.seed,
-        accepted=accepted,
-        progress=progress,
-    )
+    calls = study.path / "work" / "calls"
+    session = Session(read_judge(_path(study)), calls, study.settings.seed, progress=progress)
+    found = answers_by_llm(_traces(study), questions_by_id(study), session, accepted=accepted)
     table = pd.DataFrame(found.rows, columns=records.ANSWERS.names)
     for arm in study.settings.arms:
         out = study.arm_path(arm) / "answers.parquet"

@@ -17,6 +17,7 @@ from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Plan
 from mechcot.core.results import Result
 from mechcot.core.stages import Stage, run_stages, versions
+from mechcot.judging.asking import Session
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
@@ -76,9 +77,11 @@ def judge_study(
                 return _result(study, name)
         questions = questions_by_id(study)
         judgement = judge_by_llm(
-            *(steps, questions, judge, _calls(study)),
-            name=file.stem, seed=seed, ledger=ledger, progress=progress,
-        )  # fmt: skip
+            steps,
+            questions,
+            Session(judge, _calls(study), seed, ledger=ledger, progress=progress),
+            name=file.stem,
+        )
         run_stages(study.path, [_stage(study, judgement)], versions())
     return _result(study, judgement.instrument)
 

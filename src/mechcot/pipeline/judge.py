@@ -82,19 +82,14 @@ def judge(study: Study, progress: bool, work: Path) -> None:
 
         rows = judge_by_table(steps, path)
     else:
+        from mechcot.judging.asking import Session
         from mechcot.judging.judge_file import read_judge
         from mechcot.judging.llm import judge_by_llm
 
         # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
-        judgement = judge_by_llm(
-            steps,
-            questions,
-            read_judge(path),
-            study.path / "work" / "calls",
-            name=path.stem,
-            seed=study.settings.seed,
-            progress=progress,
-        )
+        calls = study.path / "work" / "calls"
+        session = Session(read_judge(path), calls, study.settings.seed, progress=progress)
+        judgement = judge_by_llm(steps, questions, session, name=path.stem)
         rows = judgement.rows
         files.write_json(study.path / "instruments" / f"{settings.kind}.json", judgement.about)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)

@@ -31,7 +31,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             "report",
-            3,
+            4,
             {"settings": study.settings.model_dump(mode="json")}
             | {name: one.to_json() for name, one in registrations(study.path, study.settings).items()},
             ("questions.parquet", *tables, *readings, *results),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,9 +165,7 @@ def _execute(
 ) -> Study:
     restarting = restart_from is not None
     refuse_unfit(folder, wanted(), restarting=restarting)  # before a folder is made
-    from threadpoolctl import threadpool_limits
-
-    with locked(folder):
+    with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
         study = create_or_open(folder, wanted(), restarting=restarting)
         stages = stages_of(study, progress=progress)
@@ -174,12 +173,24 @@ def _execute(
             forget_from(folder, stages, restart_from)
             study.save_settings()
             stages = stages_of(study, progress=progress)  # verdicts of steps made again are no inputs
-        prepare_torch(study.settings.threads)
-        # Sums depend on how many threads share them, in numpy as in torch.
-        with threadpool_limits(study.settings.threads):
-            forget_renamed(folder)
-            run_stages(folder, [s for s in stages if chosen(s)], versions(), reread=rehash)
+        forget_renamed(folder)
+        run_stages(
+            folder,
+            [stage for stage in stages if chosen(stage)],
+            versions(),
+            reread=rehash,
+            prepare=partial(_limit_threads, study.settings.threads, limits),
+        )
     return study
+
+
+def _limit_threads(threads: int, limits: ExitStack) -> None:
+    """Sums depend on how many threads share them, in numpy and scipy as in torch: all are loaded by now."""
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    prepare_torch(threads)
+    limits.enter_context(threadpool_limits(threads))
 
 
 def _settings(

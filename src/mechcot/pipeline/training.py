@@ -129,7 +129,7 @@ def teach(study: Study, work: Path) -> None:
 
 def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Distil an arm's examples into its base."""
-    from mechcot.distill import distill
+    from mechcot.distill import distill, prepare
 
     settings = study.settings.arms[arm].distill
     assert settings is not None
@@ -137,16 +137,16 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
     source = settings.examples
     own = study.path / "examples" / f"{source}.parquet"
     examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
-    distill(
+    training = prepare(
         checkpoint_folder(study, settings.base),
         examples,
-        study.path / "models" / arm,
         settings.train,
         seed=study.settings.seed,
-        work=work / "trainer",
-        overwrite=True,  # a stage that was killed, then changed, leaves a student behind
-        progress=progress,
+        trust_remote_code=study.settings.arms[settings.base].trust_remote_code,
     )
+    # A stage that was killed, then changed, leaves another student behind.
+    out = study.path / "models" / arm
+    distill(training, out, work=work / "trainer", overwrite=True, progress=progress)
 
 
 def refuse_prompts(study: Study) -> None:

@@ -39,12 +39,16 @@ class Draws(NamedTuple):
     name: str
 
 
+_CELL = 58  # height of a row of a heat map, pixels
+
+
 class Cell(NamedTuple):
-    """A shaded cell: its value, what is written in it (lines), and what is said of it."""
+    """A shaded cell: its value, what is written in it (lines), what is said of it, whether it is framed."""
 
     value: Any
     text: str
     hover: str
+    framed: bool = False
 
 
 def histogram(
@@ -84,8 +88,6 @@ def heat_map(
     colour: str,
     *,
     across: str = "",
-    each: int = 54,
-    framed: tuple[int, int] | None = None,
 ) -> go.Figure:
     """AUROCs as cells that are shaded from 0.5 on.
 
@@ -97,11 +99,9 @@ def heat_map(
         cells: by row, then by column.
         colour: of the highest value.
         across: title of the columns.
-        each: height of a row in pixels.
-        framed: row and column of the cell with a frame.
     """
     names = [wrap(row, _ROW_WIDTH) for row in rows]
-    figure = blank(title, caption, height=each * len(rows) + 10, left=rows_margin(names), legend=0)
+    figure = blank(title, caption, height=_CELL * len(rows) + 10, left=rows_margin(names), legend=0)
     values = [[triple(cell.value)[0] for cell in row] for row in cells]
     written = len(columns) <= _WRITTEN
     figure.add_heatmap(
@@ -121,8 +121,7 @@ def heat_map(
         text=[[esc_lines(cell.text) for cell in row] for row in cells] if written else None,
         texttemplate="%{text}" if written else None,
     )
-    if framed is not None:
-        y, x = framed
+    for y, x in [(y, x) for y, row in enumerate(cells) for x, cell in enumerate(row) if cell.framed]:
         ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
         figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **ends)
     rows_axis(figure, names)

@@ -50,6 +50,7 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELL
         for right in (plurality_right, right_share)
     )
     sizes = resolutions(arms.steps)
+    own, reads = headline_of(sizes, cells)
     return AuditResult(
         before=_arm_audit(before),
         after=_arm_audit(after),
@@ -70,7 +71,8 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELL
         if before.has_strata and after.has_strata
         else None,
         resolutions=sizes,
-        within_reads=headline_of(sizes, cells)[1],
+        cells=own.name,
+        within_reads=reads,
     )
 
 

@@ -44,7 +44,7 @@ def difference_forest(inference: Json, people: Json | None = None, *, title: str
     if any(number(bounds["share_abstained"][when]) for when in ("before", "after")):
         caption += " Thick bar: every value that the steps left undecided allow; thin: with chance added."
         rows.append(Row("undecided steps,\nall ways", spans=_bounds(bounds["difference"])))
-    return row_chart(title or f"Change of the step error: {points(step)}", caption, rows, x, each=46)
+    return row_chart(title or f"Change of the step error: {points(step)}", caption, rows, x)
 
 
 def _independent(inference: Json) -> Any:

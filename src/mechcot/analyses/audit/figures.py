@@ -40,7 +40,7 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
         ]
         ends = [number(mark.value) for mark in marks]
         rows.append(Row(label, marks, spans=[Span(ends[0], ends[1], RULE, 5)], note=points(delta)))
-    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), each=85)
+    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)))
 
 
 def _moved(delta: Any) -> str:
@@ -97,19 +97,22 @@ def _count(value: Any) -> str:
 
 
 _TERMS = {
-    "common_composition": "mix of the\nshared kinds",
-    "common_within": "within the\nshared kinds",
-    "unshared": "kinds only one\narm writes",
+    "composition": "mix of the\nshared cells",
+    "within": "error inside\nshared cells",
+    "unshared": "cells only one\narm writes",
 }
 
 
-def split(result: Json, *, title: str | None = None) -> go.Figure:
-    """The change of the step error in its three terms, as a waterfall.
+def split(audit: Json, *, title: str | None = None) -> go.Figure:
+    """The change of the step error in its three terms at the headline's resolution, as a waterfall.
 
     Args:
-        result: `Split.to_json()`, that is, `AuditResult.to_json()["split"]`.
+        audit: `AuditResult.to_json()`; its `resolutions` are the splits.
         title: a statement in place of the one read off the numbers.
     """
+    sizes = audit["resolutions"]
+    cells = audit["cells"]
+    result = sizes[cells]
     leaves = [result[key] for key in (*_TERMS, "total")]
     values = [number(leaf) or 0.0 for leaf in leaves]
     largest = max(range(3), key=lambda index: abs(values[index]))
@@ -118,8 +121,8 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         + list(_TERMS.values())[largest].replace("\n", " ")
     )
     caption = (
-        f"{result['n_questions']} questions. The three terms add up to the whole change. "
-        "By kind of step alone. Whiskers: 95 % intervals over questions."
+        f"{result['total']['n']} questions. The three terms add up to the whole change. A cell is a "
+        f"{cells.replace(' x ', ' × ')} of steps. Whiskers: 95 % intervals over questions."
     )
     starts = [sum(values[:place]) for place in range(3)]
     told = parts_in_points(leaves[:3])
@@ -128,7 +131,7 @@ def split(result: Json, *, title: str | None = None) -> go.Figure:
         for name, leaf, text, start in zip(_TERMS.values(), leaves, told, starts, strict=False)
     ]
     rows.append(Row("whole\nchange", bars=[Bar(result["total"], AFTER, points(result["total"]), start=0.0)]))
-    return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"), each=52.5)
+    return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"))
 
 
 def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:

@@ -161,8 +161,7 @@ def kinds(found: Findings, audit: dict[str, Any]) -> Part:
 def split(found: Findings, audit: dict[str, Any]) -> Part:
     """The change taken apart at the headline's resolution, the other ones beside it."""
     sizes = audit["resolutions"]
-    cells = found.settings.confirmatory.cells
-    name = cells if cells in sizes else "kind"
+    name = audit["cells"]
     own = sizes[name]
     if number(own["total"]) is None or number(own["within"]) is None:
         reason = why(own["total"]) or why(own["within"])
@@ -184,7 +183,7 @@ def split(found: Findings, audit: dict[str, Any]) -> Part:
         f"inside them ({weights}) and {signed(unshared)} from cells that only one of the two writes: {told}. "
         "This is accounting, not mechanism."
     )
-    return Part("split", sentence, figures.split(audit["split"]), tables=(_sizes(sizes),))
+    return Part("split", sentence, figures.split(audit), tables=(_sizes(sizes),))
 
 
 _TERMS = ("composition", "within", "unshared")

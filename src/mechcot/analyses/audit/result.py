@@ -103,7 +103,8 @@ class AuditResult(Result):
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.
         resolutions: the same with cells of several sizes, and whose shares weigh them.
-        within_reads: what the within term reads at the headline's resolution, see `resolution.headline_of`.
+        cells: the headline's resolution: that of the settings, or by kind where steps carry no strata.
+        within_reads: what the within term reads there, see `resolution.headline_of`.
     """
 
     before: ArmAudit
@@ -123,6 +124,7 @@ class AuditResult(Result):
     split: Split
     split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
     resolutions: tuple[Resolution, ...] = field(metadata=keyed("name"))
+    cells: str
     within_reads: str
 
     table = "roles"

@@ -30,7 +30,8 @@ class Place:
     Attributes:
         says: what it is.
         result: the analysis that makes it.
-        keys: the way to it in `results/NAME.json`; `{after}` and `{cells}` are the settings'.
+        keys: the way to it in `results/NAME.json`; `{after}` is the arm, `{cells}` the
+            audit's.
         outcome: what has to be unknown when it is planned.
         part: the statement of the page that says it; `{after}` as above.
         unit: of the number.
@@ -185,9 +186,7 @@ def _leaf(results: Mapping[str, Any], settings: Settings, place: Place) -> Mappi
     """The interval of a finding, or `{"reason": why there is none}`."""
     here: Any = results[place.result]
     for key in place.keys:
-        name = key.format(after=settings.contrast.after, cells=settings.confirmatory.cells)
-        if name == settings.confirmatory.cells and name not in here:
-            name = "kind"  # steps without strata
+        name = results["audit"]["cells"] if key == "{cells}" else key.format(after=settings.contrast.after)
         if not isinstance(here, Mapping) or here.get(name) is None:
             told = here.get("reason") if isinstance(here, Mapping) else None
             return {"reason": told or "nothing simpler was known of these steps"}

@@ -36,6 +36,5 @@ def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:
         f"Judged steps: {judged}.",
         drawn,
         replace(POINTS, title=""),
-        each=62,
         columns=("right answers", "wrong steps"),
     )

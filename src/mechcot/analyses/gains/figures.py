@@ -33,7 +33,7 @@ def gains(margins: Json, *, title: str | None = None) -> go.Figure:
         nulls = [_null(one, key, sign) for key, sign in (("gained", 1), ("lost", -1))]
         label = f"{_signed(one['low'])} to {_signed(one['high'])}\n{one['n']:.1f} questions"
         rows.append(Row(label, nulls, drawn))
-    return row_chart(statement, caption, rows, Axis("lost ← questions → gained", "d"), each=44)
+    return row_chart(statement, caption, rows, Axis("lost ← questions → gained", "d"))
 
 
 def _null(one: Json, key: str, sign: int) -> Mark:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mechcot.core.errors import AnalysisError
 from mechcot.stats.auroc import pairs_by_cluster
@@ -91,7 +90,7 @@ def pairs_in_order(scores: NDArray[Any], labels: NDArray[np.bool_], cells: IntAr
         rows = cells == cell
         ups = labels[:, rows].T
         n_up = ups.sum(axis=0)
-        ranks = (rankdata(scores[rows], axis=0) * ups).sum(axis=0)
+        ranks = (pd.DataFrame(scores[rows]).rank().to_numpy() * ups).sum(axis=0)
         out[0] += ranks - n_up * (n_up + 1) / 2
         out[1] += n_up * (rows.sum() - n_up)
     return out

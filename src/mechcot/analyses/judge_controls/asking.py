@@ -11,6 +11,7 @@ import pandas as pd
 
 from mechcot.analyses.judge_controls.sample import Sample
 from mechcot.core.errors import JudgeError
+from mechcot.judging.asking import Session
 from mechcot.judging.exact import judge_exactly
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm, plan
@@ -45,10 +46,9 @@ class Calls:
     progress: bool = False
     planned: dict[tuple[str, int], Texts] = field(default_factory=dict)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What every kind of call is told."""
-        return {"seed": self.sample.seed, "ledger": self.ledger, "progress": self.progress}
+    def session(self, judge: Judge, sample: int = 0) -> Session:
+        """The calls to one server; only verdicts are asked for more than once (`repeat`)."""
+        return Session(judge, self.work, self.sample.seed, sample, self.ledger, self.progress)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ def verdicts(items: pd.DataFrame, calls: Calls) -> tuple[pd.DataFrame, dict[str,
         rows, about = judge_exactly(items, calls.sample.questions, calls.sample.task), {}
     else:
         judgement = judge_by_llm(
-            *(items, calls.sample.questions, calls.judge, calls.work),
-            name=calls.name, sample=calls.repeat, **calls.settings,
-        )  # fmt: skip
+            items, calls.sample.questions, calls.session(calls.judge, calls.repeat), name=calls.name
+        )
         rows, about = judgement.rows, {"verdicts": judgement.about}
     found = {column: [row[column] for row in rows] for column in ("label", "reason")}
     return items.assign(**found), about

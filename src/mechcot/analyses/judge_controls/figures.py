@@ -31,7 +31,6 @@ def judge_forest(found: Json, *, title: str | None = None) -> go.Figure:
         _forest_caption(found, primary, rows),
         [_forest_row(row) for row in rows],
         replace(POINTS, title="", region=region),
-        each=40,
         columns=("after minus before", "minus primary"),
     )
 
@@ -105,9 +104,7 @@ def judge_flips(found: Json, *, labels: str = "four", title: str | None = None) 
         f"Steps: up to {n['before']} {found['arms']['before']}, {n['after']} {found['arms']['after']}."
     )
     drawn = [Row(row["name"], [_flip_mark(row, role, found["arms"][role]) for role in ROLES]) for row in rows]
-    return row_chart(
-        statement, caption, drawn, Axis("labels that differ", ".0%", zero=True), each=46, apart=0.13
-    )
+    return row_chart(statement, caption, drawn, Axis("labels that differ", ".0%", zero=True), apart=0.13)
 
 
 def _flip_mark(row: Json, role: str, arm: str) -> Mark:
@@ -157,4 +154,4 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
         ]
         rows.append(Row(f"{label}\n{size}", marks))
     axis = Axis("change of the step error", "+.0%", null=0)
-    return row_chart(statement, caption, rows, axis, each=62, apart=0.13)
+    return row_chart(statement, caption, rows, axis, apart=0.13)

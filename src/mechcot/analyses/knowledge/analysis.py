@@ -2,8 +2,9 @@
 
 At the place where the distilled model wrote a claim's object, both models are asked for the next word.
 A model *knows* there when a true object is its first choice. Over the errors that the distilled model
-asserts this gives: knew (both know, and it wrote something else), forgot (only the base knows) and never
-knew (the base does not) -- methods, amendment 19.
+asserts this gives: knew (both know, and it wrote something else), forgot (only the base knows), learned
+(only the distilled model, and it wrote something else) and never knew (neither) -- methods, amendment 26.
+Claims that no reading or no verdict decides are counted apart.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 CLASSES = ("knew", "forgot", "learned", "never_knew")
 """Base and distilled know; only the base; only the distilled; neither."""
-ERROR_CLASSES = ("knew", "forgot", "never_knew")
-"""Among errors "learned" counts as never_knew: what the base never knew is now asserted wrongly."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,6 @@ class KnowledgeShares(Result):
         shares: class to share of the claims (they add to 1), questions resampled.
         n_claims: claims of the set.
         n_questions: questions that they come from.
-        n_learned: of the claims, those that the distilled model knows and the base does not.
         median_p_before: median probability of the truth under the base; None without claims.
         median_p_after: the same under the distilled model.
     """
@@ -47,7 +45,6 @@ class KnowledgeShares(Result):
     shares: dict[str, Interval]
     n_claims: int
     n_questions: int
-    n_learned: int
     median_p_before: float | None = field(metadata=because("no claims"))
     median_p_after: float | None = field(metadata=because("no claims"))
 
@@ -60,7 +57,7 @@ class KnowledgeResult(Result):
         author: arm that wrote the claims.
         before: reader before distillation.
         after: reader after it.
-        errors: over erroneous asserted claims, in `ERROR_CLASSES`.
+        errors: over erroneous asserted claims, in `CLASSES`.
         claims: over all claims with a verdict correct or erroneous, in `CLASSES`.
         errors_by_relation: `errors` for each relation.
         claims_by_relation: `claims` for each relation.
@@ -127,14 +124,14 @@ def table(
         author=author,
         before=before,
         after=after,
-        errors=_shares(wrong, ERROR_CLASSES),
-        claims=_shares(rows, CLASSES),
+        errors=_shares(wrong),
+        claims=_shares(rows),
         errors_by_relation={
-            name: _shares(wrong[wrong["relation"] == name], ERROR_CLASSES)
+            name: _shares(wrong[wrong["relation"] == name])
             for name in relations
             if (wrong["relation"] == name).any()
         },
-        claims_by_relation={name: _shares(rows[rows["relation"] == name], CLASSES) for name in relations},
+        claims_by_relation={name: _shares(rows[rows["relation"] == name]) for name in relations},
         excluded=excluded,
     )
 
@@ -170,21 +167,19 @@ def _join(
     return rows, excluded
 
 
-def _shares(rows: pd.DataFrame, classes: tuple[str, ...]) -> KnowledgeShares:
-    labels = rows["class"].where(rows["class"].isin(classes), "never_knew")
+def _shares(rows: pd.DataFrame) -> KnowledgeShares:
     codes, questions = pd.factorize(rows["qid"], sort=True)
     den = np.bincount(codes, minlength=len(questions)).astype(np.float64)
     shares = {
         name: rate_interval(
-            np.bincount(codes, (labels == name).to_numpy(np.float64), minlength=len(questions)), den
+            np.bincount(codes, (rows["class"] == name).to_numpy(np.float64), minlength=len(questions)), den
         )
-        for name in classes
+        for name in CLASSES
     }
     return KnowledgeShares(
         shares,
         len(rows),
         len(questions),
-        int((rows["class"] == "learned").sum()),
         float(rows["p_truth_before"].median()) if len(rows) else None,
         float(rows["p_truth_after"].median()) if len(rows) else None,
     )
@@ -210,11 +205,8 @@ def knowledge_json(study: Study) -> dict[str, Any]:
     return knowledge_of(study).to_json()
 
 
-_KNOWLEDGE = ("knew", "never_knew", "forgot")
-
-
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
     """Shares of the wrong claims by what was known, for summary.json."""
     if "errors" not in result:
-        return {name: missing(result["reason"]) for name in _KNOWLEDGE}
-    return {name: result["errors"]["shares"][name]["estimate"] for name in _KNOWLEDGE}
+        return {name: missing(result["reason"]) for name in CLASSES}
+    return {name: result["errors"]["shares"][name]["estimate"] for name in CLASSES}

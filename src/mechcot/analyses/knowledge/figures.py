@@ -20,10 +20,11 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
     """
     errors = result["errors"]
     parts = {"all errors": errors} | result["errors_by_relation"] | {"all claims": result["claims"]}
-    knew, forgot, never = (percent(errors["shares"][name], 0) for name in ("knew", "forgot", "never_knew"))
+    share = {name: percent(errors["shares"][name], 0) for name in _KNOWLEDGE}
     statement = title or (
-        f"Of the errors that {result['author']} asserts, {result['before']} never knew the truth of {never}; "
-        f"{forgot} were forgotten; {knew} both still know"
+        f"Of the errors that {result['author']} asserts, neither model knew the truth of "
+        f"{share['never_knew']}; {share['learned']} were learned, {share['forgot']} forgotten; "
+        f"{share['knew']} both know"
     )
     caption = (
         f"{errors['n_claims']} erroneous asserted claims of {errors['n_questions']} questions. "
@@ -38,4 +39,4 @@ def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
         ]
         rows.append(Row(f"{name}\n{part['n_claims']}", bars=drawn))
     x = Axis("share of claims", ".0%", ends=(0, 1))
-    return row_chart(statement, caption, rows, x, each=42, stacked=True)
+    return row_chart(statement, caption, rows, x, stacked=True)

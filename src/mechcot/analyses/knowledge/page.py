@@ -20,11 +20,12 @@ def knowledge(found: Findings) -> Part:
             f"{found.after} asserts nothing wrong.",
             reason="there is no wrong claim to ask about",
         )
-    knew, forgot, never = (errors["shares"][name] for name in ("knew", "forgot", "never_knew"))
+    share = {name: percent(leaf) for name, leaf in errors["shares"].items()}
     sentence = (
-        f"Where {found.after} asserts something wrong, {found.before} did not know better in "
-        f"{percent(never)} of {counted(errors['n_claims'], 'claim')}; {percent(forgot)} were known to "
-        f"{found.before} and forgotten, and {percent(knew)} both models still know."
+        f"Of {counted(errors['n_claims'], 'wrong claim')} that {found.after} asserts, the truth was neither "
+        f"model’s first choice at that place in {share['never_knew']}; in {share['learned']} it is "
+        f"{found.after}’s own first choice by now, and something else was written; {share['forgot']} were "
+        f"known to {found.before} and forgotten, and {share['knew']} both models know."
     )
     return Part("knowledge", sentence, figures.knowledge_bars(result))
 

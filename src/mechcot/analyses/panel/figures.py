@@ -29,7 +29,7 @@ def judges(panel: Json, *, title: str | None = None) -> go.Figure:
         for place, (name, one) in enumerate(found.items())
     ]
     statement = title or "The change of the step error, judge by judge"
-    return row_chart(statement, caption, rows, POINTS, each=46)
+    return row_chart(statement, caption, rows, POINTS)
 
 
 def _judged(judge: Json, when: str) -> int:

@@ -54,7 +54,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         for name, leaf, tone in entries
     ]
     axis = Axis("AUROC", ".2f", null=0.5)
-    return row_chart(title or report["verdict"], caption, rows, axis, each=42)
+    return row_chart(title or report["verdict"], caption, rows, axis)
 
 
 def probe_by_layer(
@@ -131,6 +131,7 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
                     leaf,
                     "" if triple(leaf)[0] is None else said(leaf),
                     f"{name}, layer {layer}: {said(leaf, 3, ends=True)}",
+                    framed=(rule, layer) == own,
                 )
                 for layer, leaf in zip(layers, row, strict=True)
             ]
@@ -143,7 +144,6 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
         drawn,
         colour,
         across="layer (0: embedding)",
-        framed=(rules.index(own[0]), layers.index(own[1])) if own in cells else None,
     )
 
 

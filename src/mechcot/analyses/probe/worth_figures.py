@@ -164,7 +164,7 @@ def probe_transfer(transfer: Json, *, title: str | None = None) -> go.Figure:
         "the mix of kinds does not move it."
     )
     drawn = [[_transferred(cells[a, b]) for b in sides] for a in sides]
-    return heat_map(statement, caption, sides, sides, drawn, AFTER, each=62)
+    return heat_map(statement, caption, sides, sides, drawn, AFTER)
 
 
 def _transferred(cell: Json) -> Cell:

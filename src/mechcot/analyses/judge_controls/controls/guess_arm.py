@@ -31,7 +31,7 @@ def _writers(calls: Calls) -> dict[str, list[tuple[str, str]]]:
 def _send(items: pd.DataFrame, calls: Calls) -> tuple[pd.DataFrame, dict[str, Any]]:
     assert calls.judge is not None  # else the control is left out
     after = calls.sample.after
-    found = guess_arms(items, _writers(calls), after, calls.judge, calls.work, **calls.settings)
+    found = guess_arms(items, _writers(calls), after, calls.session(calls.judge))
     scores = pd.array(found.probabilities, dtype="Float64")
     return items.assign(score=scores, reason=found.reasons), {"guesses": found.about}
 

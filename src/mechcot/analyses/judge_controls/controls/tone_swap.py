@@ -46,10 +46,10 @@ def _send(items: pd.DataFrame, calls: Calls) -> tuple[pd.DataFrame, dict[str, An
     """Steps in two manners, whether the claims stayed, and verdicts on those that did."""
     assert calls.rewriter is not None  # else the control is left out, as without a judge
     assert calls.judge is not None
-    twice, questions, work = _both_manners(items, calls), calls.sample.questions, calls.work
-    made = rewrite(twice, questions, _manners(calls), calls.rewriter, work, **calls.settings)
+    twice, questions = _both_manners(items, calls), calls.sample.questions
+    made = rewrite(twice, questions, _manners(calls), calls.session(calls.rewriter))
     pairs = pd.DataFrame({"qid": twice.qid, "original": twice.text, "rewritten": made.rows.text})
-    kept = fidelity(pairs, calls.judge, work, **calls.settings)
+    kept = fidelity(pairs, calls.session(calls.judge))
     rows = made.rows.assign(fidelity=kept.labels, label="")
     rows["reason"] = [own or of_pair for own, of_pair in zip(made.rows.reason, kept.reasons, strict=True)]
     stayed = rows.fidelity == "preserved"
