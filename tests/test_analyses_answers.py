@@ -223,3 +223,16 @@ def test_an_answer_beyond_a_shorter_questions_options_is_an_error():
     good, bad = make_traces("a", [[1], [3]]), make_traces("b", [[2], [3]])
     with pytest.raises(AnalysisError, match="question q0, trace 0: answer 2 is not one of the question's 2"):
         analyse(questions, good, bad)
+
+
+def test_where_no_answer_was_read_no_vote_is_sure_of_anything():
+    silent, named = [[-1] * 4] * 8, [[0, 0, 1, 0]] * 8
+    result = analyse(make_questions([0] * 8), make_traces("base", silent), make_traces("distilled", named))
+    found = result.to_json()
+    assert (result.before.votes.sc, result.after.votes.sc) == (0.0, 1.0)  # none of them is right
+    for name in ("ece", "ece_equal_mass", "ece_squared", "gap", "brier"):
+        assert found["before"][name]["value"] is None
+        assert found[f"delta_{name}"].get("reason") or found[f"delta_{name}"]["estimate"]["reason"]
+        assert isinstance(found["after"][name], float)
+    assert "no answer of an arm could be read" in found["before"]["ece"]["reason"]
+    assert "no answer of an arm could be read" in found["delta_gap"]["estimate"]["reason"]

@@ -88,8 +88,6 @@ def test_counts_and_rates_of_a_study_small_enough_to_count_by_hand():
     assert before.not_checkable_rate == 2 / 10
     assert (before.n_traces, before.n_traces_audited, before.n_traces_without_steps) == (6, 6, 0)
     assert before.steps_per_trace == 11 / 6
-    assert before.n_words == 50  # the failed step's words are not counted
-    assert before.errors_per_100_words == 6.0
     assert (after.n_judged, after.n_erroneous) == (13, 5)
     assert (after.n_parse_failure, after.n_without_verdict, after.n_api_failure) == (1, 1, 0)
     assert (after.n_traces, after.n_traces_audited, after.n_traces_without_steps) == (6, 5, 1)
@@ -100,7 +98,6 @@ def test_counts_and_rates_of_a_study_small_enough_to_count_by_hand():
     assert result.delta_question_weighted.estimate == pytest.approx(
         ((3 / 6 - 1 / 4) + (1 / 4 - 1 / 2) + (1 / 2 - 1)) / 3
     )
-    assert result.delta_per_100_words.estimate == pytest.approx(after.errors_per_100_words - 6.0)
     assert result.instrument == "exact"
 
 

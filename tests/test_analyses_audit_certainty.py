@@ -191,3 +191,15 @@ def test_verdicts_of_nobody_are_refused():
         certainty.analyse(
             Arms(questions, traces0, steps0, verdicts0[:0], traces1, steps1, verdicts1[:0]), draws=10
         )
+
+
+def test_one_judged_step_a_question_all_alike_finds_nothing_of_any_size():
+    wrong, right = ({(q, 0): (0, [f"{label} find"]) for q in range(8)} for label in "ec")
+    for before, after in ((right, right), (right, wrong)):
+        found = certainty.analyse(Arms(*tables(before, after, [0] * 8)), draws=50)
+        assert found.step_weighted.detectable is None
+        assert (
+            found.to_json()["step_weighted"]["detectable"]["reason"] == found.step_weighted.difference.reason
+        )
+    few = certainty.analyse(Arms(*tables()), draws=50).step_weighted  # of four questions
+    assert (few.detectable, few.difference.reason) == (None, "4 questions are too few for one that covers")

@@ -41,6 +41,7 @@ def test_the_table_sets_both_arms_and_their_difference_in_columns(summary):
         "control terse: wrong steps",
     ]  # fmt: skip
     assert [line.split(":")[0].split(" beside frequency")[0] for line in lines.splitlines()] == [
+        "plan",
         "commitment, base",
         "commitment, distilled",
         "hedge, base's hedges",

@@ -139,6 +139,9 @@ def test_only_rewritings_that_kept_the_claim_count_and_the_four_cells_are_of_the
     assert swap.origin.estimate == pytest.approx((1 / 3 + 1) / 2 - (1 / 2 + 1) / 2)
     assert swap.manner.estimate == pytest.approx((1 + 1) / 2 - (1 / 2 + 1 / 3) / 2)
     assert swap.interaction.estimate == pytest.approx((1 - 1 / 3) - (1 - 1 / 2))
+    # the averages are of effects that need not be alike: each stands beside them
+    assert [part.estimate for part in swap.origin_in_manner] == pytest.approx([1 / 3 - 1 / 2, 1 - 1])
+    assert [part.estimate for part in swap.manner_of_origin] == pytest.approx([1 - 1 / 2, 1 - 1 / 3])
     # in the own manner, against the primary on the same steps: base 1/3 to 1/3, distilled 3/4 to 3/4
     assert swap.drift.before.estimate == pytest.approx(0)
     assert swap.drift.after.estimate == pytest.approx(3 / 4 - 3 / 4)

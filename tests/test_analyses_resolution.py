@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from mechcot.analyses.arms import Arms
-from mechcot.analyses.audit.page import rounded_to_sum
 from mechcot.analyses.audit.resolution import headline_of, resolutions
+from mechcot.core.words import parts_in_points, rounded_to_sum
 
 QUESTIONS = 120
 
@@ -47,7 +47,7 @@ LOW = [[0.05, 0.1, 0.3], [0.1, 0.2, 0.4]]
 def test_a_within_term_of_ten_points_is_found_whatever_the_mix():
     worse = np.array(LOW) + 0.10
     arms = world(lambda arm: [[3, 2, 1], [1, 1, 1]] if arm else EVEN, lambda arm: worse if arm else LOW)
-    own, reads = headline_of(resolutions(arms.steps))
+    own, reads = headline_of(resolutions(arms.steps), "kind x stratum")
     assert reads == "up"
     for term in (own.within, own.within_before, own.within_after):
         assert term.low < 0.10 < term.high
@@ -59,7 +59,7 @@ def test_a_change_of_mix_alone_is_not_called_worse_steps():
     for seed in range(8):
         mix = [[[6, 2, 1], [2, 1, 1]], [[1, 1, 2], [1, 2, 6]]]
         arms = world(lambda arm, mix=mix: mix[arm], lambda arm: LOW, seed)
-        own, read = headline_of(resolutions(arms.steps))
+        own, read = headline_of(resolutions(arms.steps), "kind x stratum")
         assert own.composition.low > 0.05
         reads.append(read)
     # by chance an interval of 95 % leaves 0 out once in twenty; 4 or more of 8 with a chance of .0004
@@ -81,14 +81,14 @@ def test_a_sign_that_hangs_on_the_weights_is_not_identifiable():
         lambda arm: [[1, 1, 9], [1, 1, 1]] if arm else [[9, 1, 1], [1, 1, 1]],
         lambda arm: [[0.05, 0.2, 0.6], [0.2, 0.2, 0.2]] if arm else [[0.4, 0.2, 0.2], [0.2, 0.2, 0.2]],
     )
-    own, reads = headline_of(resolutions(arms.steps))
+    own, reads = headline_of(resolutions(arms.steps), "kind x stratum")
     assert own.within_before.high < 0 < own.within_after.low
     assert reads.startswith("not identifiable at this resolution")
 
 
 def test_little_support_is_not_identifiable():
     arms = world(lambda arm: [[1, 0, 0], [9, 9, 9]] if arm else [[1, 1, 1], [0, 0, 0]], lambda arm: LOW)
-    own, reads = headline_of(resolutions(arms.steps))
+    own, reads = headline_of(resolutions(arms.steps), "kind x stratum")
     assert own.support.after < 0.5
     assert reads.startswith("not identifiable at this resolution")
 
@@ -99,7 +99,7 @@ def test_arms_that_differ_in_length_only_show_nothing_inside_cells():
         before.questions, before.traces_before, before.steps_before, before.verdicts_before,
         after.traces_after, after.steps_after, after.verdicts_after,
     )  # fmt: skip
-    own, reads = headline_of(resolutions(arms.steps))
+    own, reads = headline_of(resolutions(arms.steps), "kind x stratum")
     assert reads == "unclear"
     assert own.total.low < 0 < own.total.high
 
@@ -111,3 +111,13 @@ def test_the_terms_add_to_the_change_also_when_rounded():
         assert sum(parts) == pytest.approx(one.total.estimate)
     assert rounded_to_sum([0.1442, 0.0914, 0.0192]) == [14.4, 9.2, 1.9]  # 25.5 in all
     assert sum(rounded_to_sum([-0.0004, 0.0014, -0.2004])) == pytest.approx(-19.9)
+
+
+def test_parts_of_a_change_are_written_so_that_they_add_up():
+    leaves = [
+        {"estimate": value, "low": value - 0.01, "high": value + 0.01} for value in (0.1442, 0.0914, 0.0192)
+    ]
+    told = parts_in_points(leaves)
+    assert [text.partition("\u00a0")[0] for text in told] == ["+14.4", "+9.2", "+1.9"]  # 25.5 in all
+    assert told[1].endswith("[+8.1,\u00a0+10.1]")
+    assert parts_in_points([*leaves[:2], {"estimate": None, "reason": "no"}])[2] == "not known: no"

@@ -18,7 +18,8 @@ from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}
 SECTIONS = [
-    "changed", "origin", "gains", "controls", "sure", "commitment", "doubt", "probe", "traces", "measured",
+    "changed", "planned", "origin", "gains", "controls", "sure", "commitment", "doubt", "probe", "traces",
+    "measured",
 ]  # fmt: skip
 
 

@@ -220,7 +220,7 @@ def test_clustered_intervals_cover_and_step_independent_ones_do_not():
     [
         (lambda: design_effect([1], [1, 2]), AnalysisError, "shapes"),
         (lambda: design_effect([1, 3], [1, 2]), AnalysisError, "row 1: 3.0 errors of 2.0"),
-        (lambda: detectable_difference(-1), UsageError, "se >= 0"),
+        (lambda: detectable_difference(-1), UsageError, "se and freedom above 0"),
         (lambda: power_of_rates(0.1, 1.1, 10), UsageError, "rates must lie"),
         (lambda: power_of_rates(0.1, 0.1, 0), UsageError, "steps and deff"),
         (lambda: difference_contributions([1], [1], [0], [0]), AnalysisError, "no contributions"),

@@ -82,13 +82,6 @@ class ArmSteps:
         """Correct and erroneous steps of each question [questions]."""
         return self._per_question(_both(self.is_judged, among))
 
-    def words(self) -> Ints:
-        """Words of the steps that have a verdict, of each question [questions]."""
-        rows = self._labelled(*_VERDICTS)
-        weights = self.steps["n_words"].to_numpy(dtype=np.float64)[rows]
-        totals = np.bincount(self.steps["q"].to_numpy()[rows], weights=weights, minlength=self.n_questions)
-        return totals.astype(np.int64)
-
     def claims_per_trace(self, among: Bools) -> float | None:
         """Correct, erroneous and abstained steps among those given, over audited traces."""
         claims = int((self._labelled("correct", "erroneous", "abstain") & among).sum())

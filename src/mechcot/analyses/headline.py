@@ -12,6 +12,7 @@ from mechcot.core.words import (
     change,
     counted,
     number,
+    parts_in_points,
     percent,
     plain_signs,
     points,
@@ -143,15 +144,33 @@ def _gap(arms: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
-    """Commitment, hedge, probe and knowledge, each beside what it has to beat."""
+    """The plan, commitment, hedge, probe and knowledge, each beside what it has to beat."""
     before, after = summary["contrast"]["before"], summary["contrast"]["after"]
     lines = [
+        f"plan: {_plan(summary['confirmatory'])}",
         *_of_arms("commitment", summary["commitment"], (before, after), _commitment),
         *_hedge(summary["hedge"], before, after),
         *_of_arms("probe", summary["probe"], (before, after), _probe),
         f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
     ]
     return [plain_signs(line) for line in lines]
+
+
+def _plan(found: Mapping[str, Any]) -> str:
+    """Which findings were registered before their outcomes, and what their corrected tests say."""
+    findings = {name: one for name, one in found["findings"].items() if one["confirmatory"]}
+    if not findings:
+        return "nothing was registered before the verdicts: all is exploratory"
+    told = []
+    for way in ("up", "down", "no change", "open"):
+        names = [name for name, one in findings.items() if _way(one["reads"]) == way]
+        told += [f"{way}: {', '.join(names)}"] if names else []
+    return f"by Holm, {'; '.join(told)}"
+
+
+def _way(reads: str) -> str:
+    """The first word or two of what a finding reads; whatever says nothing is open."""
+    return next((way for way in ("up", "down", "no change") if reads.startswith(way)), "open")
 
 
 def _of_arms(
@@ -263,10 +282,13 @@ def audit_text(result: AuditResult) -> str:
         _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
     ]
     split = result.split.to_json()
+    mix, within, alone = parts_in_points(
+        [split[key] for key in ("common_composition", "common_within", "unshared")]
+    )
     lines = [
-        f"split: mix of shared kinds {points(split['common_composition'])}",
-        f"       within shared kinds {points(split['common_within'])}",
-        f"       kinds that one arm alone writes {points(split['unshared'])}",
+        f"split: mix of shared kinds {mix}",
+        f"       within shared kinds {within}",
+        f"       kinds that one arm alone writes {alone}",
     ]
     return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
 

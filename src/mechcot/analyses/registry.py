@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.answer_agreement import analysis as answer_agreement
 from mechcot.analyses.answers import analysis as answers
@@ -12,6 +12,7 @@ from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
@@ -24,6 +25,9 @@ from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
 
 _HERE = "mechcot.analyses"
 
@@ -49,12 +53,13 @@ ANALYSES = (
         "audit",
         audit.audit_of,
         version=9,
+        settings=("confirmatory",),
         needed=True,
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
-    Analysis("certainty", certainty_of, version=2, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
+    Analysis("certainty", certainty_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
     Analysis("scales", scales_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
@@ -79,7 +84,7 @@ ANALYSES = (
         controls.controls_of,
         version=9,
         stored=controls.controls_of,
-        settings=("controls",),
+        settings=("controls", "confirmatory"),
         needed=True,
         summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
@@ -126,6 +131,14 @@ ANALYSES = (
         rows={"left out": f"{_HERE}.knowledge.page:used"},
     ),
     Analysis(
+        "confirmatory",
+        confirmatory.confirmatory_of,
+        version=None,
+        found=confirmatory.found,
+        summary=confirmatory.summarised,
+        pages={"planned": f"{_HERE}.confirmatory.page:planned"},
+    ),
+    Analysis(
         "judge_controls",
         judge_controls_of,
         version=None,
@@ -154,6 +167,17 @@ def made(analysis: Analysis, settings: Settings | None) -> bool:
     return analysis.version is not None and asked
 
 
+def shown_in(settings: Settings) -> dict[str, Analysis]:
+    """What `mechcot show` has of a study: what `mechcot run` makes of it, and what is read off that."""
+    return {one.name: one for one in ANALYSES if made(one, settings) or (one.found and one.summary)}
+
+
+def json_of(analysis: Analysis, study: Study) -> dict[str, Any]:
+    """The result of such an analysis as JSON values."""
+    found: dict[str, Any] = analysis.found(study) if analysis.found else study.result(analysis.name)
+    return found
+
+
 FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
@@ -172,6 +196,7 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
+    "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

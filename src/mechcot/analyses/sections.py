@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from mechcot.analyses import method, registry
+from mechcot.analyses.confirmatory.page import marked
 from mechcot.analyses.form import Analysis
 from mechcot.core.offers import at
 from mechcot.core.words import direction, number, percent, points
@@ -78,7 +79,7 @@ FRAMES = (
         "another way of cutting, or another training run. Judges that agree can share a mistake.",
     ),
 )
-ORDER = ("changed", "origin", "gains", "controls", "sure")
+ORDER = ("changed", "planned", "origin", "gains", "controls", "sure")
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 
 
@@ -106,7 +107,7 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
 def sections_of(found: Findings) -> tuple[Section, ...]:
     """The report's sections in order."""
     given = [name for analysis in registry.ANALYSES for name in analysis.pages]
-    return tuple(section(found, name) for name in dict.fromkeys((*ORDER, *given)))
+    return tuple(marked(found, section(found, name)) for name in dict.fromkeys((*ORDER, *given)))
 
 
 def section(found: Findings, name: str) -> Section:

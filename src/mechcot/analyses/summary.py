@@ -28,7 +28,7 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         AnalysisError: a result is missing.
     """
-    found = {name: study.result(name) for name in registry.results(study.settings)}
+    shown = registry.shown_in(study.settings)
     contrast = study.settings.contrast
     arms = {"before": contrast.before, "after": contrast.after}
     return {
@@ -38,8 +38,8 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
         "seed": study.settings.seed,
         "versions": dict(sorted(versions.items())),
         **{
-            analysis.name: analysis.summary(found[analysis.name], arms)
-            for analysis in registry.ANALYSES
+            analysis.name: analysis.summary(registry.json_of(analysis, study), arms)
+            for analysis in shown.values()
             if analysis.summary is not None
         },
     }

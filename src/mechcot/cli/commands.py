@@ -204,20 +204,18 @@ def show(
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
-    known = {
-        analysis.name: analysis for analysis in registry.ANALYSES if registry.made(analysis, opened.settings)
-    }
+    known = registry.shown_in(opened.settings)
     if name is not None and name not in known:
         raise UsageError(f"there is no analysis '{name}'; there are: {', '.join(known)}")
     if as_json:
-        found = {one: opened.result(one) for one in ([name] if name else known)}
+        found = {one: registry.json_of(known[one], opened) for one in ([name] if name else known)}
         typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
     elif name is not None:
         typer.echo(registry.shown(known[name].of(opened)))
     else:
         width = max(map(len, known))
         for one, analysis in known.items():
-            missing = str(opened.result(one).get("reason", ""))
+            missing = str(registry.json_of(analysis, opened).get("reason", ""))
             typer.echo(f"{one:{width}s}  {analysis.says}{f' (not here: {missing})' if missing else ''}")
 
 

@@ -15,7 +15,7 @@ from mechcot.core.errors import DataError, StudyError
 MANIFEST = "manifest.json"
 SETTINGS = "study.yaml"
 FORMAT = "mechcot-study/1"
-_KEYS = {"format", "versions", "stages", "settings", "sha256"}
+_KEYS = {"format", "versions", "stages", "settings", "registered", "sha256"}
 _RECORD = {"key": str, "version": int, "settings": dict, "inputs": dict, "outside": dict, "outputs": dict}
 
 

@@ -157,6 +157,9 @@ class Interval(Result):
         method: how the interval was made, its level and number of draws included.
         reason: why a value is None, else "".
         undefined_draws: replicates in which the estimate did not exist; they are left out.
+        se: standard error of an interval that is estimate ± quantile of Student's t times it; None where
+            the interval is made in another way.
+        freedom: degrees of freedom of that t.
     """
 
     estimate: float | None
@@ -166,6 +169,8 @@ class Interval(Result):
     method: str
     reason: str = field(default="", metadata=UNSTORED)
     undefined_draws: int = 0
+    se: float | None = field(default=None, metadata=OPTIONAL)
+    freedom: float | None = field(default=None, metadata=OPTIONAL)
 
     def __str__(self) -> str:
         if self.estimate is None:

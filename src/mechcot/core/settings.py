@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.offers import offered
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
@@ -265,6 +266,7 @@ class Settings(Section):
     answers: AnswerSettings = AnswerSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
+    confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
     analysis: AnalysisSettings = AnalysisSettings()
 

@@ -74,6 +74,27 @@ def change(leaf: Any, digits: int) -> str:
     return signed(value, digits) + bracket(leaf, lambda end: signed(end, digits))
 
 
+def rounded_to_sum(terms: Sequence[float]) -> list[float]:
+    """Fractions as points with one digit that add to their rounded sum (largest remainders)."""
+    tenths = [1000 * term for term in terms]
+    down = [math.floor(term) for term in tenths]
+    left = round(sum(tenths)) - sum(down)
+    order = sorted(range(len(terms)), key=lambda i: (down[i] - tenths[i], i))
+    return [(down[i] + (i in order[:left])) / 10 for i in range(len(terms))]
+
+
+def parts_in_points(leaves: Sequence[Any]) -> list[str]:
+    """The parts of a change, as `points` says them, rounded so that they add up to the whole."""
+    known = [number(leaf) for leaf in leaves]
+    if None in known:
+        return [points(leaf) for leaf in leaves]
+    rounded = rounded_to_sum([value or 0.0 for value in known])
+    return [
+        f"{signed(value)}{NBSP}points" + bracket(leaf, lambda end: signed(100 * end))
+        for value, leaf in zip(rounded, leaves, strict=True)
+    ]
+
+
 def score(leaf: Any) -> str:
     """A number between 0 and 1 with two digits, with its interval in brackets."""
     value = number(leaf)

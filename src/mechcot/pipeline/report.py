@@ -9,6 +9,7 @@ from pathlib import Path
 from mechcot.analyses import registry
 from mechcot.core import files
 from mechcot.core.manifest import load_manifest
+from mechcot.core.registration import registrations
 from mechcot.core.stages import Stage
 from mechcot.study.folder import Study
 
@@ -30,8 +31,9 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             "report",
-            3,
-            {"settings": study.settings.model_dump(mode="json")},
+            4,
+            {"settings": study.settings.model_dump(mode="json")}
+            | {name: one.to_json() for name, one in registrations(study.path, study.settings).items()},
             ("questions.parquet", *tables, *readings, *results),
             ("summary.json", "report.html"),
             partial(write, study),

@@ -33,6 +33,7 @@ class Part:
         figure: what shows it; None where there is nothing to draw.
         reason: why there is nothing, else "".
         tables: numbers in full; folded under a figure, and where they are long.
+        mark: what kind of finding it is, in a small line above it; "" where there is nothing to say.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Part:
     figure: go.Figure | None = None
     reason: str = ""
     tables: tuple[Table, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True)

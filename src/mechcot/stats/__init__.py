@@ -38,8 +38,10 @@ from mechcot.stats.inference import (
     detectable_difference,
     difference_contributions,
     difference_design_effect,
+    holm,
     power_of_rates,
     sign_flips,
+    t_test,
 )
 from mechcot.stats.jackknife import (
     interval_of_sums,
@@ -130,6 +132,7 @@ __all__ = [
     "fold_auroc",
     "gee_difference",
     "half_votes",
+    "holm",
     "imbens_manski",
     "interval_of_sums",
     "jackknife_interval",
@@ -164,6 +167,7 @@ __all__ = [
     "squared_calibration_difference",
     "squared_calibration_error",
     "stratified_auroc",
+    "t_test",
     "tipping_interval",
     "tipping_point",
     "vote_confidence",

@@ -138,24 +138,32 @@ def difference_design_effect(
     return float(point.se**2 / naive) if naive > 0 else None
 
 
-def detectable_difference(se: float, *, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The smallest true difference that a two-sided normal test finds with the given power.
+def detectable_difference(
+    se: float, *, freedom: float | None = None, alpha: float = ALPHA, power: float = POWER
+) -> float:
+    """The smallest true difference that a two-sided test finds with the given power.
 
-    (z_{1 - alpha/2} + z_{power}) times the standard error of the difference.
+    (t_{1 - alpha/2} + t_{power}) times the standard error of the difference, quantiles of Student's t.
 
     Args:
         se: standard error of the difference, clustering included.
+        freedom: degrees of freedom of the test; None: those of a normal one.
         alpha: level of the test.
         power: chance to find it.
 
     Raises:
-        UsageError: a negative standard error, or alpha or power outside (0, 1).
+        UsageError: a standard error or degrees of freedom not above 0, or alpha or power outside (0, 1). A
+            difference without spread would be found however small it is: that is too little to say so.
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
-    if not (se >= 0 and 0 < alpha < 1 and 0 < power < 1):
-        raise UsageError(f"se >= 0, alpha and power in (0, 1) are needed; got {se}, {alpha}, {power}")
-    return float((ndtri(1 - alpha / 2) + ndtri(power)) * se)
+    if not (se > 0 and (freedom is None or freedom > 0) and 0 < alpha < 1 and 0 < power < 1):
+        raise UsageError(
+            f"se and freedom above 0, alpha and power in (0, 1) are needed; got {se}, {freedom}, {alpha}, "
+            f"{power}"
+        )
+    ends = (1 - alpha / 2, power)
+    return float(se * sum(ndtri(end) if freedom is None else stdtrit(freedom, end) for end in ends))
 
 
 def power_of_rates(
@@ -302,3 +310,34 @@ def _rates(errors: npt.ArrayLike, judged: npt.ArrayLike) -> tuple[Floats, Floats
     if bad.size:
         raise AnalysisError(f"row {bad[0]}: {e[bad[0]]} errors of {m[bad[0]]} judged steps")
     return e, m
+
+
+def t_test(estimate: float, se: float, freedom: float) -> float:
+    """Two-sided p of an estimate of 0: Student's t, as its interval's.
+
+    Raises:
+        UsageError: a standard error or degrees of freedom that are not above 0.
+    """
+    from scipy.special import stdtr
+
+    if not (se > 0 and freedom > 0):
+        raise UsageError(f"se and freedom above 0 are needed; got {se}, {freedom}")
+    return float(2 * stdtr(freedom, -abs(estimate) / se))
+
+
+def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """p-values adjusted for all tests of a family, step down (Holm 1979).
+
+    A test that could not be made (None) stays one of the family: it was planned, and counts as p = 1.
+
+    Raises:
+        UsageError: a p outside 0..1.
+    """
+    if any(p is not None and not 0 <= p <= 1 for p in p_values):
+        raise UsageError(f"p-values lie in 0..1; got {list(p_values)}")
+    known = np.array([1.0 if p is None else p for p in p_values], dtype=np.float64)
+    order = np.argsort(known, kind="stable")
+    steps = np.minimum(known[order] * np.arange(len(known), 0, -1), 1.0)
+    adjusted = np.empty(len(known))
+    adjusted[order] = np.maximum.accumulate(steps)
+    return tuple(None if p is None else float(q) for p, q in zip(p_values, adjusted, strict=True))

@@ -68,10 +68,10 @@ def jackknife_interval(
     from scipy.special import expit, stdtrit
     from scipy.special import logit as log_odds
 
-    freedom = degrees_of_freedom(np.ones(n) if weight is None else weight)
+    freedom = float(degrees_of_freedom(np.ones(n) if weight is None else weight))
     reach = float(stdtrit(freedom, (1 + level) / 2)) * error
     if not logit:
-        return Interval(estimate, estimate - reach, estimate + reach, n, method)
+        return Interval(estimate, estimate - reach, estimate + reach, n, method, se=error, freedom=freedom)
     centre, reach = float(log_odds(estimate)), reach / (estimate * (1 - estimate))
     return Interval(estimate, float(expit(centre - reach)), float(expit(centre + reach)), n, method)
 

@@ -24,6 +24,7 @@ from mechcot.core.manifest import (
     save_settings,
 )
 from mechcot.core.offers import offered
+from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
 
@@ -77,13 +78,14 @@ class Study:
         return html
 
     def save_settings(self) -> None:
-        """Write the settings to study.yaml and record them, unless they stand there already.
+        """Write the settings to study.yaml, record them and register their plan, unless that is done.
 
         Raises:
             StudyError: the folder cannot be written.
         """
         try:
             save_settings(self.path, config.to_yaml(self.settings))
+            register(self.path, self.settings)
         except OSError as error:
             raise StudyError(f"{error.filename or self.path}: cannot be written: {error.strerror}") from error
 

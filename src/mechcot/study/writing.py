@@ -12,6 +12,7 @@ from typing import IO
 from mechcot.core import config
 from mechcot.core.errors import StudyError
 from mechcot.core.manifest import MANIFEST, SETTINGS, load_manifest
+from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.study.folder import Study
 
@@ -29,6 +30,8 @@ def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study
     """
     refuse_unfit(path, settings, restarting=restarting)
     study = Study(path, settings)
+    if (path / MANIFEST).exists():
+        remember(path)
     if not (restarting and (path / SETTINGS).exists()):
         study.save_settings()
     return study

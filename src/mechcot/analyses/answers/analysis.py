@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 _NO_ANSWER_AT_ALL = "no question has an answer that could be read"
+_UNREAD_ARM = "no answer of an arm could be read, so no vote says how sure it is"
 _UNREAD, _LAST = 5, 160  # traces, and characters of each
 _LONGEST_CURVE = 128  # the work grows with the cube of k
 
@@ -56,7 +57,8 @@ class VoteScores(Result):
 
     Attributes:
         sc: mean plurality score, winners of a tie sharing the point.
-        ece: expected calibration error of the winner's vote share, 10 bins of equal width.
+        ece: expected calibration error of the winner's vote share, 10 bins of equal width; like all that
+            follow None where no trace gives an answer that could be read.
         ece_equal_mass: the same with bins of about equally many questions.
         ece_squared: squared gaps of the equal-width bins, without the bias that makes the other two
             positive for a calibrated vote; below 0 where noise alone would make more.
@@ -67,12 +69,12 @@ class VoteScores(Result):
     """
 
     sc: float
-    ece: float
-    ece_equal_mass: float
-    ece_squared: float
-    gap: float
+    ece: float | None = field(metadata=because(_UNREAD_ARM))
+    ece_equal_mass: float | None = field(metadata=because(_UNREAD_ARM))
+    ece_squared: float | None = field(metadata=because(_UNREAD_ARM))
+    gap: float | None = field(metadata=because(_UNREAD_ARM))
     slope: float | None = field(metadata=because("all vote shares are the same"))
-    brier: float
+    brier: float | None = field(metadata=because(_UNREAD_ARM))
     n_questions: int
 
 
@@ -145,8 +147,8 @@ class AnswersResult(Result):
     after: ArmAnswers
     delta_accuracy: Interval
     delta_sc: Interval
-    delta_ece: float
-    delta_ece_equal_mass: float
+    delta_ece: float | None = field(metadata=because(_UNREAD_ARM))
+    delta_ece_equal_mass: float | None = field(metadata=because(_UNREAD_ARM))
     delta_ece_squared: Interval
     delta_gap: Interval
     delta_slope: Interval
@@ -206,17 +208,19 @@ def analyse(
     brier = [brier_terms(share, score) for share, score in zip(shares, scores, strict=True)]
     delta_sc = mean_interval(scores[1] - scores[0])
     paired = (shares[0], scores[0], shares[1], scores[1])
+    read = all(table[:, :-1].any() for table in tables)
+    none = Interval(None, None, None, len(gold), "none", _UNREAD_ARM)
     return AnswersResult(
         before=before,
         after=after,
         delta_accuracy=mean_interval(accuracy[1] - accuracy[0]),
         delta_sc=delta_sc,
-        delta_ece=after.votes.ece - before.votes.ece,
-        delta_ece_equal_mass=after.votes.ece_equal_mass - before.votes.ece_equal_mass,
-        delta_ece_squared=squared_calibration_difference(*paired),
-        delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2])),
-        delta_slope=recalibration_slope_difference(*paired),
-        delta_brier=mean_interval(brier[1] - brier[0]),
+        delta_ece=_minus(after.votes.ece, before.votes.ece),
+        delta_ece_equal_mass=_minus(after.votes.ece_equal_mass, before.votes.ece_equal_mass),
+        delta_ece_squared=squared_calibration_difference(*paired) if read else none,
+        delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2])) if read else none,
+        delta_slope=recalibration_slope_difference(*paired) if read else none,
+        delta_brier=mean_interval(brier[1] - brier[0]) if read else none,
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
         mcnemar_traces=_single_traces(questions, tables, gold),
         named=both_named(Pair(*tables), gold, delta_sc),
@@ -301,8 +305,14 @@ def _sc_curve(table: Ints, gold: Ints) -> tuple[float, ...]:
     return tuple(float(value) for value in curves.mean(axis=0))
 
 
+def _minus(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
+
+
 def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
     score, confidence = shared_tie_score(table, gold), vote_confidence(table)
+    if not table[:, :-1].any():
+        return VoteScores(float(score.mean()), None, None, None, None, None, None, len(table))
     return VoteScores(
         sc=float(score.mean()),
         ece=ece(confidence, score),

@@ -15,15 +15,24 @@ def calibration(found: Findings) -> Part:
     sentence = (
         f"The vote of all {answers['before']['k']} traces, a tie being no win, gains {test['gained']} and "
         f"loses {test['lost']} of {answers['before']['n_questions']} questions (exact McNemar test, "
-        f"{p_value(test['p_value'])}); the winner’s share of the votes is off by "
-        f"{percent(answers['before']['ece'])} on average before and {percent(answers['after']['ece'])} after."
-        f" It is {_sureness(answers['before'])} before and {_sureness(answers['after'])} after, a change of "
-        f"{points(answers['delta_gap'])}."
+        f"{p_value(test['p_value'])}); {_calibrated(answers)}."
     )
     if found.settings.open_questions:
         sentence = f"The questions are open: the options are the answers that the arms gave. {sentence}"
     tables = (votes(found), single_traces(found), rules(found), *unread(found))
     return Part("calibration", sentence, tables=tables)
+
+
+def _calibrated(answers: dict[str, Any]) -> str:
+    """How sure the votes are beside how often they are right, or why that cannot be said."""
+    before, after = answers["before"], answers["after"]
+    if number(answers["delta_gap"]) is None:
+        return f"whether the vote knows how sure it may be is not known: {why(answers['delta_gap'])}"
+    return (
+        f"the winner’s share of the votes is off by {percent(before['ece'])} on average before and "
+        f"{percent(after['ece'])} after. It is {_sureness(before)} before and {_sureness(after)} after, a "
+        f"change of {points(answers['delta_gap'])}"
+    )
 
 
 def _sureness(arm: Any) -> str:

@@ -20,21 +20,25 @@ from mechcot.analyses.audit.resolution import headline_of, resolutions
 from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
+from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.stats.cluster import Floats, ratio_difference
 from mechcot.stats.decomposition import MIN_QUESTIONS, Split, split_by_kind
 from mechcot.stats.jackknife import question_weighted_difference, rate_interval, ratio_difference_interval
 from mechcot.stats.votes import plurality_right
 
+CELLS = ConfirmatorySettings().cells
+
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 
-def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
+def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS, cells: str = CELLS) -> AuditResult:
     """Compare the step error of two arms on the same questions under one instrument.
 
     Args:
         arms: before and after.
         min_questions: questions with steps of a kind that it needs in both arms to be shared in the splits.
+        cells: the resolution whose within term is the headline's; by kind where the steps do not carry it.
 
     Raises:
         AnalysisError: a missing column, a row twice, a verdict or stratum of an unknown step, an
@@ -42,12 +46,12 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         UsageError: min_questions below 1.
     """
     before, after = arms.steps
-    words = (before.erroneous(), before.words() / 100, after.erroneous(), after.words() / 100)
     parts, weighted = (
         _strata(before, after, stratum_weights(*(right(votes, arms.gold) for votes in arms.ballots)))
         for right in (plurality_right, right_share)
     )
     sizes = resolutions(arms.steps)
+    own, reads = headline_of(sizes, cells)
     return AuditResult(
         before=_arm_audit(before),
         after=_arm_audit(after),
@@ -56,7 +60,6 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         delta=ratio_difference_interval(*arms.sums),
         delta_se=ratio_difference(*arms.sums).se,
         delta_question_weighted=question_weighted_difference(*arms.sums),
-        delta_per_100_words=ratio_difference_interval(*words),
         before_answer=_before_answer(before, after),
         both_correct=parts[0],
         both_correct_named=_both_named_right(arms),
@@ -70,7 +73,8 @@ def analyse(arms: Arms, *, min_questions: int = MIN_QUESTIONS) -> AuditResult:
         if before.has_strata and after.has_strata
         else None,
         resolutions=sizes,
-        within_reads=headline_of(sizes)[1],
+        cells=own.name,
+        within_reads=reads,
     )
 
 
@@ -80,7 +84,6 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
     judged = n["correct"] + n["erroneous"]
     claims = judged + n["abstain"]
     verdicts = claims + n["not_checkable"]
-    n_words = int(arm.words().sum())
     return ArmAudit(
         arm=arm.name,
         error_rate=rate_interval(arm.erroneous(), arm.judged()),
@@ -100,8 +103,6 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
         n_traces_without_steps=arm.n_without_steps,
         n_behind_answer=int(arm.steps["behind_answer"].sum()),
         steps_per_trace=arm.n_audited_steps / arm.n_audited if arm.n_audited else None,
-        n_words=n_words,
-        errors_per_100_words=100 * n["erroneous"] / n_words if n_words else None,
     )
 
 
@@ -168,7 +169,7 @@ __all__ = ["ArmAudit", "AuditResult", "RoleAudit", "SubsetDelta", "analyse"]
 
 def audit_of(study: Study, control: str | None = None) -> AuditResult:
     """What happened to the steps."""
-    return analyse(Arms.of(study, control))
+    return analyse(Arms.of(study, control), cells=study.settings.confirmatory.cells)
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def _tested(
     difference: Interval, se: float, contributions: npt.NDArray[np.float64], draws: int, seed: int
 ) -> Estimand:
     flips = sign_flips(contributions, draws=draws, seed=seed)
-    return Estimand(difference, se, flips.statistics[0], flips.p_values[0], detectable_difference(se))
+    # Where questions are too few or all alike for an interval, nothing tells what would be found.
+    seen = None if difference.se is None else detectable_difference(difference.se, freedom=difference.freedom)
+    return Estimand(difference, se, flips.statistics[0], flips.p_values[0], seen)
 
 
 def _independent_se(sums: _Sums) -> float | None:

@@ -23,14 +23,13 @@ def difference(found: Findings) -> Part:
         return Part("ways", "The difference cannot be tested.", reason=result["reason"])
     step = result["step_weighted"]
     p, seen = number(step["p_value"]), number(step["detectable"])
-    if p is None or seen is None:
+    if p is None:
         return Part("ways", "The difference cannot be tested.", reason=why(step["p_value"]))
     reached = round(p * (result["draws"] + 1)) - 1  # the observed signs count as one draw more
     sentence = (
         f"If it were chance, question by question, which model is which, a change of wrong steps as large as "
-        f"the one found ({points(step)}) would turn up in {reached:,} of {result['draws']:,} tries; a true "
-        f"change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of studies like "
-        "this one."
+        f"the one found ({points(step)}) would turn up in {reached:,} of {result['draws']:,} tries; "
+        f"{_would_be_found(result, seen)}."
     )
     people = found.results["people"]
     judge = people.judge(found.settings.judge.kind)
@@ -40,6 +39,16 @@ def difference(found: Findings) -> Part:
         sentence,
         certainty_figures.difference_forest(result, beside),
         tables=(_tests(result), _clustering(found, result)),
+    )
+
+
+def _would_be_found(result: Mapping[str, Any], seen: float | None) -> str:
+    """The smallest true change that studies like this one find, or why nobody can tell."""
+    if seen is None:
+        return f"what true change would be found is not known: {why(result['step_weighted']['detectable'])}"
+    return (
+        f"a true change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of "
+        "studies like this one"
     )
 
 

@@ -17,12 +17,12 @@ class Estimand(Result):
     """One way to weigh the difference, and what tells it from chance.
 
     Attributes:
-        difference: with its paired question bootstrap.
+        difference: with its interval.
         se: its cluster standard error; None with fewer than two questions.
         statistic: difference over standard error, as the sign flips take it; None without a spread.
         p_value: two-sided, by flipping the signs of whole questions; None with fewer than two.
-        detectable: smallest true difference that a study with this standard error finds with a chance
-            of `POWER` at level `ALPHA`.
+        detectable: smallest true difference that a study with this interval's standard error and degrees of
+            freedom finds with a chance of `POWER` at level `ALPHA`; None without an interval.
     """
 
     difference: Interval = field(metadata=SPREAD)

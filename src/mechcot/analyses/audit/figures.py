@@ -6,9 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.analyses.audit.resolution import HEADLINE
 from mechcot.analyses.form import STRATA
-from mechcot.core.words import direction, number, percent, points
+from mechcot.core.words import direction, number, parts_in_points, percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
 from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, tint
 
@@ -23,7 +22,10 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     """
     deltas = (answers["delta_sc"], audit["delta"])
     gain, rise = (_moved(delta) for delta in deltas)
-    statement = title or f"After distillation: right answers {gain}, erroneous steps {rise}"
+    names = {when: answers[when]["arm"] for when in COLOURS}
+    statement = (
+        title or f"From {names['before']} to {names['after']}: right answers {gain}, erroneous steps {rise}"
+    )
     judged = ", ".join(f"{audit[when]['n_judged']} {audit[when]['arm']}" for when in ("before", "after"))
     caption = (
         f"{answers['before']['n_questions']} questions, {answers['before']['k']} traces of each. "
@@ -32,7 +34,6 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     parts = (("answers\nright (vote)", answers, "sc"), ("steps\nerroneous", audit, "error_rate"))
     rows = []
     for (label, part, key), delta in zip(parts, deltas, strict=True):
-        names = {when: answers[when]["arm"] for when in COLOURS}
         marks = [
             Mark(part[when][key], colour, f"{names[when]}: {percent(part[when][key])}", names[when])
             for when, colour in COLOURS.items()
@@ -66,7 +67,7 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
         "No kind of step was judged in both arms"
         if worst is None
         else f"Errors gather in some kinds of step: {percent(worst['rate_after'], 0)} of "
-        f'"{worst["role"]}" are wrong after distillation'
+        f'"{worst["role"]}" are wrong in {names["after"]}'
     )
     caption = (
         f"Under each kind: claims per trace, {names['before']} → {names['after']}. Judged steps: "
@@ -110,7 +111,7 @@ def split(audit: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     sizes = audit["resolutions"]
-    cells = HEADLINE if HEADLINE in sizes else "kind"
+    cells = audit["cells"]
     result = sizes[cells]
     leaves = [result[key] for key in (*_TERMS, "total")]
     values = [number(leaf) or 0.0 for leaf in leaves]
@@ -124,9 +125,10 @@ def split(audit: Json, *, title: str | None = None) -> go.Figure:
         f"{cells.replace(' x ', ' × ')} of steps. Whiskers: 95 % intervals over questions."
     )
     starts = [sum(values[:place]) for place in range(3)]
+    told = parts_in_points(leaves[:3])
     rows = [
-        Row(name, bars=[Bar(leaf, tint(AFTER, 0.55), points(leaf), start=start)])
-        for name, leaf, start in zip(_TERMS.values(), leaves, starts, strict=False)
+        Row(name, bars=[Bar(leaf, tint(AFTER, 0.55), text, start=start)])
+        for name, leaf, text, start in zip(_TERMS.values(), leaves, told, starts, strict=False)
     ]
     rows.append(Row("whole\nchange", bars=[Bar(result["total"], AFTER, points(result["total"]), start=0.0)]))
     return row_chart(statement, caption, rows, Axis("change, percentage points", "+.0%"))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.audit import figures
-from mechcot.analyses.audit.resolution import HEADLINE, SUPPORT
-from mechcot.core.words import clause, counted, direction, number, percent, points, signed, why
+from mechcot.analyses.audit.resolution import SUPPORT
+from mechcot.core.words import (
+    clause,
+    counted,
+    direction,
+    number,
+    parts_in_points,
+    percent,
+    points,
+    rounded_to_sum,
+    signed,
+    why,
+)
 from mechcot.report.parts import Findings, Part, Section, Table
 
 
@@ -165,7 +175,7 @@ def kinds(found: Findings, audit: dict[str, Any]) -> Part:
 def split(found: Findings, audit: dict[str, Any]) -> Part:
     """The change taken apart at the headline's resolution, the other ones beside it."""
     sizes = audit["resolutions"]
-    name = HEADLINE if HEADLINE in sizes else "kind"
+    name = audit["cells"]
     own = sizes[name]
     if number(own["total"]) is None or number(own["within"]) is None:
         reason = why(own["total"]) or why(own["within"])
@@ -193,13 +203,10 @@ def split(found: Findings, audit: dict[str, Any]) -> Part:
 _TERMS = ("composition", "within", "unshared")
 
 
-def rounded_to_sum(terms: list[float]) -> list[float]:
-    """Fractions as points with one digit that add to their rounded sum (largest remainders)."""
-    tenths = [1000 * term for term in terms]
-    down = [math.floor(term) for term in tenths]
-    left = round(sum(tenths)) - sum(down)
-    order = sorted(range(len(terms)), key=lambda i: (down[i] - tenths[i], i))
-    return [(down[i] + (i in order[:left])) / 10 for i in range(len(terms))]
+def _in_cells(one: dict[str, Any]) -> tuple[str, ...]:
+    """Mix, the error inside by whose shares, and cells of one model alone; those by mean shares add up."""
+    mix, within, unshared = parts_in_points([one[key] for key in _TERMS])
+    return mix, points(one["within_before"]), within, points(one["within_after"]), unshared
 
 
 def _sizes(sizes: dict[str, Any]) -> Table:
@@ -209,9 +216,7 @@ def _sizes(sizes: dict[str, Any]) -> Table:
             name.replace(" x ", " × "),
             f"{one['n_shared']:,} of {one['n_cells']:,}",
             " / ".join(percent(one["support"][when], 0) for when in ("before", "after")),
-            points(one["composition"]),
-            *(points(one[key]) for key in ("within_before", "within", "within_after")),
-            points(one["unshared"]),
+            *_in_cells(one),
             one["within_reads"],
         )
         for name, one in sizes.items()
@@ -223,7 +228,7 @@ def _sizes(sizes: dict[str, Any]) -> Table:
     note = (
         "Cells are fixed once on the data. “Inside” reads up or down where its interval with mean shares "
         f"excludes 0, both models have {SUPPORT:.0%} of their steps in shared cells, and no other shares "
-        "turn its sign. The resolution of the sentence was fixed before any verdict."
+        "turn its sign. The resolution of the sentence is that of the plan (confirmatory.cells)."
     )
     return Table("The split at other resolutions and weights", head, rows, note)
 

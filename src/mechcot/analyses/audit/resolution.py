@@ -2,7 +2,8 @@
 
 A change of step error falls into a mix of cells and the error inside cells. What stands inside depends on
 what a cell is, and on whose shares weigh the cells (before's, after's, or the mean of both: Kitagawa's). The
-headline's resolution is `HEADLINE`, fixed here, before any verdict is read. It is accounting, not mechanism.
+headline's resolution is the settings', written down before any verdict is read. It is accounting, not
+mechanism.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats
 from mechcot.stats.jackknife import interval_of_sums
 
-HEADLINE = "kind x stratum"
-"""On the organism the stratum is the exposure tercile; without strata the kind alone is the headline's."""
 SUPPORT = 0.5
 """Below this share of an arm's judged steps in shared cells, the within term speaks of the lesser part."""
 
@@ -63,7 +62,7 @@ def resolutions(arms: Pair[ArmSteps]) -> tuple[Resolution, ...]:
     """The split by kind, by kind and stratum, and by kind, stratum and subject, where steps carry them."""
     paths = [("kind", ["role"])]
     if arms.before.has_strata and arms.after.has_strata:
-        paths.append((HEADLINE, ["role", "stratum"]))
+        paths.append(("kind x stratum", ["role", "stratum"]))
         if "subject" in arms.before.steps and "subject" in arms.after.steps:
             paths.append(("kind x stratum x subject", ["role", "stratum", "subject"]))
     return tuple(_resolution(name, columns, arms) for name, columns in paths)
@@ -156,9 +155,14 @@ def _sides(terms: Sequence[Interval]) -> Pair[bool]:
     )
 
 
-def headline_of(found: Sequence[Resolution]) -> tuple[Resolution, str]:
-    """The headline's resolution, and what its within term reads beside the other supported resolutions."""
-    own = next((one for one in found if one.name == HEADLINE), found[0])
+def headline_of(found: Sequence[Resolution], cells: str) -> tuple[Resolution, str]:
+    """The headline's resolution, and what its within term reads beside the other supported resolutions.
+
+    Args:
+        found: the coarsest first.
+        cells: what a cell of the headline is; the coarsest where the steps do not carry it.
+    """
+    own = next((one for one in found if one.name == cells), found[0])
     if own.within_reads.startswith("not"):
         return own, own.within_reads
     others = [one.within for one in found if min(share or 0.0 for share in one.support) >= SUPPORT]

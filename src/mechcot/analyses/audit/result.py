@@ -38,8 +38,6 @@ class ArmAudit(Result):
         n_traces_without_steps: traces in which no step was found.
         n_behind_answer: steps that follow the first statement of the trace's answer.
         steps_per_trace: steps of audited traces over audited traces.
-        n_words: words in steps that got a verdict (failures excluded).
-        errors_per_100_words: 100 n_erroneous / n_words.
     """
 
     arm: str
@@ -60,8 +58,6 @@ class ArmAudit(Result):
     n_traces_without_steps: int
     n_behind_answer: int
     steps_per_trace: float | None = field(metadata=because("no trace was audited"))
-    n_words: int
-    errors_per_100_words: float | None = field(metadata=because("no words in judged steps"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,6 @@ class AuditResult(Result):
         delta: step-weighted difference (the primary one).
         delta_se: its linearised cluster standard error; None with fewer than two questions.
         delta_question_weighted: every question with judged steps in both arms weighs the same.
-        delta_per_100_words: difference of errors per 100 words.
         before_answer: the difference without the steps that follow the stated answer. All steps count in
             the primary one; an arm that answers first and one that reasons first differ here.
         both_correct: on the questions that both arms' plurality gets right (ties are not right).
@@ -111,7 +106,8 @@ class AuditResult(Result):
         split: the difference in three terms, by role.
         split_by_stratum: the same by role and stratum; None where no strata were given.
         resolutions: the same with cells of several sizes, and whose shares weigh them.
-        within_reads: what the within term reads at the headline's resolution, see `resolution.headline_of`.
+        cells: the headline's resolution: that of the settings, or by kind where steps carry no strata.
+        within_reads: what the within term reads there, see `resolution.headline_of`.
     """
 
     before: ArmAudit
@@ -121,7 +117,6 @@ class AuditResult(Result):
     delta: Interval
     delta_se: float | None = field(metadata=because("fewer than two questions"))
     delta_question_weighted: Interval
-    delta_per_100_words: Interval
     before_answer: SubsetDelta
     both_correct: SubsetDelta
     both_correct_named: SubsetDelta
@@ -133,6 +128,7 @@ class AuditResult(Result):
     split: Split
     split_by_stratum: Split | None = field(metadata=because("the steps carry no strata"))
     resolutions: tuple[Resolution, ...] = field(metadata=keyed("name"))
+    cells: str
     within_reads: str
 
     table = "roles"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mechcot.analyses.gains import figures
-from mechcot.core.words import DIFFERENCE, NBSP, direction, number, percent, points, why
+from mechcot.core.words import DIFFERENCE, NBSP, direction, number, parts_in_points, percent, points, why
 from mechcot.report.parts import Findings, Part, Table
 
 
@@ -39,11 +39,12 @@ def by_margin(result: Mapping[str, Any]) -> Part:
         for one in result["bins"]
     )
     split = result["split"]
+    more, together = parts_in_points([split["gold_share"], split["concentration"]])
     note = (
         f"In brackets: what {result['null_draws']} deals of the same traces to two equal models gain and "
         f"lose, with the middle 95{NBSP}%. Of the change of the vote ({points(split['total'])}), "
-        f"{points(split['gold_share'])} come from more votes for the right answer and "
-        f"{points(split['concentration'])} from the wrong votes standing together less or more."
+        f"{more} come from more votes for the right answer and "
+        f"{together} from the wrong votes standing together less or more."
     )
     head = ("margin before", "questions", "gained (if alike)", "lost (if alike)", DIFFERENCE)
     return Part("gains", sentence, figures.gains(result), tables=(Table("By margin", head, rows, note),))

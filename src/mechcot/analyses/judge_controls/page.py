@@ -186,7 +186,7 @@ def _answers(found: Json) -> Section:
         "that answer so."
     )
     limits = Markup(
-        "What distillation does to a fixed set of questions: who answers rightly is known only afterwards. "
+        "What happens to a fixed set of questions: who answers rightly is known only afterwards. "
         "A judged trace votes as well, which draws its steps a little into the groups of right answers."
     )
     return Section("answers", "Is it only where answers change?", (part,), reading, limits)

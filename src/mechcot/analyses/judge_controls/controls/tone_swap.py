@@ -15,7 +15,7 @@ from mechcot.analyses.judge_controls.control import Control, Finding, Json, Setu
 from mechcot.analyses.judge_controls.counts import Arms, Estimates
 from mechcot.analyses.judge_controls.wording import ROLES, drawn, points, share
 from mechcot.core.records import STEP_KEY
-from mechcot.core.results import SPREAD, Interval, Paired, Result
+from mechcot.core.results import SPREAD, Interval, Pair, Paired, Result
 from mechcot.core.words import Table, number
 from mechcot.judging.llm import plan
 from mechcot.judging.rewriting import fidelity, plan_fidelity, plan_rewriting, rewrite
@@ -113,6 +113,9 @@ class ToneSwap(Result):
         cells: error rates by origin and manner.
         origin: error of the claims of the arm after minus those of the arm before, mean of both manners.
         manner: error in the manner of the arm after minus that of the arm before, mean of both origins.
+        origin_in_manner: the effect of origin in the manner of each arm; where the two differ, their mean
+            `origin` is of neither.
+        manner_of_origin: the effect of manner on the claims of each arm, likewise.
         interaction: origin's effect in the manner after minus that in the manner before.
         drift: error of the rewriting in the own manner minus the primary's on the same steps.
         fidelity: by variant and arm; only preserved claims are used anywhere.
@@ -121,6 +124,8 @@ class ToneSwap(Result):
     cells: tuple[Cell, ...]
     origin: Interval
     manner: Interval
+    origin_in_manner: Pair[Interval]
+    manner_of_origin: Pair[Interval]
     interaction: Interval
     drift: Paired
     fidelity: tuple[Fidelity, ...]
@@ -151,6 +156,11 @@ def _of(
         asked.ask(*((signs[cell[place]] / 2, ratio) for cell, ratio in ratios.items())) for place in (0, 1)
     )
     interaction = asked.ask(*((signs[o] * signs[m], ratio) for (o, m), ratio in ratios.items()))
+    in_manner, of_origin = (
+        [asked.ask(*((signs[cell[place]], ratios[cell]) for cell in ratios if cell[1 - place] == role))
+         for role in ROLES]
+        for place in (0, 1)
+    )  # fmt: skip
     plain = arms.errors(primary.merge(kept["own"][STEP_KEY], on=STEP_KEY))
     moved = [((1.0, new), (-1.0, old)) for new, old in zip(arms.errors(kept["own"]), plain, strict=True)]
     drift = (
@@ -165,6 +175,8 @@ def _of(
         ),
         origin(),
         manner(),
+        Pair(*(part() for part in in_manner)),
+        Pair(*(part() for part in of_origin)),
         interaction(),
         Paired(*(part() for part in drift)),
         tuple(_fidelity(rewritten, arms)),
@@ -202,8 +214,8 @@ def _tables(found: Json) -> tuple[Table, ...]:
         for origin in ROLES
     ]
     effects = [
-        ("whose claim it is", "", "", points(swap["origin"])),
-        ("in whose manner it is", "", "", points(swap["manner"])),
+        ("whose claim it is, in the manner of", *_simple(swap, "origin_in_manner"), points(swap["origin"])),
+        ("in whose manner it is, claims of", *_simple(swap, "manner_of_origin"), points(swap["manner"])),
         ("interaction of the two", "", "", points(swap["interaction"])),
         ("drift of rewriting", *(points(swap["drift"][name]) for name in (*ROLES, "difference"))),
     ]
@@ -217,7 +229,7 @@ def _tables(found: Json) -> tuple[Table, ...]:
     names = tuple(arms[role] for role in ROLES)
     return (
         Table("Wrong steps, rewritten", ("", *(f"in the manner of {arm}" for arm in names)), tuple(rates)),
-        Table("What moves them", ("", *names, "effect [95 % interval]"), tuple(effects)),
+        Table("What moves them", ("", *names, "mean effect [95 % interval]"), tuple(effects)),
         Table("Did the rewritings keep the claim?", ("", *FIDELITIES), tuple(kept)),
     )
 
@@ -226,6 +238,16 @@ def _part(found: Json) -> Part:
     if any(number(cell) is not None for cell in found["tone_swap"]["cells"]):
         return drawn("manner", judge_manner(found))
     return Part("manner", "No rewritten step kept its claim in both manners and was judged.")
+
+
+def _simple(swap: Json, name: str) -> tuple[str, ...]:
+    """One factor's effect at each level of the other one."""
+    return tuple(points(swap[name][role]) for role in ROLES)
+
+
+def _by_arm(swap: Json, name: str, what: str, arms: Json) -> str:
+    told = zip(_simple(swap, name), ROLES, strict=True)
+    return " and ".join(f"{effect} in {arms[role]}’s {what}" for effect, role in told)
 
 
 def judge_manner(found: Json, *, title: str | None = None) -> go.Figure:
@@ -238,12 +260,13 @@ def judge_manner(found: Json, *, title: str | None = None) -> go.Figure:
     swap, arms = found["tone_swap"], found["arms"]
     cells = {(cell["origin"], cell["manner"]): cell for cell in swap["cells"]}
     statement = title or (
-        f"Whose claim it is changes the step error by {points(swap['origin'])}, "
-        f"in whose manner it is written by {points(swap['manner'])}"
+        f"Whose claim it is changes the step error by {_by_arm(swap, 'origin_in_manner', 'manner', arms)}; "
+        f"in whose manner it is written by {_by_arm(swap, 'manner_of_origin', 'claims', arms)}"
     )
     caption = (
-        "Steps that both rewritings left their claim. Each effect is the mean over the other factor; their "
-        f"interaction is {points(swap['interaction'])}. Rewriting alone, in the step’s own manner, "
+        f"Steps that both rewritings left their claim. On average over manners whose claim it is changes the "
+        f"error by {points(swap['origin'])}, over claims in whose manner it is by {points(swap['manner'])}; "
+        f"the interaction is {points(swap['interaction'])}. Rewriting alone, in the step’s own manner, "
         f"moves the difference of the arms by {points(swap['drift']['difference'])}."
     )
     rows = []
