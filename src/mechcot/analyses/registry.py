@@ -35,7 +35,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=5,
+        version=6,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -52,7 +52,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=9,
+        version=10,
         settings=("confirmatory",),
         needed=True,
         summary=audit.summarised,
@@ -60,7 +60,7 @@ ANALYSES = (
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
     Analysis("certainty", certainty_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
-    Analysis("scales", scales_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
+    Analysis("scales", scales_of, version=4, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
         segments_of,
@@ -70,7 +70,7 @@ ANALYSES = (
         needed=True,
         pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
     ),
-    Analysis("gains", gains_of, version=2, pages={"gains": f"{_HERE}.gains.page:gains"}),
+    Analysis("gains", gains_of, version=3, pages={"gains": f"{_HERE}.gains.page:gains"}),
     Analysis(
         "panel",
         panel_of,
@@ -82,7 +82,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=9,
+        version=10,
         stored=controls.controls_of,
         settings=("controls", "confirmatory"),
         needed=True,
@@ -92,7 +92,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=4,
+        version=5,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
@@ -102,7 +102,7 @@ ANALYSES = (
     Analysis(
         "hedge",
         hedge.hedge_of,
-        version=4,
+        version=5,
         reads="inside",
         stored=hedge.hedge_json,
         summary=hedge.summarised,
@@ -112,7 +112,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=5,
+        version=6,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
