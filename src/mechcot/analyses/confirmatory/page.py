@@ -98,7 +98,7 @@ def _family(result: Mapping[str, Any]) -> Table:
             _size(one),
             _bracket(one),
             f"{_p(one['p'])}; {_p(one['p_family'])}",
-            f"{_effect(one, 'smallest')} / {_effect(one, 'detectable')} {one['unit']}",
+            f"{_effect(one, 'smallest')} / {_effect(one, 'detectable')} {_UNITS[one['unit']]}",
             one["reads"],
         )
         for one in result["findings"].values()
@@ -112,6 +112,10 @@ def _family(result: Mapping[str, Any]) -> Table:
         f"shown nor that none matters. SHA-256 of the plan: {plan}."
     )
     return Table("Plan and confirmatory family", head, rows, note)
+
+
+_UNITS = {"points": "points", "bits": "bits", "AUROC": "of pairs"}
+"""In words that the page has by then: pairs of a wrong and a right step that a score puts in order."""
 
 
 def _p(leaf: Any) -> str:
