@@ -71,8 +71,9 @@ def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_
         trust_remote_code: whether the checkpoint's own code may run.
 
     Raises:
-        ModelError: see `load_config`; there is no causal model of its kind; weights are missing, damaged, ambiguous or kept in a way unknown
-            here, or are not the tensors of the model that config.json describes.
+        ModelError: see `load_config`; there is no causal model of its kind; weights are missing, damaged,
+            ambiguous or kept in a way unknown here, or are not the tensors of the model that config.json
+            describes.
     """
     config = load_config(folder, trust_remote_code=trust_remote_code)
     _refuse_no_causal_model(folder, config, trust_remote_code)
