@@ -186,8 +186,8 @@ def check_beside(root: Path, stages: Sequence[Stage], *, reread: bool = False) -
     for name, (recorded, stage) in recorded_files(manifest).items():
         if stage not in known and (root / name).exists() and difference(root / name, recorded, digests):
             raise StudyError(
-                f"{root / name} ({stage}) has changed since it was written: it is damaged. Restore it, or "
-                "delete it and make it again as it was made; a run does not need it"
+                f"{root / name} (stage {stage}) has changed since it was written: it is damaged, or of "
+                "another arm or run. Restore it, or delete it: a run does without it"
             )
     digests.save()
 
