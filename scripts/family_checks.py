@@ -197,13 +197,12 @@ def interventions(family: Family, found: list[float]) -> str:
     layer, place = len(blocks) // 2, 7
 
     def everywhere(module: Any, args: Any, output: Any) -> Any:
-        hidden = hidden_of(output) + vector
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+        return _with(output, hidden_of(output) + vector)
 
     def there(module: Any, args: Any, output: Any) -> Any:
         hidden = hidden_of(output).clone()
         hidden[:, place] = vector
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+        return _with(output, hidden)
 
     before = model(input_ids=ids, use_cache=False).logits
     for edit, hook in (
@@ -213,14 +212,23 @@ def interventions(family: Family, found: list[float]) -> str:
         with edit:
             edited = model(input_ids=ids, use_cache=False).logits
         handle = blocks[layer - 1].register_forward_hook(hook)
-        wanted = plain(input_ids=ids, use_cache=False).logits
-        handle.remove()
+        try:
+            wanted = plain(input_ids=ids, use_cache=False).logits
+        finally:
+            handle.remove()
         found.append(float((edited - wanted).abs().max() / wanted.abs().max()))
         if float((edited - before).abs().max()) < 1e-3:
             found.append(float("inf"))  # an edit that does nothing
     after = model(input_ids=ids, use_cache=False).logits
     found.append(float((after - before).abs().max() / before.abs().max()))
     return ""
+
+
+def _with(output: Any, hidden: Tensor) -> Any:
+    """What a block gave, with other hidden states."""
+    if hasattr(output, "_replace"):  # a tuple with names (Reformer)
+        return output._replace(**{output._fields[0]: hidden})
+    return type(output)((hidden, *output[1:])) if isinstance(output, tuple | list) else hidden
 
 
 def sampling(family: Family, found: list[float]) -> str:
@@ -266,7 +274,7 @@ def nnsight(family: Family, found: list[float]) -> str:
         for block in functools.reduce(getattr, path.split("."), wrapped):
             kept.append(block.output)
     _, streams = _plain(family, ids)
-    given = [stream[0] if isinstance(stream, tuple) else stream for stream in kept]
+    given = [stream[0] if isinstance(stream, tuple | list) else stream for stream in kept]
     found.append(_streams_off([stream[0] for stream in given], streams))
     return ""
 

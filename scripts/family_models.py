@@ -110,6 +110,7 @@ CORRECTIONS: dict[str, dict[str, Any]] = {
     "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_out_dim": 32},
     "dots3_note_text": {"layer_types": ["indexed_attention"] * LAYERS},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {
         "num_experts_per_tok": 2,

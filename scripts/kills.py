@@ -459,6 +459,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="where the outcomes go (JSON)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/study-folder.md")
     given = parser.parse_args()
+    # Where a shell starts this in the background, Ctrl-C is ignored, and would be in every run.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         if given.whole:
             shutil.copytree(given.whole, Path(folder) / "whole")

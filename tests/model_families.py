@@ -7,6 +7,7 @@ from transformers import (
     AutoModelForCausalLM,
     BambaConfig,
     BartConfig,
+    CpmAntConfig,
     DogeConfig,
     FalconH1Config,
     FalconMambaConfig,
@@ -19,10 +20,12 @@ from transformers import (
     NemotronHConfig,
     Phi3Config,
     PhimoeConfig,
+    ProphetNetConfig,
     Qwen3_5TextConfig,
     Qwen3NextConfig,
     RecurrentGemmaConfig,
     RobertaConfig,
+    XLMConfig,
 )
 
 from reading_cases import PLAIN, SHAPE, VOCAB
@@ -120,6 +123,32 @@ CONFIGS = {
         rope_scaling={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
     ),
     "roberta": lambda: RobertaConfig(**{**PLAIN, "pad_token_id": 1}, is_decoder=True),
+    "encoder": lambda: RobertaConfig(**PLAIN),
+    "cpmant": lambda: CpmAntConfig(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        num_attention_heads=4,
+        dim_head=8,
+        dim_ff=48,
+        num_hidden_layers=2,
+        prompt_types=4,
+        prompt_length=4,
+        segment_types=4,
+        init_std=0.3,
+    ),
+    "prophetnet": lambda: ProphetNetConfig(
+        vocab_size=VOCAB,
+        hidden_size=32,
+        decoder_ffn_dim=48,
+        num_decoder_layers=2,
+        num_decoder_attention_heads=4,
+        init_std=0.3,
+        is_decoder=True,
+        is_encoder_decoder=False,
+    ),
+    "xlm": lambda: XLMConfig(
+        vocab_size=VOCAB, emb_dim=32, n_layers=2, n_heads=4, embed_init_std=0.3, init_std=0.3
+    ),
     "bart": lambda: BartConfig(
         vocab_size=VOCAB,
         d_model=32,

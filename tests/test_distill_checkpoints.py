@@ -30,6 +30,33 @@ def test_goes_on_from_the_newest_whole_checkpoint(tmp_path: Path, caplog: pytest
     assert checkpoints.read_state(newer) == {"losses": [100.0]}
 
 
+@pytest.mark.parametrize("name", ["weights", checkpoints.COMPLETE])
+def test_a_damaged_checkpoint_is_never_gone_on_from(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.open_work(tmp_path, "run")
+    folder = write(tmp_path, 90, whole=True)
+    whole = (folder / name).read_bytes()
+    for place in range(len(whole)):
+        for bit in (0, 5):
+            assert checkpoints.open_work(tmp_path, "run") == folder
+            (folder / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            if checkpoints.open_work(tmp_path, "run") is None:
+                assert "checkpoint-90: is damaged: discarded" in caplog.text
+                folder = write(tmp_path, 90, whole=True)
+            else:  # a blank between the mark's values
+                assert checkpoints.read_state(folder) == {"losses": [90.0]}
+                (folder / name).write_bytes(whole)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digest_and_is_taken(tmp_path: Path) -> None:
+    checkpoints.open_work(tmp_path, "run")
+    folder = write(tmp_path, 90, whole=False)
+    (folder / checkpoints.COMPLETE).write_text('{"losses": [90.0]}')
+    assert checkpoints.open_work(tmp_path, "run") == folder
+    assert checkpoints.read_state(folder) == {"losses": [90.0]}
+
+
 def test_older_ones_go_only_after_the_mark(tmp_path: Path) -> None:
     old = write(tmp_path, 5, whole=True)
     new = write(tmp_path, 10, whole=False)

@@ -148,7 +148,8 @@ def test_a_cache_of_before_there_were_dialects_is_read(tmp_path):
     with server("json_schema", {}) as running:
         first = judgement(tmp_path, running, steps)
         with sqlite3.connect(tmp_path / "work" / CACHE) as cache:
-            cache.execute("ALTER TABLE checks DROP COLUMN dialect")
+            for table, column in (("checks", "dialect"), ("checks", "checksum"), ("replies", "checksum")):
+                cache.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         cache.close()
         plan = planned(tmp_path / "judge.yaml", tmp_path / "work", steps, questions("q0"))
         assert (plan.calls, plan.cached) == (0, 2)

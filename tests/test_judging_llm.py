@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -163,7 +164,39 @@ def test_the_cache_is_its_owners_and_holds_what_was_returned(tmp_path):
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     rows = sqlite3.connect(tmp_path / "work" / CACHE).execute("SELECT * FROM replies").fetchall()
     text = '{"reason": "because", "label": "correct"}'
-    assert [row[1:] for row in rows] == [("another-model", endpoint, "asked-model", text, "stop", 100, 10)]
+    assert [row[1:-1] for row in rows] == [("another-model", endpoint, "asked-model", text, "stop", 100, 10)]
+
+
+def test_a_damaged_reply_is_asked_for_again_and_no_other(tmp_path, caplog):
+    with Loopback(by_text) as server:
+        first = judged(tmp_path, server, steps_of(["a", "b"]))
+        path = tmp_path / "work" / CACHE
+        with sqlite3.connect(path) as cache:
+            cache.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = path.read_bytes()
+        assert whole.count(b'"label"') == 2
+        path.write_bytes(whole.replace(b'"label"', b'"l\xffbel"', 1))
+        with caplog.at_level(logging.WARNING, logger="mechcot"):
+            assert judged(tmp_path, server, steps_of(["a", "b"])) == first
+        assert (len(server.checks), len(server.calls)) == (2, 3)  # before a call comes a check
+        assert re.search(f"{CACHE}: the reply [0-9a-f]{{8}} is damaged; it is asked for again", caplog.text)
+        assert judged(tmp_path, server, steps_of(["a", "b"])) == first
+        assert len(server.calls) == 3
+        # So is the check, which says whose replies are taken.
+        with sqlite3.connect(path) as cache:
+            cache.execute("UPDATE checks SET returned_model = 'fixture-2'")
+        assert judged(tmp_path, server, steps_of(["a", "b"])) == first
+        assert (len(server.checks), len(server.calls)) == (3, 3)
+
+
+def test_replies_of_an_earlier_version_have_no_checksum_and_are_taken(tmp_path):
+    with Loopback(by_text) as server:
+        first = judged(tmp_path, server, steps_of(["a", "b"]))
+        with sqlite3.connect(tmp_path / "work" / CACHE) as cache:
+            cache.execute("ALTER TABLE replies DROP COLUMN checksum")
+            cache.execute("ALTER TABLE checks DROP COLUMN checksum")
+        assert judged(tmp_path, server, steps_of(["a", "b"])) == first
+        assert (len(server.checks), len(server.calls)) == (1, 2)
 
 
 def test_companion_files_of_an_open_cache_are_private_too(tmp_path):

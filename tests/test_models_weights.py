@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, MllamaTextConfig, T5Config
 
 from conftest import save_checkpoint, tiny_model
 from mechcot.core.errors import ModelError
@@ -282,3 +283,23 @@ def test_a_template_that_refuses_is_one_line(llama: Path) -> None:
         with pytest.raises(ModelError, match=r"its chat template does not take question 'q7'") as caught:
             render_prompt(question, form, tokenizer)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (T5Config(), "model_type 't5', .* Only such models are sampled and read"),
+        (
+            LlavaConfig(text_config=LlamaConfig(), vision_config=CLIPVisionConfig()),
+            r"model_type 'llava', .* Its text part is one \(llama\): save that part",
+        ),
+        (MllamaTextConfig(), "model_type 'mllama_text_model', .* Only such models"),
+    ],
+    ids=["sequence to sequence", "pictures and text", "a part that is none by itself"],
+)
+def test_a_kind_without_a_causal_model_is_refused_in_a_line(config: Any, said: str, tmp_path: Path) -> None:
+    """The library names every kind that it has instead, a page of them."""
+    config.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=f"{tmp_path}: its config.json has the {said}") as refused:
+        load_weights(tmp_path, "auto")
+    assert len(str(refused.value)) < 400

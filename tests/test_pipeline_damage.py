@@ -24,6 +24,7 @@ from mechcot.core.errors import MechcotError, StudyError
 from mechcot.core.manifest import verify
 from mechcot.pipeline import run as pipeline
 from mechcot.steps.of_study import whole_checkpoint
+from mechcot.study.writing import locked, write_beside
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
@@ -142,3 +143,58 @@ def test_what_people_said_is_recorded_and_not_used_when_it_is_damaged(copied: St
         people_of(copied)
     files.remove(path)
     pipeline.run(copied.path, progress=False)
+
+
+def test_files_beside_the_pipeline_are_verified_and_a_damaged_one_stops_a_run(copied: Study) -> None:
+    path, folder = copied.path, copied.path / "probes" / "mine" / "base" / "base"
+    texts = {"card.json": "{}", "report.json": "[]"}
+
+    def write() -> None:
+        for name, text in texts.items():
+            files.write_text(folder / name, text)
+
+    for _ in range(2):  # written again, it is recorded again
+        write_beside(folder, tuple(texts), write, kind="probe")
+        assert verify(path) == []
+        texts["card.json"] = '{"C": 1}'
+    pipeline.run(path, progress=False)
+    card, report = folder / "card.json", folder / "report.json"
+    card.write_text("[]")  # swapped with each other
+    report.write_text('{"C": 1}')
+    told = "(stage probe-probes-mine-base-base): has changed since it was written"
+    assert verify(path) == [f"probes/mine/base/base/{name} {told}" for name in ("card.json", "report.json")]
+    with pytest.raises(StudyError, match=r"mine/base/base/card\.json .* has changed .* or delete it"):
+        pipeline.run(path, progress=False)
+    card.unlink()
+    report.unlink()
+    pipeline.run(path, progress=False)
+    assert [line.endswith("is missing") for line in verify(path)] == [True, True]
+
+
+def test_a_sheet_and_its_key_are_verified_and_may_be_taken_away(copied: Study) -> None:
+    path = copied.path
+    folder = sheet.write_sheet(copied, sheet.draw_steps(copied, 20, repeat=4), path / "sheet")
+    with open(folder / "sheet.csv", "a") as filled:
+        filled.write("\n")
+    assert verify(path) == []
+    for name in ("key.json", "sheet.html"):
+        whole = (folder / name).read_bytes()
+        _flip(folder / name)
+        assert [line.partition(" ")[0] for line in verify(path)] == [f"sheet/{name}"]
+        with pytest.raises(StudyError, match=rf"sheet/{name} .* has changed since it was written"):
+            pipeline.run(path, progress=False)
+        (folder / name).write_bytes(whole)
+    files.remove(folder)
+    assert verify(path) == []
+    pipeline.run(path, progress=False)
+
+
+def test_what_is_written_beside_a_study_in_use_stays_and_is_said_to_be_unrecorded(
+    copied: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copied.path / "probes" / "mine"
+    with locked(copied.path), caplog.at_level("WARNING", logger="mechcot"):
+        write_beside(folder, ("a",), lambda: files.write_text(folder / "a", "a"), kind="probe")
+    assert (folder / "a").read_text() == "a"
+    assert "is in use by process" in caplog.text
+    assert verify(copied.path) == []

@@ -1,6 +1,4 @@
-import logging
 import random
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +9,6 @@ from transformers import AutoModelForCausalLM, CohereConfig, FalconConfig, Grani
 from mechcot.core import sites
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
-from mechcot.models.calling import calling_of
 from mechcot.reading import scoring
 from mechcot.reading.batch import rows_of, unpack, unpack_prompts
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Target, TraceInput
@@ -282,7 +279,6 @@ def test_the_self_check_passes_a_true_model_and_names_its_numbers():
             "signals",
             "residual",
             "head",
-            "cache",
             "tolerance",
             "runs",
         }
@@ -319,21 +315,6 @@ def test_the_self_check_refuses_logits_that_the_head_does_not_give():
     model.register_forward_hook(lambda m, a, out: setattr(out, "logits", out.logits * 1.5) or out)
     with pytest.raises(ReadingError, match=r"final norm and head 0\.33 of the largest logit"):
         usable(model, questions, recipe)
-
-
-def test_the_self_check_warns_of_a_cache_that_changes_the_model(caplog):
-    """A reading uses none; what samples is checked by itself."""
-    model, questions = make_model("qwen3"), make_questions()
-
-    def worse(module, args, kwargs, output):
-        scale = 1.01 if kwargs.get(calling_of(module).cache) is not None else 1.0
-        return (output[0] * scale, *output[1:])
-
-    model.model.layers[1].self_attn.register_forward_hook(worse, with_kwargs=True)
-    with caplog.at_level(logging.WARNING, logger="mechcot"):
-        _, report = usable(model, questions, recipe_for(anatomy_of(model)))
-    assert report.worst < 1e-4 < 1e-3 < report.differences["cache"]
-    assert re.search(r"cache of keys and values 0\.0\d+ of the largest logit", caplog.text)
 
 
 def test_a_prompt_with_two_beginnings_is_refused():

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from mechcot.core.errors import SamplingError
 from mechcot.core.settings import SamplingSettings
@@ -12,7 +13,7 @@ from mechcot.models.rotary import Turn, forget_lengths, turn_of
 from mechcot.models.rows import WAYS, WHOLE, Rows
 from mechcot.models.ways import way_of
 from mechcot.sampling import Prompt, sample, sampler
-from model_families import TURN, build
+from model_families import CONFIGS, TURN, build
 from reading_cases import make_model, one_thread  # noqa: F401
 
 SETTINGS = SamplingSettings(samples=2, temperature=1.0, max_new_tokens=10, batch_rows=16)
@@ -82,6 +83,31 @@ def test_a_family_that_counts_places_in_its_own_way_does_so(family, tmp_path, ca
     """RoBERTa's begin behind the padding's id; BART is told of no place, and counts padding as one."""
     is_true(build(family), PROMPTS, tmp_path, nats=1e-4)
     assert "every token is a pass over its whole text" not in caplog.text
+
+
+def test_a_cache_is_left_where_the_padding_is_drawn(tmp_path, caplog):
+    """RoBERTa's kin give the padding's id no place of its own; over a cache they count one."""
+    config = CONFIGS["roberta"]()
+    config.pad_token_id = 5
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        model.lm_head.bias[5] = 3.0
+    settings = SETTINGS.model_copy(update={"samples": 8})
+    done = is_true(model, PROMPTS, tmp_path, settings, nats=1e-4)
+    assert any(5 in completion.token_ids[:-2] for completion in done)
+    assert any(5 not in completion.token_ids for completion in done)
+    found = way_of(model, [prompt.ids for prompt in PROMPTS], 8)
+    assert (found.way.select is not None, found.way.until) == (True, 5)
+    assert "every token is a pass over its whole text" not in caplog.text
+
+
+@pytest.mark.parametrize("family", ["cpmant", "prophetnet", "xlm", "encoder"])
+def test_a_model_that_sees_later_tokens_is_not_sampled(family, tmp_path):
+    """Its texts have no log-probability: each further token changes those of the tokens before it."""
+    model = build(family)
+    with pytest.raises(SamplingError, match=f"{type(model).__name__}: is not causal: .* is_decoder"):
+        sampled(model, PROMPTS, tmp_path)
 
 
 @pytest.mark.parametrize(

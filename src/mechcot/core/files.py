@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,6 +141,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path}: line {number}: expected an object, found a {type(row).__name__}")
         rows.append(row)
     return rows
+
+
+def checksum(data: bytes) -> str:
+    """CRC-32 as eight hex digits: no flipped byte or half a write passes it, and it costs nothing."""
+    return f"{zlib.crc32(data):08x}"
 
 
 def file_digest(path: Path) -> str:

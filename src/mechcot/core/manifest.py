@@ -15,6 +15,8 @@ from mechcot.core.errors import DataError, StudyError
 MANIFEST = "manifest.json"
 SETTINGS = "study.yaml"
 FORMAT = "mechcot-study/1"
+HANDED_OUT = "handed-out"
+"""How records of files begin that people may take away (a sheet and its key)."""
 _KEYS = {"format", "versions", "stages", "settings", "registered", "sha256"}
 _RECORD = {"key": str, "version": int, "settings": dict, "inputs": dict, "outside": dict, "outputs": dict}
 
@@ -156,11 +158,14 @@ def verify(root: Path) -> list[str]:
     manifest, digests = load_manifest(root), Digests(root, reread=True)
     problems = [f"{SETTINGS}: {problem}"] if (problem := settings_problem(root, manifest)) else []
     for name, (recorded, stage) in recorded_files(manifest).items():
-        problem = difference(root / name, recorded, digests)
+        taken = stage.startswith(HANDED_OUT) and not (root / name).exists()
+        problem = None if taken else difference(root / name, recorded, digests)
         if problem:
             problems.append(f"{name} (stage {stage}): {problem}")
     for stage, record in manifest["stages"].items():
         for name, recorded in record["outputs"].items():
+            if stage.startswith(HANDED_OUT):
+                continue
             told = any(line.startswith((f"{name}/", f"{name} (")) for line in problems)
             if not told and (problem := difference(root / name, recorded, digests)):
                 problems.append(f"{name} (stage {stage}): {problem}")  # as by a file more

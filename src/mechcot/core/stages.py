@@ -19,9 +19,11 @@ from mechcot.core.errors import MechcotError, StudyError, UsageError
 from mechcot.core.manifest import (
     MANIFEST,
     check_output,
+    difference,
     load_manifest,
     output_digests,
     own_digest,
+    recorded_files,
     save_manifest,
 )
 from mechcot.core.plan import Expense, State
@@ -159,6 +161,35 @@ def _forget_writers(manifest: dict[str, Any], outputs: tuple[str, ...]) -> None:
     """Take out stages of an earlier plan whose outputs another stage has written now."""
     for name in [n for n, record in manifest["stages"].items() if {*outputs} & {*record["outputs"]}]:
         del manifest["stages"][name]
+
+
+def forget(root: Path, name: str) -> None:
+    """Forget that a stage was done; its outputs stay until it is done again."""
+    manifest = load_manifest(root)
+    if manifest["stages"].pop(name, None):
+        save_manifest(root, manifest)
+
+
+def check_beside(root: Path, stages: Sequence[Stage], *, reread: bool = False) -> None:
+    """Refuse a damaged file that something beside these stages wrote; one that is gone is left out.
+
+    Args:
+        root: the study.
+        stages: which check their own.
+        reread: whether to read every file again.
+
+    Raises:
+        StudyError: it is not as it was written.
+    """
+    manifest, digests = load_manifest(root), Digests(root, reread=reread)
+    known = {stage.name for stage in stages}
+    for name, (recorded, stage) in recorded_files(manifest).items():
+        if stage not in known and (root / name).exists() and difference(root / name, recorded, digests):
+            raise StudyError(
+                f"{root / name} (stage {stage}) has changed since it was written: it is damaged, or of "
+                "another arm or run. Restore it, or delete it: a run does without it"
+            )
+    digests.save()
 
 
 def forget_from(root: Path, stages: Sequence[Stage], name: str) -> None:

@@ -26,7 +26,7 @@ def fingerprint(parts: dict[str, Any]) -> str:
 def open_work(work: Path, run: str) -> Path | None:
     """Ready a work folder for the run with this fingerprint.
 
-    Checkpoints of another run are discarded, and so are half-written ones, with a log line each.
+    Checkpoints of another run are discarded, and so are half-written and damaged ones, with a log line each.
 
     Returns:
         The newest complete checkpoint to go on from, None to start afresh.
@@ -45,11 +45,14 @@ def open_work(work: Path, run: str) -> Path | None:
     files.write_json(work / RUN, {"fingerprint": run})
     whole = []
     for folder in _checkpoints(work):
-        if (folder / COMPLETE).is_file():
-            whole.append(folder)
-        else:
+        if not (folder / COMPLETE).is_file():
             log.info("%s: was not written to its end: discarded", folder)
             files.remove(folder)
+        elif not _sound(folder):
+            log.warning("%s: is damaged: discarded", folder)
+            files.remove(folder)
+        else:
+            whole.append(folder)
     for folder in whole[:-1]:
         files.remove(folder)
     return whole[-1] if whole else None
@@ -58,12 +61,14 @@ def open_work(work: Path, run: str) -> Path | None:
 def complete(folder: Path, state: dict[str, Any]) -> None:
     """Mark a checkpoint as whole once all of it is on the disk, then drop its predecessors.
 
+    The mark holds a digest of it all, the state too.
+
     Args:
         folder: the checkpoint.
         state: what must survive beside the trainer's own state; kept in the mark.
     """
     sync(folder)
-    files.write_json(folder / COMPLETE, state)
+    files.write_json(folder / COMPLETE, {"state": state, "sha256": _digest(folder, state)})
     for other in _checkpoints(folder.parent):
         if other != folder:
             files.remove(other)
@@ -71,8 +76,32 @@ def complete(folder: Path, state: dict[str, Any]) -> None:
 
 def read_state(folder: Path) -> dict[str, Any]:
     """The state given to `complete`."""
-    state: dict[str, Any] = files.read_json(folder / COMPLETE)
+    state, _ = _mark(folder)
     return state
+
+
+def _mark(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """The state, and the digest of the whole; an earlier version wrote the state alone."""
+    mark = files.read_json(folder / COMPLETE)
+    return (mark["state"], mark["sha256"]) if {"state", "sha256"} & {*mark} else (mark, None)
+
+
+def _digest(folder: Path, state: dict[str, Any]) -> str:
+    held = {
+        path.relative_to(folder).as_posix(): files.digest(path)
+        for path in files.files_in(folder)
+        if path != folder / COMPLETE
+    }
+    return fingerprint({"files": held, "state": state})
+
+
+def _sound(folder: Path) -> bool:
+    """Whether a checkpoint that is complete is what was written."""
+    try:
+        state, claimed = _mark(folder)
+    except (DataError, KeyError, TypeError):
+        return False
+    return claimed in (None, _digest(folder, state))
 
 
 def clear(work: Path, *, keep_folder: bool = False) -> None:

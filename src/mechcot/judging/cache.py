@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mechcot.core.errors import JudgeError
+from mechcot.core.files import checksum
 from mechcot.judging.instrument import Check
+
+log = logging.getLogger("mechcot")
 
 CACHE = "judge-replies.sqlite"
 
@@ -25,16 +30,20 @@ CREATE TABLE IF NOT EXISTS replies (
     finish_reason TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
+    checksum TEXT,
     PRIMARY KEY (key, returned_model)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS in_flight (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS checks (
-    asked TEXT PRIMARY KEY, returned_model TEXT NOT NULL, enforces_schema INTEGER, dialect TEXT
+    asked TEXT PRIMARY KEY, returned_model TEXT NOT NULL, enforces_schema INTEGER, dialect TEXT,
+    checksum TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counts (
     asked TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (asked, what)
 ) WITHOUT ROWID;
 """
+_LATER = {"checks": ("dialect", "checksum"), "replies": ("checksum",)}
+"""Columns that a cache of an earlier version lacks; its rows have no checksum."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +89,16 @@ class ReplyCache:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=30, check_same_thread=False
             )
+            # A flipped byte may be no text any more: what stands there is then no longer what was kept.
+            self._connection.text_factory = lambda data: data.decode(errors="replace")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_TABLES)
-            columns = self._connection.execute("PRAGMA table_info(checks)").fetchall()
-            if "dialect" not in [name for _, name, *_ in columns]:  # a cache of an older version
-                self._connection.execute("ALTER TABLE checks ADD COLUMN dialect TEXT")
+            for table, later in _LATER.items():
+                there = [name for _, name, *_ in self._connection.execute(f"PRAGMA table_info({table})")]
+                for column in later:
+                    if column not in there:
+                        self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
 
     def __enter__(self) -> ReplyCache:
         return self
@@ -94,17 +107,16 @@ class ReplyCache:
         self._connection.close()
 
     def get(self, key: str, returned_model: str) -> Reply | None:
-        """The reply of a model to a call; None: there is none.
+        """The reply of a model to a call; None: there is none, or (a warning) it is not what was kept.
 
         Raises:
             JudgeError: the file cannot be read.
         """
-        row = self._one(
-            "SELECT text, finish_reason, returned_model, prompt_tokens, completion_tokens "
-            "FROM replies WHERE key = ? AND returned_model = ?",
-            (key, returned_model),
-        )
-        return Reply(*row) if row else None
+        row = self._one("SELECT * FROM replies WHERE key = ? AND returned_model = ?", (key, returned_model))
+        if row is None or not self._sound("reply", row):
+            return None
+        _, model, _, _, text, finish_reason, *counted, _ = row
+        return Reply(text, finish_reason, model, *counted)
 
     def interrupted(self) -> set[str]:
         """Calls that were under way when a run ended: paid for perhaps, and without a reply.
@@ -134,7 +146,9 @@ class ReplyCache:
         row = (key, reply.returned_model, endpoint, model, reply.text, reply.finish_reason, *counted)
         with self._reported():
             self._connection.execute("BEGIN")
-            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, _checksum(row))
+            )
             self._connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
             self._connection.execute("COMMIT")
 
@@ -148,15 +162,19 @@ class ReplyCache:
             self._connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
 
     def check(self, asked: str) -> Check | None:
-        """What the last start-up check found of a judge (`instrument.asked_digest`); None: there was none.
+        """What the last start-up check found of a judge (`instrument.asked_digest`).
+
+        None: there was none, or it is not what was kept (a warning says so).
 
         Raises:
             JudgeError: the file cannot be read.
         """
-        row = self._one(
-            "SELECT returned_model, enforces_schema, dialect FROM checks WHERE asked = ?", (asked,)
-        )
-        return Check(row[0], None if row[1] is None else bool(row[1]), row[2]) if row else None
+        columns = "asked, returned_model, enforces_schema, dialect, checksum"
+        row = self._one(f"SELECT {columns} FROM checks WHERE asked = ?", (asked,))
+        if row is None or not self._sound("start-up check", row):
+            return None
+        _, model, enforces, dialect, _ = row
+        return Check(model, None if enforces is None else bool(enforces), dialect)
 
     def put_check(self, asked: str, check: Check) -> None:
         """Keep what a start-up check found.
@@ -164,9 +182,14 @@ class ReplyCache:
         Raises:
             JudgeError: the file cannot be written.
         """
-        row = (asked, check.returned_model, check.enforces_schema, check.dialect)
+        enforces = None if check.enforces_schema is None else int(check.enforces_schema)
+        row = (asked, check.returned_model, enforces, check.dialect)
         with self._reported():
-            self._connection.execute("INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", row)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO checks (asked, returned_model, enforces_schema, dialect, checksum) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (*row, _checksum(row)),
+            )
 
     def count(self, asked: str, what: str, n: int = 1) -> None:
         """Count something that happened to a judge's calls, over all runs.
@@ -193,6 +216,14 @@ class ReplyCache:
                 ).fetchall()
             )
 
+    def _sound(self, what: str, row: tuple[Any, ...]) -> bool:
+        """Whether a row is what was kept; one of an earlier version has no checksum and is taken."""
+        *kept, claimed = row
+        if claimed in (None, _checksum(kept)):
+            return True
+        log.warning("%s: the %s %.8s is damaged; it is asked for again", self.path, what, kept[0])
+        return False
+
     def _one(self, query: str, values: tuple[str, ...]) -> Any:
         with self._reported():
             return self._connection.execute(query, values).fetchone()
@@ -209,3 +240,8 @@ class ReplyCache:
             raise JudgeError(
                 f"{self.path} is no cache of replies or is damaged: {error}. Move it away"
             ) from error
+
+
+def _checksum(row: Sequence[Any]) -> str:
+    """Of the values of a row, as SQLite gives them back."""
+    return checksum(json.dumps(list(row)).encode())

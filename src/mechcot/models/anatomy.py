@@ -249,11 +249,11 @@ def watched(
     Args:
         anatomy: the model.
         places: (site, layer); see `core.sites`.
-        see: called with site, layer and the values, all rows of the batch one after the other,
-            [batch * nodes, d_model].
+        see: called once with site, layer and the values, all rows of the batch one after the other,
+            [batch * nodes, d_model]; the block holds for one pass.
 
     Raises:
-        ReadingError: a place that the model has not.
+        ReadingError: a place that the model has not, or that it comes by more than once in a pass.
     """
     handles = []
     try:
@@ -266,7 +266,16 @@ def watched(
 
 
 def _watch(anatomy: Anatomy, site: str, layer: int, see: Callable[[str, int, Tensor], None]) -> Any:
+    passed = False
+
     def keep(output: Any) -> None:
+        nonlocal passed
+        if passed:
+            raise ReadingError(
+                f"{site}, layer {layer}: the model runs this block more than once in a pass (a looped "
+                "decoder), so a layer is not one place; read it without activations and without the lens"
+            )
+        passed = True
         hidden = output[0] if isinstance(output, tuple | list) else output
         # A part of a block may give the rows of a batch one after the other (Llama 4's experts).
         flat = SITES[site].modules and isinstance(hidden, Tensor) and hidden.dim() == 2

@@ -158,6 +158,8 @@ def _hang(decoder: EditedDecoder, layer: int, site: str, where: Where, change: C
         return args, {**kwargs, "hidden_states": edited(kwargs["hidden_states"])}
 
     def after(module: nn.Module, args: Any, output: Any) -> Any:
+        if hasattr(output, "_replace"):  # a tuple with names (Reformer)
+            return output._replace(**{output._fields[0]: edited(output[0])})
         if isinstance(output, tuple | list):
             return type(output)((edited(output[0]), *output[1:]))
         return edited(output)

@@ -29,10 +29,13 @@ class Way:
         select: the cache's method that copies and drops rows; None: no cache, each token is a pass over the
             whole text.
         padded: whether texts of unlike length share a pass, padded on the left.
+        until: a token behind which the cache is not true any more, so that each further one is a pass over
+            the whole text (RoBERTa counts no place for its padding's id); None: there is none.
     """
 
     select: str | None
     padded: bool
+    until: int | None = None
 
     def __str__(self) -> str:
         """In words."""
@@ -167,7 +170,7 @@ class _Group:
         tokens = tokens.to(self._ids.device)
         self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
-        if self._way.select is None or self._turned():
+        if self._way.select is None or self._turned() or self._outrun():
             self._read()
             return
         self._forget()
@@ -185,6 +188,12 @@ class _Group:
         turn = turn_of(self._model.config)
         if turn is not None and not turn.steady:
             forget_lengths(self._model)
+
+    def _outrun(self) -> bool:
+        """Whether a text holds the token behind which the cache is not true."""
+        if self._way.until is None:
+            return False
+        return bool(((self._ids == self._way.until) & (self._mask > 0)).any())
 
     def _turned(self) -> bool:
         """Whether the cache was turned in another way than a text of this length is."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from mechcot.core.errors import SamplingError, said
 from mechcot.models.anatomy import as_found
 from mechcot.models.calling import CACHES, calling_of
+from mechcot.models.causal import not_causal
 from mechcot.models.devices import input_device, out_of_memory
 from mechcot.models.edit_hooks import paused
 from mechcot.models.rotary import forget_lengths, turn_of
@@ -69,9 +71,11 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
     """Find the fastest way in which a model's texts go on as passes without a cache would have them.
 
     The shortest text, the longest one twice and another one of its length are read side by side; they go on
-    by a few tokens, and a row is dropped on the way. A text is also read as the beginning of a longer one, as
-    long as any may become: where that changes its numbers, and no configuration says why, no cache is used.
-    Edits (`models.interventions`) rest meanwhile: without a cache they do not know where a prompt ends.
+    by a few tokens, and a row is dropped on the way. The first of these tokens is the padding's id, which a
+    model may draw as any other: where a cache is true but for that, it is used up to there. A text is also
+    read as the beginning of a longer one, as long as any may become: where that changes its numbers, and no
+    configuration says why, no cache is used. Edits (`models.interventions`) rest meanwhile: without a cache
+    they do not know where a prompt ends.
 
     Args:
         model: a causal language model.
@@ -79,15 +83,19 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
         room: by how many tokens.
 
     Raises:
-        SamplingError: no way is true; logits that are not finite; memory is short; see `refuse_unknown`.
+        SamplingError: no way is true; it sees later tokens; its own code fails; logits that are not finite;
+            memory is short; see `refuse_unknown`.
     """
     refuse_unknown(model)
     with as_found(model), paused():
         try:
             found = _way_of(model, _extremes(model, texts, room), room)
         except Exception as error:
-            if not out_of_memory(error):
+            if isinstance(error, SamplingError):
                 raise
+            if not out_of_memory(error):
+                what = f"{type(model).__name__}: cannot be sampled, its own code raised {said(error)}"
+                raise SamplingError(what) from error
             raise SamplingError(
                 "memory is short even for the four texts on which it is tried how "
                 f"{type(model).__name__} goes on ({said(error)}). Free memory, or "
@@ -104,35 +112,35 @@ def way_of(model: Any, texts: Sequence[Ids], room: int) -> Continued:
 
 def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
     allowed, name = allowed_for(model.get_input_embeddings().weight.dtype), type(model).__name__
-    more = [[text[i % len(text)] for i in range(min(STEPS, room))] for text in texts]
-    plain = [
-        torch.stack([_last(model, [*text, *added[:n]]) for n in range(len(added) + 1)])
-        for text, added in zip(texts, more, strict=True)
-    ]
-    if not all(bool(torch.isfinite(logits).all()) for logits in plain):
-        raise SamplingError(f"{name}: its logits are not finite. Is the checkpoint sound?")
+    if why := not_causal(model, texts[1]):
+        raise SamplingError(f"{why}. Sample it elsewhere and give the file as arms.NAME.traces")
+    trials = [_Trial(model, texts, more) for more in _goings_on(model, texts, min(STEPS, room))]
     refused, over_cache = "", None
-    off = _off_by_length(model, texts[0], texts[1], room, plain[0][0])
+    off = _off_by_length(model, texts[0], texts[1], room, trials[0].plain[0][0])
     if off > allowed:
         refused = (
             f"the same text has other logits ({off:.2g} of the largest) at the beginning of a longer one, "
             "and its configuration does not say why"
         )
         over_cache = off
-    for way in () if refused else WAYS:
-        try:
-            difference = _difference(model, way, texts, more, plain)
-        except Exception as error:  # a cache may refuse in any way
-            if out_of_memory(error):
-                raise
-            refused = refused or f"{way}: {said(error)}"
-            continue
-        over_cache = difference if over_cache is None else min(over_cache, difference)
-        if difference <= allowed:
-            return Continued(way, difference, over_cache)
+    for trial in () if refused else trials:
+        for way in WAYS:
+            try:
+                difference = trial.difference(way)
+                if difference <= allowed and trial is not trials[0]:
+                    way = replace(way, until=trials[0].more[0][0])
+                    difference = max(difference, trials[0].difference(way))
+            except Exception as error:  # a cache may refuse in any way
+                if out_of_memory(error):
+                    raise
+                refused = refused or f"{way}: {said(error)}"
+                continue
+            over_cache = difference if over_cache is None else min(over_cache, difference)
+            if difference <= allowed:
+                return Continued(way, difference, over_cache)
     if over_cache is not None and off <= allowed:
         refused = f"over its cache logits differ by {over_cache:.2g} of the largest, allowed is {allowed:.2g}"
-    difference = _difference(model, WHOLE, texts, more, plain)
+    difference = trials[0].difference(WHOLE)
     if not difference <= allowed:
         raise SamplingError(
             f"{name} is not sampled truly: rows side by side differ from each by itself by {difference:.2g} "
@@ -140,6 +148,49 @@ def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
             "file as arms.NAME.traces"
         )
     return Continued(WHOLE, difference, over_cache, refused)
+
+
+def _goings_on(model: Any, texts: Sequence[Ids], steps: int) -> list[list[list[int]]]:
+    """How the texts go on while a way is tried: behind the padding's id, where there is one, and without."""
+    more = [[text[i % len(text)] for i in range(steps)] for text in texts]
+    pad = getattr(model.config.get_text_config(), "pad_token_id", None)
+    if type(pad) is not int or not 0 <= pad < len(model.get_input_embeddings().weight) or steps < 2:
+        return [more]
+    return [[[pad, *added[1:]] for added in more], more]
+
+
+class _Trial:
+    """Texts that go on by some tokens, and their logits without a cache."""
+
+    def __init__(self, model: Any, texts: Sequence[Ids], more: list[list[int]]) -> None:
+        self.model, self.texts, self.more = model, texts, more
+
+    @cached_property
+    def plain(self) -> list[Tensor]:
+        """Of each text its logits after each token, [steps + 1, vocab]."""
+        plain = [
+            torch.stack([_last(self.model, [*text, *added[:n]]) for n in range(len(added) + 1)])
+            for text, added in zip(self.texts, self.more, strict=True)
+        ]
+        if not all(bool(torch.isfinite(logits).all()) for logits in plain):
+            name = type(self.model).__name__
+            raise SamplingError(f"{name}: its logits are not finite. Is the checkpoint sound?")
+        return plain
+
+    def difference(self, way: Way) -> float:
+        """The largest difference of the logits of a way, as a share of the largest logit."""
+        steps, of = len(self.more[0]), [0, 1, 1, 2]
+        rows = Rows(self.model, way, self.texts, (1, 2, 1), steps)
+        worst = 0.0
+        for n in range(steps + 1):
+            expected = torch.stack([self.plain[i][n] for i in of])
+            worst = max(worst, _share(rows.logits, expected))
+            if n == steps // 2 and steps > 1:
+                rows.keep(torch.tensor([0, 2, 3]))
+                of = [0, 1, 2]
+            if n < steps:
+                rows.add(torch.tensor([self.more[i][n] for i in of]))
+        return worst
 
 
 def _extremes(model: Any, texts: Sequence[Ids], room: int) -> tuple[list[int], list[int], list[int]]:
@@ -184,24 +235,6 @@ def _last(model: Any, text: Ids) -> Tensor:
 
 def _batch(model: Any, text: Ids) -> Tensor:
     return torch.tensor([list(text)], device=input_device(model))
-
-
-def _difference(
-    model: Any, way: Way, texts: Sequence[Ids], more: Sequence[Ids], plain: Sequence[Tensor]
-) -> float:
-    """The largest difference of the logits of a way, as a share of the largest logit."""
-    steps, of = len(more[0]), [0, 1, 1, 2]
-    rows = Rows(model, way, texts, (1, 2, 1), steps)
-    worst = 0.0
-    for n in range(steps + 1):
-        expected = torch.stack([plain[i][n] for i in of])
-        worst = max(worst, _share(rows.logits, expected))
-        if n == steps // 2 and steps > 1:
-            rows.keep(torch.tensor([0, 2, 3]))
-            of = [0, 1, 2]
-        if n < steps:
-            rows.add(torch.tensor([more[i][n] for i in of]))
-    return worst
 
 
 def _share(logits: Tensor, plain: Tensor) -> float:

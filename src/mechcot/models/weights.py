@@ -71,10 +71,12 @@ def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_
         trust_remote_code: whether the checkpoint's own code may run.
 
     Raises:
-        ModelError: see `load_config`; weights are missing, damaged, ambiguous or kept in a way unknown
-            here, or are not the tensors of the model that config.json describes.
+        ModelError: see `load_config`; there is no causal model of its kind; weights are missing, damaged,
+            ambiguous or kept in a way unknown here, or are not the tensors of the model that config.json
+            describes.
     """
     config = load_config(folder, trust_remote_code=trust_remote_code)
+    _refuse_no_causal_model(folder, config, trust_remote_code)
     if (folder / "generation_config.json").exists():
         _read_object(folder, "generation_config.json")  # the loader would go on without a damaged one
     stored = stored_tensors(folder)
@@ -95,6 +97,27 @@ def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_
     if getattr(config, "quantization_config", None) is None:
         _refuse_packed(folder, model, stored)
     return model
+
+
+def _refuse_no_causal_model(folder: Path, config: Any, trust_remote_code: bool) -> None:
+    """Refuse a config for which the library has no model that writes token by token, in a line."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    own = trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if own or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return
+    text = config.get_text_config(decoder=True)
+    inside = text is not config and type(text) in MODEL_FOR_CAUSAL_LM_MAPPING
+    part = (
+        f"Its text part is one ({text.model_type}): save that part with its head and tokenizer as a "
+        "checkpoint of its own"
+        if inside
+        else "Only such models are sampled and read; name another checkpoint"
+    )
+    raise ModelError(
+        f"{folder}: its config.json has the model_type {config.model_type!r}, for which transformers has no "
+        f"causal language model (AutoModelForCausalLM). {part}"
+    )
 
 
 def stored_tensors(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from mechcot.core.config import read_yaml, resolve
 from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.settings import Settings
-from mechcot.core.stages import Stage, forget_from, run_stages, versions
+from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.answers import answer_stages
@@ -175,6 +175,7 @@ def _execute(
             study.save_settings()
             stages = stages_of(study, progress=progress)  # verdicts of steps made again are no inputs
         forget_renamed(folder)
+        check_beside(folder, stages, reread=rehash)
         run_stages(
             folder,
             [stage for stage in stages if chosen(stage)],

@@ -264,16 +264,14 @@ def _compared(
             note if key == "forced" else "",
         )
         for key, compared in COMPARED.items()
-        if key != "cache"
     ]
 
 
 def _continued(model: Any, questions: Sequence[QuestionInput], allowed: float) -> Finding:
     """How texts go on as the sampler has them go on: over a cache, against passes without one."""
     from mechcot.models.ways import STEPS, way_of
-    from mechcot.reading.selfcheck import COMPARED
 
-    name, unit = COMPARED["cache"].name, COMPARED["cache"].unit
+    name, unit = "cache of keys and values", "of the largest logit"
     texts = [[*q.prompt_ids, *t.token_ids[:-STEPS]] for q in questions for t in q.traces]
     try:
         found = way_of(model, [*texts, *(q.prompt_ids for q in questions)], STEPS)

@@ -15,8 +15,8 @@ from mechcot.core.errors import MechcotError, ReadingError, said
 from mechcot.core.progress import Progress
 from mechcot.core.results import SPREAD, Result
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits, watched
-from mechcot.models.calling import cache_in, calling_of
-from mechcot.models.devices import input_device, out_of_memory, release
+from mechcot.models.causal import not_causal
+from mechcot.models.devices import out_of_memory, release
 from mechcot.models.tolerance import allowed_for
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, whole_length
@@ -32,9 +32,6 @@ SAMPLE_TRACES, SAMPLE_OPTIONS = 2, 2
 
 SELDOM = 5.0
 """Seconds between two lines that say how far a self-check is."""
-
-CACHED_STEPS = 8
-"""Tokens that are run one by one over the cache of keys and values."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,9 @@ COMPARED = {
     "signals": Compared("entropy and surprisal", "nats"),
     "residual": Compared("activations", "of the largest"),
     "head": Compared("final norm and head", "of the largest logit"),
-    "cache": Compared("cache of keys and values", "of the largest logit"),
 }
 """A forced answer's log-probability is compared a token of the option, an activation with the largest entry
-at its place; the head after the final norm, and a run over a cache, with the model's own logits. A cache that
-could not be run, or is none, is not compared."""
+at its place, the head after the final norm with the model's own logits."""
 
 TREES = ("forced", "signals", "residual")
 """What depends on how the texts are run: as trees, or one by one."""
@@ -74,7 +69,7 @@ class SelfCheck(Result):
         runs: plain runs that were made.
         way: "trees", or "alone" for a model that every text is run through by itself.
         tolerance: what was allowed.
-        differences: the largest difference of each kind of `COMPARED`; without `cache` where it was not run.
+        differences: the largest difference of each kind of `COMPARED`.
         why: why it is not read by trees.
         broken: a trace of the sample whose numbers are not finite, and where; "" if there is none.
     """
@@ -89,8 +84,8 @@ class SelfCheck(Result):
 
     @property
     def worst(self) -> float:
-        """The largest of the differences; the cache's does not count: a reading runs none."""
-        return max(d for name, d in self.differences.items() if name != "cache")
+        """The largest of the differences."""
+        return max(self.differences.values())
 
     def numbers(self) -> str:
         """The differences in words."""
@@ -103,12 +98,12 @@ class _Comparison:
 
     def __init__(self, model: Any, recipe: Recipe, bar: Progress) -> None:
         self.model, self.anatomy, self.recipe, self.bar = model, anatomy_of(model), recipe, bar
-        self.runs, self.differences = 0, dict.fromkeys((key for key in COMPARED if key != "cache"), 0.0)
+        self.runs, self.differences = 0, dict.fromkeys(COMPARED, 0.0)
 
     def note(self, what: str, difference: float) -> None:
         # A difference that is not a number must not be lost in a maximum.
         found = difference if np.isfinite(difference) else np.inf
-        self.differences[what] = max(self.differences.get(what, 0.0), found)
+        self.differences[what] = max(self.differences[what], found)
 
     def logits(self, ids: Sequence[int]) -> Tensor:
         tokens = torch.tensor([list(ids)], device=self.anatomy.device)
@@ -218,13 +213,6 @@ def usable(
             f"{type(model).__name__} ({anatomy.dtype}) is not read truly: {report.numbers()} (sample "
             f"{list(report.questions)}). Its logits may be scaled in a way unknown here"
         )
-    if report.differences.get("cache", 0.0) > report.tolerance:
-        log.warning(
-            "%s: its cache of keys and values does not give what a pass without one gives (%s). A reading "
-            "uses no cache; sampling does",
-            type(model).__name__,
-            report.numbers(),
-        )
     return alone(found, report.why) if found.alone and not recipe.alone else found, report
 
 
@@ -315,7 +303,8 @@ def _runs(sample: Sequence[QuestionInput]) -> int:
 def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe) -> SelfCheck:
     model, plan = found.model, plan_reading(sample, 2**40, recipe.rules)
     longest = [*sample[0].prompt_ids, *sample[0].traces[0].token_ids]
-    _refuse_not_causal(model, longest)
+    if why := not_causal(model, longest):
+        raise ReadingError(why)
     batch = read_batch(model, found.anatomy, plan, 0, replace(recipe, lens=False))
     first = 0
     for reading in unpack(plan, batch):
@@ -333,9 +322,6 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
         found.forced(question.forced, question.prompt_ids, prompt[0])
         if prior is not None:
             found.forced(question.forced, question.prior_ids, prior[0])
-    cached = cache_difference(model, longest)
-    if cached is not None:
-        found.note("cache", cached)
     return SelfCheck(
         questions=tuple(question.qid for question in sample),
         runs=found.runs,
@@ -344,31 +330,6 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
         differences=found.differences,
         broken=next(iter(batch.broken.values()), ""),
     )
-
-
-def _refuse_not_causal(model: Any, ids: Sequence[int]) -> None:
-    """Refuse a model for which a token depends on later ones: a trace would be read with its own future."""
-    device, dtype = input_device(model), model.get_input_embeddings().weight.dtype
-    half = max(1, len(ids) // 2)
-    # Another text of the same length: some models turn with the length of a text, which is another matter.
-    texts = [[*ids], [*ids[:half], *reversed(ids[half:])]]
-    with as_found(model):
-        logits = [
-            model(input_ids=torch.tensor([text], device=device), use_cache=False).logits[0].float()
-            for text in texts
-        ]
-    if len(logits[0]) != len(ids):
-        raise ReadingError(
-            f"{type(model).__name__}: gives {len(logits[0])} rows of logits for {len(ids)} tokens, so it is "
-            "not known which token a row follows"
-        )
-    off = float((logits[0][:half] - logits[1][:half]).abs().max() / logits[0].abs().max())
-    if off > allowed_for(dtype):
-        raise ReadingError(
-            f"{type(model).__name__}: is not causal: with another second half of a text its logits over "
-            f"the first half move by {off:.2g} of the largest. A reading needs a model that sees no later "
-            "tokens; a family of encoders needs is_decoder in its config.json"
-        )
 
 
 def _checked_steps(trace: TraceInput) -> list[int]:
@@ -398,34 +359,6 @@ def _sample(questions: Sequence[QuestionInput], max_traces: int) -> list[Questio
             kept[-1] = shortest
         sample.append(replace(question, traces=tuple(replace(trace, knock_outs=()) for trace in kept)))
     return sample
-
-
-def cache_difference(model: Any, ids: Sequence[int]) -> float | None:
-    """Logits over a cache of keys and values, the last tokens one by one, against those without.
-
-    Returns:
-        The largest difference as a share of the largest logit; None for a model that keeps no such cache, or
-        whose own code does not go on with it.
-    """
-    calling = calling_of(model)
-    tokens = torch.tensor([list(ids)], device=input_device(model))
-    first = max(1, len(ids) - CACHED_STEPS)
-    with as_found(model):
-        plain = model(input_ids=tokens, use_cache=False).logits[0].float()
-        try:
-            done = model(input_ids=tokens[:, :first], use_cache=True)
-            if calling.cache is None or cache_in(done) is None:
-                return None
-            rows = [done.logits[0].float()]
-            for i in range(first, len(ids)):
-                place = calling.known(position_ids=torch.full((1, 1), i, device=tokens.device))
-                done = model(input_ids=tokens[:, i : i + 1], **place, **calling.going_on(cache_in(done)))
-                rows.append(done.logits[0].float())
-        except Exception as error:  # a cache may refuse in any way
-            if out_of_memory(error):
-                raise
-            return None
-        return float((torch.cat(rows) - plain).abs().max() / plain.abs().max())
 
 
 def _distance(values: Singles, plain: Tensor) -> float:

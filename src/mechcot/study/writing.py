@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -14,7 +15,14 @@ from mechcot.core.errors import StudyError
 from mechcot.core.manifest import MANIFEST, SETTINGS, load_manifest
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
+from mechcot.core.stages import Stage, forget, run_stages, versions
 from mechcot.study.folder import Study
+
+log = logging.getLogger("mechcot")
+
+
+class InUse(StudyError):
+    """Another process writes to the study."""
 
 
 def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study:
@@ -82,6 +90,39 @@ def _bound(section: str, done: Iterable[str]) -> bool:
     return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
 
 
+def write_beside(folder: Path, names: Sequence[str], write: Callable[[], None], *, kind: str) -> None:
+    """Write files beside the pipeline; where their folder lies in a study, its manifest records them.
+
+    Args:
+        folder: where they lie.
+        names: of the files in it.
+        write: writes them.
+        kind: what they are; with the folder it names them in the manifest.
+    """
+    place = folder.resolve()
+    root = next((above for above in place.parents if (above / MANIFEST).exists()), None)
+    if root is None:
+        write()
+        return
+    where = place.relative_to(root).as_posix()
+    stage = Stage(
+        f"{kind}-{where.replace('/', '-')}",
+        1,
+        {},
+        (),
+        tuple(f"{where}/{name}" for name in names),
+        lambda work: write(),
+    )
+    try:
+        with locked(root):
+            forget(root, stage.name)
+            run_stages(root, [stage], versions())
+    except InUse as error:
+        # They may have taken hours, and the manifest is the other process's.
+        write()
+        log.warning("%s: %s, so its manifest does not record these files", folder, error)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a study for writing; a second process is refused. The lock goes with the process.
@@ -120,7 +161,7 @@ def _lock(descriptor: int, path: Path, handle: IO[str]) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         handle.seek(0)
-        raise StudyError(f"{path} is in use by process {handle.read().strip() or '?'}") from error
+        raise InUse(f"{path} is in use by process {handle.read().strip() or '?'}") from error
     except OSError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The page of one probe, and the folder in which it lies with its report, scores and card."""
+"""The page of one probe, and the folder in which it lies with its report and card."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mechcot.probe.report import TABLE, Measure
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
 from mechcot.report.parts import Part, Section, Table
+from mechcot.study.writing import write_beside
 
 _AUROC = Markup(
     "<dfn>AUROC</dfn> says how often a score puts the right one of two steps higher: 0.5 is chance, 1 is "
@@ -31,13 +32,20 @@ _SUBJECTS = (
 
 
 def write_probe(report: ProbeReport, folder: Path) -> None:
-    """Write `report.json`, `report.html`, `scores.parquet`, `probe.safetensors` and, last, `card.json`.
+    """Write `report.json`, `report.html`, `probe.safetensors` and, last, `card.json`.
 
-    Each file appears whole or not at all. The same report gives the same bytes.
+    Each file appears whole or not at all. The same report gives the same bytes. A study that they lie in
+    records them.
     """
-    files.write_json(folder / "report.json", report.to_json())
-    files.write_text(folder / "report.html", render_probe(report))
-    save_card(report, folder)
+
+    def write() -> None:
+        files.write_json(folder / "report.json", report.to_json())
+        files.write_text(folder / "report.html", render_probe(report))
+        save_card(report, folder)
+
+    write_beside(
+        folder, ("report.json", "report.html", "probe.safetensors", "card.json"), write, kind="probe"
+    )
 
 
 def render_probe(result: ProbeReport) -> str:

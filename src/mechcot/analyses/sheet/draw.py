@@ -27,10 +27,12 @@ from mechcot.analyses.sheet.population import JUDGED, Cell, cells, population
 from mechcot.analyses.sheet.power import Power, power_of
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError, UsageError
+from mechcot.core.manifest import HANDED_OUT
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair
 from mechcot.core.words import aligned
 from mechcot.stats.cluster import Floats, Ints
+from mechcot.study.writing import write_beside
 from mechcot.tasks import Question, question_of
 
 if TYPE_CHECKING:
@@ -135,6 +137,8 @@ def draw_steps(study: Study, steps: int, *, repeat: int = 30, seed: int | None =
 def write_sheet(study: Study, drawn: Draw, out: Path, *, answer_blind: bool = False) -> Path:
     """Write `sheet.csv`, `sheet.html` and the sealed `key.json` into a folder.
 
+    The study that it lies in records page and key, and not the table, which people may fill where it is.
+
     Args:
         study: that the steps were drawn from.
         drawn: the draw.
@@ -156,9 +160,13 @@ def write_sheet(study: Study, drawn: Draw, out: Path, *, answer_blind: bool = Fa
     key = json.dumps(_key(study, drawn, answer_blind), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     name = sheet_name(key.encode())
     items = _shown(study, drawn, answer_blind)
-    files.write_text(out / "key.json", key)
-    files.write_text(out / "sheet.html", sheet_html(name, items))
-    files.write_text(out / "sheet.csv", sheet_csv(name, items))
+
+    def write() -> None:
+        files.write_text(out / "key.json", key)
+        files.write_text(out / "sheet.html", sheet_html(name, items))
+        files.write_text(out / "sheet.csv", sheet_csv(name, items))
+
+    write_beside(out, ("key.json", "sheet.html"), write, kind=HANDED_OUT)
     return out
 
 
