@@ -11,7 +11,7 @@ from mechcot.analyses.sheet.findings import _corrected
 from mechcot.analyses.sheet.population import cells, label_column
 from sheet_cases import BIASED, RATES
 
-QUESTIONS, SIZE, STEPS, RUNS = 150, 12, 300, 1000
+QUESTIONS, SIZE, STEPS, RUNS = 150, 12, 300, 200
 
 
 def _population(rng):

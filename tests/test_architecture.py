@@ -93,6 +93,19 @@ def test_no_room_stands_in_a_circle_of_files() -> None:
     assert sorted(needs.keys() - done) == []
 
 
+def test_no_function_takes_more_than_eight_parameters_and_no_file_is_long() -> None:
+    """The command line's functions are its options; everything else takes a dataclass before that."""
+    for path in sorted(SRC.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 410, path
+        if path.parent.name == "cli":
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                named = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                assert len(set(named) - {"self", "cls"}) <= 8, f"{path}: {node.name}"
+
+
 def test_statistics_analyses_and_report_load_no_torch() -> None:
     code = (
         f"import sys; [__import__('mechcot.' + name) for name in {LIGHT!r}]; "

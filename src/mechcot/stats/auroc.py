@@ -18,7 +18,7 @@ import pandas as pd
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Interval, Result, because
-from mechcot.stats.cluster import LEVEL, Floats, Ints, percentile_interval, resampled_counts
+from mechcot.stats.cluster import Floats, Ints, percentile_interval, resampled_counts
 
 _NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 
@@ -173,8 +173,6 @@ def cluster_bootstrap_auroc(
     draws: int,
     seed: int,
     strata: npt.ArrayLike | None = None,
-    *,
-    level: float = LEVEL,
 ) -> Interval:
     """The fold-wise AUROC with a percentile interval that resamples clusters (questions).
 
@@ -189,7 +187,6 @@ def cluster_bootstrap_auroc(
         draws: bootstrap replicates.
         seed: of the resampling.
         strata: [rows]; with it only pairs inside one fold and one stratum count.
-        level: coverage that is aimed at.
 
     Returns:
         `n` is the number of clusters.
@@ -202,7 +199,7 @@ def cluster_bootstrap_auroc(
     replicates = auroc_replicates(scores, labels, folds, clusters, draws, seed, strata)
     n = _codes(clusters, len(np.asarray(scores)), "cluster")[1]
     return percentile_interval(
-        point.auroc, replicates, n, reason=_NO_PAIRS, unit="questions, scores held fixed", level=level
+        point.auroc, replicates, n, reason=_NO_PAIRS, unit="questions, scores held fixed"
     )
 
 

@@ -126,7 +126,6 @@ def equal_share_null(
     draws: int,
     seed: int,
     distances: Sequence[float],
-    edges: Sequence[float] = EDGES,
 ) -> tuple[Floats, Floats]:
     """Flows and boundary shares if both arms answered alike: traces of a question dealt out anew.
 
@@ -141,7 +140,6 @@ def equal_share_null(
         draws: how often the traces are dealt out.
         seed: of the dealing.
         distances: for `just_below`.
-        edges: of the bins.
 
     Returns:
         Gained and lost summed over the questions [draws, bins, 2]; share of the gain from just
@@ -161,7 +159,7 @@ def equal_share_null(
     for _ in range(draws):
         dealt = rng.permuted(pooled, axis=1)
         halves = half_votes(dealt[:, :k], dealt[:, k:], gold, n_options)
-        flows.append(flows_by_margin(halves, edges)[:, :, 1:].sum(axis=0))
+        flows.append(flows_by_margin(halves)[:, :, 1:].sum(axis=0))
         sums = np.array([just_below(halves, distance).sum(axis=0) for distance in distances])
         shares.append(np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0))
     return np.stack(flows), np.stack(shares)

@@ -59,8 +59,6 @@ def scale_difference(
     link: Link,
     offset0: npt.ArrayLike | None = None,
     offset1: npt.ArrayLike | None = None,
-    *,
-    level: float = LEVEL,
 ) -> ScaleDifference:
     """Fit both arms' intercepts and their difference; see the module's model.
 
@@ -75,7 +73,6 @@ def scale_difference(
         link: "logit" or "cloglog".
         offset0: log length of each step before [steps]; None: no offset.
         offset1: the same after.
-        level: coverage that is aimed at.
 
     Raises:
         AnalysisError: lengths differ, a step neither right nor wrong, an offset that is not finite.
@@ -88,7 +85,7 @@ def scale_difference(
     arms = [_arm(wrong0, question0, offset0, "before"), _arm(wrong1, question1, offset1, "after")]
     n = len(np.union1d(arms[0][1], arms[1][1]))
     method = f"{link}{'' if offset0 is None else ' with offset'}, t interval, clustered by question, "
-    method += f"level {level:g}"
+    method += f"level {LEVEL:g}"
     reason = next(
         (
             why
@@ -106,7 +103,7 @@ def scale_difference(
         why = f"{n} questions have no spread"
         return ScaleDifference(before, after, Interval(difference, None, None, n, method, why), None)
     se = _clustered_se(arms, (before, after), link, n)
-    half = _t_quantile((1 + level) / 2, n - 1) * se
+    half = _t_quantile((1 + LEVEL) / 2, n - 1) * se
     return ScaleDifference(
         before, after, Interval(difference, difference - half, difference + half, n, method), se
     )
