@@ -12,6 +12,7 @@ from mechcot.analyses import registry
 from mechcot.core.config import read_yaml, resolve
 from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
+from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
 from mechcot.models.checkpoint import prepare_torch
@@ -183,6 +184,7 @@ def _execute(
             reread=rehash,
             prepare=partial(_limit_threads, study.settings.threads, limits),
         )
+        remember(folder)  # here, so that a second run writes nothing
     return study
 
 
