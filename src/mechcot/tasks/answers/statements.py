@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from mechcot.tasks.answers.choices import Choice, either
-from mechcot.tasks.answers.phrases import LANGUAGES, Language
+from mechcot.tasks.answers.language import Language
+from mechcot.tasks.answers.phrases import LANGUAGES
 
 _STOP = re.compile(r"[.!?][\"')\]]*\s|\n\s*\n|\n(?=\s*(?:[-#>•]|\(?\w{1,3}[.)]\s))|\n(?=\s*[^\sa-z])")
 _CLAUSE = re.compile(
