@@ -1,6 +1,6 @@
 """The reading: forced answers and activations against the other ways to get them.
 
-    python benchmarks/reading.py [--json] [--rounds 3] [--threads N] [--only JOB ...] [--plot FILE.html]
+    python benchmarks/reading.py [--out FILE.json] [--rounds 3] [--threads N] [--only JOB ...] [--plot FILE]
 
 Six jobs, on Qwen3 models with random weights, in float32 on the processor:
 
@@ -27,10 +27,7 @@ process (Linux).
 from __future__ import annotations
 
 import argparse
-import json
 import operator
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,11 +37,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from mechcot.core.files import write_json
 from mechcot.reading.batch import ReadBatch, rows_of, unpack, unpack_prompts
 from mechcot.reading.reader import plan_for, read
 from mechcot.reading.spec import ReadingSpec
 from mechcot.study.activations import tensor_name
-from reading_measure import Options, Result, Sides, apart, peak, race
+from reading_measure import Options, Result, Sides, apart, machine, peak, race
 from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
 from reading_store import store_costs
 from reading_texts import OPTIONS, ORGANISM, Text, Work, make_work
@@ -91,7 +89,7 @@ def main() -> None:
     parser.add_argument("--only", choices=JOBS, nargs="+", default=list(JOBS))
     parser.add_argument("--plot", type=Path, help="where the figure of the job `length` goes")
     parser.add_argument("--small", action="store_true", help="a small model, to try the benchmark itself")
-    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    parser.add_argument("--out", type=Path, help="where the numbers go, for scripts/reading_page.py")
     given = parser.parse_args()
     share = (
         60 * given.minutes / (2 * len(given.only))
@@ -105,28 +103,23 @@ def main() -> None:
         _show(found[name])
     if given.plot and "length" in found:
         _plot(found["length"], given.plot)
-    if given.json:
-        parts = ("sizes", "seconds", "ratios", "megabytes")
-        merged = {
-            part: {
-                key if part == "ratios" else f"{job}, {key}": value
-                for job, result in found.items()
-                for key, value in getattr(result, part).items()
-            }
-            for part in parts
-        }
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads"
-        print(
-            json.dumps(
-                {
-                    "name": "reading",
-                    **merged,
-                    "rounds": options.rounds,
-                    "clock": given.clock,
-                    "machine": machine,
-                }
-            )
-        )
+    if given.out:
+        write_json(given.out, _told(found, options, given.clock))
+
+
+def _told(found: dict[str, Result], options: Options, clock: str) -> dict[str, Any]:
+    """All numbers of the jobs, with the bounds of ratios and what they were measured on."""
+    told: dict[str, Any] = {"jobs": list(found), "small": options.small, "rounds": options.rounds}
+    told |= {"clock": clock, "threads": options.threads, "machine": machine()}
+    for part in ("sizes", "seconds", "ratios", "megabytes"):
+        told[part] = {job: getattr(result, part) for job, result in found.items() if getattr(result, part)}
+    names = {name for result in found.values() for name in result.ratios}
+    told["bounds"] = {name: bound for name in sorted(names) if (bound := _bound(name)) is not None}
+    return told
+
+
+def _bound(name: str) -> str | None:
+    return BOUNDS.get(name, BOUNDS.get(name.split(": ")[-1]))
 
 
 def _show(result: Result) -> None:
@@ -137,7 +130,7 @@ def _show(result: Result) -> None:
     for name, value in result.megabytes.items():
         print(f"  {name:46s} {value:14.1f} MB above the model")
     for name, value in result.ratios.items():
-        verdict = _verdict(value, BOUNDS.get(name, BOUNDS.get(name.split(": ")[-1])))
+        verdict = _verdict(value, _bound(name))
         print(f"  {name:46s} {value:14.3f}{verdict}", flush=True)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from reading_texts import GEMMA, LARGE, ORGANISM
 
@@ -94,6 +99,17 @@ def race(
             seconds[key].append(clock() - started)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     return {name: min(value for key, value in median.items() if key[0] == name) for name in sides}
+
+
+def machine() -> dict[str, Any]:
+    """What this runs on."""
+    told = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", told.read_text()) if told.exists() else []
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
 
 
 def apart(measure: Callable[..., float], *given: Any) -> float:

@@ -40,6 +40,7 @@ new = study.activations("distilled").layer("resid_post", 2)
 """
 }
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "seed_0.py"))
+READING = runpy.run_path(str(ROOT / "scripts" / "reading_page.py"))
 SMALLER = {"200": "20"}
 """The study has 40 questions."""
 ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py stops it
@@ -204,6 +205,48 @@ def test_pages_quote_the_committed_numbers_of_seed_0():
         assert SCRIPT["written"](text, quotes) == text, f"{page}: python scripts/seed_0.py"
     marked = [found[2] for text in texts.values() for found in SCRIPT["MARKED"].finditer(text)]
     assert sorted(marked) == sorted(quotes) == sorted(SCRIPT["MADE"])
+
+
+def test_the_page_of_readings_quotes_the_committed_benchmark():
+    page, numbers = READING["PAGE"].read_text(), READING["NUMBERS"]
+    told = json.loads(numbers.read_text()) if numbers.exists() else None
+    assert READING["written"](page, told) == page, "python scripts/reading_page.py"
+    assert len(READING["BLOCK"].findall(page)) == 1
+
+
+def test_every_ratio_of_the_benchmark_stands_on_the_page():
+    told = _benchmark_of_made_up_numbers()
+    page = READING["written"](READING["PAGE"].read_text(), told)
+    assert READING["written"](page, told) == page
+    for job in told["ratios"].values():
+        for name, value in job.items():
+            assert (f"{value:.2f}" in page) is (not name.endswith(": predicted")), name
+    with pytest.raises(SystemExit, match="is not quoted"):
+        READING["block"](told | {"small": True})
+    with pytest.raises(SystemExit, match="is not quoted"):
+        READING["block"](told | {"jobs": ["forced"]})
+
+
+def _benchmark_of_made_up_numbers():
+    """What `benchmarks/reading.py --out` writes, every ratio another number."""
+    kinds = ("predicted", "measured", "over_predicted", "over_computed")
+    names = {
+        "forced": ["over_bare", "over_bare_with_signals", "vs_separate", "vs_padded", "vs_kv_branch"],
+        "branches": [f"three lead-ins: {kind}" for kind in kinds],
+        "length": [*(f"140 tokens: {kind}" for kind in kinds), "140 to 2240 tokens: growth of measured"],
+        "activations": ["activations_over_bare", "vs_nnsight", "vs_transformer_lens"],
+        "vocabulary": ["signals: over_bare_and_head", "signals and forced answers: over_bare_and_head"],
+        "store": ["peak_growth", "writing_share", "layer_over_memmap"],
+    }
+    numbers = (number / 100 for number in range(12_345, 99_999, 111))
+    return {
+        "jobs": list(names), "small": False, "rounds": 3, "clock": "wall", "threads": 1,
+        "machine": {"processor": "a processor", "cores": 2, "torch": "2"},
+        "sizes": {"forced": {"parameters": 10**8, "tokens of the traces": 2240, "distinct prefixes": 3000}},
+        "megabytes": {"store": {"96 traces a question": 120.0}},
+        "ratios": {job: {name: next(numbers) for name in own} for job, own in names.items()},
+        "bounds": {"over_bare": "<= 1.10"},
+    }  # fmt: skip
 
 
 def test_quotes_are_the_studys_own_numbers(study):

@@ -185,6 +185,10 @@ def test_there_are_enough_hard_cuts() -> None:
     ("text", "steps"),
     [
         ("Low.\n***\nHigh.", ["Low.", "High."]),
+        (
+            "| A | Low. So |\n|---|---|\n| B | High. Up |\nDone.",
+            ["| A | Low. So |", "| B | High. Up |", "Done."],
+        ),
         ("Low.\n\n---\n\n###\n**\nHigh.", ["Low.", "High."]),
         ("Low.\n\n1.\n(B)\nHigh.\n2.", ["Low.", "High."]),
         ("\u200b\nLow.\n\ufeff\u200b\n\xad\n😀\nHigh.", ["Low.", "High."]),

@@ -49,6 +49,37 @@ def test_nothing_of_the_answers_own_sentence_is_reasoning(sentence):
     assert found["after_answer"] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("K is low\nNa is high\nSo B", "K is low\nNa is high", "So B"),
+        (
+            '{"reasoning": "K is low. Na is high.", "answer": "B"}',
+            '{"reasoning": "K is low. Na is high.",',
+            '"answer": "B"}',
+        ),
+    ],
+)
+def test_a_line_or_an_entry_before_the_answer_is_no_part_of_it(text, reasoning, answer):
+    found = _by_role(text)
+    assert (found["reasoning"], found["answer"]) == ([reasoning], [answer])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>commentary<|message|>{}"
+        "<|end|><|start|>assistant<|channel|>final<|message|>The answer is (B).",
+        "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>analysis<|message|>{}"
+        "<|end|><|start|>assistant<|channel|>final<|message|>The answer is (B).",
+        "<|begin_of_thought|>{}<|end_of_thought|>\n\n<|begin_of_solution|>\n{} The answer is (B).",
+    ],
+)
+def test_marks_between_channels_are_no_step(text):
+    steps = ["K is low.", "Na is high."]
+    assert _by_role(text.format(*steps))["reasoning"] == steps
+
+
 def test_a_reason_in_the_answers_own_sentence_stays_a_step():
     text = (
         "Because CK is high and statins cause myopathy, the answer is (B), because no other drug does that."

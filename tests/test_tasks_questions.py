@@ -354,3 +354,62 @@ def test_half_a_character_is_named_with_its_row(tmp_path: Path, change: dict[str
     ) as error:
         _load(tmp_path, [ROW, {**ROW, "qid": "b", **change}])
     str(error.value).encode()
+
+
+COLUMNS = {"qid": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            b'question;options;answer\nQ?;"[""x"",""y""]";B\n',
+            r"q\.csv: the header begins with 'question;options",
+        ),
+        (b'question\toptions\tanswer\nQ?\t["x","y"]\tB\n', r"parted by commas here. Save it with commas"),
+        (b'sep=,\nquestion,options,answer\nQ?,"[""x"",""y""]",B\n', r"without a line 'sep='"),
+        (
+            b'question,options,answer\nWhich, one?,"[""x"",""y""]",B\n',
+            r"row 1: there are 4 fields and 3 columns",
+        ),
+        (b"question,options,answer\nQ?\n", r"row 1: there are 1 fields and 3 columns, from 'Q\?'"),
+        ("question,options,answer\n".encode("utf-16"), r"q\.csv: is not UTF-8 .*Save it as UTF-8"),
+        ('question,options,answer\nWélche?,"[""x"",""y""]",B\n'.encode("latin-1"), r"Save it as UTF-8"),
+        (b"question,A,B,answer\nQ?,x,y,B\n", r"Options in columns of their own .*put into one, as a list"),
+    ],
+)
+def test_a_csv_of_another_make_is_refused_with_a_way_out(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "q.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        load_questions(QuestionSettings(path=str(path), columns=ColumnNames(**COLUMNS)))
+
+
+def test_a_csv_may_hold_fields_of_any_length_and_begin_with_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_bytes(b'\xef\xbb\xbfquestion,options,answer\n"' + b"w" * 200_000 + b'","[""x"",""y""]",B\n')
+    table = load_questions(QuestionSettings(path=str(path), columns=ColumnNames(**COLUMNS)))
+    assert (len(table.stem[0]), table.gold[0]) == (200_000, 1)
+
+
+@pytest.mark.parametrize("answer", ["(B)", "B.", "B)", "B:", "B. y", "(B) y", "B) y ", "B: y"])
+def test_a_gold_may_be_written_as_a_label_before_its_text(tmp_path: Path, answer: str) -> None:
+    assert _load(tmp_path, [{**ROW, "answer": answer}]).gold[0] == 1
+
+
+@pytest.mark.parametrize("answer", ["B. x", "(A) y", "C. y", "b. y", "By", "B y"])
+def test_a_label_before_another_options_text_is_refused(tmp_path: Path, answer: str) -> None:
+    with pytest.raises(DataError, match=r"row 1: the gold answer '.*' is not among the options A-B"):
+        _load(tmp_path, [{**ROW, "answer": answer}])
+
+
+def test_a_label_is_refused_where_the_texts_begin_with_letters_of_another_order(tmp_path: Path) -> None:
+    shuffled = ["B. x", "A. y", "C. z"]
+    for answer in ("B", "(B)"):
+        with pytest.raises(
+            DataError, match=r"row 1: the gold answer .* which begin with B, A, C in this order"
+        ):
+            _load(tmp_path, [{**ROW, "options": shuffled, "answer": answer}])
+    assert _load(tmp_path, [{**ROW, "options": shuffled, "answer": "A. y"}]).gold[0] == 1
+    assert _load(tmp_path, [{**ROW, "options": ["A. x", "B. y"], "answer": "B"}]).gold[0] == 1
+    assert _load(tmp_path, [{**ROW, "options": ["E. coli", "C. tetani"], "answer": "B"}]).gold[0] == 1

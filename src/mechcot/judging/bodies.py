@@ -26,6 +26,7 @@ _STATUS_OF = {
 }
 """HTTP statuses by words in an error's type or code, for errors that name no number."""
 
+_LONGEST_COUNT = 100  # characters; Python refuses to read numbers of thousands of digits
 _UNSAID = 503  # an error that says nothing of its kind: worth another try, as a busy server is
 
 
@@ -91,7 +92,7 @@ def _trouble(error: Any) -> Trouble:
     message = said if isinstance(said, str) else json.dumps(said)
     kinds = [error.get(key) for key in ("code", "status", "status_code", "type")]
     for kind in kinds:
-        number = int(kind) if isinstance(kind, str) and kind.isdecimal() else kind
+        number = int(kind) if isinstance(kind, str) and kind.isdecimal() and len(kind) == 3 else kind
         if isinstance(number, int) and not isinstance(number, bool) and 400 <= number < 600:
             return Trouble(message, number)
     return Trouble(message, _status(" ".join(str(kind) for kind in kinds if kind)))
@@ -152,7 +153,7 @@ def _counted(usage: Any) -> tuple[int, int]:
 
 
 def _tokens(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < _LONGEST_COUNT:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -15,7 +15,7 @@ ALWAYS = words(
     # English and Latin
     "e.g i.e eg ie vs v viz cf i.a n.b N.B approx appr aprox ca circa vit "
     # German, French, Spanish, Dutch, Russian
-    "z.B d.h bzw ggf vgl sog inkl exkl evtl bspw p.ex c.-à-d p.ej EE bijv т.е напр"
+    "z.B d.h bzw ggf vgl sog inkl exkl evtl bspw p.ex c.-à-d p.ej EE bijv т.е напр см См"
 )
 """The sentence goes on, whatever follows."""
 
@@ -26,9 +26,10 @@ NAMES = words(
 """The sentence goes on, unless a word follows that opens sentences."""
 
 REFERENCES = words(
-    "Fig Figs fig figs Eq Eqs eq eqs Sec Secs Sect Ch Chap Vol vol Vols No Nos no nos Nr nr Tab Tabs Ref "
-    "Refs ref refs App p pp pg pgs Art Abb Nº núm pág págs pag стр рис табл Mon Tue Tues Wed Thu Thur "
-    "Thurs Fri Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
+    "Fig Figs fig figs Eq Eqs eq eqs Sec Secs Sect sect Ch ch Chap chap Par para paras Vol vol Vols No "
+    "Nos no nos Nr nr Thm Thms thm Lem lem Cor Prop Def Defs Alg Suppl suppl Tab Tabs Ref Refs ref refs "
+    "App p pp pg pgs Art Abb Nº núm pág págs pag стр рис табл Mon Tue Tues Wed Thu Thur Thurs Fri Jan Feb "
+    "Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
 )
 """The sentence goes on before a number, a lone letter or a small letter."""
 
@@ -46,6 +47,21 @@ SHORT = words(
     "ej bes etw др"
 )
 """The sentence goes on before a small letter, a number or a bracket."""
+
+JOURNALS = words(
+    "Acad Adv Am Anesth Ann Annu Antimicrob Appl Arch Asia Assoc Aust Behav Biochem Biochim Biol Biomed "
+    "Biophys Biotechnol Br Bull Cardiol Cardiovasc Chem Chemother Chim Chir Circ Clin Cogn Coll Commun "
+    "Comput Contemp Crit Curr Dermatol Diabetol Dis Discov Ecol Econ Educ Emerg Endocr Endocrinol Engl "
+    "Engin Environ Epidemiol Ethn Eur Exp Fertil Gastroenterol Genet Geophys Geriatr Gerontol Gynaecol "
+    "Gynecol Haematol Haemost Hematol Hepatol Hosp Hum Hypertens Immun Immunol Infect Inorg Inst Int "
+    "Intensive Intern Invest J Jpn Lett Lond Magn Med Metab Microbiol Mol Nat Natl Nephrol Neurobiol "
+    "Neurol Neurosci Neurosurg Nucl Nurs Nutr Obes Obstet Oncol Ophthalmol Opin Opt Orthop Otolaryngol "
+    "Paediatr Parasitol Pathol Pediatr Pept Perspect Pharm Pharmacol Pharmacother Philos Phys Physiol "
+    "Plast Postgrad Pract Prev Proc Psychiatr Psychol Psychother Publ Radiol Rehabil Rep Reprod Res "
+    "Respir Resusc Rev Rheum Rheumatol Roentgenol Scand Schizophr Sci Semin Soc Surg Symp Syst Technol "
+    "Teratol Ther Thorac Thromb Toxicol Trans Transl Transm Transplant Trop Urol Vasc Vet Virol Zool"
+)
+"""Words of journals' names: the sentence goes on before a number, a small letter or the name's next word."""
 
 CLOSING = words("etc usw ecc enz a.m p.m A.M P.M etw.ä")
 """The sentence goes on before a small letter only."""

@@ -41,7 +41,7 @@ _NOTHING_SAID = re.compile(
 
 DROPPED = re.compile(
     rf"[*~`{INVISIBLE}]+|<sup>[^<>\n]{{1,20}}</sup>|(?<![^\W_])_+|_+(?![^\W_])|</?[A-Za-z]\w{{0,9}}>"
-    r"|(?<=[.!?…。！？”\"’')])(?:\[\^?\d[\d,;–\s-]{0,20}\]|【\d[\d,;–\s-]{0,20}】|[¹²³⁰⁴-⁹]+|\^\d+"
+    r"|(?<=[.!?…。！？”\"’')])(?:\[\^?\d[\d,;–\s-]{0,20}\]|【\d[\d,;–\s-]{0,20}】|[⁽¹²³⁰⁴-⁹⁾]+|\^\d+"
     r"|[\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff\u200d\ufe0f]+)"
 )
 """Marks in a line that are no part of its sentence: emphasis, tags, invisible characters, notes."""

@@ -20,12 +20,15 @@ from mechcot.steps.markup import DROPPED, Span, lines, wholes
 _NEAR = 100  # characters on each side that decide: a line without an end costs no more than its length
 _STOPS = "。！？｡؟۔।॥։።።။។༎෴"  # these end a sentence wherever they stand
 _CLOSERS = "\"'”’»«“›‹)\\]}〉》」』）】"
+_OPENERS = "“‘「『（(《〈【"  # behind those full stops
 _PLACE = re.compile(
     rf"(?<![.!?…])(?P<stop>[.!?…]++)(?P<closers>[{_CLOSERS}]*+)(?=\s)"
-    rf"|(?P<other>[{_STOPS}]++[!?]*+)(?P<behind>[{_CLOSERS}]*+)"
+    rf"|(?P<other>[{_STOPS}]++[!?]*+|(?<=[\u0370-\u03ff])[;\u037e](?=\s+[\u0370-\u03ff]))"  # Greek asks so
+    rf"(?P<behind>(?:(?![{_OPENERS}])[{_CLOSERS}])*+)"
 )
 # The segmenter cuts nothing between single quotes, and nothing in a line that begins with (A) or a bullet.
-_UNHEARD = re.compile(r"['’‘]|(?<=\d)\"|^\s*(?:[•◦‣▪●·]\s*)?\([^\W_]{1,4}\)|^\s*[•◦‣▪●·]")
+_UNHEARD = re.compile(r"['’‘]|(?<=\d)\"|^\s*(?:[•◦‣▪●·]\s*)?\([^\W_]{1,4}\)|^\s*[•◦‣▪●·]|(?<![(\w])\d{1,2}\)")
+_ROW = re.compile(r"\s*\|.*\|\s*")  # of a table
 _TIME_ZONE = re.compile(r"(?:[A-Z]{1,4}T|UTC)\b")
 _NOTE = re.compile(r"\.\s*\[[\d,;–\s-]+\]\Z")
 _OPENING = re.compile(r"\s*[\"'“‘«„(\[{¿¡]*")
@@ -37,6 +40,14 @@ _LABEL = re.compile(
 _NEXT_MARK = re.compile(r"\d{1,2}[.)]\s")
 _DOTTED = re.compile(r"[^\W\d_]{1,4}(?:\.[^\W_]{1,4})+")  # b.i.d., q.6h.
 _FACTORIAL = re.compile(r"[=+*/^<>≤≥×·,;-]")
+_JOURNAL = re.compile(  # "Care Med." or "Acta 1976" behind "Crit."
+    r"(?P<plain>(?:[A-Z][\w-]*\s+(?:of\s+|and\s+|&\s+)?){0,2})"
+    r"(?:(?P<short>[A-Z][\w-]*)\.|(?:(?:19|20)\d\d|\d+\s*[(:;,]\s*\d|vol\.))"
+)
+_ORDINAL = re.compile(r"(?<!\bI )\b(?:[Aa]m|[Dd]e[rnms]|[Vv]om|[Zz]um|[Ii]m)\s+\d{1,2}$")  # am 3. Mai
+_DAY = re.compile(r"(?:.*\D)?\d{1,2}\.\d{1,2}", re.DOTALL)  # am 13.05. ging er
+_SPECIES = re.compile(r"(?:.*\W)?[A-Z]\.\s?[a-z]+", re.DOTALL)  # C. diff. is
+_NUMBERED = re.compile(r"\d+(?:\s+(?:is|was|are|were|has|in|on|of|and|to)\b|[,:;)])")
 _LONE = re.compile(r"[^\W\d_](?!\w)|[IVX]{1,4}\b")
 _INITIAL = re.compile(r"[^\W\d_]\.")
 
@@ -45,6 +56,9 @@ def sentences(text: str) -> Iterator[Span]:
     """Spans of a text's sentences, blanks around them included; a line's end ends a sentence too."""
     whole = wholes(text)
     for start, end in lines(text, whole):
+        if _ROW.fullmatch(text, start, end):
+            yield start, end
+            continue
         first = bisect_left(whole, (start, start))
         inside = []
         while first < len(whole) and whole[first][1] <= end:
@@ -105,6 +119,8 @@ def _ends_elsewhere(bare: str, start: int, end: int) -> bool:
     note = _NOTE.search(bare, max(start, end - _NEAR), end)
     if note:
         return _after_word(*_around(bare, start, note.start(), end)) is not False
+    if stop in _OPENERS:
+        return False
     if stop == ".":
         return after.isupper() and len(_word(_around(bare, start, end - 1, end)[0])) != 1
     return bool(re.fullmatch(rf"[!?…{_STOPS}{_CLOSERS}]", stop)) and not re.fullmatch(f"[{_CLOSERS}]", after)
@@ -113,15 +129,19 @@ def _ends_elsewhere(bare: str, start: int, end: int) -> bool:
 def _ends(bare: str, start: int, place: re.Match[str], judged: bool) -> bool:
     """Whether a sentence that begins at `start` ends at a full stop; `judged`: so says the segmenter."""
     if place["other"]:
-        return (
-            judged or not place["behind"] or bare[place.end()].isspace()
-        )  # "好。”然后": the segmenter knows
+        if place["behind"][-1:] in ("）", ")"):
+            return bare[start:].lstrip()[:1] in ("（", "(")
+        after = bare[place.end()]  # "好。”然后": the segmenter knows
+        return judged or not place["behind"] or after.isspace() or after in _OPENERS
     before, follows = _around(bare, start, place.start(), place.end())
+    trails = "…" in place["stop"] or ".." in place["stop"]
+    if trails and before[-1:].isspace() and before.strip():  # 1 + 2 + ... + n
+        return follows[:1].isupper() and not re.match(r"I\b", follows)
     if not before or before[-1].isspace():  # a text in tokens: "it is low . so it is high ."
         return place["stop"] == "." or bool(before.strip())
     if not follows:
         return False
-    if "…" in place["stop"] or ".." in place["stop"]:
+    if trails:
         return follows[0].isupper()
     if place["stop"] == ".":
         known_word = _after_word(before, follows)
@@ -154,13 +174,19 @@ def _after_word(before: str, follows: str) -> bool | None:
         return _after_letter(before[: -len(word)], word, follows, opens)
     small, digit = follows[0].islower(), follows[0].isdigit()
     if word in ("no", "No") and (
-        not digit or re.fullmatch(rf"\s+{word}", before)
-    ):  # Is it? No. 5 mg is too much.
+        not digit or (re.fullmatch(rf"\s+{word}", before) and not _NUMBERED.match(follows))
+    ):  # Is it? No. 5 mg is too much. No. 2 is E. coli.
         return True
     if _in(word, known.ALWAYS):
         return False
     if _in(word, known.CLOSING):
         return not (small or _TIME_ZONE.match(follows))
+    if small and (_SPECIES.fullmatch(before) or _DAY.fullmatch(before)):
+        return False
+    if not opens and _ORDINAL.search(before) and word.isdigit():
+        return False
+    if _of_journal(before, word):
+        return not (small or digit or (not opens and _names_journal(follows)))
     if _in(word, known.NAMES) or (_DOTTED.fullmatch(word) and not word.islower()):
         return opens and not small
     if _in(word, known.REFERENCES):
@@ -168,6 +194,22 @@ def _after_word(before: str, follows: str) -> bool | None:
     if _in(word, known.SHORT) or _DOTTED.fullmatch(word):
         return not (small or digit)
     return None
+
+
+def _of_journal(before: str, word: str) -> bool:
+    """Whether a word belongs to a journal's short name, or an ordinary one follows one: "Dis. Child."."""
+    if word in known.JOURNALS:
+        return True
+    last = before[: -len(word)].split()[-1:] if word[:1].isupper() else []
+    return bool(last and last[0].endswith(".") and last[0][:-1] in known.JOURNALS)
+
+
+def _names_journal(follows: str) -> bool:
+    """Whether a text goes on with a journal's name."""
+    found = _JOURNAL.match(follows)
+    if found is None or not found["plain"] or found["short"] is None:
+        return found is not None
+    return len(found["short"]) == 1 or found["short"] in known.JOURNALS
 
 
 def _after_letter(before: str, letter: str, follows: str, opens: bool) -> bool:

@@ -23,6 +23,8 @@ _TEXT_KEYS = ("text", "content", "body", "value", "option", "choice", "answer")
 _LABEL_KEYS = ("label", "key", "letter", "id", "index", "idx", "option", "choice", "value", "name")
 _MARK = re.compile(r"[A-Za-z]|\d{1,2}")
 """What an option is called: a letter or a small number."""
+_MARKED = ("({})", "{}.", "{})", "{}:")
+"""How a label is written: alone, or before its own option's text."""
 
 READINGS: tuple[GoldKind, ...] = ("label", "text", "index", "number")
 """What a gold may be: a label, an option's text, an index counted from 0, a number counted from 1."""
@@ -244,6 +246,8 @@ class Gold:
         kinds = [kind] if told else ["label", "text", kind]
         found = {name: self.readings[name] for name in kinds if name is not None and name in self.readings}
         if len(set(found.values())) == 1:
+            if "text" not in found:
+                _check_order(where, self.value, options)
             return next(iter(found.values()))
         if found:
             ways = ", ".join(f"as {name} it is {options.texts[i]!r}" for name, i in found.items())
@@ -278,6 +282,23 @@ class Gold:
                 "set questions.gold_is=any; where an answer has to name them all, questions.gold_is=all"
             )
         return texts
+
+
+def _check_order(where: str, value: Any, options: Options) -> None:
+    """Refuse a gold that counts options whose texts begin with letters in another order.
+
+    Raises:
+        DataError: they do.
+    """
+    begins = [re.match(r"\(?([A-Za-z])[.):]\s", text) for text in options.texts]
+    own = [found[1].upper() for found in begins if found]
+    expected = list(LETTERS[: len(options.texts)])
+    if sorted(own) == expected and own != expected and not options.labelled:
+        raise DataError(
+            f"{where}: the gold answer {value!r} may be a place or a letter of the texts, which begin with "
+            f"{', '.join(own)} in this order. Take the letters off, or give the options as an object from "
+            "label to text"
+        )
 
 
 def named_together(where: str, texts: Sequence[str]) -> str:
@@ -317,9 +338,9 @@ def read_gold(where: str, value: Any, options: Options | None, typed: bool) -> G
     said = {same_text(str(value))} | ({str(number)} if number is not None else set())
     found: dict[GoldKind, int] = {}
     for i, (label, text) in enumerate(zip(options.labels, options.texts, strict=True)):
-        if same_text(label) in said:
+        if same_text(label) in said or said & {form.format(same_text(label)) for form in _MARKED}:
             found["label"] = i
-        if same_text(text) in said:
+        if same_text(text) in said or said & {f"{form.format(label)} {same_text(text)}" for form in _MARKED}:
             found["text"] = i
     # Labels that are numbers themselves say what a number means.
     if number is not None and not (

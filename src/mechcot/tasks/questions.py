@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +91,17 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     return Loaded(pd.DataFrame([row for _, row in kept]), len(table), dict(sorted(rows.skipped.items())))
 
 
+_OPTIONS_HINT = (
+    ", or set it to null where the questions are open. Options in columns of their own (A, B, ... or opa, "
+    "opb, ...) have to be put into one, as a list"
+)
+
+
 def _check_columns(name: str, table: pd.DataFrame, columns: ColumnNames) -> None:
     for key, column in columns.model_dump().items():
         required = key in ("stem", "options", "gold") or (key == "qid" and column != "qid")
         if column is not None and column not in table.columns and (required or key in ("domain", "group")):
-            hint = ", or set it to null where the questions are open" if key == "options" else ""
+            hint = _OPTIONS_HINT if key == "options" else ""
             raise DataError(
                 f"{name}: there is no column '{column}' for {key}; there are {list(table.columns)}. "
                 f"Map it with questions.columns.{key}=...{hint}"
@@ -204,8 +211,24 @@ def _once(where: str, number: int, row: dict[str, Any], seen: dict[str, int]) ->
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    with open(path, encoding="utf-8-sig", newline="") as source:
-        header = next(csv.reader(source), [])
+    csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size + 1))
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as source:
+            rows = [row for row in csv.reader(source) if row]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 ({said(error)}). Save it as UTF-8") from error
+    header = rows[0] if rows else []
+    if (len(header) == 1 and re.search(r"[;\t]", header[0])) or header[:1] == ["sep="]:
+        raise DataError(
+            f"{path}: the header begins with {header[0][:80]!r}: fields are parted by commas here. Save it "
+            "with commas, without a line 'sep='"
+        )
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, row {number}: there are {len(row)} fields and {len(header)} columns, from "
+                f"{row[0][:80]!r} on. Put quotes around a text that holds a comma"
+            )
     for name in header:
         if header.count(name) > 1:
             raise DataError(f"{path}: two columns are named '{name}'; rename one")

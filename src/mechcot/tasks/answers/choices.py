@@ -49,6 +49,11 @@ _FILL = re.compile(
 )
 _JOINT = re.compile(_BOTH)
 _JOINT_OR_COMMA = re.compile(rf"{_BOTH}|(?<=[)\]])(?=[(\[])|\s*,\s*(?:{either(phrases('both'))}\s*)?")
+_DENIED = either((*phrases("no"), *phrases("bad")))
+_ARE = either(("are", *phrases("verb", spaced=True)))
+_WRONG = re.compile(  # said of options behind the one that is meant: "B, and A, C and D are wrong"
+    rf"(?:(?:,|{_BOTH})\s*[(\[]?[A-Z][)\]]?)*\s+{_ARE}\s+(?:\w+\s+)?{_DENIED}"
+)
 _OPTION = either(phrases("option"))
 _LABEL = re.compile(
     rf"(?P<word>{_OPTION}\s*(?:(?i:number|no\.?)\s*)?[:#]?\s*)?"
@@ -274,7 +279,7 @@ def _with_others(text: str, first: Choice, menu: Menu) -> Choice:
             break
         options += other.options
         end = other.end
-    if len(options) == len(first.options):
+    if len(options) == len(first.options) or _WRONG.match(text, end):
         return first
     return Choice(first.start, end, tuple(dict.fromkeys(options)), True)
 

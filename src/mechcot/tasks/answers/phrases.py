@@ -6,70 +6,12 @@ written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
-from mechcot.tasks.answers.fold import folded
-
-
-@dataclass(frozen=True)
-class Language:
-    """The words of one language; a blank stands for any blanks.
-
-    Attributes:
-        code: of the language.
-        answer: what is given: "answer".
-        option: what an option is called before or after its letter.
-        good: what is said of the right option: "correct", "best".
-        best: what is said of what the question asks for: "most likely".
-        bad: what is said of a wrong one.
-        verb: what links the answer and the option, said or left out: "is".
-        choose: "I choose".
-        so: words that begin a conclusion.
-        no: words that deny a clause.
-        but: words between an option that is denied and the one in its place.
-        reason: words that may follow the option: a reason, or the verb where it comes last.
-        fill: words before the option that add nothing.
-        condition: words that begin a condition; those of several words spoil a sentence wherever they stand.
-        unsure: words that make a statement a possibility, or what others say.
-        back: words that take back what was said.
-        both: words between two options that are both meant.
-        ask: what is written before a further question.
-        spaced: whether blanks part its words.
-    """
-
-    code: str
-    answer: tuple[str, ...]
-    option: tuple[str, ...]
-    good: tuple[str, ...]
-    best: tuple[str, ...]
-    bad: tuple[str, ...]
-    verb: tuple[str, ...]
-    choose: tuple[str, ...]
-    so: tuple[str, ...]
-    no: tuple[str, ...]
-    but: tuple[str, ...]
-    reason: tuple[str, ...]
-    fill: tuple[str, ...]
-    condition: tuple[str, ...]
-    unsure: tuple[str, ...]
-    back: tuple[str, ...]
-    both: tuple[str, ...]
-    ask: tuple[str, ...]
-    spaced: bool = True
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Phrases parted by commas, folded, long ones first: a pattern takes the first that fits."""
-    found = (folded(phrase) for phrase in text.split(","))
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def _language(code: str, *, spaced: bool = True, **words: str) -> Language:
-    return Language(code, spaced=spaced, **{name: _words(text) for name, text in words.items()})
-
+from mechcot.tasks.answers.language import Language, language
 
 LANGUAGES = (
-    _language(
+    language(
         "en",
         answer="answer,ans,ans.,selected option,chosen option,option selected,option chosen,final choice,"
         "final response,final selection,correct response,best response",
@@ -107,6 +49,14 @@ LANGUAGES = (
         "answer with,in the form,in the format,the format,format,write,i must end,i should end,"
         "i need to end,i have to end,as instructed,end by,finish by,your response,output,"
         "think step by step",
+        case="for,in,with,without,when,before,after,during,under,among,at,on,if,unless,"
+        "whenever,given that,as long as,while",
+        otherwise="otherwise,else,in which case,in other cases,without,later,afterwards,if not",
+        ours="this,these,the question,the case,the scenario,the above,our,his,her,"
+        "its,all,any case,conclusion,summary,short,fact,addition,contrast,comparison,"
+        "general,particular,other words,my,total,example,instance,sum,terms,order,light,"
+        "view,completeness,the options,option,the choices,the given,the end,which,"
+        "reference,me,us,the following,the context,context,both",
         unsure="unlikely that,improbable,implausible,doubtful,false that,untrue,disagree,i thought,"
         "we thought,i believed,i assumed,i had thought,i was thinking,whether,wonder if,decide if,may be,"
         "might,could,can be,possibly,perhaps,maybe,"
@@ -122,7 +72,7 @@ LANGUAGES = (
         ask="question,problem,q,exercise,next question,case,user,human,assistant,system,"
         "instruction,student,passage,example",
     ),
-    _language(
+    language(
         "de",
         answer="antwort,lösung",
         option="option,antwort,antwortmöglichkeit,möglichkeit,buchstabe",
@@ -139,12 +89,15 @@ LANGUAGES = (
         reason="weil,da,denn,nicht,und nicht,aufgrund,wegen",
         fill="daher,also,wohl,wahrscheinlich,sicher,der,die,das",
         condition="wenn,falls,sofern,angenommen,schreibe,ende mit,beende,im format,sollte",
+        case="bei,für,in,im,mit,ohne,vor,nach,wenn,falls,während",
+        otherwise="sonst,andernfalls,ansonsten",
+        ours="dieser,diese,diesem,diesen,dieses,der frage,dem patienten,fall,zusammenfassung",
         unsure="könnte,vielleicht,möglicherweise,ob,manche,auf den ersten blick,beispiel",
         back="moment,doch,nein,korrektur,halt,warte,ich habe mich geirrt,stimmt nicht,vielmehr,jedoch",
         both="und,oder,sowie,beziehungsweise,bzw",
         ask="frage,aufgabe,fall",
     ),
-    _language(
+    language(
         "fr",
         answer="réponse,solution",
         option="option,choix,réponse,proposition,lettre",
@@ -160,12 +113,15 @@ LANGUAGES = (
         reason="car,parce que,puisque,en raison,et non",
         fill="la,le,les,donc,bien,un,une,probablement",
         condition="si,supposons,à condition,terminez,écrivez,au format,sous la forme",
+        case="chez,pour,en,avec,sans,avant,après,si,quand,dans",
+        otherwise="sinon,autrement",
+        ours="ce,cet,cette,ces,conclusion,résumé,fait,la question,le patient",
         unsure="pourrait,peut-être,peut être,certains,à première vue,exemple",
         back="attendez,non,en fait,correction,pardon,erreur,cependant,je me suis trompé",
         both="et,ou,ainsi que",
         ask="question,problème,exercice,cas",
     ),
-    _language(
+    language(
         "es",
         answer="respuesta,solución",
         option="opción,alternativa,respuesta,letra,inciso",
@@ -180,12 +136,15 @@ LANGUAGES = (
         reason="porque,pues,ya que,dado que,debido",
         fill="el,la,los,las,lo,entonces,un,una,probablemente",
         condition="si,supongamos,en caso,termina,termine,escriba,en el formato,con el formato",
+        case="para,en,con,sin,antes de,después de,si,cuando,durante",
+        otherwise="si no,de lo contrario,en otro caso",
+        ours="este,esta,estos,estas,conclusión,resumen,el caso,la pregunta,el paciente",
         unsure="podría,quizás,quizá,tal vez,algunos,a primera vista,ejemplo",
         back="espera,en realidad,no,corrección,perdón,error,sin embargo,me equivoqué",
         both="y,o,e,u,así como",
         ask="pregunta,problema,ejercicio,caso",
     ),
-    _language(
+    language(
         "pt",
         answer="resposta,solução,gabarito",
         option="opção,alternativa,resposta,letra",
@@ -200,12 +159,15 @@ LANGUAGES = (
         reason="porque,pois,já que,dado que,devido",
         fill="portanto,um,uma,provavelmente",
         condition="se,suponha,caso,termine,escreva,no formato",
+        case="para,em,com,sem,antes de,depois de,se,quando,durante,no,na,nos,nas",
+        otherwise="caso contrário,senão",
+        ours="este,esta,estes,estas,esse,essa,conclusão,resumo,o caso,a pergunta,o paciente,caso,questão",
         unsure="poderia,talvez,alguns,à primeira vista,exemplo",
         back="espere,na verdade,não,correção,desculpe,erro,porém,contudo,me enganei",
         both="e,ou,bem como",
         ask="pergunta,questão,problema,exercício,caso",
     ),
-    _language(
+    language(
         "it",
         answer="risposta,soluzione",
         option="opzione,alternativa,risposta,lettera",
@@ -221,12 +183,15 @@ LANGUAGES = (
         reason="perché,poiché,in quanto,dato che,e non",
         fill="il,la,lo,quindi,dunque,un,una,probabilmente",
         condition="se,supponiamo,nel caso,termina,scrivi,nel formato",
+        case="per,in,con,senza,prima di,dopo,se,quando,durante,nei,negli,nelle,nel",
+        otherwise="altrimenti,in caso contrario",
+        ours="questo,questa,questi,queste,conclusione,sintesi,il caso,la domanda,il paziente",
         unsure="potrebbe,forse,alcuni,a prima vista,esempio",
         back="aspetta,in realtà,no,correzione,scusa,errore,tuttavia,mi sono sbagliato",
         both="e,o,ed,oppure,nonché",
         ask="domanda,problema,esercizio,caso",
     ),
-    _language(
+    language(
         "ru",
         answer="ответ,решение",
         option="вариант,ответ,буква,опция,пункт",
@@ -241,12 +206,15 @@ LANGUAGES = (
         reason="потому,так как,поскольку,а не",
         fill="это,вариант,скорее всего",
         condition="если,допустим,предположим,напишите,в формате,закончите",
+        case="для,у,при,без,до,после,если,когда,в",
+        otherwise="иначе,в противном случае",
+        ours="этого,этой,этом,данного,данной,данном,целом,итоге,заключение",
         unsure="может быть,возможно,некоторые,на первый взгляд,пример,мог бы",
         back="подождите,нет,на самом деле,исправление,ошибка,однако,точнее",
         both="и,или,а также",
         ask="вопрос,задача,задание,случай",
     ),
-    _language(
+    language(
         "ar",
         answer="الإجابة,الجواب,إجابة,جواب",
         option="الخيار,خيار,الإجابة,الحرف,الاختيار",
@@ -261,12 +229,15 @@ LANGUAGES = (
         reason="لأن,بسبب,وليس",
         fill="هي,هو,إذن",
         condition="إذا,إن كان,لو,اكتب,بصيغة",
+        case="في,عند,مع,بدون,بعد,قبل,للأطفال,للكبار,بالنسبة",
+        otherwise="وإلا",
+        ours="هذا,هذه,الختام,السؤال",
         unsure="ربما,قد,بعض,مثال",
         back="انتظر,لا,في الواقع,تصحيح,عذرا,خطأ,لكن",
         both="و,أو,وكذلك",
         ask="سؤال,السؤال,مسألة,حالة",
     ),
-    _language(
+    language(
         "hi",
         answer="उत्तर,जवाब,सही विकल्प",
         option="विकल्प,उत्तर,अक्षर",
@@ -281,12 +252,15 @@ LANGUAGES = (
         reason="क्योंकि,है,होगा",
         fill="है",
         condition="यदि,अगर,लिखें,प्रारूप",
+        case="के लिए,में",
+        otherwise="अन्यथा,वरना",
+        ours="इस,प्रश्न",
         unsure="शायद,हो सकता,कुछ लोग,उदाहरण,सकता है",
         back="रुकिए,नहीं,वास्तव में,सुधार,माफ,गलती,लेकिन",
         both="और,या,तथा,एवं",
         ask="प्रश्न,सवाल",
     ),
-    _language(
+    language(
         "zh",
         spaced=False,
         answer="答案,正确选项,正确答案,回答,最佳选项,最终选择,正確答案,正確選項",
@@ -302,12 +276,15 @@ LANGUAGES = (
         reason="因为,因為,由于,项,選項,选项",
         fill="应该,就",
         condition="如果,假如,若,假设,请以,请写,格式",
+        case="对于,對於,如果,若,时,時",
+        otherwise="否则,否則",
+        ours="本题,此题,这,此",
         unsure="也许,可能是,或许,有人,例如",
         back="等等,不对,其实,更正,抱歉,错了,但是,重新",
         both="和,或,与,及,以及,或者,與,跟",
         ask="问题,题目,问,第,下一题,問題,题",
     ),
-    _language(
+    language(
         "ja",
         spaced=False,
         answer="答え,正解,解答,回答,正答",
@@ -323,12 +300,15 @@ LANGUAGES = (
         reason="です,だ,である,となり,と考え,なぜ,を選",
         fill="おそらく",
         condition="もし,たとえば,例えば,形式,なら",
+        case="なら,では,には,の場合",
+        otherwise="そうでなければ,それ以外",
+        ours="この,本",
         unsure="かもしれ,場合,と書い",
         back="待って,いや,実は,訂正,すみません,間違え,しかし",
         both="と,または,や,及び,および,か,もしくは",
         ask="問題,質問,問,次の問題",
     ),
-    _language(
+    language(
         "ko",
         spaced=False,
         answer="정답,답,해답,답변,최종 답",
@@ -344,6 +324,9 @@ LANGUAGES = (
         reason="입니다,이다,이며,입니,이에요,예요,번,왜냐",
         fill="아마도",
         condition="만약,만일,형식,예를",
+        case="이면,라면,경우,에게는,에서는",
+        otherwise="그렇지 않으면,아니면",
+        ours="이 ,본",
         unsure="수도,아마,라면,경우,쓰세요",
         back="잠깐,아니,사실,정정,죄송,실수,하지만,그러나",
         both="와,과,또는,및,혹은,나,이나",

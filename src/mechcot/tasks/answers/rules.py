@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mechcot.tasks.answers.cases import in_cases
 from mechcot.tasks.answers.choices import FOLLOW, Choice, Menu, choice_at, either
 from mechcot.tasks.answers.fold import BOX, Folded
-from mechcot.tasks.answers.phrases import LANGUAGES, Language, phrases
+from mechcot.tasks.answers.language import Language
+from mechcot.tasks.answers.phrases import LANGUAGES, phrases
 from mechcot.tasks.answers.statements import Statement, commits, sentence_start
 from mechcot.tasks.base import PromptFormat
 
@@ -51,6 +53,8 @@ def statements_of(original: str, folded: Folded, menu: Menu, form: PromptFormat)
             if not commits(folded.text, start, choice, code, rule.denied):
                 void.add(choice.end)
             elif choice.end not in void:
+                if not menu.open:
+                    choice = in_cases(folded.text, sentence_start(folded.text, start), choice, code, menu)
                 found.setdefault(choice.end, Statement(rule.name, rule.firm, start, choice))
     return sorted(found.values(), key=lambda statement: statement.choice.start)
 

@@ -6,12 +6,17 @@ import re
 from dataclasses import dataclass
 
 from mechcot.tasks.answers.choices import Choice, either
-from mechcot.tasks.answers.phrases import LANGUAGES, Language
+from mechcot.tasks.answers.language import Language
+from mechcot.tasks.answers.phrases import LANGUAGES
 
-_STOP = re.compile(r"[.!?][\"')\]]*\s|\n\s*\n|\n(?=\s*(?:[-#>•]|\(?\w{1,3}[.)]\s))|\n(?=\s*[^\sa-z])")
+_STOP = re.compile(
+    r"[.!?][\"')\]]*\s|\n\s*\n|\n(?=\s*(?:[-#>•]|\(?\w{1,3}[.)]\s))|\n(?=\s*[^\sa-z])"
+    r"|\",\s*(?=\"\w+\"\s*:)"  # the next entry of a JSON object
+)
 _CLAUSE = re.compile(
     r"[,;:]\s|\s-\s|(?<!\w)(?i:so|therefore|thus|hence|then|because|and|but|daher|also|donc|quindi|portanto)(?!\w)"
 )
+_AHEAD = 8  # characters that tell whether a line end before them ends a sentence
 _LONGEST = 1000  # characters of a sentence that are looked at
 _STARTS = r"[\W\d_]*(?:(?i:and|but|so|now|then|however|or|also|note that|remember|again)(?!\w)[\W_]*)*"
 
@@ -78,8 +83,9 @@ _BACK_NEXT = re.compile(rf"[\s.,;:!)\]\"'*-]*(?:{'|'.join(opening for _, opening
 def sentence_start(text: str, at: int) -> int:
     """Where the sentence that holds a character begins."""
     last = max(at - _LONGEST, 0)
-    for match in _STOP.finditer(text, last, at):
-        last = match.end()
+    for match in _STOP.finditer(text, last, at + _AHEAD):
+        if match.end() <= at and match.start() > last:
+            last = match.end()
     return last
 
 

@@ -14,10 +14,13 @@ _OPEN = (
     r"|<\|channel\|>analysis<\|message\|>"
 )
 _CLOSE = (
-    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+    r"</(?:think|thinking|thought|reasoning)>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>(?:\s*<\|begin_of_solution\|>)?"
     r"|(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
 )
-_TAG = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})")
+_BETWEEN = (  # the same turn goes on, in another channel (harmony)
+    r"(?:<\|end\|>|<\|call\|>)?<\|start\|>assistant<\|channel\|>(?:analysis|commentary)[^<>\n]{0,80}<\|message\|>"
+)
+_TAG = re.compile(rf"(?P<between>{_BETWEEN})|(?P<open>{_OPEN})|(?P<close>{_CLOSE})")
 _SPECIAL = (
     r"(?!(?:<\|end\|>)?<\|start\|>assistant<\|channel\|>)"  # harmony: the same turn goes on
     r"<\|(?!begin_of_thought|end_of_thought|channel\||message\|)[a-z_]{2,30}\|>|</s>|<(?:end|start)_of_turn>|\[/?INST\]"
@@ -74,8 +77,9 @@ def blocks(text: str, reasoning_end: str) -> Blocks:
 
 def _tags(text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Marks that open or close a block, and those that close one."""
-    found = list(_TAG.finditer(text))
-    tags, closes = [], []
+    marks = list(_TAG.finditer(text))
+    found = [match for match in marks if not match["between"]]
+    tags, closes = [match.span() for match in marks if match["between"]], []
     for number, match in enumerate(found):
         if match["open"]:
             inside = any(not earlier["open"] for earlier in found[:number]) or number == 0
@@ -87,7 +91,7 @@ def _tags(text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         if following is None or following["open"]:
             tags.append(match.span())
             closes.append(match.span())
-    return tags, closes
+    return sorted(tags), closes
 
 
 def _without(text: str, tags: list[tuple[int, int]]) -> str:
