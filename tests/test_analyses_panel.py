@@ -79,7 +79,15 @@ def test_each_judge_has_its_own_difference_on_the_same_questions(study):
 
 @pytest.mark.parametrize(
     ("deltas", "share"),
-    [([0.1, 0.2, -0.3], 2 / 3), ([0.1, 0.2], 1.0), ([0.1, -0.1], 0.5), ([-0.1, None], 1.0), ([None], None)],
+    [
+        ([0.1, 0.2, -0.3], 2 / 3),
+        ([0.1, 0.2], 1.0),
+        ([0.1, -0.1], 0.5),
+        ([-0.1, None], 1.0),
+        ([None], None),
+        ([0.0, 0.2], 0.5),
+        ([0.0, -0.2], 0.5),
+    ],
 )
 def test_sign_agreement(deltas, share):
     assert panel._same_sign(deltas) == share

@@ -86,6 +86,7 @@ def test_votes_counts_no_answer_last_and_no_answer_can_win():
 @given(st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=1, max_size=8))
 def test_votes_of_each_question_add_to_its_traces(answers):
     table = votes(answers, 4)
+    assert table.shape == (len(answers), 5)
     assert (table.sum(axis=1) == 5).all()
     for row, given_answers in zip(table, answers, strict=True):
         assert [row[a] for a in (0, 1, 2, 3, -1)] == [given_answers.count(a) for a in (0, 1, 2, 3, -1)]
