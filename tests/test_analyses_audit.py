@@ -186,18 +186,6 @@ def test_weighted_strata_are_those_of_the_probabilities_behind_the_votes():
         assert part.weight == pytest.approx(own.sum(), rel=0.1)
 
 
-def test_where_both_arms_name_the_right_option_silent_traces_do_not_vote():
-    """Before, silence has most votes and the right option is named more often than the others."""
-    before = {(0, c): (answer, ["e find"]) for c, answer in enumerate([-1, -1, -1, 0, 0, 2])}
-    before |= {(1, c): (answer, ["c find"]) for c, answer in enumerate([2, 2, 0])}  # the last option wins
-    after = {(q, c): (0, ["c find", "e find", "c find"]) for q in range(2) for c in range(3)}
-    result = analyse(Arms(make_questions([0, 0]), *make_arm("base", before), *make_arm("new", after)))
-    assert result.both_correct.n_questions == 0
-    named = result.both_correct_named
-    assert (named.n_questions, named.n_judged_before, named.n_judged_after) == (1, 6, 9)
-    assert named.delta.estimate == pytest.approx(1 / 3 - 1)
-
-
 def test_a_question_without_a_judged_step_changes_no_difference():
     plain = small()
     more = [
