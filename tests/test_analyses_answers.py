@@ -236,3 +236,14 @@ def test_where_no_answer_was_read_no_vote_is_sure_of_anything():
         assert isinstance(found["after"][name], float)
     assert "no answer of an arm could be read" in found["before"]["ece"]["reason"]
     assert "no answer of an arm could be read" in found["delta_gap"]["estimate"]["reason"]
+
+
+def test_the_first_five_whole_traces_without_an_answer_are_shown_by_the_end_of_their_text():
+    questions, after = make_questions([0]), make_traces("new", [[0] * 9])
+    before = make_traces("base", [[-1] * 8 + [0]], truncated=[(0, 1)])
+    before["text"] = [f"{'so ' * 80}\n the end {cid}" for cid in range(9)]
+    found = analyse(questions, before, after).before.unread
+    assert [(own.qid, own.cid, own.why) for own in found] == [
+        ("q0", cid, "no_answer") for cid in (0, 2, 3, 4, 5)
+    ]
+    assert all(len(own.end) == 160 and own.end.endswith(f"so the end {own.cid}") for own in found)

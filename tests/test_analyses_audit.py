@@ -186,6 +186,19 @@ def test_weighted_strata_are_those_of_the_probabilities_behind_the_votes():
         assert part.weight == pytest.approx(own.sum(), rel=0.1)
 
 
+def test_a_question_without_a_judged_step_changes_no_difference():
+    plain = small()
+    more = [
+        {**BEFORE, (4, 0): (0, ["n view"])},
+        {**AFTER, (4, 0): (0, ["- find"])},
+    ]
+    arms = Arms(make_questions([*GOLDS, 0]), *make_arm("base", more[0]), *make_arm("distilled", more[1]))
+    result = analyse(arms, min_questions=1)
+    assert (result.delta, result.delta_se) == (plain.delta, plain.delta_se)
+    assert result.resolutions == plain.resolutions
+    assert result.delta_question_weighted == plain.delta_question_weighted
+
+
 def test_only_traces_with_the_right_answer_count_in_questions_where_both_arms_have_some():
     part = small().both_correct_traces
     assert part.n_questions == 2
@@ -340,7 +353,10 @@ def test_tables_read_from_files_work_the_same(tmp_path):
             lambda t: {**t, "traces": t["traces"].iloc[1:]},
             "steps before: .*trace 0, step 0 belongs to no trace",
         ),
-        (lambda t: {**t, "verdicts": t["verdicts"].assign(label="wrong")}, "label 'wrong' is none of"),
+        (
+            lambda t: {**t, "verdicts": t["verdicts"].replace({"label": {"api_failure": "wrong"}})},
+            "q3, arm base, trace 0, step 1: the label 'wrong' is none of",
+        ),
         (lambda t: {**t, "verdicts": t["verdicts"].assign(instrument="other")}, "different instruments"),
         (
             lambda t: {**t, "verdicts": t["verdicts"].assign(instrument=["a"] * 5 + ["b"] * 6)},

@@ -55,6 +55,8 @@ def test_a_study_small_enough_to_count_by_hand():
     assert result.deff == pytest.approx((own.delta_se / naive) ** 2)
     assert [effect.n_steps for effect in result.clustering] == [7, 13]
     assert [effect.n_questions for effect in result.clustering] == [3, 4]
+    assert [effect.mean_size for effect in result.clustering] == [7 / 3, 13 / 4]
+    assert result.step_weighted.statistic == pytest.approx(own.delta.estimate / own.delta_se)
     # one step abstained on before: it may be right or wrong
     assert result.abstention.share_abstained == (1 / 8, 0.0)
     assert result.abstention.difference.low == pytest.approx(5 / 13 - 4 / 8)
@@ -203,3 +205,9 @@ def test_one_judged_step_a_question_all_alike_finds_nothing_of_any_size():
         )
     few = certainty.analyse(Arms(*tables()), draws=50).step_weighted  # of four questions
     assert (few.detectable, few.difference.reason) == (None, "4 questions are too few for one that covers")
+
+
+def test_a_question_without_a_judged_step_changes_nothing():
+    silent = [{**arm, (4, 0): (0, ["n view"])} for arm in (BEFORE, AFTER)]
+    found = certainty.analyse(Arms(*tables(*silent, [*GOLDS, 0])), draws=500)
+    assert found.to_json() == small().to_json()

@@ -67,7 +67,11 @@ def test_an_arm_without_errors_has_risks_and_no_odds():
 @pytest.mark.parametrize(
     ("place", "change", "words"),
     [
-        (2, lambda steps: steps.assign(n_words=0), "steps before: 7 judged steps have no words"),
+        (
+            2,
+            lambda steps: steps.assign(n_words=(steps.qid != "q0").astype(int)),
+            "steps before: 4 judged steps have no words",
+        ),
         (3, lambda verdicts: verdicts.assign(instrument="other"), "different instruments"),
         (6, lambda verdicts: pd.concat([verdicts, verdicts]), "more than once"),
     ],

@@ -7,6 +7,7 @@ import pytest
 from mechcot.analyses.answers.analysis import analyse
 from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit import analysis as audit
+from test_analyses_audit import make_arm, make_questions
 
 QUESTIONS = pd.DataFrame({"qid": ["a", "b", "c"], "options": [["x", "y"]] * 3, "gold": [0, 0, 0]})
 
@@ -84,3 +85,15 @@ def test_questions_that_an_arm_never_names_an_option_on_are_left_out_of_both_sid
     assert found.n_questions == 2
     assert found.sc == (0.5, 0.75)
     assert np.isclose(found.delta_sc.estimate, 0.25)
+
+
+def test_where_both_arms_name_the_right_option_silent_traces_do_not_vote():
+    """Before, silence has most votes and the right option is named more often than the others."""
+    before = {(0, c): (answer, ["e find"]) for c, answer in enumerate([-1, -1, -1, 0, 0, 2])}
+    before |= {(1, c): (answer, ["c find"]) for c, answer in enumerate([2, 2, 0])}  # the last option wins
+    after = {(q, c): (0, ["c find", "e find", "c find"]) for q in range(2) for c in range(3)}
+    result = audit.analyse(Arms(make_questions([0, 0]), *make_arm("base", before), *make_arm("new", after)))
+    assert result.both_correct.n_questions == 0
+    named = result.both_correct_named
+    assert (named.n_questions, named.n_judged_before, named.n_judged_after) == (1, 6, 9)
+    assert named.delta.estimate == pytest.approx(1 / 3 - 1)

@@ -101,6 +101,9 @@ def test_shares_and_plateau_by_hand(result):
     assert result.by_step["locked_share"].tolist() == pytest.approx([1 / 5, 2 / 5, 2 / 5, 3 / 5])
     assert result.by_fraction["locked_share"].iloc[-1] == pytest.approx(1 - estimates["never_share"])
     assert result.by_fraction["locked_share"].is_monotonic_increasing
+    assert result.by_step["k"].tolist() == [0, 1, 2, 3]
+    assert result.by_fraction["fraction"].tolist() == pytest.approx([i / 20 for i in range(21)])
+    assert result.by_fraction["locked_share"].iloc[0] == pytest.approx(estimates["locked_at_prompt"])
 
 
 def test_probability_area_and_aoc_by_hand(result):
@@ -149,7 +152,9 @@ def test_an_unjudged_step_before_the_first_claim_makes_it_unknown():
 
 def test_without_verdicts_the_first_claim_has_no_value_but_a_reason():
     forced, traces, steps, _ = build(CASES)
-    leaf = commitment.curves(forced, traces, steps, draws=50).to_json()["locked_at_first_claim"]["estimate"]
+    result = commitment.curves(forced, traces, steps, draws=50)
+    assert result.first_claim == {"known": 0, "no_claim": 0, "unknown": 5}
+    leaf = result.to_json()["locked_at_first_claim"]["estimate"]
     assert leaf["value"] is None
     assert leaf["reason"]
 
@@ -172,6 +177,11 @@ def test_a_missing_prefix_names_the_trace():
     forced = forced[~((forced["qid"] == "q1") & (forced["cid"] == 1) & (forced["k"] == 2))]
     with pytest.raises(AnalysisError, match="question q1, trace 1"):
         commitment.curves(forced, traces, steps, verdicts)
+
+
+def test_an_answer_that_no_option_stands_for_names_the_trace():
+    with pytest.raises(AnalysisError, match="question q1, trace 0: answer 3 is none of 3 options"):
+        commitment.curves(*build([("q1", 0, 3, [1, 1], 1, (), None)]), draws=50)
 
 
 def test_other_lead_ins_permutations_and_layers_do_not_count():
@@ -213,6 +223,25 @@ def test_compare_and_two_by_two_recover_a_planted_reader_effect():
     assert effects.effect_reader.high < -0.2
     assert effects.effect_text.low < 0 < effects.effect_text.high
     assert effects.interaction.low < 0 < effects.interaction.high
+    share = {key: cell.shares["locked_at_prompt"].estimate for key, cell in cells.items()}
+    old, text, reader, new = (
+        share[key]
+        for key in [
+            ("base", "base"),
+            ("distilled", "base"),
+            ("base", "distilled"),
+            ("distilled", "distilled"),
+        ]
+    )
+    assert effects.effect_text.estimate == pytest.approx((text - old + new - reader) / 2)
+    assert effects.effect_reader.estimate == pytest.approx((reader - old + new - text) / 2)
+    assert effects.interaction.estimate == pytest.approx((new - reader) - (text - old))
+    assert effects.text_read_by_before.estimate == pytest.approx(text - old)
+    assert effects.text_read_by_after.estimate == pytest.approx(new - reader)
+    assert effects.reader_of_before.estimate == pytest.approx(reader - old)
+    assert effects.reader_of_after.estimate == pytest.approx(new - text)
+    moved = cross.measures["mean_p_own"].effect_text
+    assert repr(cross).startswith(f"TwoByTwo(base x distilled, mean P(own answer): effect_text {moved}, ")
     json.dumps(cross.to_json(), allow_nan=False)
 
 

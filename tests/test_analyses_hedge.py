@@ -75,6 +75,12 @@ def test_planted_direction_is_recovered_and_not_the_relation():
     assert layer1.random.p < 0.05
     assert layer0.auroc.low < 0.5 < layer0.auroc.high
     assert layer0.random.p > 0.05
+    assert repr(result).endswith(f"; best of 2 layers: 1, AUROC {layer1.auroc})")
+
+
+def test_a_chance_direction_as_far_from_a_half_counts_against_the_direction():
+    band = hedge._band(0.75, np.array([0.75, 0.25, 0.5, 0.625]))
+    assert (band.p, band.draws) == (3 / 5, 4)
 
 
 def test_direction_says_rates_and_counts():
@@ -123,6 +129,15 @@ def test_too_few_hedged_claims_give_a_reason_and_no_number():
     assert result.rate.estimate == pytest.approx(19 / len(claims))
     onward = hedge.project(result, X, claims, verdicts_of(claims, doubt > 0), null_draws=5)
     assert onward.to_json()["error_auroc_by_layer"]["1"]["value"] is None
+    assert repr(onward).endswith("; no layer has an AUROC)")
+
+
+def test_twenty_of_each_class_are_enough():
+    X, claims, _ = planted(hedge_everything=False)
+    claims.loc[claims.index[::18], "hedged"] = True
+    result = hedge.direction(X, claims, null_draws=5)
+    assert result.n_hedged == 20
+    assert result.by_layer[1].auroc.estimate is not None
 
 
 def test_a_relation_without_both_classes_is_not_used():

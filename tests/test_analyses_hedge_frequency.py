@@ -9,6 +9,7 @@ import torch
 
 from conftest import tiny_model, word_tokenizer
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge import frequency
 from mechcot.analyses.hedge.directions import held_out_scores, pairs_in_order, tied
 from mechcot.analyses.hedge.frequency import alone, beside_held_out, thirds
 from mechcot.analyses.hedge.page import doubt
@@ -133,3 +134,22 @@ def test_words_alone_are_scored_with_nothing_before_them(tmp_path):
         ]
     assert alone(checkpoint, "w14") == pytest.approx(logp[0], abs=1e-6)
     assert alone(checkpoint, "w14 w3") == pytest.approx(sum(logp), abs=1e-6)
+
+
+def test_two_frequencies_are_enough_and_one_says_nothing():
+    two = pd.DataFrame({"frequency": [1, 2, 2]})
+    assert frequency._spread(two, "exposure") == (two, "exposure")
+    assert frequency._spread(two.iloc[1:], "exposure") == (None, "exposure is the same for all")
+
+
+def test_a_direction_that_only_reaches_chance_or_frequency_is_not_beyond_it():
+    def beside(inside, minus):
+        return {"inside": {"estimate": 0.7, "low": inside}, "minus_inside": {"estimate": 0.1, "low": minus}}
+
+    assert beyond_frequency(beside(0.6, 0.05)) is True
+    assert beyond_frequency(beside(0.5, 0.05)) is False
+    assert beyond_frequency(beside(0.6, 0.0)) is False
+    unknown = {"value": None, "reason": "too few"}
+    assert beyond_frequency(beside(0.6, unknown)) is None
+    assert beyond_frequency({"minus_inside": {"estimate": unknown}}) is None
+    assert beyond_frequency({}) is None

@@ -61,6 +61,14 @@ def test_by_relation_by_hand(result):
     assert (mech["never_knew"].estimate, mech["learned"].estimate) == pytest.approx((0.5, 0.5))
     total = sum(part.n_claims for part in result.errors_by_relation.values())
     assert total == result.errors.n_claims
+    drug, mech = result.claims_by_relation["drug"], result.claims_by_relation["mech"]
+    assert {name: share.estimate for name, share in drug.shares.items()} == pytest.approx(
+        {"knew": 1 / 2, "forgot": 1 / 4, "learned": 1 / 4, "never_knew": 0}
+    )
+    assert {name: share.estimate for name, share in mech.shares.items()} == pytest.approx(
+        {"knew": 1 / 3, "forgot": 0, "learned": 1 / 3, "never_knew": 1 / 3}
+    )
+    assert (drug.n_claims, drug.n_questions, mech.n_claims, mech.n_questions) == (4, 3, 3, 2)
 
 
 def test_left_out_claims_are_counted():

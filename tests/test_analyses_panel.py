@@ -10,9 +10,11 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
+from mechcot.analyses import sheet
 from mechcot.analyses.panel import analysis as panel
+from mechcot.analyses.panel.people import people_of
 from mechcot.core.errors import AnalysisError
-from mechcot.core.records import LABELS, STEP_KEY
+from mechcot.core.records import LABELS, STEP_KEY, VERDICTS, write_table
 from mechcot.stats import ratio_difference_interval
 from sheet_cases import BIASED, EXACT, Judge, build
 
@@ -79,7 +81,15 @@ def test_each_judge_has_its_own_difference_on_the_same_questions(study):
 
 @pytest.mark.parametrize(
     ("deltas", "share"),
-    [([0.1, 0.2, -0.3], 2 / 3), ([0.1, 0.2], 1.0), ([0.1, -0.1], 0.5), ([-0.1, None], 1.0), ([None], None)],
+    [
+        ([0.1, 0.2, -0.3], 2 / 3),
+        ([0.1, 0.2], 1.0),
+        ([0.1, -0.1], 0.5),
+        ([-0.1, None], 1.0),
+        ([None], None),
+        ([0.0, 0.2], 0.5),
+        ([0.0, -0.2], 0.5),
+    ],
 )
 def test_sign_agreement(deltas, share):
     assert panel._same_sign(deltas) == share
@@ -184,3 +194,26 @@ def test_equal_texts_are_one_question_in_every_interval_of_the_panel():
     assert found.latent.difference.n == 8
     assert found.agreement["x"]["two"].kappa.n == 8
     assert panel.analyse(QUESTIONS, before, after).pooled.difference.n == 10
+
+
+def test_people_speak_of_the_study_until_the_verdicts_they_saw_change(tmp_path):
+    own, _ = build(tmp_path / "s", {"exact": EXACT, "llm": BIASED}, questions=8)
+    nobody = people_of(own)
+    assert (nobody.sheet, nobody.judge("exact")) == ({}, None)
+    assert nobody.reason == "no sheet was filled; mechcot sheet draw STUDY makes one"
+    folder = sheet.write_sheet(own, sheet.draw_steps(own, 20, repeat=4), tmp_path / "sheet")
+    rows = pd.read_csv(folder / "sheet.csv", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    rows.assign(verdict="correct").to_csv(tmp_path / "filled.csv", index=False)
+    result = sheet.read_sheet(own, tmp_path / "filled.csv", folder / "key.json")
+    sheet.write_result(own, result)
+    people = people_of(own)
+    assert people.reason == ""
+    assert people.judge("llm") == own.result("sheet")["judges"]["llm"]
+    path = own.arm_path("base") / "verdicts" / "exact.parquet"
+    judged, there = own.verdicts("base", "exact"), path.read_bytes()
+    write_table(path, judged.assign(label="correct"), VERDICTS)
+    assert "import it again (mechcot sheet import)" in people_of(own).reason
+    path.unlink()
+    assert people_of(own).sheet == {}
+    path.write_bytes(there)
+    assert people_of(own) == people

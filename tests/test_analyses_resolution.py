@@ -1,5 +1,7 @@
 """The split in planted worlds: what is within cells is called that, and what is not is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,3 +123,24 @@ def test_parts_of_a_change_are_written_so_that_they_add_up():
     assert [text.partition("\u00a0")[0] for text in told] == ["+14.4", "+9.2", "+1.9"]  # 25.5 in all
     assert told[1].endswith("[+8.1,\u00a0+10.1]")
     assert parts_in_points([*leaves[:2], {"estimate": None, "reason": "no"}])[2] == "not known: no"
+
+
+def test_strata_of_one_arm_alone_split_nothing():
+    arms = world(lambda arm: EVEN, lambda arm: LOW)
+    bare = replace(arms, steps_after=arms.steps_after.drop(columns="stratum"))
+    assert [one.name for one in resolutions(arms.steps)] == ["kind", "kind x stratum"]
+    assert [one.name for one in resolutions(bare.steps)] == ["kind"]
+
+
+def test_a_question_without_a_judged_step_changes_no_term():
+    arms = world(lambda arm: EVEN, lambda arm: LOW)
+    one = arms.questions.assign(qid="q999").iloc[:1]
+    silent = [table.assign(qid="q999").iloc[:1] for table in (arms.traces_before, arms.traces_after)]
+    more = replace(
+        arms,
+        questions=pd.concat([arms.questions, one]),
+        traces_before=pd.concat([arms.traces_before, silent[0]]),
+        traces_after=pd.concat([arms.traces_after, silent[1]]),
+    )
+    assert resolutions(more.steps) == resolutions(arms.steps)
+    assert resolutions(arms.steps)[0].total.n == QUESTIONS

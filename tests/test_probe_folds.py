@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from mechcot.probe.folds import (
     text_codes,
 )
 from mechcot.stats import fold_auroc
-from mechcot.stats.frames import joined_groups, one_of_each
 
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)
 
@@ -150,22 +148,6 @@ def test_equal_question_texts_under_other_ids_are_one_question():
     apart = design(Data(X, y, ids, text=claims), FitSettings()).fold
     assert any(len(set(apart[text == own])) == 2 for own in range(20))
     assert len(set(Data(X, y, ids, text=claims, question=[""] * 80).qid)) == 40
-
-
-def test_groups_that_a_repeated_text_links_are_one():
-    table = pd.DataFrame(
-        {
-            "qid": ["a", "b", "c", "d", "e"],
-            "stem": ["Which?", "which? ", "Who?", "Who?", "Why?"],
-            "options": [["x", "y"], ["Y", "x"], ["x", "y"], ["x", "z"], ["x", "y"]],
-            "group": ["g1", "g2", "g2", "g3", "g4"],
-        }
-    )
-    assert one_of_each(table) == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "e"}
-    assert joined_groups(table) == {"a": "g1", "b": "g1", "c": "g1", "d": "g3", "e": "g4"}
-    assert one_of_each(table[["qid"]]) == {own: own for own in "abcde"}
-    silent = table.assign(stem="", options=[[]] * 5)
-    assert len(set(one_of_each(silent).values())) == 5
 
 
 def test_dealt_again_the_blocks_stay_whole_and_the_training_rows_purged():

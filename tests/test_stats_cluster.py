@@ -174,6 +174,13 @@ def test_undefined_replicates_are_counted_and_too_many_leave_no_interval():
     assert flat.reason == "all questions are alike: no spread to judge by"
 
 
+def test_an_arm_without_an_error_has_a_rate_of_zero_and_one_without_steps_none():
+    clean = ratio_difference([1, 2], [4, 4], [0, 0], [4, 4])
+    assert (clean.rate_before, clean.rate_after, clean.estimate) == (3 / 8, 0, -3 / 8)
+    empty = ratio_difference([0, 0], [0, 0], [1, 2], [4, 4])
+    assert (empty.rate_before, empty.rate_after, empty.estimate) == (None, 3 / 8, None)
+
+
 def test_an_arm_that_rests_on_one_question_has_no_interval():
     rare = ratio_difference_interval([1] + [0] * 9, [2] + [0] * 9, [1] * 10, [3] * 10)
     assert (rare.estimate, rare.low) == (pytest.approx(1 / 3 - 1 / 2), None)
@@ -188,6 +195,7 @@ def test_an_arm_that_rests_on_one_question_has_no_interval():
         (lambda: rate_interval([1, np.nan], [1, 2]), "not a finite number"),
         (lambda: mean_interval([1, np.nan]), "not a finite number"),
         (lambda: resampled_sums(np.zeros((0, 2)), 10, 0), "with rows"),
+        (lambda: resampled_sums([1.0, 2.0], 10, 0), r"with rows is needed, not one of shape \(2,\)"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -169,7 +169,8 @@ def test_what_cannot_be_corrected_says_why():
     good, useless = Calibration(9, 10, 9, 10), Calibration(5, 10, 5, 10)
     got = rogan_gladen(errors, judged, errors, judged, good, useless)
     assert got.before.estimate is not None
-    assert "does not tell errors apart" in got.after.reason
+    reason = "sensitivity + specificity is 1.000 after: the judge does not tell errors apart"
+    assert got.after.reason == reason
     assert got.difference.estimate is None
     assert (
         "no errors"

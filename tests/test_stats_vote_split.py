@@ -93,7 +93,11 @@ def test_an_arm_without_wrong_votes_borrows_the_others():
 @pytest.mark.parametrize(
     ("error", "call", "words"),
     [
-        (AnalysisError, lambda: split_votes([[1, 0, 0]], [[1, 0]], [0], 1), "shapes"),
+        (
+            AnalysisError,
+            lambda: split_votes([[1, 0, 0]], [[1, 0]], [0], 1),
+            r"shapes are \(1, 3\) and \(1, 2\)",
+        ),
         (AnalysisError, lambda: split_votes([[0, 0]], [[1, 0]], [0], 1), "no votes"),
         (UsageError, lambda: split_votes([[2, 0]], [[1, 0]], [0], 2), "k must be 1 to 1"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcot.core.errors import AnalysisError
-from mechcot.stats import plurality, plurality_right, shared_tie_score, vote_confidence, votes
+from mechcot.stats import plurality, plurality_right, shared_tie_score, vote_confidence, vote_margin, votes
 
 TABLE = st.lists(st.integers(0, 6), min_size=3, max_size=6).filter(any)
 
@@ -81,11 +81,14 @@ def test_votes_counts_no_answer_last_and_no_answer_can_win():
     assert plurality_right(table, gold).tolist() == [True, False, False, False]
     assert plurality(table).tolist() == [1, -1, -1, -1]
     assert vote_confidence(table).tolist() == [0.5, 0.75, 0.5, 0.5]
+    assert vote_margin(table, gold).tolist() == [0.25, -0.5, 0, 0]
+    assert vote_margin([[4, 0, 0], [0, 0, 4]], [0, 0]).tolist() == [1, -1]
 
 
 @given(st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=1, max_size=8))
 def test_votes_of_each_question_add_to_its_traces(answers):
     table = votes(answers, 4)
+    assert table.shape == (len(answers), 5)
     assert (table.sum(axis=1) == 5).all()
     for row, given_answers in zip(table, answers, strict=True):
         assert [row[a] for a in (0, 1, 2, 3, -1)] == [given_answers.count(a) for a in (0, 1, 2, 3, -1)]
