@@ -119,7 +119,7 @@ def time_taken(study: Study) -> str:
     """How long the stages took."""
     seconds = sum(stage["seconds"] for stage in load_manifest(study.path)["stages"].values())
     return _paragraph(
-        f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on "
+        f"The stages of this study took, other programs running, {seconds // 60:.0f} min {seconds % 60:.0f} s on "
         f"{os.cpu_count()} cores without a GPU."
     )
 
