@@ -119,8 +119,8 @@ def time_taken(study: Study) -> str:
     """How long the stages took."""
     seconds = sum(stage["seconds"] for stage in load_manifest(study.path)["stages"].values())
     return _paragraph(
-        f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on {os.cpu_count()} cores "
-        "without a GPU, while other programs ran."
+        f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on {os.cpu_count()} "
+        "cores without a GPU, while other programs ran."
     )
 
 
