@@ -137,7 +137,9 @@ def test_the_page_shows_the_family_and_marks_its_statements(study: Study) -> Non
     assert part.sentence.startswith("Of 7\u00a0findings registered before any outcome was known, ")
     (table,) = part.tables
     assert [row[0] for row in table.rows] == [FINDINGS[n].says for n in study.settings.confirmatory.family]
-    assert table.rows[1][4].startswith("5.0 / ")
+    steps = dict(zip(table.head, table.rows[1], strict=True))
+    assert steps["matters from / found from"].startswith("5.0 / ")
+    assert steps["reads"] == study.confirmatory().to_json()["findings"]["steps"]["reads"]
     marks = {part.name: part.mark for section in given.values() for part in section.parts}
     assert marks["headline"].startswith("confirmatory: right answers, by vote, p ")
     assert "; confirmatory: wrong steps, p < 0.001 after correction, up" in marks["headline"]

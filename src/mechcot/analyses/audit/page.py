@@ -146,7 +146,7 @@ def bounded(bounds: dict[str, Any]) -> str:
     ends = [number(own[f"interval_{end}"]) for end in ("low", "high")]
     between = "" if None in ends else f" [{', '.join(signed(100 * (end or 0.0)) for end in ends)}]"
     return (
-        "Distilling moved which answers are right, too: whichever traces would be right in both, the change "
+        "Which answers are right differs, too: whichever traces would be right in both, the change "
         f"of a trace’s share of wrong steps lies between {signed(100 * (number(own['low']) or 0.0))} and "
         f"{signed(100 * (number(own['high']) or 0.0))} points{between}."
     )

@@ -86,11 +86,11 @@ def _late(outcome: str, one: Mapping[str, Any]) -> str:
 def _family(result: Mapping[str, Any]) -> Table:
     head = (
         "finding",
-        "reads",
         DIFFERENCE,
         "family’s interval",
         "p, and by Holm",
         "matters from / found from",
+        "reads",
     )
     rows = tuple(
         (
