@@ -9,8 +9,9 @@ results/*.json, summary.json, the terminal's table, and the report's text and fi
 and outputs of the analyses, not of the training: weights trained on another processor differ in their last
 bits, and so do the texts sampled from them. Run the second where results change on purpose: it writes
 `changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt`,
-`terminal.txt` and `sentences.txt`, the words as they are now. It refuses an analysis whose result has changed while its version
-has not: studies would keep the old result, and what reads it would not find its keys.
+`terminal.txt` and `sentences.txt`, the words as they are now. It refuses an analysis whose result has
+changed while its version has not: studies would keep the old result, and what reads it would not find
+its keys.
 """
 
 from __future__ import annotations

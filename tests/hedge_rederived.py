@@ -87,26 +87,33 @@ def of_before(s):
     questions = np.array(sorted(set(used.qid)))
     part = used.drop_duplicates("qid").set_index("qid").half[questions].to_numpy()
 
+    @cache
+    def scored(kinds, names):
+        rows = used.qid.isin(names).to_numpy()
+        own, x = used[rows], X[best][rows]
+        told, inside = own.hedged.to_numpy(), crossed(*(own[name] for name in kinds))
+        return [auroc(score, told, inside) for score in (held_out(x, own), own.rarity.to_numpy())]
+
     def interval(kinds, which, logit):
         def statistic(names):
-            rows = used.qid.isin(names).to_numpy()
-            own, x = used[rows], X[best][rows]
-            told = own.hedged.to_numpy()
-            inside = crossed(*(own[name] for name in kinds))
-            scores = {"direction": held_out(x, own), "rarity": own.rarity.to_numpy()}
-            found = {name: auroc(score, told, inside) for name, score in scores.items()}
-            return found["direction"] - found["rarity"] if which == "gap" else found[which]
+            return picked(scored(kinds, tuple(names)), which)
 
         return jackknife(questions, statistic, logit=logit, part=part)
 
-    return best, *_both(interval, ["relation", "half"]), pairs(truth, crossed(used.relation, used.half,
+    return best, *_both(interval, ("relation", "half")), pairs(truth, crossed(used.relation, used.half,
                                                                             used.third)), claims  # fmt: skip
+
+
+def picked(found, which):
+    """The AUROC of the direction or of rarity, or how far the first is above the second."""
+    of_direction, of_rarity = found
+    return {"direction": of_direction, "rarity": of_rarity, "gap": of_direction - of_rarity}[which]
 
 
 def _both(interval, kinds):
     return [
         {which: interval(names, which, which != "gap") for which in ("direction", "rarity", "gap")}
-        for names in (kinds, [*kinds, "third"])
+        for names in (kinds, (*kinds, "third"))
     ]
 
 
@@ -126,21 +133,21 @@ def of_after(s):
     best, far = max(value, key=value.get), max(value, key=lambda layer: abs(value[layer] - 0.5))
     questions = np.array(sorted(set(own.qid)))
 
+    @cache
+    def scored(kinds, names, layer):
+        keep = own.qid.isin(names).to_numpy()
+        inside, told = crossed(*(own[name][keep] for name in kinds)), truth[keep]
+        return [auroc(score[keep], told, inside) for score in (scores[layer], own.rarity.to_numpy())]
+
     def interval(kinds, which, logit, layer=best):
         def statistic(names):
-            keep = own.qid.isin(names).to_numpy()
-            inside, told = crossed(*(own[name][keep] for name in kinds)), truth[keep]
-            found = {
-                "direction": auroc(scores[layer][keep], told, inside),
-                "rarity": auroc(own.rarity.to_numpy()[keep], told, inside),
-            }
-            return found["direction"] - found["rarity"] if which == "gap" else found[which]
+            return picked(scored(kinds, tuple(names), layer), which)
 
         return jackknife(questions, statistic, logit=logit)
 
-    lowest = interval(["relation"], "direction", True, far)
+    lowest = interval(("relation",), "direction", True, far)
     met_alike = pairs(truth, crossed(own.relation, own.third))
-    return best, *_both(interval, ["relation"]), met_alike, own, (far, lowest)
+    return best, *_both(interval, ("relation",)), met_alike, own, (far, lowest)
 
 
 def _beside(found):

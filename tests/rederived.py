@@ -72,7 +72,7 @@ def rate(numerator, denominator):
 
 
 def vote(answers, gold):
-    """Score of a vote (winners share the point), the winner's share, and the margin of gold; -1 is an answer."""
+    """Score of a vote (winners share the point), the winner's share, the margin of gold; -1 votes too."""
     counts = np.bincount(np.asarray(answers) + 1, minlength=gold + 2)
     winners = np.flatnonzero(counts == counts.max()) - 1
     margin = (counts[gold + 1] - np.delete(counts, gold + 1).max()) / len(answers)
