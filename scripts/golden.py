@@ -8,9 +8,10 @@ The first runs the organism at a small size (seed 0) and writes two archives int
 results/*.json, summary.json, the terminal's table, and the report's text and figures. Frozen are inputs
 and outputs of the analyses, not of the training: weights trained on another processor differ in their last
 bits, and so do the texts sampled from them. Run the second where results change on purpose: it writes
-`changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt` and
-`terminal.txt`, the words as they are now. It refuses an analysis whose result has changed while its version
-has not: studies would keep the old result, and what reads it would not find its keys.
+`changed.json`, the leaves that are no longer what `expected.tar.xz` holds, and `report.txt`,
+`terminal.txt` and `sentences.txt`, the words as they are now. It refuses an analysis whose result has
+changed while its version has not: studies would keep the old result, and what reads it would not find
+its keys.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 import mechcot
 from mechcot.analyses.headline import headline_text
 from mechcot.analyses.registry import ANALYSES
+from mechcot.analyses.sections import findings_of, sections_of
 from mechcot.pipeline import run as pipeline
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
@@ -69,6 +71,12 @@ class _Text(HTMLParser):
             self.figures += data
 
 
+def sentences(study: mechcot.Study) -> str:
+    """The headlines of the report: section, part and sentence, a line each."""
+    parts = [(own.name, part) for own in sections_of(findings_of(study)) for part in own.parts]
+    return "\n".join(f"{section}\t{part.name}\t{part.sentence}" for section, part in parts)
+
+
 def said(study: mechcot.Study) -> dict[str, str]:
     """Everything that a finished study says, by file name."""
     page = _Text()
@@ -84,6 +92,7 @@ def said(study: mechcot.Study) -> dict[str, str]:
         "summary.json": json.dumps({k: v for k, v in study.summary().items() if k != "versions"}, indent=1),
         "terminal.txt": headline_text(study.summary()),
         "report.txt": text,
+        "sentences.txt": sentences(study),
         "figures.json": page.figures,
     }
 
@@ -101,7 +110,8 @@ def changed() -> None:
     (GOLDEN / "changed.json").write_text(text + "\n", encoding="utf-8")
     sentences = re.sub(r"(?<=[.?;]) (?=\S)", "\n", found["report.txt"])
     (GOLDEN / "report.txt").write_text(sentences + "\n", encoding="utf-8")
-    (GOLDEN / "terminal.txt").write_text(found["terminal.txt"] + "\n", encoding="utf-8")
+    for name in ("terminal.txt", "sentences.txt"):
+        (GOLDEN / name).write_text(found[name] + "\n", encoding="utf-8")
 
 
 def versions_of(found: dict[str, str]) -> dict[str, list[Any]]:

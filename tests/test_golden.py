@@ -17,7 +17,7 @@ import pytest
 from mechcot.pipeline import run as pipeline
 
 GOLDEN = Path(__file__).parent / "golden"
-TEXTS = ("report.txt", "terminal.txt")
+TEXTS = ("report.txt", "terminal.txt", "sentences.txt")
 SCRIPT = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "golden.py"))
 SAID = SCRIPT["said"]
 NUMBER = re.compile(r"[-+−]?\d[\d,]*\.?\d*")
@@ -135,7 +135,7 @@ def words(text):
     return told, files.split()
 
 
-@pytest.mark.parametrize("name", ["terminal.txt", "report.txt"])
+@pytest.mark.parametrize("name", TEXTS)
 def test_no_word_has_changed_and_numbers_in_their_last_digit_at_most(name, found, expected):
     (is_now, listed), (was, before) = (words(text[name]) for text in (found, expected))
     assert NUMBER.split(is_now) == NUMBER.split(was)
