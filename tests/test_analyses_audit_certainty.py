@@ -55,6 +55,7 @@ def test_a_study_small_enough_to_count_by_hand():
     assert result.deff == pytest.approx((own.delta_se / naive) ** 2)
     assert [effect.n_steps for effect in result.clustering] == [7, 13]
     assert [effect.n_questions for effect in result.clustering] == [3, 4]
+    assert [effect.rate for effect in result.clustering] == [3 / 7, 5 / 13]
     assert [effect.mean_size for effect in result.clustering] == [7 / 3, 13 / 4]
     assert result.step_weighted.statistic == pytest.approx(own.delta.estimate / own.delta_se)
     # one step abstained on before: it may be right or wrong

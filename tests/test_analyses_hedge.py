@@ -15,6 +15,7 @@ from mechcot.analyses.hedge.directions import (
     shuffled_labels,
     tied,
 )
+from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.core.errors import AnalysisError
 from mechcot.stats import stratified_auroc
 
@@ -231,6 +232,10 @@ def test_leaving_out_a_question_refits_both_halves():
         scores = tied(held_out_scores(X[left], truth[None, left], kinds[left], half[left]))[:, 0]
         auroc = stratified_auroc(scores, truth[left], half[left], kinds[left]).auroc
         assert found == pytest.approx(auroc, abs=1e-9)
+    score = hedge._held_out(0, X, truth, kinds, half, questions, 9, np.random.default_rng(0))
+    own = tied(held_out_scores(X, truth[None, :], kinds, half))[:, 0]
+    whole = stratified_auroc(own, truth, half, kinds).auroc  # no pair across halves
+    assert score.auroc.estimate == pytest.approx(whole, abs=1e-9)
 
 
 def test_a_kind_left_without_a_class_leaves_the_direction():
@@ -268,3 +273,16 @@ def test_the_test_of_the_held_out_direction_keeps_its_level():
     assert np.mean(np.array(p) <= 0.05) <= 0.121
     assert 0.38 <= np.mean(p) <= 0.64
     assert held / runs >= 0.879
+
+
+def test_a_direction_that_only_reaches_chance_or_frequency_is_not_beyond_it():
+    def beside(inside, minus):
+        return {"inside": {"estimate": 0.7, "low": inside}, "minus_inside": {"estimate": 0.1, "low": minus}}
+
+    assert beyond_frequency(beside(0.6, 0.05)) is True
+    assert beyond_frequency(beside(0.5, 0.05)) is False
+    assert beyond_frequency(beside(0.6, 0.0)) is False
+    unknown = {"value": None, "reason": "too few"}
+    assert beyond_frequency(beside(0.6, unknown)) is None
+    assert beyond_frequency({"minus_inside": {"estimate": unknown}}) is None
+    assert beyond_frequency({}) is None

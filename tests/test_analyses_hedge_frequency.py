@@ -140,16 +140,3 @@ def test_two_frequencies_are_enough_and_one_says_nothing():
     two = pd.DataFrame({"frequency": [1, 2, 2]})
     assert frequency._spread(two, "exposure") == (two, "exposure")
     assert frequency._spread(two.iloc[1:], "exposure") == (None, "exposure is the same for all")
-
-
-def test_a_direction_that_only_reaches_chance_or_frequency_is_not_beyond_it():
-    def beside(inside, minus):
-        return {"inside": {"estimate": 0.7, "low": inside}, "minus_inside": {"estimate": 0.1, "low": minus}}
-
-    assert beyond_frequency(beside(0.6, 0.05)) is True
-    assert beyond_frequency(beside(0.5, 0.05)) is False
-    assert beyond_frequency(beside(0.6, 0.0)) is False
-    unknown = {"value": None, "reason": "too few"}
-    assert beyond_frequency(beside(0.6, unknown)) is None
-    assert beyond_frequency({"minus_inside": {"estimate": unknown}}) is None
-    assert beyond_frequency({}) is None

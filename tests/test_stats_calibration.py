@@ -170,9 +170,9 @@ def two_arms(n, seed, off=(0.1, 0.0)):
     return [column for c, bias in zip(shares, off, strict=True) for column in (c, rng.random(n) < c - bias)]
 
 
-@pytest.mark.parametrize("scheme", ["width", "mass"])
-def test_the_difference_of_squares_is_that_of_the_arms_with_the_variance_written_out(scheme):
-    arms = two_arms(30, 3)
+@pytest.mark.parametrize(("scheme", "off"), [("width", 0.1), ("width", 0.8), ("mass", 0.1)])
+def test_the_difference_of_squares_is_that_of_the_arms_with_the_variance_written_out(scheme, off):
+    arms = two_arms(30, 3, (off, 0.0))
     found = squared_calibration_difference(*arms, scheme=scheme)
     sides = [(arms[2 * i], arms[2 * i + 1].astype(float)) for i in (0, 1)]
     squares = [squared_calibration_error(*side, scheme=scheme) for side in sides]
@@ -194,7 +194,9 @@ def test_the_difference_of_squares_is_that_of_the_arms_with_the_variance_written
             ],
             axis=0,
         )[0]
-        variance = max(29 / 30 * ((left - left.mean()) ** 2).sum() - pairs, pairs / 2)
+        jackknife = 29 / 30 * ((left - left.mean()) ** 2).sum()
+        assert (jackknife - pairs > pairs / 2) == (off == 0.8)  # an arm far off is spread by its questions
+        variance = max(jackknife - pairs, pairs / 2)
         reach = stats.t.ppf(0.975, 29) * np.sqrt(variance)
         assert (found.low, found.high) == pytest.approx((found.estimate - reach, found.estimate + reach))
     assert found.high - found.low >= 2 * stats.t.ppf(0.975, 29) * np.sqrt(pairs / 2) - 1e-12

@@ -117,6 +117,8 @@ def test_the_interval_scales_with_the_estimate():
     assert (got.estimate, got.low, got.high) == pytest.approx(
         [v / 0.8 for v in (seen.estimate, seen.low, seen.high)]
     )
+    plain = tipping_interval(seen, prevalence=0)
+    assert (plain.estimate, plain.low, plain.high) == (seen.estimate, seen.low, seen.high)
     nothing = ratio_difference_interval([0], [0], [1], [2])
     assert tipping_interval(nothing, prevalence=0.2).estimate is None
 
