@@ -20,9 +20,14 @@ os.environ["PYTHONWARNINGS"] = ",".join(
     f"error::{kind}" for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
 )
 
+import hypothesis
 import pytest
 
 from leftovers import none_left
+
+# On a loaded machine any example may take longer than 0.2 s: time decides no test.
+hypothesis.settings.register_profile("any load", deadline=None)
+hypothesis.settings.load_profile("any load")
 
 ROOT = Path(__file__).parent.parent
 

@@ -260,3 +260,8 @@ def test_ten_thousand_questions_leave_one_out_each():
     y = rng.random(70_000) < 0.3
     found = leave_one_out(y + rng.normal(size=70_000), y, question % 5, question)
     assert len(found.without) == 10_000
+
+
+def test_a_row_that_weighs_nothing_does_not_count():
+    assert auroc([0.9, 0.5, 0.1], [1, 0, 1], [1, 1, 0]) == 1
+    assert auroc([0.9, 0.5, 0.1], [1, 0, 1], [0, 1, 0]) is None
