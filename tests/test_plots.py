@@ -123,7 +123,6 @@ def results(study):
                 {"exact": own, HOSTILE: own.assign(label=own["label"].to_numpy()[::-1])}
                 for own in parts[2::3]
             ),
-            draws=50,
         ).to_json(),
         "commitment": {arm: cells[arm, arm].to_json() for arm in ARMS},
         "cross": commitment.two_by_two(cells, before="base", after="distilled").to_json(),
