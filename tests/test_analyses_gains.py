@@ -177,6 +177,15 @@ def test_without_a_change_halves_show_none_and_the_same_votes_do():
     assert lost > 0.08
 
 
+def test_one_deal_of_the_null_is_its_mean_and_its_range():
+    questions, before, after = sampled_study(2, n=60)
+    bins = analyse(questions, *pairs(before, after), null_draws=1).bins
+    for one in bins:
+        assert one.null_gained_range == (one.null_gained, one.null_gained)
+        assert one.null_lost_range == (one.null_lost, one.null_lost)
+    assert any(one.null_gained != one.null_lost for one in bins)
+
+
 def test_harm_where_it_was_learned_is_found_there():
     questions, before, after = sampled_study(1, n=600, learned=0.8, harm=0.4)
     result = analyse(questions, *pairs(before, after), null_draws=20)

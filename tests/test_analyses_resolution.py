@@ -91,6 +91,10 @@ def test_a_sign_that_hangs_on_the_weights_is_not_identifiable():
 def test_little_support_is_not_identifiable():
     arms = world(lambda arm: [[1, 0, 0], [9, 9, 9]] if arm else [[1, 1, 1], [0, 0, 0]], lambda arm: LOW)
     own, reads = headline_of(resolutions(arms.steps), "kind x stratum")
+    shared = arms.steps_before.stratum == "head"  # of the one kind that the arm before has
+    assert own.support.before == pytest.approx(shared.mean())
+    after = arms.steps_after
+    assert own.support.after == pytest.approx(((after.role == "find") & (after.stratum == "head")).mean())
     assert own.support.after < 0.5
     assert reads.startswith("not identifiable at this resolution")
 
