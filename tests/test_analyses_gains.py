@@ -125,6 +125,18 @@ def test_the_order_of_rows_does_not_matter():
     assert small(*shuffled).to_json() == small().to_json()
 
 
+def test_an_odd_trace_at_the_end_counts_neither_as_a_vote_nor_by_its_steps():
+    arms = []
+    for traces, verdicts in (BEFORE, AFTER):
+        fifth = verdicts[(verdicts.cid == 0) & (verdicts.sid == 0)].assign(cid=4, label="erroneous")
+        last = traces[traces.cid == 0].assign(cid=4, answer=2)
+        arms.append((pd.concat([traces, last]), pd.concat([verdicts, fifth])))
+    plain, odd = small(), small(*arms)
+    assert (odd.k, odd.half, odd.delta_sc) == (5, 2, plain.delta_sc)
+    assert odd.transitions == plain.transitions
+    assert odd.contrasts == plain.contrasts
+
+
 def test_judged_first_traces_go_with_the_votes_of_the_other_half():
     first = [table[table.cid == 0] for table in (BEFORE[1], AFTER[1])]
     result = small((BEFORE[0], first[0]), (AFTER[0], first[1]))
