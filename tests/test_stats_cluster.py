@@ -21,7 +21,7 @@ from mechcot.stats import (
     resampled_counts,
     resampled_sums,
 )
-from mechcot.stats.jackknife import FEW
+from mechcot.stats.jackknife import FEW, jackknife_interval
 
 JUDGED = hnp.arrays(np.int64, st.tuples(st.just(2), st.integers(2, 30)), elements=st.integers(0, 9))
 
@@ -226,6 +226,15 @@ def test_the_interval_of_a_mean_is_students():
     reach = stats.t.ppf(0.975, 13) * values.std(ddof=1) / np.sqrt(14)
     assert (found.low, found.high) == pytest.approx((values.mean() - reach, values.mean() + reach))
     assert found.method == "jackknife of questions, Student's t, level 0.95"
+
+
+def test_the_interval_of_a_share_is_that_of_its_log_odds():
+    without = np.array([0.7, 0.75, 0.8, 0.85, 0.82, 0.78, 0.9])
+    found = jackknife_interval(0.8, without, logit=True, unit="questions")
+    error = np.sqrt(6 / 7 * ((without - without.mean()) ** 2).sum())
+    reach = stats.t.ppf(0.975, 6) * error / (0.8 * 0.2)
+    ends = 1 / (1 + np.exp(-(np.log(0.8 / 0.2) + np.array([-reach, reach]))))
+    assert (found.low, found.high) == pytest.approx(tuple(ends))
 
 
 def test_a_difference_of_ratios_leaves_out_both_arms_of_a_question():
