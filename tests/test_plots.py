@@ -248,10 +248,10 @@ def test_waterfall_ends_where_the_terms_end(figures, results):
     assert whole.x[0] == pytest.approx(results["audit"]["delta"]["estimate"])
     sizes = results["audit"]["resolutions"]
     finer = sizes["kind"] | {"within": sizes["kind"]["composition"], "composition": sizes["kind"]["within"]}
-    drawn = plots.split(results["audit"] | {"resolutions": sizes | {"kind x stratum": finer}})
-    assert [term.x[0] for term in drawn.data[:2]] == pytest.approx(
-        [term.x[0] for term in terms[1::-1]], abs=2e-3
+    drawn = plots.split(
+        results["audit"] | {"cells": "kind x stratum", "resolutions": sizes | {"kind x stratum": finer}}
     )
+    assert [term.x[0] for term in drawn.data[:2]] == pytest.approx([term.x[0] for term in terms[1::-1]])
     assert "kind × stratum" in drawn.layout.meta["caption"]
 
 
