@@ -4,7 +4,7 @@ VENV ?= .venv
 STUDY ?= studies/organism
 SEED ?= 0
 READY := $(VENV)/.ready
-PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=15
 LOCK := pip compile pyproject.toml --all-extras --no-annotate --quiet --custom-compile-command "make lock"
 
 .PHONY: run test test-newest test-oldest lock lint types format clean

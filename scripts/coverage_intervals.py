@@ -18,6 +18,8 @@ its parts for all runs at once.
 - `gee`: the grid of `differences` by estimating equations.
 - `pooled`: the mean difference of three judges of unequal quality on the same steps.
 - `both_right`: bounds among traces right in both arms; the population's two ends, each to be covered.
+- `seeds`: the mean change over students of several training seeds, questions and seeds drawn anew; a part of
+  the spread of seeds is of single questions.
 - `agreement`: coefficients of three judges on three labels that have an order.
 - `hedge`: the held-out direction where hedging is chance, the vectors of a claim being those of its subject.
 """
@@ -35,7 +37,7 @@ import numpy as np
 from scipy.special import logit, stdtrit
 from scipy.stats import norm
 
-from coverage_more import both_right, coefficients, gee, mcnemar, pooled
+from coverage_more import both_right, coefficients, gee, mcnemar, pooled, seeds
 from coverage_parts import RATES, Floats, Row, beta_of, holds, mean_of, step_counts
 from mechcot.analyses.hedge.analysis import _held_out
 from mechcot.stats import (
@@ -209,7 +211,8 @@ def hedge(runs: int) -> list[Row]:
 
 MEASURED: dict[str, Callable[[int], list[Row]]] = {
     "differences": differences, "calibration": calibration, "split": split, "hedge": hedge,
-    "mcnemar": mcnemar, "gee": gee, "pooled": pooled, "both_right": both_right, "agreement": coefficients,
+    "mcnemar": mcnemar, "gee": gee, "pooled": pooled, "both_right": both_right, "seeds": seeds,
+    "agreement": coefficients,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from mechcot.stats import (
 from mechcot.stats.both_right import _ends
 from mechcot.stats.gee import clustered, fit
 from mechcot.stats.jackknife import degrees_of_freedom
+from mechcot.stats.seeds import reach
 
 
 def mcnemar(runs: int) -> list[Row]:
@@ -63,6 +64,38 @@ def gee(runs: int) -> list[Row]:
         found = [[float(held[settled].mean()), float(2 * reach[settled].mean())]]
         rows.append(cell | mean_of(found, ("difference", "width")) | {"known": share})
     return rows
+
+
+def seeds(runs: int) -> list[Row]:
+    """All runs at once: step error before and after, each student with a shift of its own."""
+    rows = []
+    for n, n_seeds, spread in itertools.product((12, 30, 100, 400), (3, 5, 10), (0.0, 0.02, 0.05)):
+        rng = np.random.default_rng([n, n_seeds, int(100 * spread)])
+        common = rng.normal(size=(runs, n))
+        before = beta_of(norm.cdf(common), 1.2, 6.8)
+        shift = 0.25 + spread * rng.normal(size=(runs, 1, n_seeds))
+        own = norm.cdf(0.7 * common[:, :, None] + 0.71 * rng.normal(size=(runs, n, n_seeds)))
+        after = np.clip(beta_of(own, 1.2, 6.8) + shift, 0, 1)
+        steps = np.stack([np.full((runs, n), 6.0), np.full((runs, n), 8.0)])
+        e0 = rng.binomial(6, before)[:, :, None]
+        e1 = rng.binomial(8, after)
+        rates = e1.sum(1) / steps[1].sum(1)[:, None] - e0.sum(1) / steps[0].sum(1)[:, None]
+        left = [(e.sum(1, keepdims=True) - e) / (k * (n - 1)) for e, k in ((e1, 8), (e0, 6))]
+        wide = reach(rates, left[0] - left[1])
+        truth = _mean_shift(spread)
+        held = np.abs(rates.mean(axis=1) - truth) <= wide
+        cell = {"questions": n, "seeds": n_seeds, "spread of seeds": spread}
+        found = [float(held.mean()), float(2 * wide.mean())]
+        rows.append(cell | mean_of([found], ("mean over seeds", "width")))
+    return rows
+
+
+def _mean_shift(spread: float) -> float:
+    """The population's change: shifted chances end at 0 and 1."""
+    rng = np.random.default_rng(0)
+    chance = beta_of(rng.random(2_000_000), 1.2, 6.8)
+    shifted = np.clip(chance + 0.25 + spread * rng.normal(size=chance.size), 0, 1)
+    return float(shifted.mean() - 1.2 / 8)
 
 
 QUALITIES = ((0.95, 0.05), (0.8, 0.2), (0.7, 0.05))

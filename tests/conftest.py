@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
@@ -39,6 +40,26 @@ def _loopback_only(self: socket.socket, address: Any) -> Any:
     if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
         raise AssertionError(f"a test tried to reach {address}")
     return _connect(self, address)
+
+
+LONG = (
+    "test_docs", "test_pipeline_kill", "test_distill_trainer", "test_devices", "test_cli", "test_probe_cli",
+    "test_pipeline_given_traces", "test_notebooks", "test_pipeline_run", "test_reading_memory",
+    "test_distill_pretrain", "test_report_page", "test_reading_certificate", "test_golden", "test_families",
+    "test_probe_report", "test_serving", "test_pipeline_damage", "test_gpu_check",
+)  # fmt: skip
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: servers and children that are waited for take none."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -162,5 +183,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One small organism study that all tests share; nobody may write to it."""
     from mechcot.pipeline import run as pipeline
 
-    path = tmp_path_factory.mktemp("shared") / "study"
-    return pipeline.run(path, preset="organism-small", seed=3, progress=False)
+    # One for all workers: whoever comes first makes it, the others wait and find it done.
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (root / "shared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return pipeline.run(root / "shared", preset="organism-small", seed=3, progress=False)

@@ -211,11 +211,11 @@ def test_harm_where_it_was_learned_is_found_there():
 @pytest.mark.slow
 def test_the_interval_of_gained_minus_kept_covers_nothing_where_there_is_nothing():
     hits = 0
-    for seed in range(200):
-        questions, before, after = sampled_study(seed, n=120)
+    for seed in range(60):
+        questions, before, after = sampled_study(seed, n=80)
         found = analyse(questions, *pairs(before, after), seed=seed, null_draws=1).contrasts
         hits += found["gained_minus_kept"].low <= 0 <= found["gained_minus_kept"].high
-    assert 181 <= hits <= 199
+    assert hits >= 52  # of a true .95, fewer once in five hundred times
 
 
 @pytest.mark.parametrize(

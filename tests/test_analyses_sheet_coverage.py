@@ -11,7 +11,7 @@ from mechcot.analyses.sheet.findings import _corrected
 from mechcot.analyses.sheet.population import cells, label_column
 from sheet_cases import BIASED, RATES
 
-QUESTIONS, SIZE, STEPS, RUNS = 150, 12, 300, 200
+QUESTIONS, SIZE, STEPS, RUNS = 150, 12, 300, 80
 
 
 def _population(rng):
@@ -33,7 +33,7 @@ def _population(rng):
 @pytest.mark.parametrize(
     ("instruments", "low", "high"),
     # cells by disagreement too leave less error than the intervals, which know the first judge's labels
-    [(["first"], 0.93, 0.97), (["first", "second"], 0.95, 1.0)],
+    [(["first"], 0.88, 1.0), (["first", "second"], 0.9, 1.0)],
 )
 def test_coverage(instruments, low, high):
     rng = np.random.default_rng(7)

@@ -81,7 +81,7 @@ pretrain(build_world(settings, 7), settings, 7, folder / "base", folder / "work"
 
 @pytest.mark.slow
 def test_a_training_shot_dead_ends_at_the_same_bytes(tmp_path) -> None:
-    settings = TINY.model_copy(update={"pretrain_steps": 400, "save_every": 7})
+    settings = TINY.model_copy(update={"pretrain_steps": 160, "save_every": 7})
     command = [sys.executable, "-c", _TRAIN, settings.model_dump_json()]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     for _ in range(2):

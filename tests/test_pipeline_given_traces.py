@@ -288,7 +288,7 @@ def read(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
         f"arms.copy.traces={folder}/copy.jsonl",
         f"arms.part.traces={folder}/part.parquet",
         "controls.teacher.after=teacher",
-        "analysis={bootstrap: 100, permutations: 0, traces_shown: 1}",
+        "analysis={bootstrap: 100, permutations: 0, folds: 2, traces_shown: 1}",
     )
     return pipeline.run(folder / "study", overrides=overrides, restart_from="given-teacher", progress=False)
 

@@ -129,7 +129,7 @@ def test_a_second_run_does_nothing(study: Study) -> None:
 
 def test_only_the_analyses_run_again_when_their_settings_change(copied: Path) -> None:
     before = load_manifest(copied)["stages"]
-    pipeline.run(copied, overrides=("analysis.bootstrap=300",), progress=False)
+    pipeline.run(copied, overrides=("analysis={bootstrap: 100, permutations: 0, folds: 2}",), progress=False)
     after = load_manifest(copied)["stages"]
     again = {name for name in before if before[name]["key"] != after[name]["key"]}
     assert again == {*registry.results(), "report"}
@@ -147,8 +147,9 @@ def test_changed_sampling_is_refused_and_can_be_made_again(copied: Path) -> None
     assert organism is not None
     assert organism.pretrain_steps != 9
     assert load_manifest(copied)["stages"] == old
+    quick = "analysis={bootstrap: 100, permutations: 0, folds: 2}"
     study = pipeline.run(
-        copied, overrides=("sampling.temperature=1.0",), restart_from="sample-base", progress=False
+        copied, overrides=("sampling.temperature=1.0", quick), restart_from="sample-base", progress=False
     )
     new = load_manifest(copied)["stages"]
     assert new["pretrain"] == old["pretrain"]

@@ -138,9 +138,9 @@ def _invented(rng):
     return rng.choice(forms)
 
 
-def test_of_20_000_invented_text_answers_none_is_read_as_a_letter():
+def test_of_invented_text_answers_none_is_read_as_a_letter():
     rng, right = random.Random(0), 0
-    for _ in range(20_000):
+    for _ in range(3_000):
         options = [_invented(rng) for _ in range(4)]
         said, frame = rng.choice((*options, _invented(rng))), rng.choice(FRAMES)
         question = Question("q", "d", "s", tuple(options), 0, "g")
@@ -148,7 +148,7 @@ def test_of_20_000_invented_text_answers_none_is_read_as_a_letter():
         bare, names = (_bare(said), [_bare(option) for option in options])
         assert answer.option == -1 or names[answer.option] == bare, (frame.format(said), options, answer)
         right += answer.option >= 0
-    assert right > 12_000  # the options' own texts are read
+    assert right > 1_800  # the options' own texts are read
 
 
 def _bare(text):

@@ -23,6 +23,7 @@ from mechcot.analyses.knowledge.figures import knowledge_bars
 from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
+from mechcot.analyses.seeds.figures import seeds
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
 
 __all__ = [
@@ -56,5 +57,6 @@ __all__ = [
     "probe_risk",
     "probe_transfer",
     "reliability",
+    "seeds",
     "split",
 ]

@@ -24,6 +24,7 @@ from mechcot.stats.frames import (
     text_codes,
     trace_votes,
 )
+from mechcot.stats.jackknife import by_text
 from mechcot.stats.votes import Bools
 from mechcot.steps.table import after_answer
 
@@ -51,6 +52,7 @@ class ArmSteps:
             `behind_answer` (it follows the first statement of the trace's answer).
         has_strata: whether `stratum` was given.
         has_right_trace: [questions], whether a trace of the question answers gold.
+        text: the number of each question's text [questions]; equal texts are left out together.
         n_questions: questions of the study.
         n_traces: traces.
         n_audited: traces in which a step has a verdict.
@@ -63,6 +65,7 @@ class ArmSteps:
     steps: pd.DataFrame
     has_strata: bool
     has_right_trace: Bools
+    text: Ints
     n_questions: int
     n_traces: int
     n_audited: int
@@ -101,8 +104,7 @@ class ArmSteps:
 
 
 def arm_steps(
-    index: pd.Index,
-    gold: Ints,
+    questions: pd.DataFrame,
     traces: pd.DataFrame,
     steps: pd.DataFrame,
     verdicts: pd.DataFrame,
@@ -112,8 +114,7 @@ def arm_steps(
     """Join one arm's traces, steps, verdicts and strata on their keys.
 
     Args:
-        index: question ids.
-        gold: right option of each question [questions].
+        questions: rows of `records.QUESTIONS`.
         traces: rows of `records.TRACES` of one arm.
         steps: rows of `records.STEPS` of the same arm.
         verdicts: rows of `records.VERDICTS` of the same arm and one instrument.
@@ -123,6 +124,7 @@ def arm_steps(
     Raises:
         AnalysisError: see `audit.analyse`.
     """
+    index, gold = check_questions(questions)
     what = {name: f"{name} {when}" for name in ("traces", "steps", "verdicts", "strata")}
     _check(traces, steps, verdicts, what)
     arm = one_arm(traces, what["traces"])
@@ -146,6 +148,7 @@ def arm_steps(
         steps=rows[[name for name in _KEPT if name in rows]],
         has_strata=has_strata,
         has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
+        text=text_codes(questions),
         n_questions=len(index),
         n_traces=len(traces),
         n_audited=len(audited.drop_duplicates(["qid", "cid"])),
@@ -189,7 +192,11 @@ class Arms:
     @classmethod
     def of(cls, study: Study, control: str | None = None) -> Arms:
         """The arms of a study's contrast, or of a control's, with the strata of its claims."""
-        contrast = contrast_of(study, control)
+        return cls.between(study, contrast_of(study, control))
+
+    @classmethod
+    def between(cls, study: Study, contrast: ContrastSettings) -> Arms:
+        """The arms of any contrast of a study's."""
         questions = study.questions(contrast.domain)
         pair = (contrast.before, contrast.after)
         tables = [
@@ -225,18 +232,18 @@ class Arms:
         """Each arm's steps with their verdicts."""
         before = (self.traces_before, self.steps_before, self.verdicts_before, self.strata, "before")
         after = (self.traces_after, self.steps_after, self.verdicts_after, self.strata, "after")
-        return Pair(arm_steps(self.index, self.gold, *before), arm_steps(self.index, self.gold, *after))
+        return Pair(arm_steps(self.questions, *before), arm_steps(self.questions, *after))
 
     @cached_property
     def sums(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Erroneous and judged steps before, the same after, [questions] each; equal texts are one."""
-        before, after = self.steps
-        e0, e1 = self.by_text(before.erroneous()), self.by_text(after.erroneous())
-        return e0, self.by_text(before.judged()), e1, self.by_text(after.judged())
+        """Erroneous and judged steps before, the same after, [texts] each."""
+        e0, m0, e1, m1 = (by_text(column, self.text).astype(np.int64) for column in counts_of(self.steps))
+        return e0, m0, e1, m1
 
-    def by_text(self, column: Ints) -> Ints:
-        """Counts of questions [questions], those of equal text added up."""
-        return np.bincount(text_codes(self.questions), column).astype(np.int64)
+    @property
+    def text(self) -> Ints:
+        """The number of each question's text [questions]; equal texts are left out together."""
+        return self.steps.before.text
 
     @cached_property
     def instrument(self) -> str:
@@ -320,6 +327,12 @@ def _instrument(verdicts: pd.DataFrame, what: str) -> str:
     if len(names) > 1:
         raise AnalysisError(f"{what}: verdicts of several instruments: {names}; pass those of one")
     return names[0] if names else ""
+
+
+def counts_of(arms: Pair[ArmSteps], among: Pair[Bools] | None = None) -> tuple[Ints, Ints, Ints, Ints]:
+    """Erroneous and judged steps before, the same after, [questions] each; `among` [steps] restricts each."""
+    (before, after), (own0, own1) = arms, among or (None, None)
+    return before.erroneous(own0), before.judged(own0), after.erroneous(own1), after.judged(own1)
 
 
 def _both(rows: Bools, among: Bools | None) -> Bools:

@@ -23,6 +23,7 @@ from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
+from mechcot.analyses.seeds import analysis as seeds
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
 
@@ -88,6 +89,13 @@ ANALYSES = (
         needed=True,
         summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
+    ),
+    Analysis(
+        "seeds",
+        seeds.seeds_of,
+        asked=seeds.asked,
+        summary=seeds.summarised,
+        pages={"seeds": f"{_HERE}.seeds.page:section"},
     ),
     Analysis(
         "commitment",
@@ -190,6 +198,7 @@ FIGURES = {
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge_bars",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
+    "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""

@@ -79,7 +79,7 @@ FRAMES = (
         "another way of cutting, or another training run. Judges that agree can share a mistake.",
     ),
 )
-ORDER = ("changed", "planned", "origin", "gains", "controls", "sure")
+ORDER = ("changed", "planned", "origin", "gains", "controls", "seeds", "sure")
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 
 
@@ -106,8 +106,9 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
 
 def sections_of(found: Findings) -> tuple[Section, ...]:
     """The report's sections in order."""
-    given = [name for analysis in registry.ANALYSES for name in analysis.pages]
-    return tuple(marked(found, section(found, name)) for name in dict.fromkeys((*ORDER, *given)))
+    given = [name for one in registry.ANALYSES if _shown(one, found) for name in one.pages]
+    order = [*(name for name in ORDER if name in given), *given]
+    return tuple(marked(found, section(found, name)) for name in dict.fromkeys(order))
 
 
 def section(found: Findings, name: str) -> Section:

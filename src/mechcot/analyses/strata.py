@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because
 from mechcot.stats.cluster import Floats, Ints, ratio_difference
-from mechcot.stats.jackknife import ratio_difference_interval
+from mechcot.stats.jackknife import by_text, ratio_difference_interval
 
 
 def right_share(votes: Ints, gold: Ints) -> Floats:
@@ -80,18 +80,21 @@ class SubsetDelta(Result):
     weight: float
 
     @classmethod
-    def of(cls, name: str, sums: Sequence[Ints | Floats], weights: Floats) -> SubsetDelta:
+    def of(
+        cls, name: str, sums: Sequence[Ints | Floats], weights: Floats, text: Ints | None = None
+    ) -> SubsetDelta:
         """The difference of step error with questions weighted.
 
         Args:
             name: of the part.
             sums: four: erroneous and judged steps before, the same after, each [questions].
             weights: [questions], 0 for a question outside the part.
+            text: the number of each question's text [questions]; None: no two are equal.
 
         Raises:
             AnalysisError: as `ratio_difference`.
         """
-        num0, den0, num1, den1 = (weights * column for column in sums)
+        num0, den0, num1, den1 = (by_text(weights * column, text) for column in sums)
         point = ratio_difference(num0, den0, num1, den1)
         inside = weights > 0
         return cls(

@@ -6,7 +6,7 @@ An unknown key is an error everywhere.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -111,6 +111,7 @@ class DistillSettings(Section):
         min_length=1, description="an examples file, or a variant of the organism's teacher: rich, terse"
     )
     train: TrainSettings = TrainSettings()
+    seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")
 
 
 class ArmSettings(Section):
@@ -147,6 +148,9 @@ class ContrastSettings(Section):
     before: str = "base"
     after: str = "distilled"
     domain: str | None = Field(None, description="only questions of this domain; None: all")
+    replicates: tuple[str, ...] = Field(
+        (), description="arms that are `after` made again from other training seeds; `seeds` names its own"
+    )
 
 
 class ControlSettings(Section):
@@ -261,6 +265,11 @@ class Settings(Section):
     prompt: PromptSettings = PromptSettings()
     arms: dict[str, ArmSettings]
     contrast: ContrastSettings = ContrastSettings()
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        (),
+        description="further training seeds of the contrast's student: an arm AFTER-seed-N for each, sampled "
+        "and judged like it; with two and more, intervals for other seeds too",
+    )
     controls: dict[str, ControlSettings] = Field({})
     sampling: SamplingSettings = SamplingSettings()
     answers: AnswerSettings = AnswerSettings()
@@ -269,6 +278,28 @@ class Settings(Section):
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
     analysis: AnalysisSettings = AnalysisSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arm_a_seed(cls, given: Any) -> Any:
+        """The arms of further training seeds, and that they are replicates of the contrast's student."""
+        seeds = given.get("seeds") if isinstance(given, dict) else None
+        if not isinstance(seeds, list | tuple) or not seeds:
+            return given
+        contrast, arms = dict(given.get("contrast") or {}), dict(given.get("arms") or {})
+        after = contrast.get("after", "distilled")
+        student = arms.get(after)
+        if not isinstance(student, dict) or not isinstance(student.get("distill"), dict):
+            raise ValueError(
+                f"seeds: the arm '{after}' is not distilled here, so it cannot be made again from another "
+                "seed; name its siblings in contrast.replicates"
+            )
+        if len(set(seeds)) < len(seeds) or student["distill"].get("seed", given.get("seed", 0)) in seeds:
+            raise ValueError(f"seeds: {list(seeds)} names a seed twice, or the student's own")
+        own = {f"{after}-seed-{seed}": {"distill": {**student["distill"], "seed": seed}} for seed in seeds}
+        contrast["replicates"] = list(own)
+        return {**given, "arms": {**arms, **{name: arms.get(name, arm) for name, arm in own.items()}},
+                "contrast": contrast}  # fmt: skip
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -287,6 +318,10 @@ class Settings(Section):
                 )
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
+        headline = (self.contrast.before, self.contrast.after)
+        again = [one for one in self.contrast.replicates if one in headline]
+        if again or len(set(self.contrast.replicates)) < len(self.contrast.replicates):
+            raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
         if self.questions is not None:
             self._check_task(self.questions.task)
@@ -358,6 +393,7 @@ class Settings(Section):
 
     def _named_arms(self) -> list[tuple[str, str]]:
         named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
+        named += [("contrast.replicates", name) for name in self.contrast.replicates]
         for name, control in self.controls.items():
             named += [
                 (f"controls.{name}.{role}", arm)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mechcot.core import records
 from mechcot.core.plan import Expense
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import TEACHER_VARIANTS, DistillSettings
 from mechcot.core.stages import Stage
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
@@ -59,7 +59,7 @@ def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
         Stage(
             f"distill-{arm}",
             1,
-            {"train": settings.train.model_dump(mode="json"), "seed": study.settings.seed}
+            {"train": settings.train.model_dump(mode="json"), "seed": training_seed(study, settings)}
             | {"threads": study.settings.threads},
             own,
             (f"models/{arm}",),
@@ -69,6 +69,11 @@ def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
             plan=partial(plan_distilling, study, arm),
         )
     ]
+
+
+def training_seed(study: Study, settings: DistillSettings) -> int:
+    """The seed of a student's training."""
+    return study.settings.seed if settings.seed is None else settings.seed
 
 
 def plan_pretraining(study: Study) -> Expense:
@@ -141,7 +146,7 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
         checkpoint_folder(study, settings.base),
         examples,
         settings.train,
-        seed=study.settings.seed,
+        seed=training_seed(study, settings),
         trust_remote_code=study.settings.arms[settings.base].trust_remote_code,
     )
     # A stage that was killed, then changed, leaves another student behind.

@@ -31,7 +31,7 @@ from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval
 from mechcot.core.words import FLAT
 from mechcot.stats.cluster import LEVEL, Floats, Ints
-from mechcot.stats.jackknife import FEW, interval_of_sums, standard_error
+from mechcot.stats.jackknife import FEW, by_text, interval_of_sums, standard_error
 
 Scheme = Literal["width", "mass"]
 BINS = 10
@@ -271,6 +271,7 @@ def recalibration_slope_difference(
     outcome0: npt.ArrayLike,
     confidence1: npt.ArrayLike,
     outcome1: npt.ArrayLike,
+    text: npt.ArrayLike | None = None,
     *,
     level: float = LEVEL,
 ) -> Interval:
@@ -281,6 +282,7 @@ def recalibration_slope_difference(
         outcome0: before [questions] in 0..1.
         confidence1: after [questions] in 0..1.
         outcome1: after [questions] in 0..1.
+        text: the number of each question's text [questions]; None: no two are equal.
         level: coverage that is aimed at.
 
     Raises:
@@ -289,7 +291,7 @@ def recalibration_slope_difference(
     before, after = _moments(confidence0, outcome0), _moments(confidence1, outcome1)
     _same_questions(before, after)
     return interval_of_sums(
-        np.hstack([before, after]),
+        by_text(np.hstack([before, after]), text),
         lambda sums: _slope(sums[:, 5:]) - _slope(sums[:, :5]),
         reason=_NO_SLOPE,
         level=level,

@@ -123,18 +123,40 @@ def interval_of_sums(
     )
 
 
-def mean_interval(values: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+def mean_interval(
+    values: npt.ArrayLike, text: npt.ArrayLike | None = None, *, level: float = LEVEL
+) -> Interval:
     """Mean of one value a question; the jackknife of a mean is its standard error.
 
     Args:
         values: [questions]; for a paired difference, one difference a question.
+        text: the number of each question's text [questions], as `frames.text_codes` gives it: equal texts are
+            left out together. None: no two are equal.
         level: coverage that is aimed at.
 
     Raises:
         AnalysisError: a value that is not finite, or several values a question.
     """
     (column,) = columns_of(values).T
-    return ratio_interval(column, np.ones(len(column)), level=level)
+    ones = np.ones(len(column))
+    return ratio_interval(by_text(column, text), by_text(ones, text), level=level)
+
+
+def by_text(column: npt.ArrayLike, text: npt.ArrayLike | None) -> Floats:
+    """Sums over questions of equal text, [texts, ...].
+
+    Args:
+        column: a number of each question, [questions, ...].
+        text: the number of each question's text [questions], as `frames.text_codes` gives it; None: no two
+            are equal.
+    """
+    values = np.asarray(column, dtype=np.float64)
+    if text is None:
+        return values
+    codes = np.asarray(text)
+    sums = np.zeros((int(codes.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(sums, codes, values)
+    return sums
 
 
 def ratio_interval(num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVEL) -> Interval:

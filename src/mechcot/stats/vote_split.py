@@ -51,14 +51,21 @@ class VoteSplit(Result):
     share_plugged_in: float
 
 
-def split_votes(table0: npt.ArrayLike, table1: npt.ArrayLike, gold: npt.ArrayLike, k: int) -> VoteSplit:
-    """Split the change of SC@k; see the module's definition. Intervals resample questions.
+def split_votes(
+    table0: npt.ArrayLike,
+    table1: npt.ArrayLike,
+    gold: npt.ArrayLike,
+    k: int,
+    text: npt.ArrayLike | None = None,
+) -> VoteSplit:
+    """Split the change of SC@k; see the module's definition. Intervals leave out question by question.
 
     Args:
         table0: votes before [questions, options + 1]; the last column is "no answer".
         table1: votes after, of the same shape.
         gold: index of the right option [questions].
         k: votes of the vote that is split.
+        text: the number of each question's text [questions]; None: no two are equal.
 
     Raises:
         AnalysisError: a question without votes, shapes differ, gold that is not an option.
@@ -92,9 +99,9 @@ def split_votes(table0: npt.ArrayLike, table1: npt.ArrayLike, gold: npt.ArrayLik
     total = scores[:, 1, 1] - scores[:, 0, 0]
     return VoteSplit(
         k=k,
-        total=mean_interval(total),
-        gold_share=mean_interval(share),
-        concentration=mean_interval(total - share),
+        total=mean_interval(total, text),
+        gold_share=mean_interval(share, text),
+        concentration=mean_interval(total - share, text),
         share_plugged_in=float(plugged.mean()),
     )
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mechcot.core import config
 from mechcot.core.errors import StudyError
@@ -72,13 +72,18 @@ def _refuse_made(path: Path) -> None:
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done = load_manifest(path)["stages"]
-    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
+    frozen = [c for c in differing if _bound(c[0].split(".")[0], done) and not _new_arm(*c[:2])]
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(
             f"{path} was made with other settings:\n{lines}\nUse another study folder, or make the stages "
             "again with --restart-from STAGE"
         )
+
+
+def _new_arm(key: str, old: Any) -> bool:
+    """Whether a change is an arm more, which alters nothing that is done."""
+    return key.startswith("arms.") and key.count(".") == 1 and old is None
 
 
 def _bound(section: str, done: Iterable[str]) -> bool:

@@ -37,7 +37,7 @@ from mechcot.stats.frames import (
     text_codes,
     trace_votes,
 )
-from mechcot.stats.jackknife import mean_interval
+from mechcot.stats.jackknife import by_text, mean_interval
 from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -206,24 +206,25 @@ def analyse(
     shares = [vote_confidence(table) for table in tables]
     accuracy = [_accuracy(table, gold) for table in tables]
     brier = [brier_terms(share, score) for share, score in zip(shares, scores, strict=True)]
-    delta_sc = mean_interval(scores[1] - scores[0])
+    text = text_codes(questions)  # equal texts are one question in every interval
+    delta_sc = mean_interval(scores[1] - scores[0], text)
     paired = (shares[0], scores[0], shares[1], scores[1])
     read = all(table[:, :-1].any() for table in tables)
     none = Interval(None, None, None, len(gold), "none", _UNREAD_ARM)
     return AnswersResult(
         before=before,
         after=after,
-        delta_accuracy=mean_interval(accuracy[1] - accuracy[0]),
+        delta_accuracy=mean_interval(accuracy[1] - accuracy[0], text),
         delta_sc=delta_sc,
         delta_ece=_minus(after.votes.ece, before.votes.ece),
         delta_ece_equal_mass=_minus(after.votes.ece_equal_mass, before.votes.ece_equal_mass),
         delta_ece_squared=squared_calibration_difference(*paired) if read else none,
-        delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2])) if read else none,
-        delta_slope=recalibration_slope_difference(*paired) if read else none,
-        delta_brier=mean_interval(brier[1] - brier[0]) if read else none,
+        delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2]), text) if read else none,
+        delta_slope=recalibration_slope_difference(*paired, text) if read else none,
+        delta_brier=mean_interval(brier[1] - brier[0], text) if read else none,
         mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
-        mcnemar_traces=_single_traces(questions, tables, gold),
-        named=both_named(Pair(*tables), gold, delta_sc),
+        mcnemar_traces=_single_traces(text, tables, gold),
+        named=both_named(Pair(*tables), gold, text, delta_sc),
     )
 
 
@@ -246,10 +247,9 @@ def _right_of(table: Ints, gold: Ints) -> tuple[Ints, Ints]:
     return table[np.arange(len(table)), gold], table.sum(axis=1)
 
 
-def _single_traces(questions: pd.DataFrame, tables: list[Ints], gold: Ints) -> ClusteredMcNemar:
-    text = text_codes(questions)  # equal texts are one question
+def _single_traces(text: Ints, tables: list[Ints], gold: Ints) -> ClusteredMcNemar:
     return mcnemar_clustered(
-        *(np.bincount(text, column) for table in tables for column in _right_of(table, gold))
+        *(by_text(column, text) for table in tables for column in _right_of(table, gold))
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.calibration import ece
 from mechcot.stats.cluster import Floats, Ints
-from mechcot.stats.jackknife import interval_of_sums, mean_interval
+from mechcot.stats.jackknife import by_text, interval_of_sums, mean_interval
 from mechcot.stats.votes import shared_tie_score, vote_confidence
 
 _NONE = "no question has a trace of each arm that names an option"
@@ -36,12 +36,13 @@ class BothNamed(Result):
     naming: Interval
 
 
-def both_named(tables: Pair[Ints], gold: Ints, gain: Interval) -> BothNamed:
+def both_named(tables: Pair[Ints], gold: Ints, text: Ints, gain: Interval) -> BothNamed:
     """Compare the votes of traces that name an option, where both arms have such traces.
 
     Args:
         tables: votes of each arm, [questions, options + 1] each; the last column is "no answer".
         gold: right option of each question [questions].
+        text: the number of each question's text [questions]; equal texts are one question.
         gain: of the vote of all traces on all questions.
     """
     named = [table.copy() for table in tables]
@@ -60,8 +61,8 @@ def both_named(tables: Pair[Ints], gold: Ints, gain: Interval) -> BothNamed:
         n_questions=int(rows.sum()),
         sc=Pair(means[0], means[1]),
         ece=Pair(errors[0], errors[1]),
-        delta_sc=mean_interval(scores[1] - scores[0]),
-        naming=_naming(there, everywhere, gain),
+        delta_sc=mean_interval(scores[1] - scores[0], text[rows]),
+        naming=_naming(by_text(there, text), by_text(everywhere, text), gain),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps
+from mechcot.analyses.arms import Arms, ArmSteps, counts_of
 from mechcot.analyses.audit.both_right import bounds_of
 from mechcot.analyses.audit.claims import claims_of
 from mechcot.analyses.audit.resolution import headline_of, resolutions
@@ -21,9 +21,15 @@ from mechcot.analyses.audit.result import ArmAudit, AuditResult, RoleAudit
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.strata import SubsetDelta, right_share, stratum_weights
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
+from mechcot.core.results import Pair
 from mechcot.stats.cluster import Floats, ratio_difference
 from mechcot.stats.decomposition import MIN_QUESTIONS, Split, split_by_kind
-from mechcot.stats.jackknife import question_weighted_difference, rate_interval, ratio_difference_interval
+from mechcot.stats.jackknife import (
+    by_text,
+    question_weighted_difference,
+    rate_interval,
+    ratio_difference_interval,
+)
 from mechcot.stats.votes import plurality_right
 
 CELLS = ConfirmatorySettings().cells
@@ -86,7 +92,7 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
     verdicts = claims + n["not_checkable"]
     return ArmAudit(
         arm=arm.name,
-        error_rate=rate_interval(arm.erroneous(), arm.judged()),
+        error_rate=rate_interval(*(by_text(column, arm.text) for column in (arm.erroneous(), arm.judged()))),
         abstain_rate=n["abstain"] / claims if claims else None,
         not_checkable_rate=n["not_checkable"] / verdicts if verdicts else None,
         n_steps=len(arm.steps),
@@ -107,8 +113,8 @@ def _arm_audit(arm: ArmSteps) -> ArmAudit:
 
 
 def _strata(before: ArmSteps, after: ArmSteps, weights: dict[str, Floats]) -> tuple[SubsetDelta, ...]:
-    sums = (before.erroneous(), before.judged(), after.erroneous(), after.judged())
-    return tuple(SubsetDelta.of(name, sums, own) for name, own in weights.items())
+    sums = counts_of(Pair(before, after))
+    return tuple(SubsetDelta.of(name, sums, own, before.text) for name, own in weights.items())
 
 
 def _both_named_right(arms: Arms) -> SubsetDelta:
@@ -117,32 +123,33 @@ def _both_named_right(arms: Arms) -> SubsetDelta:
     for votes in named:
         votes[votes[:, :-1].sum(axis=1) > 0, -1] = 0
     right = [plurality_right(votes, arms.gold) for votes in named]
-    return SubsetDelta.of("both_named", arms.sums, (right[0] & right[1]).astype(np.float64))
+    weights = (right[0] & right[1]).astype(np.float64)
+    return SubsetDelta.of("both_named", counts_of(arms.steps), weights, arms.text)
 
 
 def _before_answer(before: ArmSteps, after: ArmSteps) -> SubsetDelta:
-    in0, in1 = (~arm.steps["behind_answer"].to_numpy(dtype=bool) for arm in (before, after))
-    sums = (before.erroneous(in0), before.judged(in0), after.erroneous(in1), after.judged(in1))
-    return SubsetDelta.of("before_answer", sums, np.ones(before.n_questions))
+    arms = Pair(before, after)
+    among = Pair(*(~arm.steps["behind_answer"].to_numpy(dtype=bool) for arm in arms))
+    return SubsetDelta.of("before_answer", counts_of(arms, among), np.ones(before.n_questions), before.text)
 
 
 def _right_traces(before: ArmSteps, after: ArmSteps) -> SubsetDelta:
-    own0, own1 = before.steps["trace_right"].to_numpy(), after.steps["trace_right"].to_numpy()
+    arms = Pair(before, after)
+    among = Pair(*(arm.steps["trace_right"].to_numpy() for arm in arms))
     part = before.has_right_trace & after.has_right_trace
-    sums = (before.erroneous(own0), before.judged(own0), after.erroneous(own1), after.judged(own1))
-    return SubsetDelta.of("right_traces", sums, part.astype(np.float64))
+    return SubsetDelta.of("right_traces", counts_of(arms, among), part.astype(np.float64), before.text)
 
 
 def _roles(before: ArmSteps, after: ArmSteps) -> tuple[RoleAudit, ...]:
     rows = []
     for role in sorted({*before.steps["role"], *after.steps["role"]}):
         in0, in1 = ((arm.steps["role"] == role).to_numpy() for arm in (before, after))
-        sums = (before.erroneous(in0), before.judged(in0), after.erroneous(in1), after.judged(in1))
+        sums = counts_of(Pair(before, after), Pair(in0, in1))
         present = ((sums[1] > 0) | (sums[3] > 0)).astype(np.float64)
         rows.append(
             RoleAudit(
                 role=role,
-                errors=SubsetDelta.of(role, sums, present),
+                errors=SubsetDelta.of(role, sums, present, before.text),
                 claims_per_trace_before=before.claims_per_trace(in0),
                 claims_per_trace_after=after.claims_per_trace(in1),
             )
@@ -160,7 +167,7 @@ def _split(before: ArmSteps, after: ArmSteps, by_stratum: bool, min_questions: i
         errors, judged = np.zeros((2, arm.n_questions, len(kinds)), dtype=np.int64)
         for i in range(len(kinds)):
             errors[:, i], judged[:, i] = arm.erroneous(column == i), arm.judged(column == i)
-        tables += [errors, judged]
+        tables += [by_text(errors, arm.text), by_text(judged, arm.text)]
     return split_by_kind(tables[0], tables[1], tables[2], tables[3], kinds, min_questions=min_questions)
 
 

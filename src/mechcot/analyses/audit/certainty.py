@@ -68,10 +68,10 @@ def analyse(
         abstention=abstention_bounds(
             sums[0],
             sums[1] - sums[0],
-            arms.by_text(_abstained(before)),
+            _abstained(before),
             sums[2],
             sums[3] - sums[2],
-            arms.by_text(_abstained(after)),
+            _abstained(after),
         ),
         tipping=_tipping(sums, step_weighted.difference),
         draws=draws,
@@ -83,9 +83,10 @@ _Sums = tuple[Ints, Ints, Ints, Ints]
 
 
 def _abstained(arm: ArmSteps) -> Ints:
-    """Steps of each question on which the instrument abstained [questions]."""
+    """Steps of each text on which the instrument abstained [texts]."""
     rows = (arm.steps["label"] == "abstain").to_numpy(dtype=bool)
-    return np.bincount(arm.steps["q"].to_numpy()[rows], minlength=arm.n_questions)
+    of = arm.text[arm.steps["q"].to_numpy()[rows]]
+    return np.bincount(of, minlength=int(arm.text.max()) + 1)
 
 
 def _by_steps(sums: _Sums, draws: int, seed: int) -> Estimand:

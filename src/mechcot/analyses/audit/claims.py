@@ -9,7 +9,7 @@ import numpy as np
 from mechcot.analyses.arms import ArmSteps
 from mechcot.core.results import Pair, Paired, Result
 from mechcot.stats.cluster import Floats
-from mechcot.stats.jackknife import rate_interval, ratio_difference_interval, ratio_interval
+from mechcot.stats.jackknife import by_text, rate_interval, ratio_difference_interval, ratio_interval
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def claims_of(arms: Pair[ArmSteps]) -> Claims:
 
 
 def _sums(arm: ArmSteps) -> dict[str, Floats]:
-    """Of each question [questions]: right and wrong claims, traces with a wrong one, traces."""
+    """Of each text [texts]: right and wrong claims, traces with a wrong one, traces."""
     audited = arm.steps[arm.steps["audited"]]
     traces = (
         audited.assign(right=audited["label"] == "correct", wrong=audited["label"] == "erroneous")
@@ -56,7 +56,7 @@ def _sums(arm: ArmSteps) -> dict[str, Floats]:
     )
 
     def total(values: Floats) -> Floats:
-        return np.bincount(traces["q"], values, minlength=arm.n_questions).astype(np.float64)
+        return by_text(np.bincount(traces["q"], values, minlength=arm.n_questions), arm.text)
 
     right, wrong = (traces[name].to_numpy(np.float64) for name in ("right", "wrong"))
     return {

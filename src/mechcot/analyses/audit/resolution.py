@@ -18,7 +18,7 @@ import pandas as pd
 from mechcot.analyses.arms import ArmSteps
 from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats
-from mechcot.stats.jackknife import interval_of_sums
+from mechcot.stats.jackknife import by_text, interval_of_sums
 
 SUPPORT = 0.5
 """Below this share of an arm's judged steps in shared cells, the within term speaks of the lesser part."""
@@ -72,7 +72,7 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
     judged = [arm.steps.loc[arm.is_judged, [*columns, "q", "label"]] for arm in arms]
     every = pd.concat(judged)
     every["cell"] = every.groupby(list(columns), sort=True).ngroup()
-    n_cells, n_questions = int(every["cell"].nunique()), arms.before.n_questions
+    n_cells, text = int(every["cell"].nunique()), arms.before.text
     tables, start = [], 0
     for own in judged:
         rows = every.iloc[start : start + len(own)]
@@ -80,7 +80,7 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
         place = rows["q"].to_numpy() * n_cells + rows["cell"].to_numpy()
         wrong = (rows["label"] == "erroneous").to_numpy(np.float64)
         tables += [
-            np.bincount(place, weights, minlength=n_questions * n_cells).reshape(n_questions, n_cells)
+            by_text(np.bincount(place, weights, minlength=text.size * n_cells).reshape(-1, n_cells), text)
             for weights in (wrong, np.ones(len(rows)))
         ]
     table = np.concatenate(tables, axis=1)
@@ -88,7 +88,9 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
     sums = table.sum(axis=0)[None]
     shared = (sums.reshape(4, n_cells)[1] > 0) & (sums.reshape(4, n_cells)[3] > 0)
     judged_steps = table.reshape(len(table), 4, n_cells)[:, (1, 3)].sum(axis=2)
-    weight = (judged_steps / judged_steps.sum(axis=0)).sum(axis=1)  # of a question, in both arms' rates
+    weight = (judged_steps / np.maximum(judged_steps.sum(axis=0), 1)).sum(
+        axis=1
+    )  # of a question, in both arms' rates
 
     def interval(term: int) -> Interval:
         return interval_of_sums(

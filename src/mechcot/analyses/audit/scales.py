@@ -93,7 +93,7 @@ def error_scales(
     before, after = arms.steps
     rows = [_judged(arm, when) for arm, when in ((before, "before"), (after, "after"))]
     (wrong0, question0, words0), (wrong1, question1, words1) = rows
-    scales = _rates(rows, len(arms.index))
+    scales = _rates(rows, len(arms.sums[0]))
     for name, link, with_length in SCALES:
         offsets = (np.log(words0), np.log(words1)) if with_length else (None, None)
         scales[name] = scale_difference(wrong0, question0, wrong1, question1, link, *offsets)
@@ -115,7 +115,7 @@ def _judged(arm: ArmSteps, when: str) -> tuple[Floats, Ints, Floats]:
     if (words < 1).any():
         raise AnalysisError(f"steps {when}: {int((words < 1).sum())} judged steps have no words (n_words)")
     wrong: Floats = np.asarray(rows["label"] == "erroneous", dtype=np.float64)
-    question: Ints = rows["q"].to_numpy(dtype=np.int64)
+    question: Ints = arm.text[rows["q"].to_numpy(dtype=np.int64)]  # equal texts are one question
     return wrong, question, words
 
 

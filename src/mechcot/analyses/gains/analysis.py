@@ -34,9 +34,10 @@ from mechcot.stats.frames import (
     question_codes,
     require_columns,
     require_unique,
+    text_codes,
     trace_votes,
 )
-from mechcot.stats.jackknife import interval_of_sums, mean_interval, rate_interval, ratio_interval
+from mechcot.stats.jackknife import by_text, interval_of_sums, mean_interval, rate_interval, ratio_interval
 from mechcot.stats.margin import (
     EDGES,
     HalfVotes,
@@ -88,21 +89,22 @@ def analyse(
     tables = {when: trace_votes(questions, own, f"traces {when}") for when, own in arms.items()}
     k = _equal_k(index, tables)
     answers = {when: _answers(index, own, k) for when, own in arms.items()}
+    text = text_codes(questions)  # equal texts are one question in every interval
     halves = half_votes(answers["before"], answers["after"], gold, n_options)
     null = equal_share_null(answers["before"], answers["after"], gold, n_options, null_draws, seed, DISTANCES)
     counts = {when: _counts(index, arms[when], own, when, k) for when, own in verdicts._asdict().items()}
-    transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts)
+    transitions, contrasts = _transitions(_shares(answers, gold, n_options, halves.size), counts, text)
     return GainsResult(
         arms=Pair(*(one_arm(own, f"traces {when}") for when, own in arms.items())),
         instrument=_instrument(verdicts._asdict()),
         n_questions=len(index),
         k=k,
         half=halves.size,
-        delta_sc=mean_interval((halves.gained - halves.lost).mean(axis=0)),
-        bins=_bins(halves, null[0]),
-        boundary=_boundary(halves, null[1]),
+        delta_sc=mean_interval((halves.gained - halves.lost).mean(axis=0), text),
+        bins=_bins(halves, null[0], text),
+        boundary=_boundary(halves, null[1], text),
         flow=boundary_flow(halves),
-        split=split_votes(tables["before"], tables["after"], gold, halves.size),
+        split=split_votes(tables["before"], tables["after"], gold, halves.size, text),
         transitions=transitions,
         contrasts=contrasts,
         null_draws=null_draws,
@@ -172,8 +174,8 @@ def _instrument(verdicts: Mapping[str, pd.DataFrame]) -> str:
     return names[0]
 
 
-def _bins(halves: HalfVotes, null: Floats) -> tuple[MarginBin, ...]:
-    flows = flows_by_margin(halves)
+def _bins(halves: HalfVotes, null: Floats, text: Ints) -> tuple[MarginBin, ...]:
+    flows = by_text(flows_by_margin(halves), text)
     low, high = np.quantile(null, [0.025, 0.975], axis=0)
     ends = (-1.0, *EDGES, 1.0)
     return tuple(
@@ -193,10 +195,10 @@ def _bins(halves: HalfVotes, null: Floats) -> tuple[MarginBin, ...]:
     )
 
 
-def _boundary(halves: HalfVotes, null: Floats) -> tuple[BoundaryShare, ...]:
+def _boundary(halves: HalfVotes, null: Floats, text: Ints) -> tuple[BoundaryShare, ...]:
     found = []
     for i, distance in enumerate(DISTANCES):
-        parts, dealt = just_below(halves, distance), null[:, i][~np.isnan(null[:, i])]
+        parts, dealt = by_text(just_below(halves, distance), text), null[:, i][~np.isnan(null[:, i])]
         ends = np.quantile(dealt, [0.025, 0.975]) if dealt.size else None
         found.append(
             BoundaryShare(
@@ -227,7 +229,7 @@ def _shares(answers: Mapping[str, Ints], gold: Ints, n_options: int, size: int) 
 
 
 def _transitions(
-    shares: Floats, counts: Mapping[str, Floats]
+    shares: Floats, counts: Mapping[str, Floats], text: Ints
 ) -> tuple[tuple[Transition, ...], dict[str, Interval]]:
     """Step error in each transition, and gained against kept, by the halves that did not vote.
 
@@ -237,7 +239,7 @@ def _transitions(
     crossed = [counts[when][:, ::-1] for when in ("before", "after")]  # the other half's steps
     sums = np.concatenate([np.einsum("qht,qhc->qtc", shares, own) for own in crossed], axis=2)
     kept = sums[:, 2:].sum(axis=1, keepdims=True)
-    table = np.concatenate([sums, kept], axis=1)  # [questions, transition, e0 m0 e1 m1]
+    table = by_text(np.concatenate([sums, kept], axis=1), text)  # [texts, transition, e0 m0 e1 m1]
     names = (*TRANSITIONS, "kept")
     totals = table.sum(axis=0)
     found = tuple(

@@ -1,0 +1,1 @@
+"""Whether other training seeds of the student show the same change."""
