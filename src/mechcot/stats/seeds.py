@@ -6,10 +6,10 @@ of the seed and one of both, the mean over seeds varies by
     V = V_questions + (V_seeds - V_both),
 
 V_questions the jackknife's of the mean, V_seeds the seeds' own variance over their number, both of which hold
-the component of both once (Cameron, Gelbach and Miller 2011, two ways of clustering). Each part has its own t
-of Student: reach^2 = t_q^2 V_questions + t_s^2 (V_seeds - V_both), t_s with one degree of freedom less than there
-are seeds. Satterthwaite's degrees of freedom cover less (.92) where three seeds are nearly all of V. What
-this covers, `scripts/coverage_intervals.py` measures.
+the component of both once (Cameron, Gelbach and Miller 2011, two ways of clustering). Each part has its own
+Student's t: reach^2 = t_q^2 V_questions + t_s^2 (V_seeds - V_both), t_s with one degree of freedom less than
+there are seeds. Satterthwaite's degrees of freedom cover less (.92) where three seeds are nearly all of V.
+What this covers, `scripts/coverage_intervals.py` measures.
 """
 
 from __future__ import annotations
