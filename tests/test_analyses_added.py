@@ -68,7 +68,7 @@ def test_the_command_shows_it(added: Study) -> None:
     runner = CliRunner()
     listed = runner.invoke(app, ["show", str(added.path)])
     assert re.search(r"unanimity +How many questions all traces of an arm agree on", listed.output)
-    assert listed.output.count("\n") == len(registry.results())
+    assert listed.output.count("\n") == len(registry.shown_in(added.settings))
     one = runner.invoke(app, ["show", str(added.path), "unanimity"])
     assert one.exit_code == 0, one.output
     assert "before" in one.output

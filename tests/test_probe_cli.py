@@ -87,7 +87,7 @@ def test_own_tensors_and_labels_give_a_table_a_page_and_a_card(own, tmp_path: Pa
     folder, labels, X = own
     labels = labels.assign(text=[f"text {i}" for i in range(len(labels))], kind=labels.sid.map(str))
     labels.drop(columns="arm").to_csv(tmp_path / "steps.csv", index=False)
-    (tmp_path / "spec.yaml").write_text("{name: told, null_draws: 5, bootstrap: 100}")
+    (tmp_path / "spec.yaml").write_text("{name: told, null_draws: 5, bootstrap: 100, inner_folds: 2}")
     call = ["--activations", folder, "--labels", tmp_path / "steps.csv", "--spec", tmp_path / "spec.yaml"]
     done = _call(*call, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -118,7 +118,9 @@ def test_untrained_weights_and_subjects_of_one_s_own_stand_beside_the_probe(own,
         tmp_path / "fresh", keys, dict(zip(("1@end", "2@end", "1@mean", "2@mean"), noise, strict=True))
     )
     labels.assign(subject=labels.qid.str[:2], kind="a").to_parquet(tmp_path / "steps.parquet")
-    (tmp_path / "spec.yaml").write_text("{null_draws: 5, bootstrap: 100, beside: []}")
+    (tmp_path / "spec.yaml").write_text(
+        "{null_draws: 5, bootstrap: 100, beside: [], folds: 3, inner_folds: 2}"
+    )
     call = ["--activations", folder, "--labels", tmp_path / "steps.parquet", "--untrained", fresh]
     done = _call(*call, "--spec", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
@@ -187,7 +189,7 @@ def test_a_study_or_own_tensors_not_both_and_not_neither(arguments: list[str]) -
     assert "name a study, or --activations with --labels" in done.stderr
 
 
-FAST = {"null_draws": 5, "bootstrap": 100, "beside": ()}
+FAST = {"null_draws": 5, "bootstrap": 100, "beside": (), "folds": 2, "inner_folds": 2, "ablate": 8}
 
 
 def test_every_label_can_be_probed_on_a_study(study: Study) -> None:
@@ -217,7 +219,7 @@ def test_every_label_can_be_probed_on_a_study(study: Study) -> None:
 
 def test_the_folder_is_named_by_specification_author_and_reader(study: Study, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(
-        "{name: mine, author: before, null_draws: 5, bootstrap: 100, beside: []}"
+        "{name: mine, author: before, null_draws: 5, bootstrap: 100, beside: [], folds: 2, inner_folds: 2}"
     )
     report, folder = probes.specified_probe(study.path, tmp_path / "spec.yaml", reader="after")
     assert folder == study.path / "probes" / "mine" / "base" / "distilled"

@@ -84,6 +84,6 @@ def test_many_runs_at_once_are_each_ones_own() -> None:
 def test_it_covers_other_questions_and_other_seeds() -> None:
     from coverage_more import seeds
 
-    cells = [row for row in seeds(200) if row["questions"] <= 30 and row["spread of seeds"] == 0.05]
+    cells = [row for row in seeds(60) if row["questions"] <= 30 and row["spread of seeds"] == 0.05]
     assert len(cells) == 6
-    assert all(row["mean over seeds"] > 0.9 for row in cells), cells
+    assert all(row["mean over seeds"] > 0.85 for row in cells), cells

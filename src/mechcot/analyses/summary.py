@@ -34,7 +34,7 @@ def summarise(study: Study, versions: Mapping[str, str]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.settings.preset,
-        "contrast": contrast.model_dump(mode="json"),
+        "contrast": contrast.model_dump(mode="json", exclude={"replicates"}),
         "seed": study.settings.seed,
         "versions": dict(sorted(versions.items())),
         **{

@@ -80,7 +80,9 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
         place = rows["q"].to_numpy() * n_cells + rows["cell"].to_numpy()
         wrong = (rows["label"] == "erroneous").to_numpy(np.float64)
         tables += [
-            by_text(np.bincount(place, weights, minlength=text.size * n_cells).reshape(-1, n_cells), text)
+            by_text(
+                np.bincount(place, weights, minlength=text.size * n_cells).reshape(text.size, n_cells), text
+            )
             for weights in (wrong, np.ones(len(rows)))
         ]
     table = np.concatenate(tables, axis=1)

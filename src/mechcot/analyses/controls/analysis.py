@@ -20,7 +20,7 @@ def controls_of(study: Study) -> dict[str, Any]:
     for name in study.settings.controls:
         contrast = contrast_of(study, name)
         found[name] = {
-            "contrast": contrast.model_dump(mode="json"),
+            "contrast": contrast.model_dump(mode="json", exclude={"replicates"}),
             "answers": answers_of(study, name).to_json(),
             "audit": audit_of(study, name).to_json(),
         }
