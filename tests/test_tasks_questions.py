@@ -44,6 +44,38 @@ def test_the_shapes_that_public_sets_use(tmp_path: Path) -> None:
     assert (second.qid[0], second.gold[0]) == ("n1", 1)
 
 
+MEDMCQA = {"question": "Which?", "opa": "x", "opb": "y", "opc": "z", "opd": "w", "cop": 2}
+OWN_COLUMNS = {"options": ("opa", "opb", "opc", "opd"), "gold": "cop"}
+
+
+def test_options_in_columns_of_their_own(tmp_path: Path) -> None:
+    found = _load(tmp_path, [MEDMCQA, {**MEDMCQA, "cop": 0, "opd": ""}], **OWN_COLUMNS)
+    assert found.options.tolist() == [["x", "y", "z", "w"], ["x", "y", "z"]]
+    assert found.gold.tolist() == [2, 0]
+    letters = {"question": "Which?", "A": "x", "B": None, "C": "z", "answer": "C"}
+    lettered = _load(tmp_path, [letters], options=("A", "B", "C"), gold="answer")
+    assert (lettered.options[0], lettered.gold[0]) == (["x", "z"], 1)
+    pd.DataFrame([{**MEDMCQA, "cop": 0}]).to_csv(tmp_path / "q.csv", index=False)
+    settings = QuestionSettings(path=str(tmp_path / "q.csv"), columns=ColumnNames(**OWN_COLUMNS))
+    assert load_questions(settings).options[0] == ["x", "y", "z", "w"]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "says"),
+    [
+        ({**MEDMCQA, "opb": ""}, OWN_COLUMNS, "row 1: option B is empty"),
+        (MEDMCQA, {**OWN_COLUMNS, "options": ("opa", "ope")}, "there is no column 'ope' for options"),
+        (MEDMCQA, {**OWN_COLUMNS, "options": ("opa",)}, "is not two columns or more"),
+        (MEDMCQA, {**OWN_COLUMNS, "options": ("opa", "opa")}, "is not two columns or more"),
+        ({**MEDMCQA, "cop": 7}, OWN_COLUMNS, "row 1: the gold answer 7"),
+        (MEDMCQA, {"gold": "cop"}, r"questions\.columns\.options=\[opa, opb, opc, opd\]"),
+    ],
+)
+def test_options_in_columns_that_cannot_be(tmp_path: Path, row: Any, columns: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        _load(tmp_path, [row], **columns)
+
+
 def test_csv_and_parquet(tmp_path: Path) -> None:
     frame = pd.DataFrame([{**ROW, "options": json.dumps(ROW["options"])}])
     frame.to_csv(tmp_path / "q.csv", index=False)
@@ -375,7 +407,7 @@ COLUMNS = {"qid": None}
         (b"question,options,answer\nQ?\n", r"row 1: there are 1 fields and 3 columns, from 'Q\?'"),
         ("question,options,answer\n".encode("utf-16"), r"q\.csv: is not UTF-8 .*Save it as UTF-8"),
         ('question,options,answer\nWélche?,"[""x"",""y""]",B\n'.encode("latin-1"), r"Save it as UTF-8"),
-        (b"question,A,B,answer\nQ?,x,y,B\n", r"Options in columns of their own .*put into one, as a list"),
+        (b"question,A,B,answer\nQ?,x,y,B\n", r"Options in columns of their own are listed: questions"),
     ],
 )
 def test_a_csv_of_another_make_is_refused_with_a_way_out(tmp_path: Path, content: bytes, says: str) -> None:

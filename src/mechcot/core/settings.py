@@ -35,7 +35,9 @@ class ColumnNames(Section):
 
     qid: str | None = "qid"
     stem: str = "question"
-    options: str | None = Field("options", description="null: the questions are open")
+    options: str | tuple[str, ...] | None = Field(
+        "options", description="a list: each option in a column of its own; null: the questions are open"
+    )
     gold: str = "answer"
     domain: str | None = None
     group: str | None = None

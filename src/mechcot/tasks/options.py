@@ -30,6 +30,11 @@ READINGS: tuple[GoldKind, ...] = ("label", "text", "index", "number")
 """What a gold may be: a label, an option's text, an index counted from 0, a number counted from 1."""
 
 
+def is_mark(name: str) -> bool:
+    """Whether a text can be what an option is called: a letter or a small number."""
+    return _MARK.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a row.

@@ -18,7 +18,7 @@ from mechcot.core import files
 from mechcot.core.errors import DataError, MissingDependency, said
 from mechcot.core.records import absent, check_encodable
 from mechcot.core.settings import ColumnNames, GoldKind, QuestionSettings
-from mechcot.tasks.options import Gold, Options, read_gold, read_options
+from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options
 
 log = logging.getLogger("mechcot")
 
@@ -59,7 +59,9 @@ def load_questions(settings: QuestionSettings) -> pd.DataFrame:
 def read_questions(settings: QuestionSettings) -> Loaded:
     """Load questions, and say which rows are left out.
 
-    Options may have any of `options.SHAPES`. The right answer may be an option's label, its text or its
+    Options may have any of `options.SHAPES`, or stand in a column each (`columns.options: [opa, opb, ...]`);
+    the columns' names are their labels where all are letters or small numbers, and an empty one (without
+    such names: at the end) is an option less. The right answer may be an option's label, its text or its
     place, counted from 0 or from 1. Where two of these name different options, or nothing tells from
     where a file counts, it is refused until `questions.gold_is` says what the column holds. Without a
     column of options the questions are open: the answer stands in the row itself.
@@ -92,13 +94,21 @@ def read_questions(settings: QuestionSettings) -> Loaded:
 
 
 _OPTIONS_HINT = (
-    ", or set it to null where the questions are open. Options in columns of their own (A, B, ... or opa, "
-    "opb, ...) have to be put into one, as a list"
+    ", or set it to null where the questions are open. Options in columns of their own are listed: "
+    "questions.columns.options=[opa, opb, opc, opd]"
 )
 
 
 def _check_columns(name: str, table: pd.DataFrame, columns: ColumnNames) -> None:
-    for key, column in columns.model_dump().items():
+    named = columns.model_dump()
+    if isinstance(columns.options, tuple):
+        if len(set(columns.options)) < max(len(columns.options), 2):
+            raise DataError(
+                f"{name}: questions.columns.options={list(columns.options)} is not two columns or more"
+            )
+        lost = next((one for one in columns.options if one not in table.columns), columns.options[0])
+        named["options"] = lost
+    for key, column in named.items():
         required = key in ("stem", "options", "gold") or (key == "qid" and column != "qid")
         if column is not None and column not in table.columns and (required or key in ("domain", "group")):
             hint = _OPTIONS_HINT if key == "options" else ""
@@ -160,7 +170,7 @@ class _Draft:
 
 
 def _draft(where: str, number: int, row: dict[Any, Any], columns: ColumnNames, typed: bool) -> _Draft:
-    options = None if columns.options is None else read_options(where, row[columns.options])
+    options = None if columns.options is None else read_options(where, _options(row, columns.options))
     stem = row[columns.stem]
     if not isinstance(stem, str) or not stem.strip():
         raise DataError(f"{where}: the question in column '{columns.stem}' is empty or no text: {stem!r}")
@@ -183,6 +193,19 @@ def _draft(where: str, number: int, row: dict[Any, Any], columns: ColumnNames, t
     for text in (*options.labels, *options.texts) if options else ():
         check_encodable(text, where, f"the option {text!r}")
     return _Draft(fields, options, read_gold(where, row[columns.gold], options, typed))
+
+
+def _options(row: dict[Any, Any], columns: str | tuple[str, ...]) -> Any:
+    """What a row says of its options: a cell, or several with the names of their columns."""
+    if isinstance(columns, str):
+        return row[columns]
+    cells = {name: None if absent(row[name]) or not str(row[name]).strip() else row[name] for name in columns}
+    if all(is_mark(name) for name in columns):
+        return {name: text for name, text in cells.items() if text is not None}
+    texts = ["" if text is None else text for text in cells.values()]
+    while texts and texts[-1] == "":  # one inside would move the places of those behind it
+        texts.pop()
+    return texts
 
 
 def _counting(name: str, drafts: Sequence[_Draft]) -> GoldKind | None:
