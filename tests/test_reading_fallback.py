@@ -10,13 +10,13 @@ from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     MambaConfig,
-    Phi3Config,
     Qwen3NextConfig,
     RobertaConfig,
 )
 
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
+from mechcot.reading import reader
 from mechcot.reading.inputs import KnockOut, TraceInput
 from mechcot.reading.reader import plan_for, read, read_batch
 from mechcot.reading.selfcheck import self_check, usable
@@ -103,24 +103,6 @@ def test_a_model_that_mixes_texts_is_found_out_by_its_numbers(caplog):
     assert "trees differ from separate runs by" in caplog.text
 
 
-def test_positions_that_depend_on_the_texts_length_are_found_out(caplog):
-    """In a tree every text would be read with the angles of the longest one."""
-    scaling = {
-        "rope_type": "longrope",
-        "short_factor": [1.0] * 4,
-        "long_factor": [4.0] * 4,
-        "rope_theta": 1e4,
-    }
-    torch.manual_seed(0)
-    config = Phi3Config(**PLAIN, original_max_position_embeddings=25, rope_scaling=scaling)
-    model, questions = AutoModelForCausalLM.from_config(config).eval(), make_questions()
-    with caplog.at_level(logging.WARNING, logger="mechcot"):
-        found, report = usable(model, questions, recipe_for(anatomy_of(model)))
-    assert found.alone
-    assert report.worst < 1e-4
-    assert "trees differ from separate runs by" in caplog.text
-
-
 def encoder(**settings):
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
@@ -195,23 +177,32 @@ def test_the_self_check_packs_the_longest_text_with_the_shortest(caplog):
         at_length("c", TURN + 5, 7),
         at_length("d", 3, 5),
     ]
-    report = self_check(model, questions, recipe_for(anatomy_of(model)))
-    assert report.questions == ("c", "d")
-    assert report.worst > 1e-2
     with caplog.at_level(logging.WARNING, logger="mechcot"):
         found, report = usable(model, questions, recipe_for(anatomy_of(model)))
-    assert found.alone
+    assert report.questions == ("c", "d")
     assert report.worst < 1e-4
-    assert "trees differ from separate runs by" in caplog.text
+    assert not found.alone
+    assert not caplog.text
+
+
+def test_a_tree_of_the_short_texts_is_tried_beside_the_long_ones(monkeypatch):
+    """What a row of its own side is read by has to be true, too."""
+    model, trees = build("longrope"), []
+    questions = [at_length("a", 4, 9), at_length("c", TURN + 5, 7), at_length("d", 3, 5)]
+    real = reader.run_trees
+    monkeypatch.setattr(reader, "run_trees", lambda *given: (trees.append(len(given[2])), real(*given))[1])
+    self_check(model, questions, recipe_for(anatomy_of(model)))
+    assert trees == [1, 1]
 
 
 @pytest.mark.parametrize("family", ["longrope", "phimoe"])
 def test_no_row_is_shared_across_the_length_where_rotary_factors_change(family, caplog):
     model = build(family)
-    questions = [at_length("a", 4, 9), at_length("b", TURN, 7)]
+    questions = [at_length(f"short{i}", 4 + i, 9) for i in range(4)]
+    questions.insert(2, at_length("across", TURN - 2, 7))
     with caplog.at_level(logging.WARNING, logger="mechcot"):
-        compare(model, questions, collect(model, questions), nats=1e-4, share=1e-4)
-    assert f"its rotary factors change beyond {TURN} positions" in caplog.text
+        compare(model, questions, collect(model, questions, max_tokens=40), nats=1e-4, share=1e-4)
+    assert f"its rotary factors change beyond {TURN} positions: 1 of 5 batches" in caplog.text
 
 
 @pytest.mark.parametrize("prompt", [4, TURN + 1])

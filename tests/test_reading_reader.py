@@ -50,7 +50,7 @@ def plain_forced(model, prefix, question):
         row = []
         for option in lead.options:
             ids = [*prefix, *lead.ids, *option]
-            logp = plain_logp(model, ids)
+            logp = plain_logp(model, ids[:-1])  # what the last token's own position would add is not asked
             places = range(len(ids) - len(option), len(ids))
             row.append(sum(float(logp[p - 1, ids[p]]) for p in places))
         rows.append(row)

@@ -19,7 +19,7 @@ from mechcot.core.work import WorkUnit, content_key, map_tasks
 from mechcot.models.anatomy import Anatomy
 from mechcot.models.devices import out_of_memory, release
 from mechcot.reading.batch import ReadBatch, as_numbers
-from mechcot.reading.reader import alone, read_batch, why_alone
+from mechcot.reading.reader import alone, read_batch, tell_apart
 from mechcot.reading.selfcheck import SelfCheck, usable
 from mechcot.reading.spec import Reader, Recipe
 from mechcot.reading.unfinished import Group, Unfinished
@@ -83,11 +83,12 @@ def read_groups(reading: Reading, *, check: bool, progress: bool) -> SelfCheck |
     recipe, report = replace(reading.recipe, alone=not state.trees), None
     if check:
         recipe, report = usable(reading.reader.model, state.plan.questions, recipe, progress=progress)
-    elif state.trees and (why := why_alone(reading.anatomy, state.plan.questions)):
-        recipe = alone(recipe, why)
+    elif state.trees and reading.anatomy.strange:
+        recipe = alone(recipe, reading.anatomy.strange)
     if recipe.alone and state.trees:
         state.read_without_trees()
     reading = replace(reading, recipe=recipe)
+    tell_apart(reading.anatomy, state.plan, recipe)
     map_tasks(_read_group, _tasks(reading), reading, journal=state.journal, save=_write_group)
     return report
 

@@ -68,8 +68,8 @@ def read(
     """Read traces, batch by batch, in the order given.
 
     The model is in evaluation mode only while a batch runs and is otherwise as it was given. One whose
-    layers cannot read a tree, or that would read one in another way (`why_alone`), runs every text by itself,
-    with a warning.
+    layers cannot read a tree runs every text by itself, with a warning; so does a batch whose texts may not
+    share a row (`turned_apart`).
 
     Args:
         model: the reader, a Hugging Face causal language model.
@@ -82,8 +82,9 @@ def read(
     anatomy, spec = anatomy_of(model), spec or ReadingSpec()
     recipe = recipe_for(anatomy, spec)
     plan = plan_for(model, questions, replace(spec, rules=recipe.rules))
-    if why := why_alone(anatomy, plan.questions):
-        recipe = alone(recipe, why)
+    if anatomy.strange:
+        recipe = alone(recipe, anatomy.strange)
+    tell_apart(anatomy, plan, recipe)
     for number in range(len(plan.batches)):
         batch = read_batch(model, anatomy, plan, number, recipe)
         for problem in batch.broken.values():
@@ -91,24 +92,36 @@ def read(
         yield batch
 
 
-def why_alone(anatomy: Anatomy, questions: Sequence[QuestionInput]) -> str:
-    """Why texts may not share a row, as far as the model's configuration says; "" if they may.
+def turned_apart(anatomy: Anatomy, plan: ReadingPlan, number: int) -> bool:
+    """Whether the texts of a batch may not share a row, as far as the model's configuration says.
 
     Where the longest position of a row decides how all of it is turned, no texts share one across the length
     at which that changes.
     """
-    turn, asked = turn_of(anatomy.config), [question for question in questions if question.traces]
-    if anatomy.strange or turn is None or not asked:
-        return anatomy.strange
-    longest = max(whole_length(question, trace) for question in asked for trace in question.traces)
-    priors = [len(question.prior_ids) for question in asked if len(question.prior_ids)]
-    shortest = 1 + min([*(len(question.prompt_ids) for question in asked), *priors])
-    if not turn.parts(shortest, longest):
-        return ""
-    return (
-        f"its rotary factors change beyond {turn.at} positions, and texts of {shortest} to {longest} tokens "
-        "lie on both sides"
-    )
+    turn = turn_of(anatomy.config)
+    if turn is None:
+        return False
+    lengths = []
+    for part in plan.members(number):
+        question = plan.questions[part.question]
+        starts = [len(question.prompt_ids), *([len(question.prior_ids)] if len(question.prior_ids) else [])]
+        lengths += [1 + start for start in starts]
+        lengths += [whole_length(question, question.traces[i]) for i in part.traces]
+    return turn.parts(min(lengths), max(lengths))
+
+
+def tell_apart(anatomy: Anatomy, plan: ReadingPlan, recipe: Recipe) -> None:
+    """Warn of batches whose texts may not share a row."""
+    turn, batches = turn_of(anatomy.config), range(len(plan.batches))
+    apart = 0 if turn is None or recipe.alone else sum(turned_apart(anatomy, plan, n) for n in batches)
+    if turn is not None and apart:
+        log.warning(
+            "its rotary factors change beyond %d positions: %d of %d batches, with texts on both sides, are "
+            "run text by text, which is slow",
+            turn.at,
+            apart,
+            len(batches),
+        )
 
 
 def alone(recipe: Recipe, why: str) -> Recipe:
@@ -124,7 +137,7 @@ def read_batch(model: Any, anatomy: Anatomy, plan: ReadingPlan, number: int, rec
         ReadingError: a layer did not see the tree as texts; knock-outs of a model that reads no trees.
     """
     work = [(plan.questions[part.question], part.traces, part.prompt) for part in plan.members(number)]
-    if recipe.alone:
+    if recipe.alone or turned_apart(anatomy, plan, number):
         done = run_alone(model, anatomy, work, recipe)
     else:
         layouts = [lay_out(question, members, prompt, recipe.rules) for question, members, prompt in work]

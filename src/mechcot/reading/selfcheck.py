@@ -20,8 +20,8 @@ from mechcot.models.devices import out_of_memory, release
 from mechcot.models.tolerance import allowed_for
 from mechcot.reading.batch import Singles, TraceReading, unpack, unpack_prompts
 from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, whole_length
-from mechcot.reading.plan import plan_reading
-from mechcot.reading.reader import alone, read_batch, why_alone
+from mechcot.reading.plan import ReadingPlan, plan_reading
+from mechcot.reading.reader import alone, read_batch, turned_apart
 from mechcot.reading.spec import Recipe
 from mechcot.study.activations import tensor_name
 
@@ -248,7 +248,6 @@ def best_way(
         else:
             off = max(report.differences[name] for name in TREES) > report.tolerance
             why = f"trees differ from separate runs by {report.numbers()}" if off else ""
-            why = why or why_alone(anatomy, questions)
             if not why:
                 return recipe, report
     slow = replace(recipe, alone=True)
@@ -305,10 +304,29 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
     longest = [*sample[0].prompt_ids, *sample[0].traces[0].token_ids]
     if why := not_causal(model, longest):
         raise ReadingError(why)
-    batch = read_batch(model, found.anatomy, plan, 0, replace(recipe, lens=False))
+    if turned_apart(found.anatomy, plan, 0):  # a row for each side, so that trees are tried on one
+        plan = plan_reading(sample, 1, recipe.rules)
+    broken: dict[tuple[int, int], str] = {}
+    for number in range(len(plan.batches)):
+        broken |= _compare_batch(found, plan, number, recipe)
+    return SelfCheck(
+        questions=tuple(question.qid for question in sample),
+        runs=found.runs,
+        way="alone" if recipe.alone else "trees",
+        tolerance=allowed_for(found.anatomy.dtype),
+        differences=found.differences,
+        broken=next(iter(broken.values()), ""),
+    )
+
+
+def _compare_batch(
+    found: _Comparison, plan: ReadingPlan, number: int, recipe: Recipe
+) -> dict[tuple[int, int], str]:
+    """Compare a batch of the sample; what of it is not finite."""
+    batch = read_batch(found.model, found.anatomy, plan, number, replace(recipe, lens=False))
     first = 0
     for reading in unpack(plan, batch):
-        question, trace = sample[reading.question], reading.source
+        question, trace = plan.questions[reading.question], reading.source
         steps = slice(first, first + len(trace.steps))
         first = steps.stop
         # The rule `token` has other rows; its values are those of `end` and `start` at other tokens.
@@ -318,18 +336,11 @@ def _compare(found: _Comparison, sample: Sequence[QuestionInput], recipe: Recipe
             prefix = [*question.prompt_ids, *trace.token_ids[: trace.cut(step)]]
             found.forced(question.asked(trace, step), prefix, reading.forced[0, step])
     for index, prompt, prior in unpack_prompts(plan, batch):
-        question = sample[index]
+        question = plan.questions[index]
         found.forced(question.forced, question.prompt_ids, prompt[0])
         if prior is not None:
             found.forced(question.forced, question.prior_ids, prior[0])
-    return SelfCheck(
-        questions=tuple(question.qid for question in sample),
-        runs=found.runs,
-        way="alone" if recipe.alone else "trees",
-        tolerance=allowed_for(found.anatomy.dtype),
-        differences=found.differences,
-        broken=next(iter(batch.broken.values()), ""),
-    )
+    return dict(batch.broken)
 
 
 def _checked_steps(trace: TraceInput) -> list[int]:
