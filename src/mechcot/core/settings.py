@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
+from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
@@ -268,6 +269,7 @@ class Settings(Section):
     judge: JudgeSettings = JudgeSettings()
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
+    handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
 
     @model_validator(mode="after")
@@ -288,6 +290,11 @@ class Settings(Section):
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
         self._check_prompt()
+        if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
+            raise ValueError(
+                "handover.judge: the study's verdicts are a table, which has none of steps still to be "
+                "written; name a judge file"
+            )
         if self.questions is not None:
             self._check_task(self.questions.task)
         return self
