@@ -27,11 +27,8 @@ PLACES = pa.schema(
         ("kind", _str),  # role of the step that the author wrote next
         ("left_out", _str),  # why nothing is written here, "" if something is
         ("no_slot", _str),  # why no slot is forced here, "" if one is
-        (
-            "p_truth",
-            _f64,
-        ),  # of the true objects' first tokens at the slot, at the study's temperature; or null
-        ("first_true", _f64),  # 1: the likeliest next token there is one of theirs, 0: it is not; or null
+        ("p_truth", _f64),  # at the slot, of the true objects' first tokens, at the study's temperature; null
+        ("first_true", _f64),  # 1: the likeliest token there is one of theirs, 0: it is not; null: no slot
     ]
 )
 """Prefixes as one writer took them; the slot is the author's own next claim up to its object."""
@@ -45,10 +42,7 @@ NEXT_STEPS = pa.schema(
         ("text", _str),  # of the step, what was given of it included; "" without a step
         ("role", _str),
         ("n_tokens", _i32),  # that the writer wrote
-        (
-            "p_truth",
-            _f64,
-        ),  # free steps with a claim: as in PLACES, at the slot that the writer wrote; or null
+        ("p_truth", _f64),  # of free sampled steps behind own text: at the slot they wrote; null
     ]
 )
 """What one writer wrote next."""

@@ -21,7 +21,6 @@ from mechcot.steps.of_study import checkpoint_of, questions_by_id, task_basis, t
 from mechcot.study.folder import Study
 
 JUDGED = "handover-judge"
-_ROUNDS = 2  # at the temperature, and greedily
 
 
 def writing_stage(arm: str) -> str:
@@ -155,10 +154,10 @@ def plan_writing(study: Study, arm: str) -> Expense:
         arm,
         n,
         "next steps",
-        tokens_in=_ROUNDS * _tokens_before(study, places),
+        tokens_in=_tokens_before(study, places),
         tokens_out=n * longest,
-        note=f"{len(places):,} prefixes, free and, where the author makes a claim next, forced; a step has "
-        f"{longest} tokens at most; tokens in are counted in the author's tokens",
+        note=f"{len(places):,} prefixes, free and, where the author makes a claim, forced; a step has "
+        f"{longest} tokens at most; tokens in, counted in the author's tokens, are read twice",
     )
 
 

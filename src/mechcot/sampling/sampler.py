@@ -72,12 +72,14 @@ class Stream:
         seed: of the draws.
         stop: see `stops.stop_of`; None: the end of text and the token limit alone.
         may_be_empty: whether a completion that says nothing is one like any other.
+        greedy: how many of a prompt's samples, the last ones, take the likeliest token each time.
     """
 
     arm: str
     seed: int
     stop: Stop | None = None
     may_be_empty: bool = False
+    greedy: int = 0
 
 
 def sample(
@@ -208,9 +210,15 @@ def _decode(
     draws = np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     prompts, counts = [prompt.ids for prompt, _ in batch], [len(cids) for _, cids in batch]
     texts = Rows(checkpoint.model, way, prompts, counts, settings.max_new_tokens)
+    greedy = settings.model_copy(update={"temperature": 0.0})
     alive = list(range(len(rows)))  # the row of each entry of the batch
     for position in range(settings.max_new_tokens):
         tokens, found = chosen_tokens(texts.logits, draws[alive, position], settings)
+        if stream.greedy:
+            sure = [i for i, row in enumerate(alive) if rows[row].cid >= settings.samples - stream.greedy]
+            tokens[sure], likeliest = chosen_tokens(texts.logits[sure], draws[alive, position][sure], greedy)
+            for i, one in zip(sure, likeliest, strict=True):
+                found[i] = one
         for row, (token, logprob, finite) in zip(alive, found, strict=True):
             if not finite:
                 raise SamplingError(f"arm {arm}: the logits are not finite at question '{rows[row].qid}'")

@@ -1,4 +1,8 @@
-"""How probable the truth is at a slot, at the temperature of the study."""
+"""How probable the truth is at a slot, at the temperature of the study.
+
+A slot whose tokens begin those of another one is read in that one's pass: later tokens change nothing before
+them, and neither does what a shorter text of a batch is filled up with.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,19 @@ from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
 from mechcot.core.settings import SamplingSettings
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
+from mechcot.models.calling import calling_of
 from mechcot.models.checkpoint import Checkpoint
-from mechcot.models.rows import Rows, Way
+from mechcot.models.devices import input_device
+from mechcot.models.rotary import turn_of
 from mechcot.models.ways import way_of
 
-ROWS = 64
-"""Slots that are read together at most."""
+ROWS, LOGITS = 64, 2**26
+"""Texts, and logits, of one pass at most."""
 
 At = tuple[tuple[int, ...], tuple[int, ...]]
-"""Tokens up to a slot, and the first tokens of what would make the claim true."""
+"""Tokens up to a slot, and the first tokens of what would make its claim true."""
+Text = tuple[tuple[int, ...], tuple[At, ...]]
+"""A text's tokens, and the slots in it."""
 
 
 def probabilities(
@@ -37,7 +45,7 @@ def probabilities(
 
     Args:
         checkpoint: whose weights.
-        sampling: the temperature, and how many rows are read together at most.
+        sampling: the temperature.
         slots: repeated ones are read once.
         work: keeps the batches that are done.
         name: of the progress bar.
@@ -46,40 +54,84 @@ def probabilities(
     Raises:
         SamplingError: as `models.ways.way_of`.
     """
-    unique = sorted(set(slots), key=lambda at: (len(at[0]), at))
-    size = min(ROWS, sampling.batch_rows)
-    batches = [unique[first : first + size] for first in range(0, len(unique), size)]
-    tasks = [WorkUnit(content_key(batch), (batch,), len(batch)) for batch in batches]
-    model, temperature = checkpoint.model, sampling.temperature
-
-    def read(way: Way, task: WorkUnit) -> list[tuple[float, float]]:
-        return _read(model, way, task.arguments[0], temperature)
-
+    model = checkpoint.model
+    steady = turn_of(model.config) is None  # else the length of a pass decides how its tokens are turned
+    texts, total = _texts(set(slots), shared=steady), len(set(slots))
     journal = Journal(work / "journal.jsonl")
-    done = done_of(tasks, journal)
     try:
-        if done < len(unique):
-            way = way_of(model, [ids for ids, _ in unique], 1).way
-            with Progress(name, len(unique), "slot", shown=progress, done=done) as bar:
-                map_tasks(read, tasks, way, journal=journal, bar=bar)
+        level = not steady
+        if texts and not journal.results:
+            level = level or not way_of(model, [ids for ids, _ in texts], 1).way.padded
+            journal.keep("level", level)
+        level = bool(journal.results.get("level"))
+        tasks = [
+            WorkUnit(content_key(batch), (batch,), sum(len(own) for _, own in batch))
+            for batch in _batches(texts, model.get_input_embeddings().weight.shape[0], level)
+        ]
+        with Progress(name, total, "slot", shown=progress, done=done_of(tasks, journal)) as bar:
+            map_tasks(
+                lambda temperature, task: _read(model, task.arguments[0], temperature),
+                tasks,
+                sampling.temperature,
+                journal=journal,
+                bar=bar,
+            )
     finally:
         journal.close()
     return {
         at: (float(p), float(first))
-        for task, batch in zip(tasks, batches, strict=True)
-        for at, (p, first) in zip(batch, journal.results[task.key], strict=True)
+        for task in tasks
+        for at, (p, first) in zip(
+            (at for _, own in task.arguments[0] for at in own), journal.results[task.key], strict=True
+        )
     }
 
 
+def _texts(slots: set[At], *, shared: bool) -> list[Text]:
+    """The texts to read, each with the slots in it, by length."""
+    found: list[tuple[tuple[int, ...], list[At]]] = []
+    for at in sorted(slots, reverse=True):  # what begins another text comes right behind it
+        ids = at[0]
+        inside = found and (found[-1][0][: len(ids)] == ids if shared else found[-1][0] == ids)
+        if inside:
+            found[-1][1].append(at)
+        else:
+            found.append((ids, [at]))
+    return sorted(((ids, tuple(own)) for ids, own in found), key=lambda text: (len(text[0]), text[0]))
+
+
+def _batches(texts: Sequence[Text], vocabulary: int, level: bool) -> list[tuple[Text, ...]]:
+    """Texts that share a pass; all of one length where they have to be `level`."""
+    batches: list[list[Text]] = []
+    places: set[int] = set()
+    for ids, own in texts:
+        more = places | {len(at[0]) for at in own}
+        n = len(batches[-1]) + 1 if batches else 0
+        fits = n and n <= ROWS and n * len(more) * vocabulary <= LOGITS
+        if not fits or (level and len(batches[-1][-1][0]) != len(ids)):
+            batches.append([])
+            more = {len(at[0]) for at in own}
+        batches[-1].append((ids, own))
+        places = more
+    return [tuple(batch) for batch in batches]
+
+
 @torch.inference_mode()
-def _read(
-    model: torch.nn.Module, way: Way, batch: Sequence[At], temperature: float
-) -> list[tuple[float, float]]:
-    logits = Rows(model, way, [ids for ids, _ in batch], [1] * len(batch), 1).logits
-    first = logits.argmax(-1).tolist()
-    p = torch.softmax(logits / (temperature or 1.0), -1, dtype=torch.float64).cpu()
+def _read(model: torch.nn.Module, batch: Sequence[Text], temperature: float) -> list[tuple[float, float]]:
+    longest = max(len(ids) for ids, _ in batch)
+    rows = [[*ids, *[ids[-1]] * (longest - len(ids))] for ids, _ in batch]
+    places = sorted({len(at[0]) - 1 for _, own in batch for at in own})
+    calling = calling_of(model)
+    takes = calling.known(logits_to_keep=torch.tensor(places))
+    logits = model(
+        input_ids=torch.tensor(rows, device=input_device(model)), **takes, **calling.known(use_cache=False)
+    ).logits
+    column = {place: i if takes else place for i, place in enumerate(places)}
     found = []
-    for row, (_, truth) in enumerate(batch):
-        known = float(first[row] in truth)
-        found.append((float(p[row, list(truth)].sum()) if temperature else known, known))
+    for row, (_, own) in enumerate(batch):
+        for ids, truth in own:
+            one = logits[row, column[len(ids) - 1]].float()
+            first = float(int(one.argmax()) in truth)
+            p = torch.softmax(one.double().cpu() / (temperature or 1.0), -1)
+            found.append((float(p[list(truth)].sum()) if temperature else first, first))
     return found

@@ -191,15 +191,15 @@ def _read(
     writer: Writer, prefixes: Sequence[Prefix], tokens: Tokens, work: Path, progress: bool
 ) -> tuple[list[dict[str, Any]], dict[int, At]]:
     """Rows of `NEXT_STEPS` without probabilities; and the slots of free steps with a claim, by row."""
-    written = [row for greedy in (False, True) for row in _write(writer, prefixes, work, greedy, progress)]
     cut = cache(partial(next_step, writer.task, writer.window, writer.sampling.stop))
     rows: list[dict[str, Any]] = []
     slots: dict[int, At] = {}
-    for one, draw, completion in written:
+    for one, draw, completion in _write(writer, prefixes, work, progress):
         question, ids = writer.questions[one.place.qid], _body(completion)
         said = behind(writer.checkpoint.tokenizer, one.ids, ids)
         found = cut(question, one.text, one.head, said, completion.finish_reason == "stop")
-        slot = slot_in(question, writer.task, found.text) if one.form == FREE else None
+        chose = one.form == FREE and one.place.source == OWN and draw != GREEDY
+        slot = slot_in(question, writer.task, found.text) if chose else None
         if slot is not None:
             slots[len(rows)] = _at_slot(one, found, said, slot, tokens)
         own = {"form": one.form, "draw": draw, "outcome": found.outcome, "text": found.text}
@@ -298,24 +298,24 @@ def _unfit(writer: Writer, one: Prefix) -> str:
 
 
 def _write(
-    writer: Writer, prefixes: Sequence[Prefix], work: Path, greedy: bool, progress: bool
+    writer: Writer, prefixes: Sequence[Prefix], work: Path, progress: bool
 ) -> Iterator[tuple[Prefix, int, Completion]]:
     """Each completion with its prefix and draw."""
     from mechcot.sampling import Prompt, Stream, complete
 
     by_name = {one.name: one for one in prefixes}
     asked = [Prompt(name, (*one.prompt, *one.ids)) for name, one in by_name.items()]
-    how = {"temperature": 0.0, "samples": 1} if greedy else {"samples": writer.samples}
     done = complete(
         writer.checkpoint,
         asked,
-        writer.sampling.model_copy(update=how),
-        Stream(writer.arm, writer.seed, _stop(writer, by_name), may_be_empty=True),
-        work / ("greedy" if greedy else "sampled"),
+        writer.sampling.model_copy(update={"samples": writer.samples + 1}),
+        Stream(writer.arm, writer.seed, _stop(writer, by_name), may_be_empty=True, greedy=1),
+        work / "steps",
         progress=progress,
     )
     for completion in done:
-        yield by_name[completion.qid], GREEDY if greedy else completion.cid, completion
+        draw = completion.cid if completion.cid < writer.samples else GREEDY
+        yield by_name[completion.qid], draw, completion
 
 
 def _stop(writer: Writer, by_name: dict[str, Prefix]) -> Callable[[str, Sequence[int]], int | None]:
