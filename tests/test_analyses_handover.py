@@ -192,7 +192,7 @@ ASKED = Question("q", "", "What helps?", ("rest", "salt"), 0, "")
         ("It is cold. It is wet.", "", " Rest helps", True, "step", "Rest helps"),
         ("It is cold. It is wet.", "", " The answer is (A).", False, "answer", ""),
         ("It is cold. It is wet", "", "ter than ever. Rest", False, "runs_on", ""),
-        ("It is cold.\n\n", "", "Rest helps.\n", False, "step", "Rest helps."),
+        ("It is cold.\n\n", "", "Rest helps.\nSalt", False, "step", "Rest helps."),
         ("It is cold.", "", " \n", True, "empty", ""),
         ("", "", "Rest helps at once. Salt", False, "step", "Rest helps at once."),
         ("It is cold. Rest helps", "Rest helps", " at once. Salt", False, "step", "Rest helps at once."),

@@ -214,8 +214,8 @@ def _decode(
     alive = list(range(len(rows)))  # the row of each entry of the batch
     for position in range(settings.max_new_tokens):
         tokens, found = chosen_tokens(texts.logits, draws[alive, position], settings)
-        if stream.greedy:
-            sure = [i for i, row in enumerate(alive) if rows[row].cid >= settings.samples - stream.greedy]
+        sure = [i for i, row in enumerate(alive) if rows[row].cid >= settings.samples - stream.greedy]
+        if sure:
             tokens[sure], likeliest = chosen_tokens(texts.logits[sure], draws[alive, position][sure], greedy)
             for i, one in zip(sure, likeliest, strict=True):
                 found[i] = one

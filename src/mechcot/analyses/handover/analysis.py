@@ -308,7 +308,7 @@ def selectivity(wrote: pd.DataFrame, offered: pd.DataFrame, codes: pd.Series) ->
     table = table[table.any(axis=(1, 2))]
 
     def statistic(sums: Floats) -> Floats:
-        p, m, po, mo = np.moveaxis(sums.reshape(len(sums), -1, 4), 2, 0)
+        p, m, po, mo = np.moveaxis(sums.reshape(len(sums), max(1, len(kinds)), 4), 2, 0)
         both = (m > 0) & (mo > 0)
         gaps = np.where(both, safe_ratio(p, m) - safe_ratio(po, mo), 0.0)
         weight = np.where(both, m, 0.0)
