@@ -179,8 +179,12 @@ def test_what_does_not_fit_together_is_refused():
 
 # --- what stands behind a prefix --------------------------------------------------------------------
 
-FORM = config.resolve(preset="models", overrides=("questions.path=none", "arms={base: {model: a}, distilled: {model: b}}",
-                      "judge={kind: llm, path: j}")).prompt  # fmt: skip
+MODELS = (
+    "questions.path=none",
+    "arms={base: {model: a}, distilled: {model: b}}",
+    "judge={kind: llm, path: j}",
+)
+FORM = config.resolve(preset="models", overrides=MODELS).prompt
 ASKED = Question("q", "", "What helps?", ("rest", "salt"), 0, "")
 
 
@@ -314,7 +318,7 @@ def test_a_killed_hand_over_goes_on_where_it_was(few, of_base, tmp_path):
     own, places, traces, whole, work = of_base
     for part in ("steps", "slots"):
         journal = (work / part / "journal.jsonl").read_bytes()
-        assert journal.count(b"\n") > 2
+        assert journal.count(b"\n") > 1
         (tmp_path / part).mkdir()
         (tmp_path / part / "journal.jsonl").write_bytes(journal[: len(journal) // 2])
     assert writing.next_steps(own, places, traces, tmp_path, progress=False) == whole

@@ -177,10 +177,11 @@ def _cells(joined: pd.DataFrame, places: pd.DataFrame, codes: pd.Series) -> dict
     for decoding, p in ((SAMPLED, read.p_truth), (GREEDY, read.first_true)):
         rows.append(read.assign(form=SLOT, decoding=decoding, wrong=1 - p))
     table = pd.concat([part[["qid", *_CELL, "wrong"]] for part in rows])
-    found = {}
-    for key, own in table.groupby(_CELL, sort=False):
+    found: dict[Key, Floats] = {}
+    for (arm, source, writer, form, how), own in table.groupby(_CELL, sort=False):
         q, n = codes[own.qid].to_numpy(), int(codes.max()) + 1
-        found[key] = np.stack([np.bincount(q, own.wrong, n), np.bincount(q, minlength=n)], axis=1)
+        sums = [np.bincount(q, own.wrong, n), np.bincount(q, minlength=n).astype(float)]
+        found[str(arm), str(source), str(writer), str(form), str(how)] = np.stack(sums, axis=1)
     return found
 
 
@@ -280,8 +281,9 @@ def _selectivities(
     offered = places[(places.source == OWN) & places.p_truth.notna()]
     found = []
     for prefix, writer in itertools.product(arms, arms):
-        sides = [own[(own.arm == prefix) & (own.writer == writer)] for own in (wrote, offered)]
-        found.append(Measure("selectivity", prefix, writer, SLOT, SAMPLED, selectivity(*sides, codes)))
+        own, slots = (one[(one.arm == prefix) & (one.writer == writer)] for one in (wrote, offered))
+        value = selectivity(own, slots, codes)
+        found.append(Measure("selectivity", prefix, writer, SLOT, SAMPLED, value))
     return found
 
 
@@ -329,10 +331,12 @@ def selectivity(wrote: pd.DataFrame, offered: pd.DataFrame, codes: pd.Series) ->
 def _outcomes(joined: pd.DataFrame) -> list[Outcomes]:
     names = ("step", "empty", "answer", "cut", "runs_on")
     found = []
-    for key, own in joined.groupby(_CELL):
+    for (arm, source, writer, form, how), own in joined.groupby(_CELL):
+        ids = (str(arm), str(source), str(writer), str(form), str(how))
         outcome, label = own.outcome.value_counts(), own.label.value_counts()
         counts = [int(outcome.get(name, 0)) for name in names]
-        found.append(Outcomes(*key, len(own), *counts, *(int(label.get(name, 0)) for name in records.LABELS)))
+        counts += [int(label.get(name, 0)) for name in records.LABELS]
+        found.append(Outcomes(*ids, len(own), *counts))
     return found
 
 

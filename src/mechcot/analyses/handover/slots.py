@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,7 +55,7 @@ def probabilities(
     Raises:
         SamplingError: as `models.ways.way_of`.
     """
-    model = checkpoint.model
+    model: Any = checkpoint.model
     steady = turn_of(model.config) is None  # else the length of a pass decides how its tokens are turned
     texts, total = _texts(set(slots), shared=steady), len(set(slots))
     journal = Journal(work / "journal.jsonl")
@@ -66,7 +67,7 @@ def probabilities(
         level = bool(journal.results.get("level"))
         tasks = [
             WorkUnit(content_key(batch), (batch,), sum(len(own) for _, own in batch))
-            for batch in _batches(texts, model.get_input_embeddings().weight.shape[0], level)
+            for batch in _batches(texts, model.get_output_embeddings().weight.shape[0], level)
         ]
         with Progress(name, total, "slot", shown=progress, done=done_of(tasks, journal)) as bar:
             map_tasks(

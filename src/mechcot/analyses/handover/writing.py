@@ -7,11 +7,14 @@ tokens anew. What the writer writes is cut into steps with the text before it, b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.handover.places import NO_SLOT, Place, Slot, places_of, slot_in
@@ -107,10 +110,8 @@ class Writer:
 
 def longest_step(study: Study) -> int:
     """How many tokens a next step may have: twice the 99th percentile of the contrast's own steps."""
-    import numpy as np
-
-    lengths = [study.steps(arm).eval("tok_end - tok_start").to_numpy() for arm in pair_of(study)]
-    usual = int(np.ceil(np.quantile(np.concatenate(lengths), 0.99)))
+    steps = pd.concat([study.steps(arm)[["tok_start", "tok_end"]] for arm in pair_of(study)])
+    usual = math.ceil((steps.tok_end - steps.tok_start).quantile(0.99))
     return min(study.settings.sampling.max_new_tokens, max(_SHORTEST, 2 * usual))
 
 
