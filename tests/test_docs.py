@@ -22,6 +22,7 @@ from loopback import Answer, Loopback
 from mechcot import Study
 from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
+from mechcot.core.handover_settings import HandoverSettings
 from mechcot.study.activations import Activations
 
 # What a block of Python has from the text around it: a page's reader brings tensors and labels of their own.
@@ -37,7 +38,11 @@ frame = pd.DataFrame({"sid": np.tile(range(5), 40), "n_steps": 5})
 claims = [f"claim {i}" for i in range(200)]
 subjects = [f"subject {i % 30}" for i in range(200)]
 new = study.activations("distilled").layer("resid_post", 2)
-"""
+""",
+    "text-or-weights.md": """
+from mechcot.pipeline.run import hand_over
+hand_over("studies/organism", progress=False)
+""",
 }
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "seed_0.py"))
 READING = runpy.run_path(str(ROOT / "scripts" / "reading_page.py"))
@@ -56,6 +61,8 @@ def copied(study: Study, tmp_path_factory) -> Path:
     """A study that commands may write to."""
     folder = tmp_path_factory.mktemp("docs") / "studies" / "organism"
     shutil.copytree(study.path, folder)
+    few = {"handover": HandoverSettings(prefixes=6)}  # a hand-over of all would take a minute
+    Study(folder, study.settings.model_copy(update=few)).save_settings()
     return folder
 
 
@@ -179,7 +186,14 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
 
 
 def _long(words: list[str]) -> bool:
-    return "--quiet" not in words and words[0] in ("run", "read", "probe", "judge", "judge-controls")
+    return "--quiet" not in words and words[0] in (
+        "run",
+        "read",
+        "probe",
+        "judge",
+        "judge-controls",
+        "handover",
+    )
 
 
 def _given(word: str, files) -> str:

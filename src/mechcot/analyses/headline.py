@@ -152,6 +152,7 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         *_hedge(summary["hedge"], before, after),
         *_of_arms("probe", summary["probe"], (before, after), _probe),
         f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
+        *([f"next step: {_handover(summary['handover'], before, after)}"] if "handover" in summary else []),
     ]
     return [plain_signs(line) for line in lines]
 
@@ -248,6 +249,21 @@ def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:
         f"where {after} asserts an error, neither knew {percent(shares['never_knew'], 0)}, {after} alone "
         f"{percent(shares['learned'], 0)}, {before} alone {percent(shares['forgot'], 0)}, both "
         f"{percent(shares['knew'], 0)}"
+    )
+
+
+def _handover(found: Mapping[str, Any], before: str, after: str) -> str:
+    if number(found["change"]) is None:
+        return f"not known ({why(found['change'])})"
+    terms = ", ".join(
+        f"{name} {points(found[name])}"
+        for name in ("knowledge", "decoding", "choice")
+        if number(found[name]) is not None
+    )
+    split = f"; of the weights' {terms}" if terms else ""
+    return (
+        f"wrong {points(found['change'])} from {before} to {after}: text {points(found['text'])}, weights "
+        f"{points(found['weights'])}{split}"
     )
 
 

@@ -16,6 +16,7 @@ from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
+from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
@@ -139,6 +140,15 @@ ANALYSES = (
         rows={"left out": f"{_HERE}.knowledge.page:used"},
     ),
     Analysis(
+        "handover",
+        handover.handover_of,
+        reads="handover",
+        asked=handover.asked,
+        summary=handover.summarised,
+        pages={"handover": f"{_HERE}.handover.page:section"},
+        rows={"left out": f"{_HERE}.handover.page:used"},
+    ),
+    Analysis(
         "confirmatory",
         confirmatory.confirmatory_of,
         version=None,
@@ -192,6 +202,7 @@ FIGURES = {
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "GainsResult": f"{_HERE}.gains.figures:gains",
+    "HandoverResult": f"{_HERE}.handover.figures:cells",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
@@ -206,6 +217,7 @@ FIGURES = {
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
+    "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

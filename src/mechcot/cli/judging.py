@@ -133,6 +133,43 @@ def judge_controls(
 
 
 @_commands.command(
+    help="""Hand traces over: each arm writes the next step behind the text of both (docs/text-or-weights.md).
+
+\b
+  mechcot handover studies/organism --dry-run
+  mechcot handover studies/mine --judge kimi
+
+Adds it to the study (settings: handover.*), and to its report. Killed at any instant, the same command
+goes on where it stopped."""
+)
+def handover(
+    study: StudyPath,
+    judge_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--judge", metavar="FILE", help=f"Judge file{_SHIPPED}; by default the study's own judge."
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Hand traces over."""
+    from mechcot.analyses import registry
+    from mechcot.pipeline import run as pipeline
+
+    show_stages(quiet)
+    if dry_run:
+        show_plan(pipeline.plan_handover(study, judge_file=judge_file), as_json)
+        return
+    done = pipeline.hand_over(study, judge_file=judge_file, progress=not quiet)
+    if as_json:
+        typer.echo(json.dumps(done.result("handover"), ensure_ascii=False))
+        return
+    typer.echo(f"{registry.shown(done.handover())}\n\nReport: {done.report}")
+
+
+@_commands.command(
     help="""Serve a checkpoint as an OpenAI-compatible chat server that holds replies to a JSON schema.
 
 \b

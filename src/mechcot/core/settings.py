@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
+from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
@@ -279,6 +280,7 @@ class Settings(Section):
     judge: JudgeSettings = JudgeSettings()
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
+    handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
 
     @model_validator(mode="before")
@@ -325,6 +327,11 @@ class Settings(Section):
         if again or len(set(self.contrast.replicates)) < len(self.contrast.replicates):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
+        if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
+            raise ValueError(
+                "handover.judge: the study's verdicts are a table, which has none of steps still to be "
+                "written; name a judge file"
+            )
         if self.questions is not None:
             self._check_task(self.questions.task)
         return self

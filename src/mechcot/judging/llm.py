@@ -37,7 +37,7 @@ def judge_by_llm(
 
     Args:
         steps: of one or several arms (qid, arm, cid, sid, text, complete of `records.STEPS`); whole
-            traces where the judge is shown previous steps.
+            traces where the judge is shown previous steps, or a column `previous` that holds their texts.
         questions: by their id.
         session: whom to ask; what earlier runs paid for these verdicts counts in its ledger.
         name: of the judge file: the instrument's name begins with it.
@@ -83,7 +83,8 @@ def plan(
 
 def _items(steps: pd.DataFrame, questions: Mapping[str, Question], judge: Judge) -> list[Item | None]:
     """What each step's call is about; None: it needs none."""
-    before = _previous(steps) if judge.fields.previous else {}
+    given = judge.fields.previous and "previous" in steps
+    before = _previous(steps) if judge.fields.previous and not given else {}
     items: list[Item | None] = []
     for step in records.rows(steps):
         if step.qid not in questions:
@@ -93,8 +94,8 @@ def _items(steps: pd.DataFrame, questions: Mapping[str, Question], judge: Judge)
         if not step.complete or not step.text.strip():
             items.append(None)
             continue
-        previous = before.get((step.qid, step.arm, step.cid, step.sid), ())
-        items.append(Item(questions[step.qid], step.text, previous))
+        shown = step.previous if given else before.get((step.qid, step.arm, step.cid, step.sid), ())
+        items.append(Item(questions[step.qid], step.text, tuple(shown)))
     return items
 
 

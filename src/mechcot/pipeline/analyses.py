@@ -81,12 +81,16 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
     judged = ("questions.parquet", *cut, *own)
     read = tuple(f"arms/{arm}/{name}.parquet" for arm in pair for name in ("traces", "answers"))
+    handed = tuple(
+        f"handover/{arm}/{name}.parquet" for arm in pair for name in ("places", "steps", "verdicts")
+    )
     return {
         "answers": ("questions.parquet", *read),
         "cut": ("questions.parquet", *cut),
         "judged": judged,
         "panel": judged,
         "inside": (*judged, *claims, *readings),
+        "handover": ("questions.parquet", *handed),
     }
 
 

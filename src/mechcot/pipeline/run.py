@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,6 +19,7 @@ from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, ve
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.answers import answer_stages
+from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.plan import plan_stages
@@ -130,9 +132,10 @@ def read(
         for reader in readers or settings.readers()
     }
     ends = {"report", *registry.results(settings)}
+    apart = ("read-", "handover-")
 
     def chosen(stage: Stage) -> bool:
-        return stage.name in wanted or not (stage.name.startswith("read-") or stage.name in ends)
+        return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
 
     wanted_settings = partial(reading_settings, folder, authors, readers, overrides)
     return _execute(folder, wanted_settings, chosen, None, progress)
@@ -155,6 +158,38 @@ def reading_settings(
         if set(asked) - set(known):
             more.append(f"reading.{name}=[{', '.join(dict.fromkeys((*known, *asked)))}]")
     return _settings(folder, None, None, None, (*overrides, *more)) if more else settings
+
+
+def hand_over(path: str | Path, *, judge_file: str | Path | None = None, progress: bool = True) -> Study:
+    """Add a hand-over to a study: both arms go on from both arms' prefixes (`study.handover()`).
+
+    What is not done yet of the study is made first, and its report anew. The same call again finds it done.
+
+    Args:
+        path: the study's folder.
+        judge_file: who judges next steps; None: the study's own instrument, or whom its settings name.
+        progress: whether to draw bars.
+
+    Raises:
+        MechcotError: with what was expected, what came and what to do.
+    """
+    Study.open(path)
+    return run(path, overrides=_handed(judge_file), progress=progress)
+
+
+def plan_handover(path: str | Path, *, judge_file: str | Path | None = None) -> Plan:
+    """What `hand_over` would add to a study: tokens, calls, money. Nothing is run, sent or written.
+
+    Raises:
+        MechcotError: what `hand_over` would refuse before it begins.
+    """
+    Study.open(path)
+    found = plan(path, overrides=_handed(judge_file))
+    return Plan(tuple(row for row in found.rows if row.what.startswith("handover")), found.notes)
+
+
+def _handed(judge_file: str | Path | None) -> tuple[str, ...]:
+    return ("handover={}",) if judge_file is None else (f"handover.judge={json.dumps(str(judge_file))}",)
 
 
 def _execute(
@@ -220,6 +255,7 @@ STAGES = (
     answer_stages,
     judge_stages,
     reading_stages,
+    handover_stages,
     analysis_stages,
     report_stages,
 )

@@ -63,6 +63,25 @@ class _Row:
     logprobs: list[float]
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Who writes, and when a completion has ended.
+
+    Attributes:
+        arm: its name; it keys the draws.
+        seed: of the draws.
+        stop: see `stops.stop_of`; None: the end of text and the token limit alone.
+        may_be_empty: whether a completion that says nothing is one like any other.
+        greedy: how many of a prompt's samples, the last ones, take the likeliest token each time.
+    """
+
+    arm: str
+    seed: int
+    stop: Stop | None = None
+    may_be_empty: bool = False
+    greedy: int = 0
+
+
 def sample(
     checkpoint: Checkpoint,
     prompts: Sequence[Prompt],
@@ -86,6 +105,20 @@ def sample(
         SamplingError: the model's forward is not called in a way known here, or its texts go on truly in no
             way; a prompt leaves no room in the context, logits are not finite, or many completions are empty.
     """
+    return complete(checkpoint, prompts, settings, Stream(arm, seed, stop), work, progress=progress)
+
+
+def complete(
+    checkpoint: Checkpoint,
+    prompts: Sequence[Prompt],
+    settings: SamplingSettings,
+    stream: Stream,
+    work: Path,
+    *,
+    progress: bool = True,
+) -> list[Completion]:
+    """`sample`, for a stream whose completions may say nothing."""
+    arm = stream.arm
     refuse_unknown(checkpoint.model)
     _check_room(checkpoint, prompts, settings)
     tasks = [
@@ -103,11 +136,12 @@ def sample(
 
     def written(way: Way, task: WorkUnit) -> list[dict[str, Any]]:
         def decoded(batch: Batch) -> list[Completion]:
-            return _decode(checkpoint, way, batch, settings, arm, seed, stop)
+            return _decode(checkpoint, way, batch, settings, stream)
 
         found = room.within(decoded, task.arguments[0], input_device(checkpoint.model))
         empty = [(c.qid, c.cid) for c in found if len(c.token_ids) == (c.finish_reason == "stop")]
-        refuse_empty(empty, total, arm)  # before hours of more
+        if not stream.may_be_empty:
+            refuse_empty(empty, total, arm)  # before hours of more
         return [asdict(completion) for completion in found]
 
     journal = Journal(work / "journal.jsonl")
@@ -169,17 +203,22 @@ def _decode(
     way: Way,
     batch: Batch,
     settings: SamplingSettings,
-    arm: str,
-    seed: int,
-    stop: Stop | None,
+    stream: Stream,
 ) -> list[Completion]:
+    arm, seed, stop = stream.arm, stream.seed, stream.stop
     rows = [_Row(prompt.qid, cid, [], []) for prompt, cids in batch for cid in cids]
     draws = np.stack([uniforms(seed, arm, r.qid, r.cid, settings.max_new_tokens) for r in rows])
     prompts, counts = [prompt.ids for prompt, _ in batch], [len(cids) for _, cids in batch]
     texts = Rows(checkpoint.model, way, prompts, counts, settings.max_new_tokens)
+    greedy = settings.model_copy(update={"temperature": 0.0})
     alive = list(range(len(rows)))  # the row of each entry of the batch
     for position in range(settings.max_new_tokens):
         tokens, found = chosen_tokens(texts.logits, draws[alive, position], settings)
+        sure = [i for i, row in enumerate(alive) if rows[row].cid >= settings.samples - stream.greedy]
+        if sure:
+            tokens[sure], likeliest = chosen_tokens(texts.logits[sure], draws[alive, position][sure], greedy)
+            for i, one in zip(sure, likeliest, strict=True):
+                found[i] = one
         for row, (token, logprob, finite) in zip(alive, found, strict=True):
             if not finite:
                 raise SamplingError(f"arm {arm}: the logits are not finite at question '{rows[row].qid}'")

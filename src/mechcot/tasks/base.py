@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -157,6 +157,8 @@ class Task:
             claim. Without one, the rules of `steps.hedging`.
         decoys: a step of the same words as a given one, as (true, false), one of each by the random
             numbers given; None there: it makes no claim. Without one, the rules of `steps.alter`.
+        neutral: as many true statements as the steps given, in their place: of the same relations about
+            others than the question and the steps name.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Task:
     frequency: Callable[[Question, str], float] | None = None
     hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
+    neutral: Callable[[Question, Sequence[str], random.Random], tuple[str, ...]] | None = None
 
 
 def question_of(row: Any) -> Question:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings
 from mechcot.tasks.base import Claim, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
+from mechcot.tasks.organism.corpus import claim as claim_of
 from mechcot.tasks.organism.tokenizer import words_of
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 
@@ -40,6 +42,7 @@ def task(world: World) -> Task:
         frequency=lambda question, text: _frequency(world, question, _claim(world, question, text)),
         hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
         decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
+        neutral=lambda question, steps, rng: _neutral(world, question, steps, rng),
     )
 
 
@@ -83,6 +86,30 @@ def _decoys(world: World, text: str, claim: Claim | None, rng: random.Random) ->
     wrong = [name for name in _objects(world, claim.relation) if name not in claim.truth]
     head, rest = text[: claim.object_char], text[claim.object_char + len(claim.object) :]
     return head + rng.choice(claim.truth) + rest, head + rng.choice(wrong) + rest
+
+
+def _neutral(world: World, question: Question, steps: Sequence[str], rng: random.Random) -> tuple[str, ...]:
+    """True claims about other subjects of the same exposure; a step without a claim names nothing."""
+    named = {question.group, *" ".join([question.stem, *question.options, *steps]).split()}
+    partners = {
+        world.facts[name, verb] for name in named for verb in (DRUG, REV) if (name, verb) in world.facts
+    }
+    return tuple(_elsewhere(world, question, step, named | partners, rng) for step in steps)
+
+
+def _elsewhere(world: World, question: Question, step: str, named: set[str], rng: random.Random) -> str:
+    found = _claim(world, question, step)
+    if found is None:
+        return step if _role(step, None) in ("plan", "vague") else "review options ."
+    verb = rng.choice(DISEASE_VERBS) if found.relation == FIND else found.relation
+    subjects = [name for name, said in world.facts if said == verb]
+
+    def others(names: Iterable[str]) -> list[str]:
+        return [name for name in names if not {name, world.facts[name, verb]} & named]
+
+    alike = [name for name in subjects if world.tercile(name) == found.stratum]
+    subject = rng.choice(others(alike) or others(subjects) or subjects)
+    return " ".join(claim_of(subject, verb, world.facts[subject, verb], hedged=found.hedged))
 
 
 def _objects(world: World, relation: str) -> tuple[str, ...]:
