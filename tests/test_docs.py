@@ -179,7 +179,14 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
 
 
 def _long(words: list[str]) -> bool:
-    return "--quiet" not in words and words[0] in ("run", "read", "probe", "judge", "judge-controls")
+    return "--quiet" not in words and words[0] in (
+        "run",
+        "read",
+        "probe",
+        "judge",
+        "judge-controls",
+        "weights",
+    )
 
 
 def _given(word: str, files) -> str:

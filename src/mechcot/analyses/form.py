@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
-Reads = Literal["answers", "cut", "judged", "panel", "inside"]
+Reads = Literal["answers", "cut", "judged", "panel", "inside", "weights"]
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
-readings too."""
+readings too; models made of the two checkpoints."""
 
 
 @dataclass(frozen=True)

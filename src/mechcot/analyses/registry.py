@@ -23,6 +23,7 @@ from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
+from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
 
@@ -131,6 +132,15 @@ ANALYSES = (
         rows={"left out": f"{_HERE}.knowledge.page:used"},
     ),
     Analysis(
+        "weights",
+        weights.weights_of,
+        reads="weights",
+        settings=("weights",),
+        asked=weights.asked,
+        summary=weights.summarised,
+        pages={"weights": f"{_HERE}.weights.page:section"},
+    ),
+    Analysis(
         "confirmatory",
         confirmatory.confirmatory_of,
         version=None,
@@ -190,6 +200,7 @@ FIGURES = {
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge_bars",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
+    "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""
@@ -198,6 +209,7 @@ TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }
 """Where a result is put into words for a terminal, likewise; others show their table."""

@@ -106,7 +106,7 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
 
 def sections_of(found: Findings) -> tuple[Section, ...]:
     """The report's sections in order."""
-    given = [name for analysis in registry.ANALYSES for name in analysis.pages]
+    given = [name for analysis in registry.ANALYSES if _shown(analysis, found) for name in analysis.pages]
     return tuple(marked(found, section(found, name)) for name in dict.fromkeys((*ORDER, *given)))
 
 

@@ -87,6 +87,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "judged": judged,
         "panel": judged,
         "inside": (*judged, *claims, *readings),
+        "weights": ("weights",),
     }
 
 

@@ -26,6 +26,7 @@ from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
+from mechcot.pipeline.weights import weights_stages
 from mechcot.study.folder import Study
 from mechcot.study.writing import create_or_open, locked, refuse_unfit
 
@@ -220,6 +221,7 @@ STAGES = (
     answer_stages,
     judge_stages,
     reading_stages,
+    weights_stages,
     analysis_stages,
     report_stages,
 )
