@@ -4,7 +4,7 @@ Small transformers learn sixteen facts half rightly; then a copy is changed in a
 
 - `one unit trained`: its MLP (or attention) of one layer alone learns the right facts, all else stays;
 - `one unit trained, all others moved`: besides, every other unit is moved at random by as large a share;
-- `random everywhere`: every unit is moved at random by the same share of its norm, nothing is learnt;
+- `random everywhere`: every unit is moved at random by the same share of its norm (.1 to 1);
 - `all units trained`: no unit is the place by design; what is said is counted, and no number is right.
 
     python scripts/weights_trials.py --write     # a table in docs/weights.md, about ten minutes on one core
@@ -39,7 +39,7 @@ from mechcot.analyses.weights.prefixes import Prefix
 from mechcot.analyses.weights.result import Place
 from mechcot.core.journal import Journal
 from mechcot.core.weight_settings import WeightSettings
-from mechcot.models.units import Parents, parents_of
+from mechcot.models.units import parents_of, relative_change
 from mechcot.reading.inputs import LeadIn, QuestionInput, Target, TraceInput
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -47,13 +47,18 @@ FACTS, OPTIONS, VOCAB = 16, 4, 64
 EOS, ASK, SAYS, STOP, ANSWER = 1, 2, 3, 4, 5
 SUBJECT, OBJECT = 10, 30
 LAYERS = 2
-MOVED = 0.1
-"""Norm of a random change as a share of the norm of what is changed."""
+MOVED = (0.1, 0.3, 0.5, 1.0)
+"""Norms of random changes as shares of the norm of what is changed."""
+TAUGHT = (40, 1e-3)
+"""Steps and rate at which a copy learns the right facts."""
 
 
 def truth(fact: int) -> int:
     """The right option of a fact."""
     return (7 * fact + 3) % OPTIONS
+
+
+RIGHT = [truth(fact) for fact in range(FACTS)]
 
 
 def text(fact: int, option: int) -> list[int]:
@@ -113,14 +118,11 @@ def move(model: Any, seed: int, share: float, only: Callable[[str], bool] = bool
                 value += way * (share * value.norm() / way.norm())
 
 
-def places(
-    before: Any, after: Any, options: Sequence[int], seed: int, draws: int = 8
-) -> tuple[list[Place], Parents]:
+def places(before: Any, after: Any, options: Sequence[int], seed: int, draws: int = 8) -> list[Place]:
     """Where each outcome's change sits, by the very code of a study."""
-    right = [truth(fact) for fact in range(FACTS)]
     prefixes = {
         author: [prefix(fact, option, author) for fact, option in enumerate(said)]
-        for author, said in (("before", options), ("after", right))
+        for author, said in (("before", options), ("after", RIGHT))
     }
     model = copy.deepcopy(before)
     parents = parents_of(model, after, ("before", "after"), seed, None)
@@ -133,7 +135,7 @@ def places(
         found = ask_all(bench, roles, journal)
         journal.close()
     measured = Measured.of(pd.DataFrame(role_rows(roles)), pd.DataFrame(value_rows(found, prefixes)))
-    return places_of(measured, effects_of(measured, units)), parents
+    return places_of(measured, effects_of(measured, units))
 
 
 def trained_unit(number: int) -> tuple[str, str]:
@@ -148,30 +150,28 @@ def one_unit(seed: int, *, others: bool) -> tuple[list[Place], str]:
     before, options = base_of(seed)
     after = copy.deepcopy(before)
     unit, start = trained_unit(seed)
-    learn(after, [truth(fact) for fact in range(FACTS)], 60, 5e-3, lambda name: name.startswith(start))
+    learn(after, RIGHT, *TAUGHT, lambda name: name.startswith(start))
     if others:
         own = [name for name, _ in before.named_parameters() if name.startswith(start)]
-        ours, theirs = (dict(model.named_parameters()) for model in (before, after))
-        change = sum(float((theirs[name] - ours[name]).square().sum()) for name in own)
-        norm = sum(float(ours[name].square().sum()) for name in own)
-        move(after, seed, (change / norm) ** 0.5, lambda name: not name.startswith(start))
-    return places(before, after, options, seed)[0], unit
+        share = relative_change(parents_of(before, after, ("before", "after"), seed, None), own)
+        move(after, seed, share, lambda name: not name.startswith(start))
+    return places(before, after, options, seed), unit
 
 
 def random_everywhere(seed: int) -> tuple[list[Place], str]:
-    """Every unit is moved by the same share."""
+    """Every unit is moved by the same share, another one from pair to pair."""
     before, options = base_of(seed)
     after = copy.deepcopy(before)
-    move(after, seed, MOVED)
-    return places(before, after, options, seed)[0], ""
+    move(after, seed, MOVED[seed % len(MOVED)])
+    return places(before, after, options, seed), ""
 
 
 def all_trained(seed: int) -> tuple[list[Place], str]:
     """Every unit learns."""
     before, options = base_of(seed)
     after = copy.deepcopy(before)
-    learn(after, [truth(fact) for fact in range(FACTS)], 40, 2e-3)
-    return places(before, after, options, seed)[0], ""
+    learn(after, RIGHT, *TAUGHT)
+    return places(before, after, options, seed), ""
 
 
 WORLDS: dict[str, tuple[Callable[[int], tuple[list[Place], str]], int]] = {

@@ -195,7 +195,8 @@ def test_the_null_covers_one_more_draw_as_often_as_it_says():
     drawn = rng.normal(size=(4000, 9))
     inside = [low < one < high for *draws, one in drawn for low, high in [null_of(np.array(draws), 1)]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.012)
-    assert null_of(np.array([0.2, 0.2, 0.2]), 1) is None
+    assert null_of(np.array([0.2, 0.2, 0.2]), 1) == (0.2, 0.2)
+    assert null_of(np.array([0.2, 0.3, np.nan]), 1) is None
 
 
 def test_cka_by_hand():

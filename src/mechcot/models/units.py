@@ -88,9 +88,9 @@ def units_of(model: Any, bands: int | None = None) -> tuple[Unit, ...]:
             found.setdefault(place, []).append(name)
     if unknown:
         raise ModelError(
-            f"{type(model).__name__}: {len(unknown)} of its parameters belong to no part that is known here "
-            f"(embedding, attention, MLP, norms, unembedding), such as {unknown[0]}, so no unit can be "
-            f"swapped whole. {WITHOUT}"
+            f"{type(model).__name__}: {len(unknown)} of its parameters belong to no part that is known "
+            f"here (embedding, attention, MLP, norms, unembedding), such as {unknown[0]}, so no unit can "
+            f"be swapped whole. {WITHOUT}"
         )
     n = len(anatomy.blocks)
     units = [Unit(kind, kind, (), tuple(found[kind, 0])) for kind in (EMBEDDING,) if (kind, 0) in found]
@@ -145,16 +145,16 @@ def refuse_unlike(before: Any, after: Any, names: tuple[str, str]) -> None:
         if getattr(model.config, "quantization_config", None) is not None:
             raise ModelError(
                 f"{name}: its weights are quantised, and codes cannot be mixed. Name an unquantised "
-                f"checkpoint "
-                "of it (dequantise() and save_pretrained)"
+                "checkpoint of it (dequantise() and save_pretrained)"
             )
     ours, theirs = (model.config.to_dict() for model in (before, after))
     ties = [bool(config.get("tie_word_embeddings")) for config in (ours, theirs)]
     if ties[0] != ties[1]:
         tied, untied = names if ties[0] else names[::-1]
         raise ModelError(
-            f"{tied} ties its unembedding to its embedding and {untied} does not, so they have other units. "
-            f"Save {tied} with tie_word_embeddings: false and a copy of the embedding as its unembedding"
+            f"{tied} ties its unembedding to its embedding and {untied} does not, so they have other "
+            f"units. Save {tied} with tie_word_embeddings: false and a copy of the embedding as its "
+            "unembedding"
         )
     for key in sorted({*ours, *theirs}):
         if key in _FREE or "dropout" in key or ours.get(key) == theirs.get(key):
@@ -169,8 +169,7 @@ def refuse_unlike(before: Any, after: Any, names: tuple[str, str]) -> None:
         if told[0] != told[1]:
             raise ModelError(
                 f"{names[0]} and {names[1]}: the tensor {name} is {told[0]} there and {told[1]} here. "
-                f"Weights "
-                "are swapped between equal shapes and dtypes alone; where the dtypes differ, set "
+                "Weights are swapped between equal shapes and dtypes alone; where the dtypes differ, set "
                 f"arms.{names[0]}.dtype and arms.{names[1]}.dtype to one"
             )
 
@@ -208,11 +207,11 @@ class Parents:
 
 
 def parents_of(model: Any, other: Any, names: tuple[str, str], seed: int, bands: int | None) -> Parents:
-    """The parents for hybrids of two models, whose weights are copied to the host.
+    """The parents for hybrids of two models; the weights of the first are copied to the host.
 
     Args:
         model: the checkpoint before; hybrids stand in its memory.
-        other: the checkpoint after; it is not needed any more afterwards.
+        other: the checkpoint after; on the host its weights are shared, so they must stay as they are.
         names: how messages call them.
         seed: of the random changes.
         bands: see `units_of`.
@@ -221,10 +220,8 @@ def parents_of(model: Any, other: Any, names: tuple[str, str], seed: int, bands:
         ModelError: see `refuse_unlike` and `units_of`.
     """
     refuse_unlike(model, other, names)
-    before, after = (
-        {name: value.detach().to("cpu", copy=True) for name, value in one.named_parameters()}
-        for one in (model, other)
-    )
+    before = {name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()}
+    after = {name: value.detach().cpu() for name, value in other.named_parameters()}
     return Parents(model, before, after, units_of(model, bands), seed)
 
 

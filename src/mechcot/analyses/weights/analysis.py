@@ -138,11 +138,11 @@ def apart(interval: Interval, sign: float) -> bool:
 
 
 def null_of(means: Floats, n_units: int) -> tuple[float, float] | None:
-    """Where one more draw falls in all but .05 / units of cases, by Student's t; None without spread."""
+    """Where one more draw falls in all but .05 / units of cases, by Student's t; None of fewer than three."""
     from scipy.special import stdtrit
 
     means = means[~np.isnan(means)]
-    if len(means) < 3 or not means.std():
+    if len(means) < 3:
         return None
     n = len(means)
     reach = stdtrit(n - 1, 1 - ALPHA / n_units / 2) * means.std(ddof=1) * np.sqrt(1 + 1 / n)
@@ -350,7 +350,7 @@ def weights_of(study: Study) -> WeightsResult:
     """
     if study.settings.weights is None:
         raise AnalysisError(
-            f"the study's settings do not ask where in the weights it is. Make it: mechcot weights "
+            "the study's settings do not ask where in the weights it is. Make it: mechcot weights "
             f"{study.path}"
         )
     folder = study.path / "weights"

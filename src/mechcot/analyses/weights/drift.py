@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from mechcot.analyses.weights.design import AFTER, Source
 from mechcot.analyses.weights.prefixes import Prefix
+from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.units import Parents, effective_rank, hybrid, relative_change
 from mechcot.reading.reader import read
@@ -65,10 +67,12 @@ def _of_activations(
     whole: dict[str, Source] = dict.fromkeys((unit.name for unit in parents.changed), AFTER)
     before, question = _steps(parents, {}, prefixes, max_tokens)
     after, _ = _steps(parents, whole, prefixes, max_tokens)
-    turned = [
-        _steps(parents, dict.fromkeys(whole, ("before", 1.0, draw)), prefixes, max_tokens)[0]
-        for draw in range(1, RANDOM + 1)
-    ]
+    turned = []
+    for draw in range(1, RANDOM + 1):
+        # The same texts were read by both parents: what is refused here is numbers that are not finite.
+        with suppress(ReadingError):
+            recipe = dict.fromkeys(whole, ("before", 1.0, draw))
+            turned.append(_steps(parents, recipe, prefixes, max_tokens)[0])
     rng = np.random.default_rng([parents.seed, 3])
     deals = [rng.permutation(len(question)) for _ in range(DEALS)]
     for layer in anatomy_of(parents.model).layers:
@@ -88,7 +92,7 @@ def _of_activations(
             low=found.low,
             high=None if found.high is None else min(1.0, found.high),
             null=float(np.mean([cka(ours, theirs[np.ix_(deal, deal)]) for deal in deals])),
-            random=float(np.mean([cka(ours, _gram(other[layer])) for other in turned])),
+            random=float(np.mean([cka(ours, _gram(other[layer])) for other in turned])) if turned else None,
         )
 
 

@@ -31,13 +31,11 @@ def weights_map(result: Json, *, title: str | None = None) -> go.Figure:
         for unit in result["units"]
     ]
     caption = (
-        f"In a cell: % of the whole change that the unit’s change brings when it alone is put into "
-        f"{result['before']} "
-        f"(upper number, shaded), and takes away when it alone is taken out of {result['after']} (lower). "
-        f"Shares "
-        "need not add up to 100. Framed: both lie outside what random changes of the unit’s size do "
-        f"({result['draws']} draws, .05 over all units). A dash: the whole change is not apart from 0. "
-        f"{result['n_questions']} questions, a trace of each author."
+        "In a cell: % of the whole change that the unit’s change brings when it alone is put into "
+        f"{result['before']} (upper number, shaded), and takes away when it alone is taken out of "
+        f"{result['after']} (lower). Shares need not add up to 100. Framed: both lie outside what random "
+        f"changes of the unit’s size do ({result['draws']} draws, .05 over all units). A dash: the whole "
+        f"change is not apart from 0. {result['n_questions']} questions, a trace of each author."
     )
     names = [f"{OUTCOMES[outcome].short} {author}" for outcome, author in columns]
     return heat_map(
@@ -88,8 +86,7 @@ def weights_line(result: Json, *, title: str | None = None) -> go.Figure:
         )
     caption = (
         "Weights on the straight line between both checkpoints, five points. Each outcome starts at 0 and "
-        "ends at "
-        f"1 where it changed. {result['n_questions']} questions; changes apart from 0 alone."
+        f"ends at 1 where it changed. {result['n_questions']} questions; changes apart from 0 alone."
     )
     statement = (
         title or f"Halfway between {result['before']} and {result['after']}, outcomes have moved this far"

@@ -110,15 +110,15 @@ def make(study: Study, task: Task, folder_of: Folders, work: Path, *, progress: 
     asked = settings.weights
     assert asked is not None  # else there is no stage
     pair = (settings.contrast.before, settings.contrast.after)
-    before, after = (load(settings.arms[arm], folder_of(arm), settings.device) for arm in pair)
+    before = load(settings.arms[pair[0]], folder_of(pair[0]), settings.device)
+    after = load(settings.arms[pair[1]], folder_of(pair[1]), "cpu")  # its weights stay on the host
     refuse_other_words(before.tokenizer, after.tokenizer, pair)
     parents = parents_of(before.model, after.model, pair, settings.seed, asked.bands)
-    del after  # its weights are copied; on a GPU they would take the room of a third model
     names = [unit.name for unit in parents.changed]
     if not names:
         raise ModelError(
-            f"{pair[0]} and {pair[1]} have the same weights in every tensor: there is nothing to place. Name "
-            f"two checkpoints that differ. {WITHOUT}"
+            f"{pair[0]} and {pair[1]} have the same weights in every tensor: there is nothing to place. "
+            f"Name two checkpoints that differ. {WITHOUT}"
         )
     prefixes, excluded = prefixes_of(study, pair, task, before.tokenizer)
     prefixes, unread = _readable(before.model, prefixes)
@@ -151,8 +151,8 @@ def refuse_other_words(before: Any, after: Any, names: tuple[str, str]) -> None:
         word = min(word for word in {*ours, *theirs} if ours.get(word) != theirs.get(word))
         raise ModelError(
             f"{names[0]} and {names[1]} have other tokenizers: {word!r} is token {ours.get(word, 'none')} "
-            f"and "
-            f"{theirs.get(word, 'none')}. Weights are swapped between equal vocabularies alone. {WITHOUT}"
+            f"and {theirs.get(word, 'none')}. Weights are swapped between equal vocabularies alone. "
+            f"{WITHOUT}"
         )
 
 
@@ -230,7 +230,7 @@ def price(study: Study, task: Task, folder_of: Folders) -> Expense:
         memory=3 * sum(value.numel() * value.element_size() for value in model.parameters()),
         note=f"{len(units)} units (those equal in both are left out), each model is asked at {n} traces "
         f"({tokens:,} tokens); activations of five models come on top; memory: a model and two sets of "
-        f"weights",
+        "weights",
     )
 
 

@@ -13,6 +13,7 @@ from mechcot.analyses.weights.wording import OUTCOMES, placed, said, same_place,
 from mechcot.core.words import Table, change, number, score, signed
 from mechcot.report.parts import Findings, Part, Section, nothing
 
+_GROUPS = "The change shared out over groups of units: a mean over all orders of putting them in."
 _TITLE = "Where in the weights does the change sit?"
 
 
@@ -22,37 +23,28 @@ def section(found: Findings) -> Section:
     if "effects" not in result:
         return nothing("weights", _TITLE, "The change was not looked for in the weights.", result["reason"])
     outcomes = list(dict.fromkeys(one["outcome"] for one in result["changes"]))
-    told = " ".join([*(sentence(result, outcome) for outcome in outcomes), same_place(result)])
     effects, places, shapley, line, drift = tables(result)
+    head = f"{placed(result)}. {same_place(result)}"
     parts = (
-        Part("weights", told, figures.weights_map(result, title=placed(result)), tables=(places, effects)),
-        Part(
-            "weights-groups",
-            "The change shared out over groups of units, all orders alike.",
-            tables=(shapley,),
-        ),
+        Part("weights", head, figures.weights_map(result, title=placed(result)), tables=(places, effects)),
+        *(Part(f"weights-{outcome}", sentence(result, outcome)) for outcome in outcomes),
+        Part("weights-groups", _GROUPS, tables=(shapley,)),
         Part("weights-line", _line(result), figures.weights_line(result), tables=(line,)),
         Part("weights-drift", "How far each part has moved, whatever that does.", tables=(drift,)),
     )
     reading = Markup(
         "A <dfn>unit</dfn> is the embedding, the attention or the MLP of a layer, or all norms. One unit’s "
-        "change is "
-        "put alone into {before}: if that moves an outcome as training did, the unit is "
-        "<dfn>sufficient</dfn> in "
-        "that background. Or it alone is taken out of {after}: if that moves the outcome back, it is "
-        "<dfn>necessary</dfn> there. Beside each stands what random changes do that have the same singular "
-        "values "
-        "in random directions. A unit is called a place only beyond these, and ahead of every other unit. "
-        "All models "
-        "read the same texts, of both authors."
+        "change is put alone into {before}: if that moves an outcome as training did, the unit is "
+        "<dfn>sufficient</dfn> in that background. Or it alone is taken out of {after}: if that moves the "
+        "outcome back, it is <dfn>necessary</dfn> there. Beside each stands what random changes do that "
+        "have the same singular values in random directions. A unit is called a place only beyond these, "
+        "and ahead of every other unit. All models read the same texts, of both authors."
     ).format(before=found.before, after=found.after)
     limits = Markup(
         "That a unit causes a share of the change: effects of units do not add up, and what one does hangs "
-        "on all "
-        "others. Where several units do it together there is no place, and none is named. A random change "
-        "of the "
-        "same size is no change that training could have made. Texts are fixed: what hybrids would write "
-        "themselves is not asked."
+        "on all others. Where several units do it together there is no place, and none is named. A random "
+        "change of the same size is no change that training could have made. Texts are fixed: what hybrids "
+        "would write themselves is not asked."
     )
     return Section("weights", _TITLE, parts, reading, limits)
 
@@ -60,8 +52,7 @@ def section(found: Findings) -> Section:
 def _line(result: Mapping[str, Any]) -> str:
     return (
         f"On the straight line between {result['before']} and {result['after']}, five points: a bend or a "
-        f"rise before "
-        "the end says that the change is not the sum of small steps."
+        "rise before the end says that the change is not the sum of small steps."
     )
 
 
@@ -103,10 +94,8 @@ def _effects(result: Mapping[str, Any]) -> Table:
     )
     note = (
         f"{result['n_models']} models, {result['draws']} random changes of each unit and background; the "
-        f"null holds "
-        "one more draw in all but .05 / units of cases. KL: mean over tokens of KL(checkpoint, model) in "
-        "nats, from "
-        f"{result['before']} / from {result['after']}."
+        "null holds one more draw in all but .05 / units of cases. KL: mean over tokens of KL(checkpoint, "
+        f"model) in nats, from {result['before']} / from {result['after']}."
     )
     return Table("What each unit does alone", head, rows, note)
 
@@ -179,8 +168,7 @@ def _drift(result: Mapping[str, Any]) -> Table:
     )
     note = (
         "Compared with: of the norm, that of the whole model; of the rank, noise of the same shapes; of "
-        "CKA (at the "
-        "ends of steps, 1: alike but for rotation and scale), unrelated steps."
+        "CKA (at the ends of steps, 1: alike but for rotation and scale), unrelated steps."
     )
     return Table(
         "How far parts moved", ("", "of", "value", "compared with", "random changes of all units"), rows, note

@@ -77,9 +77,9 @@ def prefixes_of(
     chosen = both.iloc[np.sort(rng.permutation(len(both))[: asked.questions])]
     if len(chosen) < 6:
         raise AnalysisError(
-            f"{len(chosen)} questions of {len(questions)} have a finished trace with steps and an answer by "
-            f"both arms ({', '.join(f'{n} left out: {why}' for why, n in left_out.items() if n)}); six are "
-            f"needed"
+            f"{len(chosen)} questions of {len(questions)} have a finished trace with steps and an answer "
+            f"by both arms ({', '.join(f'{n} left out: {why}' for why, n in left_out.items() if n)}); six "
+            "are needed"
         )
     found = {author: _of_author(study, author, chosen, kept[author], task, tokenizer) for author in authors}
     return found, {why: n for why, n in left_out.items() if n}
@@ -121,7 +121,7 @@ def _of_author(
                 if labels.get((s.qid, author, s.cid, s.sid)) == label
             )
             for label in ("correct", "erroneous")
-            if not trace.targets
+            if task.claim is None
         }
         said = next((number for number, step in enumerate(own) if step.states_answer), len(own))
         bare = replace(inputs[row.qid], prior_ids=())

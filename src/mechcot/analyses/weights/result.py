@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mechcot.core.results import Interval, Result, because
 
-_NO_DRAWS = because("the random changes gave no spread to judge by")
+_NO_DRAWS = because("fewer than three random changes gave finite numbers")
 
 
 @dataclass(frozen=True)
