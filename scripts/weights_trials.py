@@ -21,6 +21,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,8 +32,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mechcot.analyses.weights.analysis import Measured, effects_of, places_of
-from mechcot.analyses.weights.design import roles_of
+from mechcot.analyses.weights.analysis import Measured, apart, effects_of, mean_of, places_of
+from mechcot.analyses.weights.design import Role, roles_of
 from mechcot.analyses.weights.hybrids import Bench, ask_all, role_rows, value_rows
 from mechcot.analyses.weights.outcomes import asked_of
 from mechcot.analyses.weights.prefixes import Prefix
@@ -129,13 +130,21 @@ def places(before: Any, after: Any, options: Sequence[int], seed: int, draws: in
     bench = Bench(parents, asked_of(model, prefixes, 4096), dict.fromkeys(prefixes, ()))
     units = [unit.name for unit in parents.changed]
     roles = roles_of(units, WeightSettings(draws=draws), seed)
-    roles = [role for role in roles if role.role in ("parent", "in", "out")]
-    with TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "journal.jsonl")
-        found = ask_all(bench, roles, journal)
-        journal.close()
-    measured = Measured.of(pd.DataFrame(role_rows(roles)), pd.DataFrame(value_rows(found, prefixes)))
+    ends = measured_of(bench, [role for role in roles if role.role == "parent"], prefixes)
+    wholes = [
+        mean_of(ends.at(*key, "parent", "after") - ends.at(*key, "parent", "before")) for key in ends.asked
+    ]
+    if not any(apart(whole, whole.estimate or 0.0) for whole in wholes):
+        return places_of(ends, ())  # nothing changed, so nothing has a place whatever units do
+    measured = measured_of(bench, [role for role in roles if role.role in ("parent", "in", "out")], prefixes)
     return places_of(measured, effects_of(measured, units))
+
+
+def measured_of(bench: Bench, roles: Sequence[Role], prefixes: dict[str, list[Prefix]]) -> Measured:
+    """Ask the models of some roles."""
+    with TemporaryDirectory() as folder, closing(Journal(Path(folder) / "journal.jsonl")) as journal:
+        found = ask_all(bench, roles, journal)
+    return Measured.of(pd.DataFrame(role_rows(roles)), pd.DataFrame(value_rows(found, prefixes)))
 
 
 def trained_unit(number: int) -> tuple[str, str]:
@@ -178,7 +187,7 @@ WORLDS: dict[str, tuple[Callable[[int], tuple[list[Place], str]], int]] = {
     "one unit trained": (lambda seed: one_unit(seed, others=False), 20),
     "one unit trained, all others moved": (lambda seed: one_unit(seed, others=True), 20),
     "random everywhere": (random_everywhere, 100),
-    "all units trained": (all_trained, 20),
+    "all units trained": (all_trained, 10),
 }
 
 

@@ -347,7 +347,7 @@ def test_sentences_say_what_the_places_are(placed_study):
     assert "at distilled’s text" in told
     for place in result["places"]:
         if place["unit"]:
-            word = {"before": "sufficient in base", "after": "necessary in distilled"}[place["background"]]
+            word = {"before": "sufficient for", "after": "necessary for"}[place["background"]]
             assert f"{place['unit']} is {word}" in sentence(result, place["outcome"])
     nowhere = {**result, "places": [{**p, "unit": "", "why": "x"} for p in result["places"]]}
     assert placed(nowhere) == "No change has a place in the weights"

@@ -235,13 +235,14 @@ def _place(
     leader = ranked[0]
     first = measured.effect(outcome, author, leader.unit, background)
     leads = [
-        mean_of(first - measured.effect(outcome, author, other.unit, background)) for other in ranked[1:]
-    ] or [leader.effect]
+        mean_of(sign * (first - measured.effect(outcome, author, other.unit, background)))
+        for other in ranked[1:]
+    ] or [mean_of(sign * first)]
     if not apart(leader.effect, sign):
         why = f"no unit moves it that way (most: {leader.unit})"
     elif not leader.outside or not _towards(leader, sign):
         why = f"the most, {leader.unit}, does no more than random changes of its size"
-    elif not all(apart(lead, sign) for lead in leads):
+    elif not all(apart(lead, 1.0) for lead in leads):
         why = f"{leader.unit} is not ahead of every other unit"
     else:
         why = ""

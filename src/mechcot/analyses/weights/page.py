@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from mechcot.analyses.weights import figures
 from mechcot.analyses.weights.result import WeightsResult
-from mechcot.analyses.weights.wording import OUTCOMES, placed, said, same_place, sentence
+from mechcot.analyses.weights.wording import OUTCOMES, SWAPPED, amount, placed, said, same_place, sentence
 from mechcot.core.words import Table, change, number, score, signed
 from mechcot.report.parts import Findings, Part, Section, nothing
 
@@ -34,11 +34,11 @@ def section(found: Findings) -> Section:
     )
     reading = Markup(
         "A <dfn>unit</dfn> is the embedding, the attention or the MLP of a layer, or all norms. One unit’s "
-        "change is put alone into {before}: if that moves an outcome as training did, the unit is "
-        "<dfn>sufficient</dfn> in that background. Or it alone is taken out of {after}: if that moves the "
-        "outcome back, it is <dfn>necessary</dfn> there. Beside each stands what random changes do that "
-        "have the same singular values in random directions. A unit is called a place only beyond these, "
-        "and ahead of every other unit. All models read the same texts, of both authors."
+        "change is put alone into {before}: it is <dfn>sufficient</dfn> for the share of the whole change "
+        "that this brings, in that background. Or it alone is taken out of {after}: it is "
+        "<dfn>necessary</dfn> for the share that this takes away. Beside each stands what random changes "
+        "do that have the same singular values in random directions. A unit is called a place only beyond "
+        "these, and ahead of every other unit. All models read the same texts, of both authors."
     ).format(before=found.before, after=found.after)
     limits = Markup(
         "That a unit causes a share of the change: effects of units do not add up, and what one does hangs "
@@ -70,11 +70,12 @@ def _named(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _effects(result: Mapping[str, Any]) -> Table:
+    names = {"before": result["before"], "after": result["after"]}
     rows = tuple(
         (
             *_named(one),
             one["unit"],
-            {"before": f"into {result['before']}", "after": f"out of {result['after']}"}[one["background"]],
+            SWAPPED[one["background"]].format(**names),
             said(one),
             _share(one["share"]),
             "yes" if one["outside"] else "no",
@@ -106,14 +107,13 @@ def _share(leaf: Any) -> str:
 
 
 def _places(result: Mapping[str, Any]) -> Table:
+    names = {"before": result["before"], "after": result["after"]}
     rows = tuple(
         (
             *_named(one),
-            {"before": "sufficient in " + result["before"], "after": "necessary in " + result["after"]}[
-                one["background"]
-            ],
+            SWAPPED[one["background"]].format(**names),
             one["unit"] or "none",
-            one["why"] or change(one["ahead"], 2) + " ahead of the next",
+            one["why"] or f"ahead of the next by {amount(one['outcome'], one['ahead']).lstrip('+')}",
         )
         for one in result["places"]
     )

@@ -71,7 +71,7 @@ class Place(Result):
         background: `before` (sufficient there) or `after` (necessary there).
         unit: the place, "" where there is none.
         leader: the unit with the largest effect in the change's direction; "" where there is no change.
-        ahead: how far it is ahead of the next one, question by question.
+        ahead: how far it is ahead of the next one in the change's direction, question by question.
         why: why there is no place; "" where there is one.
     """
 

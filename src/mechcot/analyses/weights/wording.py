@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mechcot.core.words import bracket, change, listed, number, signed
+from mechcot.core.words import change, listed, number, percent, points, signed
 
 
 class Words(NamedTuple):
-    """An outcome in few words, and in full."""
+    """An outcome in few words and in full, and whether it is a fraction, else in nats."""
 
     short: str
     full: str
+    fraction: bool = True
 
 
 OUTCOMES = {
-    "answer": Words("answer", "the log-odds of the right answer, forced before the answer is stated"),
-    "agreement": Words("at prompt", "the probability of the trace’s own answer, forced at the bare prompt"),
-    "claims": Words("claim error", "the probability of something else than a true object at claims"),
-    "first_choice": Words(
-        "first choice", "the share of claims at which a true object is not the first choice"
-    ),
+    "answer": Words("answer", "log-odds of the right answer, forced before the answer is stated", False),
+    "agreement": Words("at prompt", "probability of the trace’s own answer, forced at the bare prompt"),
+    "claims": Words("claim error", "probability of something else than a true object at claims"),
+    "first_choice": Words("first choice", "share of claims at which no true object is the first choice"),
     "steps": Words(
-        "right steps", "the log-probability of a token of steps judged right, less of steps judged wrong"
+        "right steps", "log-probability of a token of steps judged right less of wrong ones", False
     ),
-    "hedge": Words("hedging", "the probability of the hedge where a claim may be hedged"),
+    "hedge": Words("hedging", "probability of the hedge where a claim may be hedged"),
 }
-BACKGROUND = {"before": "sufficient in {before}", "after": "necessary in {after}"}
+SWAPPED = {"before": "put into {before}", "after": "taken out of {after}"}
+_IS = {
+    "before": "sufficient for {share} of it in {before}",
+    "after": "necessary for {share} of it in {after}",
+}
+
+
+def amount(outcome: str, leaf: Any) -> str:
+    """A difference of an outcome in its unit, with its interval."""
+    return points(leaf) if OUTCOMES[outcome].fraction else change(leaf, 2).replace(" [", " nats [", 1)
 
 
 def said(effect: Mapping[str, Any]) -> str:
@@ -44,11 +52,12 @@ def placed(result: Mapping[str, Any]) -> str:
         alone = [place for place in result["places"] if place["unit"]]
         if not alone:
             return "No change has a place in the weights"
-        return "No unit is both sufficient and necessary for a change"
+        return "No unit is ahead of all others both put in and taken out"
     units: dict[str, list[str]] = {}
     for (outcome, author), unit in both.items():
         units.setdefault(unit, []).append(f"{OUTCOMES[outcome].short} ({author}’s text)")
-    return "; ".join(f"{unit} is sufficient and necessary for {listed(what)}" for unit, what in units.items())
+    told = [f"{unit} is ahead, put in and taken out, in {listed(what)}" for unit, what in units.items()]
+    return "; ".join(told)
 
 
 def pairs(result: Mapping[str, Any]) -> dict[tuple[str, str], str]:
@@ -65,37 +74,29 @@ def pairs(result: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 def sentence(result: Mapping[str, Any], outcome: str) -> str:
     """Where an outcome's change sits, author by author and background by background."""
-    names = {"before": result["before"], "after": result["after"]}
     told = []
     for one in result["changes"]:
         if one["outcome"] != outcome:
             continue
-        own = [
-            place
-            for place in result["places"]
-            if (place["outcome"], place["author"]) == (outcome, one["author"])
-        ]
-        whole = f"at {one['author']}’s text {change(one['change'], 2)}"
-        if all(not place["leader"] for place in own):
-            told.append(f"{whole}, so there is nothing to place")
-            continue
-        parts = [_part(place, names) for place in own]
-        told.append(f"{whole}: {'; '.join(parts)}")
-    head = OUTCOMES[outcome].full
-    return f"{head[:1].upper()}{head[1:]} changes, {'. '.join(told)}."
+        key = (outcome, one["author"])
+        own = [place for place in result["places"] if (place["outcome"], place["author"]) == key]
+        whole = f"at {one['author']}’s text by {amount(outcome, one['change'])}"
+        if any(place["leader"] for place in own):
+            told.append(f"{whole}: {', and '.join(_part(result, place) for place in own)}")
+        else:
+            told.append(f"{whole}, which is not apart from 0: nothing to place")
+    return f"{OUTCOMES[outcome].full[:1].upper()}{OUTCOMES[outcome].full[1:]} changes {'; '.join(told)}."
 
 
-def _part(place: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    background = BACKGROUND[place["background"]].format(**names)
+def _part(result: Mapping[str, Any], place: Mapping[str, Any]) -> str:
+    names = {"before": result["before"], "after": result["after"]}
     if not place["unit"]:
-        return f"no unit is {background} ({place['why']})"
-    ahead = f"ahead of the next by {_number(place['ahead'])}"
-    return f"{place['unit']} is {background}, beyond random changes of its size and {ahead}"
-
-
-def _number(leaf: Mapping[str, Any]) -> str:
-    value = number(leaf) or 0.0
-    return f"{abs(value):.2f}" + bracket(leaf, lambda end: signed(end, 2))
+        return f"{SWAPPED[place['background']].format(**names)}, no unit is its place ({place['why']})"
+    key = ("unit", "outcome", "author", "background")
+    own = next(one for one in result["effects"] if all(one[name] == place[name] for name in key))
+    told = _IS[place["background"]].format(share=percent(own["share"], 0), **names)
+    ahead = amount(place["outcome"], place["ahead"]).lstrip("+")
+    return f"{place['unit']} is {told}, beyond random changes of its size and ahead of the next by {ahead}"
 
 
 def same_place(result: Mapping[str, Any]) -> str:
