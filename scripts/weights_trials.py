@@ -21,9 +21,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,13 +32,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mechcot.analyses.weights.analysis import Measured, apart, effects_of, mean_of, places_of
 from mechcot.analyses.weights.design import Role, roles_of
-from mechcot.analyses.weights.hybrids import Bench, ask_all, role_rows, value_rows
-from mechcot.analyses.weights.outcomes import asked_of
+from mechcot.analyses.weights.hybrids import role_rows, value_rows
 from mechcot.analyses.weights.prefixes import Prefix
 from mechcot.analyses.weights.result import Place
-from mechcot.core.journal import Journal
 from mechcot.core.weight_settings import WeightSettings
-from mechcot.models.units import parents_of, relative_change
+from mechcot.models.units import Parents, hybrid, parents_of, relative_change
 from mechcot.reading.inputs import LeadIn, QuestionInput, Target, TraceInput
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -119,32 +115,65 @@ def move(model: Any, seed: int, share: float, only: Callable[[str], bool] = bool
                 value += way * (share * value.norm() / way.norm())
 
 
+def asked(model: Any, options: Sequence[int]) -> dict[str, list[list[float | None]]]:
+    """The outcomes of a study by plain passes; a test holds them to the study's own."""
+    found = {}
+    for author, said in (("before", options), ("after", RIGHT)):
+        ends, prompts = [
+            _options(model, [text(fact, said[fact])[:stop] for fact in range(FACTS)]) for stop in (6, 2)
+        ]
+        rows = torch.tensor([text(fact, said[fact])[:4] for fact in range(FACTS)])
+        true = torch.tensor([OBJECT + OPTIONS * (fact % 4) + truth(fact) for fact in range(FACTS)])
+        logits = model(input_ids=rows).logits[:, -1]
+        p = logits.softmax(-1).gather(1, true[:, None])[:, 0]
+        first = (logits > logits.gather(1, true[:, None])).any(-1)
+        found[author] = [
+            [
+                float(ends[fact, truth(fact)] - np.delete(ends[fact], truth(fact)).max()),
+                float(np.exp(prompts[fact, said[fact]]) / np.exp(prompts[fact]).sum()),
+                1 - float(p[fact]),
+                float(first[fact]),
+                None, None, None, None,
+            ]
+            for fact in range(FACTS)
+        ]  # fmt: skip
+    return found
+
+
+def _options(model: Any, prefixes: list[list[int]]) -> Any:
+    """Log-probability of each option and its end behind a prefix and the lead-in, [facts, options]."""
+    named = [[OBJECT + OPTIONS * (fact % 4) + i for i in range(OPTIONS)] for fact in range(FACTS)]
+    rows = torch.tensor([[*p, ANSWER, o, EOS] for p, own in zip(prefixes, named, strict=True) for o in own])
+    logp = model(input_ids=rows).logits.log_softmax(-1)
+    said = logp[:, -3:-1].gather(2, rows[:, -2:, None])[..., 0].sum(1)
+    return said.reshape(FACTS, OPTIONS).double().numpy()
+
+
+@torch.no_grad()
 def places(before: Any, after: Any, options: Sequence[int], seed: int, draws: int = 8) -> list[Place]:
-    """Where each outcome's change sits, by the very code of a study."""
-    prefixes = {
-        author: [prefix(fact, option, author) for fact, option in enumerate(said)]
-        for author, said in (("before", options), ("after", RIGHT))
-    }
-    model = copy.deepcopy(before)
-    parents = parents_of(model, after, ("before", "after"), seed, None)
-    bench = Bench(parents, asked_of(model, prefixes, 4096), dict.fromkeys(prefixes, ()))
+    """Where each outcome's change sits, by the code of a study: its hybrids, its null, its rule."""
+    parents = parents_of(copy.deepcopy(before), after, ("before", "after"), seed, None)
     units = [unit.name for unit in parents.changed]
     roles = roles_of(units, WeightSettings(draws=draws), seed)
-    ends = measured_of(bench, [role for role in roles if role.role == "parent"], prefixes)
+    ends = measured_of(parents, [role for role in roles if role.role == "parent"], options)
     wholes = [
         mean_of(ends.at(*key, "parent", "after") - ends.at(*key, "parent", "before")) for key in ends.asked
     ]
     if not any(apart(whole, whole.estimate or 0.0) for whole in wholes):
         return places_of(ends, ())  # nothing changed, so nothing has a place whatever units do
-    measured = measured_of(bench, [role for role in roles if role.role in ("parent", "in", "out")], prefixes)
+    own = [role for role in roles if role.role in ("parent", "in", "out")]
+    measured = measured_of(parents, own, options)
     return places_of(measured, effects_of(measured, units))
 
 
-def measured_of(bench: Bench, roles: Sequence[Role], prefixes: dict[str, list[Prefix]]) -> Measured:
+def measured_of(parents: Parents, roles: Sequence[Role], options: Sequence[int]) -> Measured:
     """Ask the models of some roles."""
-    with TemporaryDirectory() as folder, closing(Journal(Path(folder) / "journal.jsonl")) as journal:
-        found = ask_all(bench, roles, journal)
-    return Measured.of(pd.DataFrame(role_rows(roles)), pd.DataFrame(value_rows(found, prefixes)))
+    found = {}
+    for role in {role.hybrid: role for role in roles}.values():
+        with hybrid(parents, role.recipe) as model:
+            found[role.hybrid] = asked(model, options)
+    right = {author: [prefix(fact, 0, author) for fact in range(FACTS)] for author in ("before", "after")}
+    return Measured.of(pd.DataFrame(role_rows(roles)), pd.DataFrame(value_rows(found, right)))
 
 
 def trained_unit(number: int) -> tuple[str, str]:
