@@ -124,8 +124,8 @@ def heat_map(
         texttemplate="%{text}" if written else None,
     )
     for y, x in [(y, x) for y, row in enumerate(cells) for x, cell in enumerate(row) if cell.framed]:
-        ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
-        figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **ends)
+        frame = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **frame)
     rows_axis(figure, names)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
     named = range(0, len(columns), -(-len(columns) // _WRITTEN))

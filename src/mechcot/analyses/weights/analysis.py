@@ -319,10 +319,14 @@ def found_in(
     changes = []
     for outcome, author in measured.asked:
         ends = [measured.at(outcome, author, "parent", which) for which in ("before", "after")]
-        changes.append(Change(outcome, author, *map(mean_of, ends), mean_of(ends[1] - ends[0])))
+        changes.append(
+            Change(outcome, author, mean_of(ends[0]), mean_of(ends[1]), mean_of(ends[1] - ends[0]))
+        )
     groups = groups_of(units)
-    rows = [{str(name): None if value != value else value for name, value in row.items()}
-            for row in drift.to_dict("records")]  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {str(name): None if value != value else value for name, value in row.items()}
+        for row in drift.to_dict("records")
+    ]
     return WeightsResult(
         before=pair[0],
         after=pair[1],

@@ -210,14 +210,14 @@ def price(study: Study, task: Task, folder_of: Folders) -> Expense:
     settings = study.settings
     asked, pair = settings.weights, (settings.contrast.before, settings.contrast.after)
     assert asked is not None  # else there is no stage
-    tokenizers = [
+    ours, theirs = (
         load_tokenizer(folder_of(arm), trust_remote_code=settings.arms[arm].trust_remote_code) for arm in pair
-    ]
-    refuse_other_words(*tokenizers, pair)
+    )
+    refuse_other_words(ours, theirs, pair)
     model, other = (_built(folder_of(arm), trust=settings.arms[arm].trust_remote_code) for arm in pair)
     refuse_unlike(model, other, pair)
     units = [unit.name for unit in units_of(model, asked.bands)]
-    prefixes, _ = prefixes_of(study, pair, task, tokenizers[0])
+    prefixes, _ = prefixes_of(study, pair, task, ours)
     models = len({role.hybrid for role in roles_of(units, asked, settings.seed)})
     questions = [[prefix.question for prefix in part] for part in prefixes.values()]
     tokens = sum(plan_reading(part, 2**40).tree_tokens for part in questions)
