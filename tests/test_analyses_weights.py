@@ -266,7 +266,7 @@ def test_the_command_adds_a_stage_a_result_and_a_section(placed_study):
     assert result.to_json() == opened.result("weights")
     assert planned["rows"][0]["n"] > result.n_models > 60  # the command's default has more draws
     assert "Where in the weights" in opened.report.read_text()
-    assert "Places" in told
+    assert "relative norm of the change" in told
     assert opened.summary()["weights"]["n_models"] == result.n_models
     assert len(result.to_frame()) == len(result.effects)
     assert result.figure().to_dict()["layout"]["title"]["text"]
@@ -381,7 +381,7 @@ def test_unlike_checkpoints_are_refused_before_anything_is_written(study, tmp_pa
     stood = (path / "study.yaml").read_text()
     done = CliRunner().invoke(app, ["weights", str(path)])
     assert isinstance(done.exception, ModelError)
-    assert "other builds" in str(done.exception)
+    assert "ties its unembedding" in str(done.exception)
     assert (path / "study.yaml").read_text() == stood
 
 
