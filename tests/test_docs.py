@@ -193,6 +193,7 @@ def _long(words: list[str]) -> bool:
         "judge",
         "judge-controls",
         "handover",
+        "weights",
     )
 
 

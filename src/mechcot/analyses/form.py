@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
-Reads = Literal["answers", "cut", "judged", "panel", "inside", "handover"]
+Reads = Literal["answers", "cut", "judged", "panel", "inside", "handover", "weights"]
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
-readings too; next steps behind prefixes and their verdicts."""
+readings too; next steps behind prefixes and their verdicts; models made of the two checkpoints."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
+from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
 
@@ -149,6 +150,15 @@ ANALYSES = (
         rows={"left out": f"{_HERE}.handover.page:used"},
     ),
     Analysis(
+        "weights",
+        weights.weights_of,
+        reads="weights",
+        settings=("weights",),
+        asked=weights.asked,
+        summary=weights.summarised,
+        pages={"weights": f"{_HERE}.weights.page:section"},
+    ),
+    Analysis(
         "confirmatory",
         confirmatory.confirmatory_of,
         version=None,
@@ -210,6 +220,7 @@ FIGURES = {
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
+    "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""
@@ -219,6 +230,7 @@ TEXTS = {
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }
 """Where a result is put into words for a terminal, likewise; others show their table."""

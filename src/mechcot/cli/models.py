@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -135,6 +135,50 @@ def probe(
     typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
     if not as_json:
         typer.echo(f"\nPage: {folder / 'report.html'}\nCard: {folder / 'card.json'}")
+
+
+@_commands.command(
+    help="""Where in the weights the changes sit: units swapped between the contrast's two checkpoints.
+
+\b
+  mechcot weights studies/organism --dry-run
+  mechcot weights studies/organism
+  mechcot weights studies/mine --thorough      # more random changes, each layer by itself, sampled orders
+
+Made of a finished study and kept in it: STUDY/weights, results/weights.json, a section of the report
+(docs/weights.md). Killed at any instant, the same command goes on where it stopped."""
+)
+def weights(
+    study: StudyPath,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough", help="More random changes, each layer by itself, sampled orders of units."
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Look for the place of the changes in the weights."""
+    from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.weights import overrides_of, plan_weights
+    from mechcot.study.folder import Study
+
+    show_stages(quiet)
+    opened = Study.open(study)
+    overrides = overrides_of(opened.settings, thorough=thorough)
+    planned = plan_weights(
+        opened, overrides
+    )  # what cannot be swapped is refused before it stands in the study
+    if dry_run:
+        show_plan(planned, as_json)
+        return
+    done = pipeline.run(study, overrides=overrides, progress=not quiet)
+    result = done.weights()
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
+    if not as_json:
+        typer.echo(f"\nReport: {done.report}")
 
 
 @_commands.command(

@@ -16,6 +16,7 @@ from mechcot.core.offers import offered
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
+from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
@@ -282,6 +283,9 @@ class Settings(Section):
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
+    weights: WeightSettings | None = Field(
+        None, description="where in the weights the change sits (mechcot weights); null: not asked"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -91,6 +91,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "panel": judged,
         "inside": (*judged, *claims, *readings),
         "handover": ("questions.parquet", *handed),
+        "weights": ("weights",),
     }
 
 

@@ -28,6 +28,7 @@ from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
+from mechcot.pipeline.weights import weights_stages
 from mechcot.study.folder import Study
 from mechcot.study.writing import create_or_open, locked, refuse_unfit
 
@@ -256,6 +257,7 @@ STAGES = (
     judge_stages,
     reading_stages,
     handover_stages,
+    weights_stages,
     analysis_stages,
     report_stages,
 )

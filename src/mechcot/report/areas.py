@@ -88,8 +88,9 @@ def heat_map(
     colour: str,
     *,
     across: str = "",
+    ends: tuple[float, float] | None = None,
 ) -> go.Figure:
-    """AUROCs as cells that are shaded from 0.5 on.
+    """Values as cells that are shaded.
 
     Args:
         title: the statement.
@@ -99,6 +100,7 @@ def heat_map(
         cells: by row, then by column.
         colour: of the highest value.
         across: title of the columns.
+        ends: values of the palest and of the full colour; None: of AUROCs, from 0.5 to the largest.
     """
     names = [wrap(row, _ROW_WIDTH) for row in rows]
     figure = blank(title, caption, height=_CELL * len(rows) + 10, left=rows_margin(names), legend=0)
@@ -108,8 +110,8 @@ def heat_map(
         z=values,
         x=list(range(len(columns))),
         y=list(range(len(rows))),
-        zmin=0.5,
-        zmax=max([0.6, *(value for row in values for value in row if value is not None)]),
+        zmin=ends[0] if ends else 0.5,
+        zmax=ends[1] if ends else max([0.6, *(v for row in values for v in row if v is not None)]),
         colorscale=[[0, PALE], [1, colour]],
         showscale=not written,
         colorbar={"thickness": 10, "tickformat": ".2f", "outlinewidth": 0},
@@ -122,8 +124,8 @@ def heat_map(
         texttemplate="%{text}" if written else None,
     )
     for y, x in [(y, x) for y, row in enumerate(cells) for x, cell in enumerate(row) if cell.framed]:
-        ends = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
-        figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **ends)
+        frame = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        figure.add_shape(type="rect", line={"color": INK, "width": 2.5}, **frame)
     rows_axis(figure, names)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
     named = range(0, len(columns), -(-len(columns) // _WRITTEN))
