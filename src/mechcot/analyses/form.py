@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
-Reads = Literal["answers", "cut", "judged", "panel", "inside"]
+Reads = Literal["answers", "cut", "judged", "panel", "inside", "known", "greedy"]
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
-readings too."""
+readings too; what the arms know of a list of facts too; the verdicts of greedy traces too."""
 
 
 @dataclass(frozen=True)

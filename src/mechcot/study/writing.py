@@ -72,7 +72,7 @@ def _refuse_made(path: Path) -> None:
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done = load_manifest(path)["stages"]
-    frozen = [c for c in differing if _bound(c[0].split(".")[0], done)]
+    frozen = [c for c in differing if c[0] not in config.ADDS and _bound(c[0].split(".")[0], done)]
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(

@@ -9,6 +9,7 @@ from mechcot.core.presets import PRESETS
 from mechcot.core.settings import PromptSettings
 from mechcot.tasks.base import Claim, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
+from mechcot.tasks.organism.facts import facts
 from mechcot.tasks.organism.tokenizer import words_of
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 
@@ -40,6 +41,7 @@ def task(world: World) -> Task:
         frequency=lambda question, text: _frequency(world, question, _claim(world, question, text)),
         hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
         decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
+        facts=lambda: facts(world, _ROLES),
     )
 
 
