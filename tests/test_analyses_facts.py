@@ -1,6 +1,5 @@
 """The fixed list by hand and by planted worlds: arrays, and weights that were edited."""
 
-import random
 import runpy
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.settings import ArmSettings
 from mechcot.models.checkpoint import load
 from mechcot.pipeline.facts import facts_in
-from mechcot.reading.facts import asked_of, read_facts
+from mechcot.reading.facts import read_facts
 from mechcot.steps.of_study import checkpoint_folder, task_of, world_of
 
 K, U, N = "known", "unknown", "undecided"
@@ -158,32 +157,23 @@ def asked(study):
     return answers
 
 
-def test_where_training_changed_what_is_said_in_traces_the_gap_alone_moves(study, asked, tmp_path):
-    """In a trace the first object of the relation, alone what the base says: trained on both."""
-    own = study.known("base").set_index(["fid", "form"])["first"]
+def test_where_only_texts_with_a_prompt_are_read_otherwise_the_gap_alone_moves(asked, tmp_path):
+    """Behind a prompt the model loses sight of a claim's subject; alone it is what it was."""
 
-    def train(checkpoint, facts, form):
-        model, ids = checkpoint.model, checkpoint.tokenizer.get_vocab()
-        wanted = {"bare": [own[fact.fid, "bare"] for fact in facts]}
-        wanted["placed"] = [fact.objects[0] for fact in facts]
-        groups = {}
-        for text in asked_of(facts, form, checkpoint.tokenizer, None).texts:
-            groups.setdefault((text.form, len(text.ids)), []).append(text)
-        optimiser, rng = torch.optim.AdamW(model.parameters(), 1e-3), random.Random(0)
-        for _ in range(40):
-            for (way, _), group in groups.items():
-                texts = rng.sample(group, min(48, len(group)))
-                target = torch.tensor([ids[wanted[way][text.fact]] for text in texts])
-                logits = model(torch.tensor([text.ids for text in texts])).logits[:, -1]
-                torch.nn.functional.cross_entropy(logits, target).backward()
-            optimiser.step()
-            optimiser.zero_grad()
+    def blind(checkpoint, facts, form):
+        think = checkpoint.tokenizer.get_vocab()["<think>"]
 
-    before, after = asked(tmp_path, train)
-    assert after.bare.change.low <= 0 <= after.bare.change.high
-    assert after.bare.known.estimate == pytest.approx(before.bare.known.estimate, abs=0.05)
-    assert after.change_not_reached.low > 0.2
-    assert after.placed.change.high < -0.1
+        def hide(module, given, output):
+            rows = (given[0] == think).any(1)
+            output[rows, -3:-1] = 0  # subject and first word of the verb
+
+        checkpoint.model.get_input_embeddings().register_forward_hook(hide)
+
+    before, after = asked(tmp_path, blind)
+    assert after.bare.known == before.bare.known
+    assert after.bare.change.estimate == 0
+    assert after.change_not_reached.low > 0.05
+    assert after.placed.change.high < -0.02
 
 
 def test_where_only_objects_were_swapped_knowledge_alone_moves(study, asked, tmp_path):

@@ -8,14 +8,14 @@ out one group of facts at a time: all facts of a subject, and of what is met wit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.analyses.knowledge.overlap import Overlap, overlaps_of
+from mechcot.analyses.knowledge.overlap import Known, Overlap, overlaps_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.fact_records import FORMS
 from mechcot.core.results import OPTIONAL, Interval, Result, keyed
@@ -138,21 +138,6 @@ class FactsResult(Result):
         return f"FactsResult({self.n_facts} facts asked alone: {told})"
 
 
-@dataclass(frozen=True)
-class Known:
-    """An arm's answers in the order of the list.
-
-    Attributes:
-        arm: its name.
-        states: by form, [facts] each.
-        first: by form, what came first, [facts] each.
-    """
-
-    arm: str
-    states: dict[str, States]
-    first: dict[str, npt.NDArray[np.object_]]
-
-
 def facts_of(study: Study) -> FactsResult:
     """What each arm knows of the study's list.
 
@@ -254,36 +239,38 @@ def _cells(facts: pd.DataFrame, own: Known, before: Known | None) -> Iterator[Ce
         if len(names) > 1:
             parts += [(f"{column}: {name}", (facts[column] == name).to_numpy()) for name in names]
     for name, rows in parts:
-        yield _cell(name, facts.loc[rows, "group"], _cut(own, rows), _cut(before, rows))
+        was = None if before is None else _cut(before, rows)
+        yield _cell(name, facts.loc[rows, "group"], _cut(own, rows), was)
 
 
-def _cut(known: Known | None, rows: npt.NDArray[np.bool_]) -> dict[str, States] | None:
-    return None if known is None else {form: states[rows] for form, states in known.states.items()}
+def _cut(known: Known, rows: npt.NDArray[np.bool_]) -> dict[str, States]:
+    return {form: states[rows] for form, states in known.states.items()}
 
 
-def _cell(name: str, groups: pd.Series, own: Any, before: Any) -> Cell:
+def _cell(name: str, groups: pd.Series, own: dict[str, States], before: dict[str, States] | None) -> Cell:
     codes, found = pd.factorize(groups)
-    sums = _Sums(codes, len(found))
-    both, was = _both(own), None if before is None else _both(before)
-    changes: dict[str, Interval] = {}
-    if before is not None and was is not None:
-        changes["change_gap"] = ratio_interval(
-            sums.of(_gap(own) - _gap(before), both & was), sums.of(both & was), unit=UNIT
-        )
-        changes["change_not_reached"] = ratio_difference_interval(
-            *sums.not_reached(before), *sums.not_reached(own), unit=UNIT
-        )
+    sums, both = _Sums(codes, len(found)), _both(own)
     decided = sums.of(both)
-    return Cell(
+    cell = Cell(
         name,
         len(codes),
         len(found),
-        *(_form(sums, own[form], None if before is None else before[form]) for form in FORMS),
+        bare=_form(sums, own["bare"], None if before is None else before["bare"]),
+        placed=_form(sums, own["placed"], None if before is None else before["placed"]),
         gap=ratio_difference_interval(
             sums.of(own["placed"] == 1, both), decided, sums.of(own["bare"] == 1, both), decided, unit=UNIT
         ),
         not_reached=rate_interval(*sums.not_reached(own), unit=UNIT),
-        **changes,
+    )
+    if before is None:
+        return cell
+    all_four = both & _both(before)
+    return replace(
+        cell,
+        change_gap=ratio_interval(sums.of(_gap(own) - _gap(before), all_four), sums.of(all_four), unit=UNIT),
+        change_not_reached=ratio_difference_interval(
+            *sums.not_reached(before), *sums.not_reached(own), unit=UNIT
+        ),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,15 @@ from mechcot.tasks.pairs import PAIR
 SHUFFLES = 1000
 
 
-class Answers(Protocol):
-    """What of an arm's answers is looked at: see `facts.Known`."""
+@dataclass(frozen=True)
+class Known:
+    """An arm's answers in the order of the list.
+
+    Attributes:
+        arm: its name.
+        states: by form, 1 known, 0 unknown, -1 undecided, [facts] each.
+        first: by form, what came first, [facts] each.
+    """
 
     arm: str
     states: dict[str, npt.NDArray[np.int8]]
@@ -48,8 +54,8 @@ class Overlap(Result):
 
 def overlaps_of(
     facts: pd.DataFrame,
-    own: Answers,
-    others: Sequence[Answers],
+    own: Known,
+    others: Sequence[Known],
     teachers: Mapping[str, pd.DataFrame],
     seed: int,
 ) -> tuple[Overlap, ...]:
@@ -69,7 +75,7 @@ def overlaps_of(
     return tuple(_overlap(facts, _wrong(own), theirs, arm, seed) for arm, theirs in said.items())
 
 
-def _wrong(answers: Answers) -> npt.NDArray[np.object_]:
+def _wrong(answers: Known) -> npt.NDArray[np.object_]:
     """The wrong object of each fact, "" where it is right or undecided, [facts]."""
     return np.where(answers.states["bare"] == 0, answers.first["bare"], "")
 
@@ -127,9 +133,12 @@ def _shuffled(
     truth = np.full((len(names), len(verbs), widest), -1)
     for at, found in enumerate(true):
         truth[subjects[at], relations[at], : len(found)] = list(found)
-    stated = pd.DataFrame({"subject": subjects, "relation": facts.relation, "stratum": facts.stratum})
-    kinds = stated.groupby("subject").agg({"relation": lambda own: tuple(sorted(own)), "stratum": "first"})
-    pools = [np.array(rows) for rows in kinds.groupby(["relation", "stratum"]).groups.values()]
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for subject, own_facts in facts.groupby(subjects):
+        alike.setdefault((own_facts.stratum.iloc[0], *sorted(own_facts.relation)), []).append(
+            int(str(subject))
+        )
+    pools = [np.array(members) for members in alike.values()]
     shares = []
     for _ in range(SHUFFLES):
         order = np.arange(len(names))

@@ -24,11 +24,10 @@ def knowledge(found: Findings) -> tuple[Part, ...]:
     """What every arm knows of the fixed list, what it does not reach; then the wrong claims."""
     result = found.results["knowledge"]
     facts, selected = (result.get(name, result) for name in ("facts", "selected_on_error"))
+    last = _selected(found, selected)
     if "arms" not in facts:
-        known = (Part("known", "What the models know was not asked.", reason=facts["reason"]),)
-    else:
-        known = (_known(found, facts), _reached(found, facts))
-    return (*known, _selected(found, selected))
+        return Part("known", "What the models know was not asked.", reason=facts["reason"]), last
+    return _known(found, facts), _reached(found, facts), last
 
 
 def _arms(found: Findings, facts: Json) -> list[str]:
