@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.analyses.knowledge.facts import ALL, table
+from mechcot.analyses.knowledge.facts import ALL, cell_of
 from mechcot.core.fact_records import FORMS
 
 OUT = Path(__file__).parent.parent / "docs" / "planted-knowledge.json"
@@ -32,33 +32,15 @@ WORLDS = {
     "only knowledge changed, no gap": ((0.6, 0.4), (1.0, 1.0)),
     "only the form changed": ((0.6, 0.6), (0.7, 0.4)),
 }
-LIST = pd.DataFrame(
-    [
-        {"fid": f"{s} {r}", "kind": "pair", "relation": f"r{r}", "subject": f"s{s}", "group": f"s{s}"}
-        | {"stratum": "", "checked": True, "truth": ["t"], "objects": ["t", "f"]}
-        for s in range(SUBJECTS)
-        for r in range(RELATIONS)
-    ]
-)
+GROUPS = pd.Series(np.repeat(np.arange(SUBJECTS), RELATIONS))
 
 
-def drawn(rng: np.random.Generator, known: float, reached: float) -> npt.NDArray[np.bool_]:
-    """Whether each fact is known alone and in its place, [facts, 2]; subjects differ by a beta of sum 4."""
+def drawn(rng: np.random.Generator, known: float, reached: float) -> dict[str, npt.NDArray[np.int8]]:
+    """Whether each fact is known alone and in its place, [facts] each; subjects differ by a beta of sum 4."""
     own = rng.beta(4 * known, 4 * (1 - known), (SUBJECTS, 1))
     alone = rng.random((SUBJECTS, RELATIONS)) < own
     placed = alone & (rng.random(alone.shape) < reached)
-    return np.stack([alone.ravel(), placed.ravel()], axis=1)
-
-
-def arm(name: str, known: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """Rows of `fact_records.KNOWN` of one arm."""
-    parts = [
-        pd.DataFrame({"fid": LIST.fid, "arm": name, "form": form, "reason": ""}).assign(
-            state=np.where(known[:, i], "known", "unknown"), first=np.where(known[:, i], "t", "")
-        )
-        for i, form in enumerate(FORMS)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    return dict(zip(FORMS, (own.ravel().astype(np.int8) for own in (alone, placed)), strict=True))
 
 
 def run(world: str, runs: int, seed: int = 0) -> dict[str, float]:
@@ -70,9 +52,8 @@ def run(world: str, runs: int, seed: int = 0) -> dict[str, float]:
     rng = np.random.default_rng([seed, *world.encode()])
     counts: dict[str, float] = defaultdict(float)
     for _ in range(runs):
-        tables = {"before": arm("before", drawn(rng, known0, reached0))}
-        tables["after"] = arm("after", drawn(rng, known1, reached1))
-        cell = next(one for one in table(LIST, tables).arms[1].cells if one.cell == ALL)
+        before, after = drawn(rng, known0, reached0), drawn(rng, known1, reached1)
+        cell = cell_of(ALL, GROUPS, after, before)
         changes = {
             "known alone": cell.bare.change,
             "known in place": cell.placed.change,

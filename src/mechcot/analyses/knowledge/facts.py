@@ -240,14 +240,22 @@ def _cells(facts: pd.DataFrame, own: Known, before: Known | None) -> Iterator[Ce
             parts += [(f"{column}: {name}", (facts[column] == name).to_numpy()) for name in names]
     for name, rows in parts:
         was = None if before is None else _cut(before, rows)
-        yield _cell(name, facts.loc[rows, "group"], _cut(own, rows), was)
+        yield cell_of(name, facts.loc[rows, "group"], _cut(own, rows), was)
 
 
 def _cut(known: Known, rows: npt.NDArray[np.bool_]) -> dict[str, States]:
     return {form: states[rows] for form, states in known.states.items()}
 
 
-def _cell(name: str, groups: pd.Series, own: dict[str, States], before: dict[str, States] | None) -> Cell:
+def cell_of(name: str, groups: pd.Series, own: dict[str, States], before: dict[str, States] | None) -> Cell:
+    """One cell of an arm.
+
+    Args:
+        name: of the cell.
+        groups: of each of its facts, [facts].
+        own: the arm's states by form, [facts] each.
+        before: those of the arm before; None: it is that arm.
+    """
     codes, found = pd.factorize(groups)
     sums, both = _Sums(codes, len(found)), _both(own)
     decided = sums.of(both)
