@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import Study
-from mechcot.analyses.knowledge.facts import facts_of
+from mechcot.analyses.knowledge.facts import CLASSES, facts_of
 from mechcot.core.files import read_json, write_json, write_text
 from mechcot.core.words import percent, plain_signs, points
 
@@ -55,7 +55,7 @@ def classes_table(found: Mapping[str, Any]) -> str:
             if classes:
                 where = "alone" if form == "bare" else f"in a {found['placed_in']}"
                 rows.append(
-                    f"| {arm} | {where} | " + " | ".join(percent(one) for one in classes.values()) + " |"
+                    f"| {arm} | {where} | " + " | ".join(percent(classes[name]) for name in CLASSES) + " |"
                 )
     return "\n".join(rows)
 

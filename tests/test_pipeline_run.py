@@ -230,7 +230,7 @@ def test_two_plain_checkpoints_go_through_the_same_stages(models_study: Path) ->
 
 
 def _asked_pairs(folder: Path, path: Path) -> None:
-    """Pairs given to the finished study: every arm is asked, the result follows, the report with the next run."""
+    """Pairs given to the finished study: every arm is asked; the report follows with the next run."""
     pairs = folder / "pairs.csv"
     rows = [
         {
