@@ -12,6 +12,7 @@ from mechcot import stats
 from mechcot.analyses.knowledge import facts as knowledge
 from mechcot.analyses.knowledge.overlap import overlaps_of
 from mechcot.core.errors import AnalysisError
+from mechcot.core.files import read_json
 from mechcot.core.settings import ArmSettings
 from mechcot.models.checkpoint import load
 from mechcot.pipeline.facts import facts_in
@@ -113,6 +114,18 @@ def test_only_what_was_planted_is_found():
     ):
         assert runs[world][f"covers 0: {still}"] >= 0.75  # of 12 draws 9; a .95 procedure fails in .0005
         assert runs[world][f"covers 0: {moved}"] == 0
+
+
+def test_the_page_quotes_the_committed_numbers():
+    script = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "known_facts.py"))
+    page, numbers = script["PAGE"].read_text(), read_json(script["NUMBERS"])
+    assert script["facts_table"](numbers) in page
+    assert script["classes_table"](numbers) in page
+    planted = read_json(script["PLANTED"])
+    assert script["planted_table"](planted) in page
+    still = {"only knowledge changed": "not reached", "only the form changed": "known alone"}
+    for world, name in still.items():
+        assert planted["worlds"][world][f"covers 0: {name}"] >= 0.93
 
 
 def wrong_of(own):

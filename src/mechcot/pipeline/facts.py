@@ -25,6 +25,8 @@ def fact_stages(study: Study, progress: bool) -> list[Stage]:
     settings, pairs = study.settings, study.settings.knowledge.pairs
     if pairs is None and task_of(study).facts is None:
         return []
+    if pairs is not None:
+        list_of(study)  # a file that cannot be used is refused before hours of sampling, not after them
     organism = settings.organism
     own = {"organism": organism.model_dump(mode="json"), "seed": settings.seed} if organism else {}
     listed = Stage(
