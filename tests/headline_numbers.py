@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import statsmodels.api as sm
 from scipy import optimize, stats
 
@@ -177,6 +178,67 @@ def knowledge(s):
     base, own = rows.base, rows.distilled
     return [len(rows), *points([(~base & ~own).mean(), (~base & own).mean(), (base & ~own).mean(),
                                 (base & own).mean()])]  # fmt: skip
+
+
+ASKED = ("base", "distilled", "terse")
+
+
+@cache
+def told(s):
+    """What each arm says of each fact by form, 1 known and 0 unknown: all of the organism's are decidable."""
+    listed = pd.read_parquet(s.path / "facts.parquet").set_index("fid")
+    for arm in ASKED:
+        own = pd.read_parquet(s.path / "arms" / arm / "facts.parquet")
+        own = own.pivot(index="fid", columns="form", values="state")
+        assert set(np.unique(own)) == {"known", "unknown"}
+        listed[[f"{arm} bare", f"{arm} placed"]] = (own.loc[listed.index] == "known").astype(float)
+    return listed
+
+
+def by_subject(s, *columns):
+    """Sums of columns over the facts of each group [groups, columns]."""
+    table = pd.DataFrame({number: np.asarray(column) for number, column in enumerate(columns)})
+    return table.groupby(told(s)["group"].to_numpy()).sum().to_numpy()
+
+
+def facts_known(s, form):
+    """What each arm knows; behind the first, the change against it with its ends."""
+    rows, found = told(s), []
+    for arm in ASKED:
+        found.append(rows[f"{arm} {form}"].mean())
+        if arm != "base":
+            table = by_subject(s, rows[f"{arm} {form}"] - rows[f"base {form}"], np.ones(len(rows)))
+            found += jackknife(table, ratio, table[:, 1])
+    return points(found)
+
+
+def not_reached(s, arm):
+    """Facts known alone that are not first in their place, and facts known alone, by group."""
+    bare, placed = (told(s)[f"{arm} {form}"] for form in ("bare", "placed"))
+    return by_subject(s, bare * (1 - placed), bare)
+
+
+def reached(s):
+    """Of what each arm knows alone the share not first in its place; and its change."""
+    found = []
+    for arm in ASKED:
+        own = not_reached(s, arm)
+        found.append(ratio(own))
+        if arm != "base":
+            found += changed(np.hstack([not_reached(s, "base"), own]))
+    return points(found)
+
+
+def facts_sentence(s):
+    return [len(told(s)), *facts_known(s, "bare")]
+
+
+def facts_line(form):
+    return lambda s: [*facts_known(s, form), len(told(s)), told(s).group.nunique()]
+
+
+def reached_line(s):
+    return points([value for arm in ASKED for value in rate(*not_reached(s, arm).T)])
 
 
 def answers_of(arm):

@@ -7,7 +7,7 @@ from mechcot import Study
 from mechcot.analyses.arms import contrast_of
 from mechcot.analyses.audit.analysis import audit_of
 from mechcot.analyses.form import Analysis
-from mechcot.analyses.knowledge.analysis import knowledge_of
+from mechcot.analyses.knowledge.selected import selected_of
 from mechcot.core import config
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.probe import positions
@@ -61,7 +61,7 @@ def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_pa
     claims = study.claims("distilled")
     read = claims[claims.cid < study.settings.reading.traces_per_question]
     assert not read.qid.isin(asked).all()  # the chain control has claims too, which no reading holds
-    result = knowledge_of(study)
+    result = selected_of(study)
     assert result.excluded == {"unjudged": 0, "unread": 0}
     assert result.claims.n_claims == read.qid.isin(asked).sum()
 

@@ -51,6 +51,7 @@ def test_the_table_sets_both_arms_and_their_difference_in_columns(summary):
         "probe, base",
         "probe, distilled",
         "knowledge",
+        "knowledge, selected on error",
     ]
     assert max(map(len, rows)) < 130
     assert max(map(len, lines.splitlines())) < 220  # reasons for missing intervals included
@@ -131,14 +132,14 @@ def test_missing_numbers_are_reasons_and_dashes(summary):
             "base": {"auroc_by_layer": missing, "best": missing},
             "base_direction_in_distilled": {"error_auroc_by_layer": missing, "best": missing},
         },
-        "knowledge": dict.fromkeys(("knew", "forgot", "learned", "never_knew"), missing),
+        "knowledge": dict.fromkeys(("knew", "forgot", "learned", "never_knew", "facts"), missing),
         "probe": dict.fromkeys(("base", "distilled"), dict.fromkeys(summary["probe"]["base"], missing)),
     }
     text = headline_text(broken)
     wrong = next(line for line in text.splitlines() if line.startswith("wrong steps"))
     assert wrong.split("  ", 1)[1].split()[:2] == ["-", "-"]
     assert wrong.endswith("not known: no claim was judged")
-    assert text.count("no claim was judged") == 4
+    assert text.count("no claim was judged") == 5
 
 
 def test_the_audit_has_a_row_a_judged_kind_and_hides_control_characters(study):

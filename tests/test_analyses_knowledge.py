@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mechcot import stats
-from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.knowledge import selected as knowledge
 from mechcot.core.errors import AnalysisError
 
 # qid, sid, relation, hedged, label, rank under base, rank under distilled

@@ -85,7 +85,7 @@ def test_the_keys_are_the_promised_ones_and_no_others(summary):
     for by_layer, name in (("", "base"), ("error_", "base_direction_in_distilled")):
         assert summary["hedge"][name].keys() == {f"{by_layer}auroc_by_layer", "best"}
         assert summary["hedge"][name]["best"].keys() == BEST
-    assert summary["knowledge"].keys() == {"knew", "forgot", "learned", "never_knew"}
+    assert summary["knowledge"].keys() == {"knew", "forgot", "learned", "never_knew", "facts"}
 
 
 def test_the_numbers_are_those_of_the_tables(study, summary):
@@ -107,7 +107,8 @@ def test_the_numbers_are_those_of_the_tables(study, summary):
     rates = [summary["audit"][arm]["error_rate"] for arm in ("base", "distilled")]
     assert delta["estimate"] == pytest.approx(rates[1] - rates[0])
     assert sum(summary["audit"]["split"].values()) == pytest.approx(delta["estimate"])
-    assert sum(summary["knowledge"].values()) == pytest.approx(1)
+    shares = [summary["knowledge"][name] for name in ("knew", "forgot", "learned", "never_knew")]
+    assert sum(shares) == pytest.approx(1)
 
 
 def test_a_probes_numbers_are_its_reports(study, summary):

@@ -27,6 +27,8 @@ from headline_numbers import (
     controls,
     cross,
     curves,
+    facts_line,
+    facts_sentence,
     gains,
     headline,
     joined,
@@ -36,6 +38,8 @@ from headline_numbers import (
     named_votes,
     points,
     rates,
+    reached,
+    reached_line,
     scales,
     segments,
     split,
@@ -44,6 +48,7 @@ from headline_numbers import (
     ways,
     whole_errors,
 )
+from mechcot.pipeline.facts import fact_stages
 from mechcot.study.folder import Study
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,7 +71,10 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("headlines")
     with tarfile.open(GOLDEN / "study.tar.xz") as archive:
         archive.extractall(folder, filter="data")
-    return Known(Study.open(folder / "study"))
+    study = Study.open(folder / "study")
+    for stage in fact_stages(study, False):  # what was frozen was not asked yet
+        stage.run(folder / "work" / stage.name)
+    return Known(study)
 
 
 def nothing(s):
@@ -81,6 +89,8 @@ SENTENCES = {
     "by_answers": by_answers,
     "kinds": kinds,
     "split": split,
+    "known": facts_sentence,
+    "reached": reached,
     "knowledge": knowledge,
     "gains": gains,
     "joined": joined,
@@ -146,7 +156,10 @@ LINES = {
     "hedge, distilled's asserted errors, beside frequency alone": hedge.beside_after,
     "probe, base": probe("base"),
     "probe, distilled": probe("distilled"),
-    "knowledge": lambda s: knowledge(s)[1:],
+    "knowledge, asked alone": facts_line("bare"),
+    "knowledge, in a trace": facts_line("placed"),
+    "known but not reached in a trace": reached_line,
+    "knowledge, selected on error": lambda s: knowledge(s)[1:],
 }
 
 

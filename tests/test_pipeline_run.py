@@ -13,7 +13,7 @@ import pytest
 from conftest import save_checkpoint, word_tokenizer
 from mechcot import Study
 from mechcot.analyses import registry
-from mechcot.core.errors import ConfigError, DataError, StudyError
+from mechcot.core.errors import ConfigError, DataError, StudyError, UsageError
 from mechcot.core.manifest import load_manifest, verify
 from mechcot.pipeline import run as pipeline
 
@@ -225,6 +225,42 @@ def test_two_plain_checkpoints_go_through_the_same_stages(models_study: Path) ->
     assert summary["audit"]["base"]["n_steps"] == len(study.steps("base"))
     assert summary["knowledge"]["knew"]["reason"]
     assert study.report.read_text().startswith("<!doctype html>")
+    with pytest.raises(UsageError, match="its task has no facts of its own; name a file of pairs"):
+        pipeline.knowledge(path, progress=False)
+    _asked_pairs(models_study, path)
+
+
+def _asked_pairs(folder: Path, path: Path) -> None:
+    """Pairs given to the finished study: every arm is asked; the report follows with the next run."""
+    pairs = folder / "pairs.csv"
+    rows = [
+        {
+            "id": i,
+            "subject": f"w{i % 9}",
+            "claim": f"w{i} w{i + 1} w{i + 2}",
+            "correction": f"w{i} w{i + 3} w{i + 2}",
+        }
+        for i in range(30)
+    ]
+    pd.DataFrame(rows).assign(checked=["no"] * 6 + ["yes"] * 24).to_csv(pairs, index=False)
+    plan = pipeline.plan_knowledge(path, pairs)
+    assert [(row.what, row.n) for row in plan.rows] == [
+        ("facts", 30),
+        ("facts-base", 24),
+        ("facts-distilled", 24),
+    ]
+    study = pipeline.knowledge(path, pairs=pairs, progress=False)
+    found = study.knowledge().facts
+    assert (found.n_listed, found.n_facts, found.coverage, found.placed_in) == (30, 24, 0.8, "question")
+    assert study.result("knowledge")["facts"]["arms"]["distilled"]["overlap"] == {}
+    done = pipeline.run(path, progress=False)
+    assert done.summary()["knowledge"]["facts"]["n_facts"] == 24
+    assert "80.0 % of the 30 listed have a checked correction" in " ".join(
+        done.report.read_text().split()
+    ).replace("\N{NO-BREAK SPACE}", " ")
+    pairs.write_text(pairs.read_text().replace("yes", "perhaps", 1))
+    with pytest.raises(DataError, match=r"pairs.csv, row 7: checked is 'perhaps'"):
+        pipeline.knowledge(path, progress=False)
 
 
 def test_a_judge_file_is_read_before_anything_runs(models_study: Path) -> None:

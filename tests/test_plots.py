@@ -19,7 +19,7 @@ from mechcot.analyses.audit import certainty
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.gains import analysis as margins
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.knowledge import selected as knowledge
 from mechcot.analyses.panel import analysis as panel
 from mechcot.core.results import Pair
 from mechcot.core.words import NBSP

@@ -179,7 +179,8 @@ def test_every_number_of_a_sentence_is_the_summarys(page, study):
         assert f"{summary['probe'][arm]['auroc']:.2f}" in page.said("probe")
     for term in summary["audit"]["split"].values():
         assert signed(100 * term) in page.said("origin")
-    for share in summary["knowledge"].values():
+    for name in ("knew", "forgot", "learned", "never_knew"):
+        share = summary["knowledge"][name]
         assert f"{100 * share:.1f} %" in page.said("origin")
     assert f"{max(summary['hedge']['base']['auroc_by_layer']):.2f}" in page.said("doubt")
 

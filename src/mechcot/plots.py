@@ -15,11 +15,12 @@ from mechcot.analyses.audit.figures import error_by_answers, error_by_kind, head
 from mechcot.analyses.commitment.figures import commitment_curves, commitment_two_by_two
 from mechcot.analyses.controls.figures import controls
 from mechcot.analyses.gains.figures import error_by_transition, gains
+from mechcot.analyses.greedy.figures import greedy
 from mechcot.analyses.hedge.figures import hedge_by_layer
 from mechcot.analyses.judge_controls.controls.decoys import judge_decoys
 from mechcot.analyses.judge_controls.controls.tone_swap import judge_manner
 from mechcot.analyses.judge_controls.figures import judge_flips, judge_forest, judge_strata
-from mechcot.analyses.knowledge.figures import knowledge_bars
+from mechcot.analyses.knowledge.figures import facts_known, knowledge_bars
 from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
@@ -40,7 +41,9 @@ __all__ = [
     "error_by_answers",
     "error_by_kind",
     "error_by_transition",
+    "facts_known",
     "gains",
+    "greedy",
     "headline",
     "hedge_by_layer",
     "judge_decoys",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
 from mechcot.core.results import Pair
-from mechcot.stats.cluster import Ints
+from mechcot.stats.cluster import Floats, Ints
 from mechcot.stats.frames import (
     check_questions,
     describe,
@@ -84,6 +85,26 @@ class ArmSteps:
     def judged(self, among: Bools | None = None) -> Ints:
         """Correct and erroneous steps of each question [questions]."""
         return self._per_question(_both(self.is_judged, among))
+
+    def claims_by_question(self) -> dict[str, Floats]:
+        """Of each question [questions]: right and wrong claims, traces with a wrong one, audited traces."""
+        audited = self.steps[self.steps["audited"]]
+        traces = (
+            audited.assign(right=audited["label"] == "correct", wrong=audited["label"] == "erroneous")
+            .groupby(["q", "cid"], as_index=False)[["right", "wrong"]]
+            .sum()
+        )
+
+        def total(values: Floats) -> Floats:
+            return np.bincount(traces["q"], values, minlength=self.n_questions).astype(np.float64)
+
+        right, wrong = (traces[name].to_numpy(np.float64) for name in ("right", "wrong"))
+        return {
+            "right": total(right),
+            "wrong": total(wrong),
+            "any_wrong": total((wrong > 0).astype(np.float64)),
+            "traces": total(np.ones(len(traces))),
+        }
 
     def claims_per_trace(self, among: Bools) -> float | None:
         """Correct, erroneous and abstained steps among those given, over audited traces."""
@@ -199,13 +220,29 @@ class Arms:
         """The arms of any contrast of a study's."""
         questions = study.questions(contrast.domain)
         pair = (contrast.before, contrast.after)
-        tables = [
-            on_questions(questions, table(arm))
-            for arm in pair
-            for table in (study.traces, study.steps, study.verdicts)
-        ]
+        return cls._joined(questions, pair, (study.traces, study.steps, study.verdicts), study.claims)
+
+    @classmethod
+    def greedy(cls, study: Study, control: str | None = None) -> Arms:
+        """The same arms by their greedy traces, one a question."""
+        contrast = contrast_of(study, control)
+        pair = (contrast.before, contrast.after)
+        traces, steps, verdicts, claims = (
+            partial(_greedy, study, name) for name in ("traces", "steps", "verdicts", "claims")
+        )
+        return cls._joined(study.questions(contrast.domain), pair, (traces, steps, verdicts), claims)
+
+    @classmethod
+    def _joined(
+        cls,
+        questions: pd.DataFrame,
+        pair: tuple[str, str],
+        sources: tuple[Callable[[str], pd.DataFrame], ...],
+        claimed: Callable[[str], pd.DataFrame],
+    ) -> Arms:
+        tables = [on_questions(questions, table(arm)) for arm in pair for table in sources]
         traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables
-        claims = on_questions(questions, pd.concat([study.claims(arm) for arm in sorted(set(pair))]))
+        claims = on_questions(questions, pd.concat([claimed(arm) for arm in sorted(set(pair))]))
         strata = claims[[*STEP_KEY, "stratum", "subject"]] if (claims.stratum != "").any() else None
         return cls(questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1, strata)
 
@@ -260,6 +297,10 @@ class Arms:
                 f"the two arms were judged by different instruments: {names}; use one for both"
             )
         return names[0]
+
+
+def _greedy(study: Study, name: str, arm: str) -> pd.DataFrame:
+    return study.greedy_table(arm, name)
 
 
 def _behind_answer(steps: pd.DataFrame, traces: pd.DataFrame) -> Bools:

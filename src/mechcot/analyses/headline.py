@@ -114,7 +114,37 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
         arms = [control[arm] for arm in names]
         found.append(_rates(f"control {name}: right answers", arms, "sc"))
         found.append(_rates(f"control {name}: wrong steps", arms, "error_rate", control["delta_error"]))
+    found = _with_greedy(found, summary.get("greedy", {}), names)
     return [Row._make(plain_signs(cell) for cell in row) for row in found]
+
+
+_GREEDY = {
+    "right claims a trace": "right claims a trace",
+    "wrong claims a trace": "wrong claims a trace",
+    "traces with a wrong claim": "traces with a wrong claim",
+    "right answers, single traces": "right answers",
+    "wrong steps": "wrong steps",
+    "  where both are right": "wrong steps where both are right",
+}
+"""Rows of the headline, by how they begin, and the number of greedy traces that stands under each."""
+
+
+def _with_greedy(found: Sequence[Row], greedy: Mapping[str, Any], names: Sequence[str]) -> list[Row]:
+    """Each row with the same number by greedy traces under it, where the study has them."""
+    rows = []
+    for row in found:
+        rows.append(row)
+        contrast, _, what = row.what.removeprefix("control ").rpartition(": ")
+        key = next((key for key in _GREEDY if what == key or what.startswith(f"{key} (")), "")
+        own = greedy.get(contrast or "headline", {}).get(_GREEDY.get(key) if not contrast else what)
+        if own is None:
+            continue
+        told = "  the same without sampling"
+        if what.endswith("claims a trace"):
+            rows.append(_counts(told, own | {"difference": own["delta"]}, names))
+        else:
+            rows.append(_row(told, (percent(own[name]) for name in names), points(own["delta"])))
+    return rows
 
 
 def _rates(what: str, arms: Sequence[Mapping[str, Any]], key: str, delta: Any = None) -> Row:
@@ -151,7 +181,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         *_of_arms("commitment", summary["commitment"], (before, after), _commitment),
         *_hedge(summary["hedge"], before, after),
         *_of_arms("probe", summary["probe"], (before, after), _probe),
-        f"knowledge: {_knowledge(summary['knowledge'], before, after)}",
+        *_facts(summary["knowledge"]["facts"], before, after),
+        f"knowledge, selected on error: {_knowledge(summary['knowledge'], before, after)}",
         *([f"next step: {_handover(summary['handover'], before, after)}"] if "handover" in summary else []),
     ]
     return [plain_signs(line) for line in lines]
@@ -240,6 +271,25 @@ def _probe(arm: Mapping[str, Any]) -> str:
         f"AUROC {score(ends['auroc'])}; all simpler things together {score(ends['stack'])}, {gain} "
         f"({counted(arm['n_steps'], 'step')} of {counted(arm['n_questions'], 'question')})"
     )
+
+
+def _facts(found: Mapping[str, Any], before: str, after: str) -> list[str]:
+    """A line a form: what each arm knows of the fixed list; then what it knows and does not reach."""
+    if "arms" not in found:
+        return [f"knowledge: not known ({why(found)})"]
+    asked = f"{counted(found['n_facts'], 'fact')} of {counted(found['n_groups'], 'subject')}"
+    names = list(dict.fromkeys((before, after, *found["arms"])))
+    lines = []
+    for form, where in (("bare", "asked alone"), ("placed", f"in a {found['placed_in']}")):
+        own = [(name, found["arms"][name]) for name in names]
+        told = [
+            f"{name} {percent(arm[form], 0)}"
+            + (f" ({points(arm[f'{form}_change'])})" if f"{form}_change" in arm else "")
+            for name, arm in own
+        ]
+        lines.append(f"knowledge, {where}: {', '.join(told)}; {asked}")
+    missed = (f"{name} {_share(found['arms'][name]['not_reached'])}" for name in names)
+    return [*lines, f"known but not reached in a {found['placed_in']}: {', '.join(missed)}"]
 
 
 def _knowledge(shares: Mapping[str, Any], before: str, after: str) -> str:

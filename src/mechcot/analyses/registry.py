@@ -16,6 +16,7 @@ from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
+from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.judge_controls.run import judge_controls_of
@@ -133,9 +134,9 @@ ANALYSES = (
     Analysis(
         "knowledge",
         knowledge.knowledge_of,
-        version=4,
-        reads="inside",
-        stored=knowledge.knowledge_json,
+        version=5,
+        reads="known",
+        settings=("knowledge",),
         summary=knowledge.summarised,
         pages={"origin": f"{_HERE}.knowledge.page:knowledge"},
         rows={"left out": f"{_HERE}.knowledge.page:used"},
@@ -157,6 +158,15 @@ ANALYSES = (
         asked=weights.asked,
         summary=weights.summarised,
         pages={"weights": f"{_HERE}.weights.page:section"},
+    ),
+    Analysis(
+        "greedy",
+        greedy.greedy_of,
+        reads="greedy",
+        settings=("controls", "sampling"),
+        asked=greedy.asked,
+        summary=greedy.summarised,
+        pages={"sure": f"{_HERE}.greedy.page:greedy"},
     ),
     Analysis(
         "confirmatory",
@@ -213,14 +223,17 @@ FIGURES = {
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
+    "GreedyResult": f"{_HERE}.greedy.figures:greedy",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
-    "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge_bars",
+    "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
+    "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
+    "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""

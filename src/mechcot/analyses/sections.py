@@ -46,13 +46,17 @@ FRAMES = (
         ("audit", "knowledge"),
         "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
         "takes the change apart: kinds that both models write can become more or less frequent, or go wrong "
-        "more or less often, and one model can write kinds that the other never does. Last, at the place "
-        "where {after} wrote a wrong claim, both models were asked for their first choice of the next word: "
-        "a model <dfn>knows</dfn> there when that choice is true.",
+        "more or less often, and one model can write kinds that the other never does. Last, all models "
+        "were asked a fixed list of facts that none of them wrote: a model <dfn>knows</dfn> one when a "
+        "true object is its first choice of the next word (of a pair: when the correction is likelier than "
+        "the claim). Each is asked alone, as in training, and in its place: in a trace, or as a question. "
+        "What is known alone and not first in its place is <dfn>known but not reached</dfn>. First choices "
+        "at the wrong claims of {after} are selected on error, and come second.",
         "That a model reasons worse at the same thing: a kind that only one model writes has no rate in the "
         "other, so the third term of the split says what {after} now writes, not how well {before} would "
         "have written it. Sorting questions by who is right uses what happened after training. Knowing is "
-        "read at one place in one wording; a model may know a fact and not show it there.",
+        "read in two wordings; a model may know a fact and show it in neither, and a first choice may be a "
+        "guess. That a fact was forgotten, or is not reached, is not why a step went wrong.",
     ),
     Frame(
         "gains",
@@ -69,7 +73,7 @@ FRAMES = (
     Frame(
         "sure",
         "How sure is the audit?",
-        ("certainty", "panel", "judge_controls", "people"),
+        ("certainty", "greedy", "panel", "judge_controls", "people"),
         "Steps of one question stand and fall together, so the question is what is counted, resampled and "
         "tested. Then the judge: a judge that is stricter with one model’s manner of writing can make a "
         "difference out of none. The <dfn>tipping point</dfn> says how much stricter it would have to be; "

@@ -244,6 +244,38 @@ def audit(
     typer.echo(f"{audit_text(result)}\n\n{certainty.text()}")
 
 
+@app.command(
+    help="""Ask all arms of a study what they know of a fixed list of facts that neither of them wrote.
+
+\b
+  mechcot knowledge studies/organism                      # every fact of the invented world
+  mechcot knowledge studies/mine --pairs pairs.csv --dry-run
+
+Each fact is asked alone and in its place. A file of pairs has the columns id, subject, claim, correction and
+checked; it stays in the settings. Killed at any instant, the same command goes on where it stopped."""
+)
+def knowledge(
+    study: StudyPath,
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Claims, each with its minimal correction.")
+    ] = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Ask the arms what they know."""
+    from mechcot.analyses import registry
+    from mechcot.pipeline import run as pipeline
+
+    show_stages(quiet)
+    if dry_run:
+        show_plan(pipeline.plan_knowledge(study, pairs), as_json)
+        return
+    done = pipeline.knowledge(study, pairs=pairs, progress=not quiet)
+    found = done.knowledge()
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
+
+
 cli_judging.add_commands(app)
 cli_models.add_commands(app)
 

@@ -21,6 +21,9 @@ from mechcot.core.section import Section
 from mechcot.core.settings import Settings
 from mechcot.core.training_settings import TrainSettings
 
+ADDS = ("sampling.greedy",)
+"""Keys of such sections that add to what is there and change nothing of it."""
+
 FROZEN = ("seed", "threads", "organism", "questions", "prompt", "arms", "sampling", "steps")
 """Sections that an existing study does not let change without `--restart-from`."""
 

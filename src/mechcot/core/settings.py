@@ -185,6 +185,9 @@ class SamplingSettings(Section):
         "before it, and where it goes on to another question",
     )
     batch_rows: int = Field(256, ge=1, description="completions decoded together")
+    greedy: bool = Field(
+        False, description="one more completion a question and arm, at temperature 0, beside the samples"
+    )
 
 
 class AnswerSettings(Section):
@@ -194,6 +197,17 @@ class AnswerSettings(Section):
         None,
         min_length=1,
         description="a judge file: its server reads every answer too; null: the rules alone",
+    )
+
+
+class KnowledgeSettings(Section):
+    """A list of facts that neither arm wrote; the organism's world is one by itself."""
+
+    pairs: str | None = Field(
+        None,
+        min_length=1,
+        description="a file of claims, each with its minimal correction (docs/text-or-weights.md); null: the "
+        "task's own list, where it has one",
     )
 
 
@@ -277,6 +291,7 @@ class Settings(Section):
     controls: dict[str, ControlSettings] = Field({})
     sampling: SamplingSettings = SamplingSettings()
     answers: AnswerSettings = AnswerSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
@@ -324,6 +339,8 @@ class Settings(Section):
                     f"{where}: the arm '{arm_name}' is given as traces and has no weights; name an arm that "
                     "has `model` or `distill`"
                 )
+        if self.organism is not None and self.knowledge.pairs is not None:
+            raise ValueError("knowledge.pairs: the organism's world is the list of facts; leave it out")
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
         headline = (self.contrast.before, self.contrast.after)

@@ -11,6 +11,8 @@ from mechcot.core import files
 from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
+from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.plan import probe_expense
 from mechcot.study.folder import Study
 
@@ -84,15 +86,25 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     handed = tuple(
         f"handover/{arm}/{name}.parquet" for arm in pair for name in ("places", "steps", "verdicts")
     )
+    inside = (*judged, *claims, *readings)
+    listed = [name for stage in fact_stages(study, False) for name in stage.outputs]
+    decoded = [name for stage in greedy_stages(study, False) for name in stage.outputs]
     return {
         "answers": ("questions.parquet", *read),
         "cut": ("questions.parquet", *cut),
         "judged": judged,
         "panel": judged,
-        "inside": (*judged, *claims, *readings),
         "handover": ("questions.parquet", *handed),
         "weights": ("weights",),
+        "inside": inside,
+        "greedy": (*judged, *_all_claims(study), *decoded),
+        "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),
     }
+
+
+def _all_claims(study: Study) -> tuple[str, ...]:
+    """What all arms claim: those without weights too."""
+    return tuple(f"arms/{arm}/claims.parquet" for arm in study.settings.arms)
 
 
 def _verdicts(study: Study) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -34,10 +35,16 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
-            outside=(_path(settings),) if settings.path else (),
+            outside=judge_file(study),
             plan=partial(plan_judging, study),
         )
     ]
+
+
+def judge_file(study: Study) -> tuple[Path, ...]:
+    """The file that the study's judge reads, if any."""
+    settings = study.settings.judge
+    return (_path(settings),) if settings.path else ()
 
 
 def _path(settings: JudgeSettings) -> Path:
@@ -50,49 +57,63 @@ def _path(settings: JudgeSettings) -> Path:
 
 def plan_judging(study: Study) -> Expense:
     """How many steps there are to judge, and what the calls of an LLM judge will take."""
-    settings, arms = study.settings, tuple(study.settings.arms)
-    asked, missing = settings.judge.kind == "llm", [arm for arm in arms if not there(study, arm, "steps")]
-    if missing:
+    arms = tuple(study.settings.arms)
+    missing = [arm for arm in arms if not there(study, arm, "steps")]
+    steps = None if missing else pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+    return plan_of(study, "judge", steps, f"the steps of {', '.join(missing)}")
+
+
+def plan_of(study: Study, what: str, steps: pd.DataFrame | None, missing: str) -> Expense:
+    """What judging some steps takes; None: they are not there yet, and `missing` names them."""
+    settings = study.settings
+    asked = settings.judge.kind == "llm"
+    if steps is None:
         known = None if asked else 0
-        reason = f"the steps of {', '.join(missing)} are not there yet"
-        return Expense("judge", None, "steps", calls=known, tokens_in=known, tokens_out=known, money=known,
-                       reason=reason)  # fmt: skip
-    steps = pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+        return Expense(what, None, "steps", calls=known, tokens_in=known, tokens_out=known, money=known,
+                       reason=f"{missing} are not there yet")  # fmt: skip
     if not asked:
-        return Expense("judge", len(steps), "steps")
+        return Expense(what, len(steps), "steps")
     from mechcot.judging.judge_file import read_judge
     from mechcot.judging.llm import plan
 
     judge_file, calls = read_judge(_path(settings.judge)), study.path / "work" / "calls"
     found = plan(steps, questions_by_id(study), judge_file, calls, seed=settings.seed)
-    return calls_expense("judge", len(steps), "steps", found)
+    return calls_expense(what, len(steps), "steps", found)
 
 
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
-    settings, questions = study.settings.judge, questions_by_id(study)
+    kind = study.settings.judge.kind
     steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    rows, about = judged(study, steps, progress)
+    if about is not None:
+        files.write_json(study.path / "instruments" / f"{kind}.json", about)
+    table = pd.DataFrame(rows, columns=records.VERDICTS.names)
+    for arm in study.settings.arms:
+        out = study.arm_path(arm) / "verdicts" / f"{kind}.parquet"
+        records.write_table(out, table[table.arm == arm], records.VERDICTS)
+
+
+def judged(
+    study: Study, steps: pd.DataFrame, progress: bool
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Verdicts of the study's own judge on some steps, and what an LLM judge is and took; None of others."""
+    settings, questions = study.settings.judge, questions_by_id(study)
     path = _path(settings)
     if settings.kind == "exact":
         from mechcot.judging.exact import judge_exactly
 
-        rows = judge_exactly(steps, questions, task_of(study))
-    elif settings.kind == "table":
+        return judge_exactly(steps, questions, task_of(study)), None
+    if settings.kind == "table":
         from mechcot.judging.table import judge_by_table
 
-        rows = judge_by_table(steps, path)
-    else:
-        from mechcot.judging.asking import Session
-        from mechcot.judging.judge_file import read_judge
-        from mechcot.judging.llm import judge_by_llm
+        return judge_by_table(steps, path), None
+    from mechcot.judging.asking import Session
+    from mechcot.judging.judge_file import read_judge
+    from mechcot.judging.llm import judge_by_llm
 
-        # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
-        calls = study.path / "work" / "calls"
-        session = Session(read_judge(path), calls, study.settings.seed, progress=progress)
-        judgement = judge_by_llm(steps, questions, session, name=path.stem)
-        rows = judgement.rows
-        files.write_json(study.path / "instruments" / f"{settings.kind}.json", judgement.about)
-    table = pd.DataFrame(rows, columns=records.VERDICTS.names)
-    for arm in study.settings.arms:
-        out = study.arm_path(arm) / "verdicts" / f"{settings.kind}.parquet"
-        records.write_table(out, table[table.arm == arm], records.VERDICTS)
+    # Replies cost money: they outlive the stage, so that a mended judge file pays only for what changed.
+    calls = study.path / "work" / "calls"
+    session = Session(read_judge(path), calls, study.settings.seed, progress=progress)
+    judgement = judge_by_llm(steps, questions, session, name=path.stem)
+    return judgement.rows, judgement.about

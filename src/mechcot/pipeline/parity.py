@@ -40,7 +40,9 @@ def parity_stages(study: Study, progress: bool) -> list[Stage]:
     basis = {
         "controls": {name: list(settings.controls[name].differs) for name, _ in asked},
         "arms": [arm for _, arm in asked],
-        "sampling": settings.sampling.model_dump(mode="json"),
+        "sampling": settings.sampling.model_dump(
+            mode="json", exclude=set() if settings.sampling.greedy else {"greedy"}
+        ),
         "prompt": settings.prompt.model_dump(mode="json"),
         "domain": settings.contrast.domain,
     }
@@ -98,6 +100,12 @@ def check_parity(study: Study, work: Path) -> None:
             log.warning(
                 "control %s: %s does not say %s of its traces (columns of these names): whether arm %s was "
                 "asked as the others is not known", name, source, ", ".join(silent), arm,
+            )  # fmt: skip
+        if study.settings.sampling.greedy:
+            said["greedy"] = _SILENT
+            log.warning(
+                "control %s: arm %s is given as traces and has no greedy ones: without sampling nothing is "
+                "compared there", name, arm,
             )  # fmt: skip
         found.setdefault(name, {})[arm] = said
     files.write_json(study.path / "parity.json", found)

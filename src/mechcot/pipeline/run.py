@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from mechcot.analyses import registry
 from mechcot.core.config import read_yaml, resolve
+from mechcot.core.errors import UsageError
 from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
@@ -19,6 +20,8 @@ from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, ve
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.answers import answer_stages
+from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.parity import parity_stages
@@ -142,6 +145,55 @@ def read(
     return _execute(folder, wanted_settings, chosen, None, progress)
 
 
+def knowledge(path: str | Path, *, pairs: str | Path | None = None, progress: bool = True) -> Study:
+    """Ask all arms of a study what they know of its list of facts; what that needs is made first.
+
+    The report is left to the next `run`.
+
+    Args:
+        path: the study's folder.
+        pairs: a file of pairs (`tasks.pairs`), which stays in the study's settings; None: the list that the
+            study has.
+        progress: whether to draw bars.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: the study has no list of facts.
+        MechcotError: with what was expected, what came and what to do.
+    """
+    folder = Path(path)
+    Study.open(folder)
+    wanted = partial(knowledge_settings, folder, pairs)
+    ends = {"report", *registry.results(wanted())} - {"knowledge"}
+    return _execute(folder, wanted, lambda stage: stage.name not in ends, None, progress)
+
+
+def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
+    """A study's settings with a list of facts.
+
+    Raises:
+        UsageError: neither its task nor its settings have one.
+    """
+    more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
+    settings = _settings(folder, None, None, None, more)
+    if not fact_stages(Study(folder, settings), False):
+        raise UsageError(
+            f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "
+            "subject, claim, correction, checked)"
+        )
+    return settings
+
+
+def plan_knowledge(path: str | Path, pairs: str | Path | None = None) -> Plan:
+    """What `knowledge` would ask; nothing is run or written."""
+    folder = Path(path)
+    Study.open(folder)
+    study = Study(folder, knowledge_settings(folder, pairs))
+    return plan_stages(folder, fact_stages(study, False))
+
+
 def reading_settings(
     folder: Path, authors: Sequence[str], readers: Sequence[str], overrides: tuple[str, ...] = ()
 ) -> Settings:
@@ -255,6 +307,8 @@ STAGES = (
     text_stages,
     answer_stages,
     judge_stages,
+    greedy_stages,
+    fact_stages,
     reading_stages,
     handover_stages,
     weights_stages,

@@ -12,7 +12,7 @@ import pandas as pd
 from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import TEACHER_VARIANTS, SamplingSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
 from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
@@ -77,7 +77,8 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     unused = (
         {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
     )
-    sampling = settings.sampling.model_dump(mode="json", exclude=unused)
+    # The greedy traces are another stage's.
+    sampling = settings.sampling.model_dump(mode="json", exclude={"greedy", *unused})
     return Stage(
         f"sample-{arm}",
         _version(study),
@@ -123,10 +124,15 @@ def plan_traces(study: Study, arm: str) -> Expense:
 
 def plan_sampling(study: Study, arm: str) -> Expense:
     """How many traces of an arm there are to sample, and how many tokens at most."""
+    return plan_prompts(study, arm, study.settings.sampling.samples)
+
+
+def plan_prompts(study: Study, arm: str, each: int) -> Expense:
+    """What some completions of each question take."""
     settings, questions = study.settings, questions_of(study)
     if questions is None:
         return Expense(arm, None, "traces", tokens_in=None, tokens_out=None, reason=ON_THE_HUB)
-    n = len(questions) * settings.sampling.samples
+    n = len(questions) * each
     folder, read = checkpoint_folder(study, arm), None
     if folder.exists():
         from mechcot.models.checkpoint import load_tokenizer
@@ -148,6 +154,14 @@ def plan_sampling(study: Study, arm: str) -> Expense:
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
+    rows = sampled(study, arm, study.settings.sampling, progress, work)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+
+
+def sampled(
+    study: Study, arm: str, sampling: SamplingSettings, progress: bool, work: Path
+) -> list[dict[str, Any]]:
+    """Traces of all questions by an arm's weights, rows of `records.TRACES`."""
     from mechcot.models.checkpoint import load
     from mechcot.sampling import Prompt, sample, stop_of, trace_rows
 
@@ -160,15 +174,14 @@ def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     completions = sample(
         checkpoint,
         prompts,
-        settings.sampling,
+        sampling,
         arm=arm,
         seed=settings.seed,
         work=work,
-        stop=stop_of(settings.sampling, questions, task.format, checkpoint.tokenizer),
+        stop=stop_of(sampling, questions, task.format, checkpoint.tokenizer),
         progress=progress,
     )
-    rows = trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
-    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+    return trace_rows(completions, prompts, questions, task.format, checkpoint.tokenizer, arm)
 
 
 def given_file(traces: str) -> Path:
@@ -231,15 +244,20 @@ def _tell_unanswered(study: Study, arm: str, answered: set[str]) -> None:
 
 def cut(study: Study, arm: str, work: Path) -> None:
     """Cut an arm's traces into steps, and read their claims."""
+    cut_into(study, arm, study.traces(arm), study.arm_path(arm))
+
+
+def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None:
+    """Write the steps and claims of some of an arm's traces into a folder."""
     from mechcot.steps import claim_rows, step_rows
 
-    task, questions, traces = task_of(study), questions_by_id(study), study.traces(arm)
+    task, questions = task_of(study), questions_by_id(study)
     steps = step_rows(traces, questions, task, study.settings.steps.window)
     _tell_empty(arm, traces, steps)
-    records.write_table(study.arm_path(arm) / "steps.parquet", steps, records.STEPS)
+    records.write_table(folder / "steps.parquet", steps, records.STEPS)
     frame = pd.DataFrame(steps, columns=records.STEPS.names)
     claims = claim_rows(frame, traces, questions, task)
-    records.write_table(study.arm_path(arm) / "claims.parquet", claims, records.CLAIMS)
+    records.write_table(folder / "claims.parquet", claims, records.CLAIMS)
 
 
 def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]]) -> None:

@@ -42,6 +42,23 @@ def vote(
     return questions.assign(options=options), voted
 
 
+def among(questions: pd.DataFrame, traces: pd.DataFrame, form: PromptFormat) -> list[int]:
+    """The option of its voted question that each of some further traces gives; -1: none of them.
+
+    Args:
+        questions: as `vote` returns them.
+        traces: of `records.TRACES`.
+        form: how answers are asked for.
+    """
+    asked = {row.qid: question_of(row) for row in records.rows(questions)}
+    told = {
+        row.qid: [list(row.accepted), *([text] for text in list(row.options)[1:])]
+        for row in records.rows(questions)
+    }
+    found = [_option(row, asked[row.qid], form, [*told[row.qid]]) for row in records.rows(traces)]
+    return [option if option < len(told[qid]) else -1 for option, qid in zip(found, traces.qid, strict=True)]
+
+
 def _option(trace: Any, question: Question, form: PromptFormat, known: list[list[str]]) -> int:
     """The option that a trace gives, by the texts that each has; one that is not known yet is added."""
     read = read_answer(trace.text, question, form, trace.finish_reason)

@@ -98,6 +98,7 @@ def interval_of_sums(
     logit: bool = False,
     reason: str = "",
     level: float = LEVEL,
+    unit: str = QUESTIONS,
 ) -> Interval:
     """The interval of anything that is made from column sums over questions.
 
@@ -108,6 +109,7 @@ def interval_of_sums(
         logit: on the log odds scale.
         reason: why there is no estimate, if there is none.
         level: coverage that is aimed at.
+        unit: what a row is, for the method line.
     """
     rows = np.asarray(table, dtype=np.float64)
     total = rows.sum(axis=0)
@@ -116,7 +118,7 @@ def interval_of_sums(
         None if np.isnan(point) else point,
         statistic(total - rows),
         logit=logit,
-        unit=QUESTIONS,
+        unit=unit,
         weight=weight,
         reason=reason or "not defined on this data",
         level=level,
@@ -159,21 +161,26 @@ def by_text(column: npt.ArrayLike, text: npt.ArrayLike | None) -> Floats:
     return sums
 
 
-def ratio_interval(num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+def ratio_interval(
+    num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVEL, unit: str = QUESTIONS
+) -> Interval:
     """A ratio of sums over questions, such as a mean change a step.
 
     Args:
         num: numerators [questions], of either sign.
         den: denominators [questions]; zero where a question has nothing to count.
         level: coverage that is aimed at.
+        unit: what is counted in place of questions, for the method line.
 
     Raises:
         AnalysisError: lengths differ, a value is not finite, a denominator is negative.
     """
-    return _ratio(num, den, False, level)
+    return _ratio(num, den, False, level, unit)
 
 
-def rate_interval(num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+def rate_interval(
+    num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVEL, unit: str = QUESTIONS
+) -> Interval:
     """A rate as a ratio of sums over questions, between 0 and 1.
 
     At exactly 0 or 1 no question differs: the interval is Clopper and Pearson's (1934) of as many independent
@@ -183,19 +190,20 @@ def rate_interval(num: npt.ArrayLike, den: npt.ArrayLike, *, level: float = LEVE
         num: numerators [questions], not above the denominators.
         den: denominators [questions]; zero where a question has nothing to count.
         level: coverage that is aimed at.
+        unit: what is counted in place of questions, for the method line.
 
     Raises:
         AnalysisError: lengths differ, a value is not finite, a denominator is negative.
     """
-    found = _ratio(num, den, True, level)
+    found = _ratio(num, den, True, level, unit)
     if found.estimate is None or found.estimate not in (0.0, 1.0):
         return found
     open_end = ((1 - level) / 2) ** (1 / found.n)
     low, high = (0.0, 1 - open_end) if found.estimate == 0.0 else (open_end, 1.0)
-    return Interval(found.estimate, low, high, found.n, f"Clopper-Pearson of {QUESTIONS}, level {level:g}")
+    return Interval(found.estimate, low, high, found.n, f"Clopper-Pearson of {unit}, level {level:g}")
 
 
-def _ratio(num: npt.ArrayLike, den: npt.ArrayLike, logit: bool, level: float) -> Interval:
+def _ratio(num: npt.ArrayLike, den: npt.ArrayLike, logit: bool, level: float, unit: str) -> Interval:
     table = columns_of(num, den)
     table = table[table[:, 1] > 0]
     return interval_of_sums(
@@ -205,6 +213,7 @@ def _ratio(num: npt.ArrayLike, den: npt.ArrayLike, logit: bool, level: float) ->
         logit=logit,
         reason=nothing_in([""], [0]),
         level=level,
+        unit=unit,
     )
 
 
@@ -215,6 +224,7 @@ def ratio_difference_interval(
     den1: npt.ArrayLike,
     *,
     level: float = LEVEL,
+    unit: str = QUESTIONS,
 ) -> Interval:
     """The step-weighted difference of `ratio_difference`, both arms of a question left out together.
 
@@ -227,6 +237,7 @@ def ratio_difference_interval(
         num1: numerators after [questions].
         den1: denominators after [questions].
         level: coverage that is aimed at.
+        unit: what is counted in place of questions, for the method line.
 
     Raises:
         AnalysisError: lengths differ, a value is not finite, a denominator is negative.
@@ -240,6 +251,7 @@ def ratio_difference_interval(
         weight=share.sum(axis=1),
         reason=ratio_difference(*table.T).reason,
         level=level,
+        unit=unit,
     )
 
 

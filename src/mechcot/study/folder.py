@@ -14,6 +14,7 @@ import pyarrow as pa
 from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.core.fact_records import FACTS, KNOWN
 from mechcot.core.manifest import (
     SETTINGS,
     check_output,
@@ -180,6 +181,20 @@ class Study:
         made = {name.removeprefix(FURTHER) for name in stages if name.startswith(FURTHER)}
         stale = made - recorded(self.path).keys()
         return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
+
+    def greedy_table(self, arm: str, name: str) -> pd.DataFrame:
+        """A table of an arm's greedy traces: `traces`, `steps`, `claims` or `verdicts`, as of its samples."""
+        schema = {"traces": records.TRACES, "steps": records.STEPS, "claims": records.CLAIMS}
+        path = self.arm_path(arm) / "greedy" / f"{name}.parquet"
+        return self._table(path, schema.get(name, records.VERDICTS), arm=arm)
+
+    def facts(self) -> pd.DataFrame:
+        """The list of facts that the arms' weights are asked (schema `fact_records.FACTS`)."""
+        return self._table(self.path / "facts.parquet", FACTS)
+
+    def known(self, arm: str) -> pd.DataFrame:
+        """What an arm's weights say of each fact (schema `fact_records.KNOWN`)."""
+        return self._table(self.arm_path(arm) / "facts.parquet", KNOWN, arm=arm)
 
     def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""

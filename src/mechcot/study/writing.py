@@ -72,7 +72,7 @@ def _refuse_made(path: Path) -> None:
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done = load_manifest(path)["stages"]
-    frozen = [c for c in differing if _bound(c[0].split(".")[0], done) and not _new_arm(*c[:2])]
+    frozen = [c for c in differing if _bound(c[0].split(".")[0], done) and not _adds(*c[:2])]
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(
@@ -81,9 +81,9 @@ def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
         )
 
 
-def _new_arm(key: str, old: Any) -> bool:
-    """Whether a change is an arm more, which alters nothing that is done."""
-    return key.startswith("arms.") and key.count(".") == 1 and old is None
+def _adds(key: str, old: Any) -> bool:
+    """Whether a change adds to what is there, such as an arm, and alters nothing that is done."""
+    return key in config.ADDS or (key.startswith("arms.") and key.count(".") == 1 and old is None)
 
 
 def _bound(section: str, done: Iterable[str]) -> bool:

@@ -133,6 +133,37 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A true statement that no arm wrote, open at its object: what a model is asked to go on with.
+
+    Attributes:
+        fid: its id.
+        kind: the role of a step that states it.
+        relation: what is stated.
+        subject: of whom.
+        group: what it shares its chances of being known with: facts of one group are resampled together.
+        stratum: how often its subject was met, in classes ("" for nothing).
+        truth: every object that makes it true.
+        objects: everything that could stand there, the true ones included.
+        bare: the text before the object where the statement stands alone, as in training.
+        question: in whose trace it stands otherwise.
+        reasoning: that trace's text before the object.
+    """
+
+    fid: str
+    kind: str
+    relation: str
+    subject: str
+    group: str
+    stratum: str
+    truth: tuple[str, ...]
+    objects: tuple[str, ...]
+    bare: str
+    question: Question
+    reasoning: str
+
+
+@dataclass(frozen=True)
 class Judged:
     """A verdict on one step: `correct`, `erroneous`, `abstain` or `not_checkable`, and why."""
 
@@ -159,6 +190,8 @@ class Task:
             numbers given; None there: it makes no claim. Without one, the rules of `steps.alter`.
         neutral: as many true statements as the steps given, in their place: of the same relations about
             others than the question and the steps name.
+        facts: every fact that its questions are about, always the same list. Without one, what the models
+            know is asked by pairs in a file, if by anything.
     """
 
     name: str
@@ -171,6 +204,7 @@ class Task:
     hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
     neutral: Callable[[Question, Sequence[str], random.Random], tuple[str, ...]] | None = None
+    facts: Callable[[], Sequence[Fact]] | None = None
 
 
 def question_of(row: Any) -> Question:

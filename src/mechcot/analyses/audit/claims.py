@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from mechcot.analyses.arms import ArmSteps
 from mechcot.core.results import Pair, Paired, Result
-from mechcot.stats.cluster import Floats
 from mechcot.stats.jackknife import by_text, rate_interval, ratio_difference_interval, ratio_interval
 
 
@@ -33,7 +30,9 @@ class Claims(Result):
 
 def claims_of(arms: Pair[ArmSteps]) -> Claims:
     """Count both arms' claims."""
-    sums = [_sums(arm) for arm in arms]
+    sums = [
+        {name: by_text(column, arm.text) for name, column in arm.claims_by_question().items()} for arm in arms
+    ]
     found = {}
     for name in ("right", "wrong", "any_wrong"):
         (num0, den0), (num1, den1) = ((own[name], own["traces"]) for own in sums)
@@ -44,24 +43,3 @@ def claims_of(arms: Pair[ArmSteps]) -> Claims:
             difference=ratio_difference_interval(num0, den0, num1, den1),
         )
     return Claims(**found, n_traces=Pair(*(int(own["traces"].sum()) for own in sums)))
-
-
-def _sums(arm: ArmSteps) -> dict[str, Floats]:
-    """Of each text [texts]: right and wrong claims, traces with a wrong one, traces."""
-    audited = arm.steps[arm.steps["audited"]]
-    traces = (
-        audited.assign(right=audited["label"] == "correct", wrong=audited["label"] == "erroneous")
-        .groupby(["q", "cid"], as_index=False)[["right", "wrong"]]
-        .sum()
-    )
-
-    def total(values: Floats) -> Floats:
-        return by_text(np.bincount(traces["q"], values, minlength=arm.n_questions), arm.text)
-
-    right, wrong = (traces[name].to_numpy(np.float64) for name in ("right", "wrong"))
-    return {
-        "right": total(right),
-        "wrong": total(wrong),
-        "any_wrong": total((wrong > 0).astype(np.float64)),
-        "traces": total(np.ones(len(traces))),
-    }

@@ -1,212 +1,96 @@
-"""Knowledge or willingness: at each claim, did either model have the truth first in mind?
+"""Knowledge or willingness: what the models know of a fixed list, and of the claims that went wrong.
 
-At the place where the distilled model wrote a claim's object, both models are asked for the next word.
-A model *knows* there when a true object is its first choice. Over the errors that the distilled model
-asserts this gives: knew (both know, and it wrote something else), forgot (only the base knows), learned
-(only the distilled model, and it wrote something else) and never knew (neither) -- methods, amendment 26.
-Claims that no reading or no verdict decides are counted apart.
+The list comes first, as no arm chose it; the wrong claims of the later model come second, as they are
+selected on error (methods, amendments 26, 32 and 33).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
-from mechcot.analyses.arms import on_questions, pair_of
-from mechcot.analyses.form import missing
+from mechcot.analyses.form import INTERVAL, missing, pick
+from mechcot.analyses.knowledge.facts import FactsResult, facts_of
+from mechcot.analyses.knowledge.selected import CLASSES, SelectedOnError, selected_of
 from mechcot.core.errors import AnalysisError
-from mechcot.core.records import STEP_KEY
-from mechcot.core.results import Interval, Result, because
-from mechcot.stats import rate_interval
+from mechcot.core.results import Result
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
-CLASSES = ("knew", "forgot", "learned", "never_knew")
-"""Base and distilled know; only the base; only the distilled; neither."""
-
 
 @dataclass(frozen=True)
-class KnowledgeShares(Result):
-    """How a set of claims falls into classes of knowledge.
+class Missing(Result):
+    """A part that the study does not carry, and why."""
 
-    Attributes:
-        shares: class to share of the claims (they add to 1), questions resampled.
-        n_claims: claims of the set.
-        n_questions: questions that they come from.
-        median_p_before: median probability of the truth under the base; None without claims.
-        median_p_after: the same under the distilled model.
-    """
-
-    shares: dict[str, Interval]
-    n_claims: int
-    n_questions: int
-    median_p_before: float | None = field(metadata=because("no claims"))
-    median_p_after: float | None = field(metadata=because("no claims"))
+    reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False)
 class KnowledgeResult(Result):
-    """Knowledge at the claims of one author, under the weights before and after.
+    """What the arms know.
 
     Attributes:
-        author: arm that wrote the claims.
-        before: reader before distillation.
-        after: reader after it.
-        errors: over erroneous asserted claims, in `CLASSES`.
-        claims: over all claims with a verdict correct or erroneous, in `CLASSES`.
-        errors_by_relation: `errors` for each relation.
-        claims_by_relation: `claims` for each relation.
-        excluded: claims left out, by reason: unjudged (no verdict of the two), unread (a reader has
-            no row for the claim).
+        facts: of a fixed list that neither arm wrote, every arm with weights.
+        selected_on_error: at the wrong claims of the arm after.
     """
 
-    author: str
-    before: str
-    after: str
-    errors: KnowledgeShares
-    claims: KnowledgeShares
-    errors_by_relation: dict[str, KnowledgeShares]
-    claims_by_relation: dict[str, KnowledgeShares]
-    excluded: dict[str, int]
+    facts: FactsResult | Missing
+    selected_on_error: SelectedOnError | Missing
 
     table = "rows"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row per set, relation and class."""
-        sets = [("errors", "", self.errors), ("claims", "", self.claims)]
-        sets += [("errors", name, part) for name, part in self.errors_by_relation.items()]
-        sets += [("claims", name, part) for name, part in self.claims_by_relation.items()]
-        return [
-            {"set": which, "relation": relation, "class": name, "share": share, "n_claims": part.n_claims}
-            for which, relation, part in sets
-            for name, share in part.shares.items()
-        ]
+        """A row an arm, form and cell of the list; without a list, those of the wrong claims."""
+        own = self.selected_on_error if isinstance(self.facts, Missing) else self.facts
+        return [] if isinstance(own, Missing) else own.rows
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name} {interval}" for name, interval in self.errors.shares.items())
-        return f"KnowledgeResult({self.errors.n_claims} errors of {self.author}: {parts})"
-
-
-def table(
-    truth_before: pd.DataFrame,
-    truth_after: pd.DataFrame,
-    claims: pd.DataFrame,
-    verdicts: pd.DataFrame,
-) -> KnowledgeResult:
-    """Sort the distilled model's claims by what it and the base know there.
-
-    Args:
-        truth_before: rows of `records.TRUTH`: the distilled model's claims read by the base.
-        truth_after: the same claims read by the distilled model itself.
-        claims: rows of `records.CLAIMS`; other arms than the author are ignored.
-        verdicts: rows of `records.VERDICTS` of one instrument.
-
-    Raises:
-        AnalysisError: readings of several authors or readers, or claims read or judged twice.
-    """
-    author, before = _one(truth_before, "before")
-    also, after = _one(truth_after, "after")
-    if author != also:
-        raise AnalysisError(
-            f"both readings must be of one author's claims; got {author} before and {also} after"
-        )
-    rows, excluded = _join(truth_before, truth_after, claims[claims["arm"] == author], verdicts)
-    wrong = rows[(rows["label"] == "erroneous") & ~rows["hedged"].astype(bool)]
-    relations = sorted(rows["relation"].unique())
-
-    return KnowledgeResult(
-        author=author,
-        before=before,
-        after=after,
-        errors=_shares(wrong),
-        claims=_shares(rows),
-        errors_by_relation={
-            name: _shares(wrong[wrong["relation"] == name])
-            for name in relations
-            if (wrong["relation"] == name).any()
-        },
-        claims_by_relation={name: _shares(rows[rows["relation"] == name]) for name in relations},
-        excluded=excluded,
-    )
-
-
-def _one(truth: pd.DataFrame, role: str) -> tuple[str, str]:
-    """The one author and reader of a reading."""
-    pairs = [(str(arm), str(reader)) for arm, reader in truth[["arm", "reader"]].drop_duplicates().to_numpy()]
-    if len(pairs) != 1:
-        raise AnalysisError(f"truth_{role}: expected one author and one reader, got {pairs or 'no rows'}")
-    twice = truth[truth.duplicated(STEP_KEY)]
-    if len(twice):
-        key = twice.iloc[0][STEP_KEY].tolist()
-        raise AnalysisError(f"truth_{role}: the claim (qid, arm, cid, sid) = {key} was read twice")
-    return pairs[0]
-
-
-def _join(
-    truth_before: pd.DataFrame, truth_after: pd.DataFrame, claims: pd.DataFrame, verdicts: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Claims with verdict, both ranks and both probabilities, and what had to be left out."""
-    if verdicts.duplicated(STEP_KEY).any():
-        raise AnalysisError("a step has more than one verdict. Pass the verdicts of one instrument.")
-    columns = [*STEP_KEY, "rank_truth", "p_truth"]
-    rows = claims.merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
-    judged = rows["label"].isin(["correct", "erroneous"])
-    rows = rows[judged].merge(truth_before[columns], on=STEP_KEY, how="left")
-    rows = rows.merge(truth_after[columns], on=STEP_KEY, how="left", suffixes=("_before", "_after"))
-    read = rows["rank_truth_before"].notna() & rows["rank_truth_after"].notna()
-    excluded = {"unjudged": int((~judged).sum()), "unread": int((~read).sum())}
-    rows = rows[read].reset_index(drop=True)
-    knew, knows = rows["rank_truth_before"] == 1, rows["rank_truth_after"] == 1
-    rows["class"] = np.select([knew & knows, knew, knows], CLASSES[:3], CLASSES[3])
-    return rows, excluded
-
-
-def _shares(rows: pd.DataFrame) -> KnowledgeShares:
-    codes, questions = pd.factorize(rows["qid"], sort=True)
-    den = np.bincount(codes, minlength=len(questions)).astype(np.float64)
-    shares = {
-        name: rate_interval(
-            np.bincount(codes, (rows["class"] == name).to_numpy(np.float64), minlength=len(questions)), den
-        )
-        for name in CLASSES
-    }
-    return KnowledgeShares(
-        shares,
-        len(rows),
-        len(questions),
-        float(rows["p_truth_before"].median()) if len(rows) else None,
-        float(rows["p_truth_after"].median()) if len(rows) else None,
-    )
+        return f"KnowledgeResult({self.facts}; {self.selected_on_error})"
 
 
 def knowledge_of(study: Study) -> KnowledgeResult:
-    """Whether the wrong claims of the arm after were known to the arm before."""
-    before, after = pair_of(study)
-    # a reading holds the contrast's questions: claims about others were not left out, they were never asked
-    claims = on_questions(study.questions(study.settings.contrast.domain), study.claims(after))
-    return table(
-        study.truth(after, before),
-        study.truth(after, after),
-        claims[claims.cid < study.settings.reading.traces_per_question],
-        study.verdicts(after),
-    )
+    """What the models know of facts that neither of them wrote, asked alone and in their place.
 
-
-def knowledge_json(study: Study) -> dict[str, Any]:
-    """`knowledge_of` as JSON, or the reason why the task cannot tell."""
-    if study.truth(study.settings.contrast.after).empty:
-        return {"reason": "the task does not know which objects would make a claim true"}
-    return knowledge_of(study).to_json()
+    Raises:
+        AnalysisError: the study has neither a list of facts nor claims whose truth is known.
+    """
+    found: list[Any] = []
+    for part in (facts_of, selected_of):
+        try:
+            found.append(part(study))
+        except AnalysisError as error:
+            found.append(Missing(str(error)))
+    facts, selected = found
+    if isinstance(facts, Missing) and isinstance(selected, Missing):
+        raise AnalysisError(f"{facts.reason}; {selected.reason}")
+    return KnowledgeResult(facts, selected)
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
-    """Shares of the wrong claims by what was known, for summary.json."""
-    if "errors" not in result:
-        return {name: missing(result["reason"]) for name in CLASSES}
-    return {name: result["errors"]["shares"][name]["estimate"] for name in CLASSES}
+    """What each arm knows of the list; shares of the wrong claims by what was known, for summary.json."""
+    selected = result.get("selected_on_error", result)
+    shares = (
+        {name: missing(selected["reason"]) for name in CLASSES}
+        if "errors" not in selected
+        else {name: selected["errors"]["shares"][name]["estimate"] for name in CLASSES}
+    )
+    facts = result.get("facts", result)
+    return shares | {"facts": missing(facts["reason"]) if "arms" not in facts else _list(facts)}
+
+
+def _list(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of each arm what it knows of all facts in both forms, and what it knows and does not reach."""
+    told: dict[str, Any] = {"n_facts": facts["n_facts"], "n_groups": facts["n_groups"]}
+    told |= {"placed_in": facts["placed_in"], "coverage": facts["coverage"]}
+    arms = {}
+    for arm, own in facts["arms"].items():
+        cell = own["cells"]["all"]
+        arms[arm] = {form: pick(cell[form]["known"], INTERVAL) for form in ("bare", "placed")}
+        arms[arm] |= {name: pick(cell[name], INTERVAL) for name in ("gap", "not_reached")}
+        for form in ("bare", "placed"):
+            if "change" in cell[form]:
+                arms[arm][f"{form}_change"] = pick(cell[form]["change"], INTERVAL)
+    return told | {"arms": arms}

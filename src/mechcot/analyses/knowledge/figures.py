@@ -4,25 +4,78 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import number, percent
-from mechcot.report.charts import Axis, Bar, Row, row_chart
-from mechcot.report.figures import NULL, TEACHER, Json
+from mechcot.core.words import counted, number, percent
+from mechcot.report.charts import Axis, Bar, Mark, Row, row_chart
+from mechcot.report.figures import AFTER, BEFORE, INK, NULL, TEACHER, Json
 
 _KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}
+_OTHERS = ("#a069b4", "#3f9fb5", "#b0566b", "#7d8c3a")
+"""Of arms beside the contrast's, in the order of the settings."""
+
+
+def knowledge(result: Json) -> go.Figure:
+    """What a study has of the two: the list of facts, else the wrong claims.
+
+    Args:
+        result: `KnowledgeResult.to_json()`.
+    """
+    if "arms" in result["facts"]:
+        return facts_known(result["facts"])
+    return knowledge_bars(result["selected_on_error"])
+
+
+def facts_known(result: Json, *, after: str = "", title: str | None = None) -> go.Figure:
+    """What each arm knows of a fixed list, by stratum: bars alone, dots in their place.
+
+    Args:
+        result: `FactsResult.to_json()`.
+        after: the arm that has the colour of the arm after; "": the second one.
+        title: a statement in place of the one read off the numbers.
+    """
+    arms, place = result["arms"], f"in a {result['placed_in']}"
+    after = after or [*arms][min(1, len(arms) - 1)]
+    others = iter(_OTHERS * len(arms))
+    colours = {
+        arm: BEFORE if arm == result["before"] else AFTER if arm == after else next(others) for arm in arms
+    }
+    cells = [name for name in arms[result["before"]]["cells"] if not name.startswith("kind: ")]
+    rows = []
+    for cell in cells:
+        for arm, colour in colours.items():
+            own = arms[arm]["cells"][cell]
+            alone, placed = own["bare"]["known"], own["placed"]["known"]
+            said = f"{arm}, {cell}: {percent(alone)} alone, {percent(placed)} {place}"
+            name = cell.removeprefix("stratum: ")
+            rows.append(
+                Row(
+                    f"{arm}\n{name}, {own['n_facts']}",
+                    marks=[Mark(placed, INK, said, place, "diamond")],
+                    bars=[Bar(alone, colour, said)],
+                )
+            )
+    known = {arm: own["cells"]["all"]["bare"]["known"] for arm, own in arms.items()}
+    told = ", ".join(f"{arm} {percent(leaf, 0)}" for arm, leaf in known.items())
+    caption = (
+        f"{counted(result['n_facts'], 'fact')} of {counted(result['n_groups'], 'subject')}. Bar: asked "
+        f"alone; diamond: {place}. Known: a true object is first. 95 % intervals over subjects; under each "
+        "name: facts."
+    )
+    x = Axis("share of facts known", ".0%", ends=(0, 1))
+    return row_chart(title or f"Known of a fixed list, asked alone: {told}", caption, rows, x)
 
 
 def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:
     """What both models knew where the distilled model wrote an error.
 
     Args:
-        result: `KnowledgeResult.to_json()`.
+        result: `SelectedOnError.to_json()`.
         title: a statement in place of the one read off the numbers.
     """
     errors = result["errors"]
     parts = {"all errors": errors} | result["errors_by_relation"] | {"all claims": result["claims"]}
     share = {name: percent(errors["shares"][name], 0) for name in _KNOWLEDGE}
     statement = title or (
-        f"Of the errors that {result['author']} asserts, neither model knew the truth of "
+        f"Selected on error: of the errors that {result['author']} asserts, neither model knew the truth of "
         f"{share['never_knew']}; {share['learned']} were learned, {share['forgot']} forgotten; "
         f"{share['knew']} both know"
     )

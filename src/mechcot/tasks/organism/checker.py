@@ -11,6 +11,7 @@ from mechcot.core.settings import PromptSettings
 from mechcot.tasks.base import Claim, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.corpus import claim as claim_of
+from mechcot.tasks.organism.facts import facts
 from mechcot.tasks.organism.tokenizer import words_of
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 
@@ -43,6 +44,7 @@ def task(world: World) -> Task:
         hedge_pair=lambda question, text: _hedge_pair(text, _claim(world, question, text)),
         decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
         neutral=lambda question, steps, rng: _neutral(world, question, steps, rng),
+        facts=lambda: facts(world, _ROLES),
     )
 
 
