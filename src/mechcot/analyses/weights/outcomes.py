@@ -19,7 +19,7 @@ from mechcot.reading.batch import ReadBatch, TraceReading, batch_of, unpack, unp
 from mechcot.reading.forward import run_trees
 from mechcot.reading.layout import Layout, lay_out
 from mechcot.reading.plan import ReadingPlan
-from mechcot.reading.reader import alone, plan_for, read_batch, why_alone
+from mechcot.reading.reader import alone, plan_for, read_batch, turned_apart
 from mechcot.reading.spec import ReadingSpec, Recipe, recipe_for
 from mechcot.study.activations import tensor_name
 from mechcot.study.manifest import EVERY_TOKEN
@@ -76,8 +76,8 @@ def asked_of(
         spec = ReadingSpec(rules=recipe.rules, max_tokens=max_tokens)
         plan = plan_for(model, [prefix.question for prefix in part], spec)
         own, layouts = recipe, tuple[tuple[Layout, ...], ...]()
-        if why := why_alone(anatomy, plan.questions):
-            own = alone(recipe, why)
+        if anatomy.strange:
+            own = alone(recipe, anatomy.strange)
         else:
             layouts = tuple(
                 tuple(
@@ -121,7 +121,7 @@ def said(model: Any, asked: Asked, parents: Sequence[Distributions] = ()) -> tup
 
 def _read(model: Any, asked: Asked, number: int) -> ReadBatch:
     """Run one batch; its trees are laid out already."""
-    if not asked.layouts:
+    if not asked.layouts or turned_apart(asked.anatomy, asked.plan, number):
         return read_batch(model, asked.anatomy, asked.plan, number, asked.recipe)
     targets = [target for trace in asked.plan.traces(asked.plan.members(number)) for target in trace.targets]
     done = run_trees(model, asked.anatomy, asked.layouts[number], targets, asked.recipe)
