@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _VERDICTS = LABELS[:4]  # the labels that are verdicts; the rest are failures of the instrument
 
-
 _KEPT = (
     "q", "cid", "label", "role", "stratum", "subject", "n_words", "trace_right", "audited", "behind_answer",
 )  # fmt: skip
