@@ -224,3 +224,10 @@ def test_the_folder_is_named_by_specification_author_and_reader(study: Study, tm
     report, folder = probes.specified_probe(study.path, tmp_path / "spec.yaml", reader="after")
     assert folder == study.path / "probes" / "mine" / "base" / "distilled"
     assert report.card.about["source"]["reader"] == "distilled"
+
+
+def test_a_probe_that_found_nothing_has_no_direction_to_ablate(study: Study) -> None:
+    """All steps end alike, so the embedding at their ends is the same vector everywhere."""
+    found = study.probe("distilled", None, ProbeSpec(**FAST, layers=(0,), untrained=False, transfer=False))
+    assert not found.card.coef.any()
+    assert "no ablation: the probe's coefficients are all 0, it has no direction" in found.notes

@@ -98,7 +98,9 @@ def _with_worth(asked: _Asked, report: probe.ProbeReport, table: pd.DataFrame) -
             found["transfer"] = _transfer(asked, report)
         except AnalysisError as error:
             notes.append(f"no transfer: {error}")
-    if spec.ablate and spec.site == "resid_post":
+    if spec.ablate and not report.card.coef.any():
+        notes.append("no ablation: the probe's coefficients are all 0, it has no direction")
+    elif spec.ablate and spec.site == "resid_post":
         found["ablation"] = _ablation(asked, report)
     elif spec.ablate:
         notes.append(f"no ablation: the probe reads {spec.site}, and directions are taken out of resid_post")
