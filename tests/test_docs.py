@@ -88,6 +88,7 @@ def files(copied: Path, tmp_path_factory):
     base = save_checkpoint(folder / "base")
     rows = [{"prompt": f"w{i} <think>", "completion": f"w{i} . </think> answer w{i}"} for i in range(8)]
     (folder / "traces.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (folder / "quick.yaml").write_text("{null_draws: 5, bootstrap: 100, folds: 2, inner_folds: 2, ablate: 4}")
     store = copied / "readings" / "distilled" / "distilled" / "activations"
     index = Activations.open(store).frame()
     labels = index.assign(label=np.arange(len(index)) % 3 == 0, kind="claim")
@@ -113,6 +114,7 @@ def files(copied: Path, tmp_path_factory):
             "DIR": store,
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",
+            "quick.yaml": folder / "quick.yaml",
         }
 
 
@@ -173,6 +175,8 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
         return
     if "filled.csv" in words:
         _fill(files["STUDY"] / "sheet" / "sheet.csv", files["filled.csv"])
+    if words[:2] == ["probe", "STUDY"] or words[:2] == ["probe", "studies/mine"]:
+        put_in += [] if "--spec" in words else ["--spec", str(files["quick.yaml"])]
     if words[:2] == ["sheet", "draw"]:
         shutil.rmtree(files["STUDY"] / "sheet", ignore_errors=True)
     done = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])

@@ -25,7 +25,7 @@ SMALL = (
     "reading.max_tokens=1024",
     "analysis={bootstrap: 100, permutations: 0, folds: 2, traces_shown: 1}",
 )
-STAGES = ("pretrain", "distill-distilled", "sample-distilled", "read-base-by-distilled", "probe", "report")
+STAGES = ("pretrain", "distill-distilled", "sample-distilled", "read-base-by-distilled", "report")
 """Each keeps its unfinished work in its own way; scripts/kills.py kills three times inside every stage."""
 PRELOAD = [
     "mechcot.pipeline.run",

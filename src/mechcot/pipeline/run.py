@@ -136,7 +136,7 @@ def read(
         for reader in readers or settings.readers()
     }
     ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-")
+    apart = ("read-", "handover-", "weights-")
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
