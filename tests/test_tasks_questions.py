@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.core.settings import ColumnNames, QuestionSettings
+from mechcot.core.question_settings import ColumnNames, QuestionSettings
 from mechcot.tasks.options import read_gold, read_options
 from mechcot.tasks.questions import load_questions, read_questions
 

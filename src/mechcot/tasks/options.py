@@ -14,8 +14,8 @@ import numpy as np
 
 from mechcot.core.errors import DataError
 from mechcot.core.files import python_value, unique_keys
+from mechcot.core.question_settings import GoldKind
 from mechcot.core.records import absent, check_encodable
-from mechcot.core.settings import GoldKind
 from mechcot.tasks.answers.values import SEPARATOR, normal
 from mechcot.tasks.base import LETTERS
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from mechcot.core import files
 from mechcot.core.errors import DataError, MissingDependency, said
+from mechcot.core.question_settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.core.records import absent, check_encodable
-from mechcot.core.settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options
 
 log = logging.getLogger("mechcot")
