@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
@@ -14,8 +15,8 @@ from mechcot.report.figures import AFTER, BEFORE, INK, Json
 
 COLUMNS = {
     (FREE, SAMPLED): "free",
-    (FORCED, SAMPLED): "claim forced",
-    (FORCED, GREEDY): "claim forced, greedy",
+    (FORCED, SAMPLED): "forced",
+    (FORCED, GREEDY): "and greedy",
     (SLOT, SAMPLED): "1 − p(truth)",
 }
 """What the columns of the figure show."""
@@ -42,11 +43,12 @@ def cells(result: Json, *, title: str | None = None) -> go.Figure:
         rows.append(Row(f"text of {prefix}\nwritten by {writer}", marks=marks))
     caption = (
         f"{sum(result['n_prefixes'].values()):,} prefixes of {result['n_questions']:,} questions, "
-        f"{result['samples']} next steps each at temperature {result['temperature']:g}. Forced: the author's "
-        "next claim is given up to its object. 95 % intervals over questions."
+        f"{result['samples']} next steps each at temperature {result['temperature']:g}. Share of wrong ones "
+        "among those judged; forced: the author's next claim is given up to its object, and greedy: its "
+        "first choice. 95 % intervals over questions."
     )
     columns = [COLUMNS[column] for column in shown]
-    return row_chart(title or statement(result), caption, rows, ERRORS, columns=columns)
+    return row_chart(title or statement(result), caption, rows, replace(ERRORS, title=""), columns=columns)
 
 
 def _error(result: Json, prefix: str, writer: str, form: str, how: str) -> Json:
