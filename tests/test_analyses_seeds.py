@@ -88,7 +88,10 @@ def test_the_mean_is_of_the_students_changes(three: tuple[Study, list[Arms]]) ->
 def test_students_that_are_named_stand_in_summary_and_page(study: Study, tmp_path: Path) -> None:
     shutil.copytree(study.path, tmp_path / "study", ignore=shutil.ignore_patterns("work"))
     own = pipeline.run(tmp_path / "study", overrides=("contrast.replicates=[terse]",), progress=False)
-    assert own.summary()["seeds"]["steps"]["seeds"] == 2
+    told = own.summary()["seeds"]["steps"]
+    assert told["seeds"] == 2
+    assert told["smallest"] < told["estimate"] < told["largest"]
+    assert told["low"]["value"] is None if isinstance(told["low"], dict) else told["low"] is None
     page = Page(own.report.read_text(encoding="utf-8")).text["seeds"]
     assert "Do other training seeds show it?" in page
     assert "Of 2 students of other training seeds" in page

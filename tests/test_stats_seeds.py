@@ -44,7 +44,7 @@ def test_of_means_it_is_the_variance_of_crossed_effects() -> None:
     half = (found.mean.high - found.mean.low) / 2
     assert half**2 == pytest.approx(t[0] ** 2 * by_questions + t[1] ** 2 * by_seeds)
     assert found.sd == pytest.approx(values.mean(axis=0).std(ddof=1))
-    assert (found.low, found.high, found.seeds) == (
+    assert (found.smallest, found.largest, found.seeds) == (
         pytest.approx(values.mean(axis=0).min()),
         pytest.approx(values.mean(axis=0).max()),
         5,

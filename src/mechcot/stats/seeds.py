@@ -36,15 +36,15 @@ class OverSeeds(Result):
     Attributes:
         mean: of the seeds, with an interval for other questions and other seeds.
         sd: standard deviation of the seeds' changes, with what the questions make of it.
-        low: the smallest change of a seed.
-        high: the largest.
+        smallest: change of a seed.
+        largest: change of a seed.
         seeds: how many there are.
     """
 
     mean: Interval
     sd: float | None = field(metadata=because("one training seed"))
-    low: float | None = field(metadata=because("a seed's change is not defined"))
-    high: float | None = field(metadata=because("a seed's change is not defined"))
+    smallest: float | None = field(metadata=because("a seed's change is not defined"))
+    largest: float | None = field(metadata=because("a seed's change is not defined"))
     seeds: int
 
 

@@ -141,6 +141,7 @@ def asked(settings: Settings) -> bool:
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
     """The mean over training seeds, for summary.json."""
     return {
-        name: pick(result[name]["mean"], INTERVAL) | pick(result[name], ("sd", "low", "high", "seeds"))
+        name: pick(result[name]["mean"], INTERVAL)
+        | pick(result[name], ("sd", "smallest", "largest", "seeds"))
         for name in ("answers", "steps")
     }

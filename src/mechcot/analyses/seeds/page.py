@@ -35,7 +35,7 @@ def section(found: Findings) -> Section:
 
 
 def _told(over: Any) -> str:
-    low, high = (number(over[end]) for end in ("low", "high"))
+    low, high = (number(over[end]) for end in ("smallest", "largest"))
     if low is None or high is None:
         return points(over["mean"])
     return f"{points(over['mean'])} (single students {signed(100 * low)} to {signed(100 * high)})"
