@@ -25,8 +25,10 @@ def test_seeds_add_an_arm_each_once() -> None:
     assert own == student.model_copy(update={"seed": 2})
     import yaml
 
-    again = resolve(base=yaml.safe_load(to_yaml(settings)))
-    assert again == settings
+    written = yaml.safe_load(to_yaml(settings))
+    assert resolve(base=written) == settings
+    with pytest.raises(ConfigError, match="or the student's own"):
+        resolve(base=written, overrides=("seeds=[0]",))
 
 
 @pytest.mark.parametrize(

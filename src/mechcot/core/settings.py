@@ -274,7 +274,9 @@ class Settings(Section):
                 f"seeds: the arm '{after}' is not distilled here, so it cannot be made again from another "
                 "seed; name its siblings in contrast.replicates"
             )
-        if len(set(seeds)) < len(seeds) or student["distill"].get("seed", given.get("seed", 0)) in seeds:
+        first = student["distill"].get("seed")
+        first = given.get("seed", 0) if first is None else first
+        if len(set(seeds)) < len(seeds) or first in seeds:
             raise ValueError(f"seeds: {list(seeds)} names a seed twice, or the student's own")
         own = {f"{after}-seed-{seed}": {"distill": {**student["distill"], "seed": seed}} for seed in seeds}
         contrast["replicates"] = list(own)
