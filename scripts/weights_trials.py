@@ -7,7 +7,7 @@ Small transformers learn sixteen facts half rightly; then a copy is changed in a
 - `random everywhere`: every unit is moved at random by the same share of its norm (.1 to 1);
 - `all units trained`: no unit is the place by design; what is said is counted, and no number is right.
 
-    python scripts/weights_trials.py --write     # a table in docs/weights.md, about ten minutes on one core
+    python scripts/weights_trials.py --write     # a table in docs/weights.md; minutes
 
 The first two have to be placed at that unit for the log-odds of the right answer, in both backgrounds; of the
 hundred random ones at most ten may be given a place, whatever the outcome, author and background.
