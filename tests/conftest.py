@@ -87,11 +87,11 @@ def _nothing_left(_own_temporary_folder: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:
-    """A command that is run inside a test sets how much mechcot says."""
+    """A command that is run inside a test, or in a fixture that outlives it, sets how much mechcot says."""
     log = logging.getLogger("mechcot")
-    level = log.level
+    log.setLevel(logging.NOTSET)
     yield
-    log.setLevel(level)
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", autouse=True)
