@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line as a user meets it; in a process of its own where that makes a difference."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from called import called
 from conftest import save_checkpoint
 from mechcot import Study
 from mechcot.cli.commands import EXTRAS, main
 
 
-def _call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mechcot", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 def test_help_is_light_and_shows_examples_first() -> None:
-    done = _call("--help")
+    words = [sys.executable, "-m", "mechcot", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stdout.index("mechcot run studies/organism") < done.stdout.index("Commands")
     code = (
@@ -36,7 +32,7 @@ def test_help_is_light_and_shows_examples_first() -> None:
 
 @pytest.mark.parametrize("command", ["run", "audit", "distill", "verify", "check", "judge", "judge-controls"])
 def test_every_command_teaches_by_example(command: str) -> None:
-    done = _call(command, "--help")
+    done = called(command, "--help")
     assert done.returncode == 0
     assert f"mechcot {command} " in done.stdout.split("Options")[0].split("\n", 2)[2]
 
@@ -63,7 +59,7 @@ def test_wrong_usage_is_one_message_and_its_exit_code(
     arguments: list[str], code: int, says: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    done = _call(*[a.format(tmp=tmp_path) for a in arguments])
+    done = called(*[a.format(tmp=tmp_path) for a in arguments])
     assert done.returncode == code
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -71,17 +67,17 @@ def test_wrong_usage_is_one_message_and_its_exit_code(
 
 
 def test_a_finished_study_is_shown_audited_and_verified(study: Study) -> None:
-    shown = _call("run", study.path)
+    shown = called("run", study.path)
     assert shown.returncode == 0, shown.stderr
     assert "difference [95 % interval]" in shown.stdout
     assert str(study.report) in shown.stdout
-    as_json = json.loads(_call("run", study.path, "--json").stdout)
+    as_json = json.loads(called("run", study.path, "--json").stdout)
     assert as_json == study.summary()
     assert (
-        json.loads(_call("audit", study.path, "--control", "terse", "--json").stdout)["after"]["arm"]
+        json.loads(called("audit", study.path, "--control", "terse", "--json").stdout)["after"]["arm"]
         == "terse"
     )
-    assert "as they were written" in _call("verify", study.path).stdout
+    assert "as they were written" in called("verify", study.path).stdout
 
 
 def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
@@ -90,11 +86,11 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
     rows = [{"prompt": f"w{i} <think>", "completion": f"w{i} . </think> answer w{i}"} for i in range(8)]
     examples.write_text("\n".join(json.dumps(row) for row in rows))
     call = ["distill", "--model", base, "--examples", examples, "--out", tmp_path / "student"]
-    dry = _call(*call, "--dry-run")
+    dry = called(*call, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "8" in dry.stdout
     assert not (tmp_path / "student").exists()
-    done = _call(*call, "--set", "epochs=1", "--quiet")
+    done = called(*call, "--set", "epochs=1", "--quiet")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(dry.stdout.splitlines()[0])
     assert (tmp_path / "student" / "model.safetensors").exists()

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from called import Called, called
 from mechcot import Study, probe
 from mechcot.analyses.probe import analysis as probes
 from mechcot.core.errors import MechcotError
@@ -21,10 +22,8 @@ from mechcot.probe import ProbeSpec, load_card, read_labels
 from mechcot.study.activations import Activations, finish_store, write_shard
 
 
-def _call(*arguments: str | Path, module: str = "mechcot.probe") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+def _call(*arguments: str | Path) -> Called:
+    return called(*arguments, before=("probe",))
 
 
 def test_help_is_light_and_both_doors_open_the_same_room() -> None:
@@ -38,7 +37,7 @@ def test_help_is_light_and_both_doors_open_the_same_room() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
     assert "mechcot probe studies/organism" in done.stdout
-    assert _call("--help").stdout == _call("probe", "--help", module="mechcot").stdout
+    assert done.stdout.startswith(called("probe", "--help").stdout.rstrip())
 
 
 def test_public_names_are_loaded_one_by_one_and_type_checkers_see_the_same() -> None:

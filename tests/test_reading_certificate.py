@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, Qwen3NextConfig, RwkvConfig
 
+from called import called
 from conftest import save_checkpoint, tiny_model, word_tokenizer
 from mechcot.core.errors import ModelError, UsageError
 from mechcot.core.settings import ArmSettings
@@ -306,15 +307,14 @@ def test_the_command_prints_the_certificate_and_exits_with_it(tmp_path):
     with torch.no_grad():
         broken.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
     sound, unsound = save_checkpoint(tmp_path / "c"), saved(tmp_path / "broken", broken)
-    call = [sys.executable, "-m", "mechcot", "check", "--device", "cpu"]
-    done = subprocess.run([*call, str(sound)], capture_output=True, text=True, check=False)
+    call = ("check", "--device", "cpu")
+    done = called(*call, sound)
     assert done.returncode == 0, done.stderr
     assert all(line in done.stdout for line in LINES)
     assert done.stdout.rstrip().endswith("PASS")
     assert done.stderr.splitlines()[0] == f"loading {sound}"
     assert "Qwen3ForCausalLM in float32 on cpu" in done.stderr
-    call += ["--json", "--quiet"]
-    done = subprocess.run([*call, str(unsound)], capture_output=True, text=True, check=False)
+    done = called(*call, "--json", "--quiet", unsound)
     assert "loading" not in done.stderr
     assert done.returncode == 1
     assert json.loads(done.stdout)["passed"] is False

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError, said
 from mechcot.core.presets import PRESETS
+from mechcot.core.question_sets import SETS
 from mechcot.core.section import Section
 from mechcot.core.settings import Settings
 from mechcot.core.training_settings import TrainSettings
@@ -41,7 +42,7 @@ def resolve(
 
     Args:
         preset: a name in `PRESETS`; None: the file's own, else `models` when the file names
-            questions, else `organism`.
+            questions (`open` for a set of open ones), else `organism`.
         file: a YAML file.
         overrides: texts of the form `a.b=c`, the value in YAML; `arms.NAME=null` and `controls.NAME=null`
             take one away.
@@ -56,13 +57,22 @@ def resolve(
     if base is not None:
         merged = dict(base)
     else:
-        name = preset or given.get("preset") or ("models" if "questions" in given else "organism")
+        name = preset or given.get("preset") or _preset_for(given)
         if name not in PRESETS:
             raise ConfigError(f"there is no preset '{name}'; there are {', '.join(PRESETS)}")
         merged = _merge(PRESETS[name], {**given, "preset": name})
     settings = _settings_of(merged, overrides, seed, str(file) if file else source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     return settings.model_copy(update={"threads": threads})
+
+
+def _preset_for(given: dict[str, Any]) -> str:
+    """The preset of a file that names none."""
+    questions = given.get("questions")
+    if questions is None and "questions" not in given:
+        return "organism"
+    known = SETS.get(str(questions.get("set"))) if isinstance(questions, dict) else None
+    return "open" if known is not None and known.open else "models"
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

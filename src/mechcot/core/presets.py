@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "sampling": {"samples": 4, "max_new_tokens": 90, "batch_rows": 64},
         "reading": {"traces_per_question": 2, "max_tokens": 1024},
-        "analysis": {"bootstrap": 500, "permutations": 4, "traces_shown": 3},
+        "analysis": {"bootstrap": 500, "folds": 3, "permutations": 4, "traces_shown": 3},
     },
     "models": {},
     "open": {

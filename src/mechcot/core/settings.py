@@ -341,7 +341,7 @@ class Settings(Section):
     @property
     def open_questions(self) -> bool:
         """Whether questions have no options: answers are texts."""
-        return self.questions is not None and self.questions.columns.options is None
+        return self.questions is not None and self.questions.open
 
     def _check_prompt(self) -> None:
         shows = "{options}" in self.prompt.question

@@ -67,7 +67,8 @@ def questions_of(study: Study) -> pd.DataFrame | None:
         DataError: the file of questions cannot be used.
     """
     from mechcot.steps.of_study import world_of
-    from mechcot.tasks.questions import load_questions, source_file
+    from mechcot.tasks.question_files import source_file
+    from mechcot.tasks.questions import load_questions
 
     settings = study.settings
     if (study.path / "questions.parquet").exists():

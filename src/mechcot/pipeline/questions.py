@@ -15,6 +15,7 @@ from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
 
+_CAME_LATER = ("config", "revision", "options", "gold_is", "on_bad_row", "duplicates")
 SKIPPED = "skipped.json"
 """Which rows of the questions file are left out, and why."""
 
@@ -26,24 +27,25 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
         own = {"organism": settings.organism.model_dump(mode="json"), "seed": settings.seed}
         return [Stage("questions", 1, own, (), ("questions.parquet",), partial(invent, study), frozen=True,
                       plan=partial(plan_questions, study))]  # fmt: skip
-    from mechcot.tasks.questions import source_file
+    from mechcot.tasks.question_files import source_file
 
     assert settings.questions is not None  # by Settings' own validation
     file = source_file(settings.questions)
     asked = settings.questions
     # What a setting that came later does not change leaves a study made before it as it is.
-    new = {
-        name
-        for name, default in (("gold_is", None), ("on_bad_row", "refuse"))
-        if getattr(asked, name) == default
-    }
+    fields = type(asked).model_fields
+    new = {name for name in _CAME_LATER if getattr(asked, name) == fields[name].default}
+    columns = {"context"} if asked.columns.context is None else set()
     return [
         Stage(
             "questions",
             1,
-            asked.model_dump(mode="json", exclude={"task", *new}),
+            asked.model_dump(
+                mode="json",
+                exclude={"task": True, "set": True, "columns": columns, **dict.fromkeys(new, True)},
+            ),
             (),
-            (asked_file(study),) if "on_bad_row" in new else (asked_file(study), SKIPPED),
+            (asked_file(study), SKIPPED) if asked.leaves_out else (asked_file(study),),
             partial(ask, study),
             frozen=True,
             outside=(file,) if file and file.exists() else (),
@@ -67,7 +69,7 @@ def ask(study: Study, work: Path) -> None:
     found = read_questions(asked)
     schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
     records.write_table(study.path / asked_file(study), found.table, schema)
-    if asked.on_bad_row == "skip":
+    if asked.leaves_out:
         files.write_json(study.path / SKIPPED, found.told())
     _refuse_early(study)
 

@@ -25,6 +25,7 @@ from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.parity import parity_stages
+from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
@@ -98,7 +99,7 @@ def plan(
         with TemporaryDirectory() as new:
             return plan(new, config=path, preset=preset, seed=seed, overrides=overrides)
     folder = Path(path)
-    settings = _settings(folder, config, preset, seed, overrides)
+    settings = pinned(folder, _settings(folder, config, preset, seed, overrides))
     refuse_unfit(folder, settings, restarting=restart_from is not None)
     return plan_stages(folder, stages_of(Study(folder, settings)), restart_from)
 
@@ -254,10 +255,10 @@ def _execute(
     rehash: bool = False,
 ) -> Study:
     restarting = restart_from is not None
-    refuse_unfit(folder, wanted(), restarting=restarting)  # before a folder is made
+    refuse_unfit(folder, pinned(folder, wanted()), restarting=restarting)  # before a folder is made
     with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
-        study = create_or_open(folder, wanted(), restarting=restarting)
+        study = create_or_open(folder, pinned(folder, wanted()), restarting=restarting)
         stages = stages_of(study, progress=progress)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)

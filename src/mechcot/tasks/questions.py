@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from mechcot.core import files
-from mechcot.core.errors import DataError, MissingDependency, said
+from mechcot.core.errors import DataError
 from mechcot.core.question_settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.core.records import absent, check_encodable
-from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options
+from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options, same_text
+from mechcot.tasks.question_files import read_source, source_file
 
 log = logging.getLogger("mechcot")
 
@@ -33,7 +29,8 @@ class Loaded:
     Attributes:
         table: the questions (`records.QUESTIONS`, or `records.OPEN_QUESTIONS` whose only option is the gold).
         n_rows: how many rows the file has, up to the limit.
-        skipped: why a row is left out, by its number; empty unless `on_bad_row` is `skip`.
+        skipped: why a row is left out, by its number; empty unless `on_bad_row` is `skip` or `duplicates`
+            is `drop`.
     """
 
     table: pd.DataFrame
@@ -44,11 +41,6 @@ class Loaded:
         """For `skipped.json`: the rows left out and their number."""
         rows = [{"row": row, "why": why} for row, why in self.skipped.items()]
         return {"rows": self.n_rows, "questions": len(self.table), "n_skipped": len(rows), "skipped": rows}
-
-
-def source_file(settings: QuestionSettings) -> Path | None:
-    """The local file that questions come from; None: the Hub."""
-    return None if settings.path.startswith("hub:") else Path(settings.path).expanduser()
 
 
 def load_questions(settings: QuestionSettings) -> pd.DataFrame:
@@ -75,7 +67,7 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     path = source_file(settings)
     name = str(path) if path else settings.path
     columns = settings.columns
-    table = _read_file(path) if path else _read_hub(settings)
+    table = read_source(settings)
     if settings.limit is not None:
         table = table.head(settings.limit)
     if table.empty:
@@ -83,12 +75,14 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     _check_columns(name, table, columns)
     rows = _Rows(name, settings.on_bad_row == "skip")
     typed = path is None or path.suffix != ".csv"
-    numbered = [(number, dict(row)) for number, row in enumerate(table.to_dict("records"), start=1)]
-    drafts = rows.each(numbered, lambda at, number, row: _draft(at, number, row, columns, typed))
+    numbered = [(number, _cells(row, columns)) for number, row in enumerate(table.to_dict("records"), 1)]
+    drafts = rows.each(numbered, lambda at, number, row: _draft(at, number, row, settings, typed))
     kind = settings.gold_is or _counting(name, [draft for _, draft in drafts])
     done = rows.each(drafts, lambda at, _, draft: draft.question(at, kind, settings.gold_is is not None))
     seen: dict[str, int] = {}
     kept = rows.each(done, lambda at, number, row: _once(at, number, row, seen))
+    if settings.duplicates == "drop":
+        kept = rows.first_of_equals(kept)
     rows.tell(len(table), len(kept))
     return Loaded(pd.DataFrame([row for _, row in kept]), len(table), dict(sorted(rows.skipped.items())))
 
@@ -109,13 +103,31 @@ def _check_columns(name: str, table: pd.DataFrame, columns: ColumnNames) -> None
         lost = next((one for one in columns.options if one not in table.columns), columns.options[0])
         named["options"] = lost
     for key, column in named.items():
-        required = key in ("stem", "options", "gold") or (key == "qid" and column != "qid")
-        if column is not None and column not in table.columns and (required or key in ("domain", "group")):
+        wanted = key != "qid" or column != "qid"  # without ids of their own, rows are numbered
+        if column is not None and wanted and not _has(table, column):
             hint = _OPTIONS_HINT if key == "options" else ""
             raise DataError(
                 f"{name}: there is no column '{column}' for {key}; there are {list(table.columns)}. "
                 f"Map it with questions.columns.{key}=...{hint}"
             )
+
+
+def _has(table: pd.DataFrame, column: str) -> bool:
+    """Whether there is a column of this name, or one of objects for a name such as `a.b`."""
+    return column in table.columns or ("." in column and column.partition(".")[0] in table.columns)
+
+
+def _cells(row: Mapping[Any, Any], columns: ColumnNames) -> dict[str, Any]:
+    """A row with what stands inside its objects under the names that the settings give it."""
+    cells = {str(name): value for name, value in row.items()}
+    for column in columns.model_dump().values():
+        if isinstance(column, str) and "." in column and column not in cells:
+            name, *inside = column.split(".")
+            value = cells.get(name)
+            for part in inside:
+                value = value.get(part) if isinstance(value, Mapping) else None
+            cells[column] = value
+    return cells
 
 
 class _Rows:
@@ -140,6 +152,30 @@ class _Rows:
                     raise
                 self.skipped[number] = str(error).removeprefix(f"{where}: ")
         return done
+
+    def first_of_equals(self, rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+        """The rows without those whose words and options an earlier one has.
+
+        Raises:
+            DataError: two of them have different right answers, and bad rows are not left out.
+        """
+        first: dict[tuple[str, ...], tuple[int, str]] = {}
+
+        def once(where: str, number: int, row: dict[str, Any]) -> dict[str, Any] | None:
+            options = [same_text(text) for text in row["options"]]
+            right = options[row["gold"]]
+            words = (same_text(row["stem"]), *(() if row.get("open") else sorted(options)))
+            earlier, gold = first.setdefault(words, (number, right))
+            if gold != right:
+                raise DataError(
+                    f"{where}: has the words of row {earlier}, and another right answer: {right!r} here, "
+                    f"{gold!r} there. Mend one, or set questions.on_bad_row=skip"
+                )
+            if earlier != number:
+                self.skipped[number] = f"has the words of row {earlier}"
+            return row if earlier == number else None
+
+        return [(number, row) for number, row in self.each(rows, once) if row is not None]
 
     def tell(self, n_rows: int, n_kept: int) -> None:
         """Say what was left out, and refuse a file of which nothing is left."""
@@ -169,11 +205,15 @@ class _Draft:
         return {**self.fields, "options": self.options.texts, "gold": gold}
 
 
-def _draft(where: str, number: int, row: dict[Any, Any], columns: ColumnNames, typed: bool) -> _Draft:
-    options = None if columns.options is None else read_options(where, _options(row, columns.options))
+def _draft(where: str, number: int, row: dict[str, Any], settings: QuestionSettings, typed: bool) -> _Draft:
+    columns, shared = settings.columns, settings.options
+    given = list(shared) if shared else None if columns.options is None else _options(row, columns.options)
+    options = None if given is None else read_options(where, given)
     stem = row[columns.stem]
     if not isinstance(stem, str) or not stem.strip():
         raise DataError(f"{where}: the question in column '{columns.stem}' is empty or no text: {stem!r}")
+    if columns.context is not None:
+        stem = f"{_context(where, row[columns.context], columns.context)}\n\n{stem}"
     for key, column in (("qid", columns.qid), ("domain", columns.domain), ("group", columns.group)):
         if column in row and (absent(row[column]) or not str(row[column]).strip()):
             raise DataError(
@@ -195,7 +235,19 @@ def _draft(where: str, number: int, row: dict[Any, Any], columns: ColumnNames, t
     return _Draft(fields, options, read_gold(where, row[columns.gold], options, typed))
 
 
-def _options(row: dict[Any, Any], columns: str | tuple[str, ...]) -> Any:
+def _context(where: str, value: Any, column: str) -> str:
+    """What stands before a question: a text, or texts a line each.
+
+    Raises:
+        DataError: it is empty, or no text.
+    """
+    texts = list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise DataError(f"{where}: the context in column '{column}' is empty or no text: {str(value)[:80]!r}")
+    return "\n".join(text.strip() for text in texts)
+
+
+def _options(row: dict[str, Any], columns: str | tuple[str, ...]) -> Any:
     """What a row says of its options: a cell, or several with the names of their columns."""
     if isinstance(columns, str):
         return row[columns]
@@ -228,74 +280,3 @@ def _once(where: str, number: int, row: dict[str, Any], seen: dict[str, int]) ->
     if first != number:
         raise DataError(f"{where}: the id '{row['qid']}' is already that of row {first}")
     return row
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size + 1))
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as source:
-            rows = [row for row in csv.reader(source) if row]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 ({said(error)}). Save it as UTF-8") from error
-    header = rows[0] if rows else []
-    if (len(header) == 1 and re.search(r"[;\t]", header[0])) or header[:1] == ["sep="]:
-        raise DataError(
-            f"{path}: the header begins with {header[0][:80]!r}: fields are parted by commas here. Save it "
-            "with commas, without a line 'sep='"
-        )
-    for number, row in enumerate(rows[1:], start=1):
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}, row {number}: there are {len(row)} fields and {len(header)} columns, from "
-                f"{row[0][:80]!r} on. Put quotes around a text that holds a comma"
-            )
-    for name in header:
-        if header.count(name) > 1:
-            raise DataError(f"{path}: two columns are named '{name}'; rename one")
-    # An id such as 007 keeps its zeros, and "NA" is a text.
-    return pd.read_csv(path, keep_default_na=False, dtype=str, encoding="utf-8-sig")
-
-
-def _read_json(path: Path) -> pd.DataFrame:
-    loaded = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=files.unique_keys)
-    if isinstance(loaded, list) and all(isinstance(row, dict) for row in loaded):
-        return pd.DataFrame(loaded, dtype=object)
-    if isinstance(loaded, dict) and all(isinstance(column, dict | list) for column in loaded.values()):
-        return pd.DataFrame(loaded, dtype=object)
-    raise DataError(f"{path}: expected a list of objects, or an object of columns")
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".parquet": pd.read_parquet,
-    ".csv": _read_csv,
-    ".jsonl": lambda path: pd.DataFrame(files.read_json_lines(path), dtype=object),
-    ".json": _read_json,
-}
-
-
-def _read_file(path: Path) -> pd.DataFrame:
-    if path.suffix not in _READERS:
-        raise DataError(f"{path}: questions come from {', '.join(_READERS)} or hub:OWNER/NAME")
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    files.check_file(path)
-    try:
-        return _READERS[path.suffix](path)
-    except (ValueError, OSError, RecursionError, csv.Error, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {said(error)}") from error
-
-
-def _read_hub(settings: QuestionSettings) -> pd.DataFrame:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingDependency("datasets", "models") from error
-    name = settings.path.removeprefix("hub:")
-    try:
-        table: pd.DataFrame = load_dataset(name, split=settings.split).to_pandas()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name}, split {settings.split}: the Hub did not give it: {error}") from error
-    return table
