@@ -156,6 +156,18 @@ def gained(study: Study) -> str:
     )
 
 
+def coupling(study: Study) -> str:
+    """Whether wrong claims and wrong answers go together, in both arms."""
+    head = study.result("coupling")["contrasts"]["headline"]
+    told = [
+        f"in {own['arm']} clean traces are right in {percent(own['right_if_clean'])} and flawed ones in "
+        f"{percent(own['right_if_flawed'])}, and among traces of one question the wrong one has more wrong "
+        f"claims in {percent(own['auroc_same_question'])} of {own['n_pairs_same_question']:,} pairs"
+        for own in (head["before"], head["after"])
+    ]
+    return _paragraph(f"On seed 0, {told[0]}; {told[1]}.")
+
+
 def dry_run(study: Study) -> str:
     """The cost of all judge controls with a server's judge."""
     return _terminal(study, DRY_RUN)
@@ -191,6 +203,7 @@ MADE: dict[str, Callable[[Study], str]] = {
     "malformed": malformed,
     "certainty": certainty,
     "gained": gained,
+    "coupling": coupling,
     "dry-run": dry_run,
     "exact-controls": exact_controls,
 }

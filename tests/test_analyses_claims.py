@@ -1,99 +1,103 @@
-"""Counts before rates, and the vote where both arms name an option, against sums by hand."""
+"""The ledger of published claims."""
 
-import numpy as np
-import pandas as pd
+from __future__ import annotations
+
+import json
+
 import pytest
 
-from mechcot.analyses.answers.analysis import analyse
-from mechcot.analyses.arms import Arms
-from mechcot.analyses.audit import analysis as audit
-from test_analyses_audit import make_arm, make_questions
-
-QUESTIONS = pd.DataFrame({"qid": ["a", "b", "c"], "options": [["x", "y"]] * 3, "gold": [0, 0, 0]})
+from called import called
+from mechcot.analyses.claims.analysis import MEASURES, NOT_HERE, VERDICTS, claims_of, read
+from mechcot.analyses.claims.published import CLAIMS
+from mechcot.core.words import number
 
 
-def traces(arm, answers):
-    rows = [
-        {"qid": qid, "arm": arm, "cid": cid, "answer": answer, "finish_reason": "stop"}
-        for qid, own in zip("abc", answers, strict=True)
-        for cid, answer in enumerate(own)
+def leaf(low, high):
+    return {"estimate": (low + high) / 2, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("interval", "side", "null", "verdict"),
+    [
+        ((0.1, 0.3), 1, 0.0, "holds"),
+        ((-0.3, -0.1), 1, 0.0, "reversed"),
+        ((-0.1, 0.1), 1, 0.0, "indistinguishable"),
+        ((0.0, 0.1), 1, 0.0, "indistinguishable"),
+        ((-0.3, -0.1), -1, 0.0, "holds"),
+        ((0.1, 0.3), -1, 0.0, "reversed"),
+        ((-0.02, 0.04), -1, 0.05, "holds"),  # no rise that matters
+        ((-0.02, 0.06), -1, 0.05, "indistinguishable"),
+        ((0.06, 0.09), -1, 0.05, "reversed"),
+        ((-0.05, 0.09), 0, 0.0, "holds"),
+        ((-0.05, 0.11), 0, 0.0, "indistinguishable"),
+        ((0.1, 0.2), 0, 0.0, "reversed"),
+        ((-0.4, -0.2), 0, 0.0, "reversed"),
+    ],
+)
+def test_a_verdict_is_read_off_the_interval(interval, side, null, verdict):
+    assert read(leaf(*interval), side, null) == verdict
+
+
+def test_without_an_interval_nothing_was_tested():
+    missing = {"value": None, "reason": "why"}
+    assert read(missing, 1, 0.0) == "not tested here"
+    assert read({"estimate": 0.2, "low": missing, "high": missing}, 1, 0.0) == "not tested here"
+    unused = {"value": None, "reason": "no fold used the probe"}
+    assert read({"estimate": 0.0, "low": unused, "high": unused}, 1, 0.0) == "indistinguishable"
+
+
+def test_every_claim_is_measured_or_says_why_not():
+    names = [claim.name for claim in CLAIMS]
+    assert len(set(names)) == len(names)
+    assert sorted(names) == sorted([*MEASURES, *NOT_HERE])
+    assert {claim.paper for claim in CLAIMS} == {"Accuracies", "Traces"}
+
+
+def test_judge_controls_give_a_row_a_judge(study):
+    row = {"control": "tone-swap", "error": {"difference": leaf(0.1, 0.2)}}
+    other = {"control": "answer-blind", "error": {"difference": leaf(-0.2, -0.1)}}
+    results = {"judge_controls": {"kimi": {"controls": [row, other]}, "qwen": {"controls": [row]}}}
+    found = MEASURES["tone_swap"].of(results, study)
+    assert [one.other for one in found] == ["kimi", "qwen"]
+    (alone,) = MEASURES["answer_blind"].of({"judge_controls": {"kimi": {"controls": [other]}}}, study)
+    assert (alone.other, read(alone.leaf, 1, 0.0)) == ("", "reversed")
+    (none,) = MEASURES["answer_blind"].of({"judge_controls": {}}, study)
+    assert "mechcot judge-controls STUDY" in none.leaf["reason"]
+
+
+def test_a_study_is_held_against_every_claim(study):
+    result = claims_of(study)
+    rows = {one.name: one for one in result.claims}
+    assert set(rows) >= {claim.name for claim in CLAIMS} - {"coupled_domain"}
+    assert rows["steps"].estimate == study.result("audit")["delta"]
+    assert rows["steps"].verdict == read(study.result("audit")["delta"], 1, 0.0)
+    verdicts, asked = study.verdicts("distilled"), study.questions("clinical").qid
+    first = verdicts[
+        verdicts.qid.isin(asked) & (verdicts.cid == 0) & verdicts.label.isin(["correct", "erroneous"])
     ]
-    return pd.DataFrame(rows)
-
-
-def judged(arm, labels):
-    """Tables of steps and verdicts: one list of labels a trace, (qid, cid) to labels."""
-    rows = [
-        {"qid": qid, "arm": arm, "cid": cid, "sid": sid, "role": "fact", "n_words": 3, "label": label}
-        for (qid, cid), own in labels.items()
-        for sid, label in enumerate(own)
-    ]
-    steps = pd.DataFrame(rows)
-    return steps.drop(columns="label"), steps[["qid", "arm", "cid", "sid", "label"]].assign(instrument="i")
-
-
-def test_claims_are_counted_over_traces_with_a_verdict():
-    before = judged("base", {("a", 0): ["correct", "erroneous"], ("b", 0): ["not_checkable"]})
-    after = judged("new", {("a", 0): ["erroneous"] * 3, ("b", 0): ["correct"], ("b", 1): ["erroneous"]})
-    arms = Arms(QUESTIONS, traces("base", [[0, 0]] * 3), *before, traces("new", [[0, 0]] * 3), *after)
-    found = audit.analyse(arms).claims
-    assert found.n_traces == (2, 3)
-    assert (found.right.before.estimate, found.wrong.before.estimate) == (0.5, 0.5)
-    assert found.any_wrong.before.estimate == 0.5
-    assert found.wrong.after.estimate == pytest.approx(4 / 3)
-    assert found.any_wrong.after.estimate == pytest.approx(2 / 3)
-    assert found.wrong.difference.estimate == pytest.approx(4 / 3 - 0.5)
-
-
-def test_a_gain_that_is_only_naming_an_option_is_called_that():
-    questions = pd.DataFrame(
-        {"qid": [f"q{i}" for i in range(40)], "options": [["x", "y"]] * 40, "gold": [0] * 40}
+    share = 100 * (first.label == "erroneous").mean()
+    assert (
+        rows["steps"]
+        .as_published.replace("\N{NO-BREAK SPACE}", " ")
+        .endswith(f" to {share:.1f} % of {len(first):,}")
     )
-
-    def arm(name, answer):
-        return pd.DataFrame(
-            [
-                {"qid": qid, "arm": name, "cid": cid, "answer": answer(i, cid), "finish_reason": "stop"}
-                for i, qid in enumerate(questions.qid)
-                for cid in range(3)
-            ]
-        )
-
-    silent = analyse(
-        questions,
-        arm("base", lambda i, cid: 0 if cid == 0 or i % 2 else -1),
-        arm("new", lambda i, cid: 0),
-    )
-    assert silent.delta_sc.estimate == pytest.approx(0.5)
-    assert silent.named.n_questions == 40
-    assert silent.named.delta_sc.estimate == 0.0
-    assert silent.named.naming.estimate == 1.0
-    better = analyse(questions, arm("base", lambda i, cid: i % 2), arm("new", lambda i, cid: 0))
-    assert better.named.naming.estimate == pytest.approx(0.0)
-    assert better.named.delta_sc.estimate == better.delta_sc.estimate
-    none = analyse(questions, arm("base", lambda i, cid: 0), arm("new", lambda i, cid: 0))
-    assert none.named.naming.estimate is None
-    assert "not clearly above 0" in none.named.naming.reason
+    chain = rows["coupled_domain: chain"]
+    assert chain.estimate == study.result("controls")["chain"]["audit"]["delta"]
+    assert chain.verdict == read(chain.estimate, -1, study.settings.confirmatory.smallest.steps)
+    phi = study.result("coupling")["contrasts"]["headline"]["after"]["phi"]
+    assert rows["independence"].estimate == phi
+    for name, one in rows.items():
+        assert one.verdict in VERDICTS
+        assert (one.reason != "") == (one.verdict == "not tested here"), name
+        if one.verdict in ("holds", "reversed"):
+            assert number(one.estimate["low"]) is not None
+    assert study.summary()["claims"] == {name: one.verdict for name, one in rows.items()}
 
 
-def test_questions_that_an_arm_never_names_an_option_on_are_left_out_of_both_sides():
-    found = analyse(
-        QUESTIONS,
-        traces("base", [[-1, -1], [0, -1], [1, 1]]),
-        traces("new", [[0, 0], [0, 0], [0, 1]]),
-    ).named
-    assert found.n_questions == 2
-    assert found.sc == (0.5, 0.75)
-    assert np.isclose(found.delta_sc.estimate, 0.25)
-
-
-def test_where_both_arms_name_the_right_option_silent_traces_do_not_vote():
-    """Before, silence has most votes and the right option is named more often than the others."""
-    before = {(0, c): (answer, ["e find"]) for c, answer in enumerate([-1, -1, -1, 0, 0, 2])}
-    before |= {(1, c): (answer, ["c find"]) for c, answer in enumerate([2, 2, 0])}  # the last option wins
-    after = {(q, c): (0, ["c find", "e find", "c find"]) for q in range(2) for c in range(3)}
-    result = audit.analyse(Arms(make_questions([0, 0]), *make_arm("base", before), *make_arm("new", after)))
-    assert result.both_correct.n_questions == 0
-    named = result.both_correct_named
-    assert (named.n_questions, named.n_judged_before, named.n_judged_after) == (1, 6, 9)
-    assert named.delta.estimate == pytest.approx(1 / 3 - 1)
+def test_the_command_shows_it_within_a_terminals_width(study):
+    shown = called("claims", study.path)
+    assert shown.returncode == 0, shown.stderr
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert "published  30.6 % to 50.3 %" in shown.stdout
+    told = json.loads(called("claims", study.path, "--json").stdout)
+    assert told == claims_of(study).to_json()

@@ -102,8 +102,8 @@ def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
     assert [a["id"] for tag, a in page.elements if tag == "section"] == SECTIONS
     figures = json.loads(page.scripts[0])
     assert page.ids("plot") == [f"fig-{name}" for name in (
-        "headline", "by_answers", "kinds", "split", "knowledge", "gains", "joined", "controls", "ways",
-        "curves", "cross", "hedge", "projection", "probe-distilled", "probe-base", "layers",
+        "headline", "by_answers", "kinds", "split", "knowledge", "gains", "joined", "coupling", "controls",
+        "ways", "curves", "cross", "hedge", "projection", "probe-distilled", "probe-base", "layers",
     )]  # fmt: skip
     assert {f"fig-{name}" for name in figures} == set(page.ids("plot"))
     for name, figure in figures.items():

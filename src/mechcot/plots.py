@@ -14,6 +14,7 @@ from mechcot.analyses.audit.certainty_figures import difference_forest
 from mechcot.analyses.audit.figures import error_by_answers, error_by_kind, headline, split
 from mechcot.analyses.commitment.figures import commitment_curves, commitment_two_by_two
 from mechcot.analyses.controls.figures import controls
+from mechcot.analyses.coupling.figures import coupling
 from mechcot.analyses.gains.figures import error_by_transition, gains
 from mechcot.analyses.greedy.figures import greedy
 from mechcot.analyses.hedge.figures import hedge_by_layer
@@ -37,6 +38,7 @@ __all__ = [
     "commitment_curves",
     "commitment_two_by_two",
     "controls",
+    "coupling",
     "difference_forest",
     "error_by_answers",
     "error_by_kind",

@@ -11,9 +11,11 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
+from mechcot.analyses.coupling import analysis as coupling
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
@@ -75,6 +77,13 @@ ANALYSES = (
         pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
     ),
     Analysis("gains", gains_of, version=3, pages={"gains": f"{_HERE}.gains.page:gains"}),
+    Analysis(
+        "coupling",
+        coupling.coupling_of,
+        settings=("controls",),
+        summary=coupling.summarised,
+        pages={"gains": f"{_HERE}.coupling.page:coupling"},
+    ),
     Analysis(
         "panel",
         panel_of,
@@ -184,6 +193,14 @@ ANALYSES = (
         pages={"sure": f"{_HERE}.judge_controls.study_report:controls_part"},
     ),
     Analysis(
+        "claims",
+        claims.claims_of,
+        version=None,
+        found=claims.found,
+        summary=claims.summarised,
+        rows={"claims": f"{_HERE}.claims.page:ledger"},
+    ),
+    Analysis(
         "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
     ),
 )
@@ -221,6 +238,7 @@ FIGURES = {
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
+    "CouplingResult": f"{_HERE}.coupling.figures:coupling",
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
@@ -240,6 +258,7 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
+    "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",

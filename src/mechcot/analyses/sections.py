@@ -61,14 +61,18 @@ FRAMES = (
     Frame(
         "gains",
         "Are the questions gained the ones whose steps got worse?",
-        ("gains", "answers", "answer_agreement"),
+        ("gains", "coupling", "answers", "answer_agreement"),
         "The <dfn>margin</dfn> of a question is how far the right answer leads the strongest other one in a "
         "vote, in shares of the vote; below 0 it is behind. Votes are noisy, and the same luck would be in "
         "the margin and in the change: so one half of the traces says where a question stood, the other half "
-        "whether it was gained, and the steps that are counted are those of traces that did not vote.",
+        "whether it was gained, and the steps that are counted are those of traces that did not vote. "
+        "Last, inside one arm: a trace is <dfn>clean</dfn> where none of its judged claims is wrong, else "
+        "flawed; if wrong claims mattered to the answer, clean traces would be right oftener, also among "
+        "traces of one question.",
         "That the steps of a question gained are why it was gained. Votes here are of {half} traces, not of "
         "all {k}, so the gain is not the headline’s. Questions that both models find easy have little room "
-        "for either.",
+        "for either. That clean traces are right oftener is no cause either way: a wrong claim can mislead, "
+        "and a wrong answer can be argued for.",
     ),
     Frame(
         "sure",

@@ -220,6 +220,20 @@ def show(
 
 
 @app.command(
+    help="""Each claim of two papers, beside what a finished study says of it.
+
+A claim holds, is reversed, cannot be told, or was not tested here; with its published number and way of
+measuring, this study's number in that way where it can be had, and in a way that holds.
+
+\b
+  mechcot claims studies/organism"""
+)
+def claims(study: StudyPath, as_json: Json = False) -> None:
+    """The ledger of published claims."""
+    show(study, "claims", as_json)
+
+
+@app.command(
     help="""The step audit of a finished study: how many steps are wrong before and after.
 
 \b

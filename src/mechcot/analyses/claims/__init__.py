@@ -1,0 +1,1 @@
+"""What two papers claim, beside what a study says of it."""

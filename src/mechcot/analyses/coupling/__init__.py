@@ -1,0 +1,1 @@
+"""Whether wrong steps and wrong answers go together."""
