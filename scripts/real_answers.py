@@ -17,7 +17,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks import Question, read_answer
 from mechcot.tasks.base import LETTERS
 from mechcot.tasks.multiple_choice import prompt_format

@@ -21,7 +21,7 @@ from mechcot.analyses.judge_controls.registry import CONTROLS, findings
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.sample import Sample, sample_of
 from mechcot.core.errors import DataError
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.prompt import Item, messages
 from mechcot.steps.alter import MASK

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import save_checkpoint, word_tokenizer
 from mechcot.core.errors import DataError, ModelError
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.distill.prompts import check_prompts
 from mechcot.pipeline import run as pipeline
 from mechcot.tasks import Question, render_prompt

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from mechcot.core.errors import JudgeError
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.judging.exact import judge_exactly
 from mechcot.tasks import question_of

@@ -17,8 +17,8 @@ from mechcot.core import config, records
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.presets import PRESETS
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.question_settings import QuestionSettings
-from mechcot.core.settings import PromptSettings
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, messages, options_text
 from mechcot.pipeline import run as pipeline

@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from mechcot.core.errors import ReadingError
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.batch import unpack
 from mechcot.reading.forward import run_alone

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.steps.alter import MASK, decoys_of, hedged_pair, mask_answer
 from mechcot.steps.table import states_answer

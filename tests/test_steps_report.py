@@ -3,7 +3,7 @@ import pytest
 
 from mechcot.core.errors import DataError
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.steps import segment_report, step_rows
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import multiple_choice

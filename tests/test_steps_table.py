@@ -5,7 +5,7 @@ import pytest
 
 from conftest import word_tokenizer
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.steps import step_rows
 from mechcot.steps.table import states_answer, token_at, token_span
 from mechcot.tasks import Question

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks import Question, finished_at, read_answer
 from mechcot.tasks.answers import same_items, same_value, stated
 from mechcot.tasks.answers.fold import fold

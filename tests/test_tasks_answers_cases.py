@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks import Question, read_answer
 from mechcot.tasks.multiple_choice import prompt_format
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.steps import step_rows
 from mechcot.steps.table import after_answer
 from mechcot.tasks import Question, parts, reasoning_end

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
 

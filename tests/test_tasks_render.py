@@ -6,7 +6,7 @@ import pytest
 from conftest import word_tokenizer
 from mechcot.core.errors import ModelError
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.models import checkpoint
 from mechcot.tasks import Question, forced_ids, render_prompt, tokens
 from mechcot.tasks.multiple_choice import prompt_format
@@ -53,3 +53,52 @@ def test_a_tokenizer_that_begins_texts_begins_every_prompt(tmp_path: Path) -> No
     _, ids = render_prompt(QUESTION, FORM, tokenizer)
     assert ids.count(tokenizer.bos_token_id) == 1
     assert ids[0] == tokenizer.bos_token_id
+
+
+SHOTS = {"shots": [{"question": "w5 w6", "solution": "w7 </think> answer w5"}]}
+
+
+def _form(**settings: Any) -> Any:
+    return prompt_format(PromptSettings(**{**PRESETS["organism"]["prompt"], **settings}))
+
+
+def test_worked_questions_and_a_system_message_stand_before_the_question(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(tmp_path)
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    text, _ = render_prompt(QUESTION, _form(**SHOTS, system="w8"), tokenizer)
+    assert text == (
+        "[system] w8\n[user] w5 w6\n[assistant] w7 </think> answer w5\n[user] w3 . options w1 w2\n[assistant]"
+    )
+    text, _ = render_prompt(QUESTION, _form(**SHOTS, chat=False), tokenizer)
+    assert text == "w5 w6\n\nw7 </think> answer w5\n\nw3 . options w1 w2"
+
+
+@pytest.mark.parametrize(
+    ("template", "settings", "lost"),
+    [
+        ("{{ messages[0].content }}", SHOTS, "turn 1 \\(assistant\\)"),
+        ("{{ messages[-1].content }}", {"system": "w8"}, "the system message"),
+        # as templates do that keep earlier reasoning out of the prompt
+        ("{% for m in messages %}{{ m.content.split('</think>')[-1] }}{% endfor %}", SHOTS, "turn 1"),
+    ],
+)
+def test_a_template_that_drops_a_turn_is_refused(
+    template: str, settings: dict, lost: str, tmp_path: Path
+) -> None:
+    tokenizer = word_tokenizer(tmp_path)
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=f"leaves out or changes {lost}"):
+        render_prompt(QUESTION, _form(**settings), tokenizer)
+
+
+def test_a_plain_text_has_no_system_message() -> None:
+    with pytest.raises(ValueError, match="a plain text has no system message"):
+        PromptSettings(chat=False, system="w8")
+
+
+def test_what_is_not_used_leaves_older_studies_as_they_are() -> None:
+    assert {"system", "shots"} & PromptSettings().basis().keys() == set()
+    assert PromptSettings(**SHOTS).basis()["shots"] == SHOTS["shots"]

@@ -5,7 +5,6 @@ An unknown key is an error everywhere.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.question_settings import QuestionSettings
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
@@ -31,37 +31,6 @@ def _known_site(name: str) -> str:
 
 SiteName = Annotated[str, AfterValidator(_known_site)]
 """A site of a model, see `core.sites`."""
-
-
-class PromptSettings(Section):
-    """How questions are put and answers read off; see `mechcot.tasks.PromptFormat`."""
-
-    question: str = "{stem}\n\n{options}\n\nThink step by step, then end with: The answer is (X)."
-    option: str = "({letter}) {text}"
-    separator: str = "\n"
-    chat: bool = True
-    thinking: bool | None = None
-    reasoning_end: str = ""
-    answer_pattern: str = r"[Tt]he answer is \(?(?P<answer>[A-Z])\)?"
-    answer_form: Literal["text", "letter"] = "letter"
-    lead_in: tuple[str, ...] = ("\n\nThe answer is (",)
-    terminator: str | None = ")"
-
-    @model_validator(mode="after")
-    def _slots(self) -> PromptSettings:
-        if "{stem}" not in self.question:
-            raise ValueError("question must hold the slot {stem}")
-        if "{text}" not in self.option:
-            raise ValueError("option must hold the slot {text}")
-        try:
-            re.compile(self.answer_pattern)
-        except re.error as error:
-            raise ValueError(f"answer_pattern is no regular expression: {error}") from None
-        if "(?P<answer>" not in self.answer_pattern:
-            raise ValueError("answer_pattern must hold the group (?P<answer>...)")
-        if not self.lead_in:
-            raise ValueError("lead_in must hold at least one text")
-        return self
 
 
 class DistillSettings(Section):

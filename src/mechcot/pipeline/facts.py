@@ -53,7 +53,7 @@ def _asking(study: Study, arm: str, progress: bool) -> Stage:
     return Stage(
         f"facts-{arm}",
         1,
-        {"prompt": settings.prompt.model_dump(mode="json"), "threads": settings.threads},
+        {"prompt": settings.prompt.basis(), "threads": settings.threads},
         (LIST, *own),
         (f"arms/{arm}/facts.parquet",),
         partial(ask, study, arm, progress),

@@ -52,7 +52,7 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
         {
             "sampling": settings.sampling.model_dump(mode="json", include=used),
             "cid": settings.sampling.samples,
-            "prompt": settings.prompt.model_dump(mode="json"),
+            "prompt": settings.prompt.basis(),
             "steps": settings.steps.model_dump(mode="json"),
             "threads": settings.threads,
         }

@@ -43,7 +43,7 @@ def parity_stages(study: Study, progress: bool) -> list[Stage]:
         "sampling": settings.sampling.model_dump(
             mode="json", exclude=set() if settings.sampling.greedy else {"greedy"}
         ),
-        "prompt": settings.prompt.model_dump(mode="json"),
+        "prompt": settings.prompt.basis(),
         "domain": settings.contrast.domain,
     }
     sources = tuple(given_file(str(settings.arms[arm].traces)) for _, arm in asked)

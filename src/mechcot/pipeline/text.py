@@ -72,7 +72,7 @@ def _version(study: Study) -> int:
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
-    prompt = settings.prompt.model_dump(mode="json")
+    prompt = settings.prompt.basis()
     # Means nothing to the organism, whose texts end by themselves.
     unused = (
         {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
@@ -97,7 +97,7 @@ def _given_stage(study: Study, arm: str) -> Stage:
     settings, source = study.settings, study.settings.arms[arm].traces
     assert source is not None
     own, outside = checkpoint_of(study, settings.contrast.before)  # its tokenizer
-    basis: dict[str, Any] = {"prompt": settings.prompt.model_dump(mode="json")}
+    basis: dict[str, Any] = {"prompt": settings.prompt.basis()}
     if source in TEACHER_VARIANTS:
         assert settings.organism is not None  # by Settings' own validation
         basis |= {"teacher": source, "samples": settings.sampling.samples, "seed": settings.seed}

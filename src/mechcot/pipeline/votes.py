@@ -29,7 +29,7 @@ def vote_stages(study: Study) -> list[Stage]:
         Stage(
             "votes",
             1,
-            {"prompt": study.settings.prompt.model_dump(mode="json")},
+            {"prompt": study.settings.prompt.basis()},
             (asked_file(study), *(traces_file(study, arm) for arm in arms)),
             ("questions.parquet", *(f"arms/{arm}/traces.parquet" for arm in arms)),
             partial(count_votes, study),

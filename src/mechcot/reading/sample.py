@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mechcot.core.errors import ModelError
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.reading.inputs import LeadIn, QuestionInput, Seam, TraceInput, forced_length
 from mechcot.tasks import Question, forced_ids, render_prompt

@@ -56,6 +56,8 @@ class PromptFormat:
         lead_in: texts put after a prefix to make the model answer now.
         terminator: what follows an answer; None: the tokenizer's end of text.
         items: whether an open question's answer names several texts, in any order.
+        system: a system message before the chat; None: there is none.
+        shots: worked questions before every question, each its text and its solution.
         exact: whether the pattern alone reads an answer off, by its last match: the organism's language
             has no other words for it.
     """
@@ -72,6 +74,8 @@ class PromptFormat:
     terminator: str | None = None
     exact: bool = False
     items: bool = False
+    system: str | None = None
+    shots: tuple[tuple[str, str], ...] = ()
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""

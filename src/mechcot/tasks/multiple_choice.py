@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks.base import PromptFormat, Question, Task
 
 _ROLES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -42,7 +42,8 @@ def role(question: Question, text: str) -> str:
 
 def prompt_format(settings: PromptSettings) -> PromptFormat:
     """The prompt format that the settings describe."""
-    return PromptFormat(**settings.model_dump())
+    shots = tuple((shot.question, shot.solution) for shot in settings.shots)
+    return PromptFormat(**settings.model_dump(exclude={"shots"}), shots=shots)
 
 
 def multiple_choice(settings: PromptSettings, segmenter: str) -> Task:

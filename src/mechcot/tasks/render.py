@@ -16,14 +16,16 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
         ModelError: the format wants a chat template and the tokenizer has none, or one that fails.
     """
     text = form.render(question)
-    if form.chat:
+    if not form.chat:
+        text = "".join(f"{asked}\n\n{solved}\n\n" for asked, solved in form.shots) + text
+    else:
         if not tokenizer.chat_template:
             raise ModelError(
                 f"{tokenizer.name_or_path}: the tokenizer has no chat template. "
                 "Set prompt.chat=false to send the plain text"
             )
         extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
-        messages = [{"role": "user", "content": text}]
+        messages = _messages(text, form)
         with foreign_errors(
             f"{tokenizer.name_or_path}: its chat template does not take question '{question.qid}' (set "
             "prompt.chat=false to send the plain text)"
@@ -31,6 +33,8 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
             text = tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, **extra
             )
+        if len(messages) > 1:
+            _refuse_loss(messages, text, tokenizer)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
     if bos is not None and ids[:2] == [bos, bos]:
@@ -38,6 +42,32 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
     if adds_bos(tokenizer) and ids[:1] != [bos]:
         ids = [bos, *ids]
     return text, ids
+
+
+def _messages(text: str, form: PromptFormat) -> list[dict[str, str]]:
+    """The turns of a chat that ends with a question."""
+    turns = [("system", form.system)] if form.system is not None else []
+    for asked, solved in form.shots:
+        turns += [("user", asked), ("assistant", solved)]
+    return [{"role": role, "content": content} for role, content in (*turns, ("user", text))]
+
+
+def _refuse_loss(messages: list[dict[str, str]], text: str, tokenizer: Any) -> None:
+    """Refuse a template that drops a turn, or the reasoning in one: nobody would see it.
+
+    Raises:
+        ModelError: a message's content does not stand in the prompt.
+    """
+    for number, message in enumerate(messages):
+        if message["content"].strip() not in text:
+            what = (
+                "the system message" if message["role"] == "system" else f"turn {number} ({message['role']})"
+            )
+            raise ModelError(
+                f"{tokenizer.name_or_path}: its chat template leaves out or changes {what}: "
+                f"{message['content'][:60]!r}. Leave prompt.system and prompt.shots out, or set "
+                "prompt.chat=false"
+            )
 
 
 def forced_ids(

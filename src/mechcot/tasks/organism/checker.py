@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mechcot.core.presets import PRESETS
-from mechcot.core.settings import PromptSettings
+from mechcot.core.prompt_settings import PromptSettings
 from mechcot.tasks.base import Claim, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.corpus import claim as claim_of
