@@ -14,6 +14,7 @@ from mechcot.core.errors import MechcotError
 from mechcot.core.offers import at, offer
 
 if TYPE_CHECKING:
+    from mechcot.analyses.boundary.analysis import boundary
     from mechcot.pipeline.run import plan, read, run
     from mechcot.study.folder import Study
 
@@ -30,6 +31,7 @@ offer(
 )
 
 _PUBLIC = {
+    "boundary": "mechcot.analyses.boundary.analysis:boundary",
     "Study": "mechcot.study.folder:Study",
     "plan": "mechcot.pipeline.run:plan",
     "plots": "mechcot.plots:",
@@ -39,7 +41,7 @@ _PUBLIC = {
 }
 """What is imported when it is asked for, so that `import mechcot` stays light."""
 
-__all__ = ["MechcotError", "Study", "__version__", "plan", "plots", "probe", "read", "run"]
+__all__ = ["MechcotError", "Study", "__version__", "boundary", "plan", "plots", "probe", "read", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ A rate or difference in these inputs is `{"estimate", "low", "high"}` (other key
 from mechcot.analyses.answers.figures import reliability
 from mechcot.analyses.audit.certainty_figures import difference_forest
 from mechcot.analyses.audit.figures import error_by_answers, error_by_kind, headline, split
+from mechcot.analyses.boundary.figures import boundary
 from mechcot.analyses.commitment.figures import commitment_curves, commitment_two_by_two
 from mechcot.analyses.controls.figures import controls
 from mechcot.analyses.coupling.figures import coupling
@@ -35,6 +36,7 @@ __all__ = [
     "NULL",
     "TEACHER",
     "bare",
+    "boundary",
     "commitment_curves",
     "commitment_two_by_two",
     "controls",

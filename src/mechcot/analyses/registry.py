@@ -236,6 +236,7 @@ def json_of(analysis: Analysis, study: Study) -> dict[str, Any]:
 FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
+    "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "CouplingResult": f"{_HERE}.coupling.figures:coupling",
@@ -258,6 +259,7 @@ FIGURES = {
 
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
+    "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",

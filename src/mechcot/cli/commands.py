@@ -220,6 +220,35 @@ def show(
 
 
 @app.command(
+    help="""Where answers rise while steps get worse and where they do not: contrasts of several studies.
+
+Every study gives its headline and its controls; the first headline is what the others are compared with.
+"No split" is right answers that rise and wrong steps that rise by less than a margin fixed in the settings
+(confirmatory.smallest.steps), both by their intervals.
+
+\b
+  mechcot boundary studies/medqa studies/gsm8k studies/arc
+  mechcot boundary studies/organism --figure boundary.html"""
+)
+def boundary(
+    studies: Annotated[list[Path], typer.Argument(help="The studies' folders.", show_default=False)],
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the contrasts into this HTML file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Contrasts of several studies side by side."""
+    from mechcot.analyses.boundary.analysis import boundary as compared
+    from mechcot.core.files import write_text
+    from mechcot.study.folder import Study
+
+    found = compared([Study.open(path) for path in studies])
+    if figure is not None:
+        write_text(figure, found.figure().to_html(include_plotlyjs=True))
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.text())
+
+
+@app.command(
     help="""Each claim of two papers, beside what a finished study says of it.
 
 A claim holds, is reversed, cannot be told, or was not tested here; with its published number and way of
