@@ -244,7 +244,7 @@ def boundary(
 
     found = compared([Study.open(path) for path in studies])
     if figure is not None:
-        write_text(figure, found.figure().to_html(include_plotlyjs=True))
+        write_text(figure, found.figure().to_html(include_plotlyjs=True, config={"displayModeBar": False}))
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.text())
 
 

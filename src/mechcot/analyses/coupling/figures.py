@@ -12,6 +12,11 @@ _RIGHT = Axis(ticks=".0%", ends=(0, 1.02))
 _KINDS = (("right_if_flawed", "a wrong claim"), ("right_if_clean", "no wrong claim"))
 
 
+def in_order(result: Json) -> list[tuple[str, Json]]:
+    """The contrasts by name, the headline first."""
+    return sorted(result["contrasts"].items(), key=lambda item: item[0] != "headline")
+
+
 def coupling(result: Json, *, title: str | None = None) -> go.Figure:
     """Right answers of traces with and without a wrong claim, in every contrast and arm.
 
@@ -20,13 +25,11 @@ def coupling(result: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     rows, counted = [], []
-    for name, own in result["contrasts"].items():
+    for name, own in in_order(result):
         for role, colour in (("before", BEFORE), ("after", AFTER)):
             arm = own[role]
             marks = [
-                Mark(
-                    arm[kind], colour, f"{arm['arm']}, traces with {label}: {percent(arm[kind])}", arm["arm"]
-                )
+                Mark(arm[kind], colour, f"{arm['arm']}, traces with {label}: {percent(arm[kind])}")
                 for kind, label in _KINDS
             ]
             rows.append(Row(arm["arm"] if name == "headline" else f"{name}: {arm['arm']}", marks))

@@ -66,7 +66,7 @@ _LINES = (
 def _table(result: Json) -> Table:
     """Every number, a line a contrast and measure."""
     rows: list[tuple[str, ...]] = []
-    for name, own in result["contrasts"].items():
+    for name, own in figures.in_order(result):
         arms = " → ".join(own[role]["arm"] for role in _ROLES)
         rows.append((f"{name}: {arms}", "", "", ""))
         for label, key, write in _LINES:
@@ -84,7 +84,7 @@ def _table(result: Json) -> Table:
 def _cells(result: Json) -> Table:
     """The traces behind it."""
     rows = []
-    for name, own in result["contrasts"].items():
+    for name, own in figures.in_order(result):
         for role in _ROLES:
             arm, n = own[role], own[role]["counts"]
             rows.append(
