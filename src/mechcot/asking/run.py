@@ -112,6 +112,10 @@ class Run(Generic[ItemT, FoundT]):
         self.usage = self._recall(items).usage
         self._tell()
 
+    def kept(self, items: dict[str, ItemT]) -> dict[str, FoundT | Failed]:
+        """The answers whose replies are all kept, by call."""
+        return self._recall(items).answers
+
     async def _work_off(
         self, client: Client, items: dict[str, ItemT], stop: threading.Event, progress: bool
     ) -> None:

@@ -129,6 +129,31 @@ def price(
     return plan_of(server, len(pending), len(calls) - len(pending), characters)
 
 
+def kept(
+    form: Form[ItemT, FoundT],
+    items: Sequence[ItemT],
+    server: Server,
+    work: Path,
+    *,
+    sample: int = 0,
+) -> list[FoundT | Failed | None]:
+    """What `ask` would find of items without a call; None where it would send one. Sends and writes nothing.
+
+    Args:
+        form: what would be asked.
+        items: about what.
+        server: whom.
+        work: folder of the cache.
+        sample: which answer to the same messages.
+    """
+    if not (work / CACHE).exists():
+        return [None] * len(items)
+    calls = {_key(form, item, server, sample): item for item in items}
+    with ReplyCache(work / CACHE) as cache:
+        answers = Run(form, server, sample, cache, Ledger()).kept(calls)
+    return [answers.get(_key(form, item, server, sample)) for item in items]
+
+
 def refuse_failures(
     answers: Sequence[object],
     place: Callable[[int], str],

@@ -16,6 +16,7 @@ from mechcot.core.offers import offered
 from mechcot.core.question_settings import QuestionSettings
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
+from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
 
@@ -69,7 +70,8 @@ class DistillSettings(Section):
 
     base: str = Field(description="the arm it starts from")
     examples: str = Field(
-        min_length=1, description="an examples file, or a variant of the organism's teacher: rich, terse"
+        min_length=1,
+        description="one of `examples`, a file, or a variant of the organism's teacher: rich, terse",
     )
     train: TrainSettings = TrainSettings()
     seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")
@@ -237,6 +239,10 @@ class Settings(Section):
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
     organism: OrganismSettings | None = None
     questions: QuestionSettings | None = None
+    teacher: TeacherSettings | None = Field(
+        None, description="who writes chains to learn from (docs/teacher.md); null: nobody"
+    )
+    examples: dict[str, ExampleSettings] = Field({}, description="made of the teacher's chains, by name")
     prompt: PromptSettings = PromptSettings()
     arms: dict[str, ArmSettings]
     contrast: ContrastSettings = ContrastSettings()
@@ -307,6 +313,9 @@ class Settings(Section):
         if again or len(set(self.contrast.replicates)) < len(self.contrast.replicates):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
+        check_teaching(
+            self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
+        )
         if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
             raise ValueError(
                 "handover.judge: the study's verdicts are a table, which has none of steps still to be "
@@ -337,6 +346,10 @@ class Settings(Section):
                 f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
                 "that has one (questions.task)"
             )
+
+    def made_here(self, examples: str) -> bool:
+        """Whether examples (`distill.examples`) are made in the study, and not a file."""
+        return examples in (self.examples if self.organism is None else TEACHER_VARIANTS)
 
     @property
     def open_questions(self) -> bool:
