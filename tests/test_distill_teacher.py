@@ -55,10 +55,13 @@ def settings(**changes: Any) -> TeacherSettings:
     return TeacherSettings.model_validate(own | changes)
 
 
+SERVER = ("price_in", "price_out", "max_tokens", "max_failure_share")
+
+
 def taught(
     folder: Path, server: Loopback, asked: list[Exercise], budget: float | None = None, **changes: Any
 ) -> Taught:
-    own = {name: changes.pop(name) for name in ("price_in", "price_out", "max_tokens") if name in changes}
+    own = {name: changes.pop(name) for name in SERVER if name in changes}
     path = teacher_file(folder, server.url, **own)
     session = Session(read_teacher(path, 2), folder / "work", 0, ledger=Ledger(budget), progress=False)
     return teach(asked, settings(**changes), FORM, session, path)
@@ -152,6 +155,22 @@ def test_a_teacher_of_no_use_stops_before_it_is_paid_for_everything(tmp_path: Pa
         with pytest.raises(DataError, match=r"of 4 chains none is right \(4 wrong\); name another teacher"):
             taught(tmp_path, server, many[:2], attempts=2, hint_after=None)
         assert len(server.calls) == 4
+
+
+def test_a_question_that_the_server_never_takes_costs_the_others_nothing(tmp_path: Path) -> None:
+    def script(qid: str, call: Call) -> Answer:
+        return Answer(status=400, body=b"{}") if qid == "q0" else ODD["right"]
+
+    asked = [exercise(f"q{i}") for i in range(3)]
+    with Loopback(by_question(script)) as server:
+        says = (
+            r"1 of 3 calls got no chain: 1 api_failure.*First api_failure, question 'q0', attempt 1: HTTP 400"
+        )
+        with pytest.raises(JudgeError, match=f"(?s){says}"):
+            taught(tmp_path, server, asked)
+        done = taught(tmp_path, server, asked, max_failure_share=0.7, attempts=4)
+    assert [(row["qid"], row["outcome"]) for row in done.rows] == [("q1", "right"), ("q2", "right")]
+    assert done.about["api_failures"] == 4
 
 
 def test_a_budget_ends_it_and_a_larger_one_goes_on(tmp_path: Path) -> None:

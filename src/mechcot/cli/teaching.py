@@ -59,7 +59,7 @@ def teacher(
     if as_json:
         typer.echo(json.dumps(about, ensure_ascii=False))
         return
-    told = ", ".join(f"{n} {name}" for name, n in about["outcomes"].items())
+    told = ", ".join(f"{n} {name}" for name, n in about["outcomes"].items() if n)
     typer.echo(
         f"{about['n_chains']} chains for {about['n_questions']} questions: {told}\n"
         f"{about['n_kept']} are kept, of {about['n_questions_kept']} questions, {about['n_kept_hinted']} of "

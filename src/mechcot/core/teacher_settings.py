@@ -121,5 +121,5 @@ def check_teaching(
             free = [other for other, one in examples.items() if one.match is None]
             raise ValueError(
                 f"examples.{name}.match: '{own.match}' is none of the examples that match no others: "
-                f"{', '.join(free)}"
+                f"{', '.join(free) or 'there is none'}"
             )

@@ -15,6 +15,7 @@ from mechcot.core.teacher_records import OUTCOMES
 from mechcot.core.text import said
 from mechcot.tasks import PromptFormat, Question, ReadAnswer, question_of, read_answer
 from mechcot.tasks.answers import same_items, same_value
+from mechcot.tasks.tokens import TURN_MARK, without_end
 
 _GRAM = 3  # characters, as in the published recipe
 _REFUSED = ("refusal", "content_filter")
@@ -78,7 +79,8 @@ def graded(text: str, exercise: Exercise, form: PromptFormat, finish_reason: str
     outcome = ends.get(finish_reason) or ("" if text.strip() else "empty")
     if outcome:
         return {"outcome": outcome, "answer": -1, "answer_rule": outcome}
-    right, read = answers_right(text, exercise, plain(form))
+    own = without_end(text, TURN_MARK)  # a mark inside is for those who know the student's tokenizer
+    right, read = answers_right(text if own is None else own, exercise, plain(form))
     outcome = "right" if right else "wrong" if read.option >= 0 or read.text else "no_answer"
     return {"outcome": outcome, "answer": read.option, "answer_rule": read.rule}
 

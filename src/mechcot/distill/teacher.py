@@ -124,17 +124,18 @@ def teach(
     """
     asked = teacher_form(settings, form, session.seed)
     told: list[dict[str, Any]] = []
+    ended: list[tuple[Reply | Failed | None, str]] = []
+
+    def refuse_unanswered() -> None:
+        # Over all attempts: a question that a server never takes is asked in each of them.
+        answers = [answer for answer, _ in ended]
+        refuse_failures(answers, lambda i: ended[i][1], session.server, "chain", things="calls")
 
     def send(items: Sequence[Item], attempt: int) -> Sequence[Reply | Failed | None]:
         one = Session(session.server, session.work, session.seed, attempt, session.ledger, session.progress)
         found = ask(asked, items, one)
-        refuse_failures(
-            found.answers,
-            lambda i: f"question '{items[i].exercise.question.qid}', attempt {attempt + 1}",
-            session.server,
-            "chain",
-            things="calls",
-        )
+        places = (f"question '{item.exercise.question.qid}', attempt {attempt + 1}" for item in items)
+        ended.extend(zip(found.answers, places, strict=True))
         models = {about["returned_model"] for about in told} | {found.check.returned_model}
         if len(models) > 1:
             raise JudgeError(
@@ -145,10 +146,13 @@ def teach(
         return found.answers
 
     first = _walk(exercises[:PILOT], settings.model_copy(update={"attempts": 1}), form, send)
+    refuse_unanswered()
     outcomes = [row["outcome"] for row in first.rows]
     refuse_useless(outcomes, ("right", "wrong"), str(source), f"of the first {len(outcomes)} has an answer")
     told.clear()  # they are asked about, and found, again
+    ended.clear()
     done = _walk(exercises, settings, form, send)
+    refuse_unanswered()
     refuse_useless([row["outcome"] for row in done.rows], ("right",), str(source), "is right")
     return Taught(done.rows, _summed(told))
 

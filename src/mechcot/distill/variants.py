@@ -16,7 +16,7 @@ from mechcot.core.errors import DataError
 from mechcot.core.teacher_settings import ExampleSettings
 from mechcot.distill.chains import Exercise, answers_right, plain
 from mechcot.tasks import PromptFormat, parts, reasoning_end, render_prompt
-from mechcot.tasks.tokens import turn_marks
+from mechcot.tasks.tokens import turn_marks, without_end
 
 LEFT_OUT = {
     "hinted": "the answer was shown, or was not (examples.NAME.hinted)",
@@ -137,14 +137,6 @@ def _pieces(
     return pieces, left
 
 
-def without_end(text: str, marks: re.Pattern[str]) -> str | None:
-    """A chain without marks of its end; None: a mark stands before more text."""
-    mark = marks.search(text)
-    if mark is None:
-        return text
-    return None if marks.sub("", text[mark.start() :]).strip() else text[: mark.start()]
-
-
 def reasoning_of(text: str, exercise: Exercise, form: PromptFormat) -> str:
     """What a chain says before its answer, without tags around thoughts; "" where it is nothing.
 
@@ -179,8 +171,8 @@ def _shuffled(name: str, pieces: list[_Piece], seed: int) -> list[_Piece]:
     step = max(len(own) for own in by_question.values())
     if len(row) < 2 * step:
         raise DataError(
-            f"examples.{name}: {step} of {len(row)} chains are of one question, so that not every one can have "
-            "another question's reasoning. Have chains of more questions, or lower teacher.chains"
+            f"examples.{name}: {step} of {len(row)} chains are of one question, so that not every one can "
+            "have another question's reasoning. Have chains of more questions, or lower teacher.chains"
         )
     donors = {piece.whose: row[(i + step) % len(row)] for i, piece in enumerate(row)}
     return [replace(p, reasoning=donors[p.whose].reasoning, whose=donors[p.whose].whose) for p in pieces]
