@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from conftest import save_checkpoint
+from conftest import ROOT, save_checkpoint
 from judging_cases import KEY
 from loopback import Answer, Call, Loopback
 from mechcot import Study
@@ -20,6 +20,7 @@ from mechcot.core import config
 from mechcot.core.errors import ConfigError, DataError, StudyError, UsageError
 from mechcot.core.files import read_json
 from mechcot.core.manifest import load_manifest, verify
+from mechcot.distill.teacher_file import read_teacher
 from mechcot.pipeline import run as pipeline
 from mechcot.steps.of_study import task_of
 from mechcot.tasks import question_of, render_prompt
@@ -284,3 +285,12 @@ def test_the_organism_keeps_its_teacher(tmp_path: Path) -> None:
         config.resolve(overrides=(teacher,))
     with pytest.raises(UsageError, match="the settings name no teacher"):
         pipeline.plan_teaching(tmp_path / "out")
+
+
+def test_the_example_files_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = config.resolve(file=ROOT / "examples" / "study-teacher.yaml")
+    assert found.teacher is not None
+    assert read_teacher(Path(found.teacher.server or ""), found.teacher.attempts).role == "teacher"
+    assert found.arms["answer-only"].distill is not None
+    assert found.made_here(found.arms["answer-only"].distill.examples)
