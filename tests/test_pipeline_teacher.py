@@ -217,6 +217,30 @@ def test_chains_that_somebody_has_are_graded_as_a_server_s(tmp_path: Path) -> No
     )
 
 
+def test_open_questions_are_taught_in_the_words_of_their_gold(tmp_path: Path) -> None:
+    given = lines(
+        tmp_path / "given.jsonl",
+        [{"qid": "t0", "text": "w1 w2 . answer w21"}, {"qid": "t1", "text": "w1 . answer w30"}],
+    )
+    columns = {"columns": {"options": None}, "gold_is": "any"}
+    lines(tmp_path / "open.jsonl", [{"qid": "q", "question": "w9 w8", "answer": ["w7"]}])
+    asked = [{"qid": f"t{i}", "question": f"w{i}", "answer": [f"w{20 + i}", f"w{21 + i}"]} for i in range(2)]
+    lines(tmp_path / "asked.jsonl", asked)
+    study_yaml = settings_of(
+        tmp_path,
+        {"traces": str(given), "questions": {"path": str(tmp_path / "asked.jsonl"), **columns}},
+        questions={"path": str(tmp_path / "open.jsonl"), **columns},
+        prompt={**PROMPT, "question": "{stem} ."},
+        preset="open",
+    )
+    study = pipeline.teach(tmp_path / "out", config=study_yaml, progress=False)
+    rows = pd.read_parquet(study.path / "teacher" / "traces.parquet")
+    assert rows.outcome.tolist() == ["right", "wrong"]
+    found = pd.read_parquet(study.path / "examples" / "right.parquet")
+    assert found.completion.tolist() == ["w1 w2 . answer w20"]
+    assert found.prompt.tolist() == ["w0 . <think>"]
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

@@ -125,7 +125,7 @@ def _counts(table: pd.DataFrame, questions: pd.DataFrame) -> dict[str, Any]:
         "n_chains": len(table),
         "outcomes": counted(table.outcome),
         "outcomes_hinted": counted(table[table.hinted.astype(bool)].outcome),
-        "n_alike": int((table.outcome.eq("right") & ~table.kept.astype(bool)).sum()),
+        "n_right_not_kept": int((table.outcome.eq("right") & ~table.kept.astype(bool)).sum()),
         "n_kept": len(kept),
         "n_kept_hinted": int(kept.hinted.sum()),
         "n_questions_kept": int(kept.qid.nunique()),
