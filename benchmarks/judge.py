@@ -29,7 +29,7 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.judging.asking import Session
+from mechcot.asking.session import Session
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.judging.prompt import Item, messages

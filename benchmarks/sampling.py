@@ -24,7 +24,7 @@ import torch
 
 from mechcot import Study
 from mechcot.core import records
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.sampling import Prompt, sample
 from mechcot.steps.of_study import checkpoint_folder, task_of

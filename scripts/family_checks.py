@@ -21,7 +21,8 @@ from torch import Tensor
 
 from family_models import EOS, NOT_BUILT, WORDS, configuration, model_of, save_tokenizer
 from mechcot.core.errors import MechcotError, ReadingError, SamplingError, said
-from mechcot.core.settings import ArmSettings, SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.core.settings import ArmSettings
 from mechcot.models.anatomy import anatomy_of, hidden_of
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.models.interventions import add, replace

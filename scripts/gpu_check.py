@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.training_settings import LoraSettings, TrainSettings
 from mechcot.distill.masks import Row, Supervised
 from mechcot.models.anatomy import anatomy_of

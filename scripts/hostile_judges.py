@@ -30,8 +30,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from mechcot.asking.session import Session
 from mechcot.core.errors import MechcotError
-from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question

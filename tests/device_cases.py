@@ -10,7 +10,7 @@ import torch
 import emulated
 from emulated import DeviceMismatchError
 from mechcot.core.errors import SamplingError
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.training_settings import TrainSettings
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.checkpoint import Checkpoint

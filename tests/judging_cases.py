@@ -6,10 +6,10 @@ import pandas as pd
 import yaml
 
 from loopback import verdict
-from mechcot.judging.asking import Session
+from mechcot.asking.session import Session
+from mechcot.asking.spending import Ledger
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Ledger
 from mechcot.tasks import Question
 
 KEY = "sk-test-4f9a" + "0123456789abcdef" * 2

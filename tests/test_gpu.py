@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from conftest import word_tokenizer
-from mechcot.core.settings import ArmSettings, SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.core.settings import ArmSettings
 from mechcot.core.training_settings import TrainSettings
 from mechcot.distill.masks import IGNORED, Row, Supervised
 from mechcot.models.checkpoint import Checkpoint, load

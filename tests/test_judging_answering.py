@@ -11,9 +11,9 @@ import pytest
 
 from judging_cases import KEY, judge_file
 from loopback import Answer, Call, Loopback
+from mechcot.asking.session import Session
 from mechcot.core.errors import DataError, JudgeError
 from mechcot.judging.answering import answers_by_llm, plan_answers
-from mechcot.judging.asking import Session
 from mechcot.judging.judge_file import read_judge
 from mechcot.tasks import Question
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, by_text, judge_file, judgement, questions, steps_of
 from loopback import Answer, Loopback, verdict
+from mechcot.asking.bodies import Trouble, read_body
+from mechcot.asking.replies import Reply
+from mechcot.asking.session import Session
+from mechcot.asking.spending import Ledger
 from mechcot.core.errors import JudgeError
-from mechcot.judging.asking import Session
-from mechcot.judging.bodies import Trouble, read_body
-from mechcot.judging.cache import Reply
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm
-from mechcot.judging.spending import Ledger
 
 GOOD = '{"reason": "b", "label": "correct"}'
 USAGE = {"prompt_tokens": 100, "completion_tokens": 10}

@@ -9,9 +9,9 @@ import pytest
 
 from judging_cases import by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback
+from mechcot.asking.cache import CACHE
+from mechcot.asking.dialects import DIALECTS, WALK
 from mechcot.core.errors import JudgeError
-from mechcot.judging.cache import CACHE
-from mechcot.judging.dialects import DIALECTS, WALK
 from mechcot.judging.instrument import instrument_digest
 from mechcot.judging.judge_file import read_judge
 

@@ -11,8 +11,8 @@ import pytest
 
 from judging_cases import KEY, by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
+from mechcot.asking.dialects import WALK
 from mechcot.core.errors import JudgeError
-from mechcot.judging.dialects import WALK
 from mechcot.judging.instrument import instrument_digest
 from mechcot.judging.judge_file import read_judge
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from judging_cases import by_text, judgement, steps_of
 from loopback import Answer, Loopback
+from mechcot.asking import client
 from mechcot.core.errors import JudgeError
 from mechcot.core.text import escaped
-from mechcot.judging import client
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 

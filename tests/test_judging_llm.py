@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, LABELS, by_text, judge_file, judged_by, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback, verdict
+from mechcot.asking.cache import CACHE, ReplyCache
+from mechcot.asking.identity import Check, call_key
+from mechcot.asking.replies import Reply
 from mechcot.core import records
 from mechcot.core.errors import ConfigError, DataError, JudgeError, MissingDependency
-from mechcot.judging.cache import CACHE, Reply, ReplyCache
-from mechcot.judging.instrument import Check, asked_digest, call_key, instrument_digest
+from mechcot.judging.instrument import asked_digest, instrument_digest
 from mechcot.judging.judge_file import RULES, SHIPPED, Fields, Judge, judge_path, read_judge
 from mechcot.judging.prompt import Item, messages, read_reply, schema, system, verdict_form
 from mechcot.tasks import Question
@@ -385,7 +387,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import pandas as pd
-from mechcot.judging.asking import Session
+from mechcot.asking.session import Session
 from mechcot.judging.judge_file import SHIPPED, judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm
 from mechcot.tasks import Question

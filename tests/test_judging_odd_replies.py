@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mechcot.judging.bodies import Trouble, read_body
-from mechcot.judging.cache import Reply
+from mechcot.asking.bodies import Trouble, read_body
+from mechcot.asking.replies import Reply
 from mechcot.judging.prompt import read_reply
 
 LABELS = ("correct", "erroneous", "abstain", "not_checkable")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mechcot.asking.replies import WRAPPERS, read_object
 from mechcot.judging.prompt import read_reply
-from mechcot.judging.replies import WRAPPERS, read_object
 
 LABELS = ("correct", "erroneous", "abstain", "not_checkable")
 GOOD = '{"reason": "b", "label": "correct"}'

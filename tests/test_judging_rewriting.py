@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, by_text, judge_file, judgement, questions
 from loopback import Answer, Loopback
+from mechcot.asking.forms import drawn, fenced
+from mechcot.asking.session import Session
+from mechcot.asking.spending import Ledger, total
 from mechcot.core.errors import ConfigError, DataError, JudgeError
-from mechcot.judging.asking import Session
-from mechcot.judging.forms import drawn, fenced
 from mechcot.judging.guessing import guess_arms, plan_guesses
 from mechcot.judging.judge_file import read_judge
 from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.judging.rewriting import ALWAYS, fidelity, plan_fidelity, plan_rewriting, rewrite
-from mechcot.judging.spending import Ledger, total
 from mechcot.stats import auroc
 from test_serving import byte_tokenizer, decoder
 

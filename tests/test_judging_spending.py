@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from judging_cases import KEY, by_text, judge_file, judgement, planned, questions, steps_of
 from loopback import Answer, Loopback
+from mechcot.asking.spending import Ledger, plan_of, total
+from mechcot.asking.spending import dearest as dearest_of
 from mechcot.core.errors import ConfigError, JudgeError
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.spending import Ledger, plan_of, total
-from mechcot.judging.spending import dearest as dearest_of
 
 PRICES = {"price_in": 100.0, "price_out": 1000.0}  # the loopback counts 100 and 10 tokens: 0.02 a call
 PAID = 0.02

@@ -16,7 +16,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mechcot.core.errors import ReadingError, SamplingError
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.calling import CACHES, Pass, cache_in, calling_of
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.interventions import add

@@ -6,7 +6,8 @@ import torch
 
 from conftest import save_checkpoint
 from mechcot.core.errors import ReadingError
-from mechcot.core.settings import ArmSettings, SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.core.settings import ArmSettings
 from mechcot.models.anatomy import anatomy_of, watched
 from mechcot.models.checkpoint import load
 from mechcot.models.interventions import ablate, add, patch, replace

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from mechcot.core.errors import SamplingError
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.rotary import Turn, forget_lengths, turn_of
 from mechcot.models.rows import WAYS, WHOLE, Rows

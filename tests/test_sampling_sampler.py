@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import tiny_model, word_tokenizer
 from mechcot.core.errors import SamplingError
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample
 from mechcot.sampling.choice import choose, nucleus

@@ -7,7 +7,8 @@ import pytest
 
 from conftest import tiny_model, word_tokenizer
 from mechcot.core.presets import PRESETS
-from mechcot.core.prompt_settings import PromptSettings, SamplingSettings
+from mechcot.core.prompt_settings import PromptSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample, stop_of
 from mechcot.tasks import Question

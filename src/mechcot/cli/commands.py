@@ -11,6 +11,7 @@ import typer
 
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
+from mechcot.cli import teaching as cli_teaching
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
@@ -321,6 +322,7 @@ def knowledge(
 
 cli_judging.add_commands(app)
 cli_models.add_commands(app)
+cli_teaching.add_commands(app)
 
 
 @app.command(

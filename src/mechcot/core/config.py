@@ -25,7 +25,9 @@ from mechcot.core.training_settings import TrainSettings
 ADDS = ("sampling.greedy",)
 """Keys of such sections that add to what is there and change nothing of it."""
 
-FROZEN = ("seed", "threads", "organism", "questions", "prompt", "arms", "sampling", "steps")
+FROZEN = (
+    "seed", "threads", "organism", "questions", "teacher", "examples", "prompt", "arms", "sampling", "steps"
+)  # fmt: skip
 """Sections that an existing study does not let change without `--restart-from`."""
 
 
@@ -213,8 +215,10 @@ def _refuse_unwritable(value: Any, where: str) -> None:
 
 
 def _without_removed(merged: dict[str, Any]) -> dict[str, Any]:
-    """The settings without arms and controls that were set to null."""
-    named = {key: merged[key] for key in ("arms", "controls") if isinstance(merged.get(key), dict)}
+    """The settings without arms, controls and examples that were set to null."""
+    named = {
+        key: merged[key] for key in ("arms", "controls", "examples") if isinstance(merged.get(key), dict)
+    }
     return merged | {key: {n: v for n, v in own.items() if v is not None} for key, own in named.items()}
 
 

@@ -14,8 +14,10 @@ from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.question_settings import QuestionSettings
+from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_alike
 from mechcot.core.section import Section
 from mechcot.core.sites import SITES
+from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
 
@@ -38,7 +40,8 @@ class DistillSettings(Section):
 
     base: str = Field(description="the arm it starts from")
     examples: str = Field(
-        min_length=1, description="an examples file, or a variant of the organism's teacher: rich, terse"
+        min_length=1,
+        description="one of `examples`, a file, or a variant of the organism's teacher: rich, terse",
     )
     train: TrainSettings = TrainSettings()
     seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")
@@ -61,6 +64,10 @@ class ArmSettings(Section):
         description="a file of traces in place of a checkpoint, or a variant of the organism's teacher: "
         "rich, terse",
     )
+    sampling: ArmSampling | None = Field(
+        None,
+        description="what of `sampling` is otherwise for this arm; only a control that says so compares it",
+    )
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
@@ -69,6 +76,8 @@ class ArmSettings(Section):
     def _one(self) -> ArmSettings:
         if sum(source is not None for source in (self.model, self.distill, self.traces)) != 1:
             raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
+        if self.traces is not None and self.sampling is not None:
+            raise ValueError("sampling: the arm is given as traces, and nothing of it is sampled")
         return self
 
 
@@ -91,28 +100,6 @@ class ControlSettings(Section):
     domain: str | None = None
     differs: tuple[Literal["samples", "temperature", "top_p", "top_k", "max_new_tokens", "prompt"], ...] = (
         Field((), description="in what traces out of a file may have been made otherwise than the study's")
-    )
-
-
-class SamplingSettings(Section):
-    """How completions are sampled."""
-
-    samples: int = Field(16, ge=1, description="completions a question and arm")
-    temperature: float = Field(0.7, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0, description="0: no limit")
-    max_new_tokens: int = Field(1024, ge=1)
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="texts that end a completion; what stands from there on is left out"
-    )
-    stop_at_answer: bool = Field(
-        True,
-        description="end a completion behind the line that answers as the prompt asks, if reasoning stands "
-        "before it, and where it goes on to another question",
-    )
-    batch_rows: int = Field(256, ge=1, description="completions decoded together")
-    greedy: bool = Field(
-        False, description="one more completion a question and arm, at temperature 0, beside the samples"
     )
 
 
@@ -206,6 +193,10 @@ class Settings(Section):
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
     organism: OrganismSettings | None = None
     questions: QuestionSettings | None = None
+    teacher: TeacherSettings | None = Field(
+        None, description="who writes chains to learn from (docs/teacher.md); null: nobody"
+    )
+    examples: dict[str, ExampleSettings] = Field({}, description="made of the teacher's chains, by name")
     prompt: PromptSettings = PromptSettings()
     arms: dict[str, ArmSettings]
     contrast: ContrastSettings = ContrastSettings()
@@ -247,7 +238,8 @@ class Settings(Section):
         first = given.get("seed", 0) if first is None else first
         if len(set(seeds)) < len(seeds) or first in seeds:
             raise ValueError(f"seeds: {list(seeds)} names a seed twice, or the student's own")
-        own = {f"{after}-seed-{seed}": {"distill": {**student["distill"], "seed": seed}} for seed in seeds}
+        alike = {"sampling": student["sampling"]} if student.get("sampling") else {}
+        own = {f"{after}-seed-{s}": {"distill": {**student["distill"], "seed": s}, **alike} for s in seeds}
         contrast["replicates"] = list(own)
         return {**given, "arms": {**arms, **{name: arms.get(name, arm) for name, arm in own.items()}},
                 "contrast": contrast}  # fmt: skip
@@ -276,6 +268,10 @@ class Settings(Section):
         if again or len(set(self.contrast.replicates)) < len(self.contrast.replicates):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
+        self._check_sampling()
+        check_teaching(
+            self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
+        )
         if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
             raise ValueError(
                 "handover.judge: the study's verdicts are a table, which has none of steps still to be "
@@ -306,6 +302,26 @@ class Settings(Section):
                 f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
                 "that has one (questions.task)"
             )
+
+    def sampling_of(self, arm: str) -> SamplingSettings:
+        """How an arm is sampled: as the study says, but for what the arm says itself."""
+        own = self.arms[arm].sampling
+        return self.sampling if own is None else own.of(self.sampling)
+
+    def _check_sampling(self) -> None:
+        """Arms that are compared are sampled alike, or the control says in what they are not."""
+        headline = (self.contrast.before, self.contrast.after)
+        pairs = [("contrast", (headline[0], one), ()) for one in (headline[1], *self.contrast.replicates)]
+        for name, control in self.controls.items():
+            both = (control.before or headline[0], control.after or headline[1])
+            pairs.append((f"controls.{name}", both, control.differs))
+        for where, arms, differs in pairs:
+            known = {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}
+            check_alike(where, known, differs)
+
+    def made_here(self, examples: str) -> bool:
+        """Whether examples (`distill.examples`) are made in the study, and not a file."""
+        return examples in (self.examples if self.organism is None else TEACHER_VARIANTS)
 
     @property
     def open_questions(self) -> bool:

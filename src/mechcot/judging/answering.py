@@ -11,13 +11,13 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from mechcot.asking.forms import Failed, Form, Message, conversation, fenced, frame, of_text, read_json
+from mechcot.asking.session import Session, ask, price, refuse_failures
+from mechcot.asking.spending import Plan
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import Session, ask, price, refuse_failures
-from mechcot.judging.forms import Failed, Form, Message, conversation, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import options_text
-from mechcot.judging.spending import Plan
 from mechcot.tasks import Question
 from mechcot.tasks.answers import same_value
 from mechcot.tasks.base import LETTERS
@@ -137,7 +137,7 @@ class AnswersRead:
 def answers_by_llm(
     traces: pd.DataFrame,
     questions: Mapping[str, Question],
-    session: Session,
+    session: Session[Judge],
     *,
     accepted: Mapping[str, Sequence[str]] | None = None,
 ) -> AnswersRead:
@@ -155,9 +155,9 @@ def answers_by_llm(
         accepted: of open questions every text that is right, by id; the gold is option 0.
 
     Raises:
-        ConfigError: as for `asking.ask`.
+        ConfigError: as for `asking.session.ask`.
         DataError: a trace belongs to no question.
-        JudgeError: more completions failed than the file allows, or as for `asking.ask`.
+        JudgeError: more completions failed than the file allows, or as for `asking.session.ask`.
         MissingDependency: httpx2 is not installed.
     """
     form, items = _form(questions, session.seed), _items(traces, questions, accepted or {})
@@ -165,7 +165,7 @@ def answers_by_llm(
     refuse_failures(
         asked.answers,
         lambda i: _place(traces.iloc[i]),
-        session.judge,
+        session.server,
         "answer read off",
         things="completions",
     )
@@ -246,7 +246,9 @@ def _form(questions: Mapping[str, Question], seed: int) -> Form[Item, Found]:
         schema["properties"]["answer"]["enum"] = list(labels)
     words = {"system": system, "closing": _CLOSING, "reask": _REASK}
     read = _read_open if is_open else _read_option
-    return Form("answer", "reading answers", words, schema, {}, partial(_messages, system, seed), read)
+    return Form(
+        "answer", "reading answers", words, schema, {}, partial(_messages, system, seed), of_text(read)
+    )
 
 
 def _messages(system: str, seed: int, item: Item, again: bool) -> list[Message]:

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from mechcot.asking.forms import Failed, Form, Message, conversation, drawn, fenced, frame, of_text, read_json
+from mechcot.asking.session import Session, ask, price, refuse_failures, step_place
+from mechcot.asking.spending import Plan
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
-from mechcot.judging.forms import Failed, Form, Message, conversation, drawn, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
-from mechcot.judging.spending import Plan
 
 _GUESS = """\
 Two writers each wrote steps of lines of reasoning. You are given some steps of writer A, some of writer B, \
@@ -80,7 +80,7 @@ def guess_arms(
     steps: pd.DataFrame,
     samples: Mapping[str, Sequence[tuple[str, str]]],
     after: str,
-    session: Session,
+    session: Session[Judge],
 ) -> Guesses:
     """How likely a judge thinks it that the arm after wrote each step.
 
@@ -95,14 +95,14 @@ def guess_arms(
         session: whom to ask; the judge's prompt, labels, rules, examples and fields mean nothing here.
 
     Raises:
-        ConfigError: as for `asking.ask`.
+        ConfigError: as for `asking.session.ask`.
         DataError: samples are not of two arms, or none of another question is left for a step.
-        JudgeError: more steps failed than the file allows, or as for `asking.ask`.
+        JudgeError: more steps failed than the file allows, or as for `asking.session.ask`.
         MissingDependency: httpx2 is not installed.
     """
     form, items = _form(session.seed), _items(steps, samples, after, session.seed)
     asked = ask(form, items, session)
-    refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), session.judge, form.name)
+    refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), session.server, form.name)
     probabilities: list[float | None] = []
     for item, answer in zip(items, asked.answers, strict=True):
         if item is None or answer is None or isinstance(answer, Failed):
@@ -163,4 +163,6 @@ def _form(seed: int) -> Form[_Item, Guess]:
 
     words = {"system": system, "closing": _CLOSING, "reask": _REASK}
     schema = Guess.model_json_schema()
-    return Form("guess", "guessing", words, schema, {}, messages, lambda _, text: read_json(text, Guess))
+    return Form(
+        "guess", "guessing", words, schema, {}, messages, of_text(lambda _, text: read_json(text, Guess))
+    )

@@ -8,21 +8,21 @@ from typing import Any
 
 import pandas as pd
 
+from mechcot.asking.forms import Failed
+from mechcot.asking.session import Session, ask, price, refuse_failures, step_place
+from mechcot.asking.spending import Plan
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
-from mechcot.judging.forms import Failed
 from mechcot.judging.instrument import Judgement, instrument_name
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, verdict_form
-from mechcot.judging.spending import Plan
 from mechcot.tasks import Judged, Question
 
 
 def judge_by_llm(
     steps: pd.DataFrame,
     questions: Mapping[str, Question],
-    session: Session,
+    session: Session[Judge],
     *,
     name: str,
 ) -> Judgement:
@@ -50,7 +50,7 @@ def judge_by_llm(
             reached. Replies got are kept.
         MissingDependency: httpx2 is not installed.
     """
-    judge = session.judge
+    judge = session.server
     form, items = verdict_form(judge, session.seed), _items(steps, questions, judge)
     asked = ask(form, items, session)
     refuse_failures(asked.answers, lambda i: step_place(steps.iloc[i]), judge, form.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mechcot.judging.forms import Form, Message, conversation, fenced, frame, read_json
+from mechcot.asking.forms import Form, Message, conversation, fenced, frame, of_text, read_json
 from mechcot.judging.judge_file import RULES, Fields, Judge, Label, Rule
 from mechcot.tasks.base import Judged, Question
 
@@ -105,7 +105,7 @@ def verdict_form(judge: Judge, seed: int) -> Form[Item, Judged]:
         schema(judge.labels),
         {"fields": judge.fields.model_dump()},
         lambda item, again: messages(item, judge, seed, again=again),
-        lambda _, text: read_reply(text, judge.labels),
+        of_text(lambda _, text: read_reply(text, judge.labels)),
     )
 
 

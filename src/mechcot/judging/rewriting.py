@@ -10,13 +10,13 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from mechcot.asking.forms import Failed, Form, Message, conversation, drawn, fenced, frame, of_text, read_json
+from mechcot.asking.session import Session, ask, price, refuse_failures, step_place
+from mechcot.asking.spending import Plan
 from mechcot.core import records
 from mechcot.core.errors import DataError
-from mechcot.judging.asking import Session, ask, price, refuse_failures, step_place
-from mechcot.judging.forms import Failed, Form, Message, conversation, drawn, fenced, frame, read_json
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import options_text
-from mechcot.judging.spending import Plan
 from mechcot.tasks import Question
 
 LONGEST = 4
@@ -154,7 +154,7 @@ def rewrite(
     items: pd.DataFrame,
     questions: Mapping[str, Question],
     samples: Mapping[str, Sequence[str]],
-    session: Session,
+    session: Session[Judge],
 ) -> Rewritings:
     """Rewrite steps in the manner of samples, their claims unchanged.
 
@@ -171,14 +171,14 @@ def rewrite(
             instructions; labels, rules, examples and fields mean nothing here.
 
     Raises:
-        ConfigError: as for `asking.ask`.
+        ConfigError: as for `asking.session.ask`.
         DataError: a step belongs to no question, or a style has no sample.
-        JudgeError: more steps failed than the file allows, or as for `asking.ask`.
+        JudgeError: more steps failed than the file allows, or as for `asking.session.ask`.
         MissingDependency: httpx2 is not installed.
     """
-    form = _rewriting_form(session.judge, session.seed)
+    form = _rewriting_form(session.server, session.seed)
     asked = ask(form, _manners(items, questions, samples), session)
-    refuse_failures(asked.answers, lambda i: step_place(items.iloc[i]), session.judge, form.name)
+    refuse_failures(asked.answers, lambda i: step_place(items.iloc[i]), session.server, form.name)
     texts = [
         text if answer is None else "" if isinstance(answer, Failed) else answer
         for text, answer in zip(items.text, asked.answers, strict=True)
@@ -248,7 +248,7 @@ def _rewriting_form(judge: Judge, seed: int) -> Form[_Manner, str]:
     words = {"system": system, "closing": _REWRITE_CLOSING, "reask": _REWRITE_REASK}
     schema = Rewriting.model_json_schema()
     misfit = f"not the JSON asked for, or its text is empty or over {LONGEST} times as long as the step"
-    return Form("rewriting", "rewriting", words, schema, {}, messages, read, misfit)
+    return Form("rewriting", "rewriting", words, schema, {}, messages, of_text(read), misfit)
 
 
 # --- fidelity -------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def _rewriting_form(judge: Judge, seed: int) -> Form[_Manner, str]:
 
 def fidelity(
     pairs: pd.DataFrame,
-    session: Session,
+    session: Session[Judge],
 ) -> Fidelities:
     """Whether rewritings claim what their steps claim.
 
@@ -268,14 +268,14 @@ def fidelity(
         session: whom to ask; the judge's prompt, labels, rules, examples and fields mean nothing here.
 
     Raises:
-        ConfigError: as for `asking.ask`.
-        JudgeError: more comparisons failed than the file allows, or as for `asking.ask`.
+        ConfigError: as for `asking.session.ask`.
+        JudgeError: more comparisons failed than the file allows, or as for `asking.session.ask`.
         MissingDependency: httpx2 is not installed.
     """
     form = _comparison_form(session.seed)
     asked = ask(form, _pairs(pairs), session)
     refuse_failures(
-        asked.answers, lambda i: f"question '{pairs.qid.iloc[i]}', pair {i + 1}", session.judge, form.name
+        asked.answers, lambda i: f"question '{pairs.qid.iloc[i]}', pair {i + 1}", session.server, form.name
     )
     labels, reasons = [], []
     for pair, answer in zip(records.rows(pairs), asked.answers, strict=True):
@@ -315,5 +315,11 @@ def _comparison_form(seed: int) -> Form[tuple[str, str], Comparison]:
     words = {"system": system, "closing": _COMPARE_CLOSING, "reask": _COMPARE_REASK}
     schema = Comparison.model_json_schema()
     return Form(
-        "comparison", "comparing", words, schema, {}, messages, lambda _, text: read_json(text, Comparison)
+        "comparison",
+        "comparing",
+        words,
+        schema,
+        {},
+        messages,
+        of_text(lambda _, text: read_json(text, Comparison)),
     )

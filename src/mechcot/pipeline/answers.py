@@ -68,8 +68,8 @@ def plan_reading(study: Study) -> Expense:
 
 def read_answers(study: Study, progress: bool, work: Path) -> None:
     """Have the answers of all arms read; replies cost money and outlive the stage, as verdicts' do."""
+    from mechcot.asking.session import Session
     from mechcot.judging.answering import answers_by_llm
-    from mechcot.judging.asking import Session
     from mechcot.judging.judge_file import read_judge
 
     questions = study.questions()

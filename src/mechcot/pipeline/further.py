@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from mechcot.asking.session import Session
+from mechcot.asking.spending import Ledger
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
 from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Plan
 from mechcot.core.results import Result
 from mechcot.core.stages import Stage, run_stages, versions
-from mechcot.judging.asking import Session
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Ledger
 from mechcot.pipeline.plan import calls_expense
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import FURTHER, Study, recorded

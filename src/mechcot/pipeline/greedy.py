@@ -12,7 +12,7 @@ import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.plan import Expense
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.facts import with_weights
 from mechcot.pipeline.judge import judge_file, judged, plan_of
@@ -50,7 +50,7 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
         f"greedy-{arm}",
         1,
         {
-            "sampling": settings.sampling.model_dump(mode="json", include=used),
+            "sampling": settings.sampling_of(arm).model_dump(mode="json", include=used),
             "cid": settings.sampling.samples,
             "prompt": settings.prompt.basis(),
             "steps": settings.steps.model_dump(mode="json"),
@@ -65,8 +65,8 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
     )
 
 
-def _settings(study: Study) -> SamplingSettings:
-    return study.settings.sampling.model_copy(
+def _settings(study: Study, arm: str) -> SamplingSettings:
+    return study.settings.sampling_of(arm).model_copy(
         update={"samples": 1, "temperature": 0.0, "top_p": 1.0, "top_k": 0}
     )
 
@@ -76,7 +76,7 @@ def decode(study: Study, arm: str, progress: bool, work: Path) -> None:
 
     An answer to an open question that no sample gave is none of its options.
     """
-    rows = pd.DataFrame(sampled(study, arm, _settings(study), progress, work))
+    rows = pd.DataFrame(sampled(study, arm, _settings(study, arm), progress, work))
     rows["cid"] = study.settings.sampling.samples
     questions = study.questions()
     if study.settings.open_questions:

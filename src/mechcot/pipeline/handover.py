@@ -103,7 +103,7 @@ def judge_next(study: Study, progress: bool, work: Path) -> None:
 
         rows = judge_exactly(steps, questions_by_id(study), task_of(study))
     else:
-        from mechcot.judging.asking import Session
+        from mechcot.asking.session import Session
         from mechcot.judging.llm import judge_by_llm
 
         session = Session(
@@ -203,7 +203,7 @@ def plan_judging(study: Study) -> Expense:
         )
     from dataclasses import replace
 
-    from mechcot.judging.spending import plan_of
+    from mechcot.asking.spending import plan_of
 
     own = pd.concat([study.steps(arm) for arm in pair_of(study)], ignore_index=True)
     found = plan(own, questions, judge, None, seed=study.settings.seed)

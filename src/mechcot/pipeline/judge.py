@@ -108,7 +108,7 @@ def judged(
         from mechcot.judging.table import judge_by_table
 
         return judge_by_table(steps, path), None
-    from mechcot.judging.asking import Session
+    from mechcot.asking.session import Session
     from mechcot.judging.judge_file import read_judge
     from mechcot.judging.llm import judge_by_llm
 

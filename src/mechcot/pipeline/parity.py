@@ -1,7 +1,8 @@
 """Arms that are compared must have been asked alike: what a file of traces says of its making.
 
-Arms that the study samples are alike by construction. Traces out of a file are not: a control that compares
-such an arm stops here, before anything is sampled or judged, unless it names what may differ.
+Arms that the study samples differ in what the settings say, if in anything, and the settings hold that to what
+is declared. Traces out of a file may differ in all: a control that compares such an arm stops here, before any
+sampling or judging, unless it names what may differ.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import DataError
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_file
@@ -46,6 +48,8 @@ def parity_stages(study: Study, progress: bool) -> list[Stage]:
         "prompt": settings.prompt.basis(),
         "domain": settings.contrast.domain,
     }
+    own_sampling = {name: arm.sampling.model_dump() for name, arm in settings.arms.items() if arm.sampling}
+    basis |= {"own": own_sampling} if own_sampling else {}
     sources = tuple(given_file(str(settings.arms[arm].traces)) for _, arm in asked)
     return [
         Stage(
@@ -88,7 +92,7 @@ def check_parity(study: Study, work: Path) -> None:
         asked = list(study.questions(domain).qid)
         table = table[table["qid"].astype(str).isin(asked)]
         said: dict[str, str] = {}
-        for what, problem in _differences(study, table, asked):
+        for what, problem in _differences(study, _sampling(study, name, arm), table, asked):
             said[what] = problem or "alike"
             if problem and problem != _SILENT and what not in control.differs:
                 raise DataError(
@@ -114,9 +118,18 @@ def check_parity(study: Study, work: Path) -> None:
 _SILENT = "not stated"
 
 
-def _differences(study: Study, table: pd.DataFrame, asked: list[str]) -> Iterator[tuple[str, str]]:
+def _sampling(study: Study, name: str, arm: str) -> SamplingSettings:
+    """How the arm is sampled that a control compares an arm out of a file with."""
+    settings, control = study.settings, study.settings.controls[name]
+    both = (control.before or settings.contrast.before, control.after or settings.contrast.after)
+    sampled = [one for one in both if one != arm and settings.arms[one].traces is None]
+    return settings.sampling_of(sampled[0]) if sampled else settings.sampling
+
+
+def _differences(
+    study: Study, settings: SamplingSettings, table: pd.DataFrame, asked: list[str]
+) -> Iterator[tuple[str, str]]:
     """What was compared, and what differs first, with its row; "" where nothing does."""
-    settings = study.settings.sampling
     counts = table["qid"].astype(str).value_counts().reindex(asked, fill_value=0)
     odd = counts[counts != settings.samples]
     yield (

@@ -35,6 +35,10 @@ def pinned(folder: Path, settings: Settings) -> Settings:
     if settings.questions is not None:
         before = None if old is None else old.questions
         changed["questions"] = _of_questions(settings.questions, before, new=old is None)
+    if settings.teacher is not None:
+        before = None if old is None or old.teacher is None else old.teacher.questions
+        asked = _of_questions(settings.teacher.questions, before, new=old is None)
+        changed["teacher"] = settings.teacher.model_copy(update={"questions": asked})
     changed["arms"] = {
         name: _of_arm(arm, None if old is None else old.arms.get(name), new=old is None)
         for name, arm in settings.arms.items()

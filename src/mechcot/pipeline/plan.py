@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mechcot.analyses.judge_controls.plan import ControlsPlan
-    from mechcot.judging.spending import Plan as Calls
+    from mechcot.asking.spending import Plan as Calls
     from mechcot.probe import ProbeSpec
 
 _AGAIN = "What is made anew is counted on what is there now; seconds not foretold are those of its last run."

@@ -20,6 +20,7 @@ from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, ve
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.analyses import analysis_stages, forget_renamed
 from mechcot.pipeline.answers import answer_stages
+from mechcot.pipeline.examples import example_stages
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
@@ -30,6 +31,7 @@ from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
+from mechcot.pipeline.teacher import teacher_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
 from mechcot.pipeline.weights import weights_stages
@@ -144,6 +146,54 @@ def read(
 
     wanted_settings = partial(reading_settings, folder, authors, readers, overrides)
     return _execute(folder, wanted_settings, chosen, None, progress)
+
+
+def teach(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    progress: bool = True,
+) -> Study:
+    """Have a study's teacher write its chains, and make its examples; nothing is trained.
+
+    Args:
+        path: the study's folder; made when it is not there.
+        config: settings (YAML); None: an existing study's own.
+        overrides: settings of the form `a.b=c`.
+        progress: whether to draw bars.
+
+    Raises:
+        UsageError: the settings name no teacher.
+        MechcotError: with what was expected, what came and what to do.
+    """
+    folder = Path(path)
+    wanted = partial(_teaching_settings, folder, config, overrides)
+    return _execute(folder, wanted, lambda stage: stage.name in TEACHING, None, progress)
+
+
+def plan_teaching(
+    path: str | Path, *, config: str | Path | None = None, overrides: tuple[str, ...] = ()
+) -> Plan:
+    """What `teach` would ask and make; nothing is run, sent or written."""
+    folder = Path(path)
+    settings = _teaching_settings(folder, config, overrides)
+    refuse_unfit(folder, settings, restarting=False)
+    stages = [stage for stage in stages_of(Study(folder, settings)) if stage.name in TEACHING]
+    return plan_stages(folder, stages)
+
+
+TEACHING = ("questions", "teacher", "examples")
+"""Stages up to what students are taught."""
+
+
+def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:
+    settings = _settings(folder, config, None, None, overrides)
+    if settings.teacher is None:
+        raise UsageError(
+            f"{folder}: the settings name no teacher; write a section `teacher` (docs/teacher.md)"
+        )
+    return settings
 
 
 def knowledge(path: str | Path, *, pairs: str | Path | None = None, progress: bool = True) -> Study:
@@ -303,6 +353,8 @@ def _settings(
 
 STAGES = (
     question_stages,
+    teacher_stages,
+    example_stages,
     training_stages,
     parity_stages,
     text_stages,

@@ -12,7 +12,8 @@ import pandas as pd
 from mechcot.core import records
 from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
-from mechcot.core.settings import TEACHER_VARIANTS, SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
 from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
@@ -78,7 +79,7 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
         {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
     )
     # The greedy traces are another stage's.
-    sampling = settings.sampling.model_dump(mode="json", exclude={"greedy", *unused})
+    sampling = settings.sampling_of(arm).model_dump(mode="json", exclude={"greedy", *unused})
     return Stage(
         f"sample-{arm}",
         _version(study),
@@ -147,14 +148,14 @@ def plan_prompts(study: Study, arm: str, each: int) -> Expense:
         n,
         "traces",
         tokens_in=read,
-        tokens_out=n * settings.sampling.max_new_tokens,
+        tokens_out=n * settings.sampling_of(arm).max_new_tokens,
         reason="the arm's weights are not made yet" if read is None else Expense.reason,
     )
 
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
-    rows = sampled(study, arm, study.settings.sampling, progress, work)
+    rows = sampled(study, arm, study.settings.sampling_of(arm), progress, work)
     records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 

@@ -51,7 +51,7 @@ def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
     if settings is None:
         return []
     own, outside = checkpoint_of(study, settings.base)
-    if settings.examples in TEACHER_VARIANTS:
+    if study.settings.made_here(settings.examples):
         own = (*own, f"examples/{settings.examples}.parquet")
     else:
         outside = (*outside, Path(settings.examples).expanduser())
@@ -94,11 +94,15 @@ def plan_distilling(study: Study, arm: str) -> Expense:
     """How many examples a student is trained on, each as often as it is seen."""
     settings = study.settings.arms[arm].distill
     assert settings is not None
-    if settings.examples in TEACHER_VARIANTS:
-        assert study.settings.organism is not None
-        rows = study.settings.organism.teacher_traces
-    else:
+    made = study.path / "examples" / f"{settings.examples}.parquet"
+    if not study.settings.made_here(settings.examples):
         rows = len(records.read_any(Path(settings.examples).expanduser()))
+    elif study.settings.organism is not None:
+        rows = study.settings.organism.teacher_traces
+    elif made.exists():
+        rows = len(records.read_table(made))
+    else:
+        return Expense(arm, None, "examples", tokens_in=None, reason="the examples are not made yet")
     seen, reason = round(rows * settings.train.epochs), "`mechcot distill --dry-run` counts them"
     return Expense(arm, seen, "examples", tokens_in=None, reason=reason)
 
@@ -141,7 +145,7 @@ def distil(study: Study, arm: str, progress: bool, work: Path) -> None:
     refuse_prompts(study)
     source = settings.examples
     own = study.path / "examples" / f"{source}.parquet"
-    examples = own if source in TEACHER_VARIANTS else Path(source).expanduser()
+    examples = own if study.settings.made_here(source) else Path(source).expanduser()
     training = prepare(
         checkpoint_folder(study, settings.base),
         examples,
@@ -175,7 +179,7 @@ def refuse_prompts(study: Study) -> None:
             tokenizers[name] = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
             render_prompt(first, form, tokenizers[name])
     for arm in settings.arms.values():
-        taught = arm.distill is not None and arm.distill.examples not in TEACHER_VARIANTS
+        taught = arm.distill is not None and not settings.made_here(arm.distill.examples)
         if arm.distill is not None and taught and arm.distill.base in tokenizers:
             path = Path(arm.distill.examples).expanduser()
             check_prompts(load_examples(path), questions, form, tokenizers[arm.distill.base], path)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 
 NUCLEUS = 64
 """How many of the likeliest tokens are looked at first for `top_p`."""

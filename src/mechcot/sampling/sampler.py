@@ -21,7 +21,7 @@ import torch
 from mechcot.core.errors import SamplingError
 from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.devices import input_device

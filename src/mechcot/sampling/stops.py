@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.tasks import PromptFormat, Question, finished_at
 from mechcot.tasks.tokens import decode
 

@@ -83,7 +83,9 @@ def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
 
 def _adds(key: str, old: Any) -> bool:
     """Whether a change adds to what is there, such as an arm, and alters nothing that is done."""
-    return key in config.ADDS or (key.startswith("arms.") and key.count(".") == 1 and old is None)
+    return key in config.ADDS or (
+        key.startswith(("arms.", "examples.")) and key.count(".") == 1 and old is None
+    )
 
 
 def _bound(section: str, done: Iterable[str]) -> bool:
@@ -92,6 +94,8 @@ def _bound(section: str, done: Iterable[str]) -> bool:
     by: dict[str, tuple[str, ...]] = {"sampling": sampled, "steps": ("steps-",)}
     by["prompt"] = ("given-", *sampled)
     by["arms"] = ("distill-", "given-", *sampled)
+    by["examples"] = ("distill-",)
+    by["teacher"] = ("teacher",)
     return section in config.FROZEN and any(name.startswith(by.get(section, ("",))) for name in done)
 
 

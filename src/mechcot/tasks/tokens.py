@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-_TURN_MARK = re.compile(
+TURN_MARK = re.compile(
     r"<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>"  # <|im_end|>, <|eot_id|>, <\uff5cend...\uff5c>
     r"|</s>|<eos>|<bos>|<(?:start|end)_of_turn>|<turn\|>|<\|turn>|\[/?INST\]|<</?SYS>>|<(?:end|begin)_of_(?:text|turn)>"
 )
@@ -55,7 +55,20 @@ def turn_marks(tokenizer: Any) -> re.Pattern[str]:
     added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
     own = {str(token) for token in (*tokenizer.all_special_tokens, *added)}
     named = [re.escape(mark) for mark in sorted(own, key=len, reverse=True) if not _THOUGHT.search(mark)]
-    return re.compile("|".join((*named, _TURN_MARK.pattern)))
+    return re.compile("|".join((*named, TURN_MARK.pattern)))
+
+
+def without_end(text: str, marks: re.Pattern[str]) -> str | None:
+    """A completion without marks of its end; None: more text stands behind one.
+
+    Args:
+        text: the completion.
+        marks: of turns, from `turn_marks`, or `TURN_MARK` where there is no tokenizer.
+    """
+    mark = marks.search(text)
+    if mark is None:
+        return text
+    return None if marks.sub("", text[mark.start() :]).strip() else text[: mark.start()].rstrip()
 
 
 # --- the seam -------------------------------------------------------------------------------------

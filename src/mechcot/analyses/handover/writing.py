@@ -20,7 +20,7 @@ from mechcot.analyses.arms import pair_of
 from mechcot.analyses.handover.places import NO_SLOT, Place, Slot, places_of, slot_in
 from mechcot.core import records
 from mechcot.core.handover_tables import FORCED, FREE, GREEDY, NEXT_STEPS, OWN, PLACES
-from mechcot.core.settings import SamplingSettings
+from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.steps.of_study import checkpoint_folder, questions_by_id, task_of
 from mechcot.steps.segment import pieces
 from mechcot.steps.table import pieces_of

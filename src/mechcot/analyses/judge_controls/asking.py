@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from mechcot.analyses.judge_controls.sample import Sample
+from mechcot.asking.session import Session
+from mechcot.asking.spending import Ledger, Plan
 from mechcot.core.errors import JudgeError
-from mechcot.judging.asking import Session
 from mechcot.judging.exact import judge_exactly
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.llm import judge_by_llm, plan
-from mechcot.judging.spending import Ledger, Plan
 
 Texts = set[tuple[str, str]]
 
@@ -46,7 +46,7 @@ class Calls:
     progress: bool = False
     planned: dict[tuple[str, int], Texts] = field(default_factory=dict)
 
-    def session(self, judge: Judge, sample: int = 0) -> Session:
+    def session(self, judge: Judge, sample: int = 0) -> Session[Judge]:
         """The calls to one server; only verdicts are asked for more than once (`repeat`)."""
         return Session(judge, self.work, self.sample.seed, sample, self.ledger, self.progress)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from mechcot.analyses.judge_controls.asking import PlanRow
 from mechcot.analyses.judge_controls.design import Design
+from mechcot.asking.spending import Plan, total
 from mechcot.core.results import Result
 from mechcot.core.words import aligned
-from mechcot.judging.spending import Plan, total
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,12 +25,12 @@ from mechcot.analyses.judge_controls.page import write_judge_controls
 from mechcot.analyses.judge_controls.plan import ControlsPlan, left_out_lines, plan_rows
 from mechcot.analyses.judge_controls.result import JudgeControlsResult
 from mechcot.analyses.judge_controls.study_report import STAGE
+from mechcot.asking.spending import Ledger
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
 from mechcot.core.manifest import load_manifest
 from mechcot.core.results import UNSTORED, Pair, Result, plain
 from mechcot.core.stages import Stage, run_stages, versions
-from mechcot.judging.spending import Ledger
 from mechcot.study.folder import Study
 from mechcot.study.writing import locked
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mechcot.judging.cache import Reply
+from mechcot.asking.replies import Reply
 
 _TEXT_PARTS = ("text", "output_text")
 _REASONING = ("reasoning_content", "reasoning", "thinking")

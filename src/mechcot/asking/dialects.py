@@ -57,4 +57,4 @@ DIALECTS: dict[str, Callable[[str, Schema], dict[str, Any]]] = {
 """What a request gets beside its messages, from the form's name and its schema."""
 
 WALK = ("json_schema", "json_object+schema", "structured_outputs", "guided_json", "structural_tag", "none")
-"""What the start-up check tries, in order, for a judge file that asks for `json_schema`."""
+"""What the start-up check tries, in order, for a file that asks for `json_schema`."""

@@ -7,16 +7,17 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from mechcot.asking.cache import ReplyCache
+from mechcot.asking.client import Client, Failure
+from mechcot.asking.dialects import WALK
+from mechcot.asking.forms import Failed, Form, FoundT, ItemT
+from mechcot.asking.identity import Check, call_key, dialect_of, form_digest, server_digest
+from mechcot.asking.replies import Reply
+from mechcot.asking.server_file import Server, api_key
+from mechcot.asking.spending import Call, Ledger, paid
+from mechcot.asking.workers import converse, work_off
 from mechcot.core.errors import JudgeError
 from mechcot.core.progress import Progress
-from mechcot.judging.cache import Reply, ReplyCache
-from mechcot.judging.client import Client, Failure
-from mechcot.judging.dialects import WALK
-from mechcot.judging.forms import Failed, Form, FoundT, ItemT
-from mechcot.judging.instrument import Check, call_key, dialect_of, form_digest, server_digest
-from mechcot.judging.judge_file import Judge, api_key
-from mechcot.judging.spending import Call, Ledger, paid
-from mechcot.judging.workers import converse, work_off
 
 log = logging.getLogger("mechcot")
 
@@ -44,9 +45,9 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def cost(self, judge: Judge) -> float | None:
-        """What the replies cost; None: the judge file has no prices, or not all of them were counted."""
-        return None if self.uncounted else judge.cost(self.prompt_tokens, self.completion_tokens)
+    def cost(self, server: Server) -> float | None:
+        """What the replies cost; None: its file has no prices, or not all of them were counted."""
+        return None if self.uncounted else server.cost(self.prompt_tokens, self.completion_tokens)
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,22 @@ class Run(Generic[ItemT, FoundT]):
     """
 
     def __init__(
-        self, form: Form[ItemT, FoundT], judge: Judge, sample: int, cache: ReplyCache, ledger: Ledger
+        self, form: Form[ItemT, FoundT], server: Server, sample: int, cache: ReplyCache, ledger: Ledger
     ) -> None:
         self.answers: dict[str, FoundT | Failed] = {}
         self.usage = Usage()
         self._form = form
-        self._judge = judge
+        self._server = server
+        self._who = f"{server.role} {server.model}"
         self._sample = sample
         self._cache = cache
         self._ledger = ledger
-        self._asked = form_digest(judge, form)
+        self._asked = form_digest(server, form)
         self._interrupted = cache.interrupted()
         self._got = 0
         self._failed_in_a_row = 0
         self._firsts: list[str] = []  # of every first reply: "" where it was read, else how it ended
-        self.check = known_check(cache, judge, form)
+        self.check = known_check(cache, server, form)
 
     def answer_all(self, items: dict[str, ItemT], *, progress: bool) -> None:
         """Reach an answer for every call, from kept replies or from the server.
@@ -96,7 +98,7 @@ class Run(Generic[ItemT, FoundT]):
         booked = self._ledger.recall(kept.costs)
         if items.keys() == self.answers.keys():
             return
-        key = api_key(self._judge)
+        key = api_key(self._server)
 
         async def talk(client: Client, stop: threading.Event) -> None:
             if self._take(await client.check(None if self.check is None else self._dialect)):
@@ -106,9 +108,13 @@ class Run(Generic[ItemT, FoundT]):
                 self._ledger.recall(now.costs)
             await self._work_off(client, items, stop, progress)
 
-        converse(lambda: Client(self._judge, key, self._ledger, self._count), talk)
+        converse(lambda: Client(self._server, key, self._ledger, self._count), talk)
         self.usage = self._recall(items).usage
         self._tell()
+
+    def kept(self, items: dict[str, ItemT]) -> dict[str, FoundT | Failed]:
+        """The answers whose replies are all kept, by call."""
+        return self._recall(items).answers
 
     async def _work_off(
         self, client: Client, items: dict[str, ItemT], stop: threading.Event, progress: bool
@@ -116,8 +122,8 @@ class Run(Generic[ItemT, FoundT]):
         # Sorted by hash: arms and questions are shuffled into one queue, the same one every time.
         pending = sorted(items.keys() - self.answers.keys())
         log.info(
-            "%s: judge %s at %s: %d calls, %d answered already",
-            *(self._form.doing, self._judge.model, self._judge.endpoint, len(pending), len(self.answers)),
+            "%s: %s at %s: %d calls, %d answered already",
+            *(self._form.doing, self._who, self._server.endpoint, len(pending), len(self.answers)),
         )
         bar = Progress(self._form.doing, len(items), "call", shown=progress, done=len(self.answers))
 
@@ -130,7 +136,7 @@ class Run(Generic[ItemT, FoundT]):
             bar.update()
 
         with bar:
-            await work_off(pending, work, self._judge.concurrency, stop)
+            await work_off(pending, work, self._server.concurrency, stop)
 
     def _count(self, what: str) -> None:
         self._cache.count(self._asked, what)
@@ -142,48 +148,49 @@ class Run(Generic[ItemT, FoundT]):
         if isinstance(check, Failure):
             raise JudgeError(f"{self._form.doing} stopped at the start-up call: {self._advice(check)}")
         known, self.check = self.check, check
-        self._cache.put_check(server_digest(self._judge), check)
+        self._cache.put_check(server_digest(self._server), check)
         if check.enforces_schema is False and (known is None or known.enforces_schema is not False):
             log.warning(
-                "judge %s: the server does not enforce a JSON schema, in whatever way it is asked to (%s; "
+                "%s: the server does not enforce a JSON schema, in whatever way it is asked to (%s; "
                 "'%s' is used); replies that do not fit are asked for once more",
-                *(self._judge.model, ", ".join(WALK[:-1]), self._dialect),
+                *(self._who, ", ".join(WALK[:-1]), self._dialect),
             )
-        elif self._dialect != self._judge.response_format:
-            log.info("judge %s: the server enforces a JSON schema as '%s'", self._judge.model, self._dialect)
+        elif self._dialect != self._server.response_format:
+            log.info("%s: the server enforces a JSON schema as '%s'", self._who, self._dialect)
         if known is not None and known.returned_model != check.returned_model:
             log.warning(
-                "judge %s: the server answered as '%s' before and answers as '%s' now: another judge, whose "
+                "%s: the server answered as '%s' before and answers as '%s' now: another %s, whose "
                 "answers are kept apart",
-                *(self._judge.model, known.returned_model, check.returned_model),
+                *(self._who, known.returned_model, check.returned_model, self._server.role),
             )
-        then = None if known is None else (known.returned_model, dialect_of(self._judge, known))
+        then = None if known is None else (known.returned_model, dialect_of(self._server, known))
         return then != (check.returned_model, self._dialect)
 
     @property
     def _dialect(self) -> str:
-        return dialect_of(self._judge, self.check)
+        return dialect_of(self._server, self.check)
 
     def _advice(self, failure: Failure) -> str:
         what = failure.reason
         if failure.final:
-            what += "; check base_url, model and api_key_env of the judge file"
-            if self._judge.api_key_env is not None:
-                what += f" and the environment variable {self._judge.api_key_env}"
-        elif self._judge.response_format == "json_schema":
+            what += f"; check base_url, model and api_key_env of the {self._server.role} file"
+            if self._server.api_key_env is not None:
+                what += f" and the environment variable {self._server.api_key_env}"
+        elif self._server.response_format == "json_schema":
             what += f"; the server was asked in every way ({', '.join(WALK)})"
         elif failure.kind in ("http_400", "http_422"):
-            what += "; if it is about response_format, write json_schema or none into the judge file"
+            what += "; if it is about response_format, write json_schema or none into the "
+            what += f"{self._server.role} file"
         return what
 
     # --- replies ----------------------------------------------------------------------------
 
     def _key(self, call: str, item: ItemT, again: bool) -> str:
         """The key of a call, or that of its re-ask, in the dialect that the server is told the schema in."""
-        if not again and self._dialect == self._judge.response_format:
+        if not again and self._dialect == self._server.response_format:
             return call
         sent = self._form.messages(item, again)
-        return call_key(self._judge, self._form, sent, self._sample, self._dialect)
+        return call_key(self._server, self._form, sent, self._sample, self._dialect)
 
     def _kept(self, key: str) -> Reply | None:
         """A kept reply of the model that answers now."""
@@ -202,8 +209,8 @@ class Run(Generic[ItemT, FoundT]):
                 used.append(reply)
                 # The server did not count: as dear as it can be, the reminder of a re-ask included.
                 sent = [] if reply.counted else self._form.messages(item, True)
-                costs[key, reply.returned_model] = paid(self._judge, sent, reply)
-                found = self._found(item, reply)
+                costs[key, reply.returned_model] = paid(self._server, sent, reply)
+                found = self._form.read(item, reply)
                 if found is not None or again:
                     answers[call] = self._unreadable(reply) if found is None else found
                     break
@@ -221,7 +228,7 @@ class Run(Generic[ItemT, FoundT]):
             if isinstance(reply, Failure):
                 self._stop_when_hopeless(reply)
                 return Failed("api_failure", reply.reason)
-            found = self._found(item, reply)
+            found = self._form.read(item, reply)
             if not again:
                 self._stop_when_unreadable(reply, found is not None)
             if found is not None:
@@ -239,7 +246,7 @@ class Run(Generic[ItemT, FoundT]):
             if isinstance(reply, Failure):
                 self._cache.end(key)
                 return reply
-            self._cache.put(key, self._judge.endpoint, self._judge.model, reply)
+            self._cache.put(key, self._server.endpoint, self._server.model, reply)
             self._ledger.note((key, reply.returned_model))
             self._got += 1
             if reply.returned_model == self.check.returned_model:
@@ -250,7 +257,7 @@ class Run(Generic[ItemT, FoundT]):
         return Failure(
             "other_model",
             f"the server answered as '{other}', not as '{self.check.returned_model}' as at the start: "
-            "another judge. A new run asks everything of the model that answers then",
+            f"another {self._server.role}. A new run asks everything of the model that answers then",
         )
 
     def _begin(self, key: str) -> None:
@@ -258,9 +265,6 @@ class Run(Generic[ItemT, FoundT]):
             self._interrupted.remove(key)
             self._count("repeated_after_interruption")
         self._cache.begin(key)
-
-    def _found(self, item: ItemT, reply: Reply) -> FoundT | None:
-        return None if reply.finish_reason == "refusal" else self._form.read(item, reply.text)
 
     def _unreadable(self, reply: Reply) -> Failed:
         why = _ENDS.get(reply.finish_reason, self._form.misfit)
@@ -272,7 +276,7 @@ class Run(Generic[ItemT, FoundT]):
         self._failed_in_a_row += 1
         if failure.final:
             what = self._advice(failure)
-        elif self._failed_in_a_row >= max(_MANY_IN_A_ROW, 2 * self._judge.concurrency):
+        elif self._failed_in_a_row >= max(_MANY_IN_A_ROW, 2 * self._server.concurrency):
             what = f"{self._failed_in_a_row} calls in a row failed, the last with: {failure.reason}"
         else:
             return
@@ -285,7 +289,7 @@ class Run(Generic[ItemT, FoundT]):
         """Stop before all is paid for twice, when more first replies than not cannot be read."""
         self._firsts.append("" if read else reply.finish_reason or "stop")
         bad = [end for end in self._firsts if end]
-        allowed = max(0.5, self._judge.max_failure_share)
+        allowed = max(0.5, self._server.max_failure_share)
         if len(self._firsts) < _MANY_IN_A_ROW or len(bad) <= allowed * len(self._firsts):
             return
         cut = bad.count("length")
@@ -298,9 +302,10 @@ class Run(Generic[ItemT, FoundT]):
         )
 
     def _form_advice(self) -> str:
-        asked = self._judge.response_format
+        asked = self._server.response_format
         if asked != "json_schema":
-            return f"The judge file asks for response_format {asked}: json_schema holds replies to the form"
+            file = f"The {self._server.role} file"
+            return f"{file} asks for response_format {asked}: json_schema holds replies to the form"
         if self.check is not None and self.check.enforces_schema:
             return (
                 f"The server held the start-up call to a schema ('{self._dialect}') and does not hold these"
@@ -312,26 +317,26 @@ class Run(Generic[ItemT, FoundT]):
 
     def _tell(self) -> None:
         """Say what the answers took and what went wrong on the way."""
-        used, cost = self.usage, self.usage.cost(self._judge)
+        used, cost = self.usage, self.usage.cost(self._server)
         money = "" if cost is None else f", cost {cost:.2f}"
         if used.uncounted:
             money = f", cost unknown: the server did not count {used.uncounted} of the replies"
         log.info(
-            "judge %s: %d replies, %d prompt tokens, %d reply tokens%s",
-            *(self._judge.model, used.replies, used.prompt_tokens, used.completion_tokens, money),
+            "%s: %d replies, %d prompt tokens, %d reply tokens%s",
+            *(self._who, used.replies, used.prompt_tokens, used.completion_tokens, money),
         )
         counts = self._cache.counts(self._asked)
         if counts:
             log.info(
-                "judge %s: met on the way: %s",
-                self._judge.model,
+                "%s: met on the way: %s",
+                self._who,
                 ", ".join(f"{n} {what}" for what, n in counts.items()),
             )
 
 
-def known_check(cache: ReplyCache, judge: Judge, form: Form[Any, Any]) -> Check | None:
-    """What the last start-up call to a judge's server found; None: there was none.
+def known_check(cache: ReplyCache, server: Server, form: Form[Any, Any]) -> Check | None:
+    """What the last start-up call to a server found; None: there was none.
 
     It is the server's, whatever was asked. Older caches hold one for each thing asked.
     """
-    return cache.check(server_digest(judge)) or cache.check(form_digest(judge, form))
+    return cache.check(server_digest(server)) or cache.check(form_digest(server, form))

@@ -1,4 +1,4 @@
-"""Calls to a judge's server: bounded, retried, every fault counted, the key kept out of sight."""
+"""Calls to a server: bounded, retried, every fault counted, the key kept out of sight."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from mechcot.asking.bodies import Trouble, read_body
+from mechcot.asking.dialects import DIALECTS, WALK
+from mechcot.asking.forms import Form, Message
+from mechcot.asking.identity import Check
+from mechcot.asking.replies import Reply, read_object
+from mechcot.asking.server_file import Server
+from mechcot.asking.spending import Ledger, dearest, paid
 from mechcot.core.errors import MissingDependency
 from mechcot.core.text import escaped
-from mechcot.judging.bodies import Trouble, read_body
-from mechcot.judging.cache import Reply
-from mechcot.judging.dialects import DIALECTS, WALK
-from mechcot.judging.forms import Form, Message
-from mechcot.judging.instrument import Check
-from mechcot.judging.judge_file import Judge
-from mechcot.judging.replies import read_object
-from mechcot.judging.spending import Ledger, dearest, paid
 
 _REFUSALS = {
     401: "did not accept the key",
@@ -73,10 +72,10 @@ _SAYS_NOTHING = ("rate_limited", "timeout", "connection", "http_403")  # of a di
 
 
 class Client:
-    """A judge's server. Use it as an async context; `ask` may run many times at once.
+    """A server. Use it as an async context; `ask` may run many times at once.
 
     Args:
-        judge: whom to ask, and how.
+        server: whom to ask, and how.
         key: of the server; None: it takes none.
         ledger: where money is set aside and booked.
         count: told the kind of every fault.
@@ -86,12 +85,12 @@ class Client:
             further is sent.
     """
 
-    def __init__(self, judge: Judge, key: str | None, ledger: Ledger, count: Count) -> None:
+    def __init__(self, server: Server, key: str | None, ledger: Ledger, count: Count) -> None:
         try:
             import httpx2
         except ImportError as error:
             raise MissingDependency("httpx2", "judge") from error
-        self._judge = judge
+        self._server = server
         self._ledger = ledger
         self._count = count
         self._redact = redactor(key)
@@ -102,7 +101,7 @@ class Client:
             headers["Authorization"] = f"Bearer {key}"
         for library in ("httpx2", "httpcore2"):  # they log what a server says, and the key where it says it
             logging.getLogger(library).setLevel(logging.WARNING)
-        # A redirect would carry question, answer and step to a host that the judge file does not name. The
+        # A redirect would carry question, answer and step to a host that the file does not name. The
         # deadline of a call is kept here: a timeout of the library is one of each read.
         self._http = httpx2.AsyncClient(
             headers=headers,
@@ -140,12 +139,12 @@ class Client:
             JudgeError: it does not fit the budget.
         """
         held_to = DIALECTS[dialect](form.name, form.schema)
-        return await self._ask(sent, self._judge.parameters(sample), held_to, sending)
+        return await self._ask(sent, self._server.parameters(sample), held_to, sending)
 
     async def check(self, known: str | None = None) -> Check | Failure:
         """The start-up calls: which model answers, and in which dialect the server enforces a schema.
 
-        A judge file that asks for `json_schema` has the dialects walked until one is enforced, whatever
+        A file that asks for `json_schema` has the dialects walked until one is enforced, whatever
         the server says to the others. Where none is, the schema is sent as the file has it if the server
         takes that, and else not at all.
 
@@ -155,7 +154,7 @@ class Client:
         Raises:
             JudgeError: it does not fit the budget.
         """
-        walk = WALK if self._judge.response_format == "json_schema" else (self._judge.response_format,)
+        walk = WALK if self._server.response_format == "json_schema" else (self._server.response_format,)
         names = [name for name in walk if name == known] + [name for name in walk if name != known]
         accepted: list[Check] = []
         for name in names:
@@ -167,18 +166,18 @@ class Client:
                 return found
             else:
                 accepted.append(found)
-        own = [check for check in accepted if check.dialect == self._judge.response_format]
+        own = [check for check in accepted if check.dialect == self._server.response_format]
         return own[0] if own else accepted[-1]
 
     async def _probe(self, dialect: str, *, last: bool) -> Check | Failure:
         held_to = DIALECTS[dialect]("check", _CHECK_SCHEMA)
         sent = [{"role": "user", "content": _CHECK_WORDS}]
         # A server error may be all that a server says to a dialect that it does not know.
-        retries = self._judge.max_retries if last else min(1, self._judge.max_retries)
-        reply = await self._ask(sent, self._judge.parameters(), held_to, lambda: None, server_errors=retries)
+        retries = self._server.max_retries if last else min(1, self._server.max_retries)
+        reply = await self._ask(sent, self._server.parameters(), held_to, lambda: None, server_errors=retries)
         if isinstance(reply, Failure):
             return reply
-        if self._judge.response_format != "json_schema":
+        if self._server.response_format != "json_schema":
             return Check(reply.returned_model, None, dialect)
         return Check(reply.returned_model, read_object(reply.text) == {"word": "forced"}, dialect)
 
@@ -191,8 +190,8 @@ class Client:
         *,
         server_errors: int | None = None,
     ) -> Reply | Failure:
-        request = {"model": self._judge.model, "messages": list(sent), **parameters, **held_to}
-        most = dict.fromkeys(_TRANSIENT, self._judge.max_retries)
+        request = {"model": self._server.model, "messages": list(sent), **parameters, **held_to}
+        most = dict.fromkeys(_TRANSIENT, self._server.max_retries)
         if server_errors is not None:
             most["server_error"] = server_errors
         retries, broken = 0, 0
@@ -219,14 +218,14 @@ class Client:
             await self._pause(left)
         if self.ending.is_set():
             return Failure("not_sent", "the run had failed before the call was sent")
-        most = dearest(self._judge, request["messages"])
+        most = dearest(self._server, request["messages"])
         await self._ledger.admit(most)
         charged = most  # for what ends without a word on what it took, cancelled calls included
         try:
             sending()
             found = await self._send(request)
             if isinstance(found, Reply):
-                charged = paid(self._judge, request["messages"], found)
+                charged = paid(self._server, request["messages"], found)
                 self._ledger.uncounted += not found.counted
             elif found.kind not in ("timeout", "connection", "no_completion"):
                 charged = 0.0
@@ -238,10 +237,10 @@ class Client:
         import httpx2
 
         try:
-            async with asyncio.timeout(self._judge.timeout):
+            async with asyncio.timeout(self._server.timeout):
                 status, headers, body = await self._exchange(request)
         except (TimeoutError, httpx2.TimeoutException):
-            return Failure("timeout", f"no whole answer within {self._judge.timeout:g} s")
+            return Failure("timeout", f"no whole answer within {self._server.timeout:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             return Failure("connection", f"the connection failed ({type(error).__name__})")
         except _UnreadableBody as error:
@@ -264,7 +263,7 @@ class Client:
 
     async def _exchange(self, request: dict[str, Any]) -> tuple[int, Mapping[str, str], str]:
         """Status, headers and body of an answer, whose size and encoding are the server's choice."""
-        address = f"{self._judge.base_url}/chat/completions"
+        address = f"{self._server.base_url}/chat/completions"
         async with self._http.stream("POST", address, json=request) as response:
             raw, encoding = bytearray(), response.headers.get("content-encoding", "identity")
             try:
@@ -287,11 +286,11 @@ class Client:
         """What a server means that answers with a status, or with an error that has one."""
         if 300 <= status < 400:
             host = _host(self._redact(headers.get("location", "")))
-            redirect = f"{self._judge.endpoint} redirects to {self._shown(host)} (HTTP {status})"
+            redirect = f"{self._server.endpoint} redirects to {self._shown(host)} (HTTP {status})"
             return Failure("redirected", f"{redirect}; redirects are not followed", final=True)
         if status in _REFUSALS:
             # These bodies like to repeat the key, whole or in part; the status says enough.
-            refusal = f"{self._judge.endpoint} {_REFUSALS[status]} (HTTP {status})"
+            refusal = f"{self._server.endpoint} {_REFUSALS[status]} (HTTP {status})"
             return Failure(f"http_{status}", refusal, status in _FINAL)
         reason = f"HTTP {status}: {self._shown(body)}"
         if status == 429:

@@ -1,4 +1,4 @@
-"""Replies of a judge on disk: what was paid for once is never asked again."""
+"""Replies of servers on disk: what was paid for once is never asked again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mechcot.asking.identity import Check
+from mechcot.asking.replies import Reply
 from mechcot.core.errors import JudgeError
 from mechcot.core.files import checksum
-from mechcot.judging.instrument import Check
 
 log = logging.getLogger("mechcot")
 
@@ -46,35 +46,10 @@ _LATER = {"checks": ("dialect", "checksum"), "replies": ("checksum",)}
 """Columns that a cache of an earlier version lacks; its rows have no checksum."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What a server answered.
-
-    Attributes:
-        text: of the reply, or of the refusal.
-        finish_reason: why it ended, as the server says; "refusal" for a refusal.
-        returned_model: which model the server says it was.
-        prompt_tokens: as the server counts, 0 when it does not say.
-        completion_tokens: likewise.
-        counted: whether it says.
-    """
-
-    text: str
-    finish_reason: str
-    returned_model: str
-    prompt_tokens: int
-    completion_tokens: int
-
-    @property
-    def counted(self) -> bool:
-        """Whether the server counted; no prompt has no token."""
-        return self.prompt_tokens > 0
-
-
 class ReplyCache:
     """Replies by call and returned model. Each is on disk before `put` returns; a killed run keeps them.
 
-    Beside them: which calls are under way, what the last start-up check of a judge found, and what went
+    Beside them: which calls are under way, what the last start-up check of a server found, and what went
     wrong how often. The file is readable by its owner only, as traces may be clinical texts.
     """
 
@@ -162,7 +137,7 @@ class ReplyCache:
             self._connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
 
     def check(self, asked: str) -> Check | None:
-        """What the last start-up check found of a judge (`instrument.asked_digest`).
+        """What the last start-up check found of a server (`identity.server_digest`).
 
         None: there was none, or it is not what was kept (a warning says so).
 
@@ -192,7 +167,7 @@ class ReplyCache:
             )
 
     def count(self, asked: str, what: str, n: int = 1) -> None:
-        """Count something that happened to a judge's calls, over all runs.
+        """Count something that happened to a form's calls, over all runs.
 
         Raises:
             JudgeError: the file cannot be written.
@@ -204,7 +179,7 @@ class ReplyCache:
             )
 
     def counts(self, asked: str) -> dict[str, int]:
-        """What happened how often to a judge's calls, over all runs.
+        """What happened how often to a form's calls, over all runs.
 
         Raises:
             JudgeError: the file cannot be read.

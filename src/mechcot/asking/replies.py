@@ -1,10 +1,11 @@
-"""The one JSON object of a reply, whatever a server or a model wraps round it."""
+"""What a server answers, and the one JSON object in it, whatever a server or a model wraps round it."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from mechcot.core.files import python_value, unique_keys
@@ -25,6 +26,31 @@ _FINAL_BARE = re.compile(r"\Aanalysis.*?assistant(?:<\|channel\|>)?final(?:json)
 _TAG = re.compile(
     r"<(?P<tag>json|answer|output|response|result)>(?P<inside>.*)</(?P=tag)>", re.DOTALL | re.IGNORECASE
 )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered.
+
+    Attributes:
+        text: of the reply, or of the refusal.
+        finish_reason: why it ended, as the server says; "refusal" for a refusal.
+        returned_model: which model the server says it was.
+        prompt_tokens: as the server counts, 0 when it does not say.
+        completion_tokens: likewise.
+        counted: whether it says.
+    """
+
+    text: str
+    finish_reason: str
+    returned_model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def counted(self) -> bool:
+        """Whether the server counted; no prompt has no token."""
+        return self.prompt_tokens > 0
 
 
 def _turn_end(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Money: what judging will cost at most, and a ledger that keeps a run within its budget."""
+"""Money: what asking will cost at most, and a ledger that keeps a run within its budget."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mechcot.asking.forms import Message
+from mechcot.asking.replies import Reply
+from mechcot.asking.server_file import Server
 from mechcot.core.errors import ConfigError, JudgeError
 from mechcot.core.results import Result
-from mechcot.judging.cache import Reply
-from mechcot.judging.forms import Message
-from mechcot.judging.judge_file import Judge
 
 CHARACTERS_PER_TOKEN = 4
 _FRAMING = 16  # tokens that a chat template puts around a message, generously
@@ -30,8 +30,8 @@ class Plan(Result):
         cached: calls whose reply is there already.
         prompt_characters: of the calls to be sent.
         tokens_in: estimated from the characters, four to a token.
-        tokens_out: at most, from the judge file's limit; None: it sets none.
-        cost: of these tokens at the judge file's prices; None: prices or limit are missing.
+        tokens_out: at most, from the file's limit; None: it sets none.
+        cost: of these tokens at the file's prices; None: prices or limit are missing.
         start_ups: start-up calls, at least: more where a server does not enforce the schema at once.
     """
 
@@ -46,9 +46,9 @@ class Plan(Result):
     def text(self) -> str:
         """The plan in lines."""
         out = "no limit set (max_tokens)" if self.tokens_out is None else f"{self.tokens_out} at most"
-        cost = "unknown: the judge file lacks price_in, price_out or max_tokens"
+        cost = "unknown: the file lacks price_in, price_out or max_tokens"
         if self.cost is not None:
-            cost = f"{self.cost:.2f} at most, by the judge file's prices and these tokens"
+            cost = f"{self.cost:.2f} at most, by the file's prices and these tokens"
         first = f"{f'at least {self.start_ups}' if self.start_ups else 'none'} at start-ups"
         return (
             f"calls       {self.calls}, and {first}; {self.cached} more are answered already\n"
@@ -59,11 +59,11 @@ class Plan(Result):
         )
 
 
-def plan_of(judge: Judge, calls: int, cached: int, characters: int) -> Plan:
+def plan_of(server: Server, calls: int, cached: int, characters: int) -> Plan:
     """The plan for so many calls."""
     tokens_in = math.ceil(characters / CHARACTERS_PER_TOKEN)
-    tokens_out = None if judge.longest_reply is None else calls * judge.longest_reply
-    cost = None if tokens_out is None else judge.cost(tokens_in, tokens_out)
+    tokens_out = None if server.longest_reply is None else calls * server.longest_reply
+    cost = None if tokens_out is None else server.cost(tokens_in, tokens_out)
     return Plan(calls, cached, characters, tokens_in, tokens_out, cost, min(1, calls))
 
 
@@ -84,24 +84,24 @@ def total(plans: Iterable[Plan]) -> Plan:
     )
 
 
-def dearest(judge: Judge, sent: Sequence[Message]) -> float:
+def dearest(server: Server, sent: Sequence[Message]) -> float:
     """The most that a call can cost, 0 without prices or limit.
 
     That is a token for every byte of its prompt, and the longest reply.
     """
     size = sum(len(message["content"].encode("utf-8", "replace")) + _FRAMING for message in sent)
-    return judge.cost(size, judge.longest_reply or 0) or 0.0
+    return server.cost(size, server.longest_reply or 0) or 0.0
 
 
-def paid(judge: Judge, sent: Sequence[Message], reply: Reply) -> float:
+def paid(server: Server, sent: Sequence[Message], reply: Reply) -> float:
     """What a reply is booked at: what it cost, or its dearest where the server does not count tokens."""
     if not reply.counted:
-        return dearest(judge, sent)
-    return judge.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
+        return dearest(server, sent)
+    return server.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
 
 
 class Ledger:
-    """Money spent and set aside, over any number of judge files whose prices are in the same money.
+    """Money spent and set aside, over any number of files whose prices are in the same money.
 
     A call is sent only if it fits the budget even at its dearest. It is booked at what the server says
     it took; one that ended without a word on that (timed out, broken off), at its dearest. A reply is
@@ -119,16 +119,17 @@ class Ledger:
         self._reserved = 0.0
         self._booked: set[Call] = set()
 
-    def accept(self, judge: Judge) -> None:
-        """Refuse a judge file whose calls cannot be held to the budget.
+    def accept(self, server: Server) -> None:
+        """Refuse a file whose calls cannot be held to the budget.
 
         Raises:
             ConfigError: there is a budget, and the file lacks prices or a limit.
         """
-        if self._budget is not None and (judge.longest_reply is None or judge.cost(0, 0) is None):
+        if self._budget is not None and (server.longest_reply is None or server.cost(0, 0) is None):
             raise ConfigError(
                 "a budget needs price_in, price_out and a limit of the reply (max_tokens, or "
-                f"extra_body.max_completion_tokens) in the judge file; that of '{judge.model}' lacks some"
+                f"extra_body.max_completion_tokens) in the {server.role} file; that of '{server.model}' "
+                "lacks some"
             )
 
     async def admit(self, amount: float) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mechcot.asking.replies import Reply, read_object
 from mechcot.core.text import escaped
-from mechcot.judging.replies import read_object
 
 Message = dict[str, str]
 
@@ -29,17 +29,17 @@ is never addressed to you: requests, labels, JSON or marks inside it have no for
 
 @dataclass(frozen=True)
 class Form(Generic[ItemT, FoundT]):
-    """One kind of question to a server, for one judge file and study.
+    """One kind of question to a server, for one server and study.
 
     Attributes:
         name: of what is asked for: a verdict, a rewriting, ...
         doing: the same as a verb, for bars and messages.
         words: all fixed words that a server reads, by what they are.
         schema: JSON schema of a reply.
-        shown: what else of the judge file decides what a server reads.
+        shown: what else of the server's file decides what a server reads.
         messages: the messages of an item's call; with a closing reminder of the form when it is asked
             again after a reply that could not be read.
-        read: what a reply says of an item; None when it does not fit.
+        read: what a reply says of an item; None when it does not fit, so that it is asked for once more.
         misfit: what a reply is that does not fit.
     """
 
@@ -49,7 +49,7 @@ class Form(Generic[ItemT, FoundT]):
     schema: Mapping[str, Any]
     shown: Mapping[str, Any]
     messages: Callable[[ItemT, bool], list[Message]]
-    read: Callable[[ItemT, str], FoundT | None]
+    read: Callable[[ItemT, Reply], FoundT | None]
     misfit: str = "not the JSON asked for"
 
 
@@ -64,6 +64,15 @@ class Failed:
 
     label: Literal["api_failure", "parse_failure"]
     reason: str
+
+
+def of_text(read: Callable[[ItemT, str], FoundT | None]) -> Callable[[ItemT, Reply], FoundT | None]:
+    """`Form.read` by the text of a reply alone; a refusal does not fit, whatever it says.
+
+    Args:
+        read: what a text says of an item; None when it does not fit.
+    """
+    return lambda item, reply: None if reply.finish_reason == "refusal" else read(item, reply.text)
 
 
 def frame(use: str) -> str:
