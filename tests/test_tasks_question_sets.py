@@ -19,6 +19,7 @@ from mechcot.core.config import resolve, to_yaml
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.question_sets import SETS
 from mechcot.core.question_settings import QuestionSettings
+from mechcot.core.teacher_settings import TrainQuestions
 from mechcot.tasks.questions import read_questions
 
 LETTERS = {"A": "Iron", "B": "Zinc", "C": "Lead", "D": "Copper"}
@@ -121,6 +122,18 @@ def test_what_is_given_goes_before_the_sets_own(tmp_path: Path) -> None:
     file = _write(tmp_path, [row], ".jsonl")
     found = read_questions(QuestionSettings(set="medqa", path=str(file), columns={"gold": "right"})).table
     assert found.gold.tolist() == [0]
+
+
+def test_a_teacher_is_asked_the_split_to_train_on() -> None:
+    for name in ("medqa", "medmcqa", "gsm8k", "arc-challenge"):
+        found = TrainQuestions(set=name)
+        assert found.split == "train"
+        assert TrainQuestions.model_validate(found.model_dump(mode="json")) == found
+    assert TrainQuestions(set="mmlu-pro").split == "validation"
+    assert TrainQuestions(set="pubmedqa", split="train").split == "train"
+    for name in ("medbullets", "pubmedqa"):
+        with pytest.raises(ValidationError, match=f"the set '{name}' has no split to train on"):
+            TrainQuestions(set=name)
 
 
 def test_an_unknown_set_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ class QuestionSet:
         about: what it is, and what trips people up.
         questions: what the section `questions` has in the set's form; what is written beside `set` counts.
         open: whether its questions have no options (`preset: open`).
+        train: its split to train on; None: it has none.
     """
 
     about: str
     questions: Mapping[str, Any]
     open: bool = False
+    train: str | None = "train"
 
 
 _MEDQA = MappingProxyType({"columns": {"qid": None, "gold": "answer_idx"}, "gold_is": "label"})
@@ -50,10 +52,12 @@ SETS: dict[str, QuestionSet] = {
     "medbullets": QuestionSet(
         "Medbullets (USMLE steps 2 and 3), four options: no split to train on",
         {**_MEDBULLETS, "split": "op4_test"},
+        train=None,
     ),
     "medbullets-5": QuestionSet(
         "Medbullets (USMLE steps 2 and 3), five options: no split to train on",
         {**_MEDBULLETS, "split": "op5_test"},
+        train=None,
     ),
     "pubmedqa": QuestionSet(
         "PubMedQA, the labelled 1,000: abstracts, and yes, no or maybe. They lie in one split, train; the "
@@ -71,6 +75,7 @@ SETS: dict[str, QuestionSet] = {
             "options": ["yes", "no", "maybe"],
             "gold_is": "text",
         },
+        train=None,
     ),
     "mmlu-pro": QuestionSet(
         "MMLU-Pro: up to ten options; validation holds 70 questions with worked answers. The domain is the "
@@ -80,6 +85,7 @@ SETS: dict[str, QuestionSet] = {
             "columns": {"qid": "question_id", "gold": "answer_index", "domain": "category"},
             "gold_is": "index",
         },
+        train="validation",
     ),
     "arc-challenge": QuestionSet(
         "ARC-Challenge: three to five options, some labelled 1-4; gold goes by the label",

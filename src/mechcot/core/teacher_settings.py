@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mechcot.core.question_sets import SETS
 from mechcot.core.question_settings import QuestionSettings
 from mechcot.core.section import Section
 
@@ -15,6 +16,19 @@ class TrainQuestions(QuestionSettings):
     """Where the teacher's questions come from: as the study's own, which are the test."""
 
     split: str = Field("train", description="split, for a data set of the Hub (path: hub:OWNER/NAME)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train(cls, given: Any) -> Any:
+        """Of a set by name the split to train on, and not the one that is asked."""
+        named = given.get("set") if isinstance(given, dict) else None
+        if named not in SETS or {"split", "path"} & given.keys():
+            return given
+        if SETS[named].train is None:
+            raise ValueError(
+                f"the set '{named}' has no split to train on; take another set, or name a split or a path"
+            )
+        return {**given, "split": SETS[named].train}
 
 
 class TeacherSettings(Section):
@@ -105,7 +119,7 @@ def check_teaching(
         raise ValueError("teacher: the organism has a teacher of its own; leave out `teacher` and `examples`")
     if examples and teacher is None:
         raise ValueError("examples: they are made of a teacher's chains; say who wrote them (`teacher`)")
-    if teacher and (teacher.questions.columns.options is None) != open_questions:
+    if teacher and teacher.questions.open != open_questions:
         kinds = ("have options", "are open")
         raise ValueError(
             f"teacher.questions: they {kinds[not open_questions]}, the study's own {kinds[open_questions]}: "
