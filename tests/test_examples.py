@@ -1,0 +1,27 @@
+"""The settings files under examples/ are settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mechcot.core.config import resolve, to_yaml
+from mechcot.core.question_sets import SETS
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("study-*.yaml"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_is_a_whole_study(file: Path, tmp_path: Path) -> None:
+    settings = resolve(file=file)
+    assert settings.questions is not None
+    assert settings.judge.kind == "llm"
+    again = tmp_path / "study.yaml"
+    again.write_text(to_yaml(settings))
+    assert resolve(file=again) == settings
+    if settings.questions.set is not None:
+        assert settings.preset == ("open" if SETS[settings.questions.set].open else "models")
+    if settings.teacher is not None:
+        assert settings.teacher.questions.split == "train"
+        assert settings.questions.split == "test"
