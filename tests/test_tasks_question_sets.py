@@ -144,6 +144,16 @@ def test_an_unknown_set_and_one_of_another_kind_are_refused(tmp_path: Path) -> N
         read_questions(QuestionSettings(set="medqa", path=str(file), columns={"options": None}, gold_is=None))
 
 
+def test_another_number_of_options_is_another_version_of_the_set(tmp_path: Path) -> None:
+    file = _write(tmp_path, [ROWS["medqa"], ROWS["medqa-5"]], ".jsonl")
+    with pytest.raises(
+        DataError, match=r"row 2: has 5 options, and .* 'medqa' has 4.*The set 'medqa-5' has 5"
+    ):
+        read_questions(QuestionSettings(set="medqa", path=str(file)))
+    kept = read_questions(QuestionSettings(set="medqa", path=str(file), on_bad_row="skip"))
+    assert list(kept.skipped) == [2]
+
+
 def test_the_unlabelled_split_of_medmcqa_is_refused(tmp_path: Path) -> None:
     file = _write(tmp_path, [{**ROWS["medmcqa"], "cop": -1}], ".parquet")
     with pytest.raises(DataError, match="row 1: the gold answer -1 is not among the options"):

@@ -10,6 +10,7 @@ from mechcot.core.prompt_settings import PromptSettings
 from mechcot.models import checkpoint
 from mechcot.tasks import Question, forced_ids, render_prompt, tokens
 from mechcot.tasks.multiple_choice import prompt_format
+from mechcot.tasks.render import check_thinking
 
 FORM = prompt_format(PromptSettings(**PRESETS["organism"]["prompt"]))
 QUESTION = Question("q", "d", "w3", ("w1", "w2"), 0, "g")
@@ -102,3 +103,12 @@ def test_a_plain_text_has_no_system_message() -> None:
 def test_what_is_not_used_leaves_older_studies_as_they_are() -> None:
     assert {"system", "shots"} & PromptSettings().basis().keys() == set()
     assert PromptSettings(**SHOTS).basis()["shots"] == SHOTS["shots"]
+
+
+def test_a_switch_for_thinking_that_the_template_lacks_is_refused(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer(tmp_path)
+    check_thinking(QUESTION, _form(), tokenizer)  # nothing is asked for
+    with pytest.raises(ModelError, match=r"has no switch for thinking .*prompt\.thinking=null"):
+        check_thinking(QUESTION, _form(thinking=False), tokenizer)
+    tokenizer.chat_template += "{% if not enable_thinking %}</think>{% endif %}"
+    check_thinking(QUESTION, _form(thinking=False), tokenizer)

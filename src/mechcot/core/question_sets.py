@@ -17,12 +17,14 @@ class QuestionSet:
         questions: what the section `questions` has in the set's form; what is written beside `set` counts.
         open: whether its questions have no options (`preset: open`).
         train: its split to train on; None: it has none.
+        n_options: of every question; None: they differ, or there are none.
     """
 
     about: str
     questions: Mapping[str, Any]
     open: bool = False
     train: str | None = "train"
+    n_options: int | None = None
 
 
 _MEDQA = MappingProxyType({"columns": {"qid": None, "gold": "answer_idx"}, "gold_is": "label"})
@@ -34,11 +36,13 @@ SETS: dict[str, QuestionSet] = {
     "medqa": QuestionSet(
         "MedQA (USMLE), four options: splits train and test, no validation",
         {**_MEDQA, "path": "hub:GBaker/MedQA-USMLE-4-options"},
+        n_options=4,
     ),
     "medqa-5": QuestionSet(
         "MedQA (USMLE) as first published, five options: its US/train.jsonl and US/test.jsonl. The same "
         "questions as `medqa` with an option more: numbers of the two are not to be compared",
         _MEDQA,
+        n_options=5,
     ),
     "medmcqa": QuestionSet(
         "MedMCQA: the test split has no public answers, so validation is asked",
@@ -48,16 +52,19 @@ SETS: dict[str, QuestionSet] = {
             "columns": {"qid": "id", "options": ["opa", "opb", "opc", "opd"], "gold": "cop"},
             "gold_is": "index",
         },
+        n_options=4,
     ),
     "medbullets": QuestionSet(
         "Medbullets (USMLE steps 2 and 3), four options: no split to train on",
         {**_MEDBULLETS, "split": "op4_test"},
         train=None,
+        n_options=4,
     ),
     "medbullets-5": QuestionSet(
         "Medbullets (USMLE steps 2 and 3), five options: no split to train on",
         {**_MEDBULLETS, "split": "op5_test"},
         train=None,
+        n_options=5,
     ),
     "pubmedqa": QuestionSet(
         "PubMedQA, the labelled 1,000: abstracts, and yes, no or maybe. They lie in one split, train; the "

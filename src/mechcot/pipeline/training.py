@@ -168,7 +168,7 @@ def refuse_prompts(study: Study) -> None:
     from mechcot.distill.examples import load_examples
     from mechcot.distill.prompts import check_prompts
     from mechcot.models.checkpoint import load_tokenizer
-    from mechcot.tasks import render_prompt
+    from mechcot.tasks.render import check_thinking, render_prompt
 
     settings, form, questions = study.settings, task_of(study).format, questions_by_id(study)
     first = next(iter(questions.values()))
@@ -178,6 +178,7 @@ def refuse_prompts(study: Study) -> None:
         if folder is not None and folder.exists():  # the organism's is made later
             tokenizers[name] = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
             render_prompt(first, form, tokenizers[name])
+            check_thinking(first, form, tokenizers[name])
     for arm in settings.arms.values():
         taught = arm.distill is not None and not settings.made_here(arm.distill.examples)
         if arm.distill is not None and taught and arm.distill.base in tokenizers:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.core.errors import DataError
+from mechcot.core.question_sets import SETS
 from mechcot.core.question_settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.core.records import absent, check_encodable
 from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options, same_text
@@ -209,6 +210,8 @@ def _draft(where: str, number: int, row: dict[str, Any], settings: QuestionSetti
     columns, shared = settings.columns, settings.options
     given = list(shared) if shared else None if columns.options is None else _options(row, columns.options)
     options = None if given is None else read_options(where, given)
+    if settings.set is not None and options is not None:
+        _check_set(where, settings.set, len(options.texts))
     stem = row[columns.stem]
     if not isinstance(stem, str) or not stem.strip():
         raise DataError(f"{where}: the question in column '{columns.stem}' is empty or no text: {stem!r}")
@@ -233,6 +236,25 @@ def _draft(where: str, number: int, row: dict[str, Any], settings: QuestionSetti
     for text in (*options.labels, *options.texts) if options else ():
         check_encodable(text, where, f"the option {text!r}")
     return _Draft(fields, options, read_gold(where, row[columns.gold], options, typed))
+
+
+def _check_set(where: str, name: str, found: int) -> None:
+    """Refuse a row with more or fewer options than the questions of its set have.
+
+    Raises:
+        DataError: it has.
+    """
+    expected = SETS[name].n_options
+    if expected is not None and found != expected:
+        alike = [
+            other for other, one in SETS.items() if one.n_options == found and other.startswith(name[:6])
+        ]
+        instead = f" The set '{alike[0]}' has {found}." if alike else ""
+        raise DataError(
+            f"{where}: has {found} options, and every question of the set '{name}' has {expected}: is this "
+            f"another version of it?{instead} To take it as it is, leave questions.set out and name "
+            "its columns"
+        )
 
 
 def _context(where: str, value: Any, column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mechcot.core.errors import ModelError, foreign_errors
@@ -42,6 +43,22 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
     if adds_bos(tokenizer) and ids[:1] != [bos]:
         ids = [bos, *ids]
     return text, ids
+
+
+def check_thinking(question: Question, form: PromptFormat, tokenizer: Any) -> None:
+    """Refuse a setting for thinking that a chat template does not know: it would change nothing, unseen.
+
+    Raises:
+        ModelError: the prompt is the same with and without thinking.
+    """
+    if form.thinking is None or not form.chat:
+        return
+    other = replace(form, thinking=not form.thinking)
+    if render_prompt(question, form, tokenizer)[0] == render_prompt(question, other, tokenizer)[0]:
+        raise ModelError(
+            f"{tokenizer.name_or_path}: prompt.thinking is {str(form.thinking).lower()}, and its chat "
+            "template has no switch for thinking (enable_thinking): the prompt is the same. Set prompt.thinking=null"
+        )
 
 
 def _messages(text: str, form: PromptFormat) -> list[dict[str, str]]:
