@@ -57,7 +57,8 @@ def check_thinking(question: Question, form: PromptFormat, tokenizer: Any) -> No
     if render_prompt(question, form, tokenizer)[0] == render_prompt(question, other, tokenizer)[0]:
         raise ModelError(
             f"{tokenizer.name_or_path}: prompt.thinking is {str(form.thinking).lower()}, and its chat "
-            "template has no switch for thinking (enable_thinking): the prompt is the same. Set prompt.thinking=null"
+            "template has no switch for thinking (enable_thinking): the prompt is the same. Set "
+            "prompt.thinking=null"
         )
 
 
