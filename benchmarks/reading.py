@@ -1,36 +1,35 @@
 """The reading: forced answers and activations against the other ways to get them.
 
-    python benchmarks/reading.py [--out FILE.json] [--rounds 3] [--threads N] [--only JOB ...] [--plot FILE]
+    python benchmarks/reading.py [--out FILE.json] [--rounds 5] [--minutes 10] [--only JOB ...] [--plot FILE]
 
-Six jobs, on Qwen3 models with random weights, in float32 on the processor:
+Six jobs, the most important first, on Qwen3 models with random weights, in float32 on the processor:
 
 - forced: forced answers and all layers at the steps' ends, against a bare forward pass over the traces, one
   run per prefix, those runs padded into batches, and one cached pass branched at every step;
+- vocabulary: the shape of Gemma 3 270M (262,144 tokens), traces of 100 tokens, with entropy and surprisal,
+  over a bare pass and the head on the same tokens;
 - branches: options of several tokens, three lead-ins, the organism: the price over the bare decoder beside
   what tokens predict (distinct prefixes / tokens of the traces), and beside the tokens computed (distinct
   prefixes / tokens of the bare pass, which reads the prompt once for every trace);
-- length: the same as traces grow;
 - activations: all layers at the steps' ends alone, against the bare decoder, nnsight and TransformerLens;
-- vocabulary: the shape of Gemma 3 270M (262,144 tokens), traces of 100 tokens, with entropy and surprisal,
-  over a bare pass and the head on the same tokens;
+- length: the same as traces grow;
 - store: memory as traces grow, the share of writing, a layer read back against a copy of a memory map.
 
-A job begins no further round of a race once its share of `--minutes` is spent. `--clock processor` counts the
-processor's seconds in place of the wall's, for a machine that others use too.
+Everything is measured in processor seconds on one thread, so that other work on the machine disturbs little.
+The jobs share `--minutes` of them out: a race runs as many rounds as fit, by what its first one took, and
+what there is no time for is left out and named.
 
-All sides of a job run in one process and take turns; medians. A side that has settings runs each once;
-those within a tenth of the fastest take part, and the fastest median counts. Before the clock starts, the
-sides must agree. Memory is the highest resident size above that of the loaded model, each side in a fresh
-process (Linux).
+All sides of a job run in one process and take turns; the least of a side's rounds counts. A side that has
+settings runs each once and goes on with the fastest; one that takes more than four times as long as ours runs
+once. The sides must agree. Memory is the highest resident size above that of the loaded model, each side in a
+fresh process (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
 import operator
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ from mechcot.reading.batch import ReadBatch, rows_of, unpack, unpack_prompts
 from mechcot.reading.reader import plan_for, read
 from mechcot.reading.spec import ReadingSpec
 from mechcot.study.activations import tensor_name
-from reading_measure import Options, Result, Sides, apart, machine, peak, race
+from reading_measure import Options, Result, Sides, apart, machine, peak, race, spent
 from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
 from reading_store import store_costs
 from reading_texts import OPTIONS, ORGANISM, Text, Work, make_work
@@ -69,8 +68,6 @@ BOUNDS = {
 
 STEPS = 14
 
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-
 OTHERS: dict[str, Callable[[Work, int], Callable[[], Any]]] = {
     "bare": bare,
     "nnsight": nnsight_cache,
@@ -82,35 +79,35 @@ OTHERS: dict[str, Callable[[Work, int], Callable[[], Any]]] = {
 def main() -> None:
     """Run the jobs and print what they found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all jobs; shared out among them")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=5, help="of a race, at most")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of processor time, for all jobs")
     parser.add_argument("--only", choices=JOBS, nargs="+", default=list(JOBS))
     parser.add_argument("--plot", type=Path, help="where the figure of the job `length` goes")
     parser.add_argument("--small", action="store_true", help="a small model, to try the benchmark itself")
     parser.add_argument("--out", type=Path, help="where the numbers go, for scripts/reading_page.py")
     given = parser.parse_args()
-    share = (
-        60 * given.minutes / (2 * len(given.only))
-    )  # the first runs, and the making of texts, take as long
-    options = Options(given.rounds, given.threads, given.small, CLOCKS[given.clock], share)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
+    options = Options(given.rounds, given.small, 60 * given.minutes)
     found = {}
-    for name in given.only:
+    for number, name in enumerate(given.only):
         print(f"\n{name}", flush=True)
-        found[name] = JOBS[name](options)
-        _show(found[name])
+        asked = given.only[number:]
+        part = options.part(name, WEIGHTS[name] / sum(WEIGHTS[job] for job in asked))
+        if part is not None:
+            found[name] = JOBS[name](part)
+            _show(found[name])
+    left_out = ", ".join(options.left_out) or "nothing"
+    print(f"\n{spent() / 60:.1f} minutes of processor time; left out: {left_out}")
     if given.plot and "length" in found:
         _plot(found["length"], given.plot)
     if given.out:
-        write_json(given.out, _told(found, options, given.clock))
+        write_json(given.out, _told(found, options))
 
 
-def _told(found: dict[str, Result], options: Options, clock: str) -> dict[str, Any]:
+def _told(found: dict[str, Result], options: Options) -> dict[str, Any]:
     """All numbers of the jobs, with the bounds of ratios and what they were measured on."""
     told: dict[str, Any] = {"jobs": list(found), "small": options.small, "rounds": options.rounds}
-    told |= {"clock": clock, "threads": options.threads, "machine": machine()}
+    told |= {"left_out": options.left_out, "minutes": round(spent() / 60, 1), "machine": machine()}
     for part in ("sizes", "seconds", "ratios", "megabytes"):
         told[part] = {job: getattr(result, part) for job, result in found.items() if getattr(result, part)}
     names = {name for result in found.values() for name in result.ratios}
@@ -183,7 +180,7 @@ def _forced(options: Options) -> Result:
             f"{n} rows, prompt {'shared' if share else 'repeated'}": lambda n=n, share=share: kv_branch(  # type: ignore[misc]
                 work, n, share_prompt=share
             )
-            for n in (14, 56)
+            for n in (14,)
             for share in (True, False)
         },
     }
@@ -235,26 +232,26 @@ def _branches(options: Options) -> Result:
     """The price over bare beside the ratio of tokens."""
     organism = Text(prompt=24, steps=6, step=10, jitter=2, lead=2, option=2, questions=32)
     variants = {
-        "options of 3 tokens": (options.shape, Text(option=3)),
-        "three lead-ins": (options.shape, Text(leads=3)),
-        "three lead-ins, options of 3 tokens": (options.shape, Text(leads=3, option=3)),
         "organism": (ORGANISM, organism),
+        "options of 3 tokens": (options.shape, Text(option=3)),
+        "three lead-ins, options of 3 tokens": (options.shape, Text(leads=3, option=3)),
     }
     result = Result()
-    for name, (shape, text) in variants.items():
-        _price(name, make_work(shape, text), options.rounds, result, options)
+    for number, (name, (shape, text)) in enumerate(variants.items()):
+        part = options.part(name, 1 / (len(variants) - number))
+        if part is not None:
+            _price(name, make_work(shape, text), result, part)
     return result
 
 
-def _price(name: str, work: Work, rounds: int, result: Result, options: Options) -> None:
+def _price(name: str, work: Work, result: Result, options: Options) -> None:
     """Add what a reading costs over a bare pass."""
     rows = {1, 4, *(n for n in (16, 64) if n <= len(work.sequences()))}
     sides: Sides = {
         "mechcot": {f"passes of {n} tokens": _ours(work, max_tokens=n) for n in (1024, 4096)},
         "bare": {f"{n} rows": bare(work, n) for n in sorted(rows)},
     }
-    part = replace(options, seconds=options.seconds / 4)  # of four or more
-    seconds = race(sides, rounds, lambda outputs: None, part)
+    seconds = race(sides, options.rounds, lambda outputs: None, options)
     predicted, computed = (
         work.tree_tokens() / tokens for tokens in (work.trace_tokens(), work.bare_tokens())
     )
@@ -269,11 +266,15 @@ def _price(name: str, work: Work, rounds: int, result: Result, options: Options)
 
 
 def _length(options: Options) -> Result:
-    """The price over bare as traces grow, 14 steps each; every length gets about the same time."""
-    result, lengths = Result(), (140, 560, 1120, 2240)
-    for tokens in lengths:
-        work = make_work(options.shape, Text(steps=STEPS, step=tokens // STEPS, tail=tokens % STEPS))
-        _price(f"{tokens} tokens", work, options.rounds * (lengths[-1] // tokens), result, options)
+    """The price over bare as traces grow, 14 steps each."""
+    result, lengths = Result(), (140, 1120)
+    for tokens, share in zip(lengths, (0.2, 1), strict=True):
+        part = options.part(f"{tokens} tokens", share)
+        if part is not None:
+            work = make_work(options.shape, Text(steps=STEPS, step=tokens // STEPS, tail=tokens % STEPS))
+            _price(f"{tokens} tokens", work, result, part)
+    if not all(f"{tokens} tokens: measured" in result.ratios for tokens in lengths):
+        return result
     for what in ("measured", "over_computed"):
         short, long = (result.ratios[f"{tokens} tokens: {what}"] for tokens in (lengths[0], lengths[-1]))
         result.ratios[f"{lengths[0]} to {lengths[-1]} tokens: growth of {what}"] = long / short
@@ -338,10 +339,14 @@ def _activations(options: Options) -> Result:
 def _vocabulary(options: Options) -> Result:
     """Entropy and surprisal where the vocabulary is most of the model, and forced answers beside them."""
     result = Result()
-    for name, text in {
+    texts = {
         "signals": Text(prompt=100, steps=4, step=25, leads=0),
         "signals and forced answers": Text(prompt=100, steps=4, step=25),
-    }.items():
+    }
+    for number, (name, text) in enumerate(texts.items()):
+        part = options.part(name, 1 / (len(texts) - number))
+        if part is None:
+            continue
         work = make_work(options.large_vocabulary, text)
         rows = (1, len(work.sequences()))
         sides: Sides = {
@@ -349,9 +354,7 @@ def _vocabulary(options: Options) -> Result:
             "bare": {f"{n} rows": bare(work, n) for n in rows},
             "head": {"": _head(work)},
         }
-        seconds = race(
-            sides, options.rounds, lambda outputs: None, replace(options, seconds=options.seconds / 2)
-        )
+        seconds = race(sides, options.rounds, lambda outputs: None, part)
         computed = work.tree_tokens() / work.bare_tokens()
         result.seconds |= {f"{name}, {side}": value for side, value in seconds.items()}
         result.ratios |= {
@@ -376,19 +379,21 @@ def _head(work: Work) -> Callable[[], torch.Tensor]:
 
 
 def _activations_peak(options: Options, side: str, rows: int) -> float:
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     work = make_work(options.shape, Text(leads=0))
     return peak(_ours(work) if side == "mechcot" else OTHERS[side](work, rows))
 
 
 JOBS: dict[str, Callable[[Options], Result]] = {
     "forced": _forced,
-    "branches": _branches,
-    "length": _length,
-    "activations": _activations,
     "vocabulary": _vocabulary,
+    "branches": _branches,
+    "activations": _activations,
+    "length": _length,
     "store": store_costs,
 }
+WEIGHTS = {"forced": 12, "vocabulary": 4, "branches": 4, "activations": 3, "length": 3, "store": 2}
+"""Shares of the time, about as what each job takes once."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""How the reading benchmark measures: sides that take turns, memory in fresh processes."""
+"""How the reading benchmark measures: processor time of sides that take turns, memory in fresh processes.
+
+Processor time on one thread: what else runs on the machine disturbs it little, and alternating sides alike.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ import multiprocessing
 import os
 import platform
 import re
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +20,39 @@ import torch
 
 from reading_texts import GEMMA, LARGE, ORGANISM
 
+SLOW = 4
 Sides = Mapping[str, Mapping[str, Callable[[], Any]]]
+
+
+def spent() -> float:
+    """Processor seconds of this process so far, and of those that it waited for."""
+    return sum(os.times()[:4])
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line.
+    """The command line, and what is left of the time.
 
     Attributes:
         rounds: in which the sides take turns, at most.
-        threads: of torch.
         small: whether the models are tiny.
-        clock: wall time, or processor time where others use the machine too.
-        seconds: after which a race begins no further round.
+        until: up to when, by `spent`, a part of a job may begin.
+        left_out: parts for which there was no time; named in the end.
     """
 
     rounds: int
-    threads: int
     small: bool
-    clock: Callable[[], float] = time.perf_counter
-    seconds: float = float("inf")
+    until: float = float("inf")
+    left_out: list[str] = field(default_factory=list)
+
+    def part(self, name: str, share: float = 1.0) -> Options | None:
+        """A part with its share of the time that is left; None: there is none left, and it is left out."""
+        left = self.until - spent()
+        if left <= 0:
+            print(f"  {name}: left out, the time is up", flush=True)
+            self.left_out.append(name)
+            return None
+        return replace(self, until=spent() + share * left)
 
     @property
     def large_vocabulary(self) -> dict[str, int]:
@@ -63,42 +78,49 @@ class Result:
 def race(
     sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None], options: Options
 ) -> dict[str, float]:
-    """Median seconds of each side at its fastest setting; the sides take turns.
+    """Processor seconds of each side at its fastest setting: the least of some rounds, in turns.
 
-    Every setting runs once; those within a tenth of their side's fastest run in every round.
+    Every setting runs once; each side's fastest goes on, for as many rounds as fit into the time by what that
+    first one took, one at least. A side that took more than `SLOW` times as long as the first side goes on no
+    further: no bound lies that near. What else runs on the machine can only add to a run, so the least of
+    several says most.
 
     Args:
         sides: for each side its settings, each a way to run it.
-        rounds: how many, as long as there is time.
+        rounds: how many at most.
         check: what the sides' outputs must satisfy.
-        options: the clock, and how long a race may take.
+        options: how long a race may take.
     """
-    clock, begun = options.clock, time.perf_counter()
-    chosen: dict[tuple[str, str], Callable[[], Any]] = {}
+    fastest: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     outputs: dict[str, Any] = {}
     for name, settings in sides.items():
         first = {}
         for setting, run in settings.items():
-            started = clock()
-            outputs[name] = run()
-            first[setting] = clock() - started
-        fast = [setting for setting in settings if first[setting] <= 1.1 * min(first.values())]
-        chosen |= {(name, setting): settings[setting] for setting in fast}
+            outputs[name], first[setting] = _timed(run)
+        fastest[name] = min(first, key=first.__getitem__)
+        seconds[name] = first[fastest[name]]
         if len(first) > 1:
-            tried = ", ".join(f"{setting} {seconds:.2f} s" for setting, seconds in first.items())
+            tried = ", ".join(f"{setting} {taken:.2f} s" for setting, taken in first.items())
             print(f"  {name}, tried once: {tried}", flush=True)
     check(outputs)
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in chosen}
-    for number in range(rounds):
-        if number and time.perf_counter() - begun > options.seconds:
-            print(f"  {number} of {rounds} rounds: the time is up", flush=True)
-            break
-        for key, run in chosen.items():
-            started = clock()
-            run()
-            seconds[key].append(clock() - started)
-    median = {key: statistics.median(values) for key, values in seconds.items()}
-    return {name: min(value for key, value in median.items() if key[0] == name) for name in sides}
+    outputs.clear()
+    again = [name for name, taken in seconds.items() if taken <= SLOW * next(iter(seconds.values()))]
+    left = (options.until - spent()) / sum(seconds[name] for name in again)
+    fit = rounds if left > rounds else max(1, int(left))
+    once = len(seconds) - len(again)
+    print(f"  {fit} of {rounds} rounds; {once} sides by their first run alone", flush=True)
+    for _ in range(fit):
+        for name in again:
+            seconds[name] = min(seconds[name], _timed(sides[name][fastest[name]])[1])
+    return seconds
+
+
+def _timed(run: Callable[[], Any]) -> tuple[Any, float]:
+    """What a run gives, and its processor seconds."""
+    started = time.process_time()
+    found = run()
+    return found, time.process_time() - started
 
 
 def machine() -> dict[str, Any]:

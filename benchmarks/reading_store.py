@@ -66,7 +66,7 @@ def _read_to_folder(work: Work, out: Path) -> None:
 
 def _folder_peak(options: Options, traces: int) -> float:
     """Memory of reading 4 questions into a folder; 12 traces of each fill a shard, 24 two at a time."""
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     text = Text(prompt=48, traces=traces, steps=16, lead=4, questions=4)
     work = make_work(ORGANISM, text)
     with tempfile.TemporaryDirectory() as name:

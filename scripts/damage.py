@@ -42,10 +42,6 @@ PROBE = "{author: base, reader: distilled, layers: [1], rules: [end], null_draws
 LARGER = [
     word
     for setting in (
-        "organism.pretrain_steps=60",
-        "organism.save_every=12",
-        "organism.teacher_traces=192",
-        "organism.clinical_questions=24",
         "analysis.bootstrap=500",
         "analysis.permutations=4",
     )
@@ -63,6 +59,7 @@ KINDS = {
     r"examples/.*": "examples",
     r"arms/.*/verdicts/.*": "verdicts",
     r"arms/.*/facts\.parquet": "what an arm knows of the facts",
+    r"arms/.*/greedy/.*": "greedy traces, their steps and verdicts",
     r"arms/.*": "traces, steps, claims",
     r"readings/.*/activations/.*": "activations",
     r"readings/.*": "tables of readings",
@@ -176,6 +173,14 @@ def opened(study: str, name: str) -> None:
     found, parts = Study.open(study), Path(name).with_suffix("").parts
     if parts[0] == "questions":
         said: Any = found.questions()
+    elif parts[0] == "facts":
+        said = found.facts()
+    elif parts[0] == "arms" and parts[2] == "facts":
+        said = found.known(parts[1])
+    elif parts[0] == "arms" and parts[2] == "greedy":
+        said = found.greedy_table(parts[1], parts[3])
+    elif parts[0] in ("handover", "weights") and name.endswith(".parquet"):
+        said = pd.read_parquet(found.checked(found.path / name))
     elif parts[0] == "arms" and parts[2] == "verdicts":
         said = found.verdicts(parts[1], parts[3])
     elif parts[0] == "arms":

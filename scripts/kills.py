@@ -5,6 +5,8 @@
     python scripts/kills.py --parts disk two    # some disturbances alone; what the others found stays
     python scripts/kills.py --write             # and put the table into docs/study-folder.md
 
+A part begins no further stage once its `--minutes` are spent; the table says how many stages it came to.
+
 A study of the smallest organism runs once undisturbed. Then, for every stage, seeded instants are drawn
 inside its own work: where it leaves work in flight (journals, checkpoints, shards), after a number of changes
 to it; else a share of the stage's time, from its start. The disk is a tmpfs that is made too small when the
@@ -27,8 +29,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from forked import NEW as SMALLEST
 from forked import (
-    NEW,
     ROOT,
     Command,
     Ended,
@@ -44,6 +46,8 @@ from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.pipeline.run import stages_of
 from mechcot.study import Study
 
+NEW = (*SMALLEST, "--seed", "3")
+"""A seed whose arms end enough traces for a search in the weights."""
 OUT = ROOT / "docs" / "study-kills.json"
 SEED, KILLS, TRIES = 7, 3, 12
 STOPPED = "stopped; the same command goes on from here"
@@ -301,15 +305,26 @@ class Round:
         changes: how often each stage's work in flight changed.
     """
 
-    def __init__(self, folder: Path, out: Path, only: list[str]) -> None:
+    def __init__(self, folder: Path, out: Path, only: list[str], minutes: float) -> None:
         self.folder, self.out, self.rng, self.began = folder, out, random.Random(SEED), time.monotonic()
+        self.minutes = minutes
         self.found: Json = json.loads(out.read_text()) if out.exists() else {}
         self.seconds, self.changes = undisturbed(folder / "whole")
         self.wanted = file_digests(folder / "whole")
         self.stages = [stage for stage in self.seconds if not only or stage in only]
         self.found |= {"seed": SEED, "files": len(self.wanted)}
+        self.found["n_stages"] = len(self.seconds)
         self.found.setdefault("stages", {})
         self.tell("undisturbed")
+
+    def in_time(self) -> Iterator[str]:
+        """The stages, as long as the part has time."""
+        begun = time.monotonic()
+        for stage in self.stages:
+            if time.monotonic() - begun > 60 * self.minutes:
+                self.tell(f"the time is up before {stage}")
+                return
+            yield stage
 
     def row(self, stage: str) -> Json:
         """What was found of a stage."""
@@ -343,8 +358,8 @@ class Round:
 
 def kills(of: Round) -> None:
     """`kill -9`, three times in every stage."""
-    study = of.folder / "killed"
-    for stage in of.stages:
+    study = of.copy("killed")
+    for stage in of.in_time():
         hits = kill_in(study, stage, of.seconds[stage], of.changes.get(stage, 0), of.rng)
         of.row(stage)["kills"] = hits
         of.tell(f"{stage}: {hits}")
@@ -354,7 +369,7 @@ def kills(of: Round) -> None:
 def interrupts(of: Round) -> None:
     """Ctrl-C, once in every stage."""
     study = of.copy("stopped")
-    for stage in of.stages:
+    for stage in of.in_time():
         of.row(stage)["sigint"] = interrupt_in(study, stage, of.seconds[stage], of.rng)
         of.tell(f"{stage}: {of.row(stage)['sigint']}")
     of.compare("SIGINT", study)
@@ -365,7 +380,7 @@ def disks(of: Round) -> None:
     with small_disk() as disk:
         if disk is not None:
             shutil.copytree(of.folder / "whole", disk / "study")
-            for stage in of.stages:
+            for stage in of.in_time():
                 forget(disk / "study", stage)
                 of.row(stage)["full"] = full_disk(disk, stage, of.rng)
                 of.tell(f"{stage}: {of.row(stage)['full']}")
@@ -392,11 +407,11 @@ PARTS = {"kills": kills, "sigint": interrupts, "disk": disks, "two": pairs}
 
 def table(found: Json) -> str:
     """The outcomes in Markdown, of the parts that were tried."""
-    differ, n, of = found["differing"], found["files"], len(found["stages"])
+    differ, n = found["differing"], found["files"]
     lines = ["| what happened | outcome | files equal after the next run |", "|---|---|---|"]
     for what, outcome, name in _rows(found):
         equal = f"{n - len(differ[name])} of {n}" if name in differ else "-"
-        lines.append(f"| {what} | {outcome.replace('STAGES', str(of))} | {equal} |")
+        lines.append(f"| {what} | {outcome} | {equal} |")
     left = sorted({name for names in found["left_over"].values() for name in names})
     spent = ", ".join(f"{part} {minutes:.0f}" for part, minutes in found["minutes"].items())
     lines += [
@@ -409,17 +424,22 @@ def table(found: Json) -> str:
 
 
 def _rows(found: Json) -> Iterator[tuple[str, str, str]]:
-    stages = found["stages"].values()
+    stages, of = found["stages"].values(), found["n_stages"]
     kills = [hit for row in stages for hit in row.get("kills", ())]
     if kills:
         working = sum(hit["changes"] > 0 for hit in kills)
+        where = sum(bool(row.get("kills")) for row in stages)
         said = (
-            f"{len(kills)} kills in STAGES stages, {working} of them after that run had left work in flight"
+            f"{len(kills)} kills in {where} of {of} stages, {working} of them after that run had left work "
+            "in flight"
         )
         yield "`kill -9` inside a stage, three times each", said, "kill -9"
     stops = [row["sigint"] for row in stages if row.get("sigint")]
     if stops:
-        said = f"{sum(one['clean'] for one in stops)} of {len(stops)} ended with one line and exit code 130"
+        said = (
+            f"{sum(one['clean'] for one in stops)} of {len(stops)} ended with one line and exit code 130, in "
+            f"{len(stops)} of {of} stages"
+        )
         yield "Ctrl-C inside a stage", said, "SIGINT"
     full = [row["full"] for row in stages if "full" in row]
     if full:
@@ -427,7 +447,7 @@ def _rows(found: Json) -> Iterator[tuple[str, str, str]]:
         said = (
             f"{len(stopped)} of {len(full)} stopped, {sum(one['clean'] for one in stopped)} with one message"
         )
-        yield "disk full when a stage begins", f"{said}; the others fitted", "disk full"
+        yield f"disk full when one of {of} stages begins", f"{said}; the others fitted", "disk full"
     if "limited" in found:
         clean = sum(one["clean"] and one["code"] == 1 for one in found["limited"])
         limits = ", ".join(f"{one['limit'] // 1000}" for one in found["limited"])
@@ -455,6 +475,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", default=[], metavar="STAGE", help="these stages alone")
     parser.add_argument("--parts", nargs="*", default=[*PARTS], choices=PARTS, help="these parts alone")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of a part, after which no stage begins")
     parser.add_argument("--whole", type=Path, help="an undisturbed study that is there already")
     parser.add_argument("--out", type=Path, default=OUT, help="where the outcomes go (JSON)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/study-folder.md")
@@ -464,7 +485,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if given.whole:
             shutil.copytree(given.whole, Path(folder) / "whole")
-        of = Round(Path(folder), given.out, given.only)
+        of = Round(Path(folder), given.out, given.only, given.minutes)
         for part in given.parts:
             PARTS[part](of)
             of.save(part)

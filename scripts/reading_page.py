@@ -1,9 +1,10 @@
 """The numbers that docs/reading.md quotes, written from a run of the benchmark.
 
-    python benchmarks/reading.py --threads 1 --rounds 3 --out docs/reading-benchmark.json
+    python benchmarks/reading.py --out docs/reading-benchmark.json
     python scripts/reading_page.py
 
-The tables go between the marks of docs/reading.md. A run of some jobs only, or with `--small`, is refused.
+The tables go between the marks of docs/reading.md. A run of some jobs only, or with `--small`, is refused;
+what a whole one had no time for is named.
 Where there is no docs/reading-benchmark.json nothing stands between the marks.
 """
 
@@ -22,7 +23,7 @@ from mechcot.core.words import plain_signs
 ROOT = Path(__file__).parent.parent
 PAGE, NUMBERS = ROOT / "docs" / "reading.md", ROOT / "docs" / "reading-benchmark.json"
 BLOCK = re.compile(r"(<!-- reading benchmark -->\n).*?(<!-- /reading benchmark -->)", re.DOTALL)
-JOBS = ("forced", "branches", "length", "activations", "vocabulary", "store")
+JOBS = {"forced", "vocabulary", "branches", "activations", "length", "store"}
 
 MEANS = {
     "over_bare": "forced answers and activations over the bare decoder",
@@ -41,6 +42,11 @@ MEANS = {
 }
 """What a ratio says, by its name; those of `branches` and `length` have tables of their own."""
 
+PRICES = {
+    "branches": "the price over the bare decoder",
+    "length": "the same as traces grow, 14 steps each",
+}
+
 
 def main() -> None:
     """Write the page from the committed numbers."""
@@ -56,7 +62,7 @@ def written(page: str, told: dict[str, Any] | None) -> str:
 
 def block(told: dict[str, Any]) -> str:
     """Where it was measured, and every ratio beside its bound, in Markdown."""
-    if told["small"] or tuple(told["jobs"]) != JOBS:
+    if told["small"] or {*told["jobs"]} != JOBS - {*told["left_out"]}:
         sys.exit(f"{NUMBERS.name}: a run of the jobs {told['jobs']}, small {told['small']}, is not quoted")
     ratios = {name: value for job in told["ratios"].values() for name, value in job.items()}
     parts = [
@@ -66,10 +72,14 @@ def block(told: dict[str, Any]) -> str:
             [
                 [text, f"{ratios[name]:.{2 if ratios[name] >= 0.1 else 3}f}", told["bounds"].get(name, "")]
                 for name, text in MEANS.items()
+                if name in ratios
             ],
         ),
-        _prices("the price over the bare decoder", told["ratios"]["branches"], told["bounds"]),
-        _prices("the same as traces grow, 14 steps each", told["ratios"]["length"], told["bounds"]),
+        *(
+            _prices(title, told["ratios"][job], told["bounds"])
+            for job, title in PRICES.items()
+            if job in told["jobs"]
+        ),
         _table(
             ["peak memory above the model", "MB"],
             [
@@ -84,11 +94,13 @@ def block(told: dict[str, Any]) -> str:
 
 def _where(told: dict[str, Any]) -> str:
     kind, sizes = told["machine"], told["sizes"]["forced"]
+    left_out = f" Left out for time: {', '.join(told['left_out'])}." if told["left_out"] else ""
     text = (
-        f"Measured on {kind['processor']} ({kind['cores']} cores, {told['threads']} of them used) with torch "
-        f"{kind['torch']}, {told['clock']} time, up to {told['rounds']} rounds; a Qwen3 of "
-        f"{sizes['parameters'] / 1e6:.0f} M random parameters, {sizes['tokens of the traces']:,} tokens of "
-        f"traces and {sizes['distinct prefixes']:,} distinct prefixes."
+        f"Measured on {kind['processor']} ({kind['cores']} cores, one used) with torch {kind['torch']}: "
+        f"the least processor time of up to {told['rounds']} rounds, {told['minutes']:.0f} minutes in all; "
+        f"a Qwen3 of {sizes['parameters'] / 1e6:.0f} M random parameters, "
+        f"{sizes['tokens of the traces']:,} tokens of traces and {sizes['distinct prefixes']:,} distinct "
+        f"prefixes.{left_out}"
     )
     return textwrap.fill(plain_signs(text), 118, break_on_hyphens=False) + "\n"
 

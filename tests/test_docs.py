@@ -259,7 +259,7 @@ def _benchmark_of_made_up_numbers():
     }
     numbers = (number / 100 for number in range(12_345, 99_999, 111))
     return {
-        "jobs": list(names), "small": False, "rounds": 3, "clock": "wall", "threads": 1,
+        "jobs": list(names), "small": False, "rounds": 3, "left_out": [], "minutes": 9.5,
         "machine": {"processor": "a processor", "cores": 2, "torch": "2"},
         "sizes": {"forced": {"parameters": 10**8, "tokens of the traces": 2240, "distinct prefixes": 3000}},
         "megabytes": {"store": {"96 traces a question": 120.0}},

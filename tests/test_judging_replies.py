@@ -52,6 +52,11 @@ WRAPPED = [
     "{'reason': 'b', 'label': 'correct'}",
     '{"reason": "it says </think> and ```", "label": "correct"}',
     '{"reason": "one {\\"label\\": \\"erroneous\\"} inside a text", "label": "correct"}',
+    f"<|im_start|>assistant\n{GOOD}<|im_end|>",
+    f"<|start_header_id|>assistant<|end_header_id|>\n\n{GOOD}<|eot_id|>",
+    f"<start_of_turn>model\n{GOOD}<end_of_turn>",
+    f"<\uff5cAssistant\uff5c>{GOOD}",
+    f"<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>{GOOD}<|END_RESPONSE|>",
 ]
 
 
@@ -68,6 +73,8 @@ UNREADABLE = [
     "null",
     "[]",
     f"[{GOOD}]",
+    f"<|im_start|>user\n{GOOD}<|im_end|>",
+    f"<|begin_of_thought|>{GOOD}",
     json.dumps(GOOD),
     f"{OTHER}{GOOD}",
     f"{OTHER}\n{GOOD}",

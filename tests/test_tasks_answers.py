@@ -170,6 +170,52 @@ def test_an_options_own_text_is_read(options, said, frame):
 # --- two answers, and cut ones --------------------------------------------------------------------
 
 
+COUNTS = Question("q", "d", "s", ("two", "three", "four", "five"), 1, "g")
+VITAMINS = Question("q", "d", "s", ("Vitamin A", "Vitamin C", "Vitamin D", "Vitamin K"), 1, "g")
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        *(
+            (DRUGS, f"There are 5 and 2 are lost. {so} 3.")
+            for so in ("So", "So,", "Thus", "Hence", "Therefore,")
+        ),
+        (DRUGS, "We have 5 - 2, so 3."),
+        (DRUGS, "Zwei fehlen. Daher 3."),
+        (DRUGS, "两个没有，所以3。"),
+        (DRUGS, "5 are there and 2 go, which leaves 3."),
+        (DRUGS, "The most likely number of lobes is 3."),
+        (DRUGS, "The number of lobes is asked for.\n3"),
+        (DRUGS, "The group is not b, so a."),
+        (COUNTS, "The answer is 3."),
+        (COUNTS, "Answer: 2"),
+        (VITAMINS, "The gums bleed. So C."),
+        (VITAMINS, "This points to C."),
+    ],
+)
+def test_a_number_or_letter_that_may_be_a_value_is_no_option(question, text):
+    assert read_answer(text, question, LETTER, "stop").option == -1
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "option"),
+    [
+        (DRUGS, "So (3).", 2),
+        (DRUGS, "So, option 3.", 2),
+        (DRUGS, "Therefore, C.", 2),
+        (DRUGS, "The answer is 3.", 2),
+        (DRUGS, "3", 2),
+        (VITAMINS, "The gums bleed. So (C).", 2),
+        (VITAMINS, "The gums bleed. The answer is C.", 2),
+        (VITAMINS, "The gums bleed. So vitamin C.", 1),
+        (VITAMINS, "The gums bleed.\n\nB", 1),
+    ],
+)
+def test_a_number_or_letter_that_can_only_be_an_option_is_one(question, text, option):
+    assert read_answer(text, question, LETTER, "stop").option == option
+
+
 @pytest.mark.parametrize("joint", [" and ", " or ", "/", ", ", " & ", " und ", "和", " または "])
 @pytest.mark.parametrize("cue", ["The answer is ", "Answer: ", "I choose ", "Therefore, "])
 def test_two_options_are_no_answer(cue, joint):

@@ -52,6 +52,9 @@ DRUGS = Question("q", "d", "s", ("Beta blocker", "Amoxicillin", "Doxycycline", "
         "The answer is B in summer and C in winter.",
         'The answer is "B" for a child; "C" for an adult.',
         "The answer is B for a child; doxycycline for an adult.",
+        "The answer for a child is B; an adult: C.",
+        "The answer for a child is B; adults get C.",
+        "Answer: B (or C in renal failure).",
     ],
 )
 def test_options_of_several_cases_are_no_answer(text):
@@ -82,6 +85,8 @@ def test_options_of_several_cases_are_no_answer(text):
         "The answer is B for the child in question. Without fever, (A) may help.",
         "In conclusion, the answer is B. In adults, C.",
         "For a child in this state the answer is clearly B: amoxicillin.",
+        "For a child with fever the answer is B; amoxicillin.",
+        "In a child with fever, the answer is B; thus option C fails.",
     ],
 )
 def test_what_is_said_of_another_case_leaves_the_answer(text):

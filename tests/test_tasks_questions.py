@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -445,3 +446,38 @@ def test_a_label_is_refused_where_the_texts_begin_with_letters_of_another_order(
     assert _load(tmp_path, [{**ROW, "options": shuffled, "answer": "A. y"}]).gold[0] == 1
     assert _load(tmp_path, [{**ROW, "options": ["A. x", "B. y"], "answer": "B"}]).gold[0] == 1
     assert _load(tmp_path, [{**ROW, "options": ["E. coli", "C. tetani"], "answer": "B"}]).gold[0] == 1
+
+
+OPEN_WITH_OPTIONS = [
+    {"question": "Which?", "opa": "x", "opb": "y", "opc": "z", "answer": "C"},
+    {"question": "Which?", "opa": "x", "opb": "y", "opc": "z", "answer": 2},
+    {"question": "Which?", "Option 1": "x", "Option 2": "y", "answer": "1"},
+    {"question": "Which?", "A": "x", "B": "y", "answer": "(B)"},
+    {"question": "Which?", "choices": ["x", "y"], "answer": "B"},
+    {"question": "Which?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answer": "b"},
+    {"question": "Which?", "choices": '["x", "y"]', "answer": "B"},
+]
+
+
+@pytest.mark.parametrize("row", OPEN_WITH_OPTIONS, ids=str)
+def test_open_questions_whose_answers_name_options_are_refused(tmp_path: Path, row: dict[str, Any]) -> None:
+    columns = [name for name in row if name not in ("question", "answer")]
+    fix = columns[0] if len(columns) == 1 else f"[{', '.join(columns)}]"
+    with pytest.raises(DataError, match=re.escape(f"questions.columns.options={fix};")):
+        _load(tmp_path, [row, row], qid=None, options=None)
+    told = _load(tmp_path, [row], qid=None, options=None, gold_is="any")
+    assert told.options[0] == [str(row["answer"])]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "How many?", "answer": "7 + 8 #### 3"},
+        {"question": "How many?", "answer": 3, "source": "gsm8k", "level": 2},
+        {"question": "Which?", "distractor1": "x", "distractor2": "y", "answer": "aspirin"},
+        {"question": "Which group?", "answer": "B", "remarks": "[seen]"},
+    ],
+    ids=str,
+)
+def test_open_questions_without_options_load(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert _load(tmp_path, [row], qid=None, options=None)["open"].tolist() == [True]

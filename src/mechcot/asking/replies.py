@@ -12,6 +12,12 @@ from mechcot.core.files import python_value, unique_keys
 
 _BLANK = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\u00a0"
 _TURN_END = re.compile(r"(?:<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>|</s>|<eos>|<end_of_turn>|<turn\|>)\Z")
+_TURN_START = re.compile(  # no mark of a thought: an object in one is no reply
+    r"\A(?:<[|\uff5c](?:im_start|start|start_header_id|assistant|start_response|begin_of_solution|begin_of_text|"
+    r"startoftext|begin\u2581of\u2581sentence)[|\uff5c]>|<start_of_turn>|<s>|<bos>)"
+    r"(?:\s*(?:assistant|model)(?!\w)(?:<\|(?:end_header_id|message)\|>)?)?",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(
     r"(?P<fence>`{3,}|~{3,})[ \t]*[\w+-]*[ \t]*\n?(?P<inside>.*?)(?:(?P=fence)`*)?\Z", re.DOTALL
 )
@@ -59,6 +65,12 @@ def _turn_end(text: str) -> str | None:
     return text[: found.start()] if found else None
 
 
+def _turn_start(text: str) -> str | None:
+    """Behind the mark of a turn's start: `<|im_start|>assistant`."""
+    found = _TURN_START.match(text)
+    return text[found.end() :] if found else None
+
+
 def _fence(text: str) -> str | None:
     """Inside a fence of backticks or tildes that may lack its end or its beginning."""
     found = _FENCE.match(text) or _CLOSED.match(text)
@@ -94,7 +106,7 @@ def _channel(text: str) -> str | None:
 
 
 WRAPPERS: tuple[Callable[[str], str | None], ...] = (
-    _turn_end, _fence, _ticks, _language, _tag, _channel, _thoughts,
+    _turn_start, _turn_end, _fence, _ticks, _language, _tag, _channel, _thoughts,
 )  # fmt: skip
 """What may stand round a reply's object: each gives what is inside it, None where it is not there."""
 

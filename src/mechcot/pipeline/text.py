@@ -65,9 +65,9 @@ def _steps_stage(study: Study, arm: str) -> Stage:
 def _version(study: Study) -> int:
     """Version of the stages of texts: since 2 the rules of `tasks.answers` read and cut them.
 
-    The organism is read by its pattern, as it was.
+    Since 3 a bare value is no option. The organism is read by its pattern, as it was.
     """
-    return 1 if study.settings.organism else 2
+    return 1 if study.settings.organism else 3
 
 
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:

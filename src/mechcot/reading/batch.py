@@ -162,7 +162,7 @@ def _not_finite(plan: ReadingPlan, batch: ReadBatch) -> dict[tuple[int, int], st
     broken: dict[tuple[int, int], str] = {}
     owners = [(part.question, i) for part in batch.parts for i in part.traces]
     for name, values in batch.acts.items():
-        if torch.isfinite(values.sum(dtype=torch.float64)):
+        if torch.isfinite(values.sum()):
             continue  # what is not finite does not vanish in a sum
         sound = torch.isfinite(values).all(-1)
         if not bool(sound.all()):

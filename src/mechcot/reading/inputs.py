@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 
 from mechcot.study.manifest import EVERY_TOKEN, STEP_RULES
 
@@ -19,6 +20,14 @@ class LeadIn:
 
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
+
+    def __hash__(self) -> int:
+        """A reading looks its lead-ins up at every prefix, so their tokens are gone through once."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.ids, self.options))
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,8 @@ class QuestionInput:
         return tuple(replace(lead, ids=ids) for lead, ids in pairs)
 
 
-def forced_length(forced: Sequence[LeadIn]) -> int:
+@lru_cache(maxsize=4096)
+def forced_length(forced: tuple[LeadIn, ...]) -> int:
     """How many tokens a forced answer adds below a prefix at most (its last needs no node)."""
     return max((len(lead.ids) + len(o) - 1 for lead in forced for o in lead.options), default=0)
 

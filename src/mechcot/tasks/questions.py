@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from mechcot.core.errors import DataError
 from mechcot.core.question_sets import SETS
 from mechcot.core.question_settings import ColumnNames, GoldKind, QuestionSettings
 from mechcot.core.records import absent, check_encodable
-from mechcot.tasks.options import Gold, Options, is_mark, read_gold, read_options, same_text
+from mechcot.tasks.options import Gold, Options, is_mark, parsed, read_gold, read_options, same_text
 from mechcot.tasks.question_files import read_source, source_file
 
 log = logging.getLogger("mechcot")
@@ -57,7 +58,8 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     such names: at the end) is an option less. The right answer may be an option's label, its text or its
     place, counted from 0 or from 1. Where two of these name different options, or nothing tells from
     where a file counts, it is refused until `questions.gold_is` says what the column holds. Without a
-    column of options the questions are open: the answer stands in the row itself.
+    column of options the questions are open: the answer stands in the row itself. A file whose answers are
+    letters or digits beside what looks like options is refused then, unless `gold_is` is told.
 
     Raises:
         DataError: the file cannot be read, a column is missing, no row is left, or (unless `on_bad_row`
@@ -78,6 +80,8 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     typed = path is None or path.suffix != ".csv"
     numbered = [(number, _cells(row, columns)) for number, row in enumerate(table.to_dict("records"), 1)]
     drafts = rows.each(numbered, lambda at, number, row: _draft(at, number, row, settings, typed))
+    if settings.open and settings.gold_is is None:
+        _check_open(name, table, columns, [draft.gold.value for _, draft in drafts])
     kind = settings.gold_is or _counting(name, [draft for _, draft in drafts])
     done = rows.each(drafts, lambda at, _, draft: draft.question(at, kind, settings.gold_is is not None))
     seen: dict[str, int] = {}
@@ -129,6 +133,53 @@ def _cells(row: Mapping[Any, Any], columns: ColumnNames) -> dict[str, Any]:
                 value = value.get(part) if isinstance(value, Mapping) else None
             cells[column] = value
     return cells
+
+
+_OPTION_NAME = re.compile(r"(?P<stem>.*?)[ _.-]*(?P<mark>[A-Ja-j]|\d)")
+_PLACE = re.compile(r"\(?(?:[A-Ja-j]|\d)(?:\.0)?[.)]{0,2}")
+
+
+def _check_open(name: str, table: pd.DataFrame, columns: ColumnNames, golds: Sequence[Any]) -> None:
+    """Refuse open questions whose answers are letters or digits beside columns that look like options.
+
+    Raises:
+        DataError: they are.
+    """
+    places = [gold for gold in golds if _PLACE.fullmatch(str(gold).strip())]
+    found = _like_options(table, columns)
+    if found and 2 * len(places) > len(golds):
+        raise DataError(
+            f"{name}: the questions would be open (questions.columns.options is null), but {len(places)} of "
+            f"{len(golds)} answers in column '{columns.gold}' name an option, such as {places[0]!r}, and "
+            f"{found} look like options. Set questions.columns.options="
+            f"{found[0] if len(found) == 1 else '[' + ', '.join(found) + ']'}; if the questions are open, "
+            "set questions.gold_is=any"
+        )
+
+
+def _like_options(table: pd.DataFrame, columns: ColumnNames) -> list[str]:
+    """Columns that look like options: one of lists or objects, or several that are counted: opa, opb."""
+    used = {columns.qid, columns.stem, columns.context, columns.gold, columns.domain, columns.group}
+    free = [str(column) for column in table.columns if column not in used]
+    for column in free:
+        if any(_several(cell) for cell in table[column]):
+            return [column]
+    counted: dict[str, list[str]] = {}
+    for column in free:
+        if match := _OPTION_NAME.fullmatch(column):
+            counted.setdefault(match["stem"].lower(), []).append(column)
+    most = max(counted.values(), key=len, default=[])
+    return most if len(most) > 1 else []
+
+
+def _several(cell: Any) -> bool:
+    """Whether a cell holds two things or more: a list, an object, or one of them written as text."""
+    if isinstance(cell, str) and cell.strip()[:1] in ("[", "{"):
+        try:
+            cell = parsed("", "", cell)
+        except DataError:
+            return False
+    return isinstance(cell, Mapping | list | tuple | np.ndarray) and len(cell) > 1
 
 
 class _Rows:

@@ -45,7 +45,7 @@ def _of(language: Language) -> _Words:
         otherwise=re.compile(rf"\s*{either(language.otherwise)}"),
         denies=re.compile(either((*language.no, *language.bad, *language.unsure))),
         parted=re.compile(
-            rf"(?:[.;,/)}}\n]|(?<=\s){joint})(?:\s*{joint})?[\s$]*(?:\w{{2,10}}\s+(?={begins}))?"
+            rf"(?:[.;,/)}}\n]|(?<=[\s(]){joint})(?:\s*{joint})?[\s$]*(?:\w{{2,10}}\s+(?={begins}))?"
         ),
         closes=re.compile(rf"[\s\"'}}$]*(?:$|[.;!)\n/]|{right})"),
         right=re.compile(rf"(?:{right}|\s*{verb})?\s*,?\s*"),
@@ -71,7 +71,8 @@ def in_cases(text: str, begin: int, choice: Choice, code: str, menu: Menu) -> Ch
         return choice
     stop = min(choice.end + _NEAR, len(text))
     for parted in said.parted.finditer(text, choice.end, stop):
-        other = _case_at(text, parted.end(), said, menu)
+        goes_on = bool(before) and parted.group().startswith(";")  # "for a child B; an adult: C"
+        other = _case_at(text, parted.end(), said, menu, opened=goes_on)
         if other is not None and not set(other.options) & set(choice.options):
             return _joined(choice, other)
     for at in before[:-1]:
@@ -91,16 +92,18 @@ def _condition_behind(text: str, at: int, said: _Words) -> bool:
     return any(pattern.match(text, at) for pattern in (said.case, said.otherwise, _BRACKET))
 
 
-def _case_at(text: str, at: int, said: _Words, menu: Menu) -> Choice | None:
-    """The option of a case that begins at a place: its condition first, or the option."""
+def _case_at(text: str, at: int, said: _Words, menu: Menu, *, opened: bool = False) -> Choice | None:
+    """The option of a case that begins at a place: its condition first, or the option.
+
+    `opened`: it is a case whatever it begins with.
+    """
     direct = choice_at(text, at, menu, loose=True)
     if direct is not None and _condition_behind(text, direct.end, said):
         return direct
-    opened = said.otherwise.match(text, at)
-    condition = said.case.match(text, at)
-    if opened is None and condition is None:
+    begun = [match.end() for word in (said.otherwise, said.case) if (match := word.match(text, at))]
+    if not begun and not opened:
         return None
-    at = max(match.end() for match in (opened, condition) if match)
+    at = max(begun, default=at)
     for _ in range(_MOST_WORDS):
         linked = _LINK.match(text, at)
         choice = choice_at(text, linked.end() if linked else at, menu, loose=True)

@@ -49,6 +49,7 @@ _FILL = re.compile(
 )
 _JOINT = re.compile(_BOTH)
 _JOINT_OR_COMMA = re.compile(rf"{_BOTH}|(?<=[)\]])(?=[(\[])|\s*,\s*(?:{either(phrases('both'))}\s*)?")
+_NUMBER = re.compile(rf"\d|{either(phrases('numbers'))}")
 _DENIED = either((*phrases("no"), *phrases("bad")))
 _ARE = either(("are", *phrases("verb", spaced=True)))
 _WRONG = re.compile(  # said of options behind the one that is meant: "B, and A, C and D are wrong"
@@ -70,10 +71,11 @@ class Menu:
     Attributes:
         count: how many letters there are, 0: letters name nothing.
         texts: the options' texts as patterns, longest first, each with its index.
-        counted: whether a digit may be an option's number: no option holds one.
+        counted: whether a digit may be an option's number: no option holds one, or a number's word.
         roman: the same of Roman numerals.
         open: whether any text is an answer.
         items: whether such a text may be a list.
+        others: letters that stand in the text of an option that they do not name ("Vitamin C" as A).
     """
 
     count: int
@@ -82,6 +84,7 @@ class Menu:
     roman: bool
     open: bool
     items: bool = False
+    others: frozenset[str] = frozenset()
 
     def text_at(self, text: str, at: int) -> list[tuple[int, int]]:
         """Options whose text stands at a place, the longest alone: (index, end)."""
@@ -99,7 +102,7 @@ class Choice:
         end: one past the last.
         options: indices, in order; several: the statement names several. -1: a letter that is no option's.
         labelled: whether a letter or number stands there, not the text alone.
-        plain: a letter by itself, without brackets, a word before it, or its option's text behind it.
+        plain: a letter or number alone: no brackets, no word before it, not its option's text behind it.
         said: the text of an open question's answer; "" otherwise.
     """
 
@@ -125,9 +128,15 @@ def menu_of(question: Question | None, form: PromptFormat) -> Menu:
     return Menu(
         len(options) if lettered else 0,
         tuple((_text_pattern(option), i) for option, i in texts if option),
-        lettered and not re.search(r"\d", joined),
+        lettered and not _NUMBER.search(joined),
         lettered and not re.search(r"(?<!\w)[IVXivx]+(?!\w)", joined),
         False,
+        others=frozenset(
+            letter
+            for i, option in enumerate(options)
+            for letter in re.findall(r"(?<!\w)[A-Z](?!\w)", option)
+            if letter != LETTERS[i]
+        ),
     )
 
 

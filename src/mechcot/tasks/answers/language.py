@@ -33,6 +33,7 @@ class Language:
         back: words that take back what was said.
         both: words between two options that are both meant.
         ask: what is written before a further question.
+        numbers: the words for one, two, three and so on.
         spaced: whether blanks part its words.
     """
 
@@ -57,6 +58,7 @@ class Language:
     back: tuple[str, ...]
     both: tuple[str, ...]
     ask: tuple[str, ...]
+    numbers: tuple[str, ...]
     spaced: bool = True
 
 

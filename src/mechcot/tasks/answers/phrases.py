@@ -71,6 +71,7 @@ LANGUAGES = (
         both="and,or,and also,and/or,plus,as well as,along with,&,versus,vs",
         ask="question,problem,q,exercise,next question,case,user,human,assistant,system,"
         "instruction,student,passage,example",
+        numbers="one,two,three,four,five,six,seven,eight,nine,ten,once,twice,single,double",
     ),
     language(
         "de",
@@ -96,6 +97,7 @@ LANGUAGES = (
         back="moment,doch,nein,korrektur,halt,warte,ich habe mich geirrt,stimmt nicht,vielmehr,jedoch",
         both="und,oder,sowie,beziehungsweise,bzw",
         ask="frage,aufgabe,fall",
+        numbers="eins,eine,ein,zwei,drei,vier,fünf,sechs,sieben,acht,neun,zehn",
     ),
     language(
         "fr",
@@ -120,6 +122,7 @@ LANGUAGES = (
         back="attendez,non,en fait,correction,pardon,erreur,cependant,je me suis trompé",
         both="et,ou,ainsi que",
         ask="question,problème,exercice,cas",
+        numbers="un,une,deux,trois,quatre,cinq,sept,huit,neuf,dix",
     ),
     language(
         "es",
@@ -143,6 +146,7 @@ LANGUAGES = (
         back="espera,en realidad,no,corrección,perdón,error,sin embargo,me equivoqué",
         both="y,o,e,u,así como",
         ask="pregunta,problema,ejercicio,caso",
+        numbers="uno,una,dos,tres,cuatro,cinco,seis,siete,ocho,nueve,diez",
     ),
     language(
         "pt",
@@ -166,6 +170,7 @@ LANGUAGES = (
         back="espere,na verdade,não,correção,desculpe,erro,porém,contudo,me enganei",
         both="e,ou,bem como",
         ask="pergunta,questão,problema,exercício,caso",
+        numbers="um,uma,dois,duas,três,quatro,cinco,seis,sete,oito,nove,dez",
     ),
     language(
         "it",
@@ -190,6 +195,7 @@ LANGUAGES = (
         back="aspetta,in realtà,no,correzione,scusa,errore,tuttavia,mi sono sbagliato",
         both="e,o,ed,oppure,nonché",
         ask="domanda,problema,esercizio,caso",
+        numbers="uno,una,due,tre,quattro,cinque,sei,sette,otto,nove,dieci",
     ),
     language(
         "ru",
@@ -213,6 +219,7 @@ LANGUAGES = (
         back="подождите,нет,на самом деле,исправление,ошибка,однако,точнее",
         both="и,или,а также",
         ask="вопрос,задача,задание,случай",
+        numbers="один,одна,два,две,три,четыре,пять,шесть,семь,восемь,девять,десять",
     ),
     language(
         "ar",
@@ -236,6 +243,7 @@ LANGUAGES = (
         back="انتظر,لا,في الواقع,تصحيح,عذرا,خطأ,لكن",
         both="و,أو,وكذلك",
         ask="سؤال,السؤال,مسألة,حالة",
+        numbers="واحد,واحدة,اثنان,اثنين,ثلاثة,أربعة,خمسة,ستة,سبعة,ثمانية,تسعة,عشرة",
     ),
     language(
         "hi",
@@ -259,6 +267,7 @@ LANGUAGES = (
         back="रुकिए,नहीं,वास्तव में,सुधार,माफ,गलती,लेकिन",
         both="और,या,तथा,एवं",
         ask="प्रश्न,सवाल",
+        numbers="एक,दो,तीन,चार,पाँच,पांच,छह,सात,आठ,नौ,दस",
     ),
     language(
         "zh",
@@ -283,6 +292,7 @@ LANGUAGES = (
         back="等等,不对,其实,更正,抱歉,错了,但是,重新",
         both="和,或,与,及,以及,或者,與,跟",
         ask="问题,题目,问,第,下一题,問題,题",
+        numbers="一,二,两,兩,三,四,五,六,七,八,九,十",
     ),
     language(
         "ja",
@@ -307,6 +317,7 @@ LANGUAGES = (
         back="待って,いや,実は,訂正,すみません,間違え,しかし",
         both="と,または,や,及び,および,か,もしくは",
         ask="問題,質問,問,次の問題",
+        numbers="一,二,三,四,五,六,七,八,九,十,ひとつ,ふたつ,みっつ",
     ),
     language(
         "ko",
@@ -331,6 +342,7 @@ LANGUAGES = (
         back="잠깐,아니,사실,정정,죄송,실수,하지만,그러나",
         both="와,과,또는,및,혹은,나,이나",
         ask="문제,질문,다음 문제",
+        numbers="하나,둘,셋,넷,다섯,여섯,일곱,여덟,아홉,열",
     ),
 )
 """Every language whose answers are read."""

@@ -44,12 +44,15 @@ class Rule:
 def statements_of(original: str, folded: Folded, menu: Menu, form: PromptFormat) -> list[Statement]:
     """Every place where a text commits to an option, by the strictest rule that finds it, in order.
 
-    A place that one rule's words make a condition or a denial commits to nothing by any other.
+    A place that one rule's words make a condition or a denial commits to nothing by any other. Soft words
+    name no option by a sign that may mean something else.
     """
     found: dict[int, Statement] = {}
     void: set[int] = set()
     for rule in RULES:
         for start, choice, code in rule.find(original, folded, menu, form):
+            if not rule.firm and _may_be_a_value(folded.text, choice, menu):
+                continue
             if not commits(folded.text, start, choice, code, rule.denied):
                 void.add(choice.end)
             elif choice.end not in void:
@@ -57,6 +60,17 @@ def statements_of(original: str, folded: Folded, menu: Menu, form: PromptFormat)
                     choice = in_cases(folded.text, sentence_start(folded.text, start), choice, code, menu)
                 found.setdefault(choice.end, Statement(rule.name, rule.firm, start, choice))
     return sorted(found.values(), key=lambda statement: statement.choice.start)
+
+
+def _may_be_a_value(text: str, choice: Choice, menu: Menu) -> bool:
+    """Whether a bare number or letter may be what was worked out, not an option's: "5 - 2, so 3."."""
+    if not choice.plain:
+        return False
+    said = text[choice.start : choice.end]
+    line = text[text.rfind("\n", 0, choice.start) + 1 :].partition("\n")[0]
+    if said.isdigit():
+        return said != text.strip(" .\n")
+    return said != line.strip(" .") and (said.islower() or said in menu.others)
 
 
 # --- cues of each language ------------------------------------------------------------------------
