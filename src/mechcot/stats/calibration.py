@@ -219,7 +219,7 @@ class _Binned:
         return np.asarray((of.sum(axis=0) - gone) ** 2 - ((of**2).sum(axis=0) - gone**2))
 
     def weighed(self) -> Floats:
-        """What is left of each text's sum beside its bin's mean, by the root of a pair's weight [texts, bins].
+        """What is left of each text's sum beside its bin's mean, by a pair's weight's root [texts, bins].
 
         A bin of n questions spread over texts is worth n^2 / sum_g c_gb^2 texts.
         """

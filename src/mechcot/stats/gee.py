@@ -148,8 +148,9 @@ def clustered(
 ) -> tuple[Floats, Floats]:
     """Standard error of the difference [studies], and each text's weight in it [studies, texts].
 
-    With U_i the score of text i, a sum over its questions, H_i its information and M = (sum H_i)^-1, Mancl and DeRouen's
-    correction of the residuals, (I - D_i M D_i' V_i^-1)^-1 r_i, is (I - H_i M)^-1 U_i of the scores.
+    With U_i the score of text i, a sum over its questions, H_i its information and M = (sum H_i)^-1, Mancl
+    and DeRouen's correction of the residuals, (I - D_i M D_i' V_i^-1)^-1 r_i, is (I - H_i M)^-1 U_i of the
+    scores.
     """
     score, information = (
         np.moveaxis(by_text(np.moveaxis(own, 1, 0), text), 0, 1)
