@@ -153,6 +153,7 @@ ANALYSES = (
     Analysis(
         "weights",
         weights.weights_of,
+        version=2,
         reads="weights",
         settings=("weights",),
         asked=weights.asked,
