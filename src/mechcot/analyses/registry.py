@@ -123,7 +123,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=6,
+        version=7,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
