@@ -1,14 +1,18 @@
 """Run the organism's study on several seeds and hold the results against what they must show.
 
-    python scripts/report_seeds.py --studies studies/seeds --out docs/organism-seeds.md
+    python scripts/report_seeds.py --studies studies/seeds --write
+    python scripts/report_seeds.py --studies studies/seeds --write --finished   # runs nothing
 
 Seeds 100-104 chose the recipe (scripts/tune_organism.py); this is for seeds 0-9, looked at once. With
---workers 2 two seeds run beside each other, one thread each.
+--workers 2 two seeds run beside each other, one thread each. Studies with a hand-over or a search in the
+weights (`mechcot handover`, `mechcot weights`) get a table of it; `--write` puts all into
+docs/organism-seeds.md and .json (scripts/seeds_page.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import Study
-from mechcot.core.files import write_text
+from seeds_page import SECTIONS, block, kept, write
 
 COLUMNS = (
     "seed",
@@ -42,7 +46,8 @@ def main() -> None:
     parser.add_argument(
         "--studies", type=Path, default=Path("studies/seeds"), help="one study a seed goes here"
     )
-    parser.add_argument("--out", type=Path, help="also write the table to this Markdown file")
+    parser.add_argument("--write", action="store_true", help="put numbers and tables into docs/")
+    parser.add_argument("--finished", action="store_true", help="run nothing; take the studies that are done")
     parser.add_argument("--workers", type=int, default=1, help="seeds run beside each other")
     parser.add_argument("--threads", type=int, default=1, help="threads of each")
     options = parser.parse_args()
@@ -56,20 +61,26 @@ def main() -> None:
         print(f"seed {seed}: done", file=sys.stderr)
         return Study.open(path)
 
-    with ThreadPoolExecutor(options.workers) as pool:
-        studies = list(pool.map(run, options.seeds))
-    text = table(studies)
-    print(text)
-    if options.out:
-        command = f"python scripts/report_seeds.py --seeds {' '.join(map(str, options.seeds))}"
-        write_text(options.out, PREAMBLE.format(command=command, threads=options.threads) + text + "\n")
+    if options.finished:
+        paths = [options.studies / f"seed-{seed}" for seed in options.seeds]
+        studies = [Study.open(path) for path in paths if (path / "summary.json").exists()]
+        if not studies:
+            parser.error(f"no study of seeds {options.seeds} is finished in {options.studies}")
+    else:
+        with ThreadPoolExecutor(options.workers) as pool:
+            studies = list(pool.map(run, options.seeds))
+    rows = [json.loads(json.dumps(kept(study))) for study in studies]
+    seeds = " ".join(str(row["seed"]) for row in rows)
+    command = f"python scripts/report_seeds.py --seeds {seeds}"
+    text = PREAMBLE.format(command=command, threads=options.threads) + table(rows)
+    print("\n\n".join([text, *(block(name, rows) for name in SECTIONS)]))
+    if options.write:
+        write(rows, text)
 
 
-PREAMBLE = """# The organism on untouched seeds
-
-Made by `{command}` ({threads} thread a study). Nothing was chosen on these seeds: the recipe was tuned on
-seeds 100-104 (see [organism.md](organism.md)) and this table made once, afterwards. Rates are fractions; an
-arrow goes from base to distilled; intervals are 95 % bootstrap intervals over questions.
+PREAMBLE = """Made by `{command}` ({threads} thread a study). Nothing was chosen on these seeds: the recipe
+was tuned on seeds 100-104 (see [organism.md](organism.md)) and this table made once, afterwards. Rates are
+fractions; an arrow goes from base to distilled; intervals are 95 % intervals over questions (the jackknife).
 
 A trace that names a drug which is not among the options votes for no answer, which can win. The third column
 is the vote without such traces: much of the rise in the second is that the distilled student names an option.
@@ -77,12 +88,10 @@ is the vote without such traces: much of the rise in the second is that the dist
 """
 
 
-def table(studies: list[Study]) -> str:
+def table(summaries: list[dict[str, Any]]) -> str:
     """The table in Markdown, with what every row had to show and whether it does."""
-    summaries = [study.summary() for study in studies]
-    rows = [_row(study.summary(), study.result("answers")) for study in studies]
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines += ["| " + " | ".join(_row(one)) + " |" for one in summaries]
     lines += ["", "What has to hold, and on how many seeds it does:", ""]
     for name, holds in CRITERIA.items():
         good = [holds(summary) for summary in summaries]
@@ -111,7 +120,7 @@ CRITERIA = {
 }
 
 
-def _row(s: dict[str, Any], votes: dict[str, Any]) -> list[str]:
+def _row(s: dict[str, Any]) -> list[str]:
     answers, audit, controls = s["answers"], s["audit"], s["controls"]
 
     def pair(of: dict[str, Any], key: str) -> str:
@@ -124,7 +133,7 @@ def _row(s: dict[str, Any], votes: dict[str, Any]) -> list[str]:
     return [
         str(s["seed"]),
         pair(answers, "sc"),
-        " → ".join(f"{votes[when]['answered_only']['sc']:.3f}" for when in ("before", "after")),
+        " → ".join(f"{share:.3f}" for share in s["options named"]),
         pair(answers, "ece"),
         pair(audit, "error_rate"),
         interval(audit["delta"]),

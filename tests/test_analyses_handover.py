@@ -44,6 +44,7 @@ from mechcot.tasks.tokens import decode
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "coverage_handover.py"))
+PLANTED = runpy.run_path(str(ROOT / "scripts" / "planted_handover.py"))
 ARMS = Pair("before", "after")
 FEW = HandoverSettings(prefixes=40)
 
@@ -78,6 +79,24 @@ def test_the_committed_coverage_keeps_to_its_limits_and_stands_on_the_page():
     assert SCRIPT["table"](found["rows"]) in (ROOT / "docs" / "text-or-weights.md").read_text()
     for row in found["rows"]:
         assert all(row[name] >= 0.93 for name in SCRIPT["TERMS"]), row
+
+
+def test_planted_in_weights_each_term_is_found_alone():
+    found = json.loads(PLANTED["OUT"].read_text())
+    assert PLANTED["table"](found) in PLANTED["PAGE"].read_text()
+    for world in PLANTED["WORLDS"]:
+        own = [row for row in found if row["world"] == world]
+        assert len(own) == 10
+        held = {name: sum(map(PLANTED["covers"], (row[name] for row in own))) for name in PLANTED["TERMS"]}
+        assert held.pop(world) == 0
+        assert min(held.values()) >= 9, (world, held)
+
+
+def test_a_choice_edited_into_the_weights_is_the_only_term_that_moves():
+    row = PLANTED["run"]("choice", 0, PLANTED["learnt"](0, steps=150), traces=1)
+    assert row["choice"][1] > 0.05
+    assert PLANTED["covers"](row["knowledge"])
+    assert PLANTED["covers"](row["decoding"])
 
 
 # --- tables by hand -------------------------------------------------------------------------------
@@ -435,7 +454,8 @@ def test_the_command_finds_it_done_and_shows_it(handed: Study):
     done = CliRunner().invoke(app, ["handover", str(handed.path), "--quiet"])
     assert done.exit_code == 0, done.output
     assert files.digest(handed.path / "manifest.json") == before
-    assert "text of base, free, sampled" in done.output
+    assert "written by distilled" in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
     shown = CliRunner().invoke(app, ["show", str(handed.path), "handover"])
     assert done.output.startswith(shown.output.rstrip())
     listed = CliRunner().invoke(app, ["handover", str(handed.path), "--dry-run"])

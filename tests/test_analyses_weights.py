@@ -35,7 +35,11 @@ from mechcot.cli import app
 from mechcot.core import files, records
 from mechcot.core.errors import AnalysisError, ModelError
 from mechcot.core.manifest import load_manifest, verify
+from mechcot.core.training_settings import LoraSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
+from mechcot.distill.masks import supervised
+from mechcot.distill.trainer import train
+from mechcot.distill.training import Training
 from mechcot.models.checkpoint import load_tokenizer
 from mechcot.pipeline import run as pipeline
 from mechcot.steps.of_study import checkpoint_folder, task_of
@@ -266,10 +270,77 @@ def test_the_command_adds_a_stage_a_result_and_a_section(placed_study):
     assert result.to_json() == opened.result("weights")
     assert planned["rows"][0]["n"] > result.n_models > 60  # the command's default has more draws
     assert "Where in the weights" in opened.report.read_text()
-    assert "relative norm of the change" in told
+    assert "taken out" in told
+    assert max(map(len, told.splitlines())) <= 80
     assert opened.summary()["weights"]["n_models"] == result.n_models
     assert len(result.to_frame()) == len(result.effects)
     assert result.figure().to_dict()["layout"]["title"]["text"]
+
+
+def asked_at(opened, author, qid):
+    """The sample of a question that is asked, and how many of its steps stand before the answer is stated."""
+    traces, steps = opened.traces(author), opened.steps(author)
+    kept = traces[(traces.qid == qid) & (traces.answer >= 0) & (traces.finish_reason == "stop")]
+    cid = kept.cid.min()
+    stated = steps[(steps.qid == qid) & (steps.cid == cid)].sort_values("sid").states_answer.to_numpy()
+    return cid, int(stated.argmax()) if stated.any() else len(stated)
+
+
+def test_the_last_layer_s_answers_are_as_far_apart_as_the_models_own(placed_study):
+    opened, *_ = placed_study
+    lens = {int(one.place): one for one in opened.weights().drift if one.what == "lens"}
+    assert list(lens) == list(range(opened.settings.organism.layers + 1))
+    last = lens[max(lens)]
+    assert last.value == pytest.approx(last.null, abs=1e-6)
+    assert last.low < last.value < last.high
+    values = records.read_table(opened.path / "weights" / "outcomes.parquet")
+    apart = []
+    for author in ("base", "distilled"):
+        for qid in values.qid.unique():
+            cid, k = asked_at(opened, author, qid)
+            own = [opened.forced(author, reader) for reader in ("base", "distilled")]
+            own = [one[(one.qid == qid) & (one.cid == cid) & (one.k == k)].p.iloc[0] for one in own]
+            apart.append(np.abs(own[0] - own[1]).sum() / 2)
+    assert last.null == pytest.approx(np.mean(apart), abs=1e-5)
+    assert all(0 <= one.random <= 1 for one in lens.values())
+
+
+def test_the_units_of_a_lora_student_are_its_adapters(study, tmp_path):
+    base, settings = (
+        checkpoint_folder(study, "base"),
+        TrainSettings(
+            batch_size=8,
+            epochs=1,
+            learning_rate=1e-2,
+            lora=LoraSettings(rank=2, targets=("q_proj", "down_proj")),
+            save_every=1000,
+        ),
+    )
+    taught = records.read_table(study.path / "examples" / "rich.parquet").head(16)
+    data = supervised(taught, load_tokenizer(base), settings, context=256)
+    train(Training(base, data, settings, 0), tmp_path / "student", tmp_path / "work", progress=False)
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for name in ("questions.parquet", "arms", "manifest.json"):
+        (folder / name).symlink_to(study.path / name)
+    own = Study(folder, study.settings.model_copy(update={"weights": WeightSettings(questions=6, draws=3)}))
+    folders = {"base": base, "distilled": tmp_path / "student"}
+    hybrids.make(own, task_of(own), folders.__getitem__, tmp_path / "hybrids", progress=False)
+    about = json.loads((folder / "weights" / "about.json").read_text())
+    layers = range(1, study.settings.organism.layers + 1)
+    adapted = [f"{kind} {layer}" for layer in layers for kind in ("attention", "MLP")]
+    assert about["changed"] == adapted
+    assert set(about["units"]) == {*adapted, "embedding", "norms"}
+    drift = records.read_table(folder / "weights" / "drift.parquet").set_index(["what", "place"]).value
+    assert drift["relative_change", "embedding"] == drift["relative_change", "norms"] == 0
+    assert all(drift["relative_change", unit] > 0 for unit in adapted)
+    assert all(drift["effective_rank", unit] <= 2.001 for unit in adapted)  # the adapter's rank
+    asked = Measured.of(
+        *(records.read_table(folder / "weights" / f"{n}.parquet") for n in ("hybrids", "outcomes"))
+    )
+    effects = effects_of(asked, adapted)
+    assert {one.unit for one in effects} == set(adapted)
+    assert any(one.effect.estimate for one in effects)
 
 
 def test_the_parents_say_what_the_readings_say(placed_study):
@@ -286,18 +357,15 @@ def test_the_parents_say_what_the_readings_say(placed_study):
             own = values[(values.hybrid == parents[which]) & (values.author == author)]
             wide = own.pivot_table(index="qid", columns="outcome", values="value")
             forced, truth = opened.forced(author, reader), opened.truth(author, reader)
-            steps, traces = opened.steps(author), opened.traces(author)
+            traces = opened.traces(author)
             for qid, row in wide.iterrows():
-                kept = traces[(traces.qid == qid) & (traces.answer >= 0) & (traces.finish_reason == "stop")]
-                trace = kept.sort_values("cid").iloc[0]
-                mine = steps[(steps.qid == qid) & (steps.cid == trace.cid)].sort_values("sid")
-                stated = mine.states_answer.to_numpy()
-                last = int(stated.argmax()) if stated.any() else len(stated)
-                at = forced[(forced.qid == qid) & (forced.cid == trace.cid)].set_index("k")
+                cid, last = asked_at(opened, author, qid)
+                trace = traces[(traces.qid == qid) & (traces.cid == cid)].iloc[0]
+                at = forced[(forced.qid == qid) & (forced.cid == cid)].set_index("k")
                 logp, gold = np.array(at.logp[last], dtype=float), questions.gold[qid]
                 assert row.answer == pytest.approx(logp[gold] - np.delete(logp, gold).max(), abs=1e-4)
                 assert row.agreement == pytest.approx(at.p[0][trace.answer], abs=1e-5)
-                known = truth[(truth.qid == qid) & (truth.cid == trace.cid)]
+                known = truth[(truth.qid == qid) & (truth.cid == cid)]
                 if len(known):
                     assert row.claims == pytest.approx(1 - known.p_truth.mean(), abs=1e-5)
                     assert row.first_choice == pytest.approx((known.rank_truth > 1).mean())

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
 
@@ -13,7 +15,7 @@ from mechcot.probe.cross_fitting import CrossFitted, cross_fit, dense
 from mechcot.probe.folds import Rows, design
 from mechcot.probe.metrics import calibration_curve, compare_auroc, metrics_of, platt, within_strata
 from mechcot.probe.ranks import average_precision, average_precision_interval, recall_interval
-from mechcot.stats import fold_auroc
+from mechcot.stats import fold_auroc, resampled_counts
 
 rows = st.lists(
     st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=60
@@ -64,18 +66,31 @@ def test_folds_are_pooled_by_their_erroneous_steps_and_never_compared(pairs, see
         assert recall(shifted, y, fold, 0.2).recall.estimate is None
 
 
-def test_a_replicate_is_the_statistic_of_the_questions_it_drew():
+def test_the_interval_of_average_precision_leaves_out_question_by_question():
     rng = np.random.default_rng(0)
     qid, y = np.repeat(np.arange(12), 6), rng.integers(0, 2, 72)
     scores, fold = rng.integers(0, 5, 72).astype(float), np.repeat([0, 1], 36)
-    interval = average_precision_interval(scores, Rows(y, qid, fold), draws=400, seed=3)
-    from mechcot.stats import resampled_counts
+    interval = average_precision_interval(scores, Rows(y, qid, fold))
+    left = np.array(
+        [average_precision(scores[qid != q], rows_of(y[qid != q], fold[qid != q])) for q in range(12)]
+    )
+    whole = average_precision(scores, rows_of(y, fold))
+    error = np.sqrt(11 / 12 * ((left - left.mean()) ** 2).sum())
+    reach = t.ppf(0.975, 11) * error / (whole * (1 - whole))
+    ends = expit(logit(whole) + np.array([-reach, reach]))
+    np.testing.assert_allclose([interval.estimate, interval.low, interval.high], [whole, *ends])
 
+
+def test_a_recall_s_replicate_is_the_recall_of_the_questions_it_drew():
+    rng = np.random.default_rng(0)
+    qid, y = np.repeat(np.arange(12), 6), rng.integers(0, 2, 72)
+    scores, fold = rng.integers(0, 5, 72).astype(float), np.repeat([0, 1], 36)
+    found = recall_interval(scores, Rows(y, qid, fold), at=0.3, draws=200, seed=3).recall
     slow = []
-    for counts in np.concatenate(list(resampled_counts(12, 400, 3))):
+    for counts in np.concatenate(list(resampled_counts(12, 200, 3))):
         picked = np.repeat(np.arange(72), counts[qid])
-        slow.append(average_precision(scores[picked], rows_of(y[picked], fold[picked])))
-    np.testing.assert_allclose([interval.low, interval.high], np.quantile(slow, [0.025, 0.975]))
+        slow.append(recall(scores[picked], y[picked], fold[picked], 0.3).recall.estimate)
+    np.testing.assert_allclose([found.low, found.high], np.quantile(slow, [0.025, 0.975]))
 
 
 def fitted(seed=0, *, n_questions=80, per=10, strength=2.0, draws=50):

@@ -12,8 +12,9 @@ from mechcot import Study
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import VERDICTS, write_table
 from mechcot.probe import FitSettings, ProbeSpec
+from mechcot.probe.metrics import auroc_interval
 from mechcot.probe.transfer import _pairs_by_stratum, _sides, transfer_matrix
-from mechcot.stats import cluster_bootstrap_auroc, fold_auroc, stratified_auroc
+from mechcot.stats import fold_auroc, stratified_auroc
 
 D = 8
 FAST = FitSettings(draws=200)
@@ -131,7 +132,7 @@ def test_scores_equal_scikit_learn_on_the_same_rows():
         expected[tested] = model[-1].decision_function(scaler.transform(b.X[layer][tested]))
     cell = found.cell("base", "distilled")
     assert cell.auroc.estimate == pytest.approx(fold_auroc(expected, b.plan.y, b.plan.fold), abs=1e-3)
-    interval = cluster_bootstrap_auroc(expected, b.plan.y, b.plan.fold, b.question, 200, 0)
+    interval = auroc_interval(expected, b.plan)
     assert (cell.auroc.low, cell.auroc.high) == pytest.approx((interval.low, interval.high), abs=2e-3)
     pairs = [_pairs_by_stratum(one) for one in sides]
     weights = np.minimum(*pairs)

@@ -11,8 +11,6 @@ from mechcot.core.errors import AnalysisError
 from mechcot.probe.use import _risk_coverage, trace_table, use_of
 from mechcot.probe.use_result import COVERAGES
 
-FAST = {"draws": 200, "seed": 0}
-
 
 def study(seed=0, *, n_questions=60, k=6, n_steps=4, probe=2.0, entropy=0.0):
     """Traces whose steps err; the probe's score and the entropy see it as strongly as asked for."""
@@ -44,7 +42,7 @@ def gaps(part):
 
 
 def test_a_probe_that_sees_errors_beats_entropy_and_random():
-    found = use_of(*study(), **FAST)
+    found = use_of(*study())
     step = found.abstain["erroneous_step"]
     aurc = by_name(step.rules)
     assert aurc["probe_max"].estimate < aurc["random"].estimate - 0.1
@@ -63,7 +61,7 @@ def test_a_probe_that_sees_errors_beats_entropy_and_random():
 
 
 def test_entropy_beats_a_blind_probe_and_the_words_say_so():
-    found = use_of(*study(probe=0.0, entropy=1.0), **FAST)
+    found = use_of(*study(probe=0.0, entropy=1.0))
     step = found.abstain["erroneous_step"]
     assert gaps(step)["probe_mean", "entropy"].low > 0
     assert gaps(step)["probe_mean", "random"].low < 0 < gaps(step)["probe_mean", "random"].high
@@ -72,7 +70,7 @@ def test_entropy_beats_a_blind_probe_and_the_words_say_so():
 
 def test_a_constant_score_is_exactly_random_order():
     steps, _, fold, traces = study()
-    found = use_of(steps, 10.0 * fold, fold, traces, **FAST)  # the folds' intercepts alone
+    found = use_of(steps, 10.0 * fold, fold, traces)  # the folds' intercepts alone
     for part in found.abstain.values():
         gap = gaps(part)["probe_max", "random"]
         assert (gap.estimate, gap.low) == (0, None)
@@ -86,11 +84,11 @@ def test_a_constant_score_is_exactly_random_order():
 
 def test_a_fold_shift_of_the_scores_changes_nothing():
     steps, scores, fold, traces = study()
-    one = use_of(steps, scores, fold, traces, **FAST)
-    two = use_of(steps, scores - 10.0 * fold, fold, traces, **FAST)
+    one = use_of(steps, scores, fold, traces)
+    two = use_of(steps, scores - 10.0 * fold, fold, traces)
     for name in one.abstain:
         assert by_name(one.abstain[name].rules) == by_name(two.abstain[name].rules)
-    assert one.to_json() == use_of(steps, scores, fold, traces, **FAST).to_json()
+    assert one.to_json() == use_of(steps, scores, fold, traces).to_json()
 
 
 @given(
@@ -142,10 +140,7 @@ def hand_made(answers, scores):
 
 
 def choice(answers, scores):
-    return {
-        name: v.estimate
-        for name, v in by_name(use_of(*hand_made(answers, scores), **FAST).choose.rules).items()
-    }
+    return {name: v.estimate for name, v in by_name(use_of(*hand_made(answers, scores)).choose.rules).items()}
 
 
 def test_choosing_by_hand():
@@ -163,7 +158,7 @@ def test_no_answer_is_wrong_and_a_class_of_its_own():
     assert choice([-1, -1, 1], [0.0, 0.0, 0.0])["plurality"] == 0
     assert choice([-1, -1, 1], [0.0, 0.0, 0.0])["random"] == pytest.approx(1 / 3)
     assert choice([-1, 1], [0.0, 0.0])["plurality"] == 0.5
-    found = use_of(*hand_made([-1, -1, 1], [0.0, 0.0, 0.0]), **FAST)
+    found = use_of(*hand_made([-1, -1, 1], [0.0, 0.0, 0.0]))
     assert found.n_no_answer == 4
     assert found.abstain["wrong_answer"].n_bad == 4
 
@@ -171,7 +166,7 @@ def test_no_answer_is_wrong_and_a_class_of_its_own():
 def test_traces_without_scored_steps_and_single_traces_are_counted():
     steps, scores, fold, traces = study(n_questions=20)
     kept = ~((steps.qid == "q0") & (steps.cid > 0)).to_numpy()
-    found = use_of(steps[kept], scores[kept], fold[kept], traces, **FAST)
+    found = use_of(steps[kept], scores[kept], fold[kept], traces)
     assert found.n_unscored == 5
     assert found.choose.n_single == 1
     assert found.choose.n_questions == 19

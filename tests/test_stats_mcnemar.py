@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,17 @@ def test_equals_statsmodels_and_the_binomial_test(rows):
     if result.gained + result.lost:
         assert result.p_value == pytest.approx(binomtest(result.gained, result.gained + result.lost).pvalue)
     assert result.p_value == mcnemar_exact(after, before).p_value
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=10))
+def test_equal_texts_change_together(changes):
+    """By every way to turn the signs of the texts."""
+    rows = [(change < 0, change > 0, text) for text, change in enumerate(changes) for _ in range(abs(change))]
+    before, after, text = (np.array(column) for column in zip(*rows, (True, True, 0), strict=True))
+    found = mcnemar_exact(before, after, text)
+    sums = [abs(np.dot(signs, changes)) for signs in itertools.product((-1, 1), repeat=len(changes))]
+    assert found.p_value == pytest.approx(np.mean(np.array(sums) >= abs(sum(changes))))
+    assert found.gained - found.lost == sum(changes)
 
 
 def test_a_published_size_of_change_is_far_from_chance():

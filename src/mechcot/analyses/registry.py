@@ -41,7 +41,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=6,
+        version=7,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -58,7 +58,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=10,
+        version=11,
         settings=("confirmatory",),
         needed=True,
         summary=audit.summarised,
@@ -66,7 +66,7 @@ ANALYSES = (
         rows={"counts": f"{_HERE}.audit.page:counts"},
     ),
     Analysis("certainty", certainty_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
-    Analysis("scales", scales_of, version=4, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
+    Analysis("scales", scales_of, version=5, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
     Analysis(
         "segments",
         segments_of,
@@ -95,7 +95,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=10,
+        version=11,
         stored=controls.controls_of,
         settings=("controls", "confirmatory"),
         needed=True,
@@ -132,7 +132,7 @@ ANALYSES = (
     Analysis(
         "probe",
         probe.probe_of,
-        version=6,
+        version=7,
         reads="inside",
         stored=probe.probes_of,
         summary=probe.summarised,
@@ -162,6 +162,7 @@ ANALYSES = (
     Analysis(
         "weights",
         weights.weights_of,
+        version=2,
         reads="weights",
         settings=("weights",),
         asked=weights.asked,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -171,6 +172,15 @@ class Table:
 def plain_signs(text: str) -> str:
     """A text in signs that every terminal has, without control characters of a model's."""
     return "".join(character if character.isprintable() else "?" for character in text.translate(_PLAIN))
+
+
+WIDTH = 80
+"""Columns of a terminal that a printed text keeps to."""
+
+
+def wrapped(text: str) -> str:
+    """A text for a terminal, in lines of at most `WIDTH` columns."""
+    return "\n".join(textwrap.wrap(plain_signs(text), WIDTH))
 
 
 def short(value: Any) -> str:

@@ -39,7 +39,7 @@ def weights_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            1,
+            2,
             basis,
             ("questions.parquet", *tables, *verdicts, *(name for own, _ in folders for name in own)),
             ("weights",),

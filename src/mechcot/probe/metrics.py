@@ -45,7 +45,7 @@ class CalibrationBin(Result):
 
 @dataclass(frozen=True)
 class Metrics(Result):
-    """A score's worth beside its AUROC; intervals bootstrap questions with the scores held fixed.
+    """A score's worth beside its AUROC; intervals are over questions, with the scores held fixed.
 
     Attributes:
         prevalence: share of erroneous steps.
@@ -114,7 +114,7 @@ def metrics_of(probe: CrossFitted, plan: Design) -> Metrics:
     drawn = {"draws": plan.settings.draws, "seed": plan.settings.seed}
     return Metrics(
         prevalence=_rate(y.astype(np.float64), plan.qid),
-        average_precision=average_precision_interval(scores, plan, **drawn),
+        average_precision=average_precision_interval(scores, plan),
         chance_precision=average_precision(np.zeros(len(y)), plan),
         recalls=tuple(recall_interval(scores, plan, at=at, **drawn) for at in FALSE_POSITIVE_RATES),
         brier=_rate(brier_terms(probability, y), plan.qid),

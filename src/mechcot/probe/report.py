@@ -90,7 +90,7 @@ class ProbeReport(Result):
         n_iterations: of the fit that took most.
         dropped: steps that are not among the rows, by reason.
         grid: inverse penalties.
-        draws: bootstrap replicates.
+        draws: bootstrap replicates, of recalls and of the ablation.
         seed: of folds, bootstrap and nulls.
         notes: what could not be done, in sentences.
         fold: outer fold of each row, [steps].
@@ -98,7 +98,7 @@ class ProbeReport(Result):
         card: the probe fitted on all rows.
     """
 
-    derived: ClassVar[tuple[str, ...]] = ("verdict", "map", "by_layer")
+    derived: ClassVar[tuple[str, ...]] = ("verdict", "map", "by_layer", "folds")
     table: ClassVar[str] = "lines"
 
     meaning: str
@@ -149,6 +149,11 @@ class ProbeReport(Result):
                 self.auroc, self.within, self.baselines, self.stack, self.nulls, self.subjects, self.position
             )
         )
+
+    @property
+    def folds(self) -> dict[str, int]:
+        """The outer fold of each question."""
+        return dict(self.card.about["split"])
 
     @property
     def map(self) -> list[dict[str, Any]]:

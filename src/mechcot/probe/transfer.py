@@ -21,12 +21,12 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.cross_fitting import inner_auroc
-from mechcot.probe.data import MIN_QUESTIONS, FitSettings, FloatArray, IntArray
+from mechcot.probe.data import MIN_QUESTIONS, BoolArray, FitSettings, FloatArray, IntArray
 from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
-from mechcot.stats import Interval, percentile_interval, resampled_counts
+from mechcot.stats import Interval, jackknife_interval
 from mechcot.stats.frames import require_columns, require_unique
-from mechcot.stats.jackknife import NO_PAIRS
+from mechcot.stats.jackknife import NO_PAIRS, left_out_counts
 
 _COLUMNS = [*STEP_KEY, "group", "text", "role", "y"]
 _UNIT = "questions, scores held fixed"
@@ -46,7 +46,7 @@ def transfer_matrix(
     Args:
         cells: name of a side to its residual stream by layer, [steps, d_model] each, and its
             `probe.step_table`, a row a step. Layers that not every side has are left out.
-        settings: grid, folds (over the questions of all sides together), draws and seed.
+        settings: grid, folds (over the questions of all sides together) and seed.
         progress: whether to draw a bar.
 
     Raises:
@@ -59,24 +59,26 @@ def transfer_matrix(
         probes = {side.name: _trained(side) for side in bar.over(sides)}
     scores = {(a.name, b.name): _scores(probes[a.name][0], b) for a in sides for b in sides}
     pairs = {side.name: _pairs_by_stratum(side) for side in sides}
-    count = _Counter(n_questions, settings.draws, settings.seed)
-    raw = {(a.name, b.name): count.auroc(scores[a.name, b.name], b, None) for a in sides for b in sides}
+
+    def count(home: _Side, side: _Side, weights: FloatArray | None = None) -> _Counted:
+        return _counted(scores[home.name, side.name], side, weights, n_questions)
+
+    raw = {(a.name, b.name): count(a, b) for a in sides for b in sides}
     found = []
     for home in sides:
         for side in sides:
             key = home.name, side.name
             weights = np.minimum(pairs[home.name], pairs[side.name])
-            even = count.auroc(scores[key], side, weights)
-            at_home = count.auroc(scores[home.name, home.name], home, weights)
+            even, at_home = count(home, side, weights), count(home, home, weights)
             used = pairs[side.name][weights > 0]
             found.append(
                 TransferCell(
                     train=home.name,
                     test=side.name,
-                    auroc=_interval(raw[key], side, NO_PAIRS),
-                    matched=_interval(even, side, _NO_STRATA),
-                    minus_own=_interval(raw[key] - raw[side.name, side.name], side, NO_PAIRS),
-                    minus_home=_interval(even - at_home, side, _NO_STRATA),
+                    auroc=raw[key].interval(NO_PAIRS),
+                    matched=even.interval(_NO_STRATA),
+                    minus_own=raw[key].minus(raw[side.name, side.name], NO_PAIRS),
+                    minus_home=even.minus(at_home, _NO_STRATA),
                     n_steps=len(side.plan.y),
                     n_errors=int(side.plan.y.sum()),
                     n_questions=len(np.unique(side.question)),
@@ -92,7 +94,6 @@ def transfer_matrix(
         n_blocks=int(max(side.plan.block.max() for side in sides)) + 1,
         n_folds=settings.folds,
         grid=settings.grid,
-        draws=settings.draws,
         seed=settings.seed,
     )
 
@@ -239,41 +240,64 @@ def _pairs_by_stratum(side: _Side) -> FloatArray:
     return pairs
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """Counts pairs on the data (first entry) and on replicates that resample the questions of all sides."""
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """An AUROC on all questions, and without each.
 
-    n_questions: int
-    draws: int
-    seed: int
+    Attributes:
+        values: on all (first), then without each question of any side, [1 + questions]; NaN without a pair.
+        asked: whether a question stands in a pair, [questions].
+    """
 
-    def auroc(self, scores: FloatArray, side: _Side, weights: FloatArray | None) -> FloatArray:
-        """AUROC over pairs of one fold, or the weighted mean of the strata's own, [1 + draws]."""
-        stratum = np.zeros_like(side.stratum) if weights is None else side.stratum
-        wanted = np.ones(1) if weights is None else weights
-        groups = [
-            (s, np.flatnonzero((stratum == s) & (side.plan.fold == f)))
-            for s in np.flatnonzero(wanted > 0)
-            for f in np.unique(side.plan.fold)
-        ]
-        width = max((len(rows) for _, rows in groups), default=1)
-        ones = np.ones((1, self.n_questions), dtype=np.int64)
-        out = []
-        for counts in (ones, *resampled_counts(self.n_questions, self.draws, self.seed, width=width)):
-            total = np.zeros((2, len(counts), len(wanted)))
-            for s, rows in groups:
-                total[:, :, s] += _pairs(scores[rows], side.plan.y[rows], counts[:, side.question[rows]])
-            right, pairs = total
-            share = np.divide(right, pairs, out=np.zeros_like(right), where=pairs > 0)
-            weight = (pairs > 0) * wanted
-            mass = weight.sum(axis=1)
-            mean = (share * weight).sum(axis=1)
-            out.append(np.divide(mean, mass, out=np.full(len(mass), np.nan), where=mass > 0))
-        return np.concatenate(out)
+    values: FloatArray
+    asked: BoolArray
+
+    def interval(self, reason: str) -> Interval:
+        """The jackknife's, on the log odds scale."""
+        return self._leaving_out(self.values, self.asked, True, reason)
+
+    def minus(self, other: _Counted, reason: str) -> Interval:
+        """That of the difference; a question is left out of both."""
+        return self._leaving_out(self.values - other.values, self.asked | other.asked, False, reason)
+
+    @staticmethod
+    def _leaving_out(values: FloatArray, asked: BoolArray, logit: bool, reason: str) -> Interval:
+        estimate = None if np.isnan(values[0]) else float(values[0])
+        return jackknife_interval(estimate, values[1:][asked], logit=logit, unit=_UNIT, reason=reason)
+
+
+def _counted(scores: FloatArray, side: _Side, weights: FloatArray | None, n_questions: int) -> _Counted:
+    """AUROC over pairs of one fold, or the weighted mean of the strata's own."""
+    y, fold = side.plan.y, side.plan.fold
+    stratum = np.zeros_like(side.stratum) if weights is None else side.stratum
+    wanted = np.ones(1) if weights is None else weights
+    cells = [
+        (s, np.flatnonzero((stratum == s) & (fold == f)))
+        for s in np.flatnonzero(wanted > 0)
+        for f in np.unique(fold)
+    ]
+    cells = [(s, rows) for s, rows in cells if 0 < y[rows].sum() < len(rows)]
+    asked = np.zeros(n_questions, dtype=bool)
+    for _, rows in cells:
+        asked[side.question[rows]] = True
+    width = max((len(rows) for _, rows in cells), default=1)
+    ones = np.ones((1, n_questions), dtype=np.int64)
+    out = []
+    for counts in (ones, *left_out_counts(n_questions, width)):
+        total = np.zeros((2, len(counts), len(wanted)))
+        for s, rows in cells:
+            total[:, :, s] += _pairs(scores[rows], y[rows], counts[:, side.question[rows]])
+        right, pairs = total
+        share = np.divide(right, pairs, out=np.zeros_like(right), where=pairs > 0)
+        weight = (pairs > 0) * wanted
+        mass = weight.sum(axis=1)
+        mean = (share * weight).sum(axis=1)
+        out.append(np.divide(mean, mass, out=np.full(len(mass), np.nan), where=mass > 0))
+    return _Counted(np.concatenate(out), asked)
 
 
 def _pairs(scores: FloatArray, y: IntArray, counts: NDArray[Any]) -> FloatArray:
-    """Pairs in the right order (ties at half) and all pairs, rows counted so often, [2, replicates]."""
+    """Pairs in the right order (ties at half) and all pairs, rows counted so often, [2, rows]."""
     order = np.argsort(scores[y == 0], kind="stable")
     negative = counts[:, y == 0][:, order].astype(np.float64)
     positive = counts[:, y == 1].astype(np.float64)
@@ -283,10 +307,3 @@ def _pairs(scores: FloatArray, y: IntArray, counts: NDArray[Any]) -> FloatArray:
     high = np.searchsorted(values, scores[y == 1], side="right")
     right = (positive * (below[:, low] + below[:, high])).sum(axis=1) / 2
     return np.stack([right, positive.sum(axis=1) * below[:, -1]])
-
-
-def _interval(values: FloatArray, side: _Side, reason: str) -> Interval:
-    """The data's value with the replicates' percentiles."""
-    estimate = None if np.isnan(values[0]) else float(values[0])
-    n = len(np.unique(side.question))
-    return percentile_interval(estimate, values[1:], n, reason=reason, unit=_UNIT)

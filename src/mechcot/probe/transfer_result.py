@@ -87,8 +87,7 @@ class TransferResult(Result):
         n_blocks: of questions and groups that were kept together.
         n_folds: outer folds.
         grid: inverse penalties that were chosen from.
-        draws: bootstrap replicates.
-        seed: of folds and bootstrap.
+        seed: of the folds.
     """
 
     table: ClassVar[str] = "cells"
@@ -99,7 +98,6 @@ class TransferResult(Result):
     n_blocks: int
     n_folds: int
     grid: tuple[float, ...]
-    draws: int
     seed: int
 
     def cell(self, train: str, test: str) -> TransferCell:

@@ -21,8 +21,9 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY
 from mechcot.probe.data import BoolArray, FloatArray, IntArray
 from mechcot.probe.use_result import COVERAGES, Abstention, Choice, Difference, Rule, UseResult
-from mechcot.stats import Interval, mean_interval, percentile_interval, resampled_counts
+from mechcot.stats import Interval, jackknife_interval, mean_interval
 from mechcot.stats.frames import describe, one_arm, require_columns, require_unique
+from mechcot.stats.jackknife import QUESTIONS, left_out_counts
 
 PROBES = ("probe_max", "probe_mean")
 LABELS = {
@@ -80,14 +81,11 @@ def use_of(
     scores: Sequence[float] | FloatArray,
     fold: Sequence[int] | IntArray,
     traces: pd.DataFrame,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
 ) -> UseResult:
     """Compare abstaining and choosing by a probe with what needs none.
 
     The area under the risk-coverage curve (AURC; Geifman & El-Yaniv 2017) is the mean error rate of the
-    kept traces over all shares kept, from the least risky on. Intervals resample questions.
+    kept traces over all shares kept, from the least risky on. Intervals leave out question by question.
 
     Args:
         steps: `probe.step_table`, one arm.
@@ -95,8 +93,6 @@ def use_of(
         fold: outer fold of each row, [steps].
         traces: `trace_table` of the same arm. Traces without a scored step vote in `vote_share`; they are
             otherwise left out and counted.
-        draws: bootstrap replicates.
-        seed: of the bootstrap.
 
     Raises:
         AnalysisError: lengths differ, a score is not finite, a question in two folds, steps of a trace
@@ -108,7 +104,7 @@ def use_of(
         "wrong_answer": (table["answer"] != table["gold"]).to_numpy(),
         "erroneous_step": (table["errors"] > 0).to_numpy(),
     }
-    abstain = {name: _abstain(table, risk, bad, draws, seed) for name, bad in outcomes.items()}
+    abstain = {name: _abstain(table, risk, bad) for name, bad in outcomes.items()}
     return UseResult(
         abstain=abstain,
         choose=_choose(table),
@@ -116,8 +112,6 @@ def use_of(
         n_unscored=n_unscored,
         n_no_answer=int((table["answer"] < 0).sum()),
         n_questions=table["qid"].nunique(),
-        draws=draws,
-        seed=seed,
     )
 
 
@@ -169,30 +163,29 @@ def _risks(table: pd.DataFrame) -> dict[str, FloatArray]:
     return {name: values for name, values in risk.items() if np.isfinite(values).all()}
 
 
-def _abstain(
-    table: pd.DataFrame, risk: Mapping[str, FloatArray], bad: BoolArray, draws: int, seed: int
-) -> Abstention:
+def _abstain(table: pd.DataFrame, risk: Mapping[str, FloatArray], bad: BoolArray) -> Abstention:
     """Areas and curves of every score, and the probe's areas minus the others'."""
     owner, names = pd.factorize(table["qid"], sort=True)
     fold = table["fold"].to_numpy()
     ordered = {**risk, "oracle": bad.astype(np.float64)}
     found: dict[str, list[FloatArray]] = {name: [] for name in ordered}
     ones = np.ones((1, len(names)), dtype=np.int64)
-    for counts in (ones, *resampled_counts(len(names), draws, seed, width=len(table))):
+    for counts in (ones, *left_out_counts(len(names), len(table))):
         weight = counts[:, owner].astype(np.float64)
         for name, values in ordered.items():
             found[name].append(_risk_coverage(values, bad, fold, weight))
-    all_of = {name: np.concatenate(parts) for name, parts in found.items()}  # [1 + draws, 1 + coverages]
+    all_of = {name: np.concatenate(parts) for name, parts in found.items()}  # [1 + questions, 1 + coverages]
 
-    def interval(values: FloatArray) -> Interval:
-        return percentile_interval(float(values[0]), values[1:], len(names))
+    def interval(values: FloatArray, *, logit: bool) -> Interval:
+        return jackknife_interval(float(values[0]), values[1:], logit=logit, unit=QUESTIONS)
 
     rules = tuple(
-        Rule(name, LABELS[name], interval(v[:, 0]), tuple(interval(column) for column in v[:, 1:].T))
+        Rule(name, LABELS[name], own[0], own[1:])
         for name, v in all_of.items()
+        for own in [tuple(interval(column, logit=True) for column in v.T)]
     )
     differences = tuple(
-        Difference(probe, other, interval(all_of[probe][:, 0] - all_of[other][:, 0]))
+        Difference(probe, other, interval(all_of[probe][:, 0] - all_of[other][:, 0], logit=False))
         for probe in PROBES
         for other in risk
         if other not in PROBES
@@ -201,7 +194,7 @@ def _abstain(
 
 
 def _risk_coverage(risk: FloatArray, bad: BoolArray, fold: NDArray[Any], weight: FloatArray) -> FloatArray:
-    """Area under the curve, then the error rate at each of `COVERAGES`, [replicates, 1 + coverages].
+    """Area under the curve, then the error rate at each of `COVERAGES`, [rows, 1 + coverages].
 
     Between two distinct scores W traces with E errors are kept and g tied ones with h errors follow; the
     area adds the integral of (E + h t/g) / (W + t) over t in 0..g, h + (E - h W/g) log((W + g) / W).
@@ -210,7 +203,7 @@ def _risk_coverage(risk: FloatArray, bad: BoolArray, fold: NDArray[Any], weight:
         risk: [traces].
         bad: whether the trace is in error, [traces].
         fold: [traces].
-        weight: how often each trace counts, [replicates, traces].
+        weight: how often each trace counts, [rows, traces].
     """
     area, errors, kept = np.zeros(len(weight)), np.zeros((len(weight), len(COVERAGES))), np.zeros(len(weight))
     for number in np.unique(fold):

@@ -99,8 +99,6 @@ class UseResult(Result):
         n_unscored: traces without one, left out.
         n_no_answer: scored traces without an answer; they count as wrong and vote as a class of their own.
         n_questions: questions of the scored traces.
-        draws: bootstrap replicates.
-        seed: of the bootstrap.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("verdict", "coverages")
@@ -113,8 +111,6 @@ class UseResult(Result):
     n_unscored: int
     n_no_answer: int
     n_questions: int
-    draws: int
-    seed: int
 
     @property
     def verdict(self) -> str:

@@ -25,7 +25,7 @@ whether p_0q + p_1q exceeds 1, the other by how much. The largest is biased down
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ import numpy.typing as npt
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, because
 from mechcot.stats.cluster import LEVEL, Floats, Ints
-from mechcot.stats.jackknife import FEW, standard_error
+from mechcot.stats.jackknife import FEW, by_text, standard_error
 from mechcot.stats.sensitivity import Bounds, imbens_manski
 
 _CELLS = 1 << 20
@@ -77,6 +77,7 @@ def both_right_bounds(
     right: tuple[npt.ArrayLike, npt.ArrayLike],
     samples: tuple[npt.ArrayLike, npt.ArrayLike],
     traces: Pair[RightTraces],
+    text: npt.ArrayLike | None = None,
     *,
     level: float = LEVEL,
 ) -> BothRightBounds:
@@ -89,6 +90,8 @@ def both_right_bounds(
         right: right traces of each half of a question's, before and after, [questions, halves] each.
         samples: traces of each half, likewise; a half without a trace says nothing of its question.
         traces: the judged right traces before and after.
+        text: the number of each question's text [questions]: equal texts are left out together. None: no two
+            are equal.
         level: coverage of tau that is aimed at, wherever it lies between the bounds.
 
     Raises:
@@ -102,12 +105,18 @@ def both_right_bounds(
         raise AnalysisError(f"question at row {row}: more right traces than traces")
     own = np.stack([counts[:2].sum(axis=2) / np.maximum(counts[2:].sum(axis=2), 1)]).reshape(2, -1)
     sizes = {"any": _smallest(counts), "alike": own.min(axis=0)}
-    halves = (counts[2:] > 0).all()
+    halves, n = (counts[2:] > 0).all(), own.shape[1]
+    codes = np.arange(n) if text is None else np.asarray(text)
+    shares, pooled = (
+        by_text(own.T, codes).T,
+        Pair(*(replace(side, question=codes[side.question]) for side in traces)),
+    )
     found = {
-        name: _bounds(pi, own, traces, level, "" if name == "alike" or halves else _NO_HALVES)
+        name: _bounds(
+            by_text(pi, codes), shares, pooled, level, "" if name == "alike" or halves else _NO_HALVES
+        )
         for name, pi in sizes.items()
     }
-    n = own.shape[1]
     return BothRightBounds(
         any=found["any"],
         alike=found["alike"],
@@ -151,7 +160,10 @@ def _bounds(pi: Floats, shares: Floats, traces: Pair[RightTraces], level: float,
 def _ends(
     pi: Floats, shares: Floats, traces: Pair[RightTraces], without: Sequence[int] | Ints
 ) -> tuple[Floats, Floats]:
-    """Lower and upper bound without each of these questions (-1: without none) [without]."""
+    """Lower and upper bound without each of these questions (-1: without none) [without].
+
+    `pi`, `shares` and the traces' questions may be those of texts: sums over the questions of each.
+    """
     gone = np.asarray(without)
     left = [pi.sum() - np.where(gone >= 0, pi[gone], 0.0)]
     left += [side.sum() - np.where(gone >= 0, side[gone], 0.0) for side in shares]

@@ -31,7 +31,7 @@ from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Interval
 from mechcot.core.words import FLAT
 from mechcot.stats.cluster import LEVEL, Floats, Ints
-from mechcot.stats.jackknife import FEW, by_text, interval_of_sums, standard_error
+from mechcot.stats.jackknife import FEW, by_text, degrees_of_freedom, interval_of_sums, standard_error
 
 Scheme = Literal["width", "mass"]
 BINS = 10
@@ -88,7 +88,11 @@ def ece(
 
 
 def squared_calibration_error(
-    confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int = BINS, scheme: Scheme = "width"
+    confidence: npt.ArrayLike,
+    outcome: npt.ArrayLike,
+    n_bins: int = BINS,
+    scheme: Scheme = "width",
+    text: npt.ArrayLike | None = None,
 ) -> float:
     """The bins' squared gaps, weighted by their size, without the bias of the plug-in value.
 
@@ -99,11 +103,13 @@ def squared_calibration_error(
         outcome: [questions] in 0..1.
         n_bins: number of bins.
         scheme: "width" or "mass", see `calibration_bins`.
+        text: the number of each question's text [questions]: two of equal text are no pair. None: no two
+            are equal.
 
     Raises:
         AnalysisError: no questions, lengths differ, or a value outside 0..1.
     """
-    own = _Binned.of(confidence, outcome, n_bins, scheme)
+    own = _Binned.of(confidence, outcome, n_bins, scheme, text)
     if len(own.gaps) == 0:
         raise AnalysisError("the calibration error of no questions is not defined")
     return own.squared()
@@ -114,6 +120,7 @@ def squared_calibration_difference(
     outcome0: npt.ArrayLike,
     confidence1: npt.ArrayLike,
     outcome1: npt.ArrayLike,
+    text: npt.ArrayLike | None = None,
     *,
     n_bins: int = BINS,
     scheme: Scheme = "width",
@@ -126,14 +133,16 @@ def squared_calibration_difference(
 
         V2 = 2 sum over i != j of (w1_ij e1_i e1_j - w0_ij e0_i e0_j)^2,  w_ij = 1 / (N (n_b - 1)) in a bin,
 
-    with e the spread of d inside its bin, and taken off once, no further than V2 / 2. What that covers, and
-    how wide it is, `scripts/coverage_intervals.py` measures: near calibration it is too wide.
+    with e the spread of d inside its bin, and taken off once, no further than V2 / 2. Questions of equal text
+    are summed to one i in each bin. What that covers, and how wide it is, `scripts/coverage_intervals.py`
+    measures: near calibration it is too wide.
 
     Args:
         confidence0: before [questions] in 0..1.
         outcome0: before [questions] in 0..1.
         confidence1: after [questions] in 0..1.
         outcome1: after [questions] in 0..1.
+        text: the number of each question's text [questions]; None: no two are equal.
         n_bins: number of bins.
         scheme: "width" or "mass", see `calibration_bins`.
         level: coverage that is aimed at.
@@ -142,7 +151,7 @@ def squared_calibration_difference(
         AnalysisError: lengths differ, or a value outside 0..1.
     """
     arms = [
-        _Binned.of(confidence, outcome, n_bins, scheme)
+        _Binned.of(confidence, outcome, n_bins, scheme, text)
         for confidence, outcome in ((confidence0, outcome0), (confidence1, outcome1))
     ]
     _same_questions(*(arm.gaps for arm in arms))
@@ -160,79 +169,77 @@ def squared_calibration_difference(
         return Interval(estimate, None, None, n, method, f"all questions {FLAT}")
     from scipy.special import stdtrit
 
-    reach = float(stdtrit(n - 1, (1 + level) / 2) * np.sqrt(variance))
+    freedom = float(degrees_of_freedom(arms[0].counts.sum(axis=1)))
+    reach = float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
     return Interval(estimate, estimate - reach, estimate + reach, n, method)
 
 
 @dataclass(frozen=True, eq=False)
 class _Binned:
-    """One arm: outcome - confidence of each question [questions], its bin, and how many share that."""
+    """One arm: the sum of outcome - confidence of each text in each bin, and its questions there.
+
+    Both are [texts, bins]; with S_gb and c_gb a bin's ordered pairs of different texts have the products
+    S_b^2 - sum_g S_gb^2 and are n_b^2 - sum_g c_gb^2 many.
+    """
 
     gaps: Floats
-    bins: Ints
-    sizes: Floats
+    counts: Floats
 
     @classmethod
-    def of(cls, confidence: npt.ArrayLike, outcome: npt.ArrayLike, n_bins: int, scheme: Scheme) -> _Binned:
+    def of(
+        cls,
+        confidence: npt.ArrayLike,
+        outcome: npt.ArrayLike,
+        n_bins: int,
+        scheme: Scheme,
+        text: npt.ArrayLike | None,
+    ) -> _Binned:
         values, truth = _pair(confidence, outcome)
-        bins = calibration_bins(values, n_bins, scheme)
-        return cls(
-            truth - values, bins, np.bincount(bins)[bins].astype(np.float64) if bins.size else np.zeros(0)
-        )
-
-    def _own(self, values: Floats) -> Floats:
-        """The sum over its bin, for each question [questions]."""
-        if not values.size:
-            return values
-        return np.asarray(np.bincount(self.bins, values)[self.bins], dtype=np.float64)
+        own = calibration_bins(values, n_bins, scheme)[:, None] == np.arange(n_bins)
+        return cls(by_text((truth - values)[:, None] * own, text), by_text(own, text))
 
     def squared(self) -> float:
         """`squared_calibration_error`."""
-        return float(_per_size(self._pairs(), self.sizes).sum() / len(self.gaps))
+        return float(self._squared(np.zeros((1, 1)), np.zeros((1, 1)))[0])
 
     def without(self) -> Floats:
-        """The same without each question in turn [questions]."""
-        n, d = len(self.gaps), self.gaps
-        share = _per_size(self._pairs(), self.sizes)  # each question's part: its bin's over its size
-        left = self._pairs() - 2 * d * (self._own(d) - d)
-        of_bin = share * self.sizes
-        after = np.divide(left, self.sizes - 2, out=np.zeros(n), where=self.sizes > 2)
-        return np.asarray((share.sum() - of_bin + after) / max(n - 1, 1))
+        """The same without each text in turn [texts]."""
+        return self._squared(self.gaps, self.counts)
 
-    def _pairs(self) -> Floats:
-        """Sum of d_i d_j over ordered pairs of its bin, for each question [questions]."""
-        return self._own(self.gaps) ** 2 - self._own(self.gaps**2)
+    def _squared(self, gone: Floats, questions: Floats) -> Floats:
+        """Without these gaps of these questions, each a text's [rows, bins]; [rows]."""
+        products, pairs = self._pairs(gone, self.gaps), self._pairs(questions, self.counts)
+        n = self.counts.sum(axis=0) - questions
+        mean = np.divide(products, pairs, out=np.zeros_like(products), where=pairs > 0.5)
+        return np.asarray((n * mean).sum(axis=1) / np.maximum(n.sum(axis=1), 1))
 
-    def spread(self) -> Floats:
-        """What is left of d beside its bin's mean, times sqrt(n_b / (n_b - 1)) [questions]."""
-        rest = self.gaps - self._own(self.gaps) / self.sizes
-        return rest * np.sqrt(self.sizes / np.maximum(self.sizes - 1, 1))
+    @staticmethod
+    def _pairs(gone: Floats, of: Floats) -> Floats:
+        """Sum over ordered pairs of different texts of a bin, without one text's [rows, bins]."""
+        return np.asarray((of.sum(axis=0) - gone) ** 2 - ((of**2).sum(axis=0) - gone**2))
 
-    def weights(self) -> Floats:
-        """What a pair of its bin weighs, for each question [questions]."""
-        n = len(self.gaps)
-        return np.divide(1.0 / n, self.sizes - 1, out=np.zeros(n), where=self.sizes > 1)
+    def weighed(self) -> Floats:
+        """What is left of each text's sum beside its bin's mean, by a pair's weight's root [texts, bins].
 
-
-def _per_size(pairs: Floats, sizes: Floats) -> Floats:
-    """A bin's pairs over (n_b - 1), spread evenly over its questions [questions]."""
-    mean = np.divide(pairs, sizes - 1, out=np.zeros(len(pairs)), where=sizes > 1)
-    return mean / sizes
+        A bin of n questions spread over texts is worth n^2 / sum_g c_gb^2 texts.
+        """
+        n, same = self.counts.sum(axis=0), (self.counts**2).sum(axis=0)
+        rest = self.gaps - self.counts * (self.gaps.sum(axis=0) / np.maximum(n, 1))
+        pairs = n**2 - same
+        weight = np.divide(n / n.sum(), pairs, out=np.zeros_like(n), where=pairs > 0.5)
+        spread = np.divide(n**2, pairs, out=np.zeros_like(n), where=pairs > 0.5)
+        return np.asarray(rest * np.sqrt(weight * spread))
 
 
 def _variance_of_pairs(before: _Binned, after: _Binned) -> float:
-    """V2 of `squared_calibration_difference`."""
-    total = 0.0
-    for arm in (before, after):
-        total += _cross(arm.weights() * arm.spread() ** 2, arm.bins)
-    both = np.sqrt(before.weights() * after.weights()) * before.spread() * after.spread()
-    together = before.bins * (int(after.bins.max()) + 1) + after.bins
-    return max(2 * (total - 2 * _cross(both, together)), 0.0)
-
-
-def _cross(values: Floats, cells: Ints) -> float:
-    """Sum of v_i v_j over ordered pairs of different questions of a cell."""
-    return float((np.bincount(cells, values) ** 2).sum() - (values**2).sum())
+    """V2 of `squared_calibration_difference`, the products of pairs being those of the rows of two arrays."""
+    old, new = before.weighed(), after.weighed()
+    everyone = sum(
+        sign * float(((left.T @ right) ** 2).sum())
+        for sign, left, right in ((1, new, new), (1, old, old), (-2, new, old))
+    )
+    themselves = ((new**2).sum(axis=1) - (old**2).sum(axis=1)) ** 2
+    return max(2 * (everyone - float(themselves.sum())), 0.0)
 
 
 def signed_gap(confidence: npt.ArrayLike, outcome: npt.ArrayLike) -> Floats:

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LEVEL = 0.95
-_CHUNK_CELLS = 1 << 18  # count-matrix cells held at a time: 2 MiB, which stays in cache
+CHUNK_CELLS = 1 << 18  # count-matrix cells held at a time: 2 MiB, which stays in cache
 
 
 def resampled_counts(n: int, draws: int, seed: int, width: int | None = None) -> Iterator[Ints]:
@@ -46,7 +46,7 @@ def resampled_counts(n: int, draws: int, seed: int, width: int | None = None) ->
     if draws < 1:
         raise UsageError(f"draws must be at least 1, not {draws}")
     rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK_CELLS // max(n, width or 1, 1))
+    rows = max(1, CHUNK_CELLS // max(n, width or 1, 1))
     for start in range(0, draws, rows):
         size = min(rows, draws - start)
         picks = rng.integers(0, n, size=(size, n))

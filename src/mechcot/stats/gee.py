@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from mechcot.core.results import SPREAD, Interval, Result, because
 from mechcot.core.words import FLAT
-from mechcot.stats.cluster import LEVEL, Floats, columns_of
-from mechcot.stats.jackknife import FEW, degrees_of_freedom
+from mechcot.stats.cluster import LEVEL, Floats, Ints, columns_of
+from mechcot.stats.jackknife import FEW, by_text, degrees_of_freedom
 
 _ROUNDS, _TOLERANCE = 200, 1e-10
 
@@ -57,6 +57,7 @@ def gee_difference(
     judged0: npt.ArrayLike,
     errors1: npt.ArrayLike,
     judged1: npt.ArrayLike,
+    text: npt.ArrayLike | None = None,
     *,
     level: float = LEVEL,
 ) -> GeeDifference:
@@ -67,6 +68,8 @@ def gee_difference(
         judged0: judged steps before [questions].
         errors1: erroneous steps after [questions].
         judged1: judged steps after [questions].
+        text: the number of each question's text [questions]: steps of two questions of equal text have no
+            working correlation, but are one cluster of the sandwich. None: no two are equal.
         level: coverage that is aimed at.
 
     Raises:
@@ -75,8 +78,13 @@ def gee_difference(
     from scipy.special import stdtrit
 
     table = columns_of(errors0, judged0, errors1, judged1)
-    table = table[(table[:, 1] > 0) | (table[:, 3] > 0)]
-    n, method = len(table), f"GEE, exchangeable, Mancl-DeRouen, Student's t, level {level:g}"
+    asked = (table[:, 1] > 0) | (table[:, 3] > 0)
+    codes = np.arange(len(asked)) if text is None else np.asarray(text)
+    table, codes = table[asked], np.unique(codes[asked], return_inverse=True)[1]
+    n, method = (
+        int(codes.max(initial=-1)) + 1,
+        f"GEE, exchangeable, Mancl-DeRouen, Student's t, level {level:g}",
+    )
     totals = table.sum(axis=0)
     for place, when in ((0, "before"), (2, "after")):
         if totals[place] in (0, totals[place + 1]):
@@ -87,7 +95,7 @@ def gee_difference(
             )
             reason = f"{kind} {when}" + (" is wrong" if totals[place + 1] else "")
             return GeeDifference(None, None, Interval(None, None, None, n, method, reason), None, None)
-    rates, rho, converged = fit(table[None, :, ::2], table[None, :, 1::2])
+    rates, rho, converged = fit(table[None, :, ::2], table[None, :, 1::2], len(codes) / max(n, 1))
     before, after = (float(rate) for rate in rates[0])
     if not converged[0]:
         nothing = Interval(None, None, None, n, method, "the working correlation does not settle")
@@ -96,7 +104,7 @@ def gee_difference(
     if n < FEW:
         few = Interval(estimate, None, None, n, method, f"{n} questions are too few for one that covers")
         return GeeDifference(before, after, few, None, float(rho[0]))
-    errors, weight = clustered(table[None, :, ::2], table[None, :, 1::2], rates, rho)
+    errors, weight = clustered(table[None, :, ::2], table[None, :, 1::2], rates, rho, codes)
     se = float(errors[0])
     if se <= 1e-12:
         flat = Interval(estimate, None, None, n, method, f"all questions {FLAT}")
@@ -106,12 +114,13 @@ def gee_difference(
     return GeeDifference(before, after, found, se, float(rho[0]))
 
 
-def fit(wrong: Floats, steps: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+def fit(wrong: Floats, steps: Floats, repeats: float = 1.0) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
     """Rates and working correlation of several studies at once.
 
     Args:
         wrong: erroneous steps [studies, questions, arms].
         steps: judged steps [studies, questions, arms]; every arm has wrong and right ones.
+        repeats: questions a text: as often the two parameters are fitted to the same.
 
     Returns:
         Rates [studies, arms], correlation [studies], and whether it settled [studies].
@@ -120,7 +129,10 @@ def fit(wrong: Floats, steps: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bo
     rho = np.zeros(len(rates))
     moved = np.full(len(rates), np.inf)
     for _ in range(_ROUNDS):
-        before, rho = rho, (rho + _correlation(wrong, steps, rates)) / 2  # by half: negative ones swing
+        before, rho = (
+            rho,
+            (rho + _correlation(wrong, steps, rates, 2 * repeats)) / 2,
+        )  # by half: negative ones swing
         score, information = _equations(wrong, steps, rates, rho)
         theta = np.log(rates / (1 - rates))
         step = np.linalg.solve(information.sum(axis=1), score.sum(axis=1)[..., None])[..., 0]
@@ -131,13 +143,19 @@ def fit(wrong: Floats, steps: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bo
     return rates, rho, moved < 1e-6
 
 
-def clustered(wrong: Floats, steps: Floats, rates: Floats, rho: Floats) -> tuple[Floats, Floats]:
-    """Standard error of the difference [studies], and each question's weight in it [studies, questions].
+def clustered(
+    wrong: Floats, steps: Floats, rates: Floats, rho: Floats, text: Ints | None = None
+) -> tuple[Floats, Floats]:
+    """Standard error of the difference [studies], and each text's weight in it [studies, texts].
 
-    With U_i the score of question i, H_i its information and M = (sum H_i)^-1, Mancl and DeRouen's
-    correction of the residuals, (I - D_i M D_i' V_i^-1)^-1 r_i, is (I - H_i M)^-1 U_i of the scores.
+    With U_i the score of text i, a sum over its questions, H_i its information and M = (sum H_i)^-1, Mancl
+    and DeRouen's correction of the residuals, (I - D_i M D_i' V_i^-1)^-1 r_i, is (I - H_i M)^-1 U_i of the
+    scores.
     """
-    score, information = _equations(wrong, steps, rates, rho)
+    score, information = (
+        np.moveaxis(by_text(np.moveaxis(own, 1, 0), text), 0, 1)
+        for own in _equations(wrong, steps, rates, rho)
+    )
     inverse = np.linalg.inv(information.sum(axis=1))
     own = information @ inverse[:, None]
     corrected = np.linalg.solve(np.eye(2) - own, score[..., None])[..., 0]
@@ -164,15 +182,15 @@ def _equations(wrong: Floats, steps: Floats, rates: Floats, rho: Floats) -> tupl
     return np.asarray(score), np.asarray(information)
 
 
-def _correlation(wrong: Floats, steps: Floats, rates: Floats) -> Floats:
-    """The moment estimate over all pairs of steps of a question, two parameters taken off [studies]."""
+def _correlation(wrong: Floats, steps: Floats, rates: Floats, fitted: float) -> Floats:
+    """The moment estimate over all pairs of steps of a question, fitted parameters taken off [studies]."""
     p = rates[:, None]
     variance = p * (1 - p)
     squares = ((wrong * (1 - p) ** 2 + (steps - wrong) * p**2) / variance).sum(axis=2)
     sums = ((wrong - steps * p) / np.sqrt(variance)).sum(axis=2)
     n = steps.sum(axis=2)
     total, pairs = n.sum(axis=1), (n * (n - 1) / 2).sum(axis=1)
-    scale = squares.sum(axis=1) / np.maximum(total - 2, 1)
-    rho = ((sums**2 - squares) / 2).sum(axis=1) / (scale * np.maximum(pairs - 2, 1))
+    scale = squares.sum(axis=1) / np.maximum(total - fitted, 1)
+    rho = ((sums**2 - squares) / 2).sum(axis=1) / (scale * np.maximum(pairs - fitted, 1))
     floor = -1 / np.maximum(n.max(axis=1), 2)  # below -1 / (n - 1) it is no correlation
     return np.asarray(np.where(pairs > 0, np.clip(rho, floor, 0.99), 0.0))

@@ -10,14 +10,23 @@ Kish's (sum w)^2 / sum w^2 of their weights in the estimate: with unequal questi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from mechcot.core.results import Interval
 from mechcot.core.words import FLAT
-from mechcot.stats.cluster import LEVEL, Floats, columns_of, nothing_in, ratio_difference, safe_ratio
+from mechcot.stats.cluster import (
+    CHUNK_CELLS,
+    LEVEL,
+    Floats,
+    Ints,
+    columns_of,
+    nothing_in,
+    ratio_difference,
+    safe_ratio,
+)
 
 NO_PAIRS = "no pair of one erroneous and one correct step to compare"
 QUESTIONS = "questions"
@@ -74,6 +83,21 @@ def jackknife_interval(
         return Interval(estimate, estimate - reach, estimate + reach, n, method, se=error, freedom=freedom)
     centre, reach = float(log_odds(estimate)), reach / (estimate * (1 - estimate))
     return Interval(estimate, float(expit(centre - reach)), float(expit(centre + reach)), n, method)
+
+
+def left_out_counts(n: int, width: int) -> Iterator[Ints]:
+    """How often each of `n` units counts without each of them in turn, in chunks of rows.
+
+    Args:
+        n: number of units.
+        width: size of the caller's widest row; sets how many rows a chunk holds.
+
+    Yields:
+        int64 [rows of this chunk, n]: ones, and one zero.
+    """
+    rows = max(1, CHUNK_CELLS // max(n, width, 1))
+    for start in range(0, n, rows):
+        yield 1 - np.eye(min(rows, n - start), n, k=start, dtype=np.int64)
 
 
 def standard_error(without: npt.ArrayLike) -> Floats:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Result, because
-from mechcot.stats.cluster import columns_of
+from mechcot.stats.cluster import Ints, columns_of
+from mechcot.stats.jackknife import by_text
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class McNemar(Result):
         gained: wrong before, right after.
         lost: right before, wrong after.
         neither: wrong in both arms.
-        p_value: two-sided exact binomial p of gained against lost; 1 where none changed.
+        p_value: two-sided exact p of gained against lost, equal texts as one question; 1 where none changed.
     """
 
     both: int
@@ -37,28 +38,46 @@ class McNemar(Result):
     p_value: float
 
 
-def mcnemar_exact(before: npt.ArrayLike, after: npt.ArrayLike) -> McNemar:
+def mcnemar_exact(before: npt.ArrayLike, after: npt.ArrayLike, text: npt.ArrayLike | None = None) -> McNemar:
     """Test whether as many questions were gained as lost.
 
-    Under the null the gained among the changed questions are binomial with p = 1/2 (McNemar
-    1947, in the exact form). Not for steps: the steps of two arms do not match one to one.
+    Under the null each text's questions gained less lost would as likely have been the other way round: the
+    p-value is the share of all such signs that leave a sum as far from 0. Where no two texts are equal that
+    is the binomial with p = 1/2 (McNemar 1947, in the exact form). Not for steps: the steps of two arms do
+    not match one to one.
 
     Args:
         before: right or not [questions].
         after: right or not [questions].
+        text: the number of each question's text [questions]; None: no two are equal.
 
     Raises:
         AnalysisError: lengths differ.
     """
-    from scipy.special import bdtr
-
     old, new = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
     if old.ndim != 1 or old.shape != new.shape:
         raise AnalysisError(f"the same questions are needed in both arms; got {old.shape} and {new.shape}")
     gained, lost = int((~old & new).sum()), int((old & ~new).sum())
-    changed = gained + lost
-    p_value = min(1.0, 2.0 * float(bdtr(min(gained, lost), changed, 0.5))) if changed else 1.0
+    changes = by_text(new.astype(float) - old, text)
+    p_value = _share_as_far(np.abs(changes).astype(np.int64), abs(gained - lost))
     return McNemar(int((old & new).sum()), gained, lost, int((~old & ~new).sum()), p_value)
+
+
+def _share_as_far(sizes: Ints, reached: int) -> float:
+    """P(|sum of sizes under random signs| >= reached), from the binomial of each size."""
+    from scipy.special import bdtr, gammaln
+
+    sums = np.ones(1)  # probabilities of -total, -total + 2, ..., total
+    for size, n in zip(*np.unique(sizes[sizes > 0], return_counts=True), strict=True):
+        if (sizes[sizes > 0] == size).all():
+            return min(1.0, 2.0 * float(bdtr((n - reached // size) // 2, n, 0.5)))
+        up = np.arange(n + 1)
+        own = np.zeros(int(n * size) + 1)
+        own[:: int(size)] = np.exp(gammaln(n + 1) - gammaln(up + 1) - gammaln(n - up + 1) - n * np.log(2))
+        sums = np.convolve(sums, own)
+    total = len(sums) - 1
+    far = np.abs(2 * np.arange(total + 1) - total) >= reached
+    return min(1.0, float(sums[far].sum()))
 
 
 @dataclass(frozen=True)

@@ -200,13 +200,13 @@ def analyse(
         for traces, what in ((traces_before, "traces before"), (traces_after, "traces after"))
     ]
     _check_equal_k(questions, tables[0], tables[1])
-    before = _arm(tables[0], gold, traces_before, "traces before")
-    after = _arm(tables[1], gold, traces_after, "traces after")
+    text = text_codes(questions)  # equal texts are one question in every interval
+    before = _arm(tables[0], gold, text, traces_before, "traces before")
+    after = _arm(tables[1], gold, text, traces_after, "traces after")
     scores = [shared_tie_score(table, gold) for table in tables]
     shares = [vote_confidence(table) for table in tables]
     accuracy = [_accuracy(table, gold) for table in tables]
     brier = [brier_terms(share, score) for share, score in zip(shares, scores, strict=True)]
-    text = text_codes(questions)  # equal texts are one question in every interval
     delta_sc = mean_interval(scores[1] - scores[0], text)
     paired = (shares[0], scores[0], shares[1], scores[1])
     read = all(table[:, :-1].any() for table in tables)
@@ -218,11 +218,11 @@ def analyse(
         delta_sc=delta_sc,
         delta_ece=_minus(after.votes.ece, before.votes.ece),
         delta_ece_equal_mass=_minus(after.votes.ece_equal_mass, before.votes.ece_equal_mass),
-        delta_ece_squared=squared_calibration_difference(*paired) if read else none,
+        delta_ece_squared=squared_calibration_difference(*paired, text) if read else none,
         delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2]), text) if read else none,
         delta_slope=recalibration_slope_difference(*paired, text) if read else none,
         delta_brier=mean_interval(brier[1] - brier[0], text) if read else none,
-        mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold)),
+        mcnemar=mcnemar_exact(*(plurality_right(table, gold) for table in tables), text),
         mcnemar_traces=_single_traces(text, tables, gold),
         named=both_named(Pair(*tables), gold, text, delta_sc),
     )
@@ -259,7 +259,7 @@ def _accuracy(table: Ints, gold: Ints) -> Floats:
     return right / traces
 
 
-def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers:
+def _arm(table: Ints, gold: Ints, text: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers:
     require_columns(traces, ["finish_reason"], what)
     parsed = table.copy()
     parsed[:, -1] = 0
@@ -272,8 +272,8 @@ def _arm(table: Ints, gold: Ints, traces: pd.DataFrame, what: str) -> ArmAnswers
         n_traces=len(traces),
         share_no_answer=float(table[:, -1].sum() / len(traces)),
         share_truncated=float(cut_off(traces).mean()),
-        votes=_vote_scores(table, gold),
-        answered_only=_vote_scores(parsed[some], gold[some]) if some.any() else None,
+        votes=_vote_scores(table, gold, text),
+        answered_only=_vote_scores(parsed[some], gold[some], text[some]) if some.any() else None,
         rules=_rules(traces),
         unread=_unread(traces),
         sc_at_k=_sc_curve(table, gold),
@@ -309,7 +309,7 @@ def _minus(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
 
 
-def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
+def _vote_scores(table: Ints, gold: Ints, text: Ints) -> VoteScores:
     score, confidence = shared_tie_score(table, gold), vote_confidence(table)
     if not table[:, :-1].any():
         return VoteScores(float(score.mean()), None, None, None, None, None, None, len(table))
@@ -317,7 +317,7 @@ def _vote_scores(table: Ints, gold: Ints) -> VoteScores:
         sc=float(score.mean()),
         ece=ece(confidence, score),
         ece_equal_mass=ece(confidence, score, scheme="mass"),
-        ece_squared=squared_calibration_error(confidence, score),
+        ece_squared=squared_calibration_error(confidence, score, text=text),
         gap=float(signed_gap(confidence, score).mean()),
         slope=recalibration_slope(confidence, score).estimate,
         brier=float(brier_terms(confidence, score).mean()),

@@ -16,7 +16,7 @@ def bounds_of(arms: Arms) -> BothRightBounds:
     """Bounds of the change among traces right in both arms; traces without a judged step are not in it."""
     before, after = (_halves(arms, traces) for traces in (arms.traces_before, arms.traces_after))
     judged = Pair(*(_right_traces(own) for own in arms.steps))
-    return both_right_bounds((before[0], after[0]), (before[1], after[1]), judged)
+    return both_right_bounds((before[0], after[0]), (before[1], after[1]), judged, arms.text)
 
 
 def _halves(arms: Arms, traces: pd.DataFrame) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechcot.analyses.arms import Arms, ArmSteps
+from mechcot.analyses.arms import Arms, ArmSteps, counts_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, cells
 from mechcot.stats.cluster import Floats, Ints, ratio_difference
@@ -44,7 +44,7 @@ class ErrorScales(Result):
         scales: by name. `risk` (error per step) and `per_100_words` are rates, their intervals the jackknife
             of questions; the others are those of `SCALES`. Length is a mediator: what holds it asks for a
             direct effect, and is never the primary difference.
-        gee: error per step once more, by estimating equations; equal question texts are one.
+        gee: error per step once more, by estimating equations.
     """
 
     arms: Pair[str]
@@ -104,7 +104,7 @@ def error_scales(
         n_erroneous=Pair(int(wrong0.sum()), int(wrong1.sum())),
         n_words=Pair(int(words0.sum()), int(words1.sum())),
         scales=scales,
-        gee=gee_difference(*arms.sums),
+        gee=gee_difference(*counts_of(arms.steps), arms.text),
     )
 
 

@@ -11,7 +11,19 @@ from markupsafe import Markup
 from mechcot.analyses.handover import figures
 from mechcot.analyses.handover.result import SAMPLED, SLOT, row_of
 from mechcot.core.handover_tables import FORCED, FREE, OWN
-from mechcot.core.words import Table, change, listed, number, parts_in_points, percent, points, score, why
+from mechcot.core.words import (
+    NBSP,
+    Table,
+    change,
+    listed,
+    number,
+    parts_in_points,
+    percent,
+    points,
+    score,
+    why,
+    wrapped,
+)
 from mechcot.report.parts import Findings, Part, Section, nothing
 
 if TYPE_CHECKING:
@@ -225,8 +237,62 @@ def used(found: Findings) -> list[tuple[str, ...]]:
     return [("hand-over", kept, "; ".join(told) or "nothing")]
 
 
+# --- in a terminal ------------------------------------------------------------------------------------
+
+
 def terminal_text(result: HandoverResult) -> str:
-    """The tables for a terminal."""
+    """What fits a terminal: the table of texts and writers, both orders, and what the weights change."""
     found = result.to_json()
-    tables = [*_tables(found), _measures(found)] if result.measures else list(_tables(found))
-    return "\n\n".join(table.text() for table in tables)
+    tables = [_square(found), _orders(found)]
+    if number(row_of(found["terms"], prefix="mean")["knowledge"]) is not None:
+        tables.append(_told_apart(found))
+    count = sum(row["n"] for row in found["outcomes"])
+    steps = sum(row["step"] for row in found["outcomes"])
+    rest = (
+        f"Judged by {found['instrument']}: {steps:,} whole steps of {count:,} that were written. Drift, "
+        "selectivity, greedy steps, and what was not judged stand in the report."
+    )
+    return "\n\n".join([*(table.text() for table in tables), wrapped(rest)])
+
+
+def _square(result: Json) -> Table:
+    """Error by text and writer: free, and at forced claims where there are some."""
+    arms = (result["before"], result["after"])
+
+    def rate(prefix: str, writer: str, form: str) -> Any:
+        own = {"source": OWN, "form": form, "decoding": SAMPLED}
+        return row_of(result["cells"], prefix=prefix, writer=writer, **own)["error"]
+
+    forms = [form for form in (FREE, FORCED) if number(rate(*arms, form)) is not None]
+    rows = tuple(
+        (f"{prefix}, {_FORMS[form]}", *(score(rate(prefix, writer, form)) for writer in arms))
+        for form in forms
+        for prefix in arms
+    )
+    head = ("next step wrong, text of", *(f"written by {arm}" for arm in arms))
+    return Table("", head, rows)
+
+
+def _orders(result: Json) -> Table:
+    known = [
+        row
+        for row in result["effects"]
+        if number(row["change"]) is not None and row["decoding"] == SAMPLED and row["form"] in (FREE, FORCED)
+    ]
+    head = ("change, points", *(_FORMS[row["form"]] for row in known))
+    rows = tuple((said, *(_in_points(row[name]) for row in known)) for name, said in _EFFECTS.items())
+    return Table("", head, rows)
+
+
+def _told_apart(result: Json) -> Table:
+    """What after's weights change, by whose text."""
+    head = (f"{result['after']}'s weights, text of", *(row["prefix"] for row in result["terms"]))
+    rows = tuple(
+        (name, *(_in_points(row[name]) for row in result["terms"]))
+        for name in ("weights", "knowledge", "decoding", "choice")
+    )
+    return Table("", head, rows)
+
+
+def _in_points(leaf: Any) -> str:
+    return points(leaf).replace(f"{NBSP}points", "")

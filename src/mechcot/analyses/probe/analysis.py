@@ -89,8 +89,7 @@ def _with_worth(asked: _Asked, report: probe.ProbeReport, table: pd.DataFrame) -
     known = trace_table(
         study.traces(author), study.questions(spec.domain), study.signals(author, asked.reader)
     )
-    settings = asked.settings
-    bought = use_of(table, report.scores, report.fold, known, draws=settings.draws, seed=settings.seed)
+    bought = use_of(table, report.scores, report.fold, known)
     found: dict[str, Any] = {"use": bought}
     notes = []
     if spec.transfer:

@@ -46,13 +46,13 @@ VALUES = pa.schema(
 )
 DRIFT = pa.schema(
     [
-        ("what", _str),  # relative_change, effective_rank: of a unit; cka: after a layer
+        ("what", _str),  # relative_change, effective_rank: of a unit; cka, lens: after a layer
         ("place", _str),  # the unit, or the layer: 0 is the embedding
         ("value", _f64),
         ("low", _f64),
         ("high", _f64),
         ("null", _f64),  # see docs/weights.md
-        ("random", _f64),  # cka: after a random change of every unit, mean of the draws; else null
+        ("random", _f64),  # cka, lens: after a random change of every unit, mean of the draws; else null
     ]
 )
 

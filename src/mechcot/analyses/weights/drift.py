@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from mechcot.analyses.weights.design import AFTER, Source
 from mechcot.analyses.weights.prefixes import Prefix
 from mechcot.core.errors import ReadingError
 from mechcot.models.anatomy import anatomy_of
 from mechcot.models.units import Parents, effective_rank, hybrid, relative_change
-from mechcot.reading.reader import read
+from mechcot.reading.batch import unpack, unpack_prompts
+from mechcot.reading.reader import plan_for, read
 from mechcot.reading.spec import ReadingSpec
-from mechcot.stats import jackknife_interval
+from mechcot.stats import jackknife_interval, mean_interval
 from mechcot.study.activations import tensor_name
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 RANDOM = 3
 """Models with a random change of every unit whose activations are compared with those before."""
@@ -36,7 +40,10 @@ def drift(
         prefixes: whose steps are read, by author.
         max_tokens: budget of a forward pass.
     """
-    return [*_of_weights(parents), *_of_activations(parents, prefixes, max_tokens)]
+    rows = [*_of_weights(parents), *_of_activations(parents, prefixes, max_tokens)]
+    if anatomy_of(parents.model).norm is not None:  # else no layer can be read through it
+        rows += _of_answers(parents, prefixes, max_tokens)
+    return rows
 
 
 def _of_weights(parents: Parents) -> Iterator[dict[str, Any]]:
@@ -67,12 +74,7 @@ def _of_activations(
     whole: dict[str, Source] = dict.fromkeys((unit.name for unit in parents.changed), AFTER)
     before, question = _steps(parents, {}, prefixes, max_tokens)
     after, _ = _steps(parents, whole, prefixes, max_tokens)
-    turned = []
-    for draw in range(1, RANDOM + 1):
-        # The same texts were read by both parents: what is refused here is numbers that are not finite.
-        with suppress(ReadingError):
-            recipe = dict.fromkeys(whole, ("before", 1.0, draw))
-            turned.append(_steps(parents, recipe, prefixes, max_tokens)[0])
+    turned = _turned(whole, lambda recipe: _steps(parents, recipe, prefixes, max_tokens)[0])
     rng = np.random.default_rng([parents.seed, 3])
     deals = [rng.permutation(len(question)) for _ in range(DEALS)]
     for layer in anatomy_of(parents.model).layers:
@@ -94,6 +96,72 @@ def _of_activations(
             null=float(np.mean([cka(ours, theirs[np.ix_(deal, deal)]) for deal in deals])),
             random=float(np.mean([cka(ours, _gram(other[layer])) for other in turned])) if turned else None,
         )
+
+
+def _turned(whole: Mapping[str, Source], read_with: Callable[[Mapping[str, Source]], T]) -> list[T]:
+    """What is read with a random change of every unit, draw by draw."""
+    found = []
+    for draw in range(1, RANDOM + 1):
+        # The same texts were read by both parents: what is refused here is numbers that are not finite.
+        with suppress(ReadingError):
+            found.append(read_with(dict.fromkeys(whole, ("before", 1.0, draw))))
+    return found
+
+
+def _of_answers(
+    parents: Parents, prefixes: Mapping[str, Sequence[Prefix]], max_tokens: int | None
+) -> Iterator[dict[str, Any]]:
+    """How far apart the forced answers are when read off every layer, beside the models' own."""
+    whole: dict[str, Source] = dict.fromkeys((unit.name for unit in parents.changed), AFTER)
+    before, after = (_lens(parents, recipe, prefixes, max_tokens) for recipe in ({}, whole))
+    turned = _turned(whole, lambda recipe: _lens(parents, recipe, prefixes, max_tokens))
+    questions = [prefix.question.qid for part in prefixes.values() for prefix in part]
+    text = np.unique(questions, return_inverse=True)[1]
+    own, *layers = _apart(before, after).T
+    random = np.mean([_apart(before, other) for other in turned], axis=0)[:, 1:].T if turned else None
+    for i, layer in enumerate(anatomy_of(parents.model).layers):
+        found = mean_interval(layers[i], text)
+        yield _row(
+            "lens",
+            str(layer),
+            float(layers[i].mean()),
+            low=found.low,
+            high=found.high,
+            null=float(own.mean()),
+            random=None if random is None else float(random[i].mean()),
+        )
+
+
+def _apart(ours: Sequence[Floats], theirs: Sequence[Floats]) -> Floats:
+    """Total variation of two readings' answers, [prefixes, views]."""
+    return np.array([np.abs(one - other).sum(axis=1) / 2 for one, other in zip(ours, theirs, strict=True)])
+
+
+def _lens(
+    parents: Parents,
+    recipe: Mapping[str, Source],
+    prefixes: Mapping[str, Sequence[Prefix]],
+    max_tokens: int | None,
+) -> list[Floats]:
+    """Shares of the options, forced where `answer` is, of the model and of its layers, [views, options] each.
+
+    A layer is read through the model's own final norm and head.
+    """
+    spec = ReadingSpec(layers=(), signals=False, lens=True, max_tokens=max_tokens)
+    found = []
+    with hybrid(parents, recipe) as model:
+        for part in prefixes.values():
+            asked = [replace(prefix.question, traces=(replace(prefix.trace, targets=()),)) for prefix in part]
+            plan = plan_for(model, asked, replace(spec, rules=()))
+            own: dict[int, Floats] = {}
+            for batch in read(model, asked, spec):
+                for question, prompt, _ in unpack_prompts(plan, batch):
+                    own[question] = prompt[:, 0]
+                for one in unpack(plan, batch):
+                    if len(one.source.steps):
+                        own[one.question] = one.forced[:, 0, 0]
+            found += [softmax(own[i].astype(np.float64), axis=1) for i in range(len(part))]
+    return found
 
 
 def _steps(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mechcot.analyses.weights import figures
 from mechcot.analyses.weights.result import WeightsResult
 from mechcot.analyses.weights.wording import OUTCOMES, SWAPPED, amount, placed, said, same_place, sentence
-from mechcot.core.words import Table, change, number, score, signed
+from mechcot.core.words import Table, change, number, score, signed, wrapped
 from mechcot.report.parts import Findings, Part, Section, nothing
 
 _GROUPS = "The change shared out over groups of units: a mean over all orders of putting them in."
@@ -147,6 +147,7 @@ _DRIFT = {
     "relative_change": "relative norm of the change",
     "effective_rank": "effective rank of the change",
     "cka": "CKA of the residual stream",
+    "lens": "total variation of forced answers read off the layer",
 }
 
 
@@ -158,7 +159,7 @@ def _drift(result: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             _DRIFT[one["what"]],
-            f"layer {one['place']}" if one["what"] == "cka" else one["place"],
+            f"layer {one['place']}" if one["what"] in ("cka", "lens") else one["place"],
             told(one["value"])
             + ("" if number(one["low"]) is None else f" [{told(one['low'])}, {told(one['high'])}]"),
             told(one["null"]),
@@ -168,7 +169,8 @@ def _drift(result: Mapping[str, Any]) -> Table:
     )
     note = (
         "Compared with: of the norm, that of the whole model; of the rank, noise of the same shapes; of "
-        "CKA (at the ends of steps, 1: alike but for rotation and scale), unrelated steps."
+        "CKA (at the ends of steps, 1: alike but for rotation and scale), unrelated steps; of the answers, "
+        "those of the models themselves. A layer is read through the model’s own final norm and head."
     )
     return Table(
         "How far parts moved", ("", "of", "value", "compared with", "random changes of all units"), rows, note
@@ -176,9 +178,25 @@ def _drift(result: Mapping[str, Any]) -> Table:
 
 
 def terminal_text(result: WeightsResult) -> str:
-    """The sentences, places and drift of a result."""
+    """What fits a terminal: each change with its place in either background, and what moved most."""
     found = result.to_json()
-    outcomes = list(dict.fromkeys(one["outcome"] for one in found["changes"]))
-    _, places, shapley, _, drift = tables(found)
-    lines = [*(sentence(found, outcome) for outcome in outcomes), same_place(found)]
-    return "\n\n".join(["\n".join(lines), *(table.text() for table in (places, shapley, drift))])
+    units = {(one["outcome"], one["author"], one["background"]): one["unit"] for one in found["places"]}
+    rows = tuple(
+        (
+            *_named(one),
+            amount(one["outcome"], one["change"]),
+            *(units[one["outcome"], one["author"], background] or "none" for background in SWAPPED),
+        )
+        for one in found["changes"]
+    )
+    table = Table("", ("change in", "text of", "whole change", "put in", "taken out"), rows)
+    moved = [one for one in found["drift"] if one["what"] == "relative_change"]
+    most = max(moved, key=lambda one: number(one["value"]) or 0.0)
+    told = (
+        f"{same_place(found)} A unit is named where its change alone, put into {found['before']} or taken "
+        f"out of {found['after']}, does more than random changes of its size and than every other unit. "
+        f"{most['place']} moved most: by {number(most['value']):.2f} of its norm (the whole model: "
+        f"{number(most['null']):.2f}). Why there is none, each unit's effect, groups, line and drift stand "
+        "in the report."
+    )
+    return f"{table.text()}\n\n{wrapped(told)}"

@@ -118,14 +118,15 @@ class Drift(Result):
     """How far a part has moved, whatever that does.
 
     Attributes:
-        what: `relative_change`, `effective_rank` (of a unit) or `cka` (after a layer, 0 is the embedding).
+        what: `relative_change`, `effective_rank` (of a unit), `cka` or `lens` (after a layer, 0 is the
+            embedding): total variation between the answers of both parents read off it.
         place: the unit or layer.
         value: the measure.
         low: lower end of its interval over questions; None for weights, which are known.
         high: upper end.
         null: relative_change: of the whole model; effective_rank: of noise of these shapes; cka: of
-        unrelated steps.
-        random: cka: after a random change of every unit by its own size.
+            unrelated steps; lens: of the parents' own answers.
+        random: cka, lens: after a random change of every unit by its own size.
     """
 
     what: str
