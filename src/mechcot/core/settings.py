@@ -16,6 +16,7 @@ from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.question_settings import QuestionSettings
 from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_alike
 from mechcot.core.section import Section
+from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
 from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
@@ -222,27 +223,7 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _arm_a_seed(cls, given: Any) -> Any:
-        """The arms of further training seeds, and that they are replicates of the contrast's student."""
-        seeds = given.get("seeds") if isinstance(given, dict) else None
-        if not isinstance(seeds, list | tuple) or not seeds:
-            return given
-        contrast, arms = dict(given.get("contrast") or {}), dict(given.get("arms") or {})
-        after = contrast.get("after", "distilled")
-        student = arms.get(after)
-        if not isinstance(student, dict) or not isinstance(student.get("distill"), dict):
-            raise ValueError(
-                f"seeds: the arm '{after}' is not distilled here, so it cannot be made again from another "
-                "seed; name its siblings in contrast.replicates"
-            )
-        first = student["distill"].get("seed")
-        first = given.get("seed", 0) if first is None else first
-        if len(set(seeds)) < len(seeds) or first in seeds:
-            raise ValueError(f"seeds: {list(seeds)} names a seed twice, or the student's own")
-        alike = {"sampling": student["sampling"]} if student.get("sampling") else {}
-        own = {f"{after}-seed-{s}": {"distill": {**student["distill"], "seed": s}, **alike} for s in seeds}
-        contrast["replicates"] = list(own)
-        return {**given, "arms": {**arms, **{name: arms.get(name, arm) for name, arm in own.items()}},
-                "contrast": contrast}  # fmt: skip
+        return with_seed_arms(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -311,13 +292,14 @@ class Settings(Section):
     def _check_sampling(self) -> None:
         """Arms that are compared are sampled alike, or the control says in what they are not."""
         headline = (self.contrast.before, self.contrast.after)
-        pairs = [("contrast", (headline[0], one), ()) for one in (headline[1], *self.contrast.replicates)]
+        for after in (headline[1], *self.contrast.replicates):
+            check_alike("contrast", self._sampled(headline[0], after), ())
         for name, control in self.controls.items():
             both = (control.before or headline[0], control.after or headline[1])
-            pairs.append((f"controls.{name}", both, control.differs))
-        for where, arms, differs in pairs:
-            known = {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}
-            check_alike(where, known, differs)
+            check_alike(f"controls.{name}", self._sampled(*both), control.differs)
+
+    def _sampled(self, *arms: str) -> dict[str, SamplingSettings]:
+        return {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}
 
     def made_here(self, examples: str) -> bool:
         """Whether examples (`distill.examples`) are made in the study, and not a file."""

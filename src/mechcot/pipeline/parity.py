@@ -1,8 +1,8 @@
 """Arms that are compared must have been asked alike: what a file of traces says of its making.
 
-Arms that the study samples differ in what the settings say, if in anything, and the settings hold that to what
-is declared. Traces out of a file may differ in all: a control that compares such an arm stops here, before any
-sampling or judging, unless it names what may differ.
+Arms that the study samples differ in what the settings say, if in anything, and the settings hold that
+to what is declared. Traces out of a file may differ in all: a control that compares such an arm stops
+here, before any sampling or judging, unless it names what may differ.
 """
 
 from __future__ import annotations
