@@ -98,6 +98,7 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["-m", "mechcot", "run", str(tmp_path / "s"), "--preset", "organism-small"]
+    arguments += ["--set", "organism.pretrain_steps=30"]
     # Started in the background of a script, the tests ignore the signal, and so would a child.
     process = subprocess.Popen(
         [sys.executable, *arguments],

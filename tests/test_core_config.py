@@ -123,13 +123,6 @@ def test_train_settings_take_overrides() -> None:
         config.train_settings(("lora.rnk=4",))
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parent.parent / "examples").glob("*.yaml")), ids=lambda path: path.name
-)
-def test_the_example_settings_resolve(path: Path) -> None:
-    assert config.resolve(file=path).questions is not None
-
-
 def test_a_problem_is_blamed_on_the_file_or_on_the_override_that_made_it() -> None:
     base = yaml.safe_load(config.to_yaml(config.resolve(preset="organism-small")))
     with pytest.raises(ConfigError, match=r"^--set sampling\.samples: sampling\.samples: "):
