@@ -312,6 +312,10 @@ class Round:
         self.seconds, self.changes = undisturbed(folder / "whole")
         self.wanted = file_digests(folder / "whole")
         self.stages = [stage for stage in self.seconds if not only or stage in only]
+        # Parts that are not tried again were compared by the files that there were.
+        self.found.setdefault(
+            "compared", dict.fromkeys(self.found.get("differing", ()), self.found.get("files"))
+        )
         self.found |= {"seed": SEED, "files": len(self.wanted)}
         self.found["n_stages"] = len(self.seconds)
         self.found.setdefault("stages", {})
@@ -342,6 +346,7 @@ class Round:
         ended = command("run", study, *NEW)
         other = differing(file_digests(study), self.wanted) if ended.code == 0 else [ended.said[-3000:]]
         self.found.setdefault("differing", {})[name] = other
+        self.found["compared"][name] = len(self.wanted)
         self.found.setdefault("left_over", {})[name] = left_over(study)
         self.tell(f"{name}: {len(other)} of {len(self.wanted)} files differ")
 
@@ -407,9 +412,10 @@ PARTS = {"kills": kills, "sigint": interrupts, "disk": disks, "two": pairs}
 
 def table(found: Json) -> str:
     """The outcomes in Markdown, of the parts that were tried."""
-    differ, n = found["differing"], found["files"]
+    differ, compared = found["differing"], found["compared"]
     lines = ["| what happened | outcome | files equal after the next run |", "|---|---|---|"]
     for what, outcome, name in _rows(found):
+        n = compared.get(name, 0)
         equal = f"{n - len(differ[name])} of {n}" if name in differ else "-"
         lines.append(f"| {what} | {outcome} | {equal} |")
     left = sorted({name for names in found["left_over"].values() for name in names})
@@ -447,7 +453,7 @@ def _rows(found: Json) -> Iterator[tuple[str, str, str]]:
         said = (
             f"{len(stopped)} of {len(full)} stopped, {sum(one['clean'] for one in stopped)} with one message"
         )
-        yield f"disk full when one of {of} stages begins", f"{said}; the others fitted", "disk full"
+        yield "disk full when a stage begins", f"{said}; the others fitted", "disk full"
     if "limited" in found:
         clean = sum(one["clean"] and one["code"] == 1 for one in found["limited"])
         limits = ", ".join(f"{one['limit'] // 1000}" for one in found["limited"])
