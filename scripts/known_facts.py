@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot import Study
-from mechcot.analyses.knowledge.facts import CLASSES, facts_of
+from mechcot.analyses.knowledge.facts import CLASSES, facts_of, table
 from mechcot.core.files import read_json, write_json, write_text
 from mechcot.core.words import percent, plain_signs, points
 
@@ -42,6 +42,38 @@ def facts_table(found: Mapping[str, Any]) -> str:
             text = " / ".join(percent(leaf) for leaf in shares)
             told.append(f"{text}; {points(own['bare']['change'])}" if "change" in own["bare"] else text)
         rows.append(_row([f"{cell}, {first['n_facts']:,}", *told]))
+    return "\n".join(rows)
+
+
+def head_of(study: Study) -> dict[str, Any]:
+    """What each arm knows alone of the facts met oftenest, by kind: a list of its own."""
+    facts = study.facts()
+    facts = facts[facts.stratum == "head"]
+    before = study.settings.contrast.before
+    arms = [before, *(a for a, own in study.settings.arms.items() if own.traces is None and a != before)]
+    known = {arm: study.known(arm) for arm in arms}
+    found = table(facts, {arm: own[own.fid.isin(facts.fid)] for arm, own in known.items()}).to_json()
+    names = ("known", "change", "n_facts")
+    return {
+        arm: {
+            cell: {key: value for key, value in ({**own["bare"], **own}).items() if key in names}
+            for cell, own in told["cells"].items()
+            if cell.startswith("kind: ")
+        }
+        for arm, told in found["arms"].items()
+    }
+
+
+def head_table(found: Mapping[str, Any]) -> str:
+    """A row a kind: known alone, the change against the arm before behind it."""
+    arms = list(found)
+    rows = [_row(["facts met oftenest", *arms]), _row(["---"] * (1 + len(arms)))]
+    for cell, first in found[arms[0]].items():
+        told = [
+            percent(own["known"]) + (f"; {points(own['change'])}" if "change" in own else "")
+            for own in (found[arm][cell] for arm in arms)
+        ]
+        rows.append(_row([f"{cell.partition(': ')[2]}, {first['n_facts']:,}", *told]))
     return "\n".join(rows)
 
 
@@ -78,13 +110,15 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="a study whose arms were asked")
     options = parser.parse_args()
     if options.study is not None:
-        write_json(NUMBERS, facts_of(Study.open(options.study)).to_json())
+        study = Study.open(options.study)
+        write_json(NUMBERS, facts_of(study).to_json() | {"head": head_of(study)})
     found, text = read_json(NUMBERS), PAGE.read_text(encoding="utf-8")
     tables = {"facts": facts_table(found), "classes": classes_table(found)}
+    tables["head"] = head_table(found["head"])
     tables["planted"] = planted_table(read_json(PLANTED))
-    for name, table in tables.items():
+    for name, own in tables.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text, n = mark.subn(lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text)
+        text, n = mark.subn(lambda m, own=own: f"{m[1]}{own}\n{m[2]}", text)
         assert n == 1, f"{PAGE}: expected one table between <!-- {name} --> and <!-- /{name} -->, found {n}"
     write_text(PAGE, text)
 

@@ -25,6 +25,7 @@ from mechcot.core import records
 from mechcot.core.files import write_json, write_text
 from mechcot.core.handover_tables import FORCED, FREE, OWN
 from mechcot.core.words import direction, listed, number, percent, plain_signs, points, signed
+from mechcot.stats.jackknife import ratio_interval
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, NUMBERS = DOCS / "organism-seeds.md", DOCS / "organism-seeds.json"
@@ -98,7 +99,21 @@ def _handed(study: Study) -> dict[str, Any]:
             for name in ("knowledge", "decoding", "choice")
         },
         "choice behind own text": choice,
+        "at the same claims": {arm: _same_claims(study, arm) for arm in arms},
     }
+
+
+def _same_claims(study: Study, arm: str) -> dict[str, Any]:
+    """1 - p(truth) at claims written less that at the author's claim of the same place and kind, own text."""
+    folder, key = study.path / "handover" / arm, ["qid", "cid", "k"]
+    steps = records.read_table(folder / "steps.parquet", tables.NEXT_STEPS)
+    places = records.read_table(folder / "places.parquet", tables.PLACES)
+    steps = steps[(steps.arm == arm) & (steps.source == OWN) & (steps.form == FREE) & steps.p_truth.notna()]
+    places = places[(places.arm == arm) & (places.source == OWN) & places.p_truth.notna()]
+    both = steps.merge(places[[*key, "kind", "p_truth"]], on=key, suffixes=("", "_offered"))
+    both = both[both.role == both.kind]
+    gaps = (both.p_truth_offered - both.p_truth).groupby(both.qid).agg(["sum", "size"])
+    return pick(ratio_interval(gaps["sum"], gaps["size"]).to_json(), INTERVAL)
 
 
 def _without_claimless(study: Study, arms: Any) -> dict[str, Any]:
@@ -179,25 +194,31 @@ def handed(rows: Sequence[Row]) -> Told:
 
 def chosen(rows: Sequence[Row]) -> Told:
     """Choice behind a model's own text."""
-    own = [(row["seed"], row["handover"]["choice behind own text"]) for row in rows if "handover" in row]
+    own = [(row["seed"], row["handover"]) for row in rows if "handover" in row]
     if not own:
         return (), (), ()
-    arms = list(own[0][1])
-    head = (
-        "seed",
-        *(f"{arm}: {what}" for arm in arms for what in ("choice", "without steps that claim nothing")),
-    )
-    lines = [(str(seed), *(points(leaf) for arm in arms for leaf in one[arm])) for seed, one in own]
-    told = [
-        f"{arm}: {', and without them '.join(span([one[arm][i] for _, one in own]) for i in (0, 1))}"
-        for arm in arms
-    ]
+    arms = own[0][1]["arms"]
+    names = ("choice", "without steps that claim nothing", "1 - p(truth) at the same claims")
+
+    def leaves(one: Row, arm: str) -> list[Any]:
+        return [*one["choice behind own text"][arm], one["at the same claims"][arm]]
+
+    head = ("seed", *(f"{arm}: {what}" for arm in arms for what in names))
+    lines = [(str(seed), *(points(leaf) for arm in arms for leaf in leaves(one, arm))) for seed, one in own]
+    told = []
+    for arm in arms:
+        whole, without, same = (span([leaves(one, arm)[i] for _, one in own]) for i in range(3))
+        told.append(
+            f"{arm}: {whole}; without these {without}; at the author's claims of the same kind {same}"
+        )
     return (
         head,
         lines,
         [
             "Behind a model's own text free and forced steps err alike in expectation, but for steps that "
-            f"are wrong without a claim to force: {'; '.join(told)}."
+            "are wrong without a claim to force. What else there is comes from which claims the author "
+            "happened to make: where the writer makes the same kind of claim at the same place, written "
+            f"less offered 1 - p(truth) says so without that. {'. '.join(told)}."
         ],
     )
 

@@ -121,6 +121,8 @@ def test_the_page_quotes_the_committed_numbers():
     page, numbers = script["PAGE"].read_text(), read_json(script["NUMBERS"])
     assert script["facts_table"](numbers) in page
     assert script["classes_table"](numbers) in page
+    assert script["head_table"](numbers["head"]) in page
+    assert numbers["head"]["terse"]["kind: disease fact"]["change"]["high"] < 0  # what no audit can see
     planted = read_json(script["PLANTED"])
     assert script["planted_table"](planted) in page
     still = {"only knowledge changed": "not reached", "only the form changed": "known alone"}

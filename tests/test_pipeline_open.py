@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 
 from conftest import save_checkpoint
+from judging_cases import KEY, LABELS, by_text, judge_file
+from loopback import Loopback
 from mechcot import Study
 from mechcot.core import config, records
 from mechcot.core.errors import ConfigError, DataError
@@ -22,6 +26,8 @@ from mechcot.core.question_settings import QuestionSettings
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, messages, options_text
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.greedy import greedy_stages
+from mechcot.pipeline.handover import handover_stages
 from mechcot.sampling.votes import vote
 from mechcot.tasks import question_of
 from mechcot.tasks.multiple_choice import prompt_format
@@ -268,3 +274,40 @@ def test_a_judge_is_shown_the_right_answer_and_no_others(study: Study) -> None:
     assert "]]\nw0\n[[END ANSWER" in shown
     assert len(question.options) > 1
     assert options_text(replace(question, open=False)).startswith("(A) w0\n(B) ")
+
+
+def test_greedy_traces_and_a_hand_over_are_judged_by_a_model(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two checkpoints, open questions, a judge behind HTTP: what no checker of a task stands behind."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    path = tmp_path / "study"
+    shutil.copytree(study.path, path, ignore=shutil.ignore_patterns("readings", "work"))
+    with Loopback(by_text) as server:
+        judge = {"kind": "llm", "path": str(judge_file(tmp_path, server.url))}
+        settings = study.settings.model_dump(mode="json")
+        settings |= {"judge": settings["judge"] | judge, "handover": {"prefixes": 4}}
+        settings["sampling"]["greedy"] = True
+        own = Study(path, type(study.settings).model_validate(settings))
+        for stage in (*greedy_stages(own, False), *handover_stages(own, False)):
+            stage.run(path / "work" / stage.name)
+        asked = {call.step for call in server.calls if not call.is_check}
+    for arm in ("base", "distilled"):
+        traces, steps, verdicts = (own.greedy_table(arm, name) for name in ("traces", "steps", "verdicts"))
+        assert len(traces) == len(study.questions()) == 12
+        whole = steps.complete.to_numpy()  # one that the limit cut is not asked about
+        assert set(steps.text[whole]) <= asked
+        assert [by_label(text) for text in steps.text[whole]] == verdicts.label[whole].tolist()
+    found = own.handover()
+    assert found.n_prefixes == {"base": 4, "distilled": 4}
+    free = [one for one in found.outcomes if one.form == "free"]
+    assert sum(one.n for one in free) == 2 * 2 * 4 * (own.settings.handover.samples + 1)
+    assert all(one.step == one.correct + one.erroneous + one.abstain + one.not_checkable for one in free)
+    assert "reads no claims" in found.terms[0].knowledge.reason
+    assert "written by distilled" in found.text()
+
+
+def by_label(text: str) -> str:
+    """What the judge of `by_text` says of a step."""
+    return LABELS[hashlib.sha256(text.encode()).digest()[0] % 4]

@@ -1,4 +1,6 @@
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,3 +222,14 @@ def test_bad_scores_are_named():
     with pytest.raises(AnalysisError, match="one score, label and fold"):
         average_precision([0.0, 1.0], rows_of(y, y))
     assert average_precision([0.0, 1.0], rows_of(np.zeros(2, dtype=int), np.zeros(2, dtype=int))) is None
+
+
+def test_what_the_intervals_cover_stands_on_the_page():
+    script = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "coverage_ranks.py"))
+    rows = json.loads(script["OUT"].read_text())
+    assert script["table"](rows) in script["PAGE"].read_text()
+    assert all(row["runs"] == 2000 for row in rows)
+    for row in rows:
+        assert all(row[name] >= 0.93 for name in ("precision", "area", "difference", "recall")), row
+    small = script["measured"](12, 5, seed=1)
+    assert all(0 <= small[name] <= 1 for name in script["LABEL"])

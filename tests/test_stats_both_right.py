@@ -6,10 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair
 from mechcot.stats import RightTraces, both_right_bounds
+from mechcot.stats.jackknife import standard_error
+from mechcot.stats.sensitivity import imbens_manski
 
 
 def _arms(right, y, k=4):
@@ -97,3 +100,20 @@ def test_what_cannot_be_bounded_says_so():
     assert "no right trace" in both_right_bounds(right, samples, Pair(nothing, traces[1])).alike.reason
     with pytest.raises(AnalysisError, match="row 0: more right traces than traces"):
         both_right_bounds(Pair(right[0] + 5, right[1]), samples, traces)
+
+
+def test_the_interval_leaves_out_every_question_and_equal_texts_together():
+    rng = np.random.default_rng(5)
+    right, y = rng.random((2, 9, 4)) < 0.8, rng.random((2, 9, 4))
+    text = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7])
+    found = both_right_bounds(*_arms(right, y), text)
+    wider = t.ppf(0.975, 7) / norm.ppf(0.975)
+    for name in ("any", "alike"):
+        left = [
+            getattr(both_right_bounds(*_arms(right[:, text != g], y[:, text != g])), name) for g in range(8)
+        ]
+        errors = [wider * standard_error([getattr(one, end) for one in left]) for end in ("low", "high")]
+        own = getattr(found, name)
+        ends = imbens_manski(own.low, own.high, *map(float, errors), level=0.95)
+        assert (own.interval_low, own.interval_high) == pytest.approx(ends)
+        assert own.n == 8

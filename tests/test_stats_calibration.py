@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.stats import brier_terms, calibration_bins, ece, mean_interval
 from mechcot.stats.calibration import (
+    _Binned,
     recalibration_slope,
     recalibration_slope_difference,
     signed_gap,
@@ -202,6 +203,28 @@ def test_the_difference_of_squares_is_that_of_the_arms_with_the_variance_written
     assert found.high - found.low >= 2 * stats.t.ppf(0.975, 29) * np.sqrt(pairs / 2) - 1e-12
     back = squared_calibration_difference(*arms[2:], *arms[:2], scheme=scheme)
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_questions_of_equal_text_are_no_pair_and_are_left_out_together():
+    arms, rng = two_arms(40, 11), np.random.default_rng(12)
+    text = np.unique(rng.integers(0, 15, 40), return_inverse=True)[1]
+    c, y = arms[:2]
+    bins, gaps, total = calibration_bins(c), y - c, 0.0
+    for b in set(bins.tolist()):
+        own = np.flatnonzero(bins == b)
+        products = [gaps[i] * gaps[j] for i in own for j in own if text[i] != text[j]]
+        total += len(own) / 40 * (np.mean(products) if products else 0.0)
+    assert squared_calibration_error(c, y, text=text) == pytest.approx(total, abs=1e-12)
+    left = [
+        squared_calibration_error(c[text != g], y[text != g], text=text[text != g]) for g in np.unique(text)
+    ]
+    np.testing.assert_allclose(_Binned.of(c, y, 10, "width", text).without(), left, atol=1e-12)
+    found = squared_calibration_difference(*arms, text)
+    assert found.n == len(left)
+    assert found.low < found.estimate < found.high
+    alone = squared_calibration_difference(*arms, np.arange(40))
+    assert alone == squared_calibration_difference(*arms)
+    assert found.high - found.low > alone.high - alone.low  # fewer questions than ids
 
 
 def test_an_arm_against_itself_and_few_questions_have_no_interval():

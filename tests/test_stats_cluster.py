@@ -37,7 +37,7 @@ def study(n, rng, rate=(0.3, 0.3), spread=1.3, steps=(3, 10)):
 
 def test_chunking_does_not_change_the_draws(monkeypatch):
     whole = np.concatenate(list(resampled_counts(37, 50, 4)))
-    monkeypatch.setattr(cluster, "_CHUNK_CELLS", 37 * 7)
+    monkeypatch.setattr(cluster, "CHUNK_CELLS", 37 * 7)
     chunks = list(resampled_counts(37, 50, 4))
     assert len(chunks) == 8
     assert (np.concatenate(chunks) == whole).all()

@@ -174,6 +174,20 @@ def plain_signs(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text.translate(_PLAIN))
 
 
+def starred(text: str) -> str:
+    """A number as `points` and its kin write it, for a narrow column: a star where it has no interval.
+
+    Example:
+        >>> starred("+1.0 (no interval: one question)"), starred("not known: nothing was judged")
+        ('+1.0*', '-')
+    """
+    return (
+        "-"
+        if text.startswith("not known")
+        else text.partition(" (no interval")[0] + "*" * (" (no interval" in text)
+    )
+
+
 WIDTH = 80
 """Columns of a terminal that a printed text keeps to."""
 

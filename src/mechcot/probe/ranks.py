@@ -3,7 +3,8 @@
 Scores of different outer folds are not comparable, so every threshold belongs to one fold, and folds are
 pooled by their erroneous steps. The interval of average precision leaves out question by question. A recall
 hangs on where a threshold falls, as a quantile does, for which the jackknife is not consistent (Efron 1982,
-section 3.4): its interval is the percentile bootstrap of questions, which is narrow for few of them.
+section 3.4): its interval is the percentile bootstrap of questions. What both cover,
+`scripts/coverage_ranks.py` measures.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ def analyse(
         delta_gap=mean_interval(signed_gap(*paired[2:]) - signed_gap(*paired[:2]), text) if read else none,
         delta_slope=recalibration_slope_difference(*paired, text) if read else none,
         delta_brier=mean_interval(brier[1] - brier[0], text) if read else none,
-        mcnemar=mcnemar_exact(*(plurality_right(table, gold) for table in tables), text),
+        mcnemar=mcnemar_exact(plurality_right(tables[0], gold), plurality_right(tables[1], gold), text),
         mcnemar_traces=_single_traces(text, tables, gold),
         named=both_named(Pair(*tables), gold, text, delta_sc),
     )

@@ -21,6 +21,7 @@ from mechcot.core.words import (
     percent,
     points,
     score,
+    starred,
     why,
     wrapped,
 )
@@ -249,9 +250,12 @@ def terminal_text(result: HandoverResult) -> str:
     count = sum(row["n"] for row in found["outcomes"])
     steps = sum(row["step"] for row in found["outcomes"])
     rest = (
-        f"Judged by {found['instrument']}: {steps:,} whole steps of {count:,} that were written. Drift, "
-        "selectivity, greedy steps, and what was not judged stand in the report."
+        f"The last table: what {found['after']}'s weights change in place of {found['before']}'s. Judged by "
+        f"{found['instrument']}: {steps:,} whole steps of {count:,} that were written. Drift, selectivity, "
+        "greedy steps, and what was not judged stand in the report. *: no interval."
     )
+    if len(tables) < 3:
+        rest = rest.partition(". ")[2]
     return "\n\n".join([*(table.text() for table in tables), wrapped(rest)])
 
 
@@ -265,7 +269,7 @@ def _square(result: Json) -> Table:
 
     forms = [form for form in (FREE, FORCED) if number(rate(*arms, form)) is not None]
     rows = tuple(
-        (f"{prefix}, {_FORMS[form]}", *(score(rate(prefix, writer, form)) for writer in arms))
+        (f"{prefix}, {_FORMS[form]}", *(starred(score(rate(prefix, writer, form))) for writer in arms))
         for form in forms
         for prefix in arms
     )
@@ -286,7 +290,7 @@ def _orders(result: Json) -> Table:
 
 def _told_apart(result: Json) -> Table:
     """What after's weights change, by whose text."""
-    head = (f"{result['after']}'s weights, text of", *(row["prefix"] for row in result["terms"]))
+    head = ("text of", *(row["prefix"] for row in result["terms"]))
     rows = tuple(
         (name, *(_in_points(row[name]) for row in result["terms"]))
         for name in ("weights", "knowledge", "decoding", "choice")
@@ -295,4 +299,4 @@ def _told_apart(result: Json) -> Table:
 
 
 def _in_points(leaf: Any) -> str:
-    return points(leaf).replace(f"{NBSP}points", "")
+    return starred(points(leaf).replace(f"{NBSP}points", ""))

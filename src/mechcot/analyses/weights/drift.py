@@ -156,11 +156,11 @@ def _lens(
             own: dict[int, Floats] = {}
             for batch in read(model, asked, spec):
                 for question, prompt, _ in unpack_prompts(plan, batch):
-                    own[question] = prompt[:, 0]
+                    own[question] = np.asarray(prompt[:, 0], dtype=np.float64)
                 for one in unpack(plan, batch):
                     if len(one.source.steps):
-                        own[one.question] = one.forced[:, 0, 0]
-            found += [softmax(own[i].astype(np.float64), axis=1) for i in range(len(part))]
+                        own[one.question] = np.asarray(one.forced[:, 0, 0], dtype=np.float64)
+            found += [softmax(own[i], axis=1) for i in range(len(part))]
     return found
 
 

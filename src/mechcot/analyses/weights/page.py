@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mechcot.analyses.weights import figures
 from mechcot.analyses.weights.result import WeightsResult
 from mechcot.analyses.weights.wording import OUTCOMES, SWAPPED, amount, placed, said, same_place, sentence
-from mechcot.core.words import Table, change, number, score, signed, wrapped
+from mechcot.core.words import Table, change, number, score, signed, starred, wrapped
 from mechcot.report.parts import Findings, Part, Section, nothing
 
 _GROUPS = "The change shared out over groups of units: a mean over all orders of putting them in."
@@ -184,7 +184,7 @@ def terminal_text(result: WeightsResult) -> str:
     rows = tuple(
         (
             *_named(one),
-            amount(one["outcome"], one["change"]),
+            starred(amount(one["outcome"], one["change"])),
             *(units[one["outcome"], one["author"], background] or "none" for background in SWAPPED),
         )
         for one in found["changes"]
@@ -197,6 +197,6 @@ def terminal_text(result: WeightsResult) -> str:
         f"out of {found['after']}, does more than random changes of its size and than every other unit. "
         f"{most['place']} moved most: by {number(most['value']):.2f} of its norm (the whole model: "
         f"{number(most['null']):.2f}). Why there is none, each unit's effect, groups, line and drift stand "
-        "in the report."
+        "in the report. *: no interval."
     )
     return f"{table.text()}\n\n{wrapped(told)}"
