@@ -90,6 +90,35 @@ def named_votes(s):
     return len(b), scores, [calibration_error(b, sb), calibration_error(a, sa)]
 
 
+def coupled(arm):
+    """P(right) of clean and flawed traces with their gap; a right and a wrong trace of one question."""
+    own = arm.judged.groupby(["qid", "cid"]).wrong.agg(["mean", "sum"]).reset_index()
+    own = own.merge(arm.traces[["qid", "cid", "answer"]]).merge(arm.questions[["qid", "gold"]])
+    own["right"], own["clean"] = own.answer == own.gold, own["sum"] == 0
+    parts = [own.clean & own.right, own.clean, ~own.clean & own.right, ~own.clean]
+    table = np.column_stack([arm.by_question(part, own) for part in parts])
+    weight = table[:, 1] + table[:, 3]
+    gap = jackknife(
+        table[weight > 0], lambda rows: ratio(rows[:, :2]) - ratio(rows[:, 2:]), weight[weight > 0]
+    )
+    higher = pairs = 0
+    for _, one in own.groupby("qid"):
+        for wrong in one[~one.right]["mean"]:
+            for right in one[one.right]["mean"]:
+                higher += (wrong > right) + (wrong == right) / 2
+                pairs += 1
+    return points([ratio(table[:, :2]), ratio(table[:, 2:]), *gap]), [100 * higher / pairs, pairs]
+
+
+def coupling(s):
+    told = [coupled(arm) for arm in s.arms]
+    return [
+        *(number for numbers, _ in told for number in numbers),
+        *(n for _, pair in told for n in pair),
+        50,
+    ]
+
+
 def whole_errors(s):
     return [calibration_error(*arm.votes()[:, :2].T) for arm in s.arms]
 

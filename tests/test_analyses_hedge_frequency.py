@@ -132,8 +132,8 @@ def test_words_alone_are_scored_with_nothing_before_them(tmp_path):
             )
             for ids, said in (([end], first), ([end, first], second))
         ]
-    assert alone(checkpoint, "w14") == pytest.approx(logp[0], abs=1e-6)
-    assert alone(checkpoint, "w14 w3") == pytest.approx(sum(logp), abs=1e-6)
+    assert alone(checkpoint, "w14") == pytest.approx(logp[0], abs=1e-5)  # float32: in other batches
+    assert alone(checkpoint, "w14 w3") == pytest.approx(sum(logp), abs=1e-5)
 
 
 def test_two_frequencies_are_enough_and_one_says_nothing():

@@ -101,8 +101,13 @@ def differences(got, want, close, key=now, purpose=None):
             yield path, a, b
 
 
+ADDED = {"results/coupling.json"}
+"""Results that came after the study was frozen: their own tests hold them, the texts what they say."""
+
+
 def test_the_files_are_the_same(found, expected):
-    assert found.keys() == {FILES.get(name, name) for name in expected}
+    assert found.keys() - ADDED == {FILES.get(name, name) for name in expected}
+    assert found.keys() >= ADDED
 
 
 def changes(found, name, purpose=None):

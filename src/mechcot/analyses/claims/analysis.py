@@ -249,7 +249,7 @@ def _panel(results: Json, study: Study) -> Sequence[Measured]:
     panel = results["panel"]
     if "pooled" not in panel:
         return [Measured(_nothing(panel["reason"]), "points")]
-    each = [number(judge["difference"]) for judge in panel["judges"].values()]
+    each = [number(judge["delta"]) for judge in panel["judges"].values()]
     ends = [100 * value for value in each if value is not None]
     plain = f"{min(ends):+.1f} to {max(ends):+.1f} points" if ends else ""
     return [Measured(panel["pooled"], "points", plain.replace("-", "−"))]
