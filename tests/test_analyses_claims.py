@@ -91,7 +91,7 @@ def test_a_study_is_held_against_every_claim(study):
         assert (one.reason != "") == (one.verdict == "not tested here"), name
         if one.verdict in ("holds", "reversed"):
             assert number(one.estimate["low"]) is not None
-    assert study.summary()["claims"] == {name: one.verdict for name, one in rows.items()}
+    assert study.summary()["ledger"] == {name: one.verdict for name, one in rows.items()}
 
 
 def test_the_command_shows_it_within_a_terminals_width(study):
@@ -100,4 +100,4 @@ def test_the_command_shows_it_within_a_terminals_width(study):
     assert max(map(len, shown.stdout.splitlines())) <= 100
     assert "published  30.6 % to 50.3 %" in shown.stdout
     told = json.loads(called("claims", study.path, "--json").stdout)
-    assert told == claims_of(study).to_json()
+    assert told == claims_of(study).to_json() == study.ledger().to_json()

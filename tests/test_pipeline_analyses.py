@@ -52,10 +52,10 @@ def test_a_further_judge_changes_the_panel_and_the_report_alone(
     found = copied.result("panel")
     assert set(found["judges"]) == {"exact", name}
     assert copied.panel().to_json()["judges"] == found["judges"]
-    claim = copied.claims().to_json()["claims"]["panel"]
+    claim = copied.ledger().to_json()["claims"]["panel"]
     assert claim["estimate"]["estimate"] == found["pooled"]["estimate"]
     assert claim["as_published"].count(" to ") == 1
-    assert claim["verdict"] == copied.summary()["claims"]["panel"] != "not tested here"
+    assert claim["verdict"] == copied.summary()["ledger"]["panel"] != "not tested here"
     pipeline.run(copied.path, progress=False)
     assert keys(copied) == after
     # Verdicts of steps that are to be made again leave the panel, and every list of instruments.

@@ -39,3 +39,9 @@ def test_importing_mechcot_loads_nothing_heavy():
     code = f"import sys, mechcot; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_analysis_is_hidden_by_a_method_of_a_study():
+    from mechcot.analyses.registry import ANALYSES
+
+    assert {one.name for one in ANALYSES} & set(vars(mechcot.Study)) == set()

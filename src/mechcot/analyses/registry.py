@@ -194,7 +194,7 @@ ANALYSES = (
         pages={"sure": f"{_HERE}.judge_controls.study_report:controls_part"},
     ),
     Analysis(
-        "claims",
+        "ledger",
         claims.claims_of,
         version=None,
         found=claims.found,

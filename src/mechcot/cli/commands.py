@@ -260,7 +260,7 @@ measuring, this study's number in that way where it can be had, and in a way tha
 )
 def claims(study: StudyPath, as_json: Json = False) -> None:
     """The ledger of published claims."""
-    show(study, "claims", as_json)
+    show(study, "ledger", as_json)
 
 
 @app.command(

@@ -16,7 +16,7 @@ _WRITE: Mapping[str, Callable[[Any], str]] = {"points": points, "change": lambda
 
 def ledger(found: Findings) -> Table:
     """Each claim, its published number, this study's and the verdict."""
-    return _table(found.results["claims"], whole=True)
+    return _table(found.results["ledger"], whole=True)
 
 
 def _table(result: Json, *, whole: bool) -> Table:
