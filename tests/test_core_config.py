@@ -123,6 +123,14 @@ def test_train_settings_take_overrides() -> None:
         config.train_settings(("lora.rnk=4",))
 
 
+def test_what_an_override_fills_in_is_not_missed() -> None:
+    arms = "arms={base: {model: a/b}, distilled: {model: a/c}}"
+    with pytest.raises(
+        ConfigError, match=r"--set arms, --set questions\.set: questions: there is no set 'medqq'"
+    ):
+        config.resolve(preset="models", overrides=(arms, "questions.set=medqq"))
+
+
 def test_a_problem_is_blamed_on_the_file_or_on_the_override_that_made_it() -> None:
     base = yaml.safe_load(config.to_yaml(config.resolve(preset="organism-small")))
     with pytest.raises(ConfigError, match=r"^--set sampling\.samples: sampling\.samples: "):

@@ -150,6 +150,8 @@ def test_another_number_of_options_is_another_version_of_the_set(tmp_path: Path)
         DataError, match=r"row 2: has 5 options, and .* 'medqa' has 4.*The set 'medqa-5' has 5"
     ):
         read_questions(QuestionSettings(set="medqa", path=str(file)))
+    with pytest.raises(DataError, match=r"row 1: has 4 options, .*The set 'medqa' has 4"):
+        read_questions(QuestionSettings(set="medqa-5", path=str(file)))
     kept = read_questions(QuestionSettings(set="medqa", path=str(file), on_bad_row="skip"))
     assert list(kept.skipped) == [2]
 

@@ -297,9 +297,8 @@ def _check_set(where: str, name: str, found: int) -> None:
     """
     expected = SETS[name].n_options
     if expected is not None and found != expected:
-        alike = [
-            other for other, one in SETS.items() if one.n_options == found and other.startswith(name[:6])
-        ]
+        family = name.partition("-")[0]
+        alike = [other for other, one in SETS.items() if one.n_options == found and other.startswith(family)]
         instead = f" The set '{alike[0]}' has {found}." if alike else ""
         raise DataError(
             f"{where}: has {found} options, and every question of the set '{name}' has {expected}: is this "

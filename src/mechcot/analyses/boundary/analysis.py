@@ -4,8 +4,8 @@
 *and* wrong steps rise by less than a margin that was fixed before, each at its own level. That the rise of
 wrong steps is not significant says neither. Two contrasts differ where the interval of the difference of
 their changes excludes 0, not where one is significant and the other is not; questions of equal text stand in
-both and are left out of both together. A split is expected where wrong claims and wrong answers have little
-to do with each other: the coupling of the arm before stands beside it.
+both and are left out of both together. That a split appears where wrong claims and wrong answers have little
+to do with each other is a prediction to test: the coupling of the arm before stands beside it.
 """
 
 from __future__ import annotations
