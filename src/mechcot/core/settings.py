@@ -65,6 +65,12 @@ class ArmSettings(Section):
         description="a file of traces in place of a checkpoint, or a variant of the organism's teacher: "
         "rich, terse",
     )
+    server: str | None = Field(
+        None,
+        min_length=1,
+        description="a sampler file: a server that has these weights samples the traces, which the weights "
+        "read back here (docs/sampling-servers.md); null: they are sampled here",
+    )
     sampling: ArmSampling | None = Field(
         None,
         description="what of `sampling` is otherwise for this arm; only a control that says so compares it",
@@ -79,6 +85,8 @@ class ArmSettings(Section):
             raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
         if self.traces is not None and self.sampling is not None:
             raise ValueError("sampling: the arm is given as traces, and nothing of it is sampled")
+        if self.traces is not None and self.server is not None:
+            raise ValueError("server: the arm is given as traces, and nothing of it is sampled")
         return self
 
 

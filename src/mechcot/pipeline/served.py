@@ -1,0 +1,213 @@
+"""An arm whose traces a server samples: what is asked of it, what comes, and what that takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mechcot.core import records
+from mechcot.core.errors import ConfigError
+from mechcot.core.plan import Expense
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of
+from mechcot.steps.of_study import checkpoint_folder, questions_by_id, task_of
+from mechcot.study.folder import Study
+from mechcot.tasks import Question, question_of, render_prompt
+
+if TYPE_CHECKING:
+    from mechcot.asking.sampler_file import Sampler
+    from mechcot.asking.session import Session
+    from mechcot.sampling.retold import Listed, Put
+
+log = logging.getLogger("mechcot")
+
+
+def server_file(study: Study, arm: str) -> Path:
+    """The sampler file that an arm names."""
+    return Path(study.settings.arms[arm].server or "").expanduser()
+
+
+def sampler_of(study: Study, arm: str, sampling: SamplingSettings) -> Sampler:
+    """The server of an arm's sampler file, with the study's parameters.
+
+    Raises:
+        ConfigError: the file cannot be used or says otherwise than the study, or it sends messages and the
+            prompts are plain texts.
+    """
+    from mechcot.asking.sampler_file import read_sampler
+
+    path = server_file(study, arm)
+    server = read_sampler(path)
+    if server.sends == "messages" and not study.settings.prompt.chat:
+        raise ConfigError(
+            f"{path}: it sends messages, which a server puts into a chat template, and prompt.chat is false. "
+            "Set sends: text (or tokens), for its /completions"
+        )
+    return server.sampling(sampling, study.settings.prompt.thinking)
+
+
+def server_basis(study: Study, arm: str) -> dict[str, Any]:
+    """What of an arm's sampler file decides its texts."""
+    from mechcot.asking.sampler_file import COST_ALONE
+
+    server = sampler_of(study, arm, study.settings.sampling_of(arm))
+    return server.model_dump(mode="json", exclude=set(COST_ALONE))
+
+
+def puts_of(study: Study, arm: str, questions: dict[str, Question], tokenizer: Any) -> list[Put]:
+    """A study's questions as they are put to an arm's server."""
+    from mechcot.sampling.retold import Put
+    from mechcot.tasks.render import messages_of
+
+    form = task_of(study).format
+    puts = []
+    for qid, question in questions.items():
+        text, ids = render_prompt(question, form, tokenizer)
+        puts.append(Put(qid, text, tuple(ids), tuple(messages_of(question, form)) if form.chat else ()))
+    return puts
+
+
+def served(
+    study: Study, arm: str, sampling: SamplingSettings, progress: bool
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Traces of all questions by an arm's server (rows of `records.TRACES`), and how they came about.
+
+    Raises:
+        MechcotError: as `sampling.served.sample_served`; many texts are empty, or not of the arm's tokens.
+    """
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.sampling import Prompt, stop_of, trace_rows
+    from mechcot.sampling.retold import Retelling, refuse_respelled
+    from mechcot.sampling.served import sample_served
+    from mechcot.sampling.thoughts import thoughts_of
+
+    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
+    own = settings.arms[arm]
+    tokenizer = load_tokenizer(checkpoint_folder(study, arm), trust_remote_code=own.trust_remote_code)
+    puts = puts_of(study, arm, questions, tokenizer)
+    server = sampler_of(study, arm, sampling)
+    came = sample_served(
+        puts, sampling, session_of(study, server, progress), arm, str(server_file(study, arm))
+    )
+    thinking = {} if settings.prompt.thinking is None else {"enable_thinking": settings.prompt.thinking}
+    thoughts = thoughts_of(tokenizer, puts[0].messages, puts[0].text, thinking)
+
+    def stop(how: SamplingSettings) -> Any:
+        return stop_of(how, questions, task.format, tokenizer)
+
+    retelling, told = Retelling(tokenizer, thoughts, sampling, stop), []
+    for one in came.answered:
+        for cid, choice in zip(one.request.cids, one.choices, strict=True):
+            told.append(retelling.completion(one.request.put, cid, choice))
+    refuse_respelled(retelling.counts.respelled, len(told), arm)
+    prompts = [Prompt(put.qid, put.ids) for put in puts]
+    rows = trace_rows([done for done, _ in told], prompts, questions, task.format, tokenizer, arm)
+    counts = retelling.counts
+    about = {
+        **came.about,
+        "arm": arm,
+        "token_ids": "of the arm's own tokenizer, made from the server's texts",
+        "finish_reasons": dict(sorted(counts.finish_reasons.items())),
+        "reasoning_joined": counts.joined,
+        "stopped_here": counts.stopped,
+        "respelled": counts.respelled,
+        "recomputed": _recomputed(study, arm, [listed for _, listed in told]),
+    }
+    _tell(arm, about, len(told))
+    return rows, about
+
+
+def session_of(study: Study, server: Sampler, progress: bool) -> Session[Sampler]:
+    """Whom is asked, and where replies are kept."""
+    from mechcot.asking.session import Session
+    from mechcot.asking.spending import Ledger
+
+    work = study.path / "work" / "calls"
+    return Session(server, work, study.settings.seed, ledger=Ledger(server.budget), progress=progress)
+
+
+def _recomputed(study: Study, arm: str, listed: Sequence[Listed]) -> dict[str, Any] | None:
+    """Log-probabilities of the server beside those of the arm's weights; None: the server lists none."""
+    from mechcot.models.checkpoint import load
+    from mechcot.sampling.recomputed import recomputed
+
+    if not any(one.logprobs for one in listed):
+        return None
+    checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm), study.settings.device)
+    return recomputed(checkpoint, listed).to_json()
+
+
+def _tell(arm: str, about: dict[str, Any], total: int) -> None:
+    """Say what a reader of the traces should know."""
+    if about["prompts_compared"] < about["n_questions"]:
+        log.warning(
+            "arm %s: the server counted the prompt tokens of %d of %d questions: whether it saw the prompts "
+            "that the weights read is not known of the others",
+            arm, about["prompts_compared"], about["n_questions"],
+        )  # fmt: skip
+    if about["stopped_here"]:
+        log.info(
+            "arm %s: %d of %d texts were ended here, where the server went on",
+            arm,
+            about["stopped_here"],
+            total,
+        )
+    found = about["recomputed"]
+    if found and found["n_tokens"]:
+        log.info(
+            "arm %s: log-probabilities of the server and of the arm's weights differ by %.4f nats a token on "
+            "the average, at most by %.4f (%d tokens of %d texts)",
+            arm, found["mean_absolute"], found["largest"], found["n_tokens"], found["n_texts"],
+        )  # fmt: skip
+
+
+def plan_served(study: Study, arm: str, sampling: SamplingSettings) -> Expense:
+    """What sampling an arm from its server takes at most, once its prompts can be rendered."""
+    questions: pd.DataFrame | None = questions_of(study)
+    server = sampler_of(study, arm, sampling)
+    unknown = partial(Expense, arm, calls=None, tokens_in=None, tokens_out=None, money=None)
+    if questions is None:
+        return unknown(n=None, unit="traces", reason=ON_THE_HUB)
+    n, folder = len(questions) * sampling.samples, checkpoint_folder(study, arm)
+    if not folder.exists():
+        return unknown(n=n, unit="traces", reason="the arm's weights are not made yet")
+    return _priced(
+        study, arm, sampling, server, {row.qid: question_of(row) for row in records.rows(questions)}
+    )
+
+
+def _priced(
+    study: Study, arm: str, sampling: SamplingSettings, server: Sampler, questions: dict[str, Question]
+) -> Expense:
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.sampling.served import plan_served as plan
+
+    own = study.settings.arms[arm]
+    tokenizer = load_tokenizer(checkpoint_folder(study, arm), trust_remote_code=own.trust_remote_code)
+    puts = puts_of(study, arm, questions, tokenizer)
+    pending, answered = plan(puts, sampling, server, arm, session_of(study, server, False))
+    read = sum(len(request.put.ids) for request in pending)
+    written = sum(len(request.cids) for request in pending) * sampling.max_new_tokens
+    money = server.cost(read, written) if pending else 0.0
+    most = min(server.samples_per_request, sampling.samples)
+    fewer = len(questions) * -(-sampling.samples // most)
+    note = "start-up calls and short ones that find out what the server can do come on top"
+    if len(pending) + answered > fewer:
+        note += f"; each sample is counted as a request: {fewer} are all where it gives n={most} in one"
+    return Expense(
+        arm,
+        len(questions) * sampling.samples,
+        "traces",
+        calls=len(pending),
+        answered=answered,
+        tokens_in=read,
+        tokens_out=written,
+        money=money,
+        reason=Expense.reason if money is not None else "the sampler file lacks price_in or price_out",
+        note=f"{note}; money is by the sampler file's prices and these tokens",
+    )

@@ -1,0 +1,386 @@
+"""Sampling an arm's traces from a server: what it can do is found out first, every reply is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mechcot.asking.choices import Choice, choices_of, read_choices
+from mechcot.asking.forms import Failed, Form, Message
+from mechcot.asking.replies import Reply
+from mechcot.asking.sampler_file import Sampler
+from mechcot.asking.session import Session, ask, kept
+from mechcot.core.errors import JudgeError, SamplingError
+from mechcot.core.sampling_settings import SamplingSettings
+from mechcot.sampling.retold import Put, ends, refuse_few
+
+log = logging.getLogger("mechcot")
+
+PILOT = 8
+"""First questions whose samples are looked at before any other is asked for."""
+
+PROBE_TOKENS = 8
+"""The most tokens of a reply by which it is found out what a server can do."""
+
+HOT, HOT_TOKENS = 2.0, 64
+"""How a server is asked again that gave the same text for every sample: temperature, most tokens."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a server was found to do.
+
+    Attributes:
+        several: gives as many samples in one request as it is asked for (`n`).
+        logprobs: lists its tokens with their log-probabilities.
+    """
+
+    several: bool
+    logprobs: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """Some samples of a question, in one call.
+
+    Attributes:
+        put: the question.
+        cids: which samples.
+        can: what is asked for: several in one request, log-probabilities.
+        most: tokens of each at most; None: as sampling says.
+        temperature: None: as sampling says.
+    """
+
+    put: Put
+    cids: tuple[int, ...]
+    can: Abilities
+    most: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request and what came."""
+
+    request: Request
+    choices: tuple[Choice, ...]
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server gave for all questions.
+
+    Attributes:
+        answered: request by request, in the order of questions and samples.
+        about: what was asked of whom, what it can do, and what the calls took.
+    """
+
+    answered: tuple[Answered, ...]
+    about: dict[str, Any]
+
+
+def sampler_form(server: Sampler, arm: str, seed: int) -> Form[Request, Reply]:
+    """How samples are asked for. A request has a seed of its own, by the study's, arm, question, sample."""
+
+    def more(item: Request) -> dict[str, Any]:
+        said: dict[str, Any] = {"seed": seed_of(seed, arm, item.put.qid, item.cids[0])}
+        if item.can.several:
+            said["n"] = len(item.cids)
+        if item.can.logprobs:
+            said["logprobs"] = True if server.sends == "messages" else 1
+        if server.sends == "tokens":
+            said["prompt"] = list(item.put.ids)
+        own = {"max_tokens": item.most, "temperature": item.temperature}
+        return said | {name: value for name, value in own.items() if value is not None}
+
+    def messages(item: Request, again: bool) -> list[Message]:
+        if server.sends == "messages":
+            return [dict(message) for message in item.put.messages]
+        return [{"role": "user", "content": item.put.text}]
+
+    return Form(
+        "sample",
+        f"sampling {arm}",
+        {},
+        {},
+        {"sends": server.sends},
+        messages,
+        lambda _, reply: reply,
+        more=more,
+        body=read_choices,
+    )
+
+
+def seed_of(seed: int, arm: str, qid: str, cid: int) -> int:
+    """The seed that a server is sent with a sample, in [0, 2^31)."""
+    key = hashlib.sha256(f"{seed}\0{arm}\0{qid}\0{cid}".encode()).digest()
+    return int.from_bytes(key[:4], "big") >> 1
+
+
+def requests_of(
+    puts: Sequence[Put], settings: SamplingSettings, server: Sampler, can: Abilities
+) -> list[Request]:
+    """All samples of all questions as calls."""
+    size = server.samples_per_request if can.several else 1
+    return [
+        Request(put, tuple(range(first, min(first + size, settings.samples))), can)
+        for put in puts
+        for first in range(0, settings.samples, size)
+    ]
+
+
+def sample_served(
+    puts: Sequence[Put], settings: SamplingSettings, session: Session[Sampler], arm: str, source: str
+) -> Served:
+    """Sample `settings.samples` completions of every question from a server.
+
+    One request tells what the server can do, and with the samples of the first questions it is looked at
+    whether it saw the prompt that the weights will read and whether it samples at all; then all is asked for.
+    Replies are kept, so that a killed run asks for none of them again.
+
+    Args:
+        puts: the questions.
+        settings: of the arm's sampling; the session's server has its parameters (`Sampler.sampling`).
+        session: whom to ask; its ledger holds the budget.
+        arm: its name; it keys the seeds.
+        source: the sampler file, for messages.
+
+    Raises:
+        ConfigError: as for `asking.session.ask`.
+        JudgeError: as there; or a request got no reply.
+        SamplingError: the server saw another prompt, gives all samples one text at a temperature above 0,
+            gives fewer than it is asked for, or ends them early or in a way that no trace can have.
+        MissingDependency: httpx2 is not installed.
+    """
+    form = sampler_form(session.server, arm, session.seed)
+    can, repeats = _probed(form, puts[0], settings, session, source)
+    pilot, told = _asked(form, requests_of(puts[:PILOT], settings, session.server, can), session, source)
+    _refuse_unfit(pilot, settings, source)
+    if settings.temperature > 0 and settings.samples > 1 and _all_alike(pilot):
+        _refuse_greedy(form, pilot[0].request, session, source)
+    answered, told = _asked(form, requests_of(puts, settings, session.server, can), session, source)
+    _refuse_unfit(answered, settings, source)
+    seen = [one for one in answered if one.reply.counted]
+    left_out = ("schema", "words", "dialect", "server_enforces_schema", "sample", "response_format")
+    about = {name: value for name, value in told.items() if name not in left_out}
+    about["usage"] = {
+        "requests": len(answered),
+        **{k: v for k, v in told["usage"].items() if k != "steps_asked"},
+    }
+    about |= {
+        "samples": settings.samples,
+        "samples_of_a_request": max(len(one.request.cids) for one in answered),
+        "logprobs": can.logprobs,
+        "seed_repeats": repeats,
+        "prompts_compared": len({one.request.put.qid for one in seen}),
+        "n_questions": len(puts),
+    }
+    return Served(tuple(answered), about)
+
+
+def plan_served(
+    puts: Sequence[Put], settings: SamplingSettings, server: Sampler, arm: str, session: Session[Sampler]
+) -> tuple[list[Request], int]:
+    """The requests still to be sent at most, and how many are answered. Sends and writes nothing.
+
+    What the server can do is taken from kept replies; else each sample is a request.
+    """
+    form = sampler_form(server, arm, session.seed)
+    can = _known(form, puts[0], settings, session) or Abilities(False, False)
+    every = requests_of(puts, settings, server, can)
+    found = kept(form, every, server, session.work)
+    pending = [request for request, reply in zip(every, found, strict=True) if reply is None]
+    return pending, len(every) - len(pending)
+
+
+# --- what a server can do -------------------------------------------------------------------------
+
+
+def _ways(put: Put, settings: SamplingSettings, server: Sampler) -> list[Request]:
+    """The requests by which it is found out, the one that asks for most first.
+
+    Greedy samples are the same: servers refuse several of them in one request.
+    """
+    several = min(settings.samples, server.samples_per_request) if settings.temperature > 0 else 1
+    ways = [
+        (n, logprobs)
+        for n in ((several, 1) if several > 1 else (1,))
+        for logprobs in ((True, False) if server.logprobs else (False,))
+    ]
+    most = min(PROBE_TOKENS, settings.max_new_tokens)
+    return [Request(put, tuple(range(n)), Abilities(n > 1, lists), most) for n, lists in ways]
+
+
+def _found(request: Request, reply: Reply) -> Abilities:
+    """What a reply to such a request shows; a server may take a parameter and ignore it."""
+    choices = choices_of(reply)
+    return Abilities(
+        request.can.several and len(choices) == len(request.cids),
+        request.can.logprobs and all(choice.sum_logprob is not None for choice in choices),
+    )
+
+
+def _probed(
+    form: Form[Request, Reply], put: Put, settings: SamplingSettings, session: Session[Sampler], source: str
+) -> tuple[Abilities, bool | None]:
+    """What the server can do, and whether the same seed gives the same text again (None: not asked)."""
+    who, refusals = f"sampler {session.server.model}", []
+    quiet = replace(session, progress=False)
+    for request in _ways(put, settings, session.server):
+        (reply,) = ask(form, [request], quiet).answers
+        if not isinstance(reply, Reply):
+            refusals.append(reply.reason if isinstance(reply, Failed) else "")
+            continue
+        can = _found(request, reply)
+        refuse_other_prompt([Answered(request, tuple(choices_of(reply)), reply)], source)
+        log.info("%s: %s", who, _told(request, can, refusals))
+        if settings.temperature == 0:
+            return can, None
+        (again,) = ask(form, [request], replace(quiet, sample=1)).answers
+        repeats = isinstance(again, Reply) and _texts(again) == _texts(reply)
+        if not repeats:
+            log.info("%s: the same seed gives another text: its samples cannot be made again", who)
+        return can, repeats
+    raise JudgeError(
+        f"{source}: the server refused every way of asking for a sample; the last time it said: "
+        f"{refusals[-1]}. {session.server.refused[:1].upper()}{session.server.refused[1:]}"
+    )
+
+
+def _known(
+    form: Form[Request, Reply], put: Put, settings: SamplingSettings, session: Session[Sampler]
+) -> Abilities | None:
+    """What kept replies tell of the server."""
+    for request in _ways(put, settings, session.server):
+        (reply,) = kept(form, [request], session.server, session.work)
+        if isinstance(reply, Reply):
+            return _found(request, reply)
+    return None
+
+
+def _told(request: Request, can: Abilities, refusals: Sequence[str]) -> str:
+    n = len(request.cids)
+    if can.several:
+        said = f"it gives n={n} samples in one request"
+    elif request.can.several:
+        said = f"it takes n={n} and ignores it: one request a sample"
+    else:
+        said = "one request a sample"
+    if refusals:
+        said += f" (asked for more it said: {refusals[0]})"
+    return said + ("; it lists log-probabilities" if can.logprobs else "; it lists no log-probabilities")
+
+
+def _texts(reply: Reply) -> list[tuple[str, str | None]]:
+    return [(choice.text, choice.reasoning) for choice in choices_of(reply)]
+
+
+# --- asking, and what must hold of what came ------------------------------------------------------
+
+
+def _asked(
+    form: Form[Request, Reply], requests: Sequence[Request], session: Session[Sampler], source: str
+) -> tuple[list[Answered], dict[str, Any]]:
+    found = ask(form, requests, session)
+    failed = [
+        (request, answer)
+        for request, answer in zip(requests, found.answers, strict=True)
+        if not isinstance(answer, Reply)
+    ]
+    if failed:
+        request, answer = failed[0]
+        why = answer.reason if isinstance(answer, Failed) else "nothing came"
+        raise JudgeError(
+            f"{source}: {len(failed)} of {len(requests)} requests got no reply. The first, question "
+            f"'{request.put.qid}', sample {request.cids[0]} (prompt of {len(request.put.ids)} tokens, "
+            f"sampling.max_new_tokens={session.server.max_tokens}): {why}. Where it speaks of a length, "
+            "start the server with a context that holds both, or lower max_new_tokens. Run again: replies "
+            "got are kept, only the failed requests are sent again"
+        )
+    answered = []
+    for request, reply in zip(requests, found.answers, strict=True):
+        assert isinstance(reply, Reply)
+        choices = choices_of(reply)
+        refuse_few(request.put.qid, choices, len(request.cids))
+        answered.append(Answered(request, tuple(choices[: len(request.cids)]), reply))
+    return answered, found.about
+
+
+def _refuse_unfit(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
+    refuse_other_prompt(answered, source)
+    refuse_cut_early(answered, settings, source)
+
+
+def refuse_other_prompt(answered: Sequence[Answered], source: str) -> None:
+    """Refuse a server that counts another number of prompt tokens than the arm's own tokenizer and template.
+
+    Raises:
+        SamplingError: with both numbers.
+    """
+    for one in answered:
+        put, said, n = one.request.put, one.reply.prompt_tokens, len(one.choices)
+        if one.reply.counted and said not in (len(put.ids), n * len(put.ids)):
+            raise SamplingError(
+                f"{source}: question '{put.qid}' has {len(put.ids)} prompt tokens in the arm's own tokenizer "
+                f"and template, and the server counted {said}: it was asked another prompt than the weights "
+                "will read. Serve the arm's own checkpoint with its own chat template (and prompt.thinking "
+                "as the server has it), or let the server take the prompt as it is rendered here: sends: "
+                "tokens (or text) in the sampler file. Paid replies are kept"
+            )
+
+
+def refuse_cut_early(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
+    """Refuse a server that ends texts at a limit of its own.
+
+    Raises:
+        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`.
+    """
+    for one in answered:
+        cut = sum(not ends(one.request.put.qid, cid, choice)
+                  for cid, choice in zip(one.request.cids, one.choices, strict=True))  # fmt: skip
+        most = one.request.most or settings.max_new_tokens
+        if cut and one.reply.counted and one.reply.completion_tokens < cut * most:
+            raise SamplingError(
+                f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}: the server says "
+                f"that {cut} of {len(one.choices)} texts were cut at the token limit, and counts "
+                f"{one.reply.completion_tokens} tokens where {cut * most} were allowed "
+                f"(sampling.max_new_tokens={most}): its context is too short. Start it with a context of at "
+                f"least {len(one.request.put.ids) + most} tokens, or lower max_new_tokens"
+            )
+
+
+def _all_alike(answered: Sequence[Answered]) -> bool:
+    """Whether all samples of every question are one text."""
+    texts: dict[str, set[tuple[str, str | None]]] = {}
+    for one in answered:
+        said = {(choice.text, choice.reasoning) for choice in one.choices}
+        texts.setdefault(one.request.put.qid, set()).update(said)
+    return all(len(said) == 1 for said in texts.values())
+
+
+def _refuse_greedy(
+    form: Form[Request, Reply], request: Request, session: Session[Sampler], source: str
+) -> None:
+    """Refuse a server that gives one text whatever the temperature; a model that is very sure is none."""
+    hot = [
+        Request(request.put, (cid,), Abilities(False, False), HOT_TOKENS, HOT) for cid in (10**6, 10**6 + 1)
+    ]
+    found = ask(form, hot, replace(session, progress=False)).answers
+    texts = [_texts(reply) for reply in found if isinstance(reply, Reply)]
+    if len(texts) == len(hot) and texts[0] != texts[1]:
+        log.warning(
+            "%s: all samples of the first questions are the same text; at temperature %g they are not, so "
+            "the model is sure and the server samples", source, HOT,
+        )  # fmt: skip
+        return
+    raise SamplingError(
+        f"{source}: all samples of the first {PILOT} questions are the same text, and two more at "
+        f"temperature {HOT:g} with seeds of their own: the server does not sample. `transformers serve` does "
+        "so unless the "
+        'checkpoint\'s generation_config.json has "do_sample": true; others where one seed is fixed at their '
+        "start. Votes among such samples would be one vote. Paid replies are kept"
+    )
