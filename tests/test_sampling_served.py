@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections import Counter
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +235,12 @@ def test_a_server_that_does_not_sample_is_refused_and_a_sure_model_is_not(
     [
         ({"finish_reason": "content_filter"}, 5, r"ended it by 'content_filter'"),
         ({"finish_reason": "length"}, 5, r"counts 5 tokens where 12 were allowed.*context is too short"),
-        ({"message": {"content": ""}}, 5, r"4 of its 4 completions are empty"),
+        ({"message": {"content": ""}}, 1, r"4 of its 4 completions are empty"),
+        (
+            {"message": {"content": "w1"}},
+            9,
+            r"its model wrote 36 tokens, and its texts hold 8 .* keeps a part",
+        ),
         ({"message": {"content": None, "refusal": "no"}}, 5, r"ended it by 'refusal'"),
         ({"message": {"content": "zebra"}}, 5, r"does not give back 4 of the server's 4 texts"),
     ],
@@ -293,6 +306,56 @@ def test_reasoning_in_a_field_of_its_own_stands_in_the_text_again(folder: Path, 
     assert (rows.reasoning_end == rows.text.str.find("</think>")).all()
     assert rows.answer.tolist() == [0, -1, -1, -1]
     assert about(study)["reasoning_joined"] == 4
+
+
+# --- a kill -----------------------------------------------------------------------------------------
+
+RUN = """
+import sys
+from pathlib import Path
+from mechcot import Study
+from mechcot.pipeline import text
+text.sample_traces(Study.open(sys.argv[1]), "base", False, Path(sys.argv[1]) / "work")
+"""
+
+
+def test_a_killed_run_loses_no_reply_and_pays_none_twice(folder: Path, tmp_path: Path) -> None:
+    reached, at_once = threading.Event(), 3
+
+    def slow(call: Call) -> Answer:
+        if len(running.calls) >= 20:
+            reached.set()
+        return replace(ignores_n(call), delay=0.02)
+
+    with Loopback(slow) as running:
+        file = sampler_file(tmp_path / "s.yaml", running.url, concurrency=at_once)
+        study = study_of(tmp_path / "a", folder, file, questions=12, sampling=SAMPLED)
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN, str(study.path)], stderr=subprocess.PIPE
+        ) as process:
+            assert reached.wait(120), process.communicate()[1]
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        while running.in_flight:
+            time.sleep(0.01)
+        before = [sent(call) for call in running.calls]
+        with closing(sqlite3.connect(study.path / "work" / "calls" / "judge-replies.sqlite")) as cache:
+            kept = cache.execute("SELECT count(*) FROM replies").fetchone()[0]
+        rows = traces(study)
+    after = [sent(call) for call in running.calls[len(before) :]]
+    assert 12 <= kept < 48
+    assert len(before) - kept <= at_once  # under way when it was killed: nobody knows of them
+    assert len(set(before) & set(after)) == len(before) - kept  # nothing else is asked again
+    assert len(before) + len(after) == 2 + 48 + len(before) - kept  # two that find out what it can do
+    assert rows.groupby("qid").size().tolist() == [4] * 12
+    with Loopback(ignores_n) as running:
+        file = sampler_file(tmp_path / "s.yaml", running.url)
+        whole = study_of(tmp_path / "c", folder, file, questions=12, sampling=SAMPLED)
+        assert traces(whole).drop(columns="sum_logprob").equals(rows.drop(columns="sum_logprob"))
+
+
+def sent(call: Call) -> tuple[Any, ...]:
+    return (call.user, call.body["seed"], call.body["max_tokens"], call.body.get("n"))
 
 
 # --- settings, money --------------------------------------------------------------------------------

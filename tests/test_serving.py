@@ -223,7 +223,7 @@ def test_health_and_models(server):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, messages, temperature"),
+        (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, temperature, seed"),
         (say("x", stream_options={"every": 1}), "stream_options.every"),
         (say("x", n=17), "n: Input should be less than or equal to 16"),
         (say("x", temperature=-1), "temperature"),

@@ -22,7 +22,8 @@ from mechcot.tasks import Question, question_of, render_prompt
 if TYPE_CHECKING:
     from mechcot.asking.sampler_file import Sampler
     from mechcot.asking.session import Session
-    from mechcot.sampling.retold import Listed, Put
+    from mechcot.sampling.retold import Listed, Put, Retelling
+    from mechcot.sampling.served import Answered
 
 log = logging.getLogger("mechcot")
 
@@ -81,45 +82,64 @@ def served(
         MechcotError: as `sampling.served.sample_served`; many texts are empty, or not of the arm's tokens.
     """
     from mechcot.models.checkpoint import load_tokenizer
-    from mechcot.sampling import Prompt, stop_of, trace_rows
-    from mechcot.sampling.retold import Retelling, refuse_respelled
+    from mechcot.sampling import Prompt, trace_rows
+    from mechcot.sampling.retold import refuse_other_texts
     from mechcot.sampling.served import sample_served
-    from mechcot.sampling.thoughts import thoughts_of
 
-    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
-    own = settings.arms[arm]
+    task, questions, own = task_of(study), questions_by_id(study), study.settings.arms[arm]
     tokenizer = load_tokenizer(checkpoint_folder(study, arm), trust_remote_code=own.trust_remote_code)
-    puts = puts_of(study, arm, questions, tokenizer)
-    server = sampler_of(study, arm, sampling)
-    came = sample_served(
-        puts, sampling, session_of(study, server, progress), arm, str(server_file(study, arm))
-    )
-    thinking = {} if settings.prompt.thinking is None else {"enable_thinking": settings.prompt.thinking}
-    thoughts = thoughts_of(tokenizer, puts[0].messages, puts[0].text, thinking)
+    puts, source = puts_of(study, arm, questions, tokenizer), str(server_file(study, arm))
 
-    def stop(how: SamplingSettings) -> Any:
-        return stop_of(how, questions, task.format, tokenizer)
+    def retold(answered: Sequence[Answered]) -> Retelling:
+        return _retold(study, sampling, puts, tokenizer, answered)
 
-    retelling, told = Retelling(tokenizer, thoughts, sampling, stop), []
-    for one in came.answered:
-        for cid, choice in zip(one.request.cids, one.choices, strict=True):
-            told.append(retelling.completion(one.request.put, cid, choice))
-    refuse_respelled(retelling.counts.respelled, len(told), arm)
-    prompts = [Prompt(put.qid, put.ids) for put in puts]
-    rows = trace_rows([done for done, _ in told], prompts, questions, task.format, tokenizer, arm)
-    counts = retelling.counts
+    def look(answered: Sequence[Answered]) -> None:
+        refuse_other_texts(retold(answered).counts, source)
+
+    session = session_of(study, sampler_of(study, arm, sampling), progress)
+    came = sample_served(puts, sampling, session, arm, source, look)
+    told = retold(came.answered)
+    prompts, counts = [Prompt(put.qid, put.ids) for put in puts], told.counts
+    rows = trace_rows(told.done, prompts, questions, task.format, tokenizer, arm)
     about = {
         **came.about,
         "arm": arm,
         "token_ids": "of the arm's own tokenizer, made from the server's texts",
+        "completion_tokens": {
+            "server": counts.counted,
+            "own": counts.tokens,
+            "n_texts": counts.counted_texts,
+        },
         "finish_reasons": dict(sorted(counts.finish_reasons.items())),
         "reasoning_joined": counts.joined,
         "stopped_here": counts.stopped,
         "respelled": counts.respelled,
-        "recomputed": _recomputed(study, arm, [listed for _, listed in told]),
+        "recomputed": _recomputed(study, arm, told.listed),
     }
-    _tell(arm, about, len(told))
+    _tell(arm, about, counts.texts)
     return rows, about
+
+
+def _retold(
+    study: Study,
+    sampling: SamplingSettings,
+    puts: Sequence[Put],
+    tokenizer: Any,
+    answered: Sequence[Answered],
+) -> Retelling:
+    """What a server gave as completions in an arm's own tokens."""
+    from mechcot.sampling import stop_of
+    from mechcot.sampling.retold import Retelling
+    from mechcot.sampling.thoughts import thoughts_of
+
+    form, questions, thinking = task_of(study).format, questions_by_id(study), study.settings.prompt.thinking
+    extra = {} if thinking is None else {"enable_thinking": thinking}
+    thoughts = thoughts_of(tokenizer, puts[0].messages, puts[0].text, extra)
+    told = Retelling(tokenizer, thoughts, sampling, lambda how: stop_of(how, questions, form, tokenizer))
+    for one in answered:
+        counted = one.reply.completion_tokens if one.reply.counted else None
+        told.completions(one.request.put, one.request.cids, one.choices, counted)
+    return told
 
 
 def session_of(study: Study, server: Sampler, progress: bool) -> Session[Sampler]:
@@ -136,7 +156,7 @@ def _recomputed(study: Study, arm: str, listed: Sequence[Listed]) -> dict[str, A
     from mechcot.models.checkpoint import load
     from mechcot.sampling.recomputed import recomputed
 
-    if not any(one.logprobs for one in listed):
+    if not listed:
         return None
     checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm), study.settings.device)
     return recomputed(checkpoint, listed).to_json()

@@ -17,6 +17,8 @@ from mechcot.tasks.tokens import Tokens, continuation, decode, turn_marks
 
 _ENDED = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_string", "end_of_text"}
 _CUT = {"length", "max_tokens", "model_length"}
+_ROOM = 2  # tokens: the end of text, a stop string
+_SHARES = (0.8, 1.05)
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,20 @@ class Counts:
         joined: had their reasoning in a field of its own.
         respelled: the tokenizer does not give back as they came, blanks aside.
         stopped: were ended here, at a stop string or behind the answer, where the server went on.
+        texts: all of them.
+        counted_texts: those whose tokens the server counted.
+        counted: their tokens as it counted.
+        tokens: their tokens by the arm's tokenizer, before any end that was put here.
     """
 
     finish_reasons: Counter[str] = field(default_factory=Counter)
     joined: int = 0
     respelled: int = 0
     stopped: int = 0
+    texts: int = 0
+    counted_texts: int = 0
+    counted: int = 0
+    tokens: int = 0
 
 
 class Retelling:
@@ -78,6 +88,11 @@ class Retelling:
         thoughts: how its template writes reasoning.
         settings: of its sampling.
         stop: makes what ends a completion (`stops.stop_of`) for sampling settings.
+
+    Attributes:
+        done: completions, as they were added.
+        listed: those of them whose tokens the server lists.
+        counts: what happened to them.
 
     Raises:
         ModelError: the tokenizer has no end of text.
@@ -91,6 +106,8 @@ class Retelling:
         stop: Callable[[SamplingSettings], Stop | None],
     ) -> None:
         self.counts = Counts()
+        self.done: list[Completion] = []
+        self.listed: list[Listed] = []
         self._tokenizer, self._thoughts, self._settings = tokenizer, thoughts, settings
         self._end = tokenizer.eos_token_id
         if self._end is None:
@@ -102,12 +119,31 @@ class Retelling:
         # Where a server has stopped at the strings itself they are not looked for at every token.
         self._stop_behind = stop(settings.model_copy(update={"stop": ()}))
 
-    def completion(self, put: Put, cid: int, choice: Choice) -> tuple[Completion, Listed]:
-        """A choice as a completion, and as the tokens that the server listed.
+    def completions(
+        self, put: Put, cids: Sequence[int], choices: Sequence[Choice], counted: int | None
+    ) -> None:
+        """Add the choices of an answer.
+
+        Args:
+            put: the question.
+            cids: which samples they are.
+            choices: of the answer.
+            counted: their tokens as the server counted; None: it did not.
 
         Raises:
-            SamplingError: the server ended it for a reason that no trace can have.
+            SamplingError: the server ended one for a reason that no trace can have.
         """
+        found = [self._completion(put, cid, choice) for cid, choice in zip(cids, choices, strict=True)]
+        self.done += [done for done, _ in found]
+        self.listed += [listed for _, listed in found if listed.logprobs]
+        self.counts.texts += len(found)
+        if counted is not None:
+            self.counts.counted_texts += len(found)
+            self.counts.counted += counted
+            self.counts.tokens += sum(len(listed.token_ids) for _, listed in found)
+
+    def _completion(self, put: Put, cid: int, choice: Choice) -> tuple[Completion, Listed]:
+        """A choice as a completion, and as the tokens that the server listed."""
         ended = ends(put.qid, cid, choice)
         self.counts.finish_reasons[choice.finish_reason] += 1
         self.counts.joined += choice.reasoning is not None
@@ -160,17 +196,35 @@ def ends(qid: str, cid: int, choice: Choice) -> bool:
     )
 
 
-def refuse_respelled(respelled: int, total: int, arm: str) -> None:
-    """Refuse an arm whose tokenizer often does not give back what the server's model wrote.
+def refuse_other_texts(counts: Counts, source: str) -> None:
+    """Refuse texts that are not what the arm's model wrote: of another tokenizer, with more in them, or less.
+
+    Tokens are compared in number, with room for another spelling and for the tokens that end a text.
 
     Raises:
-        SamplingError: more than `MOST_EMPTY` of the texts.
+        SamplingError: with both numbers.
     """
-    if respelled > MOST_EMPTY * total:
+    if counts.respelled > MOST_EMPTY * counts.texts:
         raise SamplingError(
-            f"arm {arm}: its tokenizer does not give back {respelled} of the server's {total} texts as they "
-            f"came, more than {MOST_EMPTY:.0%}: the server has another model than arms.{arm}.model, or "
-            "changes its texts. Serve the same checkpoint"
+            f"{source}: the arm's tokenizer does not give back {counts.respelled} of the server's "
+            f"{counts.texts} texts as they came, more than {MOST_EMPTY:.0%}: the server has another model "
+            "than the arm, or changes its texts. Serve the same checkpoint"
+        )
+    room = _ROOM * counts.counted_texts
+    least, most = (share * counts.counted for share in _SHARES)
+    if counts.counted_texts and not least - room <= counts.tokens <= most + room:
+        less = counts.tokens < counts.counted
+        what = (
+            "it keeps a part of them back"
+            if less
+            else "it puts something into them that the model did not write"
+        )
+        raise SamplingError(
+            f"{source}: the server says that its model wrote {counts.counted} tokens, and its texts hold "
+            f"{counts.tokens} by the arm's own tokenizer: {what}. Servers that part reasoning from the "
+            "answer do so where the chat template is not of the kind that they know. Switch the parting off "
+            "at the server, or let it take the prompt as it is rendered here: sends: text (or tokens) in the "
+            "sampler file"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,7 +134,12 @@ def requests_of(
 
 
 def sample_served(
-    puts: Sequence[Put], settings: SamplingSettings, session: Session[Sampler], arm: str, source: str
+    puts: Sequence[Put],
+    settings: SamplingSettings,
+    session: Session[Sampler],
+    arm: str,
+    source: str,
+    look: Callable[[Sequence[Answered]], None],
 ) -> Served:
     """Sample `settings.samples` completions of every question from a server.
 
@@ -148,6 +153,7 @@ def sample_served(
         session: whom to ask; its ledger holds the budget.
         arm: its name; it keys the seeds.
         source: the sampler file, for messages.
+        look: refuses texts that cannot be the arm's; called with those of the first questions, then with all.
 
     Raises:
         ConfigError: as for `asking.session.ask`.
@@ -160,10 +166,12 @@ def sample_served(
     can, repeats = _probed(form, puts[0], settings, session, source)
     pilot, told = _asked(form, requests_of(puts[:PILOT], settings, session.server, can), session, source)
     _refuse_unfit(pilot, settings, source)
+    look(pilot)
     if settings.temperature > 0 and settings.samples > 1 and _all_alike(pilot):
         _refuse_greedy(form, pilot[0].request, session, source)
     answered, told = _asked(form, requests_of(puts, settings, session.server, can), session, source)
     _refuse_unfit(answered, settings, source)
+    look(answered)
     seen = [one for one in answered if one.reply.counted]
     left_out = ("schema", "words", "dialect", "server_enforces_schema", "sample", "response_format")
     about = {name: value for name, value in told.items() if name not in left_out}
