@@ -27,7 +27,8 @@ from loopback import Answer, Call, Loopback
 from mechcot.core.errors import ConfigError, JudgeError, SamplingError
 from mechcot.core.files import read_json
 from mechcot.pipeline import run as pipeline
-from mechcot.pipeline import text
+from mechcot.pipeline import greedy, text
+from mechcot.sampling.requests import UNLIMITED
 from mechcot.serving import LocalServer
 from served_cases import QUESTIONS, answered, honest, sampler_file, says, settings_of, study_of
 
@@ -135,6 +136,40 @@ def test_samples_that_a_server_refuses_to_give_at_once_come_one_by_one(
     assert there.text.nunique() > 10
 
 
+def test_the_greedy_trace_of_a_served_arm_is_the_server_s_too(
+    folder: Path, local: Any, tmp_path: Path
+) -> None:
+    server = sampler_file(tmp_path / "s.yaml", local.url)
+    study = study_of(
+        tmp_path / "a", folder, server, sampling={"greedy": True, "samples": 2, "temperature": 1.0}
+    )
+    (study.path / "work").mkdir(exist_ok=True)
+    for arm in ("base", "distilled"):
+        greedy.decode(study, arm, False, study.path / "work")
+    there, here = (study.greedy_table(arm, "traces") for arm in ("base", "distilled"))
+    assert list(there.text) == list(here.text)
+    assert set(there.cid) == {2}
+    stages = {stage.name: stage for stage in greedy.greedy_stages(study, False)}
+    assert stages["greedy-base"].settings["server"]["model"] == "tiny"
+    assert "server" not in stages["greedy-distilled"].settings
+    assert stages["greedy-base"].plan().answered == 4
+
+
+def test_a_stage_goes_by_what_of_the_file_decides_texts(folder: Path, tmp_path: Path) -> None:
+    file = sampler_file(tmp_path / "s.yaml", "http://127.0.0.1:9/v1")
+    study = study_of(tmp_path / "a", folder, file)
+
+    def settings() -> Any:
+        return next(s for s in text.text_stages(study, False) if s.name == "sample-base").settings
+
+    before = settings()
+    sampler_file(file, "http://127.0.0.1:9/v1", concurrency=99, timeout=1, price_in=1, budget=2, price_out=1)
+    assert settings() == before
+    sampler_file(file, "http://127.0.0.1:9/v1", extra_body={"min_p": 0.1})
+    assert settings() != before
+    assert "batch_rows" not in before["sampling"]
+
+
 # --- what must hold ---------------------------------------------------------------------------------
 
 
@@ -190,7 +225,8 @@ def test_it_is_found_out_and_said_whether_several_samples_come_at_once(
     assert told["usage"]["replies"] == requests
     long = [call for call in running.calls if call.body["max_tokens"] == 12]
     assert len({call.body["seed"] for call in long}) == len(long) == requests
-    assert told["recomputed"] is None
+    assert all(UNLIMITED.items() <= call.body.items() for call in long)
+    assert (told["recomputed"], told["unlimited"]) == (None, True)
     assert rows.sum_logprob.isna().all()
 
 
@@ -314,7 +350,7 @@ RUN = """
 import sys
 from pathlib import Path
 from mechcot import Study
-from mechcot.pipeline import text
+from mechcot.pipeline import greedy, text
 text.sample_traces(Study.open(sys.argv[1]), "base", False, Path(sys.argv[1]) / "work")
 """
 

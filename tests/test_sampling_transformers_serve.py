@@ -102,7 +102,9 @@ def test_without_do_sample_it_is_refused_and_with_it_it_samples(
     study = study_of(tmp_path / "b", folder, file, sampling=SAMPLED)
     with caplog.at_level(logging.INFO):
         rows = traces(study)
-    assert "it takes n=4 and ignores it: one request a sample; it lists no log-probabilities" in caplog.text
+    assert "it takes n=4 and ignores it: one request a sample" in caplog.text
+    assert "it does not take top_p, top_k, min_p, repetition_penalty: its own defaults hold" in caplog.text
+    assert "it lists no log-probabilities" in caplog.text
     assert rows.groupby("qid").text.nunique().tolist() == [4] * 4
     told = read_json(study.arm_path("base") / "server.json")
     assert (told["usage"]["requests"], told["seed_repeats"]) == (16, True)

@@ -22,8 +22,8 @@ from mechcot.tasks import Question, question_of, render_prompt
 if TYPE_CHECKING:
     from mechcot.asking.sampler_file import Sampler
     from mechcot.asking.session import Session
+    from mechcot.sampling.requests import Answered
     from mechcot.sampling.retold import Listed, Put, Retelling
-    from mechcot.sampling.served import Answered
 
 log = logging.getLogger("mechcot")
 
@@ -96,7 +96,11 @@ def served(
     def look(answered: Sequence[Answered]) -> None:
         refuse_other_texts(retold(answered).counts, source)
 
-    session = session_of(study, sampler_of(study, arm, sampling), progress)
+    server = sampler_of(study, arm, sampling)
+    log.info(
+        "arm %s: sampled at %s; its weights are in %s", arm, server.endpoint, checkpoint_folder(study, arm)
+    )
+    session = session_of(study, server, progress)
     came = sample_served(puts, sampling, session, arm, source, look)
     told = retold(came.answered)
     prompts, counts = [Prompt(put.qid, put.ids) for put in puts], told.counts

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
-from mechcot.asking.choices import Choice, choices_of, read_choices
-from mechcot.asking.forms import Failed, Form, Message
+from mechcot.asking.choices import choices_of
+from mechcot.asking.forms import Failed, Form
 from mechcot.asking.replies import Reply
 from mechcot.asking.sampler_file import Sampler
 from mechcot.asking.session import Session, ask, kept
 from mechcot.core.errors import JudgeError, SamplingError
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.sampling.retold import Put, ends, refuse_few
+from mechcot.sampling.requests import (
+    UNLIMITED,
+    Abilities,
+    Answered,
+    Request,
+    all_alike,
+    refuse_cut_early,
+    refuse_other_prompt,
+    requests_of,
+    sampler_form,
+)
+from mechcot.sampling.retold import Put, refuse_few
 
 log = logging.getLogger("mechcot")
 
@@ -30,47 +41,6 @@ HOT, HOT_TOKENS = 2.0, 64
 
 
 @dataclass(frozen=True)
-class Abilities:
-    """What a server was found to do.
-
-    Attributes:
-        several: gives as many samples in one request as it is asked for (`n`).
-        logprobs: lists its tokens with their log-probabilities.
-    """
-
-    several: bool
-    logprobs: bool
-
-
-@dataclass(frozen=True)
-class Request:
-    """Some samples of a question, in one call.
-
-    Attributes:
-        put: the question.
-        cids: which samples.
-        can: what is asked for: several in one request, log-probabilities.
-        most: tokens of each at most; None: as sampling says.
-        temperature: None: as sampling says.
-    """
-
-    put: Put
-    cids: tuple[int, ...]
-    can: Abilities
-    most: int | None = None
-    temperature: float | None = None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A request and what came."""
-
-    request: Request
-    choices: tuple[Choice, ...]
-    reply: Reply
-
-
-@dataclass(frozen=True)
 class Served:
     """What a server gave for all questions.
 
@@ -81,56 +51,6 @@ class Served:
 
     answered: tuple[Answered, ...]
     about: dict[str, Any]
-
-
-def sampler_form(server: Sampler, arm: str, seed: int) -> Form[Request, Reply]:
-    """How samples are asked for. A request has a seed of its own, by the study's, arm, question, sample."""
-
-    def more(item: Request) -> dict[str, Any]:
-        said: dict[str, Any] = {"seed": seed_of(seed, arm, item.put.qid, item.cids[0])}
-        if item.can.several:
-            said["n"] = len(item.cids)
-        if item.can.logprobs:
-            said["logprobs"] = True if server.sends == "messages" else 1
-        if server.sends == "tokens":
-            said["prompt"] = list(item.put.ids)
-        own = {"max_tokens": item.most, "temperature": item.temperature}
-        return said | {name: value for name, value in own.items() if value is not None}
-
-    def messages(item: Request, again: bool) -> list[Message]:
-        if server.sends == "messages":
-            return [dict(message) for message in item.put.messages]
-        return [{"role": "user", "content": item.put.text}]
-
-    return Form(
-        "sample",
-        f"sampling {arm}",
-        {},
-        {},
-        {"sends": server.sends},
-        messages,
-        lambda _, reply: reply,
-        more=more,
-        body=read_choices,
-    )
-
-
-def seed_of(seed: int, arm: str, qid: str, cid: int) -> int:
-    """The seed that a server is sent with a sample, in [0, 2^31)."""
-    key = hashlib.sha256(f"{seed}\0{arm}\0{qid}\0{cid}".encode()).digest()
-    return int.from_bytes(key[:4], "big") >> 1
-
-
-def requests_of(
-    puts: Sequence[Put], settings: SamplingSettings, server: Sampler, can: Abilities
-) -> list[Request]:
-    """All samples of all questions as calls."""
-    size = server.samples_per_request if can.several else 1
-    return [
-        Request(put, tuple(range(first, min(first + size, settings.samples))), can)
-        for put in puts
-        for first in range(0, settings.samples, size)
-    ]
 
 
 def sample_served(
@@ -167,7 +87,7 @@ def sample_served(
     pilot, told = _asked(form, requests_of(puts[:PILOT], settings, session.server, can), session, source)
     _refuse_unfit(pilot, settings, source)
     look(pilot)
-    if settings.temperature > 0 and settings.samples > 1 and _all_alike(pilot):
+    if settings.temperature > 0 and settings.samples > 1 and all_alike(pilot):
         _refuse_greedy(form, pilot[0].request, session, source)
     answered, told = _asked(form, requests_of(puts, settings, session.server, can), session, source)
     _refuse_unfit(answered, settings, source)
@@ -183,6 +103,7 @@ def sample_served(
         "samples": settings.samples,
         "samples_of_a_request": max(len(one.request.cids) for one in answered),
         "logprobs": can.logprobs,
+        "unlimited": can.unlimited,
         "seed_repeats": repeats,
         "prompts_compared": len({one.request.put.qid for one in seen}),
         "n_questions": len(puts),
@@ -198,7 +119,7 @@ def plan_served(
     What the server can do is taken from kept replies; else each sample is a request.
     """
     form = sampler_form(server, arm, session.seed)
-    can = _known(form, puts[0], settings, session) or Abilities(False, False)
+    can = _known(form, puts[0], settings, session) or Abilities()
     every = requests_of(puts, settings, server, can)
     found = kept(form, every, server, session.work)
     pending = [request for request, reply in zip(every, found, strict=True) if reply is None]
@@ -214,13 +135,13 @@ def _ways(put: Put, settings: SamplingSettings, server: Sampler) -> list[Request
     Greedy samples are the same: servers refuse several of them in one request.
     """
     several = min(settings.samples, server.samples_per_request) if settings.temperature > 0 else 1
-    ways = [
-        (n, logprobs)
-        for n in ((several, 1) if several > 1 else (1,))
-        for logprobs in ((True, False) if server.logprobs else (False,))
-    ]
+    ways = product([True, False] if several > 1 else [False], [True, False] if server.logprobs else [False],
+                   [True, False])  # fmt: skip
     most = min(PROBE_TOKENS, settings.max_new_tokens)
-    return [Request(put, tuple(range(n)), Abilities(n > 1, lists), most) for n, lists in ways]
+    return [
+        Request(put, tuple(range(several if way[0] else 1)), Abilities(*way), most)
+        for way in sorted(ways, key=sum, reverse=True)
+    ]
 
 
 def _found(request: Request, reply: Reply) -> Abilities:
@@ -229,6 +150,7 @@ def _found(request: Request, reply: Reply) -> Abilities:
     return Abilities(
         request.can.several and len(choices) == len(request.cids),
         request.can.logprobs and all(choice.sum_logprob is not None for choice in choices),
+        request.can.unlimited,
     )
 
 
@@ -280,6 +202,8 @@ def _told(request: Request, can: Abilities, refusals: Sequence[str]) -> str:
         said = "one request a sample"
     if refusals:
         said += f" (asked for more it said: {refusals[0]})"
+    if not can.unlimited:
+        said += f"; it does not take {', '.join(UNLIMITED)}: its own defaults hold, if it has any"
     return said + ("; it lists log-probabilities" if can.logprobs else "; it lists no log-probabilities")
 
 
@@ -323,60 +247,11 @@ def _refuse_unfit(answered: Sequence[Answered], settings: SamplingSettings, sour
     refuse_cut_early(answered, settings, source)
 
 
-def refuse_other_prompt(answered: Sequence[Answered], source: str) -> None:
-    """Refuse a server that counts another number of prompt tokens than the arm's own tokenizer and template.
-
-    Raises:
-        SamplingError: with both numbers.
-    """
-    for one in answered:
-        put, said, n = one.request.put, one.reply.prompt_tokens, len(one.choices)
-        if one.reply.counted and said not in (len(put.ids), n * len(put.ids)):
-            raise SamplingError(
-                f"{source}: question '{put.qid}' has {len(put.ids)} prompt tokens in the arm's own tokenizer "
-                f"and template, and the server counted {said}: it was asked another prompt than the weights "
-                "will read. Serve the arm's own checkpoint with its own chat template (and prompt.thinking "
-                "as the server has it), or let the server take the prompt as it is rendered here: sends: "
-                "tokens (or text) in the sampler file. Paid replies are kept"
-            )
-
-
-def refuse_cut_early(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
-    """Refuse a server that ends texts at a limit of its own.
-
-    Raises:
-        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`.
-    """
-    for one in answered:
-        cut = sum(not ends(one.request.put.qid, cid, choice)
-                  for cid, choice in zip(one.request.cids, one.choices, strict=True))  # fmt: skip
-        most = one.request.most or settings.max_new_tokens
-        if cut and one.reply.counted and one.reply.completion_tokens < cut * most:
-            raise SamplingError(
-                f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}: the server says "
-                f"that {cut} of {len(one.choices)} texts were cut at the token limit, and counts "
-                f"{one.reply.completion_tokens} tokens where {cut * most} were allowed "
-                f"(sampling.max_new_tokens={most}): its context is too short. Start it with a context of at "
-                f"least {len(one.request.put.ids) + most} tokens, or lower max_new_tokens"
-            )
-
-
-def _all_alike(answered: Sequence[Answered]) -> bool:
-    """Whether all samples of every question are one text."""
-    texts: dict[str, set[tuple[str, str | None]]] = {}
-    for one in answered:
-        said = {(choice.text, choice.reasoning) for choice in one.choices}
-        texts.setdefault(one.request.put.qid, set()).update(said)
-    return all(len(said) == 1 for said in texts.values())
-
-
 def _refuse_greedy(
     form: Form[Request, Reply], request: Request, session: Session[Sampler], source: str
 ) -> None:
     """Refuse a server that gives one text whatever the temperature; a model that is very sure is none."""
-    hot = [
-        Request(request.put, (cid,), Abilities(False, False), HOT_TOKENS, HOT) for cid in (10**6, 10**6 + 1)
-    ]
+    hot = [Request(request.put, (cid,), Abilities(), HOT_TOKENS, HOT) for cid in (10**6, 10**6 + 1)]
     found = ask(form, hot, replace(session, progress=False)).answers
     texts = [_texts(reply) for reply in found if isinstance(reply, Reply)]
     if len(texts) == len(hot) and texts[0] != texts[1]:
