@@ -26,8 +26,8 @@ from conftest import save_checkpoint
 from loopback import Answer, Call, Loopback
 from mechcot.core.errors import ConfigError, JudgeError, SamplingError
 from mechcot.core.files import read_json
-from mechcot.pipeline import run as pipeline
 from mechcot.pipeline import greedy, text
+from mechcot.pipeline import run as pipeline
 from mechcot.sampling.requests import UNLIMITED
 from mechcot.serving import LocalServer
 from served_cases import QUESTIONS, answered, honest, sampler_file, says, settings_of, study_of
@@ -272,6 +272,7 @@ def test_a_server_that_does_not_sample_is_refused_and_a_sure_model_is_not(
         ({"finish_reason": "content_filter"}, 5, r"ended it by 'content_filter'"),
         ({"finish_reason": "length"}, 5, r"counts 5 tokens where 12 were allowed.*context is too short"),
         ({"message": {"content": ""}}, 1, r"4 of its 4 completions are empty"),
+        ({"message": {"content": " ".join(["w1"] * 30)}}, 30, r"counts 30 tokens for 1 texts of at most 12"),
         (
             {"message": {"content": "w1"}},
             9,
@@ -286,7 +287,9 @@ def test_what_no_trace_can_be_is_refused(
 ) -> None:
     def odd(call: Call) -> Answer:
         short = call.body["max_tokens"] < 12
-        return answered(call, [says(call, 0) if short else says(call, 0) | choice], tokens=tokens)
+        return answered(
+            call, [says(call, 0) if short else says(call, 0) | choice], tokens=5 if short else tokens
+        )
 
     with Loopback(odd) as running:
         study = study_of(tmp_path / "a", folder, sampler_file(tmp_path / "s.yaml", running.url))

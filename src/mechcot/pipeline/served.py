@@ -103,6 +103,7 @@ def served(
     session = session_of(study, server, progress)
     came = sample_served(puts, sampling, session, arm, source, look)
     told = retold(came.answered)
+    refuse_other_texts(told.counts, source)
     prompts, counts = [Prompt(put.qid, put.ids) for put in puts], told.counts
     rows = trace_rows(told.done, prompts, questions, task.format, tokenizer, arm)
     about = {

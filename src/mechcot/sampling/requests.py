@@ -133,23 +133,32 @@ def refuse_other_prompt(answered: Sequence[Answered], source: str) -> None:
             )
 
 
-def refuse_cut_early(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
-    """Refuse a server that ends texts at a limit of its own.
+def refuse_other_limit(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
+    """Refuse a server that ends texts at a limit of its own, or goes on behind the study's.
 
     Raises:
-        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`.
+        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`; or there are
+            more tokens than it allows.
     """
     for one in answered:
-        cut = sum(not ends(one.request.put.qid, cid, choice)
-                  for cid, choice in zip(one.request.cids, one.choices, strict=True))  # fmt: skip
-        most = one.request.most or settings.max_new_tokens
-        if cut and one.reply.counted and one.reply.completion_tokens < cut * most:
+        where = f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}"
+        pairs = zip(one.request.cids, one.choices, strict=True)
+        cut = sum(not ends(one.request.put.qid, cid, choice) for cid, choice in pairs)
+        most, wrote = one.request.most or settings.max_new_tokens, one.reply.completion_tokens
+        if not one.reply.counted:
+            continue
+        if wrote < cut * most:
             raise SamplingError(
-                f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}: the server says "
-                f"that {cut} of {len(one.choices)} texts were cut at the token limit, and counts "
-                f"{one.reply.completion_tokens} tokens where {cut * most} were allowed "
+                f"{where}: the server says that {cut} of {len(one.choices)} texts were cut at the token "
+                f"limit, and counts {wrote} tokens where {cut * most} were allowed "
                 f"(sampling.max_new_tokens={most}): its context is too short. Start it with a context of at "
                 f"least {len(one.request.put.ids) + most} tokens, or lower max_new_tokens"
+            )
+        if wrote > len(one.choices) * most:
+            raise SamplingError(
+                f"{where}: the server counts {wrote} tokens for {len(one.choices)} texts of at most {most} "
+                "(sampling.max_new_tokens): it does not heed max_tokens. Use one that does: texts that ran "
+                "on are no traces of this study"
             )
 
 

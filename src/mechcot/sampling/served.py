@@ -21,7 +21,7 @@ from mechcot.sampling.requests import (
     Answered,
     Request,
     all_alike,
-    refuse_cut_early,
+    refuse_other_limit,
     refuse_other_prompt,
     requests_of,
     sampler_form,
@@ -73,7 +73,7 @@ def sample_served(
         session: whom to ask; its ledger holds the budget.
         arm: its name; it keys the seeds.
         source: the sampler file, for messages.
-        look: refuses texts that cannot be the arm's; called with those of the first questions, then with all.
+        look: refuses texts that cannot be the arm's; called with those of the first questions.
 
     Raises:
         ConfigError: as for `asking.session.ask`.
@@ -91,7 +91,6 @@ def sample_served(
         _refuse_greedy(form, pilot[0].request, session, source)
     answered, told = _asked(form, requests_of(puts, settings, session.server, can), session, source)
     _refuse_unfit(answered, settings, source)
-    look(answered)
     seen = [one for one in answered if one.reply.counted]
     left_out = ("schema", "words", "dialect", "server_enforces_schema", "sample", "response_format")
     about = {name: value for name, value in told.items() if name not in left_out}
@@ -244,7 +243,7 @@ def _asked(
 
 def _refuse_unfit(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
     refuse_other_prompt(answered, source)
-    refuse_cut_early(answered, settings, source)
+    refuse_other_limit(answered, settings, source)
 
 
 def _refuse_greedy(
