@@ -24,7 +24,7 @@ from transformers import AutoTokenizer
 
 from conftest import save_checkpoint
 from loopback import Answer, Call, Loopback
-from mechcot.core.errors import ConfigError, JudgeError, SamplingError
+from mechcot.core.errors import ConfigError, DataError, JudgeError, SamplingError, StudyError
 from mechcot.core.files import read_json
 from mechcot.pipeline import greedy, text
 from mechcot.pipeline import run as pipeline
@@ -395,6 +395,23 @@ def test_a_killed_run_loses_no_reply_and_pays_none_twice(folder: Path, tmp_path:
 
 def sent(call: Call) -> tuple[Any, ...]:
     return (call.user, call.body["seed"], call.body["max_tokens"], call.body.get("n"))
+
+
+def test_an_arm_may_get_a_server_until_it_is_sampled(folder: Path, local: Any, tmp_path: Path) -> None:
+    out, settings = tmp_path / "out", settings_of(tmp_path / "a", folder, None)
+    with pytest.raises(DataError, match=r"none\.csv"):  # the judge's table, after all texts
+        pipeline.run(out, config=settings, progress=False)
+    file = sampler_file(tmp_path / "s.yaml", local.url)
+    with pytest.raises(StudyError, match=r"arms\.base\.server: was None, now"):
+        pipeline.run(out, overrides=(f"arms.base.server={file}",), progress=False)
+    new = (f"arms.other={{model: {folder}, server: {tmp_path / 'none.yaml'}}}",)
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        pipeline.run(out, overrides=new, progress=False)
+    new = (f"arms.other={{model: {folder}, server: {file}}}",)
+    with pytest.raises(DataError, match=r"none\.csv"):
+        pipeline.run(out, overrides=new, progress=False)
+    tables = [pd.read_parquet(out / "arms" / arm / "traces.parquet") for arm in ("other", "base")]
+    assert list(tables[0].text) == list(tables[1].text)
 
 
 # --- settings, money --------------------------------------------------------------------------------

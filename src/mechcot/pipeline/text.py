@@ -13,10 +13,11 @@ from mechcot.core import files, records
 from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
 from mechcot.pipeline.served import plan_served, served, server_basis
+from mechcot.pipeline.teacher_arm import basis_of, plan_examined, write_examined
 from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
 from mechcot.steps.of_study import (
     checkpoint_folder,
@@ -45,7 +46,7 @@ def text_stages(study: Study, progress: bool) -> list[Stage]:
 
 def _traces_stage(study: Study, arm: str, progress: bool) -> Stage:
     given = study.settings.arms[arm].traces is not None
-    return _given_stage(study, arm) if given else _sampling_stage(study, arm, progress)
+    return _given_stage(study, arm, progress) if given else _sampling_stage(study, arm, progress)
 
 
 def _steps_stage(study: Study, arm: str) -> Stage:
@@ -99,12 +100,24 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     )
 
 
-def _given_stage(study: Study, arm: str) -> Stage:
-    """Traces out of a file, or by the organism's teacher: as many then as a checkpoint writes."""
+def _given_stage(study: Study, arm: str, progress: bool) -> Stage:
+    """Traces out of a file, or by a teacher of the study: as many then as a checkpoint writes."""
     settings, source = study.settings, study.settings.arms[arm].traces
     assert source is not None
     own, outside = checkpoint_of(study, settings.contrast.before)  # its tokenizer
     basis: dict[str, Any] = {"prompt": settings.prompt.basis()}
+    if source == OWN_TEACHER:
+        return Stage(
+            f"given-{arm}",
+            _version(study),
+            basis | {"teacher": basis_of(study)},
+            (asked_file(study), "teacher/about.json", *own),
+            (traces_file(study, arm), f"arms/{arm}/teacher.json"),
+            partial(examine, study, arm, progress),
+            frozen=True,
+            outside=outside,
+            plan=partial(plan_examined, study, arm),
+        )
     if source in TEACHER_VARIANTS:
         assert settings.organism is not None  # by Settings' own validation
         basis |= {"teacher": source, "samples": settings.sampling.samples, "seed": settings.seed}
@@ -222,6 +235,12 @@ def take_traces(study: Study, arm: str, work: Path) -> None:
     completions = completions_of(given, tokenizer, source, rendered)
     rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
     records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+
+
+def examine(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Ask the study's teacher the study's questions, as an arm."""
+    answered = write_examined(study, arm, progress, study.path / traces_file(study, arm))
+    _tell_unanswered(study, arm, answered)
 
 
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:

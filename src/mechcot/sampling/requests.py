@@ -137,8 +137,8 @@ def refuse_other_limit(answered: Sequence[Answered], settings: SamplingSettings,
     """Refuse a server that ends texts at a limit of its own, or goes on behind the study's.
 
     Raises:
-        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`; or there are
-            more tokens than it allows.
+        SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`; or it is
+            longer.
     """
     for one in answered:
         where = f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}"
