@@ -88,7 +88,7 @@ def test_a_mark_that_the_model_may_not_have_written_is_not_written() -> None:
     assert joined(Choice("", "so", "length"), marks) == "<think>\nso"
     assert joined(Choice(" \n", "so", "stop"), marks) == "<think>\nso"
     assert joined(Choice("so", None, "stop"), marks) == "so"
-    assert joined(Choice("then", "", "stop"), marks) == "<think>\n\n</think>\n\nthen"
+    assert joined(Choice("then", "\n\n", "stop"), marks) == "<think>\n\n</think>\n\nthen"
 
 
 tokens = st.lists(st.integers(2, len(WORDS) - 1), max_size=30)
@@ -146,6 +146,11 @@ def test_choices_are_read_in_their_order_with_what_each_server_calls_things() ->
     )
     assert not isinstance(plain, Trouble)
     assert choices_of(plain) == [Choice("so", None, "stop", -3.0, (-1.0, -2.0))]
+    bare = read_choices(
+        body({"message": {"content": "so", "reasoning_content": ""}, "finish_reason": "stop"})
+    )
+    assert not isinstance(bare, Trouble)
+    assert choices_of(bare)[0].reasoning is None
     half = read_choices(body({"message": {"content": "a\ud800b"}, "finish_reason": "stop"}))
     assert not isinstance(half, Trouble)
     assert choices_of(half)[0].text.encode()  # a file can take it

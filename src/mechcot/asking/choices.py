@@ -66,7 +66,9 @@ def _choice(choice: Any, *, first: bool) -> Choice | None:
     if not isinstance(message, Mapping):
         return None
     text = text_of(message.get("content"))
-    reasoning = next((message[key] for key in REASONING if isinstance(message.get(key), str)), None)
+    # An empty one is what servers give a model that does not reason.
+    fields = (message.get(key) for key in REASONING)
+    reasoning = next((field for field in fields if isinstance(field, str) and field), None)
     if text is None and reasoning is None and not message.get("refusal"):
         return None
     refused = isinstance(message.get("refusal"), str) and bool(message["refusal"])

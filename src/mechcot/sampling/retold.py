@@ -190,9 +190,9 @@ def ends(qid: str, cid: int, choice: Choice) -> bool:
     if choice.finish_reason in _CUT:
         return False
     raise SamplingError(
-        f"question '{qid}', sample {cid}: the server ended it by '{choice.finish_reason}', and a trace ends "
-        f"by itself (stop) or at the token limit (length). Its text begins {choice.text[:80]!r}. Switch off "
-        "what filters, refuses or calls tools at the server; the other replies are kept"
+        f"question '{qid}', sample {cid}: the server ended it by {choice.finish_reason[:40]!r}, and a trace "
+        f"ends by itself (stop) or at the token limit (length). Its text begins {choice.text[:80]!r}. Switch "
+        "off what filters, refuses or calls tools at the server; the other replies are kept"
     )
 
 
