@@ -92,7 +92,7 @@ def _served(study: Study, found: Findings) -> Iterator[Table]:
         gaps, prompts = told["recomputed"], f"{told['prompts_compared']} of {told['n_questions']}"
         near = "none listed"
         if gaps is not None and gaps["n_tokens"]:
-            near = f"{gaps['mean_absolute']:.4f} nats a token"
+            near = f"{gaps['mean_absolute']:.2g} nats a token"
             near += f" ({gaps['n_tokens']} tokens, {gaps['n_texts']} texts)"
         elif gaps is not None:
             near = f"listed, not comparable ({gaps['n_otherwise']} texts in other tokens)"

@@ -185,8 +185,8 @@ def _tell(arm: str, about: dict[str, Any], total: int) -> None:
     found = about["recomputed"]
     if found and found["n_tokens"]:
         log.info(
-            "arm %s: log-probabilities of the server and of the arm's weights differ by %.4f nats a token on "
-            "the average, at most by %.4f (%d tokens of %d texts)",
+            "arm %s: log-probabilities of the server and of the arm's weights differ by %.2g nats a token on "
+            "the average, at most by %.2g (%d tokens of %d texts)",
             arm, found["mean_absolute"], found["largest"], found["n_tokens"], found["n_texts"],
         )  # fmt: skip
 

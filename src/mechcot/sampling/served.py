@@ -200,7 +200,7 @@ def _told(request: Request, can: Abilities, refusals: Sequence[str]) -> str:
     else:
         said = "one request a sample"
     if refusals:
-        said += f" (asked for more it said: {refusals[0]})"
+        said += f" (asked for more it said: {refusals[0][:100]})"
     if not can.unlimited:
         said += f"; it does not take {', '.join(UNLIMITED)}: its own defaults hold, if it has any"
     return said + ("; it lists log-probabilities" if can.logprobs else "; it lists no log-probabilities")
