@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,23 @@ def test_it_is_found_out_and_said_whether_several_samples_come_at_once(
     assert all(UNLIMITED.items() <= call.body.items() for call in long)
     assert (told["recomputed"], told["unlimited"]) == (None, True)
     assert rows.sum_logprob.isna().all()
+
+
+def test_a_server_that_heeds_no_seed_is_told_of_and_its_replies_are_kept(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = count()
+
+    def heedless(call: Call) -> Answer:
+        return answered(call, [{"message": {"content": f"w{next(numbers) % 57} . answer w20"}}])
+
+    with Loopback(heedless) as running, caplog.at_level(logging.INFO):
+        file = sampler_file(tmp_path / "s.yaml", running.url)
+        study = study_of(tmp_path / "a", folder, file, sampling=SAMPLED)
+        first = traces(study)
+        assert "the same seed gives another text" in caplog.text
+        assert about(study)["seed_repeats"] is False
+        assert traces(study).equals(first)  # from the kept replies
 
 
 def test_a_server_that_gives_fewer_than_it_gave_first_is_refused(folder: Path, tmp_path: Path) -> None:
