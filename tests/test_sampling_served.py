@@ -190,6 +190,29 @@ def test_another_prompt_than_the_weights_read_is_refused_with_both_numbers(
         assert len(traces(study_of(tmp_path / "b", folder, tokens))) == 4
 
 
+def test_one_question_that_the_server_puts_otherwise_stops_all_where_it_comes(
+    folder: Path, tmp_path: Path
+) -> None:
+    odd = QUESTIONS[9]["question"]
+
+    def counts(call: Call) -> Answer:
+        time.sleep(0.02)
+        return answered(call, [says(call, 0)], prompt=7 if str(odd) in call.user else None)
+
+    with Loopback(counts) as running:
+        file = sampler_file(tmp_path / "s.yaml", running.url, concurrency=1)
+        more = {"temperature": 1.0, "samples": 6}
+        study = study_of(tmp_path / "a", folder, file, questions=12, sampling=more)
+        with pytest.raises(SamplingError, match=r"'q9' has 6 prompt tokens .* the server counted 7"):
+            traces(study)
+        asked = len(running.calls)
+        assert asked < 2 + 72
+        with pytest.raises(SamplingError, match=r"'q9' has 6 prompt tokens"):
+            traces(study)  # by the kept reply
+        assert len(running.calls) == asked
+        assert text.plan_sampling(study, "base").answered == asked - 2
+
+
 def test_a_server_with_other_weights_is_told_by_its_log_probabilities(folder: Path, tmp_path: Path) -> None:
     other = save_checkpoint(tmp_path / "tiny", seed=5)
     with LocalServer.load(str(other), device="cpu") as running:
@@ -257,7 +280,7 @@ def test_a_server_that_gives_fewer_than_it_gave_first_is_refused(folder: Path, t
         study = study_of(
             tmp_path / "a", folder, sampler_file(tmp_path / "s.yaml", running.url), sampling=SAMPLED
         )
-        with pytest.raises(SamplingError, match=r"'q0'.* n=4 samples and gave 3"):
+        with pytest.raises(SamplingError, match=r"n=4 samples and gave 3"):
             traces(study)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mechcot.asking.choices import Choice, read_choices
+from mechcot.asking.choices import Choice, choices_of, read_choices
 from mechcot.asking.forms import Form, Message
 from mechcot.asking.replies import Reply
 from mechcot.asking.sampler_file import Sampler
@@ -63,8 +63,17 @@ class Answered:
     reply: Reply
 
 
-def sampler_form(server: Sampler, arm: str, seed: int) -> Form[Request, Reply]:
-    """How samples are asked for. A request has a seed of its own, by the study's, arm, question, sample."""
+def sampler_form(
+    server: Sampler, arm: str, seed: int, look: Callable[[Answered], None] = lambda _: None
+) -> Form[Request, Reply]:
+    """How samples are asked for. A request has a seed of its own, by the study's, arm, question, sample.
+
+    Args:
+        server: whom to ask.
+        arm: its name.
+        seed: of the study.
+        look: refuses what no trace can be, as soon as it comes.
+    """
 
     def more(item: Request) -> dict[str, Any]:
         said: dict[str, Any] = {"seed": seed_of(seed, arm, item.put.qid, item.cids[0])}
@@ -84,6 +93,10 @@ def sampler_form(server: Sampler, arm: str, seed: int) -> Form[Request, Reply]:
             return [dict(message) for message in item.put.messages]
         return [{"role": "user", "content": item.put.text}]
 
+    def read(item: Request, reply: Reply) -> Reply:
+        look(Answered(item, tuple(choices_of(reply)), reply))
+        return reply
+
     return Form(
         "sample",
         f"sampling {arm}",
@@ -91,7 +104,7 @@ def sampler_form(server: Sampler, arm: str, seed: int) -> Form[Request, Reply]:
         {},
         {"sends": server.sends},
         messages,
-        lambda _, reply: reply,
+        read,
         more=more,
         body=read_choices,
     )
@@ -115,51 +128,49 @@ def requests_of(
     ]
 
 
-def refuse_other_prompt(answered: Sequence[Answered], source: str) -> None:
+def refuse_other_prompt(one: Answered, source: str) -> None:
     """Refuse a server that counts another number of prompt tokens than the arm's own tokenizer and template.
 
     Raises:
         SamplingError: with both numbers.
     """
-    for one in answered:
-        put, said, n = one.request.put, one.reply.prompt_tokens, len(one.choices)
-        if one.reply.counted and said not in (len(put.ids), n * len(put.ids)):
-            raise SamplingError(
-                f"{source}: question '{put.qid}' has {len(put.ids)} prompt tokens in the arm's own tokenizer "
-                f"and template, and the server counted {said}: it was asked another prompt than the weights "
-                "will read. Serve the arm's own checkpoint with its own chat template (and prompt.thinking "
-                "as the server has it), or let the server take the prompt as it is rendered here: sends: "
-                "tokens (or text) in the sampler file. Paid replies are kept"
-            )
+    put, said, n = one.request.put, one.reply.prompt_tokens, len(one.choices)
+    if one.reply.counted and said not in (len(put.ids), n * len(put.ids)):
+        raise SamplingError(
+            f"{source}: question '{put.qid}' has {len(put.ids)} prompt tokens in the arm's own tokenizer "
+            f"and template, and the server counted {said}: it was asked another prompt than the weights "
+            "will read. Serve the arm's own checkpoint with its own chat template (and prompt.thinking "
+            "as the server has it), or let the server take the prompt as it is rendered here: sends: "
+            "tokens (or text) in the sampler file. Paid replies are kept"
+        )
 
 
-def refuse_other_limit(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
+def refuse_other_limit(one: Answered, settings: SamplingSettings, source: str) -> None:
     """Refuse a server that ends texts at a limit of its own, or goes on behind the study's.
 
     Raises:
         SamplingError: a text is said to be cut at the limit, and is shorter than `max_new_tokens`; or it is
             longer.
     """
-    for one in answered:
-        where = f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}"
-        pairs = zip(one.request.cids, one.choices, strict=True)
-        cut = sum(not ends(one.request.put.qid, cid, choice) for cid, choice in pairs)
-        most, wrote = one.request.most or settings.max_new_tokens, one.reply.completion_tokens
-        if not one.reply.counted:
-            continue
-        if wrote < cut * most:
-            raise SamplingError(
-                f"{where}: the server says that {cut} of {len(one.choices)} texts were cut at the token "
-                f"limit, and counts {wrote} tokens where {cut * most} were allowed "
-                f"(sampling.max_new_tokens={most}): its context is too short. Start it with a context of at "
-                f"least {len(one.request.put.ids) + most} tokens, or lower max_new_tokens"
-            )
-        if wrote > len(one.choices) * most:
-            raise SamplingError(
-                f"{where}: the server counts {wrote} tokens for {len(one.choices)} texts of at most {most} "
-                "(sampling.max_new_tokens): it does not heed max_tokens. Use one that does: texts that ran "
-                "on are no traces of this study"
-            )
+    where = f"{source}: question '{one.request.put.qid}', sample {one.request.cids[0]}"
+    pairs = zip(one.request.cids, one.choices, strict=False)
+    cut = sum(not ends(one.request.put.qid, cid, choice) for cid, choice in pairs)
+    most, wrote = one.request.most or settings.max_new_tokens, one.reply.completion_tokens
+    if not one.reply.counted:
+        return
+    if wrote < cut * most:
+        raise SamplingError(
+            f"{where}: the server says that {cut} of {len(one.choices)} texts were cut at the token "
+            f"limit, and counts {wrote} tokens where {cut * most} were allowed "
+            f"(sampling.max_new_tokens={most}): its context is too short. Start it with a context of at "
+            f"least {len(one.request.put.ids) + most} tokens, or lower max_new_tokens"
+        )
+    if wrote > len(one.choices) * most:
+        raise SamplingError(
+            f"{where}: the server counts {wrote} tokens for {len(one.choices)} texts of at most {most} "
+            "(sampling.max_new_tokens): it does not heed max_tokens. Use one that does: texts that ran "
+            "on are no traces of this study"
+        )
 
 
 def all_alike(answered: Sequence[Answered]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -82,15 +83,13 @@ def sample_served(
             gives fewer than it is asked for, or ends them early or in a way that no trace can have.
         MissingDependency: httpx2 is not installed.
     """
-    form = sampler_form(session.server, arm, session.seed)
+    form = sampler_form(session.server, arm, session.seed, partial(_refuse_unfit, settings, source))
     can, repeats = _probed(form, puts[0], settings, session, source)
     pilot, told = _asked(form, requests_of(puts[:PILOT], settings, session.server, can), session, source)
-    _refuse_unfit(pilot, settings, source)
     look(pilot)
     if settings.temperature > 0 and settings.samples > 1 and all_alike(pilot):
         _refuse_greedy(form, pilot[0].request, session, source)
     answered, told = _asked(form, requests_of(puts, settings, session.server, can), session, source)
-    _refuse_unfit(answered, settings, source)
     seen = [one for one in answered if one.reply.counted]
     left_out = ("schema", "words", "dialect", "server_enforces_schema", "sample", "response_format")
     about = {name: value for name, value in told.items() if name not in left_out}
@@ -165,7 +164,6 @@ def _probed(
             refusals.append(reply.reason if isinstance(reply, Failed) else "")
             continue
         can = _found(request, reply)
-        refuse_other_prompt([Answered(request, tuple(choices_of(reply)), reply)], source)
         log.info("%s: %s", who, _told(request, can, refusals))
         if settings.temperature == 0:
             return can, None
@@ -235,15 +233,16 @@ def _asked(
     answered = []
     for request, reply in zip(requests, found.answers, strict=True):
         assert isinstance(reply, Reply)
-        choices = choices_of(reply)
-        refuse_few(request.put.qid, choices, len(request.cids))
-        answered.append(Answered(request, tuple(choices[: len(request.cids)]), reply))
+        answered.append(Answered(request, tuple(choices_of(reply)[: len(request.cids)]), reply))
     return answered, found.about
 
 
-def _refuse_unfit(answered: Sequence[Answered], settings: SamplingSettings, source: str) -> None:
-    refuse_other_prompt(answered, source)
-    refuse_other_limit(answered, settings, source)
+def _refuse_unfit(settings: SamplingSettings, source: str, one: Answered) -> None:
+    """Refuse what is no sample of this study; of a short request that asks what a server does, its prompt."""
+    refuse_other_prompt(one, source)
+    if one.request.most is None:
+        refuse_few(one.request.put.qid, one.choices, len(one.request.cids))
+        refuse_other_limit(one, settings, source)
 
 
 def _refuse_greedy(
