@@ -190,6 +190,18 @@ def test_another_prompt_than_the_weights_read_is_refused_with_both_numbers(
         assert len(traces(study_of(tmp_path / "b", folder, tokens))) == 4
 
 
+def test_paid_traces_are_not_lost_where_the_weights_do_not_load(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = save_checkpoint(tmp_path / "tiny")
+    with LocalServer.load(str(own), device="cpu") as running:
+        study = study_of(tmp_path / "a", own, sampler_file(tmp_path / "s.yaml", running.url))
+        (own / "model.safetensors").unlink()  # the server has read it
+        assert len(traces(study)) == 4
+    assert "log-probabilities are not compared with the weights'" in caplog.text
+    assert about(study)["recomputed"]["why"]
+
+
 def test_one_question_that_the_server_puts_otherwise_stops_all_where_it_comes(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -95,7 +95,8 @@ def _served(study: Study, found: Findings) -> Iterator[Table]:
             near = f"{gaps['mean_absolute']:.2g} nats a token"
             near += f" ({gaps['n_tokens']} tokens, {gaps['n_texts']} texts)"
         elif gaps is not None:
-            near = f"listed, not comparable ({gaps['n_otherwise']} texts in other tokens)"
+            near = gaps.get("why") or f"{gaps['n_otherwise']} texts in other tokens"
+            near = f"listed, not compared ({near})"
         whole = told["completion_tokens"]
         tokens = f"{whole['server']:,} and {whole['own']:,}" if whole["n_texts"] else "not counted"
         rows.append((arm, told["returned_model"], told["endpoint"], prompts, tokens, near))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot.core import records
-from mechcot.core.errors import ConfigError
+from mechcot.core.errors import ConfigError, ModelError
 from mechcot.core.plan import Expense
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of
@@ -157,14 +157,25 @@ def session_of(study: Study, server: Sampler, progress: bool) -> Session[Sampler
 
 
 def _recomputed(study: Study, arm: str, listed: Sequence[Listed]) -> dict[str, Any] | None:
-    """Log-probabilities of the server beside those of the arm's weights; None: the server lists none."""
+    """Log-probabilities of the server beside those of the arm's weights; None: the server lists none.
+
+    What is paid for is not lost where the weights cannot be loaded: a server may hold all of a GPU's memory.
+    """
     from mechcot.models.checkpoint import load
+    from mechcot.models.devices import out_of_memory
     from mechcot.sampling.recomputed import recomputed
 
     if not listed:
         return None
-    checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm), study.settings.device)
-    return recomputed(checkpoint, listed).to_json()
+    try:
+        checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm), study.settings.device)
+        return recomputed(checkpoint, listed).to_json()
+    except Exception as error:
+        if not isinstance(error, ModelError) and not out_of_memory(error):
+            raise
+        why = str(error).partition("\n")[0]
+        log.warning("arm %s: the server's log-probabilities are not compared with the weights': %s", arm, why)
+        return {"n_tokens": 0, "n_otherwise": 0, "why": why}
 
 
 def _tell(arm: str, about: dict[str, Any], total: int) -> None:
