@@ -450,6 +450,20 @@ def sent(call: Call) -> tuple[Any, ...]:
     return (call.user, call.body["seed"], call.body["max_tokens"], call.body.get("n"))
 
 
+def test_weights_that_are_made_again_under_the_same_name_are_asked_anew(tmp_path: Path) -> None:
+    own = save_checkpoint(tmp_path / "tiny")
+    with Loopback(honest) as running:
+        study = study_of(tmp_path / "a", own, sampler_file(tmp_path / "s.yaml", running.url))
+        traces(study)
+        asked = len(running.calls)
+        traces(study)
+        assert len(running.calls) == asked
+        save_checkpoint(own, seed=3)
+        assert text.plan_sampling(study, "base").answered == 0
+        traces(study)
+        assert len(running.calls) == 2 * asked
+
+
 def test_an_arm_may_get_a_server_until_it_is_sampled(folder: Path, local: Any, tmp_path: Path) -> None:
     out, settings = tmp_path / "out", settings_of(tmp_path / "a", folder, None)
     with pytest.raises(DataError, match=r"none\.csv"):  # the judge's table, after all texts

@@ -51,6 +51,7 @@ class Form(Generic[ItemT, FoundT]):
         misfit: what a reply is that does not fit.
         more: what the request of an item has beside the parameters that all share.
         body: how the body of an answer is read.
+        apart: what else tells replies apart, though the server is not told: part of what they are kept under.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Form(Generic[ItemT, FoundT]):
     misfit: str = "not the JSON asked for"
     more: Callable[[ItemT], Mapping[str, Any]] = _nothing
     body: Read = read_body
+    apart: str = ""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def call_key(
     # Alone, as before there were dialects: replies that were paid for then are found.
     reply = sends.get("response_format") if set(sends) <= {"response_format"} else sends
     parameters = {**server.parameters(sample), **(more or {})}
-    return _sha([server.model, server.endpoint, sent, parameters, reply, sample])
+    apart = [form.apart] if form.apart else []
+    return _sha([server.model, server.endpoint, sent, parameters, reply, sample, *apart])
 
 
 def description(server: Server, form: Form[Any, Any], check: Check) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mechcot.tasks import Question, question_of, render_prompt
 if TYPE_CHECKING:
     from mechcot.asking.sampler_file import Sampler
     from mechcot.asking.session import Session
-    from mechcot.sampling.requests import Answered
+    from mechcot.sampling.requests import Answered, Author
     from mechcot.sampling.retold import Listed, Put, Retelling
 
 log = logging.getLogger("mechcot")
@@ -101,7 +101,7 @@ def served(
         "arm %s: sampled at %s; its weights are in %s", arm, server.endpoint, checkpoint_folder(study, arm)
     )
     session = session_of(study, server, progress)
-    came = sample_served(puts, sampling, session, arm, source, look)
+    came = sample_served(puts, sampling, session, _author(study, arm), look)
     told = retold(came.answered)
     refuse_other_texts(told.counts, source)
     prompts, counts = [Prompt(put.qid, put.ids) for put in puts], told.counts
@@ -123,6 +123,14 @@ def served(
     }
     _tell(arm, about, counts.texts)
     return rows, about
+
+
+def _author(study: Study, arm: str) -> Author:
+    """Whose samples a server is asked for; weights may be made again under the same name."""
+    from mechcot.core.digests import Digests
+    from mechcot.sampling.requests import Author
+
+    return Author(arm, Digests(study.path).of(checkpoint_folder(study, arm)), str(server_file(study, arm)))
 
 
 def _retold(
@@ -226,7 +234,7 @@ def _priced(
     own = study.settings.arms[arm]
     tokenizer = load_tokenizer(checkpoint_folder(study, arm), trust_remote_code=own.trust_remote_code)
     puts = puts_of(study, arm, questions, tokenizer)
-    pending, answered = plan(puts, sampling, server, arm, session_of(study, server, False))
+    pending, answered = plan(puts, sampling, session_of(study, server, False), _author(study, arm))
     read = sum(len(request.put.ids) for request in pending)
     written = sum(len(request.cids) for request in pending) * sampling.max_new_tokens
     money = server.cost(read, written) if pending else 0.0

@@ -83,8 +83,8 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     # The greedy traces are another stage's.
     sampling = settings.sampling_of(arm).model_dump(mode="json", exclude={"greedy", *unused})
     basis: dict[str, Any] = {"sampling": sampling, "prompt": prompt, "seed": settings.seed}
-    served = settings.arms[arm].server is not None
-    if served:
+    at_server = settings.arms[arm].server is not None
+    if at_server:
         sampling.pop("batch_rows")
         basis["server"] = server_basis(study, arm)
     return Stage(
@@ -92,7 +92,7 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
         _version(study),
         basis,
         (asked_file(study), *own),
-        (traces_file(study, arm), *((f"arms/{arm}/server.json",) if served else ())),
+        (traces_file(study, arm), *((f"arms/{arm}/server.json",) if at_server else ())),
         partial(sample_traces, study, arm, progress),
         frozen=True,
         outside=outside,

@@ -36,6 +36,21 @@ class Abilities:
 
 
 @dataclass(frozen=True)
+class Author:
+    """Whose samples are asked for.
+
+    Attributes:
+        arm: its name; it keys the seeds.
+        weights: digest of its checkpoint: replies of other weights under the same name are others.
+        source: the sampler file, for messages.
+    """
+
+    arm: str
+    weights: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Request:
     """Some samples of a question, in one call.
 
@@ -64,19 +79,19 @@ class Answered:
 
 
 def sampler_form(
-    server: Sampler, arm: str, seed: int, look: Callable[[Answered], None] = lambda _: None
+    server: Sampler, author: Author, seed: int, look: Callable[[Answered], None] = lambda _: None
 ) -> Form[Request, Reply]:
     """How samples are asked for. A request has a seed of its own, by the study's, arm, question, sample.
 
     Args:
         server: whom to ask.
-        arm: its name.
+        author: whose samples.
         seed: of the study.
         look: refuses what no trace can be, as soon as it comes.
     """
 
     def more(item: Request) -> dict[str, Any]:
-        said: dict[str, Any] = {"seed": seed_of(seed, arm, item.put.qid, item.cids[0])}
+        said: dict[str, Any] = {"seed": seed_of(seed, author.arm, item.put.qid, item.cids[0])}
         if item.can.several:
             said["n"] = len(item.cids)
         if item.can.logprobs:
@@ -99,7 +114,7 @@ def sampler_form(
 
     return Form(
         "sample",
-        f"sampling {arm}",
+        f"sampling {author.arm}",
         {},
         {},
         {"sends": server.sends},
@@ -107,6 +122,7 @@ def sampler_form(
         read,
         more=more,
         body=read_choices,
+        apart=author.weights,
     )
 
 

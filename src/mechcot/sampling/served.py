@@ -20,6 +20,7 @@ from mechcot.sampling.requests import (
     UNLIMITED,
     Abilities,
     Answered,
+    Author,
     Request,
     all_alike,
     refuse_other_limit,
@@ -58,8 +59,7 @@ def sample_served(
     puts: Sequence[Put],
     settings: SamplingSettings,
     session: Session[Sampler],
-    arm: str,
-    source: str,
+    author: Author,
     look: Callable[[Sequence[Answered]], None],
 ) -> Served:
     """Sample `settings.samples` completions of every question from a server.
@@ -72,8 +72,7 @@ def sample_served(
         puts: the questions.
         settings: of the arm's sampling; the session's server has its parameters (`Sampler.sampling`).
         session: whom to ask; its ledger holds the budget.
-        arm: its name; it keys the seeds.
-        source: the sampler file, for messages.
+        author: whose samples they are.
         look: refuses texts that cannot be the arm's; called with those of the first questions.
 
     Raises:
@@ -83,7 +82,8 @@ def sample_served(
             gives fewer than it is asked for, or ends them early or in a way that no trace can have.
         MissingDependency: httpx2 is not installed.
     """
-    form = sampler_form(session.server, arm, session.seed, partial(_refuse_unfit, settings, source))
+    source, fit = author.source, partial(_refuse_unfit, settings, author.source)
+    form = sampler_form(session.server, author, session.seed, fit)
     can, repeats = _probed(form, puts[0], settings, session, source)
     pilot, told = _asked(form, requests_of(puts[:PILOT], settings, session.server, can), session, source)
     look(pilot)
@@ -110,13 +110,14 @@ def sample_served(
 
 
 def plan_served(
-    puts: Sequence[Put], settings: SamplingSettings, server: Sampler, arm: str, session: Session[Sampler]
+    puts: Sequence[Put], settings: SamplingSettings, session: Session[Sampler], author: Author
 ) -> tuple[list[Request], int]:
     """The requests still to be sent at most, and how many are answered. Sends and writes nothing.
 
     What the server can do is taken from kept replies; else each sample is a request.
     """
-    form = sampler_form(server, arm, session.seed)
+    server = session.server
+    form = sampler_form(server, author, session.seed)
     can = _known(form, puts[0], settings, session) or Abilities()
     every = requests_of(puts, settings, server, can)
     found = kept(form, every, server, session.work)
