@@ -18,6 +18,7 @@ from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_
 from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
+from mechcot.core.steering_settings import SteeringSettings
 from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
@@ -218,6 +219,9 @@ class Settings(Section):
     analysis: AnalysisSettings = AnalysisSettings()
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
+    )
+    steering: SteeringSettings | None = Field(
+        None, description="whether hedging put back changes what is claimed (mechcot hedge); null: not asked"
     )
 
     @model_validator(mode="before")

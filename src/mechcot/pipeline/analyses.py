@@ -96,6 +96,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "panel": judged,
         "handover": ("questions.parquet", *handed),
         "weights": ("weights",),
+        "steering": ("questions.parquet", "steering"),
         "inside": inside,
         "greedy": (*judged, *_all_claims(study), *decoded),
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),
