@@ -28,6 +28,7 @@ from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
+from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -170,6 +171,15 @@ ANALYSES = (
         pages={"weights": f"{_HERE}.weights.page:section"},
     ),
     Analysis(
+        "steering",
+        steering.steering_of,
+        reads="steering",
+        settings=("steering",),
+        asked=steering.asked,
+        summary=steering.summarised,
+        pages={"steering": f"{_HERE}.steering.page:section"},
+    ),
+    Analysis(
         "greedy",
         greedy.greedy_of,
         reads="greedy",
@@ -244,6 +254,7 @@ FIGURES = {
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
+    "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
@@ -252,6 +263,7 @@ FIGURES = {
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
+    "SteeringResult": f"{_HERE}.steering.figures:doses",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
@@ -265,6 +277,7 @@ TEXTS = {
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "SteeringResult": f"{_HERE}.steering.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

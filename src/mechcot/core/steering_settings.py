@@ -13,9 +13,9 @@ class SteeringSettings(Section):
     questions: int = Field(
         100, ge=12, description="written to in all; one half chooses layer and strength, the other reports"
     )
-    samples: int = Field(2, ge=1, description="traces of each question at each strength")
+    samples: int = Field(4, ge=1, description="traces of each question at each strength")
     scales: tuple[float, ...] = Field(
-        (-1.0, 0.5, 1.0, 1.5, 2.0, 3.0), description="strengths, in distances between the two means"
+        (-1.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0), description="strengths, in distances between the two means"
     )
     random: int = Field(20, ge=3, description="random directions of the same length and covariance")
 
@@ -27,5 +27,5 @@ class SteeringSettings(Section):
         return tuple(sorted(scales))
 
 
-THOROUGH = {"questions": 200, "samples": 4, "random": 100}
+THOROUGH = {"questions": 400, "samples": 8, "random": 100}
 """What `mechcot hedge --thorough` sets."""

@@ -92,10 +92,14 @@ def plan_steering(study: Study, overrides: tuple[str, ...]) -> Plan:
     """What the stage of a study will take with these overrides, as if it were not there.
 
     Raises:
-        AnalysisError: the study's task cannot check what is written anew.
+        AnalysisError: the study's task cannot check what is written anew, or the arm before hedges too few
+            claims for a direction.
     """
-    from mechcot.analyses.steering.bench import refuse
+    from mechcot.analyses.steering.bench import fitted, parts_in, refuse
 
     settings = resolve(base=study.settings.model_dump(mode="json"), overrides=overrides)
     refuse(study, task_of(study))
+    before = study.settings.contrast.before
+    if (study.path / "readings" / before / before).is_dir():
+        fitted(study, before, parts_in(study))
     return Plan((price(Study(study.path, settings)),))

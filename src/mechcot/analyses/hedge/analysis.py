@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
-from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
+from mechcot.analyses.hedge.result import HedgeFindings, HedgeProjection, HedgeResult, LayerScore, NullBand
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.words import number
@@ -286,7 +286,7 @@ def _no_score(layer: int, reason: str) -> LayerScore:
     return LayerScore(layer, Interval(None, None, None, 0, "", reason), None, None)
 
 
-def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
+def hedge_of(study: Study) -> HedgeFindings:
     """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
     before, after = pair_of(study)
     questions = study.questions(study.settings.contrast.domain)
@@ -297,7 +297,14 @@ def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
     fitted = direction(X, claims, group=group, same=same, frequency=_of(met, claims), seed=seed)
     X, claims = at_claims(study, after)
     projected = project(fitted, X, claims, study.verdicts(after), frequency=_of(met, claims), seed=seed)
-    return replace(fitted, frequency_is=what), replace(projected, frequency_is=what)
+    about = {
+        "arm": before,
+        "site": "resid_post",
+        "position": "the token before the place of a hedge",
+        "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
+        "model_digest": study.activations(before).meta["model_digest"],
+    }
+    return HedgeFindings(replace(fitted, frequency_is=what), replace(projected, frequency_is=what), about)
 
 
 def _of(met: pd.DataFrame | None, claims: pd.DataFrame) -> FloatArray | None:
@@ -312,8 +319,7 @@ def hedge_json(study: Study) -> dict[str, Any]:
     for arm in pair_of(study):
         if study.claims(arm).empty:
             return {"reason": f"the task reads no claims in the steps of '{arm}'"}
-    fitted, projected = hedge_of(study)
-    return {"before": fitted.to_json(), "after": projected.to_json()}
+    return hedge_of(study).to_json()
 
 
 def _for_summary(result: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:

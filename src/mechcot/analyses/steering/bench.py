@@ -95,8 +95,7 @@ def bench_of(
     settings = study.settings.steering
     assert settings is not None  # else there is no stage
     refuse(study, task)
-    questions = study.questions(study.settings.contrast.domain)
-    parts = parts_of(list(questions.qid), joined_groups(questions), study.settings.seed)
+    parts = parts_in(study)
     asked = asked_of(parts, settings)
     before, after = pair_of(study)
     directions, kinds, X = fitted(study, before, parts)
@@ -120,6 +119,12 @@ def bench_of(
     }
     sampling = study.settings.sampling_of(after).model_copy(update={"samples": settings.samples})
     return Bench(study, task, questions_by_id(study), parts, asked, sampling, arms, work, progress)
+
+
+def parts_in(study: Study) -> dict[str, str]:
+    """Which of the contrast's questions fit the direction, which choose and which report."""
+    questions = study.questions(study.settings.contrast.domain)
+    return parts_of(list(questions.qid), joined_groups(questions), study.settings.seed)
 
 
 def refuse(study: Study, task: Task) -> None:

@@ -71,6 +71,8 @@ PLACES = pa.schema(
 )
 """Asserted claims that were judged, in such passes: where an edit would put hedges."""
 
+TABLES = {"texts": TEXTS, "passes": PASSES, "places": PLACES}
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -102,12 +104,12 @@ def random_edits(settings: SteeringSettings, scale: float) -> tuple[Edit, ...]:
 def parts_of(qids: Sequence[str], group: Mapping[str, str], seed: int) -> dict[str, str]:
     """Question to `fit`, `select` or `test`: whole groups, dealt out in turn in seeded order.
 
-    As many questions are fitted on as the other two parts hold together.
+    Questions of equal text must share a group (`stats.frames.joined_groups`).
     """
     codes, names = pd.factorize(np.array([group[qid] for qid in qids]), sort=True)
     turn = np.empty(len(names), dtype=np.int64)
-    turn[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % 4
-    return {qid: (FIT, SELECT, FIT, TEST)[turn[code]] for qid, code in zip(qids, codes, strict=True)}
+    turn[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % 3
+    return {qid: PARTS[turn[code]] for qid, code in zip(qids, codes, strict=True)}
 
 
 def asked_of(parts: Mapping[str, str], settings: SteeringSettings) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Chosen:
 def choose_layer(effects: tuple[LayerEffect, ...]) -> Chosen:
     """The layer with the largest effect among those whose divergence is small.
 
-    Where all of them diverge more the largest effect decides alone. Layers behind `DEPTH` are left out, if
+    Where all of them diverge more it is the one that diverges least. Layers behind `DEPTH` are left out, if
     that leaves one.
 
     Args:
@@ -65,7 +65,9 @@ def choose_layer(effects: tuple[LayerEffect, ...]) -> Chosen:
 
     def best(among: tuple[LayerEffect, ...]) -> LayerEffect:
         calm = [one for one in among if one.divergence <= MOST_DIVERGENCE]
-        return max(calm or among, key=lambda one: one.effect)
+        if not calm:
+            return min(among, key=lambda one: one.divergence)
+        return max(calm, key=lambda one: one.effect)
 
     found = best(early)
     return Chosen(found.layer, best(effects).layer, found.divergence <= MOST_DIVERGENCE, effects)

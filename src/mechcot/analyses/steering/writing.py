@@ -23,10 +23,8 @@ from mechcot.analyses.steering.design import (
     ADD,
     FIT,
     NONE,
-    PASSES,
-    PLACES,
     SELECT,
-    TEXTS,
+    TABLES,
     Edit,
     edits_of,
     random_edits,
@@ -65,14 +63,19 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
         work: work in flight; what is done is kept.
         progress: whether to draw bars.
 
+    Where there is no direction, or nothing could check what is written, `about.json` holds the reason.
+
     Raises:
-        AnalysisError: no claims, no checker, or too few hedged claims for a direction.
         ModelError: the arms' residual streams are not of one width.
     """
     settings = study.settings.steering
     assert settings is not None  # else there is no stage
     before, after = pair_of(study)
-    bench = bench_of(study, task, folder_of, work, progress=progress)
+    try:
+        bench = bench_of(study, task, folder_of, work, progress=progress)
+    except AnalysisError as error:  # the rest of the study says what it can
+        _write_nothing(study, str(error))
+        return
     chosen: dict[str, Chosen] = {}
     units: list[WorkUnit] = []
     with closing(Journal(work / "steering.jsonl")) as journal:
@@ -148,9 +151,7 @@ def _place_rows(one: passes.Moved) -> Iterator[dict[str, Any]]:
 def _effect(found: Mapping[str, Any]) -> LayerEffect:
     """What the look at a layer says of it."""
     read = pd.DataFrame(found["passes"])
-    if not read.n_places.sum():
-        raise AnalysisError("no claim of the questions that choose the layer could be hedged")
-    effect = read.gained.sum() / read.n_places.sum()
+    effect = read.gained.sum() / max(1, read.n_places.sum())
     return LayerEffect(
         int(read.layer.iloc[0]), float(effect), float(read.divergence.sum() / read.n_tokens.sum())
     )
@@ -238,9 +239,16 @@ def _table(journal: Journal, units: Sequence[WorkUnit], name: str) -> pd.DataFra
     return pd.DataFrame([row for unit in units for row in journal.results[unit.key][name]])
 
 
+def _write_nothing(study: Study, reason: str) -> None:
+    out = study.path / "steering"
+    for name, schema in TABLES.items():
+        records.write_table(out / f"{name}.parquet", [], schema)
+    files.write_json(out / "about.json", {"reason": reason})
+
+
 def _write(bench: Bench, journal: Journal, units: Sequence[WorkUnit], chosen: Mapping[str, Chosen]) -> None:
     out = bench.study.path / "steering"
-    for name, schema in (("texts", TEXTS), ("passes", PASSES), ("places", PLACES)):
+    for name, schema in TABLES.items():
         rows = [row for unit in units for row in journal.results[unit.key][name]]
         records.write_table(out / f"{name}.parquet", rows, schema)
     before = pair_of(bench.study)[0]
@@ -250,7 +258,7 @@ def _write(bench: Bench, journal: Journal, units: Sequence[WorkUnit], chosen: Ma
         "position": "the token before the place of a hedge",
         "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
         "model_digest": bench.study.activations(before).meta["model_digest"],
-        "questions": sum(part == FIT for part in bench.every.values()),
+        "n_questions": sum(part == FIT for part in bench.every.values()),
         "seed": bench.study.settings.seed,
     }
     save_directions(out / "direction", bench.arms[before].directions, card)
