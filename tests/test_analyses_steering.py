@@ -13,11 +13,11 @@ import torch
 
 from called import called
 from conftest import tiny_model
-from mechcot import Study, steer
+from mechcot import Study, plots, steer
 from mechcot.analyses.steering import bench, passes, writing
 from mechcot.analyses.steering.analysis import analyse, dose_at
 from mechcot.analyses.steering.design import ABLATE, ADD, SELECT, TEST, Edit, asked_of, edits_of, parts_of
-from mechcot.analyses.steering.page import answer, itself
+from mechcot.analyses.steering.page import _random, answer, itself
 from mechcot.analyses.steering.passes import Place, Text
 from mechcot.analyses.steering.strength import LayerEffect, Strength, choose_layer, choose_scale
 from mechcot.core.errors import AnalysisError, ReadingError
@@ -373,3 +373,24 @@ def test_an_arm_of_another_width_is_refused(study):
     checkpoint = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu")
     with pytest.raises(ModelError, match="it cannot be added there"):
         bench.refuse_other_width({"student": checkpoint}, {1: np.zeros(7)}, "base")
+
+
+def test_the_figure_draws_every_strength_of_an_arm():
+    found = analyse(*written(hedge=restored, wrong=worse), "base", "student").to_json()
+    drawn = {
+        trace.name: list(trace.x)
+        for trace in plots.steering_doses(found, arm="base").data
+        if trace.name and trace.mode != "none"
+    }
+    assert {"claims hedged", "steps wrong", "no answer"} <= set(drawn)
+    assert all(list(x) == [0.0, 1.0, 2.0] for x in drawn.values())
+
+
+def test_random_directions_stand_beside_their_own_measure():
+    """Rows are by name: a result's JSON is sorted, the measures are not."""
+    told = analyse(*written(hedge=restored, wrong=worse), "base", "student").to_json()
+    found = json.loads(json.dumps(told, sort_keys=True))
+    found["chance"]["hedged"] |= {"low": 0.11, "high": 0.12}
+    rows = {row[0]: row[2] for row in _random(found).rows}
+    assert rows["claims that are hedged"] == "+11.0 to +12.0 points"
+    assert rows["wrong steps"] == "+0.0 to +0.0 points"

@@ -27,6 +27,7 @@ from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
 from mechcot.analyses.seeds.figures import seeds
+from mechcot.analyses.steering.figures import steering_doses
 from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
 
@@ -67,6 +68,7 @@ __all__ = [
     "reliability",
     "seeds",
     "split",
+    "steering_doses",
     "weights_line",
     "weights_map",
 ]

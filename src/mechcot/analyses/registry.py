@@ -263,7 +263,7 @@ FIGURES = {
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
-    "SteeringResult": f"{_HERE}.steering.figures:doses",
+    "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",

@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 _SHOWN = {"hedged": ("claims hedged", BEFORE), "wrong": ("steps wrong", AFTER), "silent": ("no answer", NULL)}
 
 
-def doses(result: Json, *, arm: str | None = None, title: str | None = None) -> go.Figure:
+def steering_doses(result: Json, *, arm: str | None = None, title: str | None = None) -> go.Figure:
     """Shares of what one arm writes over the strength of the direction.
 
     Args:

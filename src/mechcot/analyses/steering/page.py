@@ -27,13 +27,16 @@ def section(found: Findings) -> Section:
     before, after = found.before, found.after
     parts = (
         Part(
-            "steering", answer(result), figures.doses(result), tables=(_doses(result, after), _layers(result))
+            "steering",
+            answer(result),
+            figures.steering_doses(result),
+            tables=(_doses(result, after), _layers(result)),
         ),
         Part("steering-chance", _chance(result), tables=(_random(result),)),
         Part(
             "steering-before",
             itself(result),
-            figures.doses(result, arm=before),
+            figures.steering_doses(result, arm=before),
             tables=(_doses(result, before),),
         ),
     )
