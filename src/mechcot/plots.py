@@ -19,6 +19,7 @@ from mechcot.analyses.coupling.figures import coupling
 from mechcot.analyses.gains.figures import error_by_transition, gains
 from mechcot.analyses.greedy.figures import greedy
 from mechcot.analyses.hedge.figures import hedge_by_layer
+from mechcot.analyses.hedge_words.figures import hedge_words
 from mechcot.analyses.judge_controls.controls.decoys import judge_decoys
 from mechcot.analyses.judge_controls.controls.tone_swap import judge_manner
 from mechcot.analyses.judge_controls.figures import judge_flips, judge_forest, judge_strata
@@ -51,6 +52,7 @@ __all__ = [
     "greedy",
     "headline",
     "hedge_by_layer",
+    "hedge_words",
     "judge_decoys",
     "judge_flips",
     "judge_forest",

@@ -21,6 +21,7 @@ from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
@@ -119,6 +120,12 @@ ANALYSES = (
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+    ),
+    Analysis(
+        "hedge_words",
+        hedge_words.hedge_words_of,
+        summary=hedge_words.summarised,
+        pages={"hedges": f"{_HERE}.hedge_words.page:section"},
     ),
     Analysis(
         "hedge",
@@ -254,6 +261,7 @@ FIGURES = {
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
+    "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
     "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
