@@ -24,8 +24,8 @@ def doubt(found: Findings) -> Section:
         "computation; layer 0 has seen the word alone) the <dfn>hedge direction</dfn> is the average "
         "difference of {before}’s inner state just before hedged and just before asserted claims of the same "
         "kind. The grey band is what random directions reach. A base hedges what it has seldom met: the "
-        "dotted line is what that says by itself, and the pale curve is the direction among claims whose subjects "
-        "were met about as often, where it says little."
+        "dotted line is what that says by itself, and the pale curve is the direction among claims whose "
+        "subjects were met about as often, where it says little."
     ).format(before=found.before)
     limits = Markup(
         "That the direction is what makes a model hedge, or that {after} feels doubt. How often a name was "
