@@ -32,6 +32,7 @@ offer(
 
 _PUBLIC = {
     "boundary": "mechcot.analyses.boundary.analysis:boundary",
+    "commitment": "mechcot.analyses.commitment:",
     "Study": "mechcot.study.folder:Study",
     "plan": "mechcot.pipeline.run:plan",
     "plots": "mechcot.plots:",
@@ -41,7 +42,18 @@ _PUBLIC = {
 }
 """What is imported when it is asked for, so that `import mechcot` stays light."""
 
-__all__ = ["MechcotError", "Study", "__version__", "boundary", "plan", "plots", "probe", "read", "run"]
+__all__ = [
+    "MechcotError",
+    "Study",
+    "__version__",
+    "boundary",
+    "commitment",
+    "plan",
+    "plots",
+    "probe",
+    "read",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

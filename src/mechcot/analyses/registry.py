@@ -112,7 +112,7 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=5,
+        version=6,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
@@ -239,6 +239,7 @@ FIGURES = {
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
+    "CommitmentContrast": f"{_HERE}.commitment.figures:contrast_curves",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "CouplingResult": f"{_HERE}.coupling.figures:coupling",
     "GainsResult": f"{_HERE}.gains.figures:gains",
@@ -254,6 +255,7 @@ FIGURES = {
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
+    "TraceCommitment": f"{_HERE}.commitment.maps:trace_map",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""
@@ -262,6 +264,7 @@ TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
+    "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",

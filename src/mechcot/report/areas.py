@@ -43,7 +43,7 @@ _CELL = 58  # height of a row of a heat map, pixels
 
 
 class Cell(NamedTuple):
-    """A shaded cell: its value, what is written in it (lines), what is said of it, whether it is framed."""
+    """A shaded cell: its value, what is written in it and said of it (lines), whether it is framed."""
 
     value: Any
     text: str
@@ -118,7 +118,7 @@ def heat_map(
         textfont={"color": DARK},
         xgap=2,
         ygap=2,
-        customdata=[[esc(cell.hover) for cell in row] for row in cells],
+        customdata=[[esc_lines(cell.hover) for cell in row] for row in cells],
         hovertemplate="%{customdata}" + _END,
         text=[[esc_lines(cell.text) for cell in row] for row in cells] if written else None,
         texttemplate="%{text}" if written else None,
