@@ -167,6 +167,10 @@ class ReadingSettings(Section):
         ("end", "mean", "before"),
         description="tokens of a step whose activations are kept; token: all of a trace",
     )
+    lead_ins: tuple[str, ...] = Field(
+        (),
+        description="further texts that force an answer, in the same pass; after those of prompt.lead_in",
+    )
     lens: bool = Field(False, description="read the forced answers at every layer too")
     permutations: int = Field(
         0, ge=0, description="other orders of the options; each is a reading of its own at full price"
@@ -174,6 +178,11 @@ class ReadingSettings(Section):
     knock_out: Literal["none", "answer", "later"] = Field(
         "none", description="hide each step from the forced answer, or from the later steps too"
     )
+
+    def basis(self) -> dict[str, Any]:
+        """What a reading depends on: without what came later and is not used, so that older studies stay."""
+        told = self.model_dump(mode="json", exclude={"authors", "readers"})
+        return {name: value for name, value in told.items() if name != "lead_ins" or value}
 
 
 class AnalysisSettings(Section):

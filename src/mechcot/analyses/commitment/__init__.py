@@ -2,5 +2,6 @@
 
 from mechcot.analyses.commitment.analysis import compare, curves
 from mechcot.analyses.commitment.cross import two_by_two
+from mechcot.analyses.commitment.variants import depth, lead_ins, orders
 
-__all__ = ["compare", "curves", "two_by_two"]
+__all__ = ["compare", "curves", "depth", "lead_ins", "orders", "two_by_two"]

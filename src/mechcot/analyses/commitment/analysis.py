@@ -12,6 +12,7 @@ every other measure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +32,9 @@ from mechcot.analyses.commitment.measures import (
 )
 from mechcot.analyses.commitment.paths import Paths, Selection, paths_of, thinned
 from mechcot.analyses.commitment.result import ByAnswer, CommitmentComparison, CommitmentResult
+from mechcot.analyses.commitment.variants import ASKED, depth, lead_ins, orders
 from mechcot.analyses.form import INTERVAL, missing, pick
-from mechcot.core.errors import UsageError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair
 
@@ -217,7 +219,56 @@ def commitments_of(study: Study) -> dict[str, Any]:
         "arms": {arm: result.to_json() for arm, result in own.items()},
         "difference": compare(own[before], own[after]).to_json(),
         "two_by_two": two_by_two(cells, before=before, after=after).to_json(),
+        **asked_otherwise(study, {arm: (arm, arm) for arm in (before, after)}),
+        **_others(study),
     }
+
+
+def asked_otherwise(study: Study, pairs: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """`lead_ins`, `orders` and `depth` of some readings, each where it was read, as JSON values.
+
+    Args:
+        study: finished.
+        pairs: names to author and reader.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, (author, reader) in pairs.items():
+        traces, steps, _, questions = tables_of(study, author)
+        forced = study.forced(author, reader)
+        for what, of in (("lead_ins", lead_ins), ("orders", orders), ("depth", depth)):
+            if (result := of(forced, traces, steps, questions)) is not None:
+                found.setdefault(what, {})[name] = result.to_json()
+    told: dict[str, Any] = dict(found)
+    if len(pairs) == 2 and len(found.get("lead_ins", {})) == 2:
+        told["lead_in_differences"] = _by_lead_in(study, list(pairs.values()), found["lead_ins"])
+    return told
+
+
+def _by_lead_in(
+    study: Study, pairs: Sequence[tuple[str, str]], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The difference of `ASKED` by every lead-in that both were asked by."""
+    both = set.intersection(*({way["number"] for way in own["ways"]} for own in found.values()))
+    rows = []
+    for number in sorted(both):
+        tables = [commitment_of(study, *pair, lead_in=number).locks for pair in pairs]
+        moved = differences_of(*tables)
+        rows.append({"number": number} | {name: moved[name].to_json() for name in ASKED})
+    return rows
+
+
+def _others(study: Study) -> dict[str, Any]:
+    """Measures of further authors, such as a teacher's traces, under both arms' weights."""
+    arms = pair_of(study)
+    found: dict[str, dict[str, Any]] = {}
+    for author in study.settings.authors():
+        for reader in arms if author not in arms else ():
+            with suppress(AnalysisError):  # no trace of it answers
+                result = commitment_of(study, author, reader)
+                told = {"n_questions": result.n_questions, "n_traces": result.n_traces}
+                shares = {name: interval.to_json() for name, interval in result.shares.items()}
+                found.setdefault(author, {})[reader] = told | shares
+    return {"others": found} if found else {}
 
 
 _COMMITMENT = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.arms import pair_of
-from mechcot.analyses.commitment.analysis import commitment_of, compare
+from mechcot.analyses.commitment.analysis import asked_otherwise, commitment_of, compare
 from mechcot.analyses.commitment.locks import MATCHED
 from mechcot.analyses.commitment.measures import LOCKS, MEASURES, Measure
 from mechcot.analyses.commitment.result import CommitmentComparison, CommitmentResult
@@ -27,12 +27,14 @@ class CommitmentContrast(Result):
         results: one or two, by what they are called.
         difference: second minus first; left out with one alone.
         by: what its figure stands against: step, share or token.
+        asked: `lead_ins`, `lead_in_differences`, `orders` and `depth`, each where it was read.
     """
 
     name: str
     results: dict[str, CommitmentResult]
     difference: CommitmentComparison | None = field(metadata=OPTIONAL)
     by: str
+    asked: dict[str, Any]
 
     table = "rows"
 
@@ -93,7 +95,9 @@ def contrast(
     name += f"-lead-in-{lead_in}" if lead_in else ""
     results = {called: commitment_of(study, *pair, lead_in, by) for called, pair in pairs.items()}
     both = list(results.values())
-    return CommitmentContrast(name, results, compare(*both) if len(both) == 2 else None, by)
+    return CommitmentContrast(
+        name, results, compare(*both) if len(both) == 2 else None, by, asked_otherwise(study, pairs)
+    )
 
 
 def tables(found: CommitmentContrast) -> tuple[Table, ...]:

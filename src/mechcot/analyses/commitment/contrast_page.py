@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from mechcot.analyses.commitment import figures, maps
 from mechcot.analyses.commitment.contrast import CommitmentContrast, tables
 from mechcot.analyses.commitment.locks import MATCHED
 from mechcot.analyses.commitment.result import CommitmentResult
+from mechcot.analyses.commitment.variants import LITTLE_MASS
+from mechcot.analyses.commitment.variants_page import asked_parts
 from mechcot.analyses.form import left_out
 from mechcot.core import files
 from mechcot.core.words import clause, counted, listed, number, percent, points
@@ -21,11 +23,10 @@ from mechcot.report.parts import Part, Section, Table
 from mechcot.study.writing import write_beside
 
 if TYPE_CHECKING:
+    from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
 _COLOURS = (style.BEFORE, style.AFTER)
-LITTLE_MASS = 0.5
-"""What the options hold together below which a lead-in is off the reader's distribution."""
 
 
 def write_contrast(study: Study, found: CommitmentContrast) -> Path:
@@ -40,16 +41,26 @@ def write_contrast(study: Study, found: CommitmentContrast) -> Path:
 
     def write() -> None:
         files.write_json(folder / "result.json", found.to_json())
-        files.write_text(folder / "report.html", render_contrast(found))
+        files.write_text(folder / "report.html", render_contrast(found, lead_texts_of(study.settings)))
 
     write_beside(folder, ("result.json", "report.html"), write, kind="commitment")
     return folder
 
 
-def render_contrast(found: CommitmentContrast) -> str:
-    """One self-contained page, every text escaped."""
+def lead_texts_of(settings: Settings) -> tuple[str, ...]:
+    """The texts of all lead-ins, in order."""
+    return (*settings.prompt.lead_in, *settings.reading.lead_ins)
+
+
+def render_contrast(found: CommitmentContrast, lead_texts: Sequence[str] = ()) -> str:
+    """One self-contained page, every text escaped.
+
+    Args:
+        found: one or two readings.
+        lead_texts: what the lead-ins say.
+    """
     said = found.to_json()
-    sections = [_settled(found, said), *_apart(said), _traces(found)]
+    sections = [_settled(found, said), *_apart(said), *_asked(found, lead_texts), _traces(found)]
     return template("result.html").render(
         tab=f"Commitment {found.name}",
         kicker=f"mechcot commitment · {' · '.join(found.results)}",
@@ -184,6 +195,20 @@ def _apart(said: Mapping[str, Any]) -> Iterator[Section]:
     )
     limits = Markup("That settling early makes an answer right or wrong: easy questions may do both.")
     yield Section("apart", "Do right and wrong answers settle alike?", parts, reading, limits)
+
+
+def _asked(found: CommitmentContrast, lead_texts: Sequence[str]) -> Iterator[Section]:
+    """Lead-ins, orders and layers, where they were read."""
+    parts = tuple(asked_parts(found.asked, lead_texts))
+    if not parts:
+        return
+    reading = Markup(
+        "A <dfn>lead-in</dfn> is the text after which the model has to name an option. What hangs on its "
+        "words, on the order in which options are shown, or on the layer that is read, is a property of the "
+        "question put, and not of the trace."
+    )
+    limits = Markup("How the model would answer if it wrote on by itself.")
+    yield Section("asked", "Does it hang on how one asks?", parts, reading, limits)
 
 
 def _starts(arms: Mapping[str, Any]) -> list[int]:
