@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mechcot.analyses.commitment import curves
+from mechcot.analyses.commitment import curves, two_by_two
 from mechcot.analyses.commitment.curve_tables import token_grid
 from mechcot.analyses.commitment.locks import held, lock
 from mechcot.analyses.commitment.measures import LOCKS
@@ -109,6 +109,13 @@ def test_what_names_an_option_is_a_step_or_the_answer_itself():
     assert stated["lag"].tolist() == [2, 3]
 
 
+def test_a_number_is_named_as_a_whole_number_only():
+    texts = {("q", 0): ["15 or 5.2 or 3,5", "5,000 of it", "it is 5.", "end"]}
+    asked = pd.DataFrame({"qid": ["q"], "options": [["5", "6", "7"]], "gold": 0})
+    found = curves(*tables({("q", 0): own(*[0.9] * 5)}, texts=texts), questions=asked)
+    assert found.locks["named_k"].tolist() == [3]
+
+
 def test_holds_and_locks_by_hand():
     agrees = np.array([[0, 1, 1, 0, 1, 1], [1, 0, 1, 0, 1, 0], [1, 1, 1, 1, 1, 1]], bool)
     last = np.array([5, 4, 2])
@@ -205,6 +212,33 @@ def test_right_and_wrong_answers_are_apart():
     assert wrong.by_step["locked_share"].tolist() == [0, 0, 1]
     assert wrong.by_step["p_own"].tolist() == pytest.approx([0.1, 0.3, 0.7])
     assert wrong.by_step["p_gold"].tolist() == pytest.approx([0.8, 0.6, 0.2])
+
+
+def test_simple_effects_of_right_and_of_wrong_answers_are_those_of_such_traces_alone():
+    asked, rng = questions([f"q{i:02}" for i in range(20)]), np.random.default_rng(1)
+    cells, alone = {}, {}
+    for author in ("base", "new"):
+        answers = {(f"q{i:02}", cid): int(rng.integers(0, 2)) for i in range(20) for cid in range(2)}
+        for reader in ("base", "new"):
+            paths = {key: (answer, rng.dirichlet([1, 1, 1], size=4)) for key, answer in answers.items()}
+            forced, traces, steps = tables(paths, arm=author)
+            forced = forced.assign(reader=reader)
+            cells[author, reader] = curves(forced, traces, steps, questions=asked)
+            right = {key for key, answer in answers.items() if answer == 0}
+            own = [(q, c) in right for q, c in zip(traces["qid"], traces["cid"], strict=True)]
+            alone[author, reader] = curves(forced, traces[own], steps, questions=asked)
+    cross = two_by_two(cells, before="base", after="new")
+    want = two_by_two(alone, before="base", after="new").measures["mean_p_own"]
+    assert cross.by_answer["right"].to_json() == want.to_json()
+    assert set(cross.by_answer) == {"right", "wrong"}
+    assert cross.by_answer["wrong"].effect_text.estimate != want.effect_text.estimate
+
+
+def test_a_result_prints_its_measures_and_not_its_curve():
+    text = curves(*tables({("q", 0): own(0.9, 0.1, 0.9)})).text()
+    assert text.startswith("Commitment")
+    assert "own answer at prompt" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_token_grid_is_short_and_round():

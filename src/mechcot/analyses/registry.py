@@ -267,6 +267,7 @@ TEXTS = {
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
+    "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",

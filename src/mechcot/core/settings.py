@@ -240,6 +240,12 @@ class Settings(Section):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        own, more = self.prompt.lead_in, self.reading.lead_ins
+        if twice := [text for place, text in enumerate(more) if text in (*own, *more[:place])]:
+            raise ValueError(
+                f"reading.lead_ins: {twice[0]!r} stands twice among prompt.lead_in and reading.lead_ins; "
+                "take one of them out"
+            )
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")

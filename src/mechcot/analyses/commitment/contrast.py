@@ -150,3 +150,8 @@ def _said(value: Interval | None, measure: Measure) -> str:
 def terminal_text(found: CommitmentContrast) -> str:
     """The tables for a terminal, their notes in lines of its width."""
     return "\n\n".join(f"{replace(table, note='').text()}\n{wrapped(table.note)}" for table in tables(found))
+
+
+def result_text(result: CommitmentResult) -> str:
+    """The tables of one reading for a terminal."""
+    return terminal_text(CommitmentContrast("", {result.author: result}, None, result.by, {}))

@@ -108,12 +108,13 @@ def _settled(found: CommitmentContrast, said: Mapping[str, Any]) -> Section:
     never = listed([f"{percent(arm['never_share'])} of {name}" for name, arm in arms.items()])
     locked = f"Of all traces, {never} never lock."
     if two:
-        names = " and ".join(arms)
+        moved, matched = two["differences"], two["matched"]
         locked += (
-            f" A lock over all prefixes grows rarer with the length of a trace alone: locked at the prompt, "
-            f"{names} differ by {points(two['differences']['locked_at_prompt'])} over all prefixes and by "
-            f"{points(two['matched']['locked_at_prompt'])} over {MATCHED} of each trace, spread to its end"
-            f"{_equal(two)}."
+            " A lock over all prefixes grows rarer with the length of a trace alone: from "
+            f"{' to '.join(arms)}, traces locked at the prompt change by {points(moved['locked_at_prompt'])} "
+            f"over all prefixes and by {points(matched['locked_at_prompt'])} over {MATCHED} of each, spread "
+            f"to its end{_equal(two)}. Those locked when the first claim ends change by "
+            f"{points(moved['claim_by_count'])} over {MATCHED} from there on, spread likewise."
         )
     means = listed([f"{percent(arm['mean_p_own'])} in {name}" for name, arm in arms.items()])
     probable = f"Over a trace, the mean probability of its own answer is {means}."

@@ -19,6 +19,8 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 _PAIR = ["qid", "cid"]
+_WHOLE = r"(?<!\w)(?<!\d[.,]){}(?!\w)(?![.,]\d)"
+"""A text as whole words: 5 stands neither in 15 nor in 3.5 or 5,000."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def _named(
     require_columns(questions, ["qid", "options"], "questions")
     options = dict(zip(questions["qid"], questions["options"], strict=True))
     own = [str(options[qid][a]) for qid, a in zip(about["qid"], about["answer"], strict=True)]
-    seen = [re.compile(rf"(?<!\w){re.escape(text.strip())}(?!\w)", re.IGNORECASE) for text in own]
+    seen = [re.compile(_WHOLE.format(re.escape(text.strip())), re.IGNORECASE) for text in own]
     inside = place < named[owner] - 1
     for trace, at, text in zip(owner[inside], place[inside], steps["text"].to_numpy()[inside], strict=True):
         if at + 1 < named[trace] and own[trace].strip() and seen[trace].search(str(text)):
