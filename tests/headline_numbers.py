@@ -429,9 +429,14 @@ def segments(s):
     return [x for arm in s.arms for x in (len(arm.steps) / len(arm.traces), arm.steps.n_words.mean())]
 
 
-def lock_change(s, column):
+def lock_change(s, column, right=None):
     names = sorted(set(s.base.locks.qid) | set(s.distilled.locks.qid))
-    return rates(np.hstack([arm.lock_sums(column, arm.name, names) for arm in s.arms]))
+    return rates(np.hstack([arm.lock_sums(column, arm.name, names, right) for arm in s.arms]))
+
+
+def settled_apart(s):
+    right, wrong = (points(lock_change(s, "spread", kind)) for kind in (True, False))
+    return [3, *right, 3, *wrong, *points(lock_change(s, "later"))]
 
 
 def by_chance(arm):

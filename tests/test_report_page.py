@@ -103,7 +103,8 @@ def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
     figures = json.loads(page.scripts[0])
     assert page.ids("plot") == [f"fig-{name}" for name in (
         "headline", "by_answers", "kinds", "split", "knowledge", "gains", "joined", "coupling", "controls",
-        "ways", "curves", "cross", "hedges", "hedge", "projection", "probe-distilled", "probe-base", "layers",
+        "ways", "curves", "settled-apart", "cross", "hedges", "hedge", "projection",
+        "probe-distilled", "probe-base", "layers",
     )]  # fmt: skip
     assert {f"fig-{name}" for name in figures} == set(page.ids("plot"))
     for name, figure in figures.items():

@@ -33,6 +33,7 @@ offer(
 
 _PUBLIC = {
     "boundary": "mechcot.analyses.boundary.analysis:boundary",
+    "commitment": "mechcot.analyses.commitment:",
     "Study": "mechcot.study.folder:Study",
     "plan": "mechcot.pipeline.run:plan",
     "plots": "mechcot.plots:",
@@ -48,6 +49,7 @@ __all__ = [
     "Study",
     "__version__",
     "boundary",
+    "commitment",
     "plan",
     "plots",
     "probe",

@@ -180,6 +180,10 @@ class ReadingSettings(Section):
         ("end", "mean", "before"),
         description="tokens of a step whose activations are kept; token: all of a trace",
     )
+    lead_ins: tuple[str, ...] = Field(
+        (),
+        description="further texts that force an answer, in the same pass; after those of prompt.lead_in",
+    )
     lens: bool = Field(False, description="read the forced answers at every layer too")
     permutations: int = Field(
         0, ge=0, description="other orders of the options; each is a reading of its own at full price"
@@ -187,6 +191,11 @@ class ReadingSettings(Section):
     knock_out: Literal["none", "answer", "later"] = Field(
         "none", description="hide each step from the forced answer, or from the later steps too"
     )
+
+    def basis(self) -> dict[str, Any]:
+        """What a reading depends on: without what came later and is not used, so that older studies stay."""
+        told = self.model_dump(mode="json", exclude={"authors", "readers"})
+        return {name: value for name, value in told.items() if name != "lead_ins" or value}
 
 
 class AnalysisSettings(Section):
@@ -247,6 +256,12 @@ class Settings(Section):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        own, more = self.prompt.lead_in, self.reading.lead_ins
+        if twice := [text for place, text in enumerate(more) if text in (*own, *more[:place])]:
+            raise ValueError(
+                f"reading.lead_ins: {twice[0]!r} stands twice among prompt.lead_in and reading.lead_ins; "
+                "take one of them out"
+            )
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
