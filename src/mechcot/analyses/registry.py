@@ -11,6 +11,7 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.confirmatory import analysis as confirmatory
@@ -170,6 +171,15 @@ ANALYSES = (
         pages={"weights": f"{_HERE}.weights.page:section"},
     ),
     Analysis(
+        "causes",
+        causes.causes_of,
+        reads="causes",
+        settings=("causes", "reading"),
+        asked=causes.asked,
+        summary=causes.summarised,
+        pages={"changed": f"{_HERE}.causes.page:headline", "causes": f"{_HERE}.causes.page:section"},
+    ),
+    Analysis(
         "greedy",
         greedy.greedy_of,
         reads="greedy",
@@ -238,6 +248,7 @@ FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
+    "CausesResult": f"{_HERE}.causes.figures:causes",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "CouplingResult": f"{_HERE}.coupling.figures:coupling",
@@ -261,6 +272,7 @@ FIGURES = {
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
+    "CausesResult": f"{_HERE}.causes.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
