@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter, namedtuple
 from dataclasses import replace
@@ -16,12 +17,13 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from mechcot import Study
 from mechcot.analyses import registry
-from mechcot.analyses.causes import design, others, wording
+from mechcot.analyses.causes import analysis, design, items, others, wording
 from mechcot.analyses.causes import make as making
-from mechcot.analyses.causes.cases import Case, Item, cases_of, chosen
+from mechcot.analyses.causes.cases import Case, cases_of
 from mechcot.analyses.causes.effects import effects_of, of_knock_outs, of_regenerations, of_swaps, regenerated
 from mechcot.analyses.causes.forced import Reading, log_odds, swaps_of
-from mechcot.analyses.causes.page import section
+from mechcot.analyses.causes.items import Item, chosen
+from mechcot.analyses.causes.page import headline, section
 from mechcot.analyses.causes.result import (
     ANY,
     CHANGED,
@@ -52,6 +54,7 @@ from mechcot.reading.reader import plan_for, read
 from mechcot.report.parts import Findings
 from mechcot.steps.of_study import checkpoint_folder, task_of
 from mechcot.tasks import PromptFormat, Question, Task
+from rederived import jackknife, ratio
 
 # --- a transformer that is wired by hand ---------------------------------------------------------------
 
@@ -527,6 +530,71 @@ def test_the_result_of_a_study_and_its_page(changed):
     assert len(result.to_frame()) == len(result.effects)
 
 
+NUMBER = re.compile(r"(?<![\w.])[-+−]?\d(?:[\d,]*\d)?(?:\.\d+)?")
+
+
+def told_of(values, scale, digits):
+    """Numbers of one mean: estimate, ends where six questions or more differ, and how many steps."""
+    if not values:
+        return []
+    by_question = {}
+    for qid, value in values:
+        by_question.setdefault(qid, []).append(value)
+    rows = np.array([[sum(own), len(own)] for own in by_question.values()], float)
+    found = jackknife(rows, ratio, rows[:, 1])
+    if len(rows) < 6:
+        ends = [len(rows)] if len(rows) > 1 else []
+    else:
+        ends = [scale * end for end in found[1:]] if found[2] - found[1] > 1e-9 else []
+    return [round(scale * found[0], digits), *ends, len(values)]
+
+
+def wrong_steps(study, arm, kinds, pick):
+    """What is picked of every wrong step of these kinds that has both swaps."""
+    swaps = pd.read_parquet(study.path / "causes" / arm / "swaps.parquet")
+    swaps = swaps[swaps.kind.isin(kinds)]
+    pairs = swaps.pivot(index=["qid", "cid", "sid"], columns="variant", values="log_odds")
+    both = pairs.reindex(columns=[design.REPAIR, design.LATERAL]).dropna()
+    return [(step[0], pick(step, row)) for step, row in both.iterrows()]
+
+
+def right_answers(study, arm, step):
+    """Share of right answers written behind the repaired step less that behind the lateral swap."""
+    rows = pd.read_parquet(study.path / "causes" / arm / "continuations.parquet")
+    gold = dict(zip(study.questions().qid, study.questions().gold, strict=True))
+    own = rows[(rows.job == "step") & (rows.qid == step[0]) & (rows.cid == step[1]) & (rows.sid == step[2])]
+    shares = [
+        np.mean([a == gold[step[0]] for a in own[own.variant == name].answer])
+        if (own.variant == name).any()
+        else None
+        for name in (design.REPAIR, design.LATERAL)
+    ]
+    return None if None in shares else shares[0] - shares[1]
+
+
+def test_the_sentences_are_derived_again_from_the_tables(changed):
+    """Every number of the first screen's sentence, and of the one with the prefix held."""
+    groups = (("disease fact", "drug fact"), ("find", "drug", "rev", "hop"))
+    held, anew = [], []
+    for kinds in groups:
+        for arm in ("base", "distilled"):
+            steps = wrong_steps(
+                changed, arm, kinds, lambda step, row: row[design.REPAIR] - row[design.LATERAL]
+            )
+            held += told_of(steps, 1, 2)
+            both = wrong_steps(changed, arm, kinds, lambda step, row: step)
+            drawn = [(qid, right_answers(changed, arm, step)) for qid, step in both]
+            anew += told_of([(qid, value) for qid, value in drawn if value is not None], 100, 1)
+    result = changed.causes().to_json()
+    for text, found in ((wording.held(result), held), (wording.wrongness(result), anew)):
+        said = [float(word.replace(",", "").replace("−", "-")) for word in NUMBER.findall(text)]
+        assert len(said) == len(found), (text, found)
+        assert said == pytest.approx(found, abs=0.0501 if text == wording.wrongness(result) else 0.00501), (
+            text
+        )
+    assert len(held) > 8
+
+
 def test_hidden_steps_of_a_study_are_looked_at(study, tmp_path):
     own = with_links(
         study, tmp_path / "study", reading=study.settings.reading.model_copy(update={"knock_out": "answer"})
@@ -575,21 +643,56 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bytes(changed, study, tmp_
         assert files.digest(ours) == files.digest(theirs), name
 
 
-def test_a_task_without_a_checker_keeps_all_but_swaps(study, tmp_path):
-    """Steps are those with a verdict; they are left out and written anew, and everything else is there."""
+def test_without_a_checker_whole_steps_are_swapped_for_those_of_other_traces(study, tmp_path, monkeypatch):
+    """Of the same kind, question and arm, with a verdict; everything else is there as ever."""
     own = with_links(study, tmp_path / "study", causes=ASKED)
-    task = replace(task_of(own), objects=None)
+    task = replace(task_of(own), objects=None, core=frozenset())
+    monkeypatch.setattr(analysis, "task_of", lambda study: task)
     for arm in ("base", "distilled"):
         making.make(own, arm, task, checkpoint_folder(own, arm), tmp_path / arm, progress=False)
-    assert making.price(own, "base", task, checkpoint_folder(own, "base")).note.startswith("no swaps")
+    assert (
+        "steps are swapped for those of other traces"
+        in making.price(own, "base", task, checkpoint_folder(own, "base")).note
+    )
+    seen = 0
+    for arm in ("base", "distilled"):
+        steps = own.steps(arm).merge(own.verdicts(arm)[[*records.STEP_KEY, "label"]], on=records.STEP_KEY)
+        swaps = records.read_table(own.path / "causes" / arm / "swaps.parquet", design.SWAPPED)
+        for row in swaps.itertuples():
+            there = steps[(steps.qid == row.qid) & (steps.role == row.kind)]
+            assert row.said in set(there.text[(there.cid == row.cid) & (there.sid == row.sid)])
+            verdicts = set(there.label[there.text == row.object])
+            right = row.variant in (design.REPAIR, design.OTHER_RIGHT)
+            assert verdicts == {"correct" if right else "erroneous"}, row
+            seen += 1
+    assert seen > 20
     result = own.causes()
-    assert result.no_swaps
-    assert {row.what for row in result.effects} == {UNCHANGED, design.WITHOUT}
+    assert not result.no_swaps
+    assert result.swapped == "steps of other traces"
+    assert {row.kind for row in result.effects} > {"all steps", "drug"}
+    assert "a right step of another trace stands in its place" in wording.wrongness(result.to_json())
     assert len(result.first) == 4
     assert len(result.controls) == 12
-    assert "is not known: " in wording.wrongness(result.to_json())
+
+
+def test_where_nothing_can_be_swapped_steps_are_left_out_and_all_else_stays(study, tmp_path, monkeypatch):
+    own = with_links(study, tmp_path / "study", causes=ASKED)
+    task = replace(task_of(own), objects=None, core=frozenset())
+    monkeypatch.setattr(analysis, "task_of", lambda study: task)
+    monkeypatch.setattr(items, "BORROWED", 0)
+    for arm in ("base", "distilled"):
+        making.make(own, arm, task, checkpoint_folder(own, arm), tmp_path / arm, progress=False)
+    result = own.causes()
+    assert "swaps of claims need a task with a checker" in result.no_swaps
+    assert {row.what for row in result.effects} == {UNCHANGED, design.WITHOUT}
+    assert sum("steps: no other trace" in why for why in result.left_out.after) == 1
+    assert "is not known: swaps of claims need" in wording.wrongness(result.to_json())
     assert "Left out, all behind written anew" in wording.moves(result.to_json())
     assert result.figure().data
+    assert "swaps of claims need" in result.text()
+    assert headline(Findings(own.settings, {"causes": result.to_json()})) == ()
+    reason = {"reason": "it could not be made"}
+    assert section(Findings(own.settings, {"causes": reason})).parts[0].reason == "it could not be made"
 
 
 def test_what_is_left_out_is_counted(study, tmp_path):

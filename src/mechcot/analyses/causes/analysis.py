@@ -25,11 +25,13 @@ from mechcot.analyses.causes.effects import (
 )
 from mechcot.analyses.causes.result import (
     ALL,
+    CLAIMS,
     CORE,
     HELD,
     OWN,
     RATIONALE,
     RIGHT,
+    STEPS,
     TOTAL,
     WRONGNESS,
     CausesResult,
@@ -45,7 +47,11 @@ from mechcot.steps.of_study import task_of
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
-NO_CHECKER = "swaps need a task with a checker that reads claims and knows what could stand in their place"
+NO_CLAIMS = "no claim before the answer can be swapped"
+NO_STEPS = (
+    "swaps of claims need a task with a checker (docs/causes.md), and no other trace of a question has a "
+    "step of the same kind with a verdict"
+)
 NOT_ASKED = "the settings ask for knock-outs alone"
 
 
@@ -81,6 +87,7 @@ def causes_of(study: Study) -> CausesResult:
         after=pair.after,
         scope=settings.reading.knock_out,
         draws=settings.causes.draws if settings.causes else 0,
+        swapped=_swapped(study),
         no_swaps=_no_swaps(study, found["swaps"]),
         traces=Pair(*(int(one["traces"]) for one in about)),
         left_out=Pair(*(one["left_out"] for one in about)),
@@ -140,7 +147,11 @@ def _no_swaps(study: Study, swaps: pd.DataFrame) -> str:
         return ""
     if study.settings.causes is None:
         return NOT_ASKED
-    return NO_CHECKER if task_of(study).objects is None else "no claim before the answer can be swapped"
+    return NO_CLAIMS if _swapped(study) == CLAIMS else NO_STEPS
+
+
+def _swapped(study: Study) -> str:
+    return STEPS if task_of(study).objects is None else CLAIMS
 
 
 def groups_of(study: Study) -> dict[str, tuple[str, ...]]:

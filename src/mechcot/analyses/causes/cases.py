@@ -1,18 +1,17 @@
-"""Whose traces are changed, and which of their claims can be swapped for another one."""
+"""Whose traces are changed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
-from mechcot.analyses.causes.design import ALIKE, BREAK, LATERAL, OTHER_RIGHT, REPAIR
+from mechcot.analyses.causes.items import Item, ItemsOf, items_of
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError
 from mechcot.reading.inputs import QuestionInput, Seam, TraceInput
@@ -20,38 +19,8 @@ from mechcot.stats.frames import cut_off, text_codes
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 
-Ids = tuple[int, ...]
 TWICE, CUT, UNANSWERED = "text stands twice", "cut by the token limit", "no answer among the options"
 UNREAD, AT_ONCE = "no step, or not read", "its first step states the answer"
-FOREIGN = "the object's tokens are not those of its text alone"
-NO_OTHER = "no other object of its kind"
-
-
-@dataclass(frozen=True)
-class Item:
-    """A step of a trace that may matter.
-
-    Attributes:
-        number: of the step in its trace, from 0.
-        sid: its id.
-        kind: its role.
-        label: whether it is wrong: `correct` or `erroneous`.
-        start: first token of the claimed object; -1: nothing in the step can be swapped.
-        stop: one past its last.
-        said: the object.
-        truth: every object that makes the claim true.
-        objects: object to its tokens there, of everything that could stand there.
-    """
-
-    number: int
-    sid: int
-    kind: str
-    label: str
-    start: int = -1
-    stop: int = -1
-    said: str = ""
-    truth: tuple[str, ...] = ()
-    objects: tuple[tuple[str, Ids], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +75,7 @@ def cases_of(
         most: traces at most.
 
     Returns:
-        The cases; how many traces, and claims in them, are left out, by reason.
+        The cases; how many traces are left out, and steps of the others that cannot be swapped, by reason.
 
     Raises:
         AnalysisError: none is left.
@@ -123,36 +92,20 @@ def cases_of(
     order = order.sort_values(["cid", "rank"])
     steps = records.rows_by_key(study.steps(arm), ["qid", "cid"])
     by_id = {row.qid: question_of(row) for row in records.rows(questions)}
-    context = _Context(task, cache(partial(_tokens, tokenizer)), _claims(study, arm, task), Counter())
+    lost: Counter[str] = Counter()
+    items = items_of(study, arm, task, tokenizer, lost)
     found: list[Case] = []
     for row in records.rows(order):
         read, own = inputs.get(row.qid), steps.get((row.qid, row.cid), [])
         trace = next((t for t in read.traces if t.cid == row.cid), None) if read else None
         if why := _unfit(row, trace, own):
-            context.lost[why] += 1
+            lost[why] += 1
         elif len(found) < most and read is not None and trace is not None:
-            found.append(_case(context, row, by_id[row.qid], replace(read, traces=(trace,)), own))
+            found.append(_case(row, by_id[row.qid], replace(read, traces=(trace,)), own, items))
     if not found:
-        told = ", ".join(f"{n:,} {why}" for why, n in context.lost.items()) or "there are none"
+        told = ", ".join(f"{n:,} {why}" for why, n in lost.items()) or "there are none"
         raise AnalysisError(f"{arm}: no trace can be asked for its own answer ({told})")
-    return found, dict(context.lost)
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What all cases of an arm share.
-
-    Attributes:
-        task: of the study.
-        tokens: a text's tokens.
-        claims: by step, see `_claims`.
-        lost: claims left out, by reason; grows.
-    """
-
-    task: Task
-    tokens: Callable[[str], Ids]
-    claims: Mapping[tuple[Any, ...], Any]
-    lost: Counter[str]
+    return found, dict(lost)
 
 
 def _rank(questions: pd.DataFrame, seed: int) -> dict[str, int]:
@@ -175,25 +128,11 @@ def _unfit(row: Any, trace: TraceInput | None, steps: Sequence[Any]) -> str:
     return AT_ONCE if steps[0].states_answer else ""
 
 
-def _claims(study: Study, arm: str, task: Task) -> Mapping[tuple[Any, ...], Any]:
-    """By step: its claim where the task reads claims, else its verdict where that says right or wrong."""
-    if task.claim is not None and task.objects is not None:
-        return {(c.qid, c.cid, c.sid): c for c in records.rows(study.claims(arm))}
-    verdicts = study.verdicts(arm)
-    verdicts = verdicts[verdicts.label.isin(["correct", "erroneous"])]
-    return {(v.qid, v.cid, v.sid): v for v in records.rows(verdicts)}
-
-
-def _case(context: _Context, row: Any, question: Question, read: QuestionInput, steps: Sequence[Any]) -> Case:
+def _case(row: Any, question: Question, read: QuestionInput, steps: Sequence[Any], items: ItemsOf) -> Case:
     k = next((number for number, step in enumerate(steps) if step.states_answer), len(steps))
     (trace,) = read.traces
     seams = {number: Seam(seam.cut, seam.leads[:1]) for number, seam in trace.seams.items()}
     bare = replace(trace, positions={}, targets=(), knock_outs=(), seams=seams)
-    items = []
-    for number, step in enumerate(steps[:k]):
-        claim = context.claims.get((row.qid, row.cid, step.sid))
-        if claim is not None:
-            items.append(_item(context, number, step, claim, question, bare, bare.cut(k - 1)))
     return Case(
         qid=row.qid,
         cid=int(row.cid),
@@ -204,71 +143,6 @@ def _case(context: _Context, row: Any, question: Question, read: QuestionInput, 
         trace=bare,
         steps=tuple(steps),
         k=k,
-        items=tuple(items),
+        items=tuple(items(row, question, steps[:k], bare, bare.cut(k - 1))),
         starts=tuple(int(at) for at in row.token_start),
     )
-
-
-def _item(
-    context: _Context, number: int, step: Any, claim: Any, question: Question, trace: TraceInput, end: int
-) -> Item:
-    """A step that may matter, with what its object can be swapped for.
-
-    Objects are put into tokens as the said one was, with or without a blank before it.
-    """
-    if context.task.objects is None or context.task.claim is None:
-        return Item(number, int(step.sid), step.role, claim.label)
-    truth = tuple(claim.truth)
-    label = "correct" if claim.object in truth else "erroneous"
-    others = dict.fromkeys((claim.object, *truth, *context.task.objects(question, step.text)))
-    item = Item(number, int(step.sid), step.role, label, said=claim.object, truth=truth)
-    start = int(claim.tok_object)
-    for blank in ("", " "):
-        texts: dict[Ids, str] = {}
-        for text in others:
-            texts.setdefault(context.tokens(blank + text), text)
-        said = context.tokens(blank + claim.object)
-        stop = start + len(said)
-        if said and tuple(trace.token_ids[start:stop]) == said and start > 0 and stop <= end:
-            objects = tuple((text, ids) for ids, text in texts.items() if ids)
-            if len(objects) > 1:
-                return replace(item, start=start, stop=stop, objects=objects)
-            context.lost[f"claims: {NO_OTHER}"] += 1
-            return item
-    context.lost[f"claims: {FOREIGN}"] += 1
-    return item
-
-
-def _tokens(tokenizer: Any, text: str) -> Ids:
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def chosen(item: Item, surprisal: Mapping[str, float]) -> dict[str, str]:
-    """What a claim's object is swapped for, by swap.
-
-    A wrong object: the likeliest true one (repair); the wrong one that is as likely as that (lateral), so
-    that the two differ in truth alone; the wrong one as likely as what was written. A right object: a true
-    one that is as likely, where there is another; a wrong one as likely as that, or as what was written.
-
-    Args:
-        item: the claim.
-        surprisal: of each object where the claim's stands, nats.
-    """
-    wrong = [name for name in surprisal if name not in item.truth and name != item.said]
-    right = [name for name in surprisal if name in item.truth and name != item.said]
-
-    def nearest(names: Sequence[str], to: str) -> str:
-        return min(names, key=lambda name: abs(surprisal[name] - surprisal[to]))
-
-    found = {}
-    if item.label == "erroneous" and right:
-        found[REPAIR] = min(right, key=lambda name: surprisal[name])
-        if wrong:
-            found[LATERAL] = nearest(wrong, found[REPAIR])
-            found[ALIKE] = nearest(wrong, item.said)
-    if item.label == "correct":
-        if right:
-            found[OTHER_RIGHT] = nearest(right, item.said)
-        if wrong:
-            found[BREAK] = nearest(wrong, found.get(OTHER_RIGHT, item.said))
-    return found

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy.special import logsumexp, softmax
 
 from mechcot.analyses.causes import design
-from mechcot.analyses.causes.cases import Case, Ids, Item, chosen
+from mechcot.analyses.causes.cases import Case
+from mechcot.analyses.causes.items import Ids, Item, chosen
 from mechcot.models.anatomy import anatomy_of
 from mechcot.reading.batch import unpack, unpack_prompts
 from mechcot.reading.inputs import LeadIn, QuestionInput, Seam, TraceInput

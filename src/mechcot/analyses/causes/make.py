@@ -24,7 +24,7 @@ from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study
 from mechcot.tasks import Task
 
-NO_SWAPS = "no swaps: the task knows no objects of claims (docs/causes.md)"
+OF_STEPS = "steps are swapped for those of other traces: the task knows no objects of claims (docs/causes.md)"
 TOGETHER = 8
 """Traces whose texts are read in one go."""
 
@@ -159,7 +159,7 @@ def price(study: Study, arm: str, task: Task, folder: Path) -> Expense:
     longest = study.settings.sampling_of(arm).max_new_tokens
     swaps = sum(len(SWAPS_OF[item.label]) for case in cases for item in case.items if item.start > 0)
     prompts = [len(case.prompt.prompt_ids) + case.trace.cut(case.k - 1) for case in cases]
-    told = NO_SWAPS if task.objects is None else f"{swaps:,} swaps of claims at most"
+    told = f"{swaps:,} swaps at most" + (f", {OF_STEPS}" if task.objects is None else "")
     return Expense(
         f"causes-of-{arm}",
         len(cases),
@@ -178,4 +178,5 @@ def _tokens_of(case: Case) -> int:
     whole = len(case.prompt.prompt_ids) + cut
     slots = [item for item in case.items if item.start > 0]
     swapped = sum(len(SWAPS_OF[item.label]) * (cut - item.start + lead) for item in slots)
-    return whole + case.k * lead + swapped + len(slots) * whole + len(CONTROLS) * (cut + lead)
+    others = sum(len(ids) - 1 for item in slots for _, ids in item.objects)
+    return whole + case.k * lead + swapped + others + len(slots) * whole + len(CONTROLS) * (cut + lead)

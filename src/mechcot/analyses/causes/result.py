@@ -24,6 +24,8 @@ HIDDEN, ANY = "hidden", "any swap"
 WRONGNESS, WRONGNESS_ALIKE = "wrongness", "wrongness, as likely as written"
 WRONGNESS_RIGHT = "wrongness, from right steps"
 UNCHANGED = "unchanged prefix"
+CLAIMS, STEPS = "objects of claims", "steps of other traces"
+"""What is swapped: for what else could stand there, or for a step of the same kind of another trace."""
 RATIONALE, CORE, ALL = "rationale", "core", "all steps"
 
 
@@ -162,10 +164,11 @@ class CausesResult(Result):
         after: arm after.
         scope: what of the knock-outs is stored: `none`, `answer` or `later`.
         draws: continuations behind a prefix; 0: none were written.
-        no_swaps: why no claim was swapped, "" where some were.
+        swapped: what was swapped: CLAIMS or STEPS.
+        no_swaps: why nothing was, "" where something was.
         traces: read with changes, of each arm.
         left_out: traces, claims and texts left out, by reason, of each arm.
-        no_other_right: by role, right claims without another right value, and all right claims, of both arms.
+        no_other_right: by role, right steps without another right value, and all right steps, of both arms.
         effects: of changes of steps.
         flips: by how settled the answer was.
         first: an answer before the reasoning.
@@ -177,6 +180,7 @@ class CausesResult(Result):
     after: str
     scope: str
     draws: int
+    swapped: str
     no_swaps: str
     traces: Pair[int]
     left_out: Pair[Mapping[str, int]]

@@ -20,6 +20,7 @@ from mechcot.analyses.causes.result import (
     OWN,
     RATIONALE,
     RIGHT,
+    STEPS,
     TOTAL,
     WRONGNESS,
 )
@@ -75,9 +76,12 @@ def wrongness(result: Json) -> str:
     if not told:
         why = result["no_swaps"] or "nothing was written anew behind a swap"
         return f"Whether it matters that a step is wrong is not known: {why}."
+    how = "its claim is repaired, rather than swapped for another wrong one,"
+    if result["swapped"] == STEPS:
+        how = "a right step of another trace stands in its place, rather than another wrong one,"
     return (
-        "Does it matter that a step is wrong? Where its claim is repaired, rather than swapped for another "
-        f"wrong one, and all behind it is written anew, the share of right answers changes: {told}."
+        f"Does it matter that a step is wrong? Where {how} and all behind it is written anew, the share of "
+        f"right answers changes: {told}."
     )
 
 
@@ -94,8 +98,8 @@ def moves(result: Json) -> str:
     ways = {
         (DIRECT, MOVED, HIDDEN): "Hidden from the words that force the answer (direct attention)",
         (BLIND, MOVED, HIDDEN): "Hidden from these words and from later steps",
-        (HELD, MOVED, ANY): "One claim swapped, every other word held",
-        (TOTAL, CHANGED, ANY): "One claim swapped, all behind it written anew (total effect)",
+        (HELD, MOVED, ANY): "One of them swapped, every other word held",
+        (TOTAL, CHANGED, ANY): "One of them swapped, all behind it written anew (total effect)",
     }
     if result["no_swaps"]:
         ways[TOTAL, CHANGED, design.WITHOUT] = "Left out, all behind written anew"

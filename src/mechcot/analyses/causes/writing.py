@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from mechcot.analyses.causes import design
-from mechcot.analyses.causes.cases import Case, Ids, Item
+from mechcot.analyses.causes.cases import Case
 from mechcot.analyses.causes.forced import Answers, margin, shares
+from mechcot.analyses.causes.items import Ids, Item
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.reading.seams import whole_tokens
