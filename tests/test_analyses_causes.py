@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter, namedtuple
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+import test_reading_seams as seam_cases
 from mechcot import Study
 from mechcot.analyses import registry
-from mechcot.analyses.causes import analysis, design, items, others, wording
+from mechcot.analyses.causes import analysis, design, forced, items, others, wording, writing
 from mechcot.analyses.causes import make as making
 from mechcot.analyses.causes.cases import Case, cases_of
 from mechcot.analyses.causes.effects import effects_of, of_knock_outs, of_regenerations, of_swaps, regenerated
@@ -53,6 +55,7 @@ from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
 from mechcot.reading.reader import plan_for, read
 from mechcot.report.parts import Findings
 from mechcot.steps.of_study import checkpoint_folder, task_of
+from mechcot.steps.table import token_at
 from mechcot.tasks import PromptFormat, Question, Task
 from rederived import jackknife, ratio
 
@@ -257,11 +260,45 @@ def test_a_swapped_text_is_read_as_a_plain_run_reads_it(reads_step_3):
         assert row.surprisal == pytest.approx(-float(slot[ID[row.object]]), abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", seam_cases.KINDS)
+def test_with_tokens_of_letters_the_text_asked_is_the_text_with_another_object(kind):
+    """Objects of one token and of several, in steps that end inside a token and before one."""
+    tokenizer = seam_cases.tokenizer_of(kind)
+    text = "The fever comes from the lung.\n\nThe acid comes from the heart. So the base comes from the salt."
+    row, steps = seam_cases.trace_of(tokenizer, seam_cases.token_list(tokenizer, text))
+    spans = tuple((s.sid, s.tok_start, s.tok_end) for s in steps)
+    trace = TraceInput(
+        "q0", "base", 0, tuple(row.token_ids), spans, seams=seam_cases.seams(tokenizer, row, steps)
+    )
+    prompt = QuestionInput("q0", (1,), (), (LeadIn((), ((2,),)),))
+    case = Case("q0", 0, 0, 1, row.text, prompt, trace, tuple(steps), 3, (), tuple(row.token_start))
+    tokens = cache(partial(items._tokens, tokenizer))
+    said = {"lung": 0, "heart": 1, "salt": 2}
+    for name, number in said.items():
+        start = token_at(row.token_start, row.token_end, text.index(name))
+        others = dict.fromkeys((name, "liver", "zinc"))
+        placed = items._placed(item("correct", name, (name,)), start, others, tokens, trace, trace.cut(2))
+        if kind == "metaspace":  # its tokens hold the words before the object too: left out
+            assert placed.start == -1
+            continue
+        assert placed.start == start
+        for other in ("liver", "zinc"):
+            swapped, longer = forced._swapped(case, placed, other)
+            assert seam_cases.told(tokenizer, swapped.token_ids) == text.replace(name, other)
+            asked = forced._prefix_alone(case, swapped, longer, 7)
+            assert seam_cases.told(tokenizer, asked.token_ids) == text.replace(name, other)
+            assert asked.cut(0) == trace.cut(2) + longer
+        before = writing._upto(tokenizer, case, number + 1)
+        assert seam_cases.told(tokenizer, before) == text[: steps[number].char_end].rstrip()
+    assert writing._upto(tokenizer, case, 0) == ()
+    assert len(tokens(" zinc")) > 1
+
+
 # --- arithmetic ------------------------------------------------------------------------------------------
 
 
 def item(label, said, truth):
-    return Item(0, 0, "fact", label, 1, 2, said, truth, ())
+    return Item(0, 0, "fact", label, said=said, truth=truth)
 
 
 def test_what_a_claim_is_swapped_for():
