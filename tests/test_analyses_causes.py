@@ -44,12 +44,12 @@ from mechcot.analyses.causes.result import (
 from mechcot.analyses.causes.writing import Writer, continued, step_jobs
 from mechcot.core import files, records
 from mechcot.core.cause_settings import CauseSettings
-from mechcot.core.errors import AnalysisError
+from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.results import Pair
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load_tokenizer
 from mechcot.pipeline.causes import cause_stages, overrides_of, plan_causes
-from mechcot.pipeline.reading import reading_stages
+from mechcot.pipeline.reading import plan_readings, reading_stages
 from mechcot.reading.batch import unpack
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
 from mechcot.reading.reader import plan_for, read
@@ -770,11 +770,21 @@ def test_what_is_asked_of_a_study(study, tmp_path):
     with pytest.raises(AnalysisError, match=r"is not there yet\. Make it: mechcot commitment"):
         own.causes()
     settings = study.settings
-    assert overrides_of(settings, steps="swaps", thorough=False) == ("causes={}",)
-    assert overrides_of(own.settings, steps="swaps", thorough=False) == ()
-    assert "causes.draws=16" in overrides_of(settings, steps="swaps", thorough=True)
-    assert overrides_of(settings, steps="knockouts", thorough=False) == ("reading.knock_out=answer",)
-    planned = plan_causes(study, ("causes={}",))
+    assert overrides_of(settings, "swaps", thorough=False) == ("causes={}",)
+    assert overrides_of(own.settings, "swaps", thorough=False) == ()
+    assert "causes.draws=16" in overrides_of(settings, "swaps", thorough=True)
+    assert overrides_of(settings, "knockouts", thorough=False) == ("reading.knock_out=answer",)
+    with pytest.raises(UsageError, match="--steps is swaps or knockouts, not 'both'"):
+        overrides_of(settings, "both", thorough=False)
+    with pytest.raises(UsageError, match="--thorough goes with --steps swaps"):
+        overrides_of(settings, "knockouts", thorough=True)
+    hidden, plain = (
+        plan_causes(study, "knockouts", thorough=False),
+        plan_readings(study, ("base",), ("base",)),
+    )
+    assert len(hidden.rows) == len(settings.authors()) * len(settings.readers())
+    assert hidden.rows[0].tokens_in > plain.rows[0].tokens_in
+    planned = plan_causes(study, "swaps", thorough=False)
     assert [row.what for row in planned.rows] == ["causes-of-base", "causes-of-distilled"]
     assert all(row.tokens_in and row.tokens_out and row.n for row in planned.rows)
     assert not (study.path / "causes").exists()

@@ -9,10 +9,12 @@ from pathlib import Path
 from mechcot.analyses.arms import pair_of
 from mechcot.core.cause_settings import THOROUGH
 from mechcot.core.config import resolve
+from mechcot.core.errors import UsageError
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
+from mechcot.pipeline.reading import plan_readings
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
 
@@ -62,23 +64,37 @@ def price(study: Study, arm: str) -> Expense:
     return make.price(study, arm, task_of(study), checkpoint_folder(study, arm))
 
 
-def overrides_of(settings: Settings, *, steps: str, thorough: bool) -> tuple[str, ...]:
+SWAPS, KNOCKOUTS = "swaps", "knockouts"
+"""What `mechcot commitment --steps` may ask for."""
+
+
+def overrides_of(settings: Settings, steps: str, *, thorough: bool) -> tuple[str, ...]:
     """What asks a study for it.
 
     Args:
         settings: of the study.
-        steps: `swaps`, or `knockouts`: of readings that hide steps from the answer.
-        thorough: all traces and questions that are read, more continuations.
+        steps: SWAPS, or KNOCKOUTS: of readings that hide steps from the answer.
+        thorough: all traces and questions that are read, and more continuations.
+
+    Raises:
+        UsageError: neither of the two, or thorough knock-outs: these hide every step that is read.
     """
-    if steps == "knockouts":
+    if steps not in (SWAPS, KNOCKOUTS):
+        raise UsageError(f"--steps is {SWAPS} or {KNOCKOUTS}, not '{steps}'")
+    if steps == KNOCKOUTS:
+        if thorough:
+            raise UsageError(f"--thorough goes with --steps {SWAPS}; knock-outs hide every step that is read")
         return () if settings.reading.knock_out != "none" else ("reading.knock_out=answer",)
     if thorough:
         return tuple(f"causes.{key}={value}" for key, value in THOROUGH.items())
     return () if settings.causes else ("causes={}",)
 
 
-def plan_causes(study: Study, overrides: tuple[str, ...]) -> Plan:
-    """What the stages of a study will take with these overrides, as if they were not there."""
+def plan_causes(study: Study, steps: str, *, thorough: bool) -> Plan:
+    """What it will take, as if it were not there; the arguments are those of `overrides_of`."""
+    overrides = overrides_of(study.settings, steps, thorough=thorough)
     settings = resolve(base=study.settings.model_dump(mode="json"), overrides=overrides)
     planned = Study(study.path, settings)
+    if steps == KNOCKOUTS:
+        return plan_readings(planned, settings.authors(), settings.readers())
     return Plan(tuple(replace(price(planned, arm), what=f"causes-of-{arm}") for arm in pair_of(planned)))
