@@ -11,6 +11,7 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.confirmatory import analysis as confirmatory
@@ -178,6 +179,15 @@ ANALYSES = (
         pages={"weights": f"{_HERE}.weights.page:section"},
     ),
     Analysis(
+        "causes",
+        causes.causes_of,
+        reads="causes",
+        settings=("causes", "reading"),
+        asked=causes.asked,
+        summary=causes.summarised,
+        pages={"changed": f"{_HERE}.causes.page:headline", "causes": f"{_HERE}.causes.page:section"},
+    ),
+    Analysis(
         "steering",
         steering.steering_of,
         reads="steering",
@@ -255,6 +265,7 @@ FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
+    "CausesResult": f"{_HERE}.causes.figures:causes",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentContrast": f"{_HERE}.commitment.figures:contrast_curves",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
@@ -285,6 +296,7 @@ FIGURES = {
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
+    "CausesResult": f"{_HERE}.causes.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
     "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
@@ -238,6 +239,9 @@ class Settings(Section):
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
+    causes: CauseSettings | None = Field(
+        None, description="which steps of a trace matter to its answer (docs/causes.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )
