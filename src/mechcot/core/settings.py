@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
@@ -18,6 +19,7 @@ from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_
 from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
+from mechcot.core.steering_settings import SteeringSettings
 from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
@@ -179,6 +181,10 @@ class ReadingSettings(Section):
         ("end", "mean", "before"),
         description="tokens of a step whose activations are kept; token: all of a trace",
     )
+    lead_ins: tuple[str, ...] = Field(
+        (),
+        description="further texts that force an answer, in the same pass; after those of prompt.lead_in",
+    )
     lens: bool = Field(False, description="read the forced answers at every layer too")
     permutations: int = Field(
         0, ge=0, description="other orders of the options; each is a reading of its own at full price"
@@ -186,6 +192,11 @@ class ReadingSettings(Section):
     knock_out: Literal["none", "answer", "later"] = Field(
         "none", description="hide each step from the forced answer, or from the later steps too"
     )
+
+    def basis(self) -> dict[str, Any]:
+        """What a reading depends on: without what came later and is not used, so that older studies stay."""
+        told = self.model_dump(mode="json", exclude={"authors", "readers"})
+        return {name: value for name, value in told.items() if name != "lead_ins" or value}
 
 
 class AnalysisSettings(Section):
@@ -228,8 +239,14 @@ class Settings(Section):
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
+    causes: CauseSettings | None = Field(
+        None, description="which steps of a trace matter to its answer (docs/causes.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
+    )
+    steering: SteeringSettings | None = Field(
+        None, description="whether hedging put back changes what is claimed (mechcot hedge); null: not asked"
     )
 
     @model_validator(mode="before")
@@ -243,6 +260,12 @@ class Settings(Section):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        own, more = self.prompt.lead_in, self.reading.lead_ins
+        if twice := [text for place, text in enumerate(more) if text in (*own, *more[:place])]:
+            raise ValueError(
+                f"reading.lead_ins: {twice[0]!r} stands twice among prompt.lead_in and reading.lead_ins; "
+                "take one of them out"
+            )
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
