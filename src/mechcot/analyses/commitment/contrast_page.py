@@ -68,7 +68,7 @@ def render_contrast(found: CommitmentContrast, lead_texts: Sequence[str] = ()) -
         verdict=verdict(said),
         cards=list(_cards(said)),
         sections=sections,
-        tables=(*tables(found), _counts(said)),
+        tables=(_counts(said),),
         colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
