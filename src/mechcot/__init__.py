@@ -15,6 +15,7 @@ from mechcot.core.offers import at, offer
 
 if TYPE_CHECKING:
     from mechcot.analyses.boundary.analysis import boundary
+    from mechcot.models.directions import steer
     from mechcot.pipeline.run import plan, read, run
     from mechcot.study.folder import Study
 
@@ -39,6 +40,7 @@ _PUBLIC = {
     "probe": "mechcot.probe:",
     "read": "mechcot.pipeline.run:read",
     "run": "mechcot.pipeline.run:run",
+    "steer": "mechcot.models.directions:steer",
 }
 """What is imported when it is asked for, so that `import mechcot` stays light."""
 
@@ -53,6 +55,7 @@ __all__ = [
     "probe",
     "read",
     "run",
+    "steer",
 ]
 
 

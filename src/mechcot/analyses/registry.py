@@ -11,6 +11,7 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
 from mechcot.analyses.confirmatory import analysis as confirmatory
@@ -21,6 +22,7 @@ from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
@@ -28,6 +30,7 @@ from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
+from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -120,6 +123,12 @@ ANALYSES = (
         rows={"left out": f"{_HERE}.commitment.page:used"},
     ),
     Analysis(
+        "hedge_words",
+        hedge_words.hedge_words_of,
+        summary=hedge_words.summarised,
+        pages={"hedges": f"{_HERE}.hedge_words.page:section"},
+    ),
+    Analysis(
         "hedge",
         hedge.hedge_of,
         version=5,
@@ -168,6 +177,24 @@ ANALYSES = (
         asked=weights.asked,
         summary=weights.summarised,
         pages={"weights": f"{_HERE}.weights.page:section"},
+    ),
+    Analysis(
+        "causes",
+        causes.causes_of,
+        reads="causes",
+        settings=("causes", "reading"),
+        asked=causes.asked,
+        summary=causes.summarised,
+        pages={"changed": f"{_HERE}.causes.page:headline", "causes": f"{_HERE}.causes.page:section"},
+    ),
+    Analysis(
+        "steering",
+        steering.steering_of,
+        reads="steering",
+        settings=("steering",),
+        asked=steering.asked,
+        summary=steering.summarised,
+        pages={"steering": f"{_HERE}.steering.page:section"},
     ),
     Analysis(
         "greedy",
@@ -238,6 +265,7 @@ FIGURES = {
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
+    "CausesResult": f"{_HERE}.causes.figures:causes",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
     "CommitmentContrast": f"{_HERE}.commitment.figures:contrast_curves",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
@@ -245,6 +273,8 @@ FIGURES = {
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
+    "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
+    "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "Depth": f"{_HERE}.commitment.variants_page:depth_map",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
@@ -254,6 +284,7 @@ FIGURES = {
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
+    "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
     "Variants": f"{_HERE}.commitment.variants_page:way_curve",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
@@ -265,12 +296,14 @@ FIGURES = {
 TEXTS = {
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
+    "CausesResult": f"{_HERE}.causes.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
     "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
     "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "SteeringResult": f"{_HERE}.steering.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -120,23 +120,29 @@ def sections_of(found: Findings) -> tuple[Section, ...]:
 
 
 def section(found: Findings, name: str) -> Section:
-    """One section: that of an analysis of its own, or a frame with the parts that analyses give it."""
+    """One section: that of an analysis of its own and parts of others, or a frame with the parts given it."""
     givers = [one for one in registry.ANALYSES if name in one.pages and _shown(one, found)]
     frame = next((frame for frame in FRAMES if frame.name == name), None)
     if frame is None:
         own: Section = at(givers[0].pages[name])(found)
-        return own
+        return replace(own, parts=(*own.parts, *_parts(givers[1:], name, found)))
     rank = {analysis: number for number, analysis in enumerate(frame.order)}
     givers.sort(key=lambda analysis: rank.get(analysis.name, len(rank)))
-    parts: list[Part] = []
-    for analysis in givers:
-        more = at(analysis.pages[name])(found)
-        parts += more if isinstance(more, tuple) else (more,)
+    parts = _parts(givers, name, found)
     if parts[0].reason:
         return Section(name, frame.title, tuple(parts), Markup(), Markup())
     names = {"before": found.before, "after": found.after, **_votes(found)}
     reading, limits = (Markup(text).format_map(names) for text in (frame.reading, frame.limits))
     return Section(name, frame.title, tuple(parts), reading, limits)
+
+
+def _parts(givers: Sequence[Analysis], name: str, found: Findings) -> list[Part]:
+    """The parts that analyses give a section."""
+    parts: list[Part] = []
+    for analysis in givers:
+        more = at(analysis.pages[name])(found)
+        parts += more if isinstance(more, tuple) else (more,)
+    return parts
 
 
 def _shown(analysis: Analysis, found: Findings) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.offers import offered
@@ -18,12 +19,17 @@ from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_
 from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
+from mechcot.core.steering_settings import SteeringSettings
 from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
+
+
+OWN_TEACHER = "teacher"
+"""What an arm's `traces` may name in place of a file, where the study has a teacher behind a server."""
 
 
 def _known_site(name: str) -> str:
@@ -62,8 +68,14 @@ class ArmSettings(Section):
     traces: str | None = Field(
         None,
         min_length=1,
-        description="a file of traces in place of a checkpoint, or a variant of the organism's teacher: "
-        "rich, terse",
+        description="a file of traces in place of a checkpoint; a variant of the organism's teacher (rich, "
+        "terse); or teacher: the study's own teacher, asked the study's questions",
+    )
+    server: str | None = Field(
+        None,
+        min_length=1,
+        description="a sampler file: a server that has these weights samples the traces, which the weights "
+        "read back here (docs/sampling-servers.md); null: they are sampled here",
     )
     sampling: ArmSampling | None = Field(
         None,
@@ -79,6 +91,8 @@ class ArmSettings(Section):
             raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
         if self.traces is not None and self.sampling is not None:
             raise ValueError("sampling: the arm is given as traces, and nothing of it is sampled")
+        if self.traces is not None and self.server is not None:
+            raise ValueError("server: the arm is given as traces, and nothing of it is sampled")
         return self
 
 
@@ -225,8 +239,14 @@ class Settings(Section):
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
+    causes: CauseSettings | None = Field(
+        None, description="which steps of a trace matter to its answer (docs/causes.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
+    )
+    steering: SteeringSettings | None = Field(
+        None, description="whether hedging put back changes what is claimed (mechcot hedge); null: not asked"
     )
 
     @model_validator(mode="before")
@@ -265,6 +285,7 @@ class Settings(Section):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
         self._check_sampling()
+        self._check_teacher_arms()
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
@@ -312,6 +333,22 @@ class Settings(Section):
         for name, control in self.controls.items():
             both = (control.before or headline[0], control.after or headline[1])
             check_alike(f"controls.{name}", self._sampled(*both), control.differs)
+
+    def _check_teacher_arms(self) -> None:
+        """An arm that is the study's teacher needs one, and is asked in words of its own."""
+        own = [name for name, arm in self.arms.items() if arm.traces == OWN_TEACHER]
+        if own and (self.teacher is None or self.teacher.server is None):
+            raise ValueError(
+                f"arms.{own[0]}.traces: '{OWN_TEACHER}' is the study's teacher behind a server, and the "
+                "study has none (teacher.server); name a file of traces"
+            )
+        for name, control in self.controls.items():
+            if {control.before, control.after} & set(own) and "prompt" not in control.differs:
+                raise ValueError(
+                    f"controls.{name}: it compares the study's teacher, which is asked in words of its own "
+                    f"and with the sampling of its file; declare it with controls.{name}.differs=[prompt, "
+                    "temperature, max_new_tokens]"
+                )
 
     def _sampled(self, *arms: str) -> dict[str, SamplingSettings]:
         return {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}

@@ -11,6 +11,7 @@ from mechcot.core import files
 from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
+from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.plan import probe_expense
@@ -88,6 +89,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     )
     inside = (*judged, *claims, *readings)
     listed = [name for stage in fact_stages(study, False) for name in stage.outputs]
+    changed = [name for stage in cause_stages(study, False) for name in stage.outputs]
     decoded = [name for stage in greedy_stages(study, False) for name in stage.outputs]
     return {
         "answers": ("questions.parquet", *read),
@@ -96,6 +98,8 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "panel": judged,
         "handover": ("questions.parquet", *handed),
         "weights": ("weights",),
+        "steering": ("questions.parquet", "steering"),
+        "causes": (*inside, *changed),
         "inside": inside,
         "greedy": (*judged, *_all_claims(study), *decoded),
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),

@@ -148,6 +148,8 @@ class Fact:
         group: what it shares its chances of being known with: facts of one group are resampled together.
         stratum: how often its subject was met, in classes ("" for nothing).
         truth: every object that makes it true.
+        facts: every fact that its questions are about, always the same list. Without one, what the models
+            know is asked by pairs in a file, if by anything.
         objects: everything that could stand there, the true ones included.
         bare: the text before the object where the statement stands alone, as in training.
         question: in whose trace it stands otherwise.
@@ -194,8 +196,9 @@ class Task:
             numbers given; None there: it makes no claim. Without one, the rules of `steps.alter`.
         neutral: as many true statements as the steps given, in their place: of the same relations about
             others than the question and the steps name.
-        facts: every fact that its questions are about, always the same list. Without one, what the models
-            know is asked by pairs in a file, if by anything.
+        objects: everything that could stand where a step's claim names its object, what it says and what
+            would make it true included; empty: it makes no claim. Without it no claim is swapped.
+        core: roles of claims that an answer follows from; claims of other roles are rationale.
     """
 
     name: str
@@ -209,6 +212,8 @@ class Task:
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
     neutral: Callable[[Question, Sequence[str], random.Random], tuple[str, ...]] | None = None
     facts: Callable[[], Sequence[Fact]] | None = None
+    objects: Callable[[Question, str], Sequence[str]] | None = None
+    core: frozenset[str] = frozenset()
 
 
 def question_of(row: Any) -> Question:

@@ -29,6 +29,8 @@ _ROLES = {
 }
 ROLES = (*dict.fromkeys(_ROLES.values()), *_OPENERS.values(), "malformed")
 """Every role of a step."""
+CORE = frozenset(_ROLES[relation] for relation in (FIND, DRUG, REV, HOP))
+"""Roles of claims that tell the right option from the others."""
 
 
 def task(world: World) -> Task:
@@ -45,6 +47,8 @@ def task(world: World) -> Task:
         decoys=lambda question, text, rng: _decoys(world, text, _claim(world, question, text), rng),
         neutral=lambda question, steps, rng: _neutral(world, question, steps, rng),
         facts=lambda: facts(world, _ROLES),
+        objects=lambda question, text: _alternatives(world, _claim(world, question, text)),
+        core=CORE,
     )
 
 
@@ -88,6 +92,10 @@ def _decoys(world: World, text: str, claim: Claim | None, rng: random.Random) ->
     wrong = [name for name in _objects(world, claim.relation) if name not in claim.truth]
     head, rest = text[: claim.object_char], text[claim.object_char + len(claim.object) :]
     return head + rng.choice(claim.truth) + rest, head + rng.choice(wrong) + rest
+
+
+def _alternatives(world: World, claim: Claim | None) -> tuple[str, ...]:
+    return () if claim is None else _objects(world, claim.relation)
 
 
 def _neutral(world: World, question: Question, steps: Sequence[str], rng: random.Random) -> tuple[str, ...]:

@@ -1,0 +1,31 @@
+"""What `mechcot commitment --steps` does: it asks which steps of a trace matter to its answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from mechcot.cli.options import show_plan, show_stages
+
+
+def which_steps(
+    study: Path, steps: str, *, thorough: bool, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    """Change or hide steps of a finished study, or say what that takes, and print what it did."""
+    from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.causes import overrides_of, plan_causes
+    from mechcot.study.folder import Study
+
+    show_stages(quiet)
+    opened = Study.open(study)
+    overrides = overrides_of(opened.settings, steps, thorough=thorough)
+    if dry_run:
+        show_plan(plan_causes(opened, steps, thorough=thorough), as_json)
+        return
+    done = pipeline.run(study, overrides=overrides, progress=not quiet)
+    result = done.causes()
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else result.text())
+    if not as_json:
+        typer.echo(f"\nReport: {done.report}")
