@@ -234,7 +234,7 @@ def test_analyses_are_methods_that_completion_and_help_find(study: Study) -> Non
     assert {analysis.name for analysis in ANALYSES} <= set(dir(study))
     assert {"traces", "steps", "verdicts", "summary"} <= set(dir(study))
     assert inspect.getdoc(study.audit) == "What happened to the steps."
-    assert list(inspect.signature(study.commitment).parameters) == ["author", "reader"]
+    assert list(inspect.signature(study.commitment).parameters) == ["author", "reader", "lead_in", "by"]
     assert study.commitment().to_json() == study.commitment("distilled", "distilled").to_json()
     with pytest.raises(AttributeError, match=r"a study has no 'mood'; its analyses are in dir\(study\)"):
         study.mood()

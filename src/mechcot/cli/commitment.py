@@ -40,7 +40,7 @@ def commitment(
     reader: Annotated[
         str | None, typer.Option(metavar="ARM", help="Whose weights; then they read both arms' traces.")
     ] = None,
-    lead_in: Annotated[int, typer.Option(min=0, help="Which of prompt.lead_in forces the answers.")] = 0,
+    lead_in: Annotated[int, typer.Option(min=0, help="Which lead-in forces the answers.")] = 0,
     by: Annotated[str, typer.Option(help="What curves stand against: step, share or token.")] = "step",
     as_json: Json = False,
 ) -> None:

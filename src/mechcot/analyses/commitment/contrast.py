@@ -51,7 +51,7 @@ class CommitmentContrast(Result):
             if self.difference is not None:
                 pairs = {
                     "difference": self.difference.differences[name],
-                    "matched": self.difference.matched.get(name),
+                    "matched": self.difference.over_matched(name),
                     "equal_length": getattr(self.difference.equal_length.get(name), "difference", None),
                 }
                 for what, interval in pairs.items():
@@ -100,37 +100,50 @@ def contrast(
     )
 
 
-def tables(found: CommitmentContrast) -> tuple[Table, ...]:
-    """Every measure with its interval and difference; then locks beside chance and at equal length."""
+def tables(found: CommitmentContrast, *, narrow: bool = False) -> tuple[Table, ...]:
+    """Every measure with its interval and difference; then locks beside chance and at equal length.
+
+    Args:
+        found: one or two readings.
+        narrow: whether measures have the short names of a terminal, where an indented one belongs to the one
+            above it.
+    """
     names, two = list(found.results), found.difference
     rows = []
     for name, measure in MEASURES.items():
         cells = [_said(result.shares[name], measure) for result in found.results.values()]
-        rows.append((measure.short, *cells, *([_said(two.differences[name], measure)] if two else [])))
+        rows.append(
+            (
+                measure.short if narrow else measure.says,
+                *cells,
+                *([_said(two.differences[name], measure)] if two else []),
+            )
+        )
     counts = "; ".join(
         f"{name}: {counted(r.n_traces, 'trace')} of {counted(r.n_questions, 'question')}"
         for name, r in found.results.items()
     )
     head = ("", *names, *(["difference"] if two else []))
     note = f"{counts}. Shares, probabilities, steps and tokens; 95 % intervals over questions."
-    return (Table("Commitment", head, tuple(rows), note), _beside(found))
+    return (Table("Commitment", head, tuple(rows), note), _beside(found, narrow))
 
 
-def _beside(found: CommitmentContrast) -> Table:
+def _beside(found: CommitmentContrast, narrow: bool) -> Table:
     two = found.difference
     rows = []
     for name in LOCKS:
         levels = [result.chance[name].estimate for result in found.results.values()]
         chance = ", ".join("-" if level is None else f"{level:.2f}" for level in levels)
-        matched = [two.matched.get(name), two.equal_length[name].difference] if two else []
-        rows.append((MEASURES[name].short, chance, *(_said(one, MEASURES[name]) for one in matched)))
+        matched = [two.over_matched(name), two.equal_length[name].difference] if two else []
+        called = MEASURES[name].short if narrow else MEASURES[name].says
+        rows.append((called, chance, *(_said(one, MEASURES[name]) for one in matched)))
     head = ("", "chance", *((f"over {MATCHED} prefixes", "equal length") if two else ()))
     note = "Chance: were a trace's answer drawn from all answers of its arm, whatever its question."
     if two:
         n = two.n_equal_length
         note += (
-            f" Over {MATCHED} prefixes: the difference where of every trace the prompt, the middle and the "
-            "last prefix count."
+            f" Over {MATCHED} prefixes: the difference where of every trace the prompt (at the first claim: "
+            "the prefix that ends it), the last prefix and one midway count."
             f" Equal length: the difference over traces with equally many prefixes ({n.before:,} and "
             f"{n.after:,} traces)."
         )
@@ -149,7 +162,9 @@ def _said(value: Interval | None, measure: Measure) -> str:
 
 def terminal_text(found: CommitmentContrast) -> str:
     """The tables for a terminal, their notes in lines of its width."""
-    return "\n\n".join(f"{replace(table, note='').text()}\n{wrapped(table.note)}" for table in tables(found))
+    return "\n\n".join(
+        f"{replace(table, note='').text()}\n{wrapped(table.note)}" for table in tables(found, narrow=True)
+    )
 
 
 def result_text(result: CommitmentResult) -> str:

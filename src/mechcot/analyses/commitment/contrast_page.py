@@ -68,7 +68,7 @@ def render_contrast(found: CommitmentContrast, lead_texts: Sequence[str] = ()) -
         verdict=verdict(said),
         cards=list(_cards(said)),
         sections=sections,
-        tables=(*tables(found), _counts(said)),
+        tables=(_counts(said),),
         colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(sections),
     )
@@ -105,19 +105,18 @@ def _cards(said: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _settled(found: CommitmentContrast, said: Mapping[str, Any]) -> Section:
     arms, two = said["results"], said.get("difference")
-    never = listed([f"{percent(arm['never_share'])} of {name}" for name, arm in arms.items()])
-    locked = f"Of all traces, {never} never lock."
+    locked = f"Traces that never lock: {_each(arms, 'never_share')}."
     if two:
         moved, matched = two["differences"], two["matched"]
         locked += (
             " A lock over all prefixes grows rarer with the length of a trace alone: from "
-            f"{' to '.join(arms)}, traces locked at the prompt change by {points(moved['locked_at_prompt'])} "
-            f"over all prefixes and by {points(matched['locked_at_prompt'])} over {MATCHED} of each, spread "
-            f"to its end{_equal(two)}. Those locked when the first claim ends change by "
-            f"{points(moved['claim_by_count'])} over {MATCHED} from there on, spread likewise."
+            "the first to the second, traces locked at the prompt change by "
+            f"{points(moved['locked_at_prompt'])} over all prefixes and by "
+            f"{points(matched['locked_at_prompt'])} over {MATCHED} of each, spread to its end{_equal(two)}. "
+            f"Those locked when the first claim ends change by {points(moved['claim_by_count'])} over "
+            f"{MATCHED} from there on, spread likewise."
         )
-    means = listed([f"{percent(arm['mean_p_own'])} in {name}" for name, arm in arms.items()])
-    probable = f"Over a trace, the mean probability of its own answer is {means}."
+    probable = f"Over a trace, the mean probability of its own answer is {_each(arms, 'mean_p_own')}."
     if two:
         probable = f"{probable[:-1]}: {points(two['differences']['mean_p_own'])}."
     parts = (
@@ -138,6 +137,11 @@ def _settled(found: CommitmentContrast, said: Mapping[str, Any]) -> Section:
     return Section("settled", "When is it settled?", parts, reading, limits)
 
 
+def _each(arms: Mapping[str, Any], measure: str) -> str:
+    """A rate of each, its name behind it: a name may be "read by base"."""
+    return listed([f"{percent(arm[measure])} ({name})" for name, arm in arms.items()])
+
+
 def _equal(two: Mapping[str, Any]) -> str:
     difference = two["equal_length"]["locked_at_prompt"]["difference"]
     if number(difference) is None:
@@ -149,7 +153,7 @@ def _equal(two: Mapping[str, Any]) -> str:
 
 def _doubt(arms: Mapping[str, Any]) -> str:
     told = [
-        f"{first['entropy']:.2f} to {last['entropy']:.2f} nats in {name}"
+        f"{first['entropy']:.2f} to {last['entropy']:.2f} nats ({name})"
         for name, arm in arms.items()
         for first, last in [(arm["by_fraction"][0], arm["by_fraction"][-1])]
     ]

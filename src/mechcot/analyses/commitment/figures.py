@@ -128,8 +128,8 @@ def _statement(results: Mapping[str, Json], measure: str) -> str:
         told = {"p_own": "own answer", "p_gold": "right answer", "entropy": "entropy", "margin": "margin"}
         return f"The {told[measure]} along the trace"
     shares = {name: result["locked_at_prompt"] for name, result in results.items()}
-    return "Settled before the first word: " + ", ".join(
-        f"{percent(share, 0)} of {name} traces" for name, share in shares.items()
+    return "Traces settled before the first word: " + ", ".join(
+        f"{percent(share, 0)} ({name})" for name, share in shares.items()
     )
 
 
@@ -140,9 +140,9 @@ def _caption(results: Mapping[str, Json], by: str, measure: str, answers: Sequen
         for name, r in results.items()
     )
     if measure == "locked_share":
-        never = ", ".join(f"{percent(r['never_share'], 0)} of {name}" for name, r in results.items())
+        never = ", ".join(f"{percent(r['never_share'], 0)} ({name})" for name, r in results.items())
         said = (
-            f"Locked: the forced answer equals the trace's own at every later prefix; {never} never lock. "
+            f"Locked: the forced answer equals the trace's own at every later prefix; never: {never}. "
             "Steps up to the one that states the answer."
         )
     else:

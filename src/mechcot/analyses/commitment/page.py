@@ -13,7 +13,7 @@ from mechcot.analyses.commitment.variants import LITTLE_MASS
 from mechcot.analyses.commitment.variants_page import asked_parts
 from mechcot.analyses.form import left_out
 from mechcot.core.words import clause, counted, listed, percent, points
-from mechcot.report.parts import Findings, Part, Section, nothing
+from mechcot.report.parts import Findings, Part, Section, Table, nothing
 
 
 def commitment(found: Findings) -> Section:
@@ -43,7 +43,12 @@ def commitment(found: Findings) -> Section:
         Part("curves", _settled(found, arms, difference), figures.commitment_curves(arms)),
         *_apart(found, arms, difference),
         *asked_parts(result, (*found.settings.prompt.lead_in, *found.settings.reading.lead_ins)),
-        Part("cross", _whose(found, cross), figures.commitment_two_by_two(cross)),
+        Part(
+            "cross",
+            _whose(found, cross),
+            figures.commitment_two_by_two(cross),
+            tables=(_simple(found, cross),),
+        ),
         *_others(found, result.get("others", {})),
     )
     return Section("commitment", title, parts, reading, limits)
@@ -132,6 +137,22 @@ def _whose(found: Findings, cross: dict[str, Any]) -> str:
         f"{points(effects['reader_of_after'])} on {found.after}’s (on average "
         f"{points(effects['effect_reader'])})."
     )
+
+
+def _simple(found: Findings, cross: dict[str, Any]) -> Table:
+    """The simple effects of text and reader, of all traces and of those that answer rightly and wrongly."""
+    before, after = found.before, found.after
+    names = {
+        "text_read_by_before": f"{after}’s text, read by {before}",
+        "text_read_by_after": f"{after}’s text, read by {after}",
+        "reader_of_before": f"{after}’s weights, on {before}’s text",
+        "reader_of_after": f"{after}’s weights, on {after}’s text",
+        "interaction": "interaction",
+    }
+    kinds = {"all": cross["measures"]["mean_p_own"], **cross["by_answer"]}
+    rows = tuple((name, *(points(own[key]) for own in kinds.values())) for key, name in names.items())
+    note = f"Mean probability of the trace’s own answer, {after}’s in place of {before}’s."
+    return Table("By right and wrong answers", ("", *kinds), rows, note)
 
 
 def used(found: Findings) -> list[tuple[str, ...]]:

@@ -148,6 +148,11 @@ class CommitmentComparison(Result):
 
     table = "differences"
 
+    def over_matched(self, name: str) -> Interval | None:
+        """A measure's difference over as many prefixes of every trace; None where it has no such form."""
+        matched = {**self.matched, "locked_at_first_claim": self.differences["claim_by_count"]}
+        return matched.get(name)
+
     def __repr__(self) -> str:
         shown = "; ".join(f"{name} {value}" for name, value in self.differences.items())
         return f"CommitmentComparison({self.before} -> {self.after}, {self.n_questions} questions: {shown})"

@@ -42,7 +42,7 @@ def asked_parts(found: Json, lead_texts: Sequence[str] = ()) -> Iterator[Part]:
 def _lead_ins(found: Json, texts: Sequence[str]) -> Part:
     arms = found["lead_ins"]
     count = len(next(iter(arms.values()))["ways"])
-    spread = listed([f"{_wide(own)} in {name}" for name, own in arms.items()])
+    spread = listed([f"{_wide(own)} ({name})" for name, own in arms.items()])
     said = (
         f"Asked by {count} lead-ins, the probability of the own answer spreads by {spread} at a prefix, on "
         "average."
@@ -66,14 +66,14 @@ def _wide(own: Json) -> str:
 
 def _orders(arms: Json) -> Part:
     count = len(next(iter(arms.values()))["ways"]) - 1
-    told = []
-    for name, own in arms.items():
-        mean = next(way for way in own["ways"] if way["number"] == -1)
-        told.append(
-            f"{_wide(own)} in {name} (answers of the mean over orders differ from those of the "
-            f"question's own order at {percent(mean['differs'])} of prefixes)"
-        )
-    said = f"Over {count} orders of the options, the probability of the own answer spreads by {listed(told)}."
+    spread = listed([f"{_wide(own)} ({name})" for name, own in arms.items()])
+    means = [(name, next(way for way in own["ways"] if way["number"] == -1)) for name, own in arms.items()]
+    differ = listed([f"{percent(mean['differs'])} ({name})" for name, mean in means])
+    said = (
+        f"Over {count} orders of the options, the probability of the own answer spreads by {spread} at a "
+        "prefix, on average; the mean over orders gives another answer than the question's own order at "
+        f"{differ} of prefixes."
+    )
     tables = tuple(_table(f"Orders of the options, {name}", own, ()) for name, own in arms.items())
     return Part("orders", said, way_curves(arms), tables=tables)
 
@@ -85,9 +85,9 @@ def _deep(name: str, own: Json) -> str:
     first = next((layer for layer in layers if at_prompt[layer] >= (start + end) / 2), None)
     where = "no layer that was read" if first is None or end <= start else f"layer {first} of {layers[-1]}"
     return (
-        f"At the bare prompt the probability of the own answer goes from {percent(start)} at layer "
-        f"{layers[0]} to {percent(end)} at the output of {name}, read through the lens; half of the way is "
-        f"gone at {where}."
+        "At the bare prompt, read through the lens, the probability of the own answer goes from "
+        f"{percent(start)} at layer {layers[0]} to {percent(end)} at the output ({name}); half of that way "
+        f"is passed by {where}."
     )
 
 
