@@ -645,10 +645,11 @@ def test_hidden_steps_of_a_study_are_looked_at(study, tmp_path):
     result = own.causes()
     assert {row.estimand for row in result.effects} == {DIRECT}
     assert "the settings ask for knock-outs alone" in result.text()
-    knocked, forced = own.knockouts("distilled"), own.forced("distilled")
+    knocked, answered = own.knockouts("distilled"), own.forced("distilled")
+    knocked = knocked[(knocked.lead_in == 0) & (knocked.layer == -1)]
     roles = own.steps("distilled").set_index(["qid", "cid", "sid"]).role
     answers = own.traces("distilled").set_index(["qid", "cid"]).answer
-    plain = forced[(forced.lead_in == 0) & (forced.layer == -1)].set_index(["qid", "cid", "k"]).p
+    plain = answered[(answered.lead_in == 0) & (answered.layer == -1)].set_index(["qid", "cid", "k"]).p
     values = [
         abs(row.p[answers[row.qid, row.cid]] - plain[row.qid, row.cid, row.k][answers[row.qid, row.cid]])
         for row in knocked.itertuples()
