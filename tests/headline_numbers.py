@@ -119,6 +119,46 @@ def coupling(s):
     ]
 
 
+def hedged_steps(arm):
+    """Whole steps of an arm with their verdict, and whether the claim in each is hedged."""
+    rows = arm.table("steps")
+    rows = rows[rows.complete].merge(arm.table("verdicts/exact")[["qid", "cid", "sid", "label"]])
+    said = {(c.qid, c.cid, c.sid) for c in arm.claims.itertuples() if c.hedged}
+    return rows.assign(hedged=[(r.qid, r.cid, r.sid) in said for r in rows.itertuples()])
+
+
+def hedges(s):
+    """No step of the organism holds a mark of certainty or the first person: nothing is said of them."""
+    tables = [hedged_steps(arm) for arm in s.arms]
+    columns = [
+        part
+        for arm, own in zip(s.arms, tables, strict=True)
+        for part in (arm.by_question(own.hedged, own), arm.by_question(own.hedged | True, own))
+    ]
+    return points(rates(np.column_stack(columns)))
+
+
+def hedges_errors(s):
+    """Pairs of a wrong and a right step of a question, ahead where the wrong one alone hedges; p is drawn."""
+    told, kept = [], []
+    for arm in s.arms:
+        own = hedged_steps(arm)
+        own = own[own.label.isin(["correct", "erroneous"])]
+        table = np.zeros((len(arm.questions), 2))
+        for i, qid in enumerate(arm.questions.qid):
+            one = own[own.qid == qid]
+            wrong, right = (one[one.label == name].hedged.to_numpy() for name in ("erroneous", "correct"))
+            ahead = (wrong[:, None] & ~right) + 0.5 * (wrong[:, None] == right)
+            table[i] = ahead.sum(), ahead.size
+        if not own.hedged.any():
+            return told
+        rows = table[table[:, 1] > 0]
+        told += [*jackknife(rows, ratio, logit=True), None, own.hedged.sum(), len(own)]
+        kept.append(table)
+    both = np.hstack(kept)
+    return [*told, *jackknife(both[(both[:, 1] > 0) | (both[:, 3] > 0)], change)]
+
+
 def whole_errors(s):
     return [calibration_error(*arm.votes()[:, :2].T) for arm in s.arms]
 
@@ -389,9 +429,14 @@ def segments(s):
     return [x for arm in s.arms for x in (len(arm.steps) / len(arm.traces), arm.steps.n_words.mean())]
 
 
-def lock_change(s, column):
+def lock_change(s, column, right=None):
     names = sorted(set(s.base.locks.qid) | set(s.distilled.locks.qid))
-    return rates(np.hstack([arm.lock_sums(column, arm.name, names) for arm in s.arms]))
+    return rates(np.hstack([arm.lock_sums(column, arm.name, names, right) for arm in s.arms]))
+
+
+def settled_apart(s):
+    right, wrong = (points(lock_change(s, "spread", kind)) for kind in (True, False))
+    return [3, *right, 3, *wrong, *points(lock_change(s, "later"))]
 
 
 def by_chance(arm):

@@ -28,7 +28,9 @@ class Call:
 
     @property
     def user(self) -> str:
-        return self.body["messages"][-1]["content"]
+        if "messages" in self.body:
+            return self.body["messages"][-1]["content"]
+        return str(self.body["prompt"])  # of a plain completion
 
     @property
     def step(self) -> str:

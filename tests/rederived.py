@@ -4,6 +4,7 @@ Nothing here is of `mechcot.stats` or `mechcot.analyses`. Of mechcot come the st
 and how often the organism's training text names a subject, neither of which stands in a table.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -143,6 +144,8 @@ class Arm:
     def locks(self):
         """Of each trace that was read and answers: what its forced answers say, by reader."""
         found = []
+        texts = {key: own.sort_values("sid").text.tolist() for key, own in self.table("steps").groupby(TRACE)}
+        options, gold = (self.questions.set_index("qid")[name] for name in ("options", "gold"))
         stated = {key: own.states_answer.to_numpy() for key, own in self.table("steps").groupby(TRACE)}
         known = self.traces[(self.traces.answer >= 0) & (self.traces.finish_reason != "length")]
         answers = known.set_index(TRACE).answer
@@ -158,6 +161,9 @@ class Arm:
                 p, answer = np.stack(own.p.to_numpy())[: last + 1].astype(float), answers[key]
                 alone = (p == p.max(1, keepdims=True)).sum(1) == 1
                 agrees = alone & (p.argmax(1) == answer)
+                locked = next((k for k in range(last + 1) if agrees[k:].all()), np.nan)
+                option = re.compile(rf"\b{re.escape(options[key[0]][answer])}\b")
+                names = [k + 1 for k, text in enumerate(texts.get(key, [])[:last]) if option.search(text)]
                 places = np.round(np.linspace(0, last, 3)).astype(int)
                 found.append(
                     {
@@ -169,13 +175,16 @@ class Arm:
                         "spread": agrees[places].all() if last >= 2 else np.nan,
                         "early": agrees[:3].all() if last >= 2 else np.nan,
                         "never": not agrees[-1],
+                        "right": answer == gold[key[0]],
+                        "later": np.nan if np.isnan(locked) else min([*names, last + 1]) > locked,
                         "p_own": np.trapezoid(p[:, answer]) / last if last else p[0, answer],
                     }
                 )
         return pd.DataFrame(found)
 
-    def lock_sums(self, column, reader, names):
-        """Sum and count of a column of `locks` by question [names, 2]."""
+    def lock_sums(self, column, reader, names, right=None):
+        """Sum and count of a column of `locks` by question [names, 2]; `right`: of such answers alone."""
         own = self.locks[(self.locks.reader == reader) & self.locks[column].notna()]
+        own = own if right is None else own[own.right == right]
         by = own[column].astype(float).groupby(own.qid).agg(["sum", "size"])
         return by.reindex(names, fill_value=0).to_numpy(float)

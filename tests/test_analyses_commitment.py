@@ -71,14 +71,15 @@ CASES = [
 
 @pytest.fixture
 def result():
-    return commitment.curves(*build(CASES), draws=200, seed=1)
+    return commitment.curves(*build(CASES))
 
 
 def test_lock_on_single_sequences():
-    assert lock(np.array([True, True])) == 0
-    assert lock(np.array([False, True, False, True, True])) == 3
-    assert lock(np.array([True, False])) is None
-    assert lock(np.array([False])) is None
+    agrees = [[True, True], [False, True, False, True, True], [True, False], [False]]
+    padded = np.array([row + [False] * (5 - len(row)) for row in agrees])
+    found = lock(padded, np.array([len(row) - 1 for row in agrees]))
+    assert found[:2].tolist() == [0, 3]
+    assert np.isnan(found[2:]).all()
 
 
 def test_locks_by_hand(result):
@@ -127,7 +128,7 @@ def test_unanswered_truncated_and_unread_traces_are_excluded_and_counted():
     ]
     traces = pd.concat([traces, pd.DataFrame(more)])
     forced = pd.concat([forced, pd.DataFrame(forced_rows("q4", 0, [1]) + forced_rows("q4", 1, [1]))])
-    result = commitment.curves(forced, traces, steps, verdicts, draws=50)
+    result = commitment.curves(forced, traces, steps, verdicts)
     assert result.excluded == {"truncated": 2, "no_answer": 1, "no_reading": 1}
     assert result.n_traces == 5
 
@@ -138,7 +139,7 @@ def test_a_trace_without_steps_locks_at_the_prompt_or_never():
         ("q2", 0, 0, [1], 0, (), None),
         ("q3", 0, 1, [1, 1], 1, (), None),
     ]
-    result = commitment.curves(*build(cases), draws=50)
+    result = commitment.curves(*build(cases))
     assert result.locks["lock"].tolist()[0] == 0
     assert np.isnan(result.locks["lock"].tolist()[1])
     assert result.by_fraction["locked_share"].tolist()[0] == pytest.approx(2 / 3)
@@ -146,13 +147,13 @@ def test_a_trace_without_steps_locks_at_the_prompt_or_never():
 
 def test_an_unjudged_step_before_the_first_claim_makes_it_unknown():
     cases = [("q0", 0, 1, [1, 1, 1], 2, (), ["api_failure", "correct"]), *CASES]
-    result = commitment.curves(*build(cases), draws=50)
+    result = commitment.curves(*build(cases))
     assert result.first_claim == {"known": 4, "no_claim": 1, "unknown": 1}
 
 
 def test_without_verdicts_the_first_claim_has_no_value_but_a_reason():
     forced, traces, steps, _ = build(CASES)
-    result = commitment.curves(forced, traces, steps, draws=50)
+    result = commitment.curves(forced, traces, steps)
     assert result.first_claim == {"known": 0, "no_claim": 0, "unknown": 5}
     leaf = result.to_json()["locked_at_first_claim"]["estimate"]
     assert leaf["value"] is None
@@ -160,7 +161,7 @@ def test_without_verdicts_the_first_claim_has_no_value_but_a_reason():
 
 
 def test_same_seed_same_json_and_no_nan(result):
-    again = commitment.curves(*build(CASES), draws=200, seed=1)
+    again = commitment.curves(*build(CASES))
     text = json.dumps(result.to_json(), allow_nan=False, sort_keys=True)
     assert text == json.dumps(again.to_json(), allow_nan=False, sort_keys=True)
 
@@ -181,14 +182,14 @@ def test_a_missing_prefix_names_the_trace():
 
 def test_an_answer_that_no_option_stands_for_names_the_trace():
     with pytest.raises(AnalysisError, match="question q1, trace 0: answer 3 is none of 3 options"):
-        commitment.curves(*build([("q1", 0, 3, [1, 1], 1, (), None)]), draws=50)
+        commitment.curves(*build([("q1", 0, 3, [1, 1], 1, (), None)]))
 
 
 def test_other_lead_ins_permutations_and_layers_do_not_count():
     forced, traces, steps, verdicts = build(CASES)
     noise = [forced.assign(lead_in=1), forced.assign(permutation=2), forced.assign(layer=3)]
-    mixed = commitment.curves(pd.concat([forced, *noise]), traces, steps, verdicts, draws=50)
-    plain = commitment.curves(forced, traces, steps, verdicts, draws=50)
+    mixed = commitment.curves(pd.concat([forced, *noise]), traces, steps, verdicts)
+    plain = commitment.curves(forced, traces, steps, verdicts)
     assert mixed.to_json() == plain.to_json()
 
 
@@ -200,7 +201,7 @@ def planted(author, reader, share, seed):
         for cid in range(3):
             early = rng.random() < share
             cases.append((f"q{q:02d}", cid, 1, [1 if early else 0] * 4 + [1], 4, (), None))
-    return commitment.curves(*build(cases, arm=author, reader=reader), draws=300, seed=0)
+    return commitment.curves(*build(cases, arm=author, reader=reader))
 
 
 def test_compare_and_two_by_two_recover_a_planted_reader_effect():
@@ -256,7 +257,7 @@ def test_a_tie_of_two_options_is_no_agreement_and_is_counted():
     )
     tie = (forced["qid"] == "q1") & (forced["k"] == 1)
     forced.loc[tie, "p"] = pd.Series([[0.4, 0.4, 0.2]] * int(tie.sum()), index=forced.index[tie])
-    found = commitment.curves(forced, traces, steps, verdicts, draws=50)
+    found = commitment.curves(forced, traces, steps, verdicts)
     assert found.n_tied == found.to_json()["n_tied"] == 1
     assert found.locks.set_index("qid")["lock"].to_dict() == {"q1": 2.0, "q2": 0.0}
     assert found.locks.set_index("qid").loc["q1", "aoc"] == pytest.approx(1 / 3)

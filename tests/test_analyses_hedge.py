@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.hedge.directions import (
+from mechcot.analyses.hedge.result import beyond_frequency
+from mechcot.core.errors import AnalysisError
+from mechcot.stats import stratified_auroc
+from mechcot.stats.directions import (
     difference_of_means,
     halves,
     held_out_scores,
@@ -15,9 +18,6 @@ from mechcot.analyses.hedge.directions import (
     shuffled_labels,
     tied,
 )
-from mechcot.analyses.hedge.result import beyond_frequency
-from mechcot.core.errors import AnalysisError
-from mechcot.stats import stratified_auroc
 
 D = 12
 

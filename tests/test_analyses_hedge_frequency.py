@@ -10,11 +10,11 @@ import torch
 from conftest import tiny_model, word_tokenizer
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.hedge import frequency
-from mechcot.analyses.hedge.directions import held_out_scores, pairs_in_order, tied
 from mechcot.analyses.hedge.frequency import alone, beside_held_out, thirds
 from mechcot.analyses.hedge.page import doubt
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.stats import stratified_auroc
+from mechcot.stats.directions import held_out_scores, pairs_in_order, tied
 
 D, N_SUBJECTS = 8, 60
 

@@ -39,7 +39,7 @@ def summary(study):
 def test_the_keys_are_the_promised_ones_and_no_others(summary):
     assert summary.keys() == {
         "schema_version", "study", "contrast", "seed", "versions", "answers", "audit", "controls",
-        "coupling", "commitment", "hedge", "probe", "knowledge", "confirmatory", "ledger",
+        "coupling", "commitment", "hedge_words", "hedge", "probe", "knowledge", "confirmatory", "ledger",
     }  # fmt: skip
     assert summary["schema_version"] == 1
     assert summary["contrast"] == {"before": "base", "after": "distilled", "domain": "clinical"}

@@ -357,7 +357,7 @@ def test_the_parents_say_what_the_readings_say(placed_study):
             own = values[(values.hybrid == parents[which]) & (values.author == author)]
             wide = own.pivot_table(index="qid", columns="outcome", values="value")
             forced, truth = opened.forced(author, reader), opened.truth(author, reader)
-            traces = opened.traces(author)
+            forced, traces = forced[forced.lead_in == 0], opened.traces(author)
             for qid, row in wide.iterrows():
                 cid, last = asked_at(opened, author, qid)
                 trace = traces[(traces.qid == qid) & (traces.cid == cid)].iloc[0]

@@ -30,7 +30,19 @@ def test_help_is_light_and_shows_examples_first() -> None:
     assert light.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["run", "audit", "distill", "verify", "check", "judge", "judge-controls"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "audit",
+        "commitment",
+        "distill",
+        "verify",
+        "check",
+        "judge",
+        "judge-controls",
+    ],
+)
 def test_every_command_teaches_by_example(command: str) -> None:
     done = called(command, "--help")
     assert done.returncode == 0

@@ -28,6 +28,7 @@ def test_resolved_settings_resolve_to_themselves() -> None:
     ("override", "says"),
     [
         ("sampling.sample=3", "'sampling.sample' is no setting; there are: samples"),
+        ('reading.lead_ins=["</think> answer "]', "'</think> answer ' stands twice among prompt.lead_in"),
         ("smapling.samples=3", "'smapling' is no setting"),
         ("arms.base.distil=x", "there are: model, distill"),
         ("sampling.samples=many", "sampling.samples"),

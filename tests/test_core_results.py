@@ -23,7 +23,7 @@ def test_a_result_shows_its_line_and_its_table_escaped() -> None:
 
 
 def test_the_studys_results_show_themselves(study: Study) -> None:
-    for result in (study.answers(), study.audit(), study.commitment(), study.knowledge(), *study.hedge()):
+    for result in (study.answers(), study.audit(), study.commitment(), study.knowledge(), study.hedge()):
         assert "<table" in result._repr_html_()
         assert "\n" not in repr(result)
 

@@ -52,6 +52,10 @@ ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py s
 REFUSED = {
     ("study-folder.md", "sampling.samples=8"): "was 4, now 8",
     ("steps.md", "steps.segmenter=structural"): "now 'structural'",
+    # The tests' small study hedges too little for a direction; tests/test_analyses_steering.py makes one.
+    ("hedge.md", "hedge"): "at least 20 of each are needed",
+    ("README.md", "hedge"): "at least 20 of each are needed",
+    ("hedge.md", "steering"): "steering",
 }
 """Commands that a page shows to be refused on a study that is there, and what is said."""
 

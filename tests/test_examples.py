@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from mechcot.asking.sampler_file import read_sampler
 from mechcot.core.config import resolve, to_yaml
 from mechcot.core.question_sets import SETS
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("study-*.yaml"))
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("study-*.yaml"))
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -20,6 +22,10 @@ def test_an_example_is_a_whole_study(file: Path, tmp_path: Path) -> None:
     again = tmp_path / "study.yaml"
     again.write_text(to_yaml(settings))
     assert resolve(file=again) == settings
+    for arm in settings.arms.values():
+        if arm.server is not None:
+            sampler = read_sampler(ROOT / arm.server).sampling(settings.sampling, settings.prompt.thinking)
+            assert sampler.parameters()["chat_template_kwargs"] == {"enable_thinking": False}
     if settings.questions.set is not None:
         assert settings.preset == ("open" if SETS[settings.questions.set].open else "models")
     if settings.teacher is not None:

@@ -101,7 +101,7 @@ def differences(got, want, close, key=now, purpose=None):
             yield path, a, b
 
 
-ADDED = {"results/coupling.json"}
+ADDED = {"results/coupling.json", "results/hedge_words.json"}
 """Results that came after the study was frozen: their own tests hold them, the texts what they say."""
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from judging_cases import by_text, judgement, steps_of
 from loopback import Answer, Loopback
-from mechcot.asking import client
+from mechcot.asking import client, redaction
 from mechcot.core.errors import JudgeError
 from mechcot.core.text import escaped
 
@@ -76,7 +76,7 @@ def test_a_redirect_is_followed_nowhere(tmp_path, status):
 
 def test_a_key_is_found_in_the_escapes_of_a_reply():
     key = "sk-live/1234567890abcdef"
-    redact = client.redactor(key)
+    redact = redaction.redactor(key)
     for said in (
         key.replace("/", "\\/"),
         "".join(f"\\u{ord(letter):04x}" for letter in key),
@@ -143,7 +143,7 @@ def test_no_header_is_worse_than_none(value, body):
     assert isinstance(client._host(value), str)
     for encoding in (value, "gzip", "GZIP", ""):
         with suppress(client._UnreadableBody):
-            assert isinstance(client._decoded(body, encoding), bytes)
+            assert isinstance(client._decoded(body, encoding, 2**20), bytes)
 
 
 @pytest.mark.parametrize(

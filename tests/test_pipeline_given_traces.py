@@ -311,6 +311,10 @@ def test_the_teacher_is_an_author_like_any_other(read: Study) -> None:
     asked = read.questions("clinical")
     assert found.n_traces == len(asked) * read.settings.reading.traces_per_question
     assert found.excluded == {"truncated": 0, "no_answer": 0, "no_reading": 0}
+    others = read.result("commitment")["others"]["teacher"]
+    assert others["distilled"]["mean_p_own"] == found.shares["mean_p_own"].to_json()
+    assert others["base"]["n_traces"] == found.n_traces
+    assert "Of teacher’s traces, the own answer stands at the bare prompt" in read.report.read_text()
     assert set(read.verdicts("teacher").label) == {"correct", "not_checkable"}
     traces, gold = read.traces("teacher"), read.questions().set_index("qid").gold
     assert (traces.answer.to_numpy() == gold[traces.qid].to_numpy()).all()

@@ -101,9 +101,7 @@ def results(study):
         own = study[arm]
         for reader in ARMS:
             forced = own["forced"][own["forced"]["reader"] == reader]
-            cells[arm, reader] = commitment.curves(
-                forced, own["traces"], own["steps"], own["steps"], draws=50
-            )
+            cells[arm, reader] = commitment.curves(forced, own["traces"], own["steps"], own["steps"])
         table = probe.step_table(own["steps"].drop(columns="label"), own["steps"][verdict_columns], questions)
         settings = probe.FitSettings(draws=50, null_draws=5)
         reports[arm] = probe.fit_data(probe.Data.from_table(X[arm], table), settings).to_json()

@@ -7,20 +7,21 @@ import sys
 import pytest
 
 import mechcot
-from mechcot import plots, probe
+from mechcot import commitment, plots, probe
 
 HEAVY = ("torch", "transformers", "plotly", "sklearn", "pandas")
 
 
 def test_the_doors_list_what_people_call():
     assert mechcot.__all__ == [
-        "MechcotError", "Study", "__version__", "boundary", "plan", "plots", "probe", "read", "run",
+        "MechcotError", "Study", "__version__", "boundary", "commitment", "plan", "plots", "probe",
+        "read", "run", "steer",
     ]  # fmt: skip
     assert {"fit_report", "fit_data", "Data", "load_card", "save_card", "step_table"} <= set(probe.__all__)
     assert {"commitment_curves", "difference_forest", "probe_bars", "error_by_kind"} <= set(plots.__all__)
 
 
-@pytest.mark.parametrize("door", [mechcot, probe, plots], ids=lambda door: door.__name__)
+@pytest.mark.parametrize("door", [mechcot, commitment, probe, plots], ids=lambda door: door.__name__)
 def test_every_public_name_is_there_and_says_what_it_is(door):
     assert set(door.__all__) <= set(dir(door))
     assert list(door.__all__) == sorted(door.__all__)

@@ -18,8 +18,8 @@ from report_cases import BASE, HOSTILE, LAYERS, RICH, TERSE, VERSIONS, Arm, Case
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "base", "source", "embed"}
 SECTIONS = [
-    "changed", "planned", "origin", "gains", "controls", "sure", "commitment", "doubt", "probe", "traces",
-    "measured",
+    "changed", "planned", "origin", "gains", "controls", "sure", "commitment", "hedges", "doubt", "probe",
+    "traces", "measured",
 ]  # fmt: skip
 
 
@@ -103,7 +103,8 @@ def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
     figures = json.loads(page.scripts[0])
     assert page.ids("plot") == [f"fig-{name}" for name in (
         "headline", "by_answers", "kinds", "split", "knowledge", "gains", "joined", "coupling", "controls",
-        "ways", "curves", "cross", "hedge", "projection", "probe-distilled", "probe-base", "layers",
+        "ways", "curves", "settled-apart", "cross", "hedges", "hedge", "projection",
+        "probe-distilled", "probe-base", "layers",
     )]  # fmt: skip
     assert {f"fig-{name}" for name in figures} == set(page.ids("plot"))
     for name, figure in figures.items():

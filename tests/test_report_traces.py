@@ -49,7 +49,7 @@ def test_steps_carry_their_text_verdict_commitment_and_surprisal(study, shown):
             assert trace.n_wrong == (table.label == "erroneous").sum()
             signals = study.signals(trace.arm).set_index(["qid", "cid"]).loc[(pair.qid, pair.cid)]
             own = study.traces(trace.arm).set_index(["qid", "cid"]).loc[(pair.qid, pair.cid)]
-            forced = study.forced(trace.arm).set_index(["qid", "cid", "k"])
+            forced = study.forced(trace.arm).query("lead_in == 0").set_index(["qid", "cid", "k"])
             steps = study.steps(trace.arm).set_index(["qid", "cid", "sid"])
             for sid, step in enumerate(trace.steps):
                 at = steps.loc[(pair.qid, pair.cid, sid)]

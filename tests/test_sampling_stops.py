@@ -1,9 +1,12 @@
 """Completions that go on after their answer: where they are stopped, and what is kept of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import tiny_model, word_tokenizer
 from mechcot.core.presets import PRESETS
@@ -11,7 +14,9 @@ from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample, stop_of
-from mechcot.tasks import Question
+from mechcot.tasks import Question, finished_at
+from mechcot.tasks.answers.read import reading_of
+from mechcot.tasks.answers.turns import turn_marks
 from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.checker import FORMAT
 
@@ -101,3 +106,26 @@ def test_a_stopped_completion_ends_with_the_end_of_text_and_the_others_stay_as_t
         else:
             assert after.token_ids == before.token_ids
             assert after.sum_logprob == pytest.approx(before.sum_logprob, abs=1e-4)
+
+
+lines = st.sampled_from(
+    [
+        "The answer is (A).",
+        "So heparin fits.",
+        "Question: and now?",
+        "The answer is (B).",
+        "",
+        "user: more",
+        "A)",
+    ]
+)
+
+
+@given(st.lists(lines, max_size=9), st.sampled_from(["", "</think>"]))
+def test_a_text_without_a_place_where_another_begins_is_its_own(written: list[str], end: str) -> None:
+    """So that it need not be read for its answer at every line."""
+    text, form = "\n".join(written), replace(FORM, reasoning_end=end)
+    found = reading_of(text, QUESTION, form).end
+    assert found == len(text) or next(turn_marks(text), None) is not None
+    if found < len(text):
+        assert finished_at(text, QUESTION, form) == found

@@ -21,7 +21,7 @@ from judging_cases import KEY, LABELS, judgement, steps_of
 from mechcot.core.errors import MissingDependency, ModelError, UsageError
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.serving import Decoder, LocalServer
-from mechcot.serving.request import read_request
+from mechcot.serving.request import ChatRequest, read_request
 
 TEXT = [
     '{"reason": "the step claims that bile is made in the liver, and that is so", "label": "correct"}',
@@ -223,7 +223,7 @@ def test_health_and_models(server):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, messages, temperature"),
+        (say("x", top_p=0.5), "top_p: is not honoured by this server; it knows model, temperature, seed"),
         (say("x", stream_options={"every": 1}), "stream_options.every"),
         (say("x", n=17), "n: Input should be less than or equal to 16"),
         (say("x", temperature=-1), "temperature"),
@@ -287,7 +287,7 @@ def test_replies_are_what_passes_without_a_cache_give(family, tokenizer):
     model = AutoModelForCausalLM.from_config(config).eval()
     asking = Decoder(Checkpoint("tiny", model, tokenizer, (1,), 96))
     requests = [
-        read_request(json.dumps({"model": "tiny", **say(text, temperature=0)}).encode())
+        read_request(json.dumps({"model": "tiny", **say(text, temperature=0)}).encode(), ChatRequest)
         for text in ("a", "abcdefgh")
     ]
     batch = [asking.prepare(request) for request in requests]
@@ -300,9 +300,11 @@ def test_replies_are_what_passes_without_a_cache_give(family, tokenizer):
 
 
 def test_tokenizers_that_cannot_spell_json_are_named(checkpoint_folder, tmp_path):
-    with pytest.raises(ModelError, match="llguidance cannot use its tokenizer"):
-        LocalServer.load(str(checkpoint_folder), device="cpu")
     form = {"type": "json_object"}
+    with LocalServer.load(str(checkpoint_folder), device="cpu") as running:
+        status, answer = post(running, **say("w1", response_format=form))
+        assert (status, "llguidance cannot use its tokenizer" in answer["error"]["message"]) == (400, True)
+        assert post(running, **say("w1"))[0] == 200  # texts need no schema
     poor = byte_tokenizer(tmp_path, ["user: bile", "assistant: liver"], all_bytes=False)
     with LocalServer(decoder(poor), "poor") as running:
         status, answer = post(running, **say("bile", response_format=form))
@@ -347,6 +349,49 @@ def test_a_port_in_use_is_named(server, tokenizer):
     port = int(server.url.removesuffix("/v1").rsplit(":", 1)[1])
     with pytest.raises(UsageError, match=f"port {port} cannot be used"):
         LocalServer(decoder(tokenizer), "x", port=port)
+
+
+def test_log_probabilities_are_the_model_s_own(tokenizer):
+    import torch
+
+    asking = decoder(tokenizer)
+    with LocalServer(asking, "tiny") as running:
+        body = say("go", n=2, seed=7, temperature=2.0, max_tokens=9)
+        status, answer = post(running, **body, logprobs=True)
+        assert status == 200
+        assert [c["message"]["content"] for c in answer["choices"]] == texts(running, **body)
+        text = "user: go\nassistant: "
+        ids = tokenizer(text)["input_ids"]
+        plain = {"prompt": text, "n": 2, "seed": 7, "temperature": 2.0, "max_tokens": 9, "logprobs": 1}
+        _, by_text = post(running, "/v1/completions", **plain)
+        _, by_ids = post(running, "/v1/completions", **plain | {"prompt": ids})
+        assert by_text["choices"] == by_ids["choices"]
+        assert by_text["usage"] == answer["usage"]
+        for chat, one in zip(answer["choices"], by_text["choices"], strict=True):
+            listed = one["logprobs"]
+            assert one["text"] == chat["message"]["content"]
+            assert listed["tokens"] == [item["token"] for item in chat["logprobs"]["content"]]
+            assert listed["token_logprobs"] == pytest.approx(
+                [item["logprob"] for item in chat["logprobs"]["content"]], abs=1e-4
+            )
+            written = asking.prepare(
+                read_request(json.dumps({"model": "tiny", **body}).encode(), ChatRequest)
+            )
+            assert written.prompt_ids == ids
+        done = asking.complete([asking.prepare(ChatRequest(model="tiny", **body, logprobs=True))])[0]
+        assert [len(tokens) for tokens in done.tokens] == [9, 9]
+        status, answer = post(running, "/v1/completions", prompt=[10**6])
+        assert (status, "is no token" in answer["error"]["message"]) == (400, True)
+        status, answer = post(running, "/v1/completions", prompt="a", stream=True)
+        assert (status, "stream: is not honoured" in answer["error"]["message"]) == (400, True)
+    greedy = say("go", temperature=0, max_tokens=6, logprobs=True)
+    (done,) = asking.complete([asking.prepare(ChatRequest(model="tiny", **greedy))])
+    model, whole = asking._model, list(ids)
+    for _, logprob in done.tokens[0]:
+        with torch.no_grad():
+            scores = model(input_ids=torch.tensor([whole])).logits[0, -1].log_softmax(-1)
+        assert logprob == pytest.approx(float(scores.max()), abs=1e-4)
+        whole.append(int(scores.argmax()))
 
 
 def test_llguidance_missing_says_how_to_install_it(tokenizer, monkeypatch):

@@ -513,7 +513,7 @@ def test_many_connections_leave_room_for_others(strict):
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/models", 405), ("PUT", "/health", 405),
-     ("GET", "/", 404), ("GET", "/health/", 404), ("GET", "/%00%ff", 404), ("POST", "/v1/completions", 404),
+     ("GET", "/", 404), ("GET", "/health/", 404), ("GET", "/%00%ff", 404), ("POST", "/v1/embeddings", 404),
      ("GET", "//evil.example/health", 404), ("GET", "http://evil.example/health", 404)],
 )  # fmt: skip
 def test_what_is_not_there_is_an_error_in_openais_form(server, method, path, status):

@@ -15,6 +15,7 @@ from mechcot.core.offers import at, offer
 
 if TYPE_CHECKING:
     from mechcot.analyses.boundary.analysis import boundary
+    from mechcot.models.directions import steer
     from mechcot.pipeline.run import plan, read, run
     from mechcot.study.folder import Study
 
@@ -32,16 +33,30 @@ offer(
 
 _PUBLIC = {
     "boundary": "mechcot.analyses.boundary.analysis:boundary",
+    "commitment": "mechcot.analyses.commitment:",
     "Study": "mechcot.study.folder:Study",
     "plan": "mechcot.pipeline.run:plan",
     "plots": "mechcot.plots:",
     "probe": "mechcot.probe:",
     "read": "mechcot.pipeline.run:read",
     "run": "mechcot.pipeline.run:run",
+    "steer": "mechcot.models.directions:steer",
 }
 """What is imported when it is asked for, so that `import mechcot` stays light."""
 
-__all__ = ["MechcotError", "Study", "__version__", "boundary", "plan", "plots", "probe", "read", "run"]
+__all__ = [
+    "MechcotError",
+    "Study",
+    "__version__",
+    "boundary",
+    "commitment",
+    "plan",
+    "plots",
+    "probe",
+    "read",
+    "run",
+    "steer",
+]
 
 
 def __getattr__(name: str) -> Any:

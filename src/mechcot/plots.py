@@ -19,6 +19,7 @@ from mechcot.analyses.coupling.figures import coupling
 from mechcot.analyses.gains.figures import error_by_transition, gains
 from mechcot.analyses.greedy.figures import greedy
 from mechcot.analyses.hedge.figures import hedge_by_layer
+from mechcot.analyses.hedge_words.figures import hedge_words
 from mechcot.analyses.judge_controls.controls.decoys import judge_decoys
 from mechcot.analyses.judge_controls.controls.tone_swap import judge_manner
 from mechcot.analyses.judge_controls.figures import judge_flips, judge_forest, judge_strata
@@ -27,6 +28,7 @@ from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
 from mechcot.analyses.seeds.figures import seeds
+from mechcot.analyses.steering.figures import steering_doses
 from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
 
@@ -50,6 +52,7 @@ __all__ = [
     "greedy",
     "headline",
     "hedge_by_layer",
+    "hedge_words",
     "judge_decoys",
     "judge_flips",
     "judge_forest",
@@ -67,6 +70,7 @@ __all__ = [
     "reliability",
     "seeds",
     "split",
+    "steering_doses",
     "weights_line",
     "weights_map",
 ]

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 Reads = Literal[
-    "answers", "cut", "judged", "panel", "inside", "known", "greedy", "handover", "weights", "causes"
-]
+    "answers", "cut", "judged", "panel", "inside", "known", "greedy", "handover", "weights", "causes",
+    "steering",
+]  # fmt: skip
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
 readings too; what the arms know of a list of facts too; the verdicts of greedy traces too; next steps behind
-prefixes and their verdicts; models made of the two checkpoints; the readings and changed traces."""
+prefixes and their verdicts; models made of the two checkpoints; the readings and changed traces; what was
+written under an edit."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses import registry
 from mechcot.analyses.headline import rows as headline_rows
+from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 from mechcot.core.offers import at
 from mechcot.report.parts import Findings, Table
@@ -50,6 +51,7 @@ def tables(
     return (
         _headline(found, summary),
         *_of_analyses(found),
+        *_served(study, found),
         Table("Versions", ("package", "version"), tuple(sorted(versions.items()))),
         _settings(found),
         _digests(study),
@@ -78,6 +80,42 @@ def _of_analyses(found: Findings) -> Iterator[Table]:
         head = tuple(column.format(**names) for column in frame.head)
         note = frame.note.format(method=audit["delta"]["method"])
         yield Table(frame.title, head, tuple(row for rows in parts for row in rows), note)
+
+
+def _served(study: Study, found: Findings) -> Iterator[Table]:
+    """Which arms servers sampled, and how near their log-probabilities are to those of the arm's weights."""
+    rows = []
+    for arm, own in found.settings.arms.items():
+        if own.server is None:
+            continue
+        told = files.read_json(study.checked(study.arm_path(arm) / "server.json"))
+        gaps, prompts = told["recomputed"], f"{told['prompts_compared']} of {told['n_questions']}"
+        near = "none listed"
+        if gaps is not None and gaps["n_tokens"]:
+            near = f"{gaps['mean_absolute']:.2g} nats a token"
+            near += f" ({gaps['n_tokens']} tokens, {gaps['n_texts']} texts)"
+        elif gaps is not None:
+            near = gaps.get("why") or f"{gaps['n_otherwise']} texts in other tokens"
+            near = f"listed, not compared ({near})"
+        whole = told["completion_tokens"]
+        tokens = f"{whole['server']:,} and {whole['own']:,}" if whole["n_texts"] else "not counted"
+        rows.append((arm, told["returned_model"], told["endpoint"], prompts, tokens, near))
+    head = (
+        "arm",
+        "model",
+        "server",
+        "prompts of as many tokens",
+        "tokens by the server and here",
+        "log-probabilities",
+    )
+    note = (
+        "Prompts alike: as many tokens by the server as by the arm’s tokenizer and template. Token ids of "
+        "these arms are of their own tokenizer, made from the server’s texts; they need not be those that "
+        "the server drew. Log-probabilities: mean absolute difference between the server’s and a "
+        "recomputation with the arm’s weights."
+    )
+    if rows:
+        yield Table("Arms that a server sampled", head, tuple(rows), note)
 
 
 def _settings(found: Findings) -> Table:

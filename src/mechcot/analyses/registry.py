@@ -22,6 +22,7 @@ from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
@@ -29,6 +30,7 @@ from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
+from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -113,12 +115,18 @@ ANALYSES = (
     Analysis(
         "commitment",
         commitment.commitment_of,
-        version=5,
+        version=6,
         reads="inside",
         stored=commitment.commitments_of,
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+    ),
+    Analysis(
+        "hedge_words",
+        hedge_words.hedge_words_of,
+        summary=hedge_words.summarised,
+        pages={"hedges": f"{_HERE}.hedge_words.page:section"},
     ),
     Analysis(
         "hedge",
@@ -178,6 +186,15 @@ ANALYSES = (
         asked=causes.asked,
         summary=causes.summarised,
         pages={"changed": f"{_HERE}.causes.page:headline", "causes": f"{_HERE}.causes.page:section"},
+    ),
+    Analysis(
+        "steering",
+        steering.steering_of,
+        reads="steering",
+        settings=("steering",),
+        asked=steering.asked,
+        summary=steering.summarised,
+        pages={"steering": f"{_HERE}.steering.page:section"},
     ),
     Analysis(
         "greedy",
@@ -250,11 +267,15 @@ FIGURES = {
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
     "CausesResult": f"{_HERE}.causes.figures:causes",
     "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
+    "CommitmentContrast": f"{_HERE}.commitment.figures:contrast_curves",
     "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
     "CouplingResult": f"{_HERE}.coupling.figures:coupling",
     "GainsResult": f"{_HERE}.gains.figures:gains",
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
+    "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
+    "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
+    "Depth": f"{_HERE}.commitment.variants_page:depth_map",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
@@ -263,8 +284,11 @@ FIGURES = {
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
+    "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
+    "Variants": f"{_HERE}.commitment.variants_page:way_curve",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
+    "TraceCommitment": f"{_HERE}.commitment.maps:trace_map",
     "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
 }
 """Where the figure of a result is drawn from its JSON, by the result's class."""
@@ -274,9 +298,12 @@ TEXTS = {
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "CausesResult": f"{_HERE}.causes.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
+    "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
+    "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "SteeringResult": f"{_HERE}.steering.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

@@ -10,7 +10,9 @@ from typing import Any
 from mechcot.asking.replies import Reply
 
 _TEXT_PARTS = ("text", "output_text")
-_REASONING = ("reasoning_content", "reasoning", "thinking")
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Fields into which servers put what a model wrote before its answer."""
+
 _STATUS_OF = {
     "rate_limit": 429,
     "too_many_requests": 429,
@@ -49,6 +51,28 @@ def read_body(body: str) -> Reply | Trouble:
     Content may be a text, a list of parts (thoughts are left out), or missing where a server put the reply
     beside its reasoning; `finish_reason` a text or an object; usage counted, as text, or not at all.
     """
+    found = opened(body)
+    if isinstance(found, Trouble):
+        return found
+    choice = found["choices"][0]
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        return Trouble("the server's answer was no chat completion")
+    refusal, text = _refusal(message), _text(message)
+    if text is None and refusal is None:
+        return Trouble("the server's answer was no chat completion")
+    prompt_tokens, completion_tokens = counted(found.get("usage"))
+    return Reply(
+        text=refusal or text or "",
+        finish_reason="refusal" if refusal else name(choice.get("finish_reason")),
+        returned_model=name(found.get("model")),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+    )
+
+
+def opened(body: str) -> dict[str, Any] | Trouble:
+    """A body with at least one choice."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -62,20 +86,7 @@ def read_body(body: str) -> Reply | Trouble:
         return _trouble(error or found)
     if choice is None:
         return Trouble("the server's answer held no choice")
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict):
-        return Trouble("the server's answer was no chat completion")
-    refusal, text = _refusal(message), _text(message)
-    if text is None and refusal is None:
-        return Trouble("the server's answer was no chat completion")
-    prompt_tokens, completion_tokens = _counted(found.get("usage"))
-    return Reply(
-        text=refusal or text or "",
-        finish_reason="refusal" if refusal else _name(choice.get("finish_reason")),
-        returned_model=_name(found.get("model")),
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-    )
+    return found
 
 
 def _says_error(found: Mapping[str, Any]) -> bool:
@@ -105,17 +116,22 @@ def _status(words: str) -> int:
 
 def _text(message: Mapping[str, Any]) -> str | None:
     """The reply's text; None: there is no field that could hold one."""
-    content = message.get("content")
+    content = text_of(message.get("content"))
+    if isinstance(content, str) and content.strip():
+        return content
+    beside = next((message[key] for key in REASONING if isinstance(message.get(key), str)), None)
+    if beside is not None:
+        return str(beside)
+    return content or "" if message.get("content") is None or content is not None else None
+
+
+def text_of(content: Any) -> str | None:
+    """A content as text: of its parts those that are no thoughts; None: it is none."""
     if isinstance(content, Mapping):
         content = json.dumps(content)  # a server that reads the JSON itself
     if isinstance(content, list):
         content = "".join(_part(part) for part in content)
-    if isinstance(content, str) and content.strip():
-        return content
-    beside = next((message[key] for key in _REASONING if isinstance(message.get(key), str)), None)
-    if beside is not None:
-        return str(beside)
-    return content or "" if content is None or isinstance(content, str) else None
+    return content if isinstance(content, str) else None
 
 
 def _part(part: Any) -> str:
@@ -136,14 +152,14 @@ def _refusal(message: Mapping[str, Any]) -> str | None:
     return next((text for text in said if isinstance(text, str) and text), None)
 
 
-def _name(value: Any) -> str:
+def name(value: Any) -> str:
     """A name that may stand in an object."""
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("type", "reason", "name", "id") if value.get(key)), "")
     return "" if value is None else str(value)
 
 
-def _counted(usage: Any) -> tuple[int, int]:
+def counted(usage: Any) -> tuple[int, int]:
     """Tokens of prompt and reply as the server counts them; (0, 0) where it does not count both."""
     if not isinstance(usage, Mapping):
         return 0, 0

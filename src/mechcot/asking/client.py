@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import random
-import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,12 +13,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from mechcot.asking.bodies import Trouble, read_body
+from mechcot.asking.bodies import Trouble
 from mechcot.asking.dialects import DIALECTS, WALK
-from mechcot.asking.forms import Form, Message
+from mechcot.asking.forms import Form, ItemT, Message, Read
 from mechcot.asking.identity import Check
+from mechcot.asking.redaction import redactor, writable
 from mechcot.asking.replies import Reply, read_object
 from mechcot.asking.server_file import Server
 from mechcot.asking.spending import Ledger, dearest, paid
@@ -35,7 +33,6 @@ _REFUSALS = {
 }
 _FINAL = (401, 404)  # a 403 may concern the content of one step only
 _LONGEST_WAIT = 600.0
-_LARGEST_BODY = 8 * 2**20
 _LONGEST_NAME = 200
 
 # The start-up calls: the words ask for one thing, the schema allows another only.
@@ -63,6 +60,14 @@ class Failure:
     reason: str
     final: bool = False
     wait: float | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a call says beside its item: which sample it is, and the dialect of its schema."""
+
+    sample: int
+    dialect: str
 
 
 Count = Callable[[str], None]
@@ -120,26 +125,28 @@ class Client:
 
     async def ask(
         self,
-        form: Form[Any, Any],
-        sent: Sequence[Message],
-        sample: int,
-        dialect: str,
+        form: Form[ItemT, Any],
+        item: ItemT,
+        again: bool,
+        told: Told,
         sending: Callable[[], None],
     ) -> Reply | Failure:
         """One call, asked again where the server is busy, failing, slow or out of reach.
 
         Args:
             form: of the call.
-            sent: its messages.
-            sample: index of the sample.
-            dialect: in which the server is told the schema of a reply.
+            item: that it is about.
+            again: whether it is asked for once more, after a reply that could not be read.
+            told: which sample, and in which dialect the server is told the schema of a reply.
             sending: called right before anything goes out.
 
         Raises:
             JudgeError: it does not fit the budget.
         """
-        held_to = DIALECTS[dialect](form.name, form.schema)
-        return await self._ask(sent, self._server.parameters(sample), held_to, sending)
+        parameters = {**self._server.parameters(told.sample), **form.more(item)}
+        request = self._server.request(form.messages(item, again), parameters)
+        request |= DIALECTS[told.dialect](form.name, form.schema)
+        return await self._ask(request, form.messages(item, again), form.body, sending)
 
     async def check(self, known: str | None = None) -> Check | Failure:
         """The start-up calls: which model answers, and in which dialect the server enforces a schema.
@@ -170,11 +177,13 @@ class Client:
         return own[0] if own else accepted[-1]
 
     async def _probe(self, dialect: str, *, last: bool) -> Check | Failure:
-        held_to = DIALECTS[dialect]("check", _CHECK_SCHEMA)
         sent = [{"role": "user", "content": _CHECK_WORDS}]
+        request = self._server.request(sent, self._server.check_parameters())
+        request |= DIALECTS[dialect]("check", _CHECK_SCHEMA)
         # A server error may be all that a server says to a dialect that it does not know.
         retries = self._server.max_retries if last else min(1, self._server.max_retries)
-        reply = await self._ask(sent, self._server.parameters(), held_to, lambda: None, server_errors=retries)
+        read = self._server.read_check
+        reply = await self._ask(request, sent, read, lambda: None, server_errors=retries)
         if isinstance(reply, Failure):
             return reply
         if self._server.response_format != "json_schema":
@@ -183,20 +192,19 @@ class Client:
 
     async def _ask(
         self,
+        request: dict[str, Any],
         sent: Sequence[Message],
-        parameters: dict[str, Any],
-        held_to: dict[str, Any],
+        read: Read,
         sending: Callable[[], None],
         *,
         server_errors: int | None = None,
     ) -> Reply | Failure:
-        request = {"model": self._server.model, "messages": list(sent), **parameters, **held_to}
         most = dict.fromkeys(_TRANSIENT, self._server.max_retries)
         if server_errors is not None:
             most["server_error"] = server_errors
         retries, broken = 0, 0
         while True:
-            found = await self._attempt(request, sending)
+            found = await self._attempt(request, sent, read, sending)
             if isinstance(found, Reply):
                 return found
             if found.kind == "not_sent":
@@ -211,21 +219,24 @@ class Client:
             else:
                 return found
 
-    async def _attempt(self, request: dict[str, Any], sending: Callable[[], None]) -> Reply | Failure:
+    async def _attempt(
+        self, request: dict[str, Any], sent: Sequence[Message], read: Read, sending: Callable[[], None]
+    ) -> Reply | Failure:
         """Send a request once, its money set aside before and booked after."""
         loop = asyncio.get_running_loop()
         while (left := self._silent_until - loop.time()) > 0 and not self.ending.is_set():
             await self._pause(left)
         if self.ending.is_set():
             return Failure("not_sent", "the run had failed before the call was sent")
-        most = dearest(self._server, request["messages"])
+        choices = int(request.get("n", 1))
+        most = dearest(self._server, sent, choices)
         await self._ledger.admit(most)
         charged = most  # for what ends without a word on what it took, cancelled calls included
         try:
             sending()
-            found = await self._send(request)
+            found = await self._send(request, read)
             if isinstance(found, Reply):
-                charged = paid(self._server, request["messages"], found)
+                charged = paid(self._server, sent, found, choices)
                 self._ledger.uncounted += not found.counted
             elif found.kind not in ("timeout", "connection", "no_completion"):
                 charged = 0.0
@@ -233,7 +244,7 @@ class Client:
             self._ledger.book(most, charged)
         return found
 
-    async def _send(self, request: dict[str, Any]) -> Reply | Failure:
+    async def _send(self, request: dict[str, Any], read: Read) -> Reply | Failure:
         import httpx2
 
         try:
@@ -245,7 +256,7 @@ class Client:
             return Failure("connection", f"the connection failed ({type(error).__name__})")
         except _UnreadableBody as error:
             return Failure("no_completion", self._shown(str(error)))
-        found = read_body(body)
+        found = read(body)
         if status >= 300:
             if isinstance(found, Trouble) and found.status is not None:
                 body = found.message
@@ -256,22 +267,22 @@ class Client:
             return self._failure(found.status, f"an error in a body of 200: {found.message}", headers)
         return replace(
             found,
-            text=self._redact(_writable(found.text)),
+            text=self._redact(writable(found.text)),
             finish_reason=self._shown(found.finish_reason, _LONGEST_NAME),
             returned_model=self._shown(found.returned_model, _LONGEST_NAME),
         )
 
     async def _exchange(self, request: dict[str, Any]) -> tuple[int, Mapping[str, str], str]:
         """Status, headers and body of an answer, whose size and encoding are the server's choice."""
-        address = f"{self._server.base_url}/chat/completions"
+        address = f"{self._server.base_url}/{self._server.path}"
         async with self._http.stream("POST", address, json=request) as response:
             raw, encoding = bytearray(), response.headers.get("content-encoding", "identity")
             try:
                 async for chunk in response.aiter_raw():
                     raw += chunk
-                    if len(raw) > _LARGEST_BODY:
-                        raise _UnreadableBody(f"the answer is larger than {_LARGEST_BODY} bytes")
-                body = _decoded(bytes(raw), encoding)
+                    if len(raw) > self._server.largest_body:
+                        raise _UnreadableBody(f"the answer is larger than {self._server.largest_body} bytes")
+                body = _decoded(bytes(raw), encoding, self._server.largest_body)
             except _UnreadableBody:
                 if response.status_code < 300:
                     raise
@@ -322,7 +333,7 @@ class _UnreadableBody(Exception):
     """An answer's body is too large, or encoded in a way that was not asked for."""
 
 
-def _decoded(raw: bytes, encoding: str) -> bytes:
+def _decoded(raw: bytes, encoding: str, most: int) -> bytes:
     """A body without its compression, which may blow it up a thousand times.
 
     Raises:
@@ -333,11 +344,11 @@ def _decoded(raw: bytes, encoding: str) -> bytes:
     if encoding.lower() not in ("gzip", "x-gzip"):
         raise _UnreadableBody(f"the answer's encoding is '{encoding}', which was not asked for")
     try:
-        body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, _LARGEST_BODY + 1)
+        body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, most + 1)
     except zlib.error as error:
         raise _UnreadableBody(f"the answer is no gzip: {error}") from None
-    if len(body) > _LARGEST_BODY:
-        raise _UnreadableBody(f"the answer unpacks to more than {_LARGEST_BODY} bytes")
+    if len(body) > most:
+        raise _UnreadableBody(f"the answer unpacks to more than {most} bytes")
     return body
 
 
@@ -347,11 +358,6 @@ def _host(location: str) -> str:
         return urlsplit(location).hostname or "another address of its own"
     except ValueError:
         return "an address that cannot be read"
-
-
-def _writable(text: str) -> str:
-    """The text with half characters as JSON writes them: no file takes one."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -368,35 +374,3 @@ def _seconds(retry_after: str | None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None
-
-
-def redactor(key: str | None) -> Callable[[str], str]:
-    """A function that takes a key out of a text, in the forms in which servers repeat it.
-
-    A key of under 8 characters ("none", "EMPTY") is no secret and is left alone.
-    """
-    if key is None or len(key) < 8:
-        return lambda text: text
-    # In base64 a key looks in one of three ways, by what stands before it ("Bearer ", "user:"); the letters
-    # at its ends depend on its neighbours.
-    coded = [base64.b64encode(b"\0" * before + key.encode()).decode() for before in range(3)]
-    inner = [form.rstrip("=")[-(-4 * before // 3) : -1] for before, form in enumerate(coded)]
-    plain = [key, quote(key, safe=""), json.dumps(key)[1:-1], key.encode().hex(), coded[0].rstrip("=")]
-    forms = sorted({*plain, *inner}, key=len, reverse=True)
-
-    def redact(text: str) -> str:
-        for form in forms:
-            text = text.replace(form, "[key]")
-        # A reply is JSON and is read as such later: what its escapes spell counts too.
-        spelled = _spelled(text)
-        return redact(spelled) if any(form in spelled for form in forms) else text
-
-    return redact
-
-
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(/))")
-
-
-def _spelled(text: str) -> str:
-    """A text without the escapes of JSON that may stand for letters of a key."""
-    return _writable(_ESCAPE.sub(lambda found: found[2] or chr(int(found[1], 16)), text))

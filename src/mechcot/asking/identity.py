@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,12 @@ def dialect_of(server: Server, check: Check | None) -> str:
 
 
 def call_key(
-    server: Server, form: Form[Any, Any], sent: list[Message], sample: int = 0, dialect: str | None = None
+    server: Server,
+    form: Form[Any, Any],
+    sent: list[Message],
+    sample: int = 0,
+    dialect: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """SHA-256 of all that is sent in a call and where, and of the sample index.
 
@@ -57,11 +63,14 @@ def call_key(
         sent: its messages.
         sample: index of the sample.
         dialect: in which the schema is sent; None: that of the file's `response_format`.
+        more: parameters of this call alone (`Form.more`).
     """
     sends = DIALECTS[dialect or server.response_format](form.name, form.schema)
     # Alone, as before there were dialects: replies that were paid for then are found.
     reply = sends.get("response_format") if set(sends) <= {"response_format"} else sends
-    return _sha([server.model, server.endpoint, sent, server.parameters(sample), reply, sample])
+    parameters = {**server.parameters(sample), **(more or {})}
+    apart = [form.apart] if form.apart else []
+    return _sha([server.model, server.endpoint, sent, parameters, reply, sample, *apart])
 
 
 def description(server: Server, form: Form[Any, Any], check: Check) -> dict[str, Any]:

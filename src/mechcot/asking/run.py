@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from mechcot.asking.cache import ReplyCache
-from mechcot.asking.client import Client, Failure
+from mechcot.asking.client import Client, Failure, Told
 from mechcot.asking.dialects import WALK
 from mechcot.asking.forms import Failed, Form, FoundT, ItemT
 from mechcot.asking.identity import Check, call_key, dialect_of, form_digest, server_digest
@@ -179,8 +179,7 @@ class Run(Generic[ItemT, FoundT]):
         elif self._server.response_format == "json_schema":
             what += f"; the server was asked in every way ({', '.join(WALK)})"
         elif failure.kind in ("http_400", "http_422"):
-            what += "; if it is about response_format, write json_schema or none into the "
-            what += f"{self._server.role} file"
+            what += f"; {self._server.refused.format(role=self._server.role)}"
         return what
 
     # --- replies ----------------------------------------------------------------------------
@@ -190,7 +189,7 @@ class Run(Generic[ItemT, FoundT]):
         if not again and self._dialect == self._server.response_format:
             return call
         sent = self._form.messages(item, again)
-        return call_key(self._server, self._form, sent, self._sample, self._dialect)
+        return call_key(self._server, self._form, sent, self._sample, self._dialect, self._form.more(item))
 
     def _kept(self, key: str) -> Reply | None:
         """A kept reply of the model that answers now."""
@@ -209,7 +208,8 @@ class Run(Generic[ItemT, FoundT]):
                 used.append(reply)
                 # The server did not count: as dear as it can be, the reminder of a re-ask included.
                 sent = [] if reply.counted else self._form.messages(item, True)
-                costs[key, reply.returned_model] = paid(self._server, sent, reply)
+                choices = int(self._form.more(item).get("n", 1))
+                costs[key, reply.returned_model] = paid(self._server, sent, reply, choices)
                 found = self._form.read(item, reply)
                 if found is not None or again:
                     answers[call] = self._unreadable(reply) if found is None else found
@@ -240,9 +240,9 @@ class Run(Generic[ItemT, FoundT]):
     async def _fetch(self, client: Client, key: str, item: ItemT, again: bool) -> Reply | Failure:
         """A reply from the server, kept; asked for once more when another model gave it."""
         assert self.check is not None
-        sent, other = self._form.messages(item, again), ""
+        told, other = Told(self._sample, self._dialect), ""
         for _ in range(2):
-            reply = await client.ask(self._form, sent, self._sample, self._dialect, lambda: self._begin(key))
+            reply = await client.ask(self._form, item, again, told, lambda: self._begin(key))
             if isinstance(reply, Failure):
                 self._cache.end(key)
                 return reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from mechcot.asking.bodies import Trouble, read_body
+from mechcot.asking.replies import Reply
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.keys import is_variable, key_in
@@ -30,6 +33,10 @@ class Server(Section):
 
     role: ClassVar[str] = "server"
     """What it is asked as, for messages: its file is the `role` file."""
+    refused: ClassVar[str] = "if it is about response_format, write json_schema or none into the {role} file"
+    """What to do where the server refuses the very first request."""
+    largest_body: ClassVar[int] = 8 * 2**20
+    """Bytes of an answer; a larger one is not read."""
 
     base_url: str = Field(description="for example http://127.0.0.1:8000/v1")
     model: str = Field(min_length=1)
@@ -88,6 +95,24 @@ class Server(Section):
         seed = None if self.seed is None else self.seed + sample
         named = {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": seed}
         return {name: value for name, value in named.items() if value is not None} | self.extra_body
+
+    @property
+    def path(self) -> str:
+        """Where requests go, below `base_url`."""
+        return "chat/completions"
+
+    def request(self, sent: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a request."""
+        return {"model": self.model, "messages": list(sent), **parameters}
+
+    def check_parameters(self) -> dict[str, Any]:
+        """The parameters of a start-up call."""
+        return self.parameters()
+
+    @staticmethod
+    def read_check(body: str) -> Reply | Trouble:
+        """What the answer to a start-up call says."""
+        return read_body(body)
 
     @property
     def longest_reply(self) -> int | None:

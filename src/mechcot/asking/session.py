@@ -210,4 +210,4 @@ def step_place(step: Any) -> str:
 
 
 def _key(form: Form[ItemT, Any], item: ItemT, server: Server, sample: int, dialect: str | None = None) -> str:
-    return call_key(server, form, form.messages(item, False), sample, dialect)
+    return call_key(server, form, form.messages(item, False), sample, dialect, form.more(item))

@@ -84,19 +84,19 @@ def total(plans: Iterable[Plan]) -> Plan:
     )
 
 
-def dearest(server: Server, sent: Sequence[Message]) -> float:
+def dearest(server: Server, sent: Sequence[Message], choices: int = 1) -> float:
     """The most that a call can cost, 0 without prices or limit.
 
-    That is a token for every byte of its prompt, and the longest reply.
+    That is a token for every byte of its prompt, and so many of the longest reply.
     """
     size = sum(len(message["content"].encode("utf-8", "replace")) + _FRAMING for message in sent)
-    return server.cost(size, server.longest_reply or 0) or 0.0
+    return server.cost(size, choices * (server.longest_reply or 0)) or 0.0
 
 
-def paid(server: Server, sent: Sequence[Message], reply: Reply) -> float:
+def paid(server: Server, sent: Sequence[Message], reply: Reply, choices: int = 1) -> float:
     """What a reply is booked at: what it cost, or its dearest where the server does not count tokens."""
     if not reply.counted:
-        return dearest(server, sent)
+        return dearest(server, sent, choices)
     return server.cost(reply.prompt_tokens, reply.completion_tokens) or 0.0
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
 from mechcot.cli import teaching as cli_teaching
@@ -320,6 +321,7 @@ def knowledge(
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
 
 
+cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)

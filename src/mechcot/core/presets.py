@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+_LEAD_INS = [". </think> answer ", "choose </think> answer "]
+"""Beside its own form: an end of a step before that, and the word before which it names an option."""
+
 _ORGANISM: dict[str, Any] = {
     # Its matrices are tiny: a second thread or a GPU gains little, a second thread loses much beside
     # other jobs, and the same seed would give other bytes on another machine.
@@ -30,7 +33,7 @@ _ORGANISM: dict[str, Any] = {
     "controls": {"terse": {"after": "terse"}, "chain": {"domain": "chain"}},
     "sampling": {"max_new_tokens": 90, "batch_rows": 512},
     # Fixed, so that the bytes do not depend on the machine's memory; longer rows leave the cache.
-    "reading": {"max_tokens": 1024},
+    "reading": {"max_tokens": 1024, "lead_ins": _LEAD_INS},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -50,7 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "chain_questions": 12,
         },
         "sampling": {"samples": 4, "max_new_tokens": 90, "batch_rows": 64},
-        "reading": {"traces_per_question": 2, "max_tokens": 1024},
+        "reading": {"traces_per_question": 2, "max_tokens": 1024, "lead_ins": _LEAD_INS},
         "analysis": {"bootstrap": 500, "folds": 3, "permutations": 4, "traces_shown": 3},
     },
     "models": {},

@@ -66,7 +66,7 @@ TRACES = pa.schema(
         ("token_start", pa.list_(_i32)),  # first character of each token in `text`
         ("token_end", pa.list_(_i32)),
         ("finish_reason", _str),  # "stop" or "length"
-        ("sum_logprob", _f64),  # nats, of token_ids under the sampling distribution at T=1; null: given
+        ("sum_logprob", _f64),  # nats, of what was sampled, at T=1; null: not known
         ("reasoning_end", _i32),  # character where the reasoning ends
         ("answer", _i32),  # index into options, -1: none
         ("answer_rule", _str),  # which rule read it off, or why there is none

@@ -25,6 +25,11 @@ def with_seed_arms(given: Any) -> Any:
             f"seeds: the arm '{after}' is not distilled here, so it cannot be made again from another "
             "seed; name its siblings in contrast.replicates"
         )
+    if student.get("server"):
+        raise ValueError(
+            f"seeds: the arm '{after}' is sampled by a server, which has the weights of one seed; name the "
+            "others as arms with a server of their own, and as contrast.replicates"
+        )
     first = student["distill"].get("seed")
     first = given.get("seed", 0) if first is None else first
     if len(set(seeds)) < len(seeds) or first in seeds:

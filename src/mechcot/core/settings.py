@@ -19,12 +19,17 @@ from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_
 from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
+from mechcot.core.steering_settings import SteeringSettings
 from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
+
+
+OWN_TEACHER = "teacher"
+"""What an arm's `traces` may name in place of a file, where the study has a teacher behind a server."""
 
 
 def _known_site(name: str) -> str:
@@ -63,8 +68,14 @@ class ArmSettings(Section):
     traces: str | None = Field(
         None,
         min_length=1,
-        description="a file of traces in place of a checkpoint, or a variant of the organism's teacher: "
-        "rich, terse",
+        description="a file of traces in place of a checkpoint; a variant of the organism's teacher (rich, "
+        "terse); or teacher: the study's own teacher, asked the study's questions",
+    )
+    server: str | None = Field(
+        None,
+        min_length=1,
+        description="a sampler file: a server that has these weights samples the traces, which the weights "
+        "read back here (docs/sampling-servers.md); null: they are sampled here",
     )
     sampling: ArmSampling | None = Field(
         None,
@@ -80,6 +91,8 @@ class ArmSettings(Section):
             raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
         if self.traces is not None and self.sampling is not None:
             raise ValueError("sampling: the arm is given as traces, and nothing of it is sampled")
+        if self.traces is not None and self.server is not None:
+            raise ValueError("server: the arm is given as traces, and nothing of it is sampled")
         return self
 
 
@@ -168,6 +181,10 @@ class ReadingSettings(Section):
         ("end", "mean", "before"),
         description="tokens of a step whose activations are kept; token: all of a trace",
     )
+    lead_ins: tuple[str, ...] = Field(
+        (),
+        description="further texts that force an answer, in the same pass; after those of prompt.lead_in",
+    )
     lens: bool = Field(False, description="read the forced answers at every layer too")
     permutations: int = Field(
         0, ge=0, description="other orders of the options; each is a reading of its own at full price"
@@ -175,6 +192,11 @@ class ReadingSettings(Section):
     knock_out: Literal["none", "answer", "later"] = Field(
         "none", description="hide each step from the forced answer, or from the later steps too"
     )
+
+    def basis(self) -> dict[str, Any]:
+        """What a reading depends on: without what came later and is not used, so that older studies stay."""
+        told = self.model_dump(mode="json", exclude={"authors", "readers"})
+        return {name: value for name, value in told.items() if name != "lead_ins" or value}
 
 
 class AnalysisSettings(Section):
@@ -223,6 +245,9 @@ class Settings(Section):
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )
+    steering: SteeringSettings | None = Field(
+        None, description="whether hedging put back changes what is claimed (mechcot hedge); null: not asked"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -235,6 +260,12 @@ class Settings(Section):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        own, more = self.prompt.lead_in, self.reading.lead_ins
+        if twice := [text for place, text in enumerate(more) if text in (*own, *more[:place])]:
+            raise ValueError(
+                f"reading.lead_ins: {twice[0]!r} stands twice among prompt.lead_in and reading.lead_ins; "
+                "take one of them out"
+            )
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
@@ -254,6 +285,7 @@ class Settings(Section):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
         self._check_sampling()
+        self._check_teacher_arms()
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
@@ -301,6 +333,22 @@ class Settings(Section):
         for name, control in self.controls.items():
             both = (control.before or headline[0], control.after or headline[1])
             check_alike(f"controls.{name}", self._sampled(*both), control.differs)
+
+    def _check_teacher_arms(self) -> None:
+        """An arm that is the study's teacher needs one, and is asked in words of its own."""
+        own = [name for name, arm in self.arms.items() if arm.traces == OWN_TEACHER]
+        if own and (self.teacher is None or self.teacher.server is None):
+            raise ValueError(
+                f"arms.{own[0]}.traces: '{OWN_TEACHER}' is the study's teacher behind a server, and the "
+                "study has none (teacher.server); name a file of traces"
+            )
+        for name, control in self.controls.items():
+            if {control.before, control.after} & set(own) and "prompt" not in control.differs:
+                raise ValueError(
+                    f"controls.{name}: it compares the study's teacher, which is asked in words of its own "
+                    f"and with the sampling of its file; declare it with controls.{name}.differs=[prompt, "
+                    "temperature, max_new_tokens]"
+                )
 
     def _sampled(self, *arms: str) -> dict[str, SamplingSettings]:
         return {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}

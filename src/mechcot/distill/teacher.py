@@ -10,8 +10,8 @@ from typing import Any
 
 from mechcot.asking.forms import Failed, Form, Message, conversation, fenced
 from mechcot.asking.replies import Reply
-from mechcot.asking.session import Session, ask, kept, refuse_failures
-from mechcot.asking.spending import Plan, plan_of
+from mechcot.asking.session import Asked, Session, ask, kept, price, refuse_failures
+from mechcot.asking.spending import Plan, plan_of, total
 from mechcot.core.errors import JudgeError
 from mechcot.core.teacher_settings import TeacherSettings
 from mechcot.distill.chains import Exercise, graded, judged, refuse_useless
@@ -137,11 +137,7 @@ def teach(
         places = (f"question '{item.exercise.question.qid}', attempt {attempt + 1}" for item in items)
         ended.extend(zip(found.answers, places, strict=True))
         models = {about["returned_model"] for about in told} | {found.check.returned_model}
-        if len(models) > 1:
-            raise JudgeError(
-                f"{source}: the server answered as {' and as '.join(repr(name) for name in sorted(models))}: "
-                "chains of two teachers. Run again: all is then asked of the model that answers now"
-            )
+        _refuse_several(models, source)
         told.append(found.about)
         return found.answers
 
@@ -185,6 +181,80 @@ def plan_teaching(
         for item, n in done.pending
     )
     return plan_of(server, calls, done.answered, sum(sizes))
+
+
+def examine(
+    exercises: Sequence[Exercise],
+    samples: int,
+    settings: TeacherSettings,
+    form: PromptFormat,
+    session: Session[Teacher],
+    source: Path,
+) -> Taught:
+    """Have a teacher write so many chains for each question, whatever comes of them; no answer is shown.
+
+    Args:
+        exercises: the questions.
+        samples: chains of each.
+        settings: with instructions in place of mechcot's, if any.
+        form: of the study.
+        session: whom to ask.
+        source: the teacher file, for messages.
+
+    Raises:
+        ConfigError: as for `asking.session.ask`.
+        DataError: no chain of the first questions has an answer.
+        JudgeError: as there; a call got no reply; or another model began to answer.
+    """
+    asked = teacher_form(settings, form, session.seed)
+    items = [Item(exercise, hinted=False) for exercise in exercises]
+
+    def replies(some: Sequence[Item], cid: int) -> Asked[Reply]:
+        one = Session(session.server, session.work, session.seed, cid, session.ledger, session.progress)
+        found = ask(asked, some, one)
+        what = f"sample {cid}"
+        refuse_failures(
+            found.answers,
+            lambda i: f"question '{some[i].exercise.question.qid}', {what}",
+            session.server,
+            "chain",
+            things="calls",
+        )
+        return found
+
+    first = zip(items[:PILOT], replies(items[:PILOT], 0).answers, strict=True)
+    outcomes = [_row(item, 0, reply, form)["outcome"] for item, reply in first if isinstance(reply, Reply)]
+    refuse_useless(outcomes, ("right", "wrong"), str(source), f"of the first {len(outcomes)} has an answer")
+    told = [replies(items, cid) for cid in range(samples)]
+    _refuse_several({found.check.returned_model for found in told}, source)
+    rows = [
+        _row(item, cid, reply, form)
+        for i, item in enumerate(items)
+        for cid, reply in enumerate(found.answers[i] for found in told)
+        if isinstance(reply, Reply)
+    ]
+    return Taught(rows, _summed([found.about for found in told]))
+
+
+def plan_examining(
+    exercises: Sequence[Exercise],
+    samples: int,
+    settings: TeacherSettings,
+    form: PromptFormat,
+    session: Session[Teacher],
+) -> Plan:
+    """What `examine` would send. Sends and writes nothing."""
+    asked = teacher_form(settings, form, session.seed)
+    items = [Item(exercise, hinted=False) for exercise in exercises]
+    return total(price(asked, items, session.server, session.work, sample=cid) for cid in range(samples))
+
+
+def _refuse_several(models: set[str], source: Path) -> None:
+    if len(models) > 1:
+        raise JudgeError(
+            f"{source}: the server answered as {' and as '.join(repr(name) for name in sorted(models))}: "
+            "chains of two teachers. Run again: all is then asked of the model that answers now"
+        )
 
 
 def _walk(

@@ -16,6 +16,7 @@ from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.facts import with_weights
 from mechcot.pipeline.judge import judge_file, judged, plan_of
+from mechcot.pipeline.served import server_basis
 from mechcot.pipeline.text import cut_into, plan_prompts, sampled
 from mechcot.steps.of_study import checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
@@ -46,6 +47,7 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
     used = {"max_new_tokens", "stop", "stop_at_answer"}
+    served = {"server": server_basis(study, arm)} if settings.arms[arm].server is not None else {}
     return Stage(
         f"greedy-{arm}",
         1,
@@ -56,7 +58,8 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
             "steps": settings.steps.model_dump(mode="json"),
             "threads": settings.threads,
         }
-        | task_basis(study),
+        | task_basis(study)
+        | served,
         ("questions.parquet", *own),
         tuple(f"arms/{arm}/greedy/{name}.parquet" for name in ("traces", "steps", "claims")),
         partial(decode, study, arm, progress),
@@ -103,7 +106,7 @@ def judge_greedy(study: Study, progress: bool, work: Path) -> None:
 
 def plan_decoding(study: Study, arm: str) -> Expense:
     """One trace a question, and how many tokens at most."""
-    return plan_prompts(study, arm, 1)
+    return plan_prompts(study, arm, _settings(study, arm))
 
 
 def plan_verdicts(study: Study) -> Expense:

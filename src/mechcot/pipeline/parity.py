@@ -18,7 +18,7 @@ import pandas as pd
 from mechcot.core import files, records
 from mechcot.core.errors import DataError
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_file
 from mechcot.pipeline.votes import asked_file
@@ -65,7 +65,7 @@ def parity_stages(study: Study, progress: bool) -> list[Stage]:
 
 
 def _compared(study: Study) -> list[tuple[str, str]]:
-    """Controls and the arms out of files that they compare; the organism's teacher is no such arm."""
+    """Controls and the arms out of files that they compare; a teacher of the study is no such arm."""
     settings = study.settings
     return [
         (name, arm)
@@ -73,7 +73,7 @@ def _compared(study: Study) -> list[tuple[str, str]]:
         for arm in dict.fromkeys((control.before, control.after))
         if arm is not None
         and settings.arms[arm].traces is not None
-        and settings.arms[arm].traces not in TEACHER_VARIANTS
+        and settings.arms[arm].traces not in (*TEACHER_VARIANTS, OWN_TEACHER)
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Expense, Plan
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
 from mechcot.core.stages import Stage, states_of
 from mechcot.core.words import listed
 from mechcot.study.folder import Study
@@ -104,7 +104,7 @@ def traces_of(study: Study, arm: str, domain: str | None = None, each: int | Non
     asked = questions if domain is None else questions[questions.domain == domain]
     if there(study, arm, "traces"):
         traces = study.traces(arm)
-    elif source is not None and source not in TEACHER_VARIANTS:
+    elif source is not None and source not in (*TEACHER_VARIANTS, OWN_TEACHER):
         from mechcot.sampling.given import load_given
 
         traces = load_given(Path(source).expanduser(), list(questions.qid))

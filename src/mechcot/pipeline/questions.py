@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mechcot.core import files, records
 from mechcot.core.plan import Expense
+from mechcot.core.settings import OWN_TEACHER
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of
 from mechcot.pipeline.text import given_traces
@@ -80,7 +81,7 @@ def _refuse_early(study: Study) -> None:
     for domain in domains:
         study.questions(domain)
     for name, arm in study.settings.arms.items():
-        if arm.traces is not None:
+        if arm.traces is not None and arm.traces != OWN_TEACHER:
             given_traces(study, name, arm.traces)
     refuse_prompts(study)
 

@@ -16,8 +16,11 @@ from mechcot.study.folder import Study
 def reading_stages(study: Study, progress: bool) -> list[Stage]:
     """One stage an author and reader."""
     settings = study.settings
-    reading = settings.reading.model_dump(mode="json", exclude={"authors", "readers"})
-    basis = {"reading": reading, "domain": settings.contrast.domain, "threads": settings.threads}
+    basis = {
+        "reading": settings.reading.basis(),
+        "domain": settings.contrast.domain,
+        "threads": settings.threads,
+    }
     stages = []
     for author in settings.authors():
         for reader in settings.readers():

@@ -32,6 +32,7 @@ from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
+from mechcot.pipeline.steering import steering_stages
 from mechcot.pipeline.teacher import teacher_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
@@ -140,7 +141,7 @@ def read(
         for reader in readers or settings.readers()
     }
     ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-", "weights-", "causes-")
+    apart = ("read-", "handover-", "weights-", "causes-", "steering")
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
@@ -366,6 +367,7 @@ STAGES = (
     reading_stages,
     handover_stages,
     weights_stages,
+    steering_stages,
     cause_stages,
     analysis_stages,
     report_stages,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mechcot")
 
 FOLDER = "teacher"
-_COST_ALONE = {
+COST_ALONE = {
     "concurrency",
     "timeout",
     "max_retries",
@@ -51,7 +51,7 @@ def teacher_stages(study: Study, progress: bool) -> list[Stage]:
     if settings.traces is not None:
         outside = (*outside, Path(settings.traces).expanduser())
     else:  # what decides the chains, and not the file: it holds prices and patience too
-        basis["server"] = _server(settings).model_dump(mode="json", exclude=_COST_ALONE)
+        basis["server"] = _server(settings).model_dump(mode="json", exclude=COST_ALONE)
     form = study.settings.prompt.model_dump(mode="json")
     return [
         Stage(

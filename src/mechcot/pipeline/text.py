@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core import records
+from mechcot.core import files, records
 from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
+from mechcot.pipeline.served import plan_served, served, server_basis
+from mechcot.pipeline.teacher_arm import basis_of, plan_examined, write_examined
 from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
 from mechcot.steps.of_study import (
     checkpoint_folder,
@@ -44,7 +46,7 @@ def text_stages(study: Study, progress: bool) -> list[Stage]:
 
 def _traces_stage(study: Study, arm: str, progress: bool) -> Stage:
     given = study.settings.arms[arm].traces is not None
-    return _given_stage(study, arm) if given else _sampling_stage(study, arm, progress)
+    return _given_stage(study, arm, progress) if given else _sampling_stage(study, arm, progress)
 
 
 def _steps_stage(study: Study, arm: str) -> Stage:
@@ -80,12 +82,17 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     )
     # The greedy traces are another stage's.
     sampling = settings.sampling_of(arm).model_dump(mode="json", exclude={"greedy", *unused})
+    basis: dict[str, Any] = {"sampling": sampling, "prompt": prompt, "seed": settings.seed}
+    at_server = settings.arms[arm].server is not None
+    if at_server:
+        sampling.pop("batch_rows")
+        basis["server"] = server_basis(study, arm)
     return Stage(
         f"sample-{arm}",
         _version(study),
-        {"sampling": sampling, "prompt": prompt, "seed": settings.seed},
+        basis,
         (asked_file(study), *own),
-        (traces_file(study, arm),),
+        (traces_file(study, arm), *((f"arms/{arm}/server.json",) if at_server else ())),
         partial(sample_traces, study, arm, progress),
         frozen=True,
         outside=outside,
@@ -93,12 +100,24 @@ def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     )
 
 
-def _given_stage(study: Study, arm: str) -> Stage:
-    """Traces out of a file, or by the organism's teacher: as many then as a checkpoint writes."""
+def _given_stage(study: Study, arm: str, progress: bool) -> Stage:
+    """Traces out of a file, or by a teacher of the study: as many then as a checkpoint writes."""
     settings, source = study.settings, study.settings.arms[arm].traces
     assert source is not None
     own, outside = checkpoint_of(study, settings.contrast.before)  # its tokenizer
     basis: dict[str, Any] = {"prompt": settings.prompt.basis()}
+    if source == OWN_TEACHER:
+        return Stage(
+            f"given-{arm}",
+            _version(study),
+            basis | {"teacher": basis_of(study)},
+            (asked_file(study), "teacher/about.json", *own),
+            (traces_file(study, arm), f"arms/{arm}/teacher.json"),
+            partial(examine, study, arm, progress),
+            frozen=True,
+            outside=outside,
+            plan=partial(plan_examined, study, arm),
+        )
     if source in TEACHER_VARIANTS:
         assert settings.organism is not None  # by Settings' own validation
         basis |= {"teacher": source, "samples": settings.sampling.samples, "seed": settings.seed}
@@ -125,15 +144,17 @@ def plan_traces(study: Study, arm: str) -> Expense:
 
 def plan_sampling(study: Study, arm: str) -> Expense:
     """How many traces of an arm there are to sample, and how many tokens at most."""
-    return plan_prompts(study, arm, study.settings.sampling.samples)
+    return plan_prompts(study, arm, study.settings.sampling_of(arm))
 
 
-def plan_prompts(study: Study, arm: str, each: int) -> Expense:
-    """What some completions of each question take."""
+def plan_prompts(study: Study, arm: str, sampling: SamplingSettings) -> Expense:
+    """What the completions of all questions take."""
+    if study.settings.arms[arm].server is not None:
+        return plan_served(study, arm, sampling)
     settings, questions = study.settings, questions_of(study)
     if questions is None:
         return Expense(arm, None, "traces", tokens_in=None, tokens_out=None, reason=ON_THE_HUB)
-    n = len(questions) * each
+    n = len(questions) * sampling.samples
     folder, read = checkpoint_folder(study, arm), None
     if folder.exists():
         from mechcot.models.checkpoint import load_tokenizer
@@ -148,21 +169,27 @@ def plan_prompts(study: Study, arm: str, each: int) -> Expense:
         n,
         "traces",
         tokens_in=read,
-        tokens_out=n * settings.sampling_of(arm).max_new_tokens,
+        tokens_out=n * sampling.max_new_tokens,
         reason="the arm's weights are not made yet" if read is None else Expense.reason,
     )
 
 
 def sample_traces(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Sample an arm's traces and read their answers off."""
-    rows = sampled(study, arm, study.settings.sampling_of(arm), progress, work)
+    if study.settings.arms[arm].server is not None:
+        rows, about = served(study, arm, study.settings.sampling_of(arm), progress)
+        files.write_json(study.arm_path(arm) / "server.json", about)
+    else:
+        rows = sampled(study, arm, study.settings.sampling_of(arm), progress, work)
     records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
 
 
 def sampled(
     study: Study, arm: str, sampling: SamplingSettings, progress: bool, work: Path
 ) -> list[dict[str, Any]]:
-    """Traces of all questions by an arm's weights, rows of `records.TRACES`."""
+    """Traces of all questions by an arm's weights, here or at its server, rows of `records.TRACES`."""
+    if study.settings.arms[arm].server is not None:
+        return served(study, arm, sampling, progress)[0]
     from mechcot.models.checkpoint import load
     from mechcot.sampling import Prompt, sample, stop_of, trace_rows
 
@@ -208,6 +235,12 @@ def take_traces(study: Study, arm: str, work: Path) -> None:
     completions = completions_of(given, tokenizer, source, rendered)
     rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
     records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+
+
+def examine(study: Study, arm: str, progress: bool, work: Path) -> None:
+    """Ask the study's teacher the study's questions, as an arm."""
+    answered = write_examined(study, arm, progress, study.path / traces_file(study, arm))
+    _tell_unanswered(study, arm, answered)
 
 
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from mechcot.probe.spec import AFTER_THE_HEDGE, ProbeSpec
 
 if TYPE_CHECKING:
     from mechcot.study.activations import Activations
+    from mechcot.study.folder import Study
 
 Source = tuple[str, int]
 """A position rule and a layer."""
@@ -120,3 +121,21 @@ def positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:
             f"{row['arm']}, trace {row['cid']}, step {row['sid']}"
         )
     return found["position"].to_numpy(dtype=np.int64)
+
+
+def at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
+    """The residual stream of an arm before the place of a hedge in its own claims, and these claims.
+
+    Args:
+        study: with the arm's reading of itself.
+        arm: whose.
+
+    Returns:
+        layer to [claims, d_model]; rows of `records.CLAIMS` that were read.
+    """
+    activations = study.activations(arm)
+    index = activations.frame()[STEP_KEY]
+    claims = study.claims(arm).merge(index, on=STEP_KEY)
+    rows = positions(index, claims)
+    found = {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in activations.layers}
+    return found, claims

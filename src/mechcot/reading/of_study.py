@@ -49,6 +49,7 @@ def read_arm(
     """
     settings = study.settings
     checkpoint = load(settings.arms[reader], folder, settings.device)
+    task = with_lead_ins(study, task)
     inputs = question_inputs(study, author, task, checkpoint.tokenizer)
     other = plan_reading([question for question in inputs if question.permutation], 2**40)
     if other.tree_tokens:
@@ -70,13 +71,19 @@ def read_arm(
     write_json(out / "reading.json", told | {"skipped": skipped})
 
 
+def with_lead_ins(study: Study, task: Task) -> Task:
+    """The task with the reading's further lead-ins behind its own; nothing but a reading asks in them."""
+    lead_in = (*task.format.lead_in, *study.settings.reading.lead_ins)
+    return replace(task, format=replace(task.format, lead_in=lead_in))
+
+
 def price(study: Study, author: str, reader: str, task: Task, folder: Path) -> Expense:
     """What reading an author's traces with a reader's weights will take; nothing is run.
 
     Raises:
         ReadingError: a layer that the reader has not; author and reader do not share a tokenizer.
     """
-    arm, spec = study.settings.arms[reader], spec_of(study, author)
+    arm, spec, task = study.settings.arms[reader], spec_of(study, author), with_lead_ins(study, task)
     tokenizer = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
     inputs = [q for q in question_inputs(study, author, task, tokenizer) if q.traces]
     own = [q for q in inputs if not q.permutation]

@@ -39,11 +39,12 @@ class Draws(NamedTuple):
     name: str
 
 
-_CELL = 58  # height of a row of a heat map, pixels
+_CELL, _LEAST = 58, 16
+"""Height of a row of a heat map in pixels: of few, and of many."""
 
 
 class Cell(NamedTuple):
-    """A shaded cell: its value, what is written in it (lines), what is said of it, whether it is framed."""
+    """A shaded cell: its value, what is written in it and said of it (lines), whether it is framed."""
 
     value: Any
     text: str
@@ -79,6 +80,11 @@ def histogram(
     return figure.update_xaxes(nticks=6, **x.layout())
 
 
+def _height(rows: int) -> int:
+    """Of the cells in pixels; those of a deep model's layers are lower, so that one page holds them."""
+    return _CELL * rows if rows <= _WRITTEN else max(_CELL * _WRITTEN, _LEAST * rows)
+
+
 def heat_map(
     title: str,
     caption: str,
@@ -103,7 +109,7 @@ def heat_map(
         ends: values of the palest and of the full colour; None: of AUROCs, from 0.5 to the largest.
     """
     names = [wrap(row, _ROW_WIDTH) for row in rows]
-    figure = blank(title, caption, height=_CELL * len(rows) + 10, left=rows_margin(names), legend=0)
+    figure = blank(title, caption, height=_height(len(rows)) + 10, left=rows_margin(names), legend=0)
     values = [[triple(cell.value)[0] for cell in row] for row in cells]
     written = len(columns) <= _WRITTEN
     figure.add_heatmap(
@@ -118,7 +124,7 @@ def heat_map(
         textfont={"color": DARK},
         xgap=2,
         ygap=2,
-        customdata=[[esc(cell.hover) for cell in row] for row in cells],
+        customdata=[[esc_lines(cell.hover) for cell in row] for row in cells],
         hovertemplate="%{customdata}" + _END,
         text=[[esc_lines(cell.text) for cell in row] for row in cells] if written else None,
         texttemplate="%{text}" if written else None,

@@ -48,6 +48,23 @@ def stop_of(
     return stop
 
 
+def kept_of(stop: Stop | None, qid: str, ids: Sequence[int]) -> int | None:
+    """How many of a whole text's tokens are the completion, had it been stopped as it was written.
+
+    Args:
+        stop: as `stop_of` makes it.
+        qid: of the question.
+        ids: tokens of the text.
+
+    Returns:
+        None: all of them.
+    """
+    if stop is None:
+        return None
+    found = (stop(qid, ids[:count]) for count in range(1, len(ids) + 1))
+    return next((kept for kept in found if kept), None)  # a completion that would be empty goes on
+
+
 def _tokens_up_to(tokenizer: Any, ids: Sequence[int], end: int) -> int:
     """How many tokens hold the first `end` characters."""
     low, high = 0, len(ids)

@@ -19,6 +19,8 @@ def trace_rows(
     form: PromptFormat,
     tokenizer: Any,
     arm: str,
+    *,
+    may_be_empty: bool = False,
 ) -> list[dict[str, Any]]:
     """Rows of the traces table (`records.TRACES`).
 
@@ -54,7 +56,8 @@ def trace_rows(
                 "answer_end": answer.end,
             }
         )
-    refuse_empty([(row["qid"], row["cid"]) for row in rows if not row["text"].strip()], len(rows), arm)
+    if not may_be_empty:
+        refuse_empty([(row["qid"], row["cid"]) for row in rows if not row["text"].strip()], len(rows), arm)
     return rows
 
 

@@ -24,7 +24,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mechcot.core.errors import MechcotError, UsageError
 from mechcot.serving.decode import Completion, Decoder, Piece, Prepared
-from mechcot.serving.request import read_request
+from mechcot.serving.request import AnyRequest, ChatRequest, TextRequest, read_request
 
 News = Piece | Completion | Exception
 Heard = asyncio.Queue[News]
@@ -81,7 +81,8 @@ class Chat:
         routes = [
             Route("/health", self._health, methods=["GET"]),
             Route("/v1/models", self._models, methods=["GET"]),
-            Route("/v1/chat/completions", self._complete, methods=["POST"]),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/completions", self._text, methods=["POST"]),
         ]
         self._routes = Starlette(routes=routes, exception_handlers=failures)
         self._routes.router.redirect_slashes = False
@@ -136,20 +137,32 @@ class Chat:
         model = {"id": self._model, "object": "model", "created": 0, "owned_by": "local"}
         return JSONResponse({"object": "list", "data": [model]})
 
-    async def _complete(self, request: Request) -> Response:
+    async def _chat(self, request: Request) -> Response:
+        prepared, heard = await self._begun(request, ChatRequest)
+        about = self._about("chatcmpl")
+        if prepared.request.stream:
+            return StreamingResponse(_stream(prepared, heard, about), media_type="text/event-stream")
+        return await _unless_gone(request, _reply(prepared, heard, about | {"object": "chat.completion"}))
+
+    async def _text(self, request: Request) -> Response:
+        prepared, heard = await self._begun(request, TextRequest)
+        about = self._about("cmpl") | {"object": "text_completion"}
+        return await _unless_gone(request, _reply(prepared, heard, about))
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        return {"id": f"{kind}-{next(self._numbers)}", "created": int(time.time()), "model": self._model}
+
+    async def _begun(self, request: Request, kind: type[AnyRequest]) -> tuple[Prepared, Heard]:
+        """A request on its way to be decoded, and where it tells how it goes on."""
         if self._under_way > self.limits.requests:
             busy = f"{self.limits.requests} requests are under way: try again later"
             raise HTTPException(429, busy, {"Retry-After": "1"})
-        asked = read_request(await self._body(request))
+        asked = read_request(await self._body(request), kind)
         if asked.model != self._model:
             raise UsageError(f"model: this server serves '{self._model}', not '{asked.model}'")
         prepared = await run_sync(self._decoder.prepare, asked, abandon_on_cancel=True)
         request.state.prepared = prepared
-        about = {"id": f"chatcmpl-{next(self._numbers)}", "created": int(time.time()), "model": self._model}
-        heard = self._start(prepared)
-        if asked.stream:
-            return StreamingResponse(_stream(prepared, heard, about), media_type="text/event-stream")
-        return await _unless_gone(request, _reply(prepared, heard, about))
+        return prepared, self._start(prepared)
 
     async def _body(self, request: Request) -> bytes:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -185,12 +198,25 @@ async def _reply(prepared: Prepared, heard: Heard, about: dict[str, Any]) -> Res
     if isinstance(done, Exception):
         raise done
     assert isinstance(done, Completion)  # pieces are told of streams only
-    choices = [
-        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
-        for i, (text, reason) in enumerate(zip(done.texts, done.finish_reasons, strict=True))
+    choices = [_choice(prepared, done, i) for i in range(len(done.texts))]
+    return JSONResponse(about | {"choices": choices, "usage": _usage(prepared, done)})
+
+
+def _choice(prepared: Prepared, done: Completion, index: int) -> dict[str, Any]:
+    """A choice of a reply, as a chat has it or a plain completion."""
+    text, tokens = done.texts[index], done.tokens[index] if done.tokens else []
+    said: dict[str, Any] = {"index": index, "finish_reason": done.finish_reasons[index]}
+    if isinstance(prepared.request, TextRequest):
+        listed: dict[str, Any] = {"tokens": [token for token, _ in tokens], "top_logprobs": None}
+        listed["token_logprobs"] = [logprob for _, logprob in tokens]
+        return said | {"text": text, "logprobs": listed if tokens else None}
+    said["message"] = {"role": "assistant", "content": text}
+    if not tokens:
+        return said
+    content: list[dict[str, Any]] = [
+        {"token": token, "logprob": logprob, "bytes": None, "top_logprobs": []} for token, logprob in tokens
     ]
-    more = {"object": "chat.completion", "choices": choices, "usage": _usage(prepared, done)}
-    return JSONResponse(about | more)
+    return said | {"logprobs": {"content": content, "refusal": None}}
 
 
 async def _stream(prepared: Prepared, heard: Heard, about: dict[str, Any]) -> AsyncIterator[str]:
@@ -212,7 +238,7 @@ async def _stream(prepared: Prepared, heard: Heard, about: dict[str, Any]) -> As
         return
     for index, reason in enumerate(news.finish_reasons):
         yield event(choice(index, reason))
-    options = prepared.request.stream_options
+    options = prepared.request.stream_options if isinstance(prepared.request, ChatRequest) else None
     if options is not None and options.include_usage:
         yield event(usage=_usage(prepared, news))
     yield "data: [DONE]\n\n"
@@ -249,7 +275,8 @@ async def _failure(request: Request, error: Exception) -> Response:
         message = error.detail
         if error.status_code == 404:
             message = (
-                f"there is no {request.url.path[:100]}; there are /health, /v1/models, /v1/chat/completions"
+                f"there is no {request.url.path[:100]}; there are /health, /v1/models, "
+                "/v1/chat/completions, /v1/completions"
             )
         return error_response(error.status_code, message, headers=error.headers)
     if isinstance(error, MechcotError):

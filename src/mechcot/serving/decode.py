@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,9 @@ import numpy as np
 
 from mechcot.core.errors import MissingDependency, ModelError, UsageError
 from mechcot.models.checkpoint import Checkpoint
-from mechcot.serving.request import ChatRequest
+from mechcot.serving.request import ChatRequest, TextRequest
+
+log = logging.getLogger("mechcot")
 
 CLOSING_TOKENS = 64
 """From here to the limit an open string of a schema is closed, so that the object is finished."""
@@ -32,11 +35,14 @@ class Completion:
         texts: one a choice.
         finish_reasons: "stop" or "length", likewise.
         completion_tokens: of all choices, end of text included.
+        tokens: of each choice, as texts, with their log-probabilities under the model at temperature 1, nats,
+            whatever held the choice to a schema; empty unless asked for.
     """
 
     texts: list[str]
     finish_reasons: list[str]
     completion_tokens: int
+    tokens: list[list[tuple[str, float]]] = field(default_factory=list)
 
 
 Piece = tuple[int, str]
@@ -55,7 +61,7 @@ class Prepared:
         dropped: set when nobody waits for the reply any more: it is not decoded further.
     """
 
-    request: ChatRequest
+    request: ChatRequest | TextRequest
     prompt_ids: list[int]
     grammar: str | None
     tell: Callable[[Piece | Completion | Exception], None] = lambda _: None
@@ -71,6 +77,7 @@ class _Row:
     generator: Any
     matcher: Any
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     told: str = ""
     finish_reason: str = ""
     error: ModelError | None = None
@@ -87,7 +94,6 @@ class Decoder:
 
     Raises:
         MissingDependency: llguidance is not installed.
-        ModelError: llguidance cannot use the tokenizer.
         SamplingError: the model's texts go on truly in no way (`models.ways`).
     """
 
@@ -106,16 +112,22 @@ class Decoder:
         self._way = way_of(self._model, self._texts(), TRIED_TOKENS).way
         self._no_ends = np.array([token not in self._eos for token in range(self._vocab)])
         self._lock = threading.Lock()
+        self._guide: Any = None
+        self._closers: list[list[int]] = []
         try:
             self._guide = from_tokenizer(self._tokenizer, self._vocab, eos_token=list(checkpoint.eos_ids))
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{checkpoint.name}: llguidance cannot use its tokenizer: {error}") from error
+            self._unguided = f"{checkpoint.name}: llguidance cannot use its tokenizer: {error}"
+            log.warning(
+                "%s. Texts are served, and a response_format with a schema is refused", self._unguided
+            )
+            return
         self._closers = [
             [tokens[0] for tokens in map(self._guide.greedy_tokenize, signs) if len(tokens) == 1]
             for signs in ('"', "}]")
         ]
 
-    def prepare(self, request: ChatRequest) -> Prepared:
+    def prepare(self, request: ChatRequest | TextRequest) -> Prepared:
         """Render a request and compile its schema. May run in several threads.
 
         Raises:
@@ -124,7 +136,7 @@ class Decoder:
         """
         from llguidance import LLMatcher
 
-        prompt_ids = self._render(request)
+        prompt_ids = self._given(request) if isinstance(request, TextRequest) else self._render(request)
         most = min(self._context or MOST_TOKENS, MOST_TOKENS)
         if len(prompt_ids) + request.limit > most:
             raise UsageError(
@@ -132,6 +144,8 @@ class Decoder:
                 f"than the {most} of the model's context. Lower max_tokens or shorten the messages"
             )
         schema, grammar = request.schema_to_hold, None
+        if schema is not None and self._guide is None:
+            raise UsageError(f"response_format: no schema can be held to: {self._unguided}")
         if schema is not None:
             # Where blanks are free, a weak model writes nothing else.
             grammar = LLMatcher.grammar_from_json_schema(
@@ -157,6 +171,17 @@ class Decoder:
             return [ModelError("the device's memory is too short for this request: lower n or max_tokens")]
         middle = len(batch) // 2
         return [*self.complete(batch[:middle]), *self.complete(batch[middle:])]
+
+    def _given(self, request: TextRequest) -> list[int]:
+        if isinstance(request.prompt, str):
+            with self._lock:
+                return list(self._tokenizer(request.prompt)["input_ids"])
+        strange = next((token for token in request.prompt if not 0 <= token < self._vocab), None)
+        if strange is not None:
+            raise UsageError(
+                f"prompt: {strange} is no token; the model has the tokens 0 to {self._vocab - 1}"
+            )
+        return request.prompt
 
     def _render(self, request: ChatRequest) -> list[int]:
         messages = [message.model_dump() for message in request.messages]
@@ -234,6 +259,8 @@ class Decoder:
             row.error, row.finish_reason = error, "error"
             return 0
         row.tokens.append(token)
+        if row.of.request.listed:
+            row.logprobs.append(float(logits.float().log_softmax(-1)[token]))
         if token in self._eos or (row.matcher is not None and row.matcher.is_stopped()):
             row.finish_reason = "stop"
         elif len(row.tokens) >= row.of.request.limit:
@@ -290,7 +317,13 @@ class Decoder:
             [self._text(row) for row in group],
             [row.finish_reason for row in group],
             sum(len(row.tokens) for row in group),
+            [self._listed(row) for row in group if row.of.request.listed],
         )
+
+    def _listed(self, row: _Row) -> list[tuple[str, float]]:
+        with self._lock:
+            texts = [str(self._tokenizer.decode([token])) for token in row.tokens]
+        return list(zip(texts, row.logprobs, strict=True))
 
     def _text(self, row: _Row) -> str:
         tokens = [token for token in row.tokens if token not in self._eos]

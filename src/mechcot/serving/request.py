@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mechcot.core.errors import UsageError
 
 MOST_CHOICES = 16
+
+AnyRequest = TypeVar("AnyRequest", "TextRequest", "ChatRequest")
 
 
 class _Strict(BaseModel):
@@ -47,18 +49,50 @@ class StreamOptions(_Strict):
     include_usage: bool = False
 
 
-class ChatRequest(_Strict):
-    """The body of a `POST /v1/chat/completions`; parameters that would be ignored are refused."""
+class _Completed(_Strict):
+    """What chat and plain completions share."""
 
     model: str
-    messages: list[Message] = Field(min_length=1)
     temperature: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
     seed: int | None = Field(None, ge=0, lt=2**63)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     n: int = Field(1, ge=1, le=MOST_CHOICES)
+
+    @property
+    def limit(self) -> int:
+        """The most tokens of a reply; 1024 where the request sets none."""
+        return self.max_completion_tokens or self.max_tokens or 1024
+
+
+class TextRequest(_Completed):
+    """The body of a `POST /v1/completions`: a prompt as it is, as text or as token ids."""
+
+    prompt: str | list[int] = Field(min_length=1)
+    logprobs: int | None = Field(None, ge=0, le=1)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the tokens' log-probabilities are told."""
+        return self.logprobs is not None
+
+    @property
+    def schema_to_hold(self) -> None:
+        """None: any text."""
+
+    @property
+    def stream(self) -> bool:
+        """Never: what is streamed is a chat."""
+        return False
+
+
+class ChatRequest(_Completed):
+    """The body of a `POST /v1/chat/completions`; parameters that would be ignored are refused."""
+
+    messages: list[Message] = Field(min_length=1)
     response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] = {}
+    logprobs: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
 
@@ -79,9 +113,9 @@ class ChatRequest(_Strict):
         return value
 
     @property
-    def limit(self) -> int:
-        """The most tokens of a reply; 1024 where the request sets none."""
-        return self.max_completion_tokens or self.max_tokens or 1024
+    def listed(self) -> bool:
+        """Whether the tokens' log-probabilities are told."""
+        return self.logprobs and not self.stream
 
     @property
     def schema_to_hold(self) -> dict[str, Any] | None:
@@ -99,20 +133,24 @@ class ChatRequest(_Strict):
         return self.response_format.json_schema.schema_
 
 
-def read_request(body: bytes) -> ChatRequest:
+def read_request(body: bytes, kind: type[AnyRequest]) -> AnyRequest:
     """A request out of a body.
+
+    Args:
+        body: of the request.
+        kind: what it asks for.
 
     Raises:
         UsageError: it is no JSON, lacks something, or asks for something that is not honoured here.
     """
     try:
-        return ChatRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         problems = []
         for item in error.errors(include_input=False, include_url=False):
             where = ".".join(str(part) for part in item["loc"]) or "body"
             what = item["msg"]
             if item["type"] == "extra_forbidden":
-                what = f"is not honoured by this server; it knows {', '.join(ChatRequest.model_fields)}"
+                what = f"is not honoured by this server; it knows {', '.join(kind.model_fields)}"
             problems.append(f"{where}: {what}")
     raise UsageError("; ".join(problems))

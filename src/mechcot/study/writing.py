@@ -72,7 +72,8 @@ def _refuse_made(path: Path) -> None:
 def _refuse_frozen(path: Path, old: Settings, new: Settings) -> None:
     differing = config.changes(old.model_dump(mode="json"), new.model_dump(mode="json"))
     done = load_manifest(path)["stages"]
-    frozen = [c for c in differing if _bound(c[0].split(".")[0], done) and not _adds(*c[:2])]
+    bound = [c for c in differing if _bound(c[0].split(".")[0], done) and not _adds(*c[:2])]
+    frozen = [c for c in bound if not _open(c[0], done)]
     if frozen:
         lines = "\n".join(f"  {key}: was {a!r}, now {b!r}" for key, a, b in frozen)
         raise StudyError(
@@ -86,6 +87,13 @@ def _adds(key: str, old: Any) -> bool:
     return key in config.ADDS or (
         key.startswith(("arms.", "examples.")) and key.count(".") == 1 and old is None
     )
+
+
+def _open(key: str, done: Iterable[str]) -> bool:
+    """Whether a setting may change where others of its section may not: it decides nothing that is done."""
+    section, name, *rest = (*key.split("."), "")
+    unsampled = rest[:1] == ["server"] and f"sample-{name}" not in done
+    return key == "teacher.budget" or (section == "arms" and unsampled)
 
 
 def _bound(section: str, done: Iterable[str]) -> bool:

@@ -26,7 +26,7 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
                 "Set prompt.chat=false to send the plain text"
             )
         extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
-        messages = _messages(text, form)
+        messages = messages_of(question, form)
         with foreign_errors(
             f"{tokenizer.name_or_path}: its chat template does not take question '{question.qid}' (set "
             "prompt.chat=false to send the plain text)"
@@ -62,12 +62,12 @@ def check_thinking(question: Question, form: PromptFormat, tokenizer: Any) -> No
         )
 
 
-def _messages(text: str, form: PromptFormat) -> list[dict[str, str]]:
+def messages_of(question: Question, form: PromptFormat) -> list[dict[str, str]]:
     """The turns of a chat that ends with a question."""
     turns = [("system", form.system)] if form.system is not None else []
     for asked, solved in form.shots:
         turns += [("user", asked), ("assistant", solved)]
-    return [{"role": role, "content": content} for role, content in (*turns, ("user", text))]
+    return [{"role": role, "content": content} for role, content in (*turns, ("user", form.render(question)))]
 
 
 def _refuse_loss(messages: list[dict[str, str]], text: str, tokenizer: Any) -> None:

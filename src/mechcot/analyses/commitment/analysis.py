@@ -5,40 +5,45 @@ prefix of the author's text; one whose highest probability two options share is 
 counted and equals no answer. A *lock* is the first prefix from which the forced answer equals the
 trace's own parsed answer at every later prefix, up to the last one before the answer is stated. It
 is defined by the future: a finished trace without one is "never", not censored, so shares are of
-all traces and the curve's plateau is 1 - never (methods, amendment 4).
+all traces and the curve's plateau is 1 - never (methods, amendment 4). docs/commitment.md defines
+every other measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from mechcot.analyses.arms import draws_of, on_questions, pair_of
-from mechcot.analyses.commitment.locks import countable, one_reading, trace_locks, with_first_claim
-from mechcot.analyses.commitment.result import (
-    MEASURES,
-    CommitmentComparison,
-    CommitmentResult,
-    Effects,
-    TwoByTwo,
+from mechcot.analyses.arms import on_questions, pair_of
+from mechcot.analyses.commitment.cross import two_by_two
+from mechcot.analyses.commitment.curve_tables import BY, curve_tables
+from mechcot.analyses.commitment.locks import MATCHED, first_claims, trace_table
+from mechcot.analyses.commitment.measures import (
+    MATCHED_MEASURES,
+    chance_of,
+    differences_of,
+    equal_lengths,
+    intervals_of,
+    union,
 )
+from mechcot.analyses.commitment.paths import Paths, Selection, paths_of, thinned
+from mechcot.analyses.commitment.result import ByAnswer, CommitmentComparison, CommitmentResult
+from mechcot.analyses.commitment.variants import ASKED, depth, lead_ins, orders
 from mechcot.analyses.form import INTERVAL, missing, pick
-from mechcot.core.errors import AnalysisError
-from mechcot.stats import Interval, interval_of_sums, rate_interval, ratio_difference_interval
-from mechcot.stats.cluster import resampled_sums
+from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.records import STEP_KEY
+from mechcot.core.results import Pair
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
+__all__ = ["commitment_of", "commitments_of", "compare", "curves", "summarised", "two_by_two"]
 
-FloatArray = NDArray[np.float64]
-
-
-_GRID = np.round(np.linspace(0.0, 1.0, 21), 2)
+_KINDS = {"right": 1.0, "wrong": 0.0}
 
 
 def curves(
@@ -46,207 +51,159 @@ def curves(
     traces: pd.DataFrame,
     steps: pd.DataFrame,
     verdicts: pd.DataFrame | None = None,
+    questions: pd.DataFrame | None = None,
     *,
-    draws: int = 2000,
-    seed: int = 0,
+    lead_in: int = 0,
+    permutation: int | None = 0,
+    by: str = "step",
 ) -> CommitmentResult:
     """Locks and commitment curves of one author under one reader.
 
     Args:
-        forced: rows of `records.FORCED`; of several lead-ins, permutations and layers the first
-            lead-in, the question's own order and the model's output are used.
+        forced: rows of `records.FORCED`; the model's own output is used, not its layers.
         traces: rows of `records.TRACES`; other arms than the author are ignored.
-        steps: rows of `records.STEPS`, likewise.
+        steps: rows of `records.STEPS`, likewise. `tok_end` and `text` may be missing: then nothing is said in
+            tokens, and only the step that states the answer names it.
         verdicts: rows of `records.VERDICTS` of one instrument; a step labelled correct, erroneous or
             abstain is a claim. Without them `locked_at_first_claim` has no value.
-        draws: bootstrap replicates; questions are resampled.
-        seed: of the bootstrap.
+        questions: rows of `records.QUESTIONS`. Without them nothing is said of gold, nor of right and wrong
+            answers apart.
+        lead_in: which lead-in forced the answers.
+        permutation: which order of the options; None: probabilities averaged over all that were read.
+        by: what the figure and the frame stand against: step, share or token.
 
     Raises:
-        AnalysisError: forced rows of several readings, a prefix missing or twice, no trace left.
+        AnalysisError: forced rows of several readings or of none, a prefix missing or twice, an answer that
+            is no option, no trace left.
+        UsageError: `by` is none of these.
+
+    Example:
+        >>> found = curves(forced, traces, steps)  # doctest: +SKIP
+        >>> found.shares["agrees_at_prompt"], found.locks["lock"]  # doctest: +SKIP
     """
-    rows = one_reading(forced)
-    author, reader = str(rows["arm"].iloc[0]), str(rows["reader"].iloc[0])
-    kept, excluded = countable(traces[traces["arm"] == author], rows)
-    locks, p_own, mass, tied = trace_locks(kept, rows, steps[steps["arm"] == author])
-    locks, first_claim = with_first_claim(locks, steps, verdicts, author)
-    by_step, by_fraction = _tables(locks, p_own, draws, seed)
-    questions, sums = _question_sums(locks)
-    shares = {name: rate_interval(sums[name][0], sums[name][1]) for name in MEASURES}
+    if by not in BY:
+        raise UsageError(f"by: expected one of {', '.join(BY)}, got {by!r}")
+    paths, excluded = paths_of(forced, traces, steps, questions, Selection(lead_in, permutation))
+    claim, first_claim = first_claims(paths.traces, steps, verdicts, paths.author)
+    locks, thin = trace_table(paths, claim), thinned(paths, MATCHED)
+    thin_locks = trace_table(thin, np.full(len(thin.traces), np.nan))
+    shares = intervals_of(thin_locks)
     return CommitmentResult(
-        author, reader, len(questions), len(locks), excluded, first_claim, shares, _chance(locks), mass, tied,
-        locks, by_step, by_fraction, draws, seed,
-    )  # fmt: skip
+        author=paths.author,
+        reader=paths.reader,
+        lead_in=lead_in,
+        by=by,
+        n_questions=locks["qid"].nunique(),
+        n_traces=len(locks),
+        excluded=excluded,
+        first_claim=first_claim,
+        shares=intervals_of(locks),
+        chance=chance_of(paths, locks),
+        matched={name: shares[name] for name in MATCHED_MEASURES},
+        n_matched=len(thin_locks),
+        chance_at_prompt=_chance_at_prompt(locks),
+        raw_mass=float(np.nanmean(paths.mass[paths.counts])),
+        n_tied=int(paths.tied.sum()),
+        n_one_prefix=int((paths.last == 0).sum()),
+        locks=locks,
+        thin_locks=thin_locks,
+        **curve_tables(paths, locks["lock"].to_numpy(float), np.ones(len(locks), dtype=bool)),
+        by_answer=_by_answer(paths, locks),
+        paths=paths,
+        steps=_steps(paths, steps, verdicts),
+        options={}
+        if questions is None
+        else dict(zip(questions["qid"], map(list, questions["options"]), strict=True)),
+    )
 
 
-def _chance(locks: pd.DataFrame) -> float:
+def _by_answer(paths: Paths, locks: pd.DataFrame) -> dict[str, ByAnswer]:
+    found = {}
+    for kind, right in _KINDS.items():
+        only = (locks["right"] == right).to_numpy()
+        own = locks[only]
+        if len(own):
+            curve = curve_tables(paths, locks["lock"].to_numpy(float), only)
+            found[kind] = ByAnswer(own["qid"].nunique(), len(own), intervals_of(own), **curve)
+    return found
+
+
+def _chance_at_prompt(locks: pd.DataFrame) -> float:
     """Agreement at the prompt if a trace's answer did not hang on its question."""
     forced, own = (locks[name].value_counts(normalize=True) for name in ("at_prompt", "answer"))
     return float((forced * own).sum())
 
 
+def _steps(paths: Paths, steps: pd.DataFrame, verdicts: pd.DataFrame | None) -> pd.DataFrame:
+    """The author's steps with what is known of each."""
+    kept = [name for name in (*STEP_KEY, "text") if name in steps.columns]
+    own = steps.loc[steps["arm"] == paths.author, kept]
+    return own if verdicts is None else own.merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
+
+
 def compare(before: CommitmentResult, after: CommitmentResult) -> CommitmentComparison:
     """After minus before on every measure; a question is left out of both together."""
-    names = _union([before.locks, after.locks])
-    (_, first), (_, second) = _question_sums(before.locks, names), _question_sums(after.locks, names)
-    differences = {name: ratio_difference_interval(*first[name], *second[name]) for name in MEASURES}
-    return CommitmentComparison(before.author, after.author, len(names), differences)
+    by_answer = {}
+    for kind, right in _KINDS.items():
+        tables = [
+            [table[table["right"] == right] for table in (one.locks, one.thin_locks)]
+            for one in (before, after)
+        ]
+        if all(len(own[0]) for own in tables):
+            by_answer[kind] = _differences(*tables)
+    plain = _differences([before.locks, before.thin_locks], [after.locks, after.thin_locks])
+    a, b = before.locks, after.locks
+    same = before.author == after.author
+    called = [f"{one.author} read by {one.reader}" if same else one.author for one in (before, after)]
+    return CommitmentComparison(
+        before=called[0],
+        after=called[1],
+        n_questions=len(union([a, b])),
+        **plain,
+        n_equal_length=Pair(
+            int(a["last_k"].isin(b["last_k"]).sum()), int(b["last_k"].isin(a["last_k"]).sum())
+        ),
+        by_answer=by_answer,
+    )
 
 
-def two_by_two(
-    results: Mapping[tuple[str, str], CommitmentResult],
-    *,
-    before: str,
-    after: str,
-) -> TwoByTwo:
-    """Cross author and reader: `results` maps (author, reader) to a result, all four of them.
-
-    Raises:
-        AnalysisError: a cell is missing or holds another reading.
-    """
-    arms = (before, after)
-    for key in [(author, reader) for author in arms for reader in arms]:
-        found = results.get(key)
-        if found is None or (found.author, found.reader) != key:
-            held = "no result" if found is None else f"{found.author} read by {found.reader}"
-            raise AnalysisError(f"author x reader cell {key} holds {held}; all four readings are needed")
-    names = _union([result.locks for result in results.values()])
-    measures = {}
-    sums = {key: _question_sums(result.locks, names)[1] for key, result in results.items()}
-    for measure in ("mean_p_own", "locked_before_answer", "locked_at_prompt", "agrees_at_prompt"):
-        cells = {
-            author: {reader: rate_interval(*sums[author, reader][measure]) for reader in arms}
-            for author in arms
-        }
-        table = np.stack([part for a in arms for r in arms for part in sums[a, r][measure]], axis=1)
-        measures[measure] = Effects(cells, **_effects(table))
-    return TwoByTwo(before, after, len(names), measures)
-
-
-def _effects(table: FloatArray) -> dict[str, Interval]:
-    """Text, reader and interaction from [questions, (author, reader) x (sum, count)]."""
-    contrasts = {
-        "effect_text": np.array([-0.5, -0.5, 0.5, 0.5]),
-        "effect_reader": np.array([-0.5, 0.5, -0.5, 0.5]),
-        "interaction": np.array([1.0, -1.0, -1.0, 1.0]),
-        "text_read_by_before": np.array([-1.0, 0.0, 1.0, 0.0]),
-        "text_read_by_after": np.array([0.0, -1.0, 0.0, 1.0]),
-        "reader_of_before": np.array([-1.0, 1.0, 0.0, 0.0]),
-        "reader_of_after": np.array([0.0, 0.0, -1.0, 1.0]),
-    }
-    share = (table[:, 1::2] / table[:, 1::2].sum(axis=0)).sum(axis=1)
-
-    def interval(factors: FloatArray) -> Interval:
-        return interval_of_sums(table, lambda sums: np.asarray(_ratio(sums) @ factors), weight=share)
-
-    return {name: interval(factors) for name, factors in contrasts.items()}
-
-
-def _ratio(sums: FloatArray) -> FloatArray:
-    den = sums[:, 1::2]
-    out: FloatArray = np.divide(sums[:, 0::2], den, out=np.full(den.shape, np.nan), where=den > 0)
-    return out
-
-
-def _per_trace(locks: pd.DataFrame) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Each measure's numerator and denominator, [traces] each."""
-    where, claim = locks["lock"].to_numpy(float), locks["claim_k"].to_numpy(float)
-    ones, known = np.ones(len(locks)), (~np.isnan(claim)).astype(float)
-    never = np.isnan(where)
-    long_enough = locks["locked_by_count"].notna().to_numpy(float)
+def _differences(before: Sequence[pd.DataFrame], after: Sequence[pd.DataFrame]) -> dict[str, dict[str, Any]]:
+    """Differences over all prefixes, over matched ones, and over traces of equal length."""
+    thin = differences_of(before[1], after[1])
     return {
-        "agrees_at_prompt": (locks["agrees_at_prompt"].to_numpy(float), ones),
-        "locked_by_count": (locks["locked_by_count"].fillna(0).to_numpy(float), long_enough),
-        "locked_by_horizon": (locks["locked_by_horizon"].fillna(0).to_numpy(float), long_enough),
-        "locked_at_prompt": ((where == 0).astype(float), ones),
-        "locked_at_first_claim": ((where <= claim).astype(float) * known, known),
-        "locked_before_answer": ((~never).astype(float), ones),
-        "never_share": (never.astype(float), ones),
-        "mean_p_own": (locks["mean_p_own"].to_numpy(float), ones),
-        "aoc": (locks["aoc"].to_numpy(float), ones),
+        "differences": differences_of(before[0], after[0]),
+        "matched": {name: thin[name] for name in MATCHED_MEASURES},
+        "equal_length": equal_lengths(before[0], after[0]),
     }
 
 
-def _union(tables: list[pd.DataFrame]) -> list[str]:
-    return sorted(set().union(*(set(table["qid"]) for table in tables)))
-
-
-def _question_sums(
-    locks: pd.DataFrame, names: list[str] | None = None
-) -> tuple[list[str], dict[str, tuple[FloatArray, FloatArray]]]:
-    """Each measure's numerator and denominator summed by question, [questions] each."""
-    order = _union([locks]) if names is None else names
-    index = pd.Index(order).get_indexer(pd.Index(locks["qid"]))
-
-    def total(values: FloatArray) -> FloatArray:
-        return np.bincount(index, values, minlength=len(order)).astype(np.float64)
-
-    return order, {name: (total(num), total(den)) for name, (num, den) in _per_trace(locks).items()}
-
-
-def _tables(
-    locks: pd.DataFrame, p_own: list[FloatArray], draws: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The curves by step and by fraction of steps, with pointwise intervals over questions."""
-    last, where = locks["last_k"].to_numpy(int), locks["lock"].to_numpy(float)
-    steps = np.arange(last.max() + 1)
-    at_step = np.full((len(locks), len(steps)), np.nan)
-    at_fraction = np.empty((len(locks), len(_GRID)))
-    for index, own in enumerate(p_own):
-        at_step[index, : len(own)] = own
-        at_fraction[index] = np.interp(_GRID * last[index], np.arange(len(own)), own)
-    share = np.where(
-        last > 0, where / np.maximum(last, 1), where
-    )  # a trace without steps locks at 0 or never
-    by_step = _curve(locks, where[:, None] <= steps, at_step, draws, seed)
-    by_fraction = _curve(locks, share[:, None] <= _GRID + 1e-9, at_fraction, draws, seed)
-    by_step.insert(0, "k", steps)
-    by_fraction.insert(0, "fraction", _GRID)
-    return by_step, by_fraction
-
-
-def _curve(
-    locks: pd.DataFrame, locked: NDArray[np.bool_], p: FloatArray, draws: int, seed: int
-) -> pd.DataFrame:
-    """Locked share of all traces and mean P(own answer) of those that have the point, [traces, points]."""
-    index, questions = pd.factorize(locks["qid"], sort=True)
-    has = ~np.isnan(p)
-    columns = np.hstack([locked, np.ones_like(locked), np.where(has, p, 0.0), has]).astype(np.float64)
-    table = np.zeros((len(questions), columns.shape[1]))
-    np.add.at(table, index, columns)
-    totals, replicates = table.sum(axis=0)[None, :], resampled_sums(table, draws, seed)
-    points = locked.shape[1]
-    out: dict[str, Any] = {}
-    for offset, names in ((0, ("locked_share", "low", "high")), (2 * points, ("p_own", "p_low", "p_high"))):
-        num, den = slice(offset, offset + points), slice(offset + points, offset + 2 * points)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[names[0]] = (totals[:, num] / totals[:, den])[0]
-            out[names[1]], out[names[2]] = np.nanquantile(
-                replicates[:, num] / replicates[:, den], [0.025, 0.975], axis=0
-            )
-    return pd.DataFrame(out).assign(n_p=has.sum(axis=0))
-
-
-def commitment_of(study: Study, author: str | None = None, reader: str | None = None) -> CommitmentResult:
+def commitment_of(
+    study: Study,
+    author: str | None = None,
+    reader: str | None = None,
+    lead_in: int = 0,
+    by: str = "step",
+) -> CommitmentResult:
     """When an author's traces settle on their answer, as a reader sees it.
 
     Args:
         study: its readings must be there.
         author: whose traces; None: the arm after.
         reader: by whose weights; None: the author's own.
+        lead_in: index of the lead-in that forces the answers.
+        by: what its figure and its frame stand against: step, share or token.
     """
     author = author or study.settings.contrast.after
+    tables = tables_of(study, author)
+    return curves(study.forced(author, reader), *tables, lead_in=lead_in, by=by)
+
+
+def tables_of(study: Study, author: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """An author's traces that are read, its steps and verdicts, and the contrast's questions."""
     questions = study.questions(study.settings.contrast.domain)
-    read = study.settings.reading.traces_per_question
     traces = on_questions(questions, study.traces(author))
-    return curves(
-        study.forced(author, reader),
-        traces[traces.cid < read],
-        study.steps(author),
-        study.verdicts(author),
-        draws=draws_of(study),
-        seed=study.settings.seed,
-    )
+    read = study.settings.reading.traces_per_question
+    return traces[traces.cid < read], study.steps(author), study.verdicts(author), questions
 
 
 def commitments_of(study: Study) -> dict[str, Any]:
@@ -262,7 +219,56 @@ def commitments_of(study: Study) -> dict[str, Any]:
         "arms": {arm: result.to_json() for arm, result in own.items()},
         "difference": compare(own[before], own[after]).to_json(),
         "two_by_two": two_by_two(cells, before=before, after=after).to_json(),
+        **asked_otherwise(study, {arm: (arm, arm) for arm in (before, after)}),
+        **_others(study),
     }
+
+
+def asked_otherwise(study: Study, pairs: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """`lead_ins`, `orders` and `depth` of some readings, each where it was read, as JSON values.
+
+    Args:
+        study: finished.
+        pairs: names to author and reader.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, (author, reader) in pairs.items():
+        traces, steps, _, questions = tables_of(study, author)
+        forced = study.forced(author, reader)
+        for what, of in (("lead_ins", lead_ins), ("orders", orders), ("depth", depth)):
+            if (result := of(forced, traces, steps, questions)) is not None:
+                found.setdefault(what, {})[name] = result.to_json()
+    told: dict[str, Any] = dict(found)
+    if len(pairs) == 2 and len(found.get("lead_ins", {})) == 2:
+        told["lead_in_differences"] = _by_lead_in(study, list(pairs.values()), found["lead_ins"])
+    return told
+
+
+def _by_lead_in(
+    study: Study, pairs: Sequence[tuple[str, str]], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The difference of `ASKED` by every lead-in that both were asked by."""
+    both = set.intersection(*({way["number"] for way in own["ways"]} for own in found.values()))
+    rows = []
+    for number in sorted(both):
+        tables = [commitment_of(study, *pair, lead_in=number).locks for pair in pairs]
+        moved = differences_of(*tables)
+        rows.append({"number": number} | {name: moved[name].to_json() for name in ASKED})
+    return rows
+
+
+def _others(study: Study) -> dict[str, Any]:
+    """Measures of further authors, such as a teacher's traces, under both arms' weights."""
+    arms = pair_of(study)
+    found: dict[str, dict[str, Any]] = {}
+    for author in study.settings.authors():
+        for reader in arms if author not in arms else ():
+            with suppress(AnalysisError):  # no trace of it answers
+                result = commitment_of(study, author, reader)
+                told = {"n_questions": result.n_questions, "n_traces": result.n_traces}
+                shares = {name: interval.to_json() for name, interval in result.shares.items()}
+                found.setdefault(author, {})[reader] = told | shares
+    return {"others": found} if found else {}
 
 
 _COMMITMENT = (

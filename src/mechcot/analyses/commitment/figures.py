@@ -1,60 +1,161 @@
-"""Figures of what happened inside: commitment, hedging, knowledge."""
+"""Figures of commitment: curves along the trace, and whose text and whose weights move it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from mechcot.analyses.commitment.curve_tables import AT, BY, CURVES
+from mechcot.core.errors import UsageError
 from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import Axis, Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, Json
+from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json
+
+_MORE = (BEFORE, AFTER, TEACHER, NULL)
+"""Colours of results in order; beyond them, the same with other dashes."""
+_DASHES = ("solid", "dash", "dot")
+_TITLES = {
+    "locked_share": Axis("traces locked", ".0%", ends=(0, 1.02)),
+    "p_own": Axis("P(the trace's own answer)", ".0%", ends=(0, 1.02)),
+    "p_gold": Axis("P(the right answer)", ".0%", ends=(0, 1.02)),
+    "margin": Axis("margin of the first choice", ".0%", ends=(0, 1.02)),
+    "entropy": Axis("entropy of the options, nats", zero=True),
+}
+_PLACES = {
+    "step": Axis("steps read (0: the prompt alone)"),
+    "share": Axis("share of the steps read", ".0%"),
+    "token": Axis("tokens of the trace read"),
+}
 
 
 def commitment_curves(
     results: Mapping[str, Json],
     *,
-    colours: Sequence[str] = (BEFORE, AFTER),
-    by: str = "fraction",
+    colours: Sequence[str] = (),
+    by: str = "share",
+    measure: str = "locked_share",
+    answers: Sequence[str] = (),
     title: str | None = None,
 ) -> go.Figure:
-    """Share of all traces that are locked, along the trace; the plateau is what ever locks.
+    """A curve along the trace for each result, of as many as are given.
 
     Args:
-        results: arm name to `CommitmentResult.to_json()`, before first.
-        colours: one an arm.
-        by: "fraction" of the trace's steps, or "step".
+        results: names to `CommitmentResult.to_json()`, before first.
+        colours: one a result; none: those of the arms, then others.
+        by: "step", "share" (of the trace's steps) or "token".
+        measure: "locked_share" of all traces, whose plateau is what ever locks, or "p_own", "p_gold",
+            "entropy", "margin" of the traces that still run.
+        answers: "right" and "wrong" for curves of such traces alone, dashed from the second on; none: of all.
         title: a statement in place of the one read off the numbers.
+
+    Raises:
+        UsageError: no such measure or `by`, or more colours are needed than are given.
     """
+    _check(by, measure, colours, len(results))
+    lines, empty = [], []
+    for place, (name, result) in enumerate(results.items()):
+        colour = colours[place] if colours else _MORE[place % len(_MORE)]
+        for nth, kind in enumerate(answers or ("",)):
+            rows = (result["by_answer"].get(kind, {}) if kind else result).get(BY[by], [])
+            rows = [row for row in rows if row.get(measure) is not None]
+            called = f"{name}, {kind}" if kind else name
+            if not rows:
+                empty.append(called)
+                continue
+            dash = _DASHES[max(nth, place // len(_MORE)) % len(_DASHES)]
+            lines.append(_line(called, rows, (colour, dash), by, measure))
+    caption = _caption(results, by, measure, answers)
+    caption += f" Not drawn, nothing to show: {', '.join(empty)}." if empty else ""
+    statement = title or _statement(results, measure)
+    return line_chart(statement, caption, lines, _place(lines, by), _TITLES[measure])
+
+
+def _check(by: str, measure: str, colours: Sequence[str], n: int) -> None:
+    for what, value, known in (("by", by, _PLACES), ("measure", measure, _TITLES)):
+        if value not in known:
+            raise UsageError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
+    if colours and len(colours) < n:
+        raise UsageError(
+            f"colours: {n} results need {n} colours, got {len(colours)}; give none for the usual"
+        )
+
+
+def _line(name: str, rows: Sequence[Json], look: tuple[str, str], by: str, measure: str) -> Line:
+    low, high = CURVES[measure]
+    values = [{"estimate": row[measure], "low": row[low], "high": row[high]} for row in rows]
+    said = "%{y:.2f}" if measure == "entropy" else "%{y:.1%}"
+    said += " locked" if measure == "locked_share" else ""
+    where = {"step": "after %{x} steps", "share": "at %{x:.0%} of the steps", "token": "after %{x} tokens"}[
+        by
+    ]
+    hover = f"{name}: {said} {where}"
+    hovers = [f"{hover} ({row['n_p']} traces still run)" for row in rows]
+    return Line(
+        [row[AT[by]] for row in rows],
+        values,
+        look[0],
+        name,
+        hover if measure == "locked_share" else _filled(hovers, rows, by, measure),
+        mode="lines",
+        dash=look[1],
+    )
+
+
+def _filled(hovers: Sequence[str], rows: Sequence[Json], by: str, measure: str) -> list[str]:
+    """Hovers that differ from point to point, their numbers put in."""
+    pairs = zip(hovers, rows, strict=True)
+    return [
+        text.replace("%{y:.2f}", f"{row[measure]:.2f}")
+        .replace("%{y:.1%}", f"{100 * row[measure]:.1f} %")
+        .replace("%{x:.0%}", f"{100 * row[AT[by]]:.0f} %")
+        .replace("%{x}", str(row[AT[by]]))
+        for text, row in pairs
+    ]
+
+
+def _place(lines: Sequence[Line], by: str) -> Axis:
+    axis = _PLACES[by]
+    if by != "step":
+        return axis
+    longest = max((len(line.x) for line in lines), default=1)
+    return replace(axis, step=max(1, longest // 10))
+
+
+def _statement(results: Mapping[str, Json], measure: str) -> str:
+    if measure != "locked_share":
+        told = {"p_own": "own answer", "p_gold": "right answer", "entropy": "entropy", "margin": "margin"}
+        return f"The {told[measure]} along the trace"
     shares = {name: result["locked_at_prompt"] for name, result in results.items()}
-    statement = title or "Settled before the first word: " + ", ".join(
+    return "Settled before the first word: " + ", ".join(
         f"{percent(share, 0)} of {name} traces" for name, share in shares.items()
     )
+
+
+def _caption(results: Mapping[str, Json], by: str, measure: str, answers: Sequence[str]) -> str:
     counts = "; ".join(
-        f"{name}: {r['n_traces']} traces of {r['n_questions']} questions" for name, r in results.items()
+        f"{name}: "
+        + _counted([(kind, r["by_answer"][kind]) for kind in answers if kind in r["by_answer"]] or [("", r)])
+        for name, r in results.items()
     )
-    caption = (
-        f"{counts}. Locked: the forced answer equals the trace's own at every later prefix. "
-        "Steps up to the one that states the answer; the gap to 100 % at the right never locks. "
-        "Bands: 95 % intervals over questions."
-    )
-    rows_of, place = ("by_fraction", "fraction") if by == "fraction" else ("by_step", "k")
-    lines = [
-        Line(
-            [row[place] for row in result[rows_of]],
-            [{**row, "estimate": row["locked_share"]} for row in result[rows_of]],
-            colour,
-            f"{name} (never: {percent(result['never_share'], 0)})",
-            f"{name}: %{{y:.1%}} locked",
-            mode="lines",
+    if measure == "locked_share":
+        never = ", ".join(f"{percent(r['never_share'], 0)} of {name}" for name, r in results.items())
+        said = (
+            f"Locked: the forced answer equals the trace's own at every later prefix; {never} never lock. "
+            "Steps up to the one that states the answer."
         )
-        for (name, result), colour in zip(results.items(), colours, strict=False)
-    ]
-    x = Axis("share of the steps read", ".0%")
-    if by != "fraction":
-        longest = max(len(result["by_step"]) for result in results.values())
-        x = Axis("steps read (0: the prompt alone)", step=max(1, longest // 10))
-    return line_chart(statement, caption, lines, x, Axis("traces locked", ".0%", ends=(0, 1.02)))
+    else:
+        said = "Steps up to the one that states the answer; a trace counts as long as it runs."
+    leak = " A share is known only once a trace has ended." if by == "share" else ""
+    return f"{counts}. {said}{leak} Bands: 95 % intervals over questions, point by point."
+
+
+def _counted(parts: Sequence[tuple[str, Json]]) -> str:
+    return ", ".join(
+        f"{r['n_traces']} {kind + ' ' if kind else ''}traces of {r['n_questions']} questions"
+        for kind, r in parts
+    )
 
 
 def commitment_curve(result: Json) -> go.Figure:
@@ -63,7 +164,12 @@ def commitment_curve(result: Json) -> go.Figure:
     Args:
         result: `CommitmentResult.to_json()`.
     """
-    return commitment_curves({result["author"]: result}, colours=(AFTER,))
+    return commitment_curves({result["author"]: result}, colours=(AFTER,), by=result["by"])
+
+
+def contrast_curves(found: Json) -> go.Figure:
+    """The curves of a `CommitmentContrast.to_json()`, in one figure."""
+    return commitment_curves(found["results"], by=found["by"])
 
 
 def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: str | None = None) -> go.Figure:

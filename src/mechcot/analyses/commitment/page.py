@@ -1,13 +1,16 @@
-"""The page's later sections: commitment, doubt, probes."""
+"""The page's section on commitment."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
 
 from mechcot.analyses.commitment import figures
 from mechcot.analyses.commitment.locks import MATCHED
+from mechcot.analyses.commitment.variants import LITTLE_MASS
+from mechcot.analyses.commitment.variants_page import asked_parts
 from mechcot.analyses.form import left_out
 from mechcot.core.words import clause, counted, listed, percent, points
 from mechcot.report.parts import Findings, Part, Section, nothing
@@ -21,6 +24,8 @@ def commitment(found: Findings) -> Section:
         return nothing("commitment", title, "Forced answers cannot be compared here.", result["reason"])
     arms = {name: result["arms"][name] for name in (found.before, found.after)}
     mass = " and ".join(f"{percent(arm['raw_mass'], 0)} ({name})" for name, arm in arms.items())
+    few = [name for name, arm in arms.items() if arm["raw_mass"] < LITTLE_MASS]
+    mass += f"; less than half, in {listed(few)}, is little" if few else ""
     reading = Markup(
         "After each step the trace is cut off and the model has to answer at once: a <dfn>forced "
         "answer</dfn>. A trace is <dfn>locked</dfn> from the first cut after which every forced answer is "
@@ -30,16 +35,57 @@ def commitment(found: Findings) -> Section:
     limits = Markup(
         "That steps after the lock do not matter, or that steps before it do: nothing was changed in a trace "
         "to try it. A forced answer stands where the model would not answer by itself: there the options "
-        "together hold {mass} of the probability. A model may also repeat an option that was just named."
+        "together hold of the probability {mass}. A model may also repeat an option that was just named."
         "{left}"
     ).format(mass=mass, left=_left_out(arms))
+    difference, cross = result["difference"], result["two_by_two"]
     parts = (
-        Part("curves", _settled(found, arms, result["difference"]), figures.commitment_curves(arms)),
-        Part(
-            "cross", _whose(found, result["two_by_two"]), figures.commitment_two_by_two(result["two_by_two"])
-        ),
+        Part("curves", _settled(found, arms, difference), figures.commitment_curves(arms)),
+        *_apart(found, arms, difference),
+        *asked_parts(result, (*found.settings.prompt.lead_in, *found.settings.reading.lead_ins)),
+        Part("cross", _whose(found, cross), figures.commitment_two_by_two(cross)),
+        *_others(found, result.get("others", {})),
     )
     return Section("commitment", title, parts, reading, limits)
+
+
+def _apart(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) -> Iterator[Part]:
+    """Right and wrong answers apart, over as many prefixes of each; none where an arm lacks one of both."""
+    if set(difference["by_answer"]) != {"right", "wrong"}:
+        return
+    before, after = arms[found.before], arms[found.after]
+    told = []
+    for kind, moved in difference["by_answer"].items():
+        rates = [arm["by_answer"][kind]["locked_by_count"] for arm in (before, after)]
+        what = f"locks over {MATCHED} prefixes spread over the trace"
+        told.append(clause(what, rates[0], rates[1], moved["differences"]["locked_by_count"]))
+    named = "named_after_lock"
+    later = clause(
+        "locked traces that name their answer only later",
+        before[named],
+        after[named],
+        difference["differences"][named],
+    )
+    sentence = (
+        f"From {found.before} to {found.after}, among traces that answer rightly, {told[0]}; among those "
+        f"that answer wrongly, {told[1]}. Of all, {later}."
+    )
+    yield Part("settled-apart", sentence, figures.commitment_curves(arms, answers=("right", "wrong")))
+
+
+def _others(found: Findings, others: dict[str, Any]) -> Iterator[Part]:
+    """Further authors, such as a teacher, as both arms read them."""
+    for place, (author, by) in enumerate(others.items()):
+        read = listed(
+            [
+                f"{percent(own['agrees_at_prompt'])} as {reader} reads them (mean probability of the own "
+                f"answer {percent(own['mean_p_own'])}, {counted(own['n_traces'], 'trace')})"
+                for reader, own in by.items()
+            ]
+        )
+        yield Part(
+            f"author-{place}", f"Of {author}’s traces, the own answer stands at the bare prompt in {read}."
+        )
 
 
 def _left_out(arms: dict[str, Any]) -> str:

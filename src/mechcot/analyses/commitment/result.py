@@ -7,72 +7,112 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because, cells
+from mechcot.analyses.commitment.curve_tables import BY
+from mechcot.analyses.commitment.measures import MEASURES
+from mechcot.analyses.commitment.paths import Paths
+from mechcot.analyses.commitment.traces import TraceCommitment, trace_of
+from mechcot.core.results import SPREAD, UNSTORED, Interval, Pair, Paired, Result, because, cells
 
-MEASURES = {
-    "agrees_at_prompt": "traces whose forced answer at the prompt is their own",
-    "locked_at_prompt": "traces locked at the prompt",
-    "locked_at_first_claim": "traces locked when the first claim ends",
-    "locked_before_answer": "traces locked before the answer is stated",
-    "never_share": "traces that never lock",
-    "locked_by_count": "traces that agree at the prompt and at two more prefixes spread to the end",
-    "locked_by_horizon": "traces that agree at the prompt and after the first two steps",
-    "mean_p_own": "mean probability of own answer",
-    "aoc": "mean share of prefixes whose forced answer differs",
-}
-"""What is compared between arms, and how it reads on an axis."""
+
+@dataclass(frozen=True, eq=False)
+class ByAnswer(Result):
+    """Traces that answer rightly, or those that do not.
+
+    Attributes:
+        n_questions: with such a trace.
+        n_traces: such traces.
+        shares: `MEASURES` to estimate and interval.
+        by_step: as of all traces.
+        by_fraction: likewise.
+        by_token: likewise.
+    """
+
+    n_questions: int
+    n_traces: int
+    shares: dict[str, Interval] = field(metadata=SPREAD)
+    by_step: pd.DataFrame
+    by_fraction: pd.DataFrame
+    by_token: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
 class CommitmentResult(Result):
-    """Commitment of one author's traces under one reader.
+    """Commitment of one author's traces under one reader (docs/commitment.md defines every measure).
 
     Attributes:
         author: arm that wrote the traces.
         reader: arm whose weights gave the forced answers.
+        lead_in: which lead-in forced them.
+        by: what its figure and its frame stand against: step, share or token.
         n_questions: questions with at least one trace that counts.
         n_traces: traces that count.
         excluded: traces left out, by reason: truncated, no_answer, no_reading.
         first_claim: traces by what is known of their first claim: known, no_claim, unknown.
-        shares: `MEASURES` to estimate and interval (fractions; questions resampled).
-        chance_at_prompt: agreement at the prompt if own answers did not hang on the question: the
-            shares of options among forced and among own answers, multiplied and summed over options.
+        shares: `MEASURES` to estimate and interval (questions left out one by one).
+        chance: of each lock, what it would be if own answers did not hang on the question.
+        matched: measures over `locks.MATCHED` prefixes of each trace, spread from the prompt to the last.
+        n_matched: traces that have so many.
+        chance_at_prompt: that of agreement at the prompt: the shares of options among forced and among own
+            answers, multiplied and summed over options.
         raw_mass: mean probability that the options hold together, over prefixes that count. Small
             values mean that the lead-in puts the reader off its distribution.
         n_tied: prefixes that count whose highest probability two options share: they agree with no answer.
-        locks: one row a trace that counts: qid, cid, answer, last_k (prefixes 0..last_k count), lock
-            (missing: never), claim_k (prefix that ends the first claim; missing: none or unknown),
-            mean_p_own, aoc, at_prompt (first choice there), agrees_at_prompt, locked_by_count and
-            locked_by_horizon (missing: fewer than `locks.MATCHED` prefixes).
+        n_one_prefix: traces without a step before the answer is stated: the prompt is all that counts.
+        locks: one row a trace that counts: qid, cid, answer, gold, right (missing: gold is not known), last_k
+            (prefixes 0..last_k count), lock (missing: never), claim_k (prefix that ends the first claim;
+            missing: none or unknown), named_k, and what `locks.trace_table` adds.
+        thin_locks: the same over `locks.MATCHED` prefixes of each trace.
         by_step: k, locked_share of all traces with low and high, p_own with p_low and p_high over the n_p
-            traces that have such a prefix.
+            traces that have such a prefix; p_gold, entropy (nats) and margin likewise.
         by_fraction: the same by fraction of the steps, over all traces.
-        draws: bootstrap replicates.
-        seed: of the bootstrap.
+        by_token: the same by tokens read; empty where steps do not say where their tokens end.
+        by_answer: all of it of right and of wrong traces; empty where gold is not known.
+        paths: the forced answers as arrays.
+        steps: of the traces that count: qid, cid, sid, and where known text and label.
+        options: of each question, where known.
     """
 
     author: str
     reader: str
+    lead_in: int
+    by: str
     n_questions: int
     n_traces: int
     excluded: dict[str, int]
     first_claim: dict[str, int]
     shares: dict[str, Interval] = field(metadata=SPREAD)
+    chance: dict[str, Interval]
+    matched: dict[str, Interval]
+    n_matched: int
     chance_at_prompt: float = field(metadata=because(""))
     raw_mass: float = field(metadata=because(""))
     n_tied: int
+    n_one_prefix: int
     locks: pd.DataFrame = field(metadata=UNSTORED)
+    thin_locks: pd.DataFrame = field(metadata=UNSTORED)
     by_step: pd.DataFrame
     by_fraction: pd.DataFrame
-    draws: int
-    seed: int
+    by_token: pd.DataFrame
+    by_answer: dict[str, ByAnswer]
+    paths: Paths = field(metadata=UNSTORED)
+    steps: pd.DataFrame = field(metadata=UNSTORED)
+    options: dict[str, list[str]] = field(metadata=UNSTORED)
 
     table = "curve"
 
     @property
     def curve(self) -> pd.DataFrame:
-        """`by_step` with author and reader."""
-        return self.by_step.assign(author=self.author, reader=self.reader)
+        """The curve against `by`, with author and reader."""
+        rows: pd.DataFrame = getattr(self, BY[self.by])
+        return rows.assign(author=self.author, reader=self.reader)
+
+    def trace(self, qid: str, cid: int = 0) -> TraceCommitment:
+        """One trace: what the reader answers after each of its steps.
+
+        Raises:
+            DataError: there is no such trace among those that count.
+        """
+        return trace_of(self.paths, self.steps, self.options, qid, cid)
 
     def __repr__(self) -> str:
         at_prompt, never = self.shares["locked_at_prompt"], self.shares["never_share"]
@@ -84,12 +124,27 @@ class CommitmentResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class CommitmentComparison(Result):
-    """After minus before, paired by question: `MEASURES` to difference and interval."""
+    """After minus before, paired by question.
+
+    Attributes:
+        before: what is compared: the author's name, with the reader's where it is another.
+        after: likewise.
+        n_questions: of either.
+        differences: `MEASURES` to difference and interval, all traces.
+        matched: differences over `locks.MATCHED` prefixes of each trace.
+        equal_length: both values and the difference over traces with equally many prefixes.
+        n_equal_length: traces whose number of prefixes the other arm has too.
+        by_answer: "right" and "wrong" to the same three of such traces; empty where gold is not known.
+    """
 
     before: str
     after: str
     n_questions: int
     differences: dict[str, Interval]
+    matched: dict[str, Interval]
+    equal_length: dict[str, Paired]
+    n_equal_length: Pair[int]
+    by_answer: dict[str, dict[str, dict[str, Any]]]
 
     table = "differences"
 
@@ -131,6 +186,8 @@ class TwoByTwo(Result):
     after: str
     n_questions: int
     measures: dict[str, Effects]
+    by_answer: dict[str, Effects]
+    """Mean P(own answer) among traces that answer rightly and among those that do not."""
 
     def __repr__(self) -> str:
         shown = ", ".join(
@@ -144,7 +201,7 @@ class TwoByTwo(Result):
     @property
     def labels(self) -> dict[str, str]:
         """How each measure reads on an axis."""
-        return {measure: MEASURES[measure] for measure in self.measures}
+        return {measure: MEASURES[measure].says for measure in self.measures}
 
     @property
     def rows(self) -> list[dict[str, Any]]:

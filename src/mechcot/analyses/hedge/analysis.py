@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.form import INTERVAL, missing, pick
-from mechcot.analyses.hedge.directions import (
+from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
+from mechcot.analyses.hedge.result import HedgeFindings, HedgeProjection, HedgeResult, LayerScore, NullBand
+from mechcot.core.errors import AnalysisError
+from mechcot.core.records import STEP_KEY
+from mechcot.core.words import number
+from mechcot.probe.stored import at_claims
+from mechcot.stats import Interval, jackknife_interval, rate_interval
+from mechcot.stats.auroc import leave_one_out
+from mechcot.stats.directions import (
     MIN_CELL,
     difference_of_means,
     halves,
@@ -32,14 +40,6 @@ from mechcot.analyses.hedge.directions import (
     tied,
     usable_rows,
 )
-from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
-from mechcot.analyses.hedge.result import HedgeProjection, HedgeResult, LayerScore, NullBand
-from mechcot.core.errors import AnalysisError
-from mechcot.core.records import STEP_KEY
-from mechcot.core.words import number
-from mechcot.probe.stored import positions
-from mechcot.stats import Interval, jackknife_interval, rate_interval
-from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.frames import joined_groups, one_of_each
 
 if TYPE_CHECKING:
@@ -286,18 +286,25 @@ def _no_score(layer: int, reason: str) -> LayerScore:
     return LayerScore(layer, Interval(None, None, None, 0, "", reason), None, None)
 
 
-def hedge_of(study: Study) -> tuple[HedgeResult, HedgeProjection]:
+def hedge_of(study: Study) -> HedgeFindings:
     """The hedge direction of the arm before, and what it says of the arm after's asserted claims."""
     before, after = pair_of(study)
     questions = study.questions(study.settings.contrast.domain)
     group, same = joined_groups(questions), one_of_each(questions)
     seed = study.settings.seed
     met, what = frequency_of(study, (before, after))
-    X, claims = _at_claims(study, before)
+    X, claims = at_claims(study, before)
     fitted = direction(X, claims, group=group, same=same, frequency=_of(met, claims), seed=seed)
-    X, claims = _at_claims(study, after)
+    X, claims = at_claims(study, after)
     projected = project(fitted, X, claims, study.verdicts(after), frequency=_of(met, claims), seed=seed)
-    return replace(fitted, frequency_is=what), replace(projected, frequency_is=what)
+    about = {
+        "arm": before,
+        "site": "resid_post",
+        "position": "the token before the place of a hedge",
+        "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
+        "model_digest": study.activations(before).meta["model_digest"],
+    }
+    return HedgeFindings(replace(fitted, frequency_is=what), replace(projected, frequency_is=what), about)
 
 
 def _of(met: pd.DataFrame | None, claims: pd.DataFrame) -> FloatArray | None:
@@ -312,18 +319,7 @@ def hedge_json(study: Study) -> dict[str, Any]:
     for arm in pair_of(study):
         if study.claims(arm).empty:
             return {"reason": f"the task reads no claims in the steps of '{arm}'"}
-    fitted, projected = hedge_of(study)
-    return {"before": fitted.to_json(), "after": projected.to_json()}
-
-
-def _at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
-    """The residual stream before each claim's decision, by layer, and the claims that were read."""
-    activations = study.activations(arm)
-    index = activations.frame()[STEP_KEY]
-    claims = study.claims(arm).merge(index, on=STEP_KEY)
-    rows = positions(index, claims)
-    layers = activations.layers
-    return {layer: activations.layer("resid_post", layer, "decision")[rows] for layer in layers}, claims
+    return hedge_of(study).to_json()
 
 
 def _for_summary(result: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:

@@ -14,9 +14,11 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
     """What a hedge direction tells at each layer, over the band that random directions give.
 
     Args:
-        result: `HedgeResult.to_json()` or `HedgeProjection.to_json()`.
+        result: `HedgeResult.to_json()`, `HedgeProjection.to_json()`, or `HedgeFindings.to_json()`, whose
+            first part is drawn.
         title: a statement in place of the one read off the numbers.
     """
+    result = result.get("before", result)
     if "fitted_on" in result:
         source, colour = result["fitted_on"], AFTER
         what = f"wrong from right among what {result['arm']} asserts"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mechcot.analyses.hedge import figures
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.core.words import change, number, percent, score, why
-from mechcot.report.parts import AUROC, Findings, Part, Section, nothing
+from mechcot.report.parts import Findings, Part, Section, nothing
 
 
 def doubt(found: Findings) -> Section:
@@ -20,14 +20,13 @@ def doubt(found: Findings) -> Section:
     if "before" not in result:
         return nothing("doubt", title, "Hedges cannot be told here.", result["reason"])
     reading = Markup(
-        "A <dfn>hedge</dfn> is a word that marks a claim as doubtful; a claim without one is "
-        "<dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s computation; layer 0 has "
-        "seen the word alone) the <dfn>hedge direction</dfn> is the average difference of {before}’s inner "
-        "state just before hedged and just before asserted claims of the same kind. {auroc} The grey band is "
-        "what random directions reach. A base hedges what it has seldom met: the dotted line is what that "
-        "says by itself, and the pale curve is the direction among claims whose subjects were met about as "
-        "often, where it says little."
-    ).format(before=found.before, auroc=AUROC)
+        "A claim without a hedge is <dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s "
+        "computation; layer 0 has seen the word alone) the <dfn>hedge direction</dfn> is the average "
+        "difference of {before}’s inner state just before hedged and just before asserted claims of the same "
+        "kind. The grey band is what random directions reach. A base hedges what it has seldom met: the "
+        "dotted line is what that says by itself, and the pale curve is the direction among claims whose "
+        "subjects were met about as often, where it says little."
+    ).format(before=found.before)
     limits = Markup(
         "That the direction is what makes a model hedge, or that {after} feels doubt. How often a name was "
         "met is known only roughly, and equal only roughly within a third of the claims. The best layer is "

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, leaf
+from mechcot.core.errors import AnalysisError
+from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, cells, leaf
 from mechcot.core.words import number
+from mechcot.models.directions import Direction, save_directions
 
 FloatArray = NDArray[np.float64]
 
@@ -163,6 +166,73 @@ class HedgeProjection(Result):
             f"HedgeProjection({self.fitted_on}'s direction on {self.arm}'s asserted claims, {self.n_errors} "
             f"erroneous and {self.n_correct} correct; {_best(self.by_layer)})"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class HedgeFindings(Result):
+    """The direction of the arm before, and what it says of the arm after's claims.
+
+    Attributes:
+        before: the direction and how well it foretells a hedge.
+        after: the direction on the arm after's asserted claims.
+        about: whose direction it is and how it was fitted, for its card.
+    """
+
+    before: HedgeResult
+    after: HedgeProjection
+    about: Mapping[str, Any] = field(default_factory=dict, metadata=UNSTORED)
+
+    table = "rows"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per layer: of hedges foretold, and of errors told."""
+        told = (
+            ("hedged or asserted", self.before.arm, self.before),
+            ("wrong or right", self.after.arm, self.after),
+        )
+        return [
+            {"tells": what, "claims of": arm, "layer": one.layer, **cells(one.auroc)}
+            for what, arm, part in told
+            for one in part.by_layer
+        ]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the directions are, of whom, and how they were fitted."""
+        used = {name: counts for name, counts in self.before.relations.items() if counts["used"]}
+        return {
+            **self.about,
+            "kinds": used,
+            "layers": sorted(self.before.directions),
+            "seed": self.before.seed,
+        }
+
+    def direction(self, *, layer: int | None = None) -> Direction:
+        """The direction before the place of a hedge, [d_model], as `mechcot.steer` takes it.
+
+        Fitted on all claims of kinds that are used; its length is the distance between the two means.
+
+        Args:
+            layer: 0 is the embedding; None: the layer that foretells hedges best on held-out questions,
+                picked after looking.
+
+        Raises:
+            AnalysisError: there is no direction, or none at this layer.
+        """
+        found = self.before.directions
+        if not found:
+            raise AnalysisError(f"{self.before.arm} has no hedge direction: {self.before.reason}")
+        if layer is None:
+            known = [one for one in self.before.by_layer if one.auroc.estimate is not None]
+            layer = max(known, key=lambda one: one.auroc.estimate or 0.0).layer
+        if layer not in found:
+            raise AnalysisError(f"layer {layer} has no direction; there is one for {sorted(found)}")
+        return Direction(found[layer], layer, card=self.card)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the directions of all layers and their card into a folder (`models.directions`)."""
+        save_directions(Path(folder), self.before.directions, self.card)
 
 
 def _aurocs(scores: tuple[LayerScore, ...]) -> dict[str, Any]:

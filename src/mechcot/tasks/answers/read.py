@@ -112,17 +112,19 @@ def finished_at(text: str, question: Question, form: PromptFormat) -> int | None
     """
     if form.exact:
         return None
-    reading = reading_of(text, question, form)
-    if reading.end < len(text):
-        return reading.end
+    # All else of a text without such a place is its own; it is looked at at every line.
+    if next(turn_marks(text), None) is not None:
+        end = reading_of(text, question, form).end
+        if end < len(text):
+            return end
     line = text.rfind("\n")
     if line < 0 or not re.search(form.answer_pattern, text[:line]):
         return None
     answer = reading_of(text[:line], question, form).answer
     if answer.rule != "strict" or len(re.findall(r"\w+", text[: answer.start])) < _REASONED:
         return None
-    end = text.find("\n", answer.end)
-    return end if end >= 0 else None
+    behind = text.find("\n", answer.end)
+    return behind if behind >= 0 else None
 
 
 def stated(text: str, question: Question, form: PromptFormat) -> list[tuple[int, int, tuple[int, ...]]]:

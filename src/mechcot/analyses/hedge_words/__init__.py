@@ -1,0 +1,1 @@
+"""How often the models hedge in words, and whether their hedges mark errors."""

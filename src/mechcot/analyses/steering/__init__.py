@@ -1,0 +1,1 @@
+"""Does putting hedging back change what is claimed?"""
