@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
-from mechcot.analyses.causes.items import Item, ItemsOf, items_of
+from mechcot.analyses.causes.items import Before, Item, ItemsOf, items_of
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError
 from mechcot.reading.inputs import QuestionInput, Seam, TraceInput
@@ -143,6 +143,6 @@ def _case(row: Any, question: Question, read: QuestionInput, steps: Sequence[Any
         trace=bare,
         steps=tuple(steps),
         k=k,
-        items=tuple(items(row, question, steps[:k], bare, bare.cut(k - 1))),
+        items=tuple(items(Before(question, steps[:k], bare, bare.cut(k - 1)))),
         starts=tuple(int(at) for at in row.token_start),
     )
