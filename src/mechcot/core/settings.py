@@ -20,16 +20,17 @@ from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
 from mechcot.core.sites import SITES
 from mechcot.core.steering_settings import SteeringSettings
-from mechcot.core.teacher_settings import ExampleSettings, TeacherSettings, check_teaching
+from mechcot.core.teacher_settings import (
+    ExampleSettings,
+    TeacherSettings,
+    check_teacher_arms,
+    check_teaching,
+)
 from mechcot.core.training_settings import OrganismSettings, TrainSettings
 from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
-
-
-OWN_TEACHER = "teacher"
-"""What an arm's `traces` may name in place of a file, where the study has a teacher behind a server."""
 
 
 def _known_site(name: str) -> str:
@@ -283,7 +284,8 @@ class Settings(Section):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
         self._check_prompt()
         self._check_sampling()
-        self._check_teacher_arms()
+        compared = {name: (one.before, one.after, one.differs) for name, one in self.controls.items()}
+        check_teacher_arms({name: arm.traces for name, arm in self.arms.items()}, self.teacher, compared)
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
@@ -331,22 +333,6 @@ class Settings(Section):
         for name, control in self.controls.items():
             both = (control.before or headline[0], control.after or headline[1])
             check_alike(f"controls.{name}", self._sampled(*both), control.differs)
-
-    def _check_teacher_arms(self) -> None:
-        """An arm that is the study's teacher needs one, and is asked in words of its own."""
-        own = [name for name, arm in self.arms.items() if arm.traces == OWN_TEACHER]
-        if own and (self.teacher is None or self.teacher.server is None):
-            raise ValueError(
-                f"arms.{own[0]}.traces: '{OWN_TEACHER}' is the study's teacher behind a server, and the "
-                "study has none (teacher.server); name a file of traces"
-            )
-        for name, control in self.controls.items():
-            if {control.before, control.after} & set(own) and "prompt" not in control.differs:
-                raise ValueError(
-                    f"controls.{name}: it compares the study's teacher, which is asked in words of its own "
-                    f"and with the sampling of its file; declare it with controls.{name}.differs=[prompt, "
-                    "temperature, max_new_tokens]"
-                )
 
     def _sampled(self, *arms: str) -> dict[str, SamplingSettings]:
         return {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}

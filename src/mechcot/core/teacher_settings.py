@@ -11,6 +11,9 @@ from mechcot.core.question_sets import SETS
 from mechcot.core.question_settings import QuestionSettings
 from mechcot.core.section import Section
 
+OWN_TEACHER = "teacher"
+"""What an arm's `traces` may name in place of a file, where the study has a teacher behind a server."""
+
 
 class TrainQuestions(QuestionSettings):
     """Where the teacher's questions come from: as the study's own, which are the test."""
@@ -136,4 +139,34 @@ def check_teaching(
             raise ValueError(
                 f"examples.{name}.match: '{own.match}' is none of the examples that match no others: "
                 f"{', '.join(free) or 'there is none'}"
+            )
+
+
+def check_teacher_arms(
+    traces: Mapping[str, str | None],
+    teacher: TeacherSettings | None,
+    compared: Mapping[str, tuple[str | None, str | None, tuple[str, ...]]],
+) -> None:
+    """Refuse an arm that is the study's teacher without one, or compared as if it were asked as the others.
+
+    Args:
+        traces: what each arm is given as; None: it is sampled.
+        teacher: of the study.
+        compared: the arms before and after of each control, and in what they may differ.
+
+    Raises:
+        ValueError: with the setting, and what to do.
+    """
+    own = [name for name, source in traces.items() if source == OWN_TEACHER]
+    if own and (teacher is None or teacher.server is None):
+        raise ValueError(
+            f"arms.{own[0]}.traces: '{OWN_TEACHER}' is the study's teacher behind a server, and the study "
+            "has none (teacher.server); name a file of traces"
+        )
+    for name, (before, after, differs) in compared.items():
+        if {before, after} & set(own) and "prompt" not in differs:
+            raise ValueError(
+                f"controls.{name}: it compares the study's teacher, which is asked in words of its own and "
+                f"with the sampling of its file; declare it with controls.{name}.differs=[prompt, "
+                "temperature, max_new_tokens]"
             )

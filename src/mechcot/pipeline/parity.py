@@ -18,8 +18,9 @@ import pandas as pd
 from mechcot.core import files, records
 from mechcot.core.errors import DataError
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
+from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
+from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.text import given_file
 from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of

@@ -12,8 +12,9 @@ import numpy as np
 from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 from mechcot.core.plan import Expense, Plan
-from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
+from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage, states_of
+from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.core.words import listed
 from mechcot.study.folder import Study
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mechcot.core import files, records
 from mechcot.core.plan import Expense
-from mechcot.core.settings import OWN_TEACHER
 from mechcot.core.stages import Stage
+from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of
 from mechcot.pipeline.text import given_traces
 from mechcot.pipeline.training import refuse_prompts

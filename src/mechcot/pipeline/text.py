@@ -13,8 +13,9 @@ from mechcot.core import files, records
 from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.core.settings import OWN_TEACHER, TEACHER_VARIANTS
+from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
+from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
 from mechcot.pipeline.served import plan_served, served, server_basis
 from mechcot.pipeline.teacher_arm import basis_of, plan_examined, write_examined
