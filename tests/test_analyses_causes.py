@@ -763,8 +763,31 @@ def test_what_is_left_out_is_counted(study, tmp_path):
     assert len(found) == (read_of.answer >= 0).sum() - 1
     traces["answer"] = -1
     records.write_table(own.path / "arms" / "base" / "traces.parquet", traces, records.TRACES)
-    with pytest.raises(AnalysisError, match="base: no trace can be asked for its own answer"):
-        cases_of(Unchecked(own.path, own.settings), "base", task_of(own), tokenizer, 10_000)
+    found, lost = cases_of(Unchecked(own.path, own.settings), "base", task_of(own), tokenizer, 10_000)
+    assert found == []
+    assert lost["no answer among the options"] == len(read_of) - 1
+
+
+def test_an_arm_without_a_trace_to_ask_leaves_the_other_one(study, changed, tmp_path):
+    """An arm that gives no option has no numbers, and no run ends for it."""
+    own = with_links(study, tmp_path / "study", causes=ASKED)
+    (own.path / "arms").unlink()
+    shutil.copytree(study.path / "arms", own.path / "arms")
+    traces = own.traces("base").assign(answer=-1)
+    records.write_table(own.path / "arms" / "base" / "traces.parquet", traces, records.TRACES)
+    own = Unchecked(own.path, own.settings)
+    task, folder = task_of(own), checkpoint_folder(own, "base")
+    assert making.price(own, "base", task, folder).n == 0
+    making.make(own, "base", task, folder, tmp_path / "base", progress=False)
+    shutil.copytree(changed.path / "causes" / "distilled", own.path / "causes" / "distilled")
+    result = own.causes()
+    assert result.traces == (0, 24)
+    assert result.left_out.before["no answer among the options"] > 40
+    assert {row.n_steps.before for row in result.effects} == {0}
+    assert {row.arm for row in (*result.first, *result.controls, *result.free)} == {"distilled"}
+    page = section(Findings(own.settings, {"causes": result.to_json()}))
+    assert "no step in base" in page.parts[0].sentence
+    assert all(part.sentence for part in page.parts)
 
 
 def test_what_is_asked_of_a_study(study, tmp_path):
