@@ -713,6 +713,8 @@ def test_without_a_checker_whole_steps_are_swapped_for_those_of_other_traces(stu
     assert result.swapped == "steps of other traces"
     assert {row.kind for row in result.effects} > {"all steps", "drug"}
     assert "a right step of another trace stands in its place" in wording.wrongness(result.to_json())
+    page = section(Findings(own.settings, {"causes": result.to_json()}))
+    assert "these differ in more than truth" in page.limits
     assert len(result.first) == 4
     assert len(result.controls) == 12
 
