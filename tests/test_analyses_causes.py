@@ -15,6 +15,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from typer.testing import CliRunner
 
 import test_reading_seams as seam_cases
 from mechcot import Study
@@ -42,9 +43,11 @@ from mechcot.analyses.causes.result import (
     WRONGNESS,
 )
 from mechcot.analyses.causes.writing import Writer, continued, step_jobs
+from mechcot.cli import app
 from mechcot.core import files, records
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.results import Pair
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load_tokenizer
@@ -274,10 +277,11 @@ def test_with_tokens_of_letters_the_text_asked_is_the_text_with_another_object(k
     case = Case("q0", 0, 0, 1, row.text, prompt, trace, tuple(steps), 3, (), tuple(row.token_start))
     tokens = cache(partial(items._tokens, tokenizer))
     said = {"lung": 0, "heart": 1, "salt": 2}
+    before = items.Before(seam_cases.QUESTION, steps, trace, trace.cut(2))
     for name, number in said.items():
         start = token_at(row.token_start, row.token_end, text.index(name))
         others = dict.fromkeys((name, "liver", "zinc"))
-        placed = items._placed(item("correct", name, (name,)), start, others, tokens, trace, trace.cut(2))
+        placed = items._placed(item("correct", name, (name,)), start, others, tokens, before)
         if kind == "metaspace":  # its tokens hold the words before the object too: left out
             assert placed.start == -1
             continue
@@ -288,8 +292,8 @@ def test_with_tokens_of_letters_the_text_asked_is_the_text_with_another_object(k
             asked = forced._prefix_alone(case, swapped, longer, 7)
             assert seam_cases.told(tokenizer, asked.token_ids) == text.replace(name, other)
             assert asked.cut(0) == trace.cut(2) + longer
-        before = writing._upto(tokenizer, case, number + 1)
-        assert seam_cases.told(tokenizer, before) == text[: steps[number].char_end].rstrip()
+        upto = writing._upto(tokenizer, case, number + 1)
+        assert seam_cases.told(tokenizer, upto) == text[: steps[number].char_end].rstrip()
     assert writing._upto(tokenizer, case, 0) == ()
     assert len(tokens(" zinc")) > 1
 
@@ -645,10 +649,11 @@ def test_hidden_steps_of_a_study_are_looked_at(study, tmp_path):
     result = own.causes()
     assert {row.estimand for row in result.effects} == {DIRECT}
     assert "the settings ask for knock-outs alone" in result.text()
-    knocked, forced = own.knockouts("distilled"), own.forced("distilled")
+    knocked, answered = own.knockouts("distilled"), own.forced("distilled")
+    knocked = knocked[(knocked.lead_in == 0) & (knocked.layer == -1)]
     roles = own.steps("distilled").set_index(["qid", "cid", "sid"]).role
     answers = own.traces("distilled").set_index(["qid", "cid"]).answer
-    plain = forced[(forced.lead_in == 0) & (forced.layer == -1)].set_index(["qid", "cid", "k"]).p
+    plain = answered[(answered.lead_in == 0) & (answered.layer == -1)].set_index(["qid", "cid", "k"]).p
     values = [
         abs(row.p[answers[row.qid, row.cid]] - plain[row.qid, row.cid, row.k][answers[row.qid, row.cid]])
         for row in knocked.itertuples()
@@ -708,6 +713,8 @@ def test_without_a_checker_whole_steps_are_swapped_for_those_of_other_traces(stu
     assert result.swapped == "steps of other traces"
     assert {row.kind for row in result.effects} > {"all steps", "drug"}
     assert "a right step of another trace stands in its place" in wording.wrongness(result.to_json())
+    page = section(Findings(own.settings, {"causes": result.to_json()}))
+    assert "these differ in more than truth" in page.limits
     assert len(result.first) == 4
     assert len(result.controls) == 12
 
@@ -758,8 +765,31 @@ def test_what_is_left_out_is_counted(study, tmp_path):
     assert len(found) == (read_of.answer >= 0).sum() - 1
     traces["answer"] = -1
     records.write_table(own.path / "arms" / "base" / "traces.parquet", traces, records.TRACES)
-    with pytest.raises(AnalysisError, match="base: no trace can be asked for its own answer"):
-        cases_of(Unchecked(own.path, own.settings), "base", task_of(own), tokenizer, 10_000)
+    found, lost = cases_of(Unchecked(own.path, own.settings), "base", task_of(own), tokenizer, 10_000)
+    assert found == []
+    assert lost["no answer among the options"] == len(read_of) - 1
+
+
+def test_an_arm_without_a_trace_to_ask_leaves_the_other_one(study, changed, tmp_path):
+    """An arm that gives no option has no numbers, and no run ends for it."""
+    own = with_links(study, tmp_path / "study", causes=ASKED)
+    (own.path / "arms").unlink()
+    shutil.copytree(study.path / "arms", own.path / "arms")
+    traces = own.traces("base").assign(answer=-1)
+    records.write_table(own.path / "arms" / "base" / "traces.parquet", traces, records.TRACES)
+    own = Unchecked(own.path, own.settings)
+    task, folder = task_of(own), checkpoint_folder(own, "base")
+    assert making.price(own, "base", task, folder).n == 0
+    making.make(own, "base", task, folder, tmp_path / "base", progress=False)
+    shutil.copytree(changed.path / "causes" / "distilled", own.path / "causes" / "distilled")
+    result = own.causes()
+    assert result.traces == (0, 24)
+    assert result.left_out.before["no answer among the options"] > 40
+    assert {row.n_steps.before for row in result.effects} == {0}
+    assert {row.arm for row in (*result.first, *result.controls, *result.free)} == {"distilled"}
+    page = section(Findings(own.settings, {"causes": result.to_json()}))
+    assert "no step in base" in page.parts[0].sentence
+    assert all(part.sentence for part in page.parts)
 
 
 def test_what_is_asked_of_a_study(study, tmp_path):
@@ -788,3 +818,30 @@ def test_what_is_asked_of_a_study(study, tmp_path):
     assert [row.what for row in planned.rows] == ["causes-of-base", "causes-of-distilled"]
     assert all(row.tokens_in and row.tokens_out and row.n for row in planned.rows)
     assert not (study.path / "causes").exists()
+
+
+def test_the_command_adds_stages_a_result_a_section_and_a_sentence(study, tmp_path):
+    path = tmp_path / "study"
+    shutil.copytree(study.path, path)
+    before = load_manifest(path)["stages"]
+    plan = CliRunner().invoke(app, ["commitment", str(path), "--steps", "swaps", "--dry-run", "--json"])
+    assert plan.exit_code == 0, (plan.output, plan.exception)
+    assert load_manifest(path)["stages"] == before
+    Study(path, study.settings.model_copy(update={"causes": ASKED})).save_settings()
+    done = CliRunner().invoke(app, ["commitment", str(path), "--steps", "swaps", "--quiet"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    opened, stages = Study.open(path), load_manifest(path)["stages"]
+    assert set(stages) - set(before) == {"causes-of-base", "causes-of-distilled", "causes"}
+    assert {name for name in before if before[name] != stages[name]} == {"report"}
+    assert verify(path) == []
+    result = opened.causes()
+    assert result.to_json() == opened.result("causes")
+    assert [row["n"] for row in json.loads(plan.stdout)["rows"]] > [24, 24]  # the default takes all
+    assert "Does any step matter to the answer?" in opened.report.read_text()
+    page = opened.report.read_text()
+    assert page.index("Does it matter that a step is wrong?") < page.index('id="planned"')
+    assert any("wrongness of core steps" in key for key in opened.summary()["causes"])
+    assert max(len(line) for line in done.stdout.splitlines() if "report.html" not in line) <= 80
+    for wrong in (["--steps", "both"], ["--steps", "swaps", "--by", "token"], ["--thorough"]):
+        refused = CliRunner().invoke(app, ["commitment", str(path), *wrong])
+        assert isinstance(refused.exception, UsageError), wrong

@@ -22,6 +22,7 @@ from loopback import Answer, Loopback
 from mechcot import Study
 from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
+from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.study.activations import Activations
 
@@ -65,7 +66,11 @@ def copied(study: Study, tmp_path_factory) -> Path:
     """A study that commands may write to."""
     folder = tmp_path_factory.mktemp("docs") / "studies" / "organism"
     shutil.copytree(study.path, folder)
-    few = {"handover": HandoverSettings(prefixes=6)}  # a hand-over of all would take a minute
+    # A hand-over of all, and all steps written anew, would take a minute each.
+    few = {
+        "handover": HandoverSettings(prefixes=6),
+        "causes": CauseSettings(traces=12, regenerated=1, questions=6),
+    }
     Study(folder, study.settings.model_copy(update=few)).save_settings()
     return folder
 
@@ -202,6 +207,7 @@ def _long(words: list[str]) -> bool:
         "judge-controls",
         "handover",
         "weights",
+        *(("commitment",) if "--steps" in words else ()),
     )
 
 

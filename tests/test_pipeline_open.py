@@ -18,6 +18,7 @@ from judging_cases import KEY, LABELS, by_text, judge_file
 from loopback import Loopback
 from mechcot import Study
 from mechcot.core import config, records
+from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.presets import PRESETS
@@ -26,6 +27,7 @@ from mechcot.core.question_settings import QuestionSettings
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import Item, messages, options_text
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.sampling.votes import vote
@@ -306,6 +308,24 @@ def test_greedy_traces_and_a_hand_over_are_judged_by_a_model(
     assert all(one.step == one.correct + one.erroneous + one.abstain + one.not_checkable for one in free)
     assert "reads no claims" in found.terms[0].knowledge.reason
     assert "written by distilled" in found.text()
+
+
+def test_steps_of_open_questions_are_changed_and_written_anew(study: Study, tmp_path: Path) -> None:
+    """No checker, no options, and answers that are mostly none: each is counted."""
+    path = tmp_path / "study"
+    shutil.copytree(study.path, path, ignore=shutil.ignore_patterns("readings", "work"))
+    asked = {"causes": CauseSettings(traces=20, regenerated=3, questions=6)}
+    own = Study(path, study.settings.model_copy(update=asked))
+    for stage in cause_stages(own, False):
+        stage.run(path / "work" / stage.name)
+    found = own.causes()
+    assert found.swapped == "steps of other traces"
+    for arm, n, left in zip(("base", "distilled"), found.traces, found.left_out, strict=True):
+        traces = own.traces(arm)
+        whole = traces[traces.answer_rule != "truncated"]
+        assert left["cut by the token limit"] == len(traces) - len(whole)
+        assert n <= (whole.answer >= 0).sum()
+    assert found.text()
 
 
 def by_label(text: str) -> str:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, StudyPath
+from mechcot.cli.causes import which_steps
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath
+from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
 
@@ -28,9 +30,14 @@ def add_commands(app: typer.Typer) -> None:
   mechcot commitment studies/organism                       # each arm's traces by its own weights
   mechcot commitment studies/organism --reader base         # both arms' text, the same weights
   mechcot commitment studies/organism --author distilled --by token
+  mechcot commitment studies/organism --steps swaps --dry-run   # which steps matter; what that takes
 
 Prints every measure (docs/commitment.md) with chance and equal lengths beside the locks; writes the page
-and the numbers into STUDY/commitment. Runs no model: the study's readings hold the answers."""
+and the numbers into STUDY/commitment. Runs no model: the study's readings hold the answers.
+
+With --steps: which steps matter to the answer, and whether it matters that they are wrong (docs/causes.md).
+Claims are swapped and all behind them is written anew (swaps), or each step is hidden from the answer
+(knockouts). Kept in the study, and a section of its report; killed, the same command goes on."""
 )
 def commitment(
     study: StudyPath,
@@ -42,9 +49,24 @@ def commitment(
     ] = None,
     lead_in: Annotated[int, typer.Option(min=0, help="Which lead-in forces the answers.")] = 0,
     by: Annotated[str, typer.Option(help="What curves stand against: step, share or token.")] = "step",
+    steps: Annotated[
+        str | None, typer.Option(metavar="swaps|knockouts", help="Which steps matter, in place of all that.")
+    ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="With --steps swaps: every trace read, more continuations.")
+    ] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """When answers are settled."""
+    """When answers are settled, or which steps matter."""
+    if steps is not None:
+        if author or reader or lead_in or by != "step":
+            raise UsageError("--steps takes none of --author, --reader, --lead-in and --by")
+        which_steps(study, steps, thorough=thorough, dry_run=dry_run, quiet=quiet, as_json=as_json)
+        return
+    if thorough or dry_run:
+        raise UsageError("--thorough and --dry-run go with --steps: without it no model is run")
     from mechcot.analyses.commitment.contrast import contrast
     from mechcot.analyses.commitment.contrast_page import write_contrast
     from mechcot.study.folder import Study

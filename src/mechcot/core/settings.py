@@ -240,9 +240,7 @@ class Settings(Section):
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
-    causes: CauseSettings | None = Field(
-        None, description="which steps of a trace matter to its answer (docs/causes.md); null: not asked"
-    )
+    causes: CauseSettings | None = Field(None, description="which steps matter; null: not asked")
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )

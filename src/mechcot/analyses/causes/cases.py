@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
-from mechcot.analyses.causes.items import Item, ItemsOf, items_of
+from mechcot.analyses.causes.items import Before, Item, ItemsOf, items_of
 from mechcot.core import records
-from mechcot.core.errors import AnalysisError
 from mechcot.reading.inputs import QuestionInput, Seam, TraceInput
 from mechcot.stats.frames import cut_off, text_codes
 from mechcot.study.folder import Study
@@ -21,6 +20,7 @@ from mechcot.tasks import Question, Task, question_of
 
 TWICE, CUT, UNANSWERED = "text stands twice", "cut by the token limit", "no answer among the options"
 UNREAD, AT_ONCE = "no step, or not read", "its first step states the answer"
+NO_OTHER = "fewer than two options"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ def cases_of(
         The cases; how many traces are left out, and steps of the others that cannot be swapped, by reason.
 
     Raises:
-        AnalysisError: none is left.
         ReadingError: as `reading.of_study.question_inputs`.
     """
     from mechcot.reading.of_study import question_inputs
@@ -98,13 +97,10 @@ def cases_of(
     for row in records.rows(order):
         read, own = inputs.get(row.qid), steps.get((row.qid, row.cid), [])
         trace = next((t for t in read.traces if t.cid == row.cid), None) if read else None
-        if why := _unfit(row, trace, own):
+        if why := _unfit(row, by_id[row.qid], trace, own):
             lost[why] += 1
         elif len(found) < most and read is not None and trace is not None:
             found.append(_case(row, by_id[row.qid], replace(read, traces=(trace,)), own, items))
-    if not found:
-        told = ", ".join(f"{n:,} {why}" for why, n in lost.items()) or "there are none"
-        raise AnalysisError(f"{arm}: no trace can be asked for its own answer ({told})")
     return found, dict(lost)
 
 
@@ -115,7 +111,7 @@ def _rank(questions: pd.DataFrame, seed: int) -> dict[str, int]:
     return {qid: int(place) for qid, place in zip(alone.qid, order, strict=True)}
 
 
-def _unfit(row: Any, trace: TraceInput | None, steps: Sequence[Any]) -> str:
+def _unfit(row: Any, question: Question, trace: TraceInput | None, steps: Sequence[Any]) -> str:
     """Why a trace is no case, "" if it is one."""
     if np.isnan(row.rank):
         return TWICE
@@ -123,6 +119,8 @@ def _unfit(row: Any, trace: TraceInput | None, steps: Sequence[Any]) -> str:
         return CUT
     if row.answer < 0:
         return UNANSWERED
+    if len(question.options) < 2:
+        return NO_OTHER
     if trace is None or not steps:
         return UNREAD
     return AT_ONCE if steps[0].states_answer else ""
@@ -143,6 +141,6 @@ def _case(row: Any, question: Question, read: QuestionInput, steps: Sequence[Any
         trace=bare,
         steps=tuple(steps),
         k=k,
-        items=tuple(items(row, question, steps[:k], bare, bare.cut(k - 1))),
+        items=tuple(items(Before(question, steps[:k], bare, bare.cut(k - 1)))),
         starts=tuple(int(at) for at in row.token_start),
     )

@@ -74,8 +74,8 @@ def causes(result: Json, *, title: str | None = None) -> go.Figure:
         ]
         rows.append(Row(kind, marks=marks))
     caption = (
-        "Wrong steps with their claim repaired, less with another wrong value in its place, each written on "
-        f"from {result['draws']} times: change of the share of right answers.{_balance(result)} A mark "
+        "Wrong steps with their claim repaired, less with another wrong value in its place, each written "
+        f"on from {result['draws']} times: change of the share of right answers.{_balance(result)} A mark "
         "without whiskers has fewer than six questions, or no spread. 95 % intervals over questions."
     )
     axis = replace(POINTS, title="right answers, percentage points")
@@ -132,11 +132,10 @@ def moves(result: Json, *, title: str | None = None) -> go.Figure:
                 marks.append(Mark(leaf, colour, f"{result[role]}, {kind}, {name}: {said}"))
             rows.append(Row(f"{kind}\n{result[role]}", marks=marks))
     caption = (
-        "Percentage points. Hidden and swapped with the prefix held: mean change of the probability of the "
-        "trace's own "
-        "answer, whatever its sign. Written anew: how much oftener the answer is another one than behind "
-        "the unchanged "
-        "text. The columns are different quantities. 95 % intervals over questions."
+        "Percentage points. Hidden and swapped with the prefix held: mean change of the probability of "
+        "the trace's own answer, whatever its sign. Written anew: how much oftener the answer is another "
+        "one than behind the unchanged text. The columns are different quantities. 95 % intervals over "
+        "questions."
     )
     plain = "How far a step moves the trace's own answer, by kind and way of asking"
     axis = replace(POINTS, title="")
@@ -206,9 +205,9 @@ def controls(result: Json, *, title: str | None = None) -> go.Figure:
             ]
             rows.append(Row(control, marks=marks))
     caption = (
-        "Mean probability of the trace's own answer among the options, forced at the last place before the "
-        "trace "
-        "states it, with something else in the place of its steps. 95 % intervals over questions."
+        "Mean probability of the trace's own answer among the options, forced at the last place before "
+        "the trace states it, with something else in the place of its steps. 95 % intervals over "
+        "questions."
     )
     plain = "The answer forced behind other prefixes"
     return row_chart(title or plain, caption, rows, Axis("P(own answer)", ".0%", zero=True), apart=_APART)

@@ -53,9 +53,25 @@ class Item:
     objects: tuple[tuple[str, Ids], ...] = ()
 
 
-ItemsOf = Callable[[Any, Question, Sequence[Any], TraceInput, int], Iterator[Item]]
-"""From a row of the traces, its question, its steps before the answer is stated, its tokens, and how many of
-these stand before the lead-in, to what may be swapped."""
+@dataclass(frozen=True)
+class Before:
+    """What stands in a trace before its answer is stated.
+
+    Attributes:
+        question: of the trace.
+        steps: rows of `records.STEPS`.
+        trace: its tokens.
+        end: how many of these stand before the lead-in.
+    """
+
+    question: Question
+    steps: Sequence[Any]
+    trace: TraceInput
+    end: int
+
+
+ItemsOf = Callable[[Before], Iterator[Item]]
+"""Which steps may matter, and what they may be swapped for."""
 
 
 def items_of(study: Study, arm: str, task: Task, tokenizer: Any, lost: Counter[str]) -> ItemsOf:
@@ -82,23 +98,19 @@ def _claims(
     tokens: Callable[[str], Ids],
     claims: Mapping[tuple[Any, ...], Any],
     lost: Counter[str],
-    row: Any,
-    question: Question,
-    steps: Sequence[Any],
-    trace: TraceInput,
-    end: int,
+    before: Before,
 ) -> Iterator[Item]:
     """Claims; objects are put into tokens as the said one was, with or without a blank before it."""
     assert task.objects is not None
-    for number, step in enumerate(steps):
-        claim = claims.get((row.qid, row.cid, step.sid))
+    for number, step in enumerate(before.steps):
+        claim = claims.get((step.qid, step.cid, step.sid))
         if claim is None:
             continue
         truth = tuple(claim.truth)
         label = "correct" if claim.object in truth else "erroneous"
         item = Item(number, int(step.sid), step.role, label, said=claim.object, truth=truth)
-        others = dict.fromkeys((claim.object, *truth, *task.objects(question, step.text)))
-        whole = _placed(item, int(claim.tok_object), others, tokens, trace, end)
+        others = dict.fromkeys((claim.object, *truth, *task.objects(before.question, step.text)))
+        whole = _placed(item, int(claim.tok_object), others, tokens, before)
         if whole.start < 0:
             lost[FOREIGN] += 1
         elif len(whole.objects) < 2:
@@ -111,8 +123,7 @@ def _placed(
     start: int,
     others: Mapping[str, None],
     tokens: Callable[[str], Ids],
-    trace: TraceInput,
-    end: int,
+    before: Before,
 ) -> Item:
     """The item with its tokens and those of all else, if they stand there as those of its text alone."""
     for blank in ("", " "):
@@ -121,7 +132,7 @@ def _placed(
             texts.setdefault(tokens(blank + text), text)
         said = tokens(blank + item.said)
         stop = start + len(said)
-        if said and tuple(trace.token_ids[start:stop]) == said and start > 0 and stop <= end:
+        if said and tuple(before.trace.token_ids[start:stop]) == said and start > 0 and stop <= before.end:
             objects = tuple((text, ids) for ids, text in texts.items() if ids)
             return replace(item, start=start, stop=stop, objects=objects)
     return item
@@ -161,26 +172,22 @@ def _steps(
     tokenizer: Any,
     seed: int,
     lost: Counter[str],
-    row: Any,
-    question: Question,
-    steps: Sequence[Any],
-    trace: TraceInput,
-    end: int,
+    before: Before,
 ) -> Iterator[Item]:
     """Steps with a verdict, and steps of the same role in the arm's other traces of the question."""
-    for number, step in enumerate(steps):
-        label = labels.get((row.qid, row.cid, step.sid))
+    for number, step in enumerate(before.steps):
+        label = labels.get((step.qid, step.cid, step.sid))
         if label is None:
             continue
         item = Item(number, int(step.sid), step.role, label, said=step.text)
         start, stop = int(step.tok_start), int(step.tok_end)
-        if step.straddles or start < 1 or stop > end:
+        if step.straddles or start < 1 or stop > before.end:
             lost[SHARED] += 1
             yield item
             continue
-        ids = tuple(int(i) for i in trace.token_ids[start:stop])
-        there = pool.get((question.qid, step.role, _blank(tokenizer, ids)), {})
-        rng = np.random.default_rng([seed, *f"{row.qid}\0{row.cid}\0{step.sid}".encode()])
+        ids = tuple(int(i) for i in before.trace.token_ids[start:stop])
+        there = pool.get((step.qid, step.role, _blank(tokenizer, ids)), {})
+        rng = np.random.default_rng([seed, *f"{step.qid}\0{step.cid}\0{step.sid}".encode()])
         others: dict[str, tuple[Ids, str]] = {}
         for verdict in ("correct", "erroneous"):
             fits = [text for text, (_, own) in there.items() if own == verdict and text != step.text]

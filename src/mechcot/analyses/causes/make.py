@@ -87,7 +87,6 @@ def make(study: Study, arm: str, task: Task, folder: Path, work: Path, *, progre
         progress: whether to draw bars.
 
     Raises:
-        AnalysisError: no trace is left.
         ModelError: the weights cannot be loaded.
         ReadingError: as `reading.of_study.question_inputs`.
         SamplingError: as `sampling.complete`.
@@ -142,11 +141,7 @@ def one_a_question(cases: Sequence[Case]) -> list[Case]:
 
 
 def price(study: Study, arm: str, task: Task, folder: Path) -> Expense:
-    """What `make` will take at most; nothing is run.
-
-    Raises:
-        AnalysisError: no trace is left.
-    """
+    """What `make` will take at most; nothing is run."""
     asked = study.settings.causes
     assert asked is not None  # else there is no stage
     trusted = study.settings.arms[arm].trust_remote_code
@@ -164,7 +159,7 @@ def price(study: Study, arm: str, task: Task, folder: Path) -> Expense:
         f"causes-of-{arm}",
         len(cases),
         "traces",
-        tokens_in=sum(_tokens_of(case) for case in cases) + jobs * max(prompts),
+        tokens_in=sum(_tokens_of(case) for case in cases) + jobs * max(prompts, default=0),
         tokens_out=jobs * asked.draws * longest,
         note=f"{told}; {steps:,} texts of changed steps and {jobs - steps:,} others are gone on from "
         f"{asked.draws} times, {longest} tokens at most each",

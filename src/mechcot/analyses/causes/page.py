@@ -18,6 +18,7 @@ from mechcot.analyses.causes.result import (
     MOVED,
     OWN,
     RIGHT,
+    STEPS,
     TOTAL,
     WRONGNESS,
     CausesResult,
@@ -28,29 +29,26 @@ from mechcot.report.parts import Findings, Part, Section, nothing
 Json = Mapping[str, Any]
 TITLE = "Does any step matter to the answer?"
 READING = (
-    "Three ways of asking, and none stands for another. <dfn>Direct attention</dfn>: a step is hidden from "
-    "the words "
-    "that force the answer alone; later steps have read it already. <dfn>Swap, prefix held</dfn>: one "
-    "claim’s "
-    "object is another one, every other word stays, and the answer is forced before the trace states it. "
-    "<dfn>Regeneration</dfn>: what stands behind the changed step is written anew, which is the total "
-    "effect. A wrong "
-    "claim is <dfn>repaired</dfn> by a true object, and swapped <dfn>laterally</dfn> for another wrong one "
-    "that the "
-    "reader finds as likely as the true one: what repair does beyond that is what it matters that the step "
-    "is "
-    "<dfn>wrong</dfn>. <dfn>Core</dfn> claims are those that an answer follows from, and show what the "
-    "methods "
-    "find where something is to be found; all other claims are <dfn>rationale</dfn>."
+    "Three ways of asking, and none stands for another. <dfn>Direct attention</dfn>: a step is hidden "
+    "from the words that force the answer alone; later steps have read it already. <dfn>Swap, prefix "
+    "held</dfn>: one claim’s object is another one, every other word stays, and the answer is forced "
+    "before the trace states it. <dfn>Regeneration</dfn>: what stands behind the changed step is written "
+    "anew, which is the total effect. A wrong claim is <dfn>repaired</dfn> by a true object, and swapped "
+    "<dfn>laterally</dfn> for another wrong one that the reader finds as likely as the true one: what "
+    "repair does beyond that is what it matters that the step is <dfn>wrong</dfn>. <dfn>Core</dfn> "
+    "claims are those that an answer follows from, and show what the methods find where something is to "
+    "be found; all other claims are <dfn>rationale</dfn>."
 )
 LIMITS = (
     "That a step without an effect was not read: it may do what another step does too. A forced answer "
-    "stands where "
-    "the model would not answer by itself; how far it is from free answers is said below. Where right and "
-    "wrong "
-    "values are as likely to the reader, they may still differ in other things than truth. Traces without "
-    "an "
-    "answer among the options are left out."
+    "stands where the model would not answer by itself; how far it is from free answers is said below. "
+    "Where right and wrong values are as likely to the reader, they may still differ in other things "
+    "than truth. Traces without an answer among the options are left out."
+)
+
+OF_STEPS = (
+    " The task reads no claims, so whole steps are swapped for steps of the same kind of other traces of "
+    "the question, by their verdicts: these differ in more than truth."
 )
 
 
@@ -78,7 +76,8 @@ def section(found: Findings) -> Section:
             ),
             Part("causes-free", wording.free(result), tables=(free_table(result),)),
         ]
-    return Section("causes", TITLE, tuple(parts), Markup(READING), Markup(LIMITS))
+    limits = LIMITS + (OF_STEPS if result["swapped"] == STEPS else "")
+    return Section("causes", TITLE, tuple(parts), Markup(READING), Markup(limits))
 
 
 def headline(found: Findings) -> tuple[Part, ...]:
@@ -227,10 +226,10 @@ def terminal_text(result: CausesResult) -> str:
     if not tables:
         return wrapped(wording.wrongness(found))
     told = (
-        "Wrong: a wrong claim repaired less swapped for another wrong one; written anew, the share of right "
-        "answers, held, the log-odds of the own one. Swapped and hidden: the probability of the own answer, "
-        "without its sign; written anew, how much oftener it is another one. The rest stands in the report. "
-        "*: no interval."
+        "Wrong: a wrong claim repaired less swapped for another wrong one; written anew, the share of "
+        "right answers, held, the log-odds of the own one. Swapped and hidden: the probability of the "
+        "own answer, without its sign; written anew, how much oftener it is another one. The rest stands "
+        "in the report. *: no interval."
     )
     if found["no_swaps"]:
         told = f"No swaps: {found['no_swaps']}. {told}"

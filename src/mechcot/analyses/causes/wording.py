@@ -80,8 +80,8 @@ def wrongness(result: Json) -> str:
     if result["swapped"] == STEPS:
         how = "a right step of another trace stands in its place, rather than another wrong one,"
     return (
-        f"Does it matter that a step is wrong? Where {how} and all behind it is written anew, the share of "
-        f"right answers changes: {told}."
+        f"Does it matter that a step is wrong? Where {how} and all behind it is written anew, the share "
+        f"of right answers changes: {told}."
     )
 
 
@@ -107,8 +107,8 @@ def moves(result: Json) -> str:
     if not told:
         return "No step was hidden, swapped or left out."
     return (
-        "How far a step moves the answer (probability of the trace’s own, without its sign; written anew, "
-        f"how much oftener it is another one). {'. '.join(told)}."
+        "How far a step moves the answer (probability of the trace’s own, without its sign; written "
+        f"anew, how much oftener it is another one). {'. '.join(told)}."
     )
 
 
@@ -119,16 +119,16 @@ def flips(result: Json) -> str:
         own = [row for row in result["flips"] if row["arm"] == result[role]]
         if own:
             ends = " and ".join(
-                f"{percent(row['swapped'])} (swaps among wrong values: {percent(row['lateral'])}) in decile "
-                f"{row['decile']}"
+                f"{percent(row['swapped'])} (swaps among wrong values: {percent(row['lateral'])}) in "
+                f"decile {row['decile']}"
                 for row in (own[0], own[-1])
             )
             told.append(f"in {result[role]} {ends}")
     if not told:
         return "There are too few swapped steps to sort them by how settled the answer was."
     return (
-        "Steps sorted by the margin of the forced answer before them: a swap between right and wrong, the "
-        f"rest held, puts another option first {'; '.join(told)}."
+        "Steps sorted by the margin of the forced answer before them: a swap between right and wrong, "
+        f"the rest held, puts another option first {'; '.join(told)}."
     )
 
 
@@ -140,8 +140,8 @@ def first(result: Json) -> str:
             told.append(
                 f"{row['arm']} ends in it in {percent(row['with_it'])} of continuations, without it in "
                 f"{percent(row['without'])} ({points(row['difference'])}; "
-                f"{counted(row['n_traces'], 'trace')}; "
-                f"no option in {percent(row['unanswered_with'])} and {percent(row['unanswered_without'])})"
+                f"{counted(row['n_traces'], 'trace')}; no option in {percent(row['unanswered_with'])} and "
+                f"{percent(row['unanswered_without'])})"
             )
     if not told:
         return "No answer could be put first: no trace states its answer in its written form."
@@ -173,6 +173,5 @@ def free(result: Json) -> str:
         return "Nothing was written on from freely."
     return (
         "Squared distance of forced answers and those of free continuations from the same place, 0 where "
-        "they are "
-        f"equal: {'; '.join(told)}."
+        f"they are equal: {'; '.join(told)}."
     )
