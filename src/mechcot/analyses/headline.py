@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mechcot.analyses.hedge.result import beyond_frequency
+from mechcot.analyses.localisation.analysis import in_a_line as lost_at
 from mechcot.analyses.steering.analysis import in_a_line
 from mechcot.core.words import (
     bracket,
@@ -185,6 +186,7 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         *_facts(summary["knowledge"]["facts"], before, after),
         f"knowledge, selected on error: {_knowledge(summary['knowledge'], before, after)}",
         *([f"next step: {_handover(summary['handover'], before, after)}"] if "handover" in summary else []),
+        *([f"hedge lost: {lost_at(summary['localisation'])}"] if "localisation" in summary else []),
         *([f"hedging put back: {in_a_line(summary['steering'], after)}"] if "steering" in summary else []),
     ]
     return [plain_signs(line) for line in lines]

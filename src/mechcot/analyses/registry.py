@@ -26,6 +26,7 @@ from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.localisation import analysis as localisation
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
@@ -188,6 +189,15 @@ ANALYSES = (
         pages={"changed": f"{_HERE}.causes.page:headline", "causes": f"{_HERE}.causes.page:section"},
     ),
     Analysis(
+        "localisation",
+        localisation.localisation_of,
+        reads="localisation",
+        settings=("localisation",),
+        asked=localisation.asked,
+        summary=localisation.summarised,
+        pages={"localisation": f"{_HERE}.localisation.page:section"},
+    ),
+    Analysis(
         "steering",
         steering.steering_of,
         reads="steering",
@@ -281,6 +291,7 @@ FIGURES = {
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
     "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
+    "LocalisationResult": f"{_HERE}.localisation.figures:localisation",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
@@ -303,6 +314,7 @@ TEXTS = {
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
     "SteeringResult": f"{_HERE}.steering.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",

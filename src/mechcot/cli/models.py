@@ -182,17 +182,18 @@ def weights(
 
 
 @_commands.command(
-    help="""The hedge direction, and whether putting hedging back changes what is claimed.
+    help="""Where a hedge is lost, and whether putting hedging back changes what is claimed.
 
 \b
   mechcot hedge studies/organism --dry-run
   mechcot hedge studies/organism
   mechcot hedge studies/mine --thorough        # more questions, traces and random directions
 
-The contrast's arms write while the direction of the arm before is added or taken out, over a range of
-strengths and beside random directions. Made of a finished study and kept in it: STUDY/steering,
-results/steering.json, a section of the report (docs/hedge.md). Killed at any instant, the same command goes
-on where it stopped."""
+States of one checkpoint are put into the other in front of a hedge's place, beside sets of other tokens. Then
+both arms write while the hedge direction of the arm before is added or taken out, over a range of strengths
+and beside random directions. Made of a finished study and kept in it: STUDY/localisation, STUDY/steering,
+results of these names, two sections of the report (docs/hedge.md). Killed at any instant, the same command
+goes on where it stopped."""
 )
 def hedge(
     study: StudyPath,
@@ -203,29 +204,32 @@ def hedge(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Add the hedge direction while the arms write."""
+    """Look for the place of the hedge, and put it back."""
     from mechcot.analyses import registry
+    from mechcot.pipeline import localisation, steering
     from mechcot.pipeline import run as pipeline
-    from mechcot.pipeline.steering import overrides_of, plan_steering
     from mechcot.study.folder import Study
 
     show_stages(quiet)
     opened = Study.open(study)
-    overrides = overrides_of(opened.settings, thorough=thorough)
-    planned = plan_steering(opened, overrides)  # what cannot be steered is refused before it is in the study
+    overrides = (
+        *localisation.overrides_of(opened.settings, thorough=thorough),
+        *steering.overrides_of(opened.settings, thorough=thorough),
+    )
+    planned = steering.plan_steering(opened, overrides)  # refused before the study is asked
     if dry_run:
         show_plan(planned, as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)
-    found = {name: done.result(name) for name in ("hedge", "steering")}
+    found = {name: done.result(name) for name in ("hedge", "localisation", "steering")}
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
-    if "arms" in found["steering"]:
-        typer.echo(f"{registry.shown(done.steering())}\n\nDirection: {done.path / 'steering' / 'direction'}")
-    else:
-        typer.echo(found["steering"]["reason"])
-    typer.echo(f"Report: {done.report}")
+    for name, own in found.items():
+        if name != "hedge":
+            typer.echo(own["reason"] if "reason" in own else registry.shown(getattr(done, name)()), nl=True)
+            typer.echo()
+    typer.echo(f"Direction: {done.path / 'steering' / 'direction'}\nReport: {done.report}")
 
 
 @_commands.command(

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.handover_settings import HandoverSettings
+from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import PromptSettings
 from mechcot.core.question_settings import QuestionSettings
@@ -243,6 +244,9 @@ class Settings(Section):
     causes: CauseSettings | None = Field(None, description="which steps matter; null: not asked")
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
+    )
+    localisation: LocalisationSettings | None = Field(
+        None, description="at which layer, token and part a hedge is lost (mechcot hedge); null: not asked"
     )
     steering: SteeringSettings | None = Field(
         None, description="whether hedging put back changes what is claimed (mechcot hedge); null: not asked"

@@ -213,15 +213,9 @@ def vectors_of(
     Raises:
         ReadingError: an unknown site or layer, a tensor of another shape or not finite.
     """
-    if site not in SITES:
-        raise ReadingError(f"there is no site {site!r}; there are {', '.join(SITES)}")
-    first, last = (0 if SITES[site].embedding else 1), len(decoder.blocks)
-    if not layers:
-        raise ReadingError(f"{site}: no layers were given; {decoder.name} has {first} to {last}")
+    refuse_unknown(decoder, layers, site)
     found = {}
     for layer in layers:
-        if layer not in range(first, last + 1):
-            raise ReadingError(f"{site}: {decoder.name} has layers {first} to {last}, asked for {layer}")
         if isinstance(given, Mapping) and layer not in given:
             raise ReadingError(f"{place_of(site, layer)}: nothing was given for it, only for {sorted(given)}")
         value = torch.as_tensor(given[layer] if isinstance(given, Mapping) else given).detach()
@@ -232,6 +226,22 @@ def vectors_of(
             raise ReadingError(f"{place_of(site, layer)}: what was given is not finite (NaN or infinite)")
         found[layer] = value if value.is_floating_point() else value.to(torch.float32)
     return found
+
+
+def refuse_unknown(decoder: EditedDecoder, layers: Sequence[int], site: str) -> None:
+    """Refuse places that a model has not.
+
+    Raises:
+        ReadingError: an unknown site or layer.
+    """
+    if site not in SITES:
+        raise ReadingError(f"there is no site {site!r}; there are {', '.join(SITES)}")
+    first, last = (0 if SITES[site].embedding else 1), len(decoder.blocks)
+    if not layers:
+        raise ReadingError(f"{site}: no layers were given; {decoder.name} has {first} to {last}")
+    for layer in layers:
+        if layer not in range(first, last + 1):
+            raise ReadingError(f"{site}: {decoder.name} has layers {first} to {last}, asked for {layer}")
 
 
 def place_of(site: str, layer: int) -> str:

@@ -30,11 +30,12 @@ from mechcot.models.edit_hooks import (
     decoder_of,
     edit,
     place_of,
+    refuse_unknown,
     vectors_of,
     where_of,
 )
 
-__all__ = ["SITES", "Positions", "Vector", "ablate", "add", "patch", "replace"]
+__all__ = ["SITES", "Positions", "Vector", "ablate", "add", "patch", "record", "replace"]
 
 
 @contextmanager
@@ -123,6 +124,36 @@ def ablate(
 
     with edit(decoder, layers, site, where_of(positions, prompt_length), change):
         yield
+
+
+@contextmanager
+def record(model: Any, *, layers: Sequence[int], site: str = "resid_post") -> Iterator[dict[int, Tensor]]:
+    """Keep what stands at a site while the model runs; nothing is changed.
+
+    Args:
+        model: as in `add`.
+        layers: as in `add`.
+        site: as in `add`.
+
+    Yields:
+        layer to the hidden states [batch, tokens, d_model] of the last pass; empty before the first.
+
+    Raises:
+        ReadingError: as `add`.
+    """
+    decoder = decoder_of(model)
+    refuse_unknown(decoder, layers, site)
+    kept: dict[int, Tensor] = {}
+
+    def change(layer: int) -> Change:
+        def seen(hidden: Tensor, mask: Tensor | None) -> Tensor:
+            kept[layer] = hidden.detach()
+            return hidden
+
+        return seen
+
+    with edit(decoder, layers, site, where_of(None, None), change):
+        yield kept
 
 
 @contextmanager

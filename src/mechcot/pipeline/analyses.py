@@ -98,6 +98,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "panel": judged,
         "handover": ("questions.parquet", *handed),
         "weights": ("weights",),
+        "localisation": ("questions.parquet", "localisation"),
         "steering": ("questions.parquet", "steering"),
         "causes": (*inside, *changed),
         "inside": inside,

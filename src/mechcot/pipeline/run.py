@@ -26,6 +26,7 @@ from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
+from mechcot.pipeline.localisation import localisation_stages
 from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
@@ -141,7 +142,7 @@ def read(
         for reader in readers or settings.readers()
     }
     ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-", "weights-", "causes-", "steering")
+    apart = ("read-", "handover-", "weights-", "causes-", "localisation", "steering")
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
@@ -367,6 +368,7 @@ STAGES = (
     reading_stages,
     handover_stages,
     weights_stages,
+    localisation_stages,
     steering_stages,
     cause_stages,
     analysis_stages,

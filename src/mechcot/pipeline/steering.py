@@ -11,6 +11,7 @@ from mechcot.core.plan import Expense, Plan
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.core.steering_settings import THOROUGH
+from mechcot.pipeline import localisation
 from mechcot.pipeline.plan import NO_TEXTS, there
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
@@ -89,7 +90,7 @@ def overrides_of(settings: Settings, *, thorough: bool) -> tuple[str, ...]:
 
 
 def plan_steering(study: Study, overrides: tuple[str, ...]) -> Plan:
-    """What the stage of a study will take with these overrides, as if it were not there.
+    """What patching and steering will take with these overrides, as if they were not there.
 
     Raises:
         AnalysisError: the study's task cannot check what is written anew, or the arm before hedges too few
@@ -102,4 +103,6 @@ def plan_steering(study: Study, overrides: tuple[str, ...]) -> Plan:
     before = study.settings.contrast.before
     if (study.path / "readings" / before / before).is_dir():
         fitted(study, before, parts_in(study))
-    return Plan((price(Study(study.path, settings)),))
+    planned = Study(study.path, settings)
+    rows = (localisation.price(planned),) if settings.localisation else ()
+    return Plan((*rows, price(planned)))

@@ -21,6 +21,7 @@ from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, random_directions
 from mechcot.stats.frames import joined_groups
+from mechcot.steps.hedge_places import hedge_token
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task
@@ -229,14 +230,3 @@ def _texts(
         for trace in records.rows(study.traces(arm))
         if trace.qid in asked and trace.cid < samples and len(trace.token_ids)
     )
-
-
-def hedge_token(task: Task, question: Question, text: str, tokenizer: Any) -> int | None:
-    """The first token of the task's hedge where a step's claim would be hedged; None: it makes no claim."""
-    assert task.claim is not None  # `refuse` saw to it
-    assert task.hedge_pair is not None
-    claim, pair = task.claim(question, text), task.hedge_pair(question, text)
-    if claim is None or pair is None:
-        return None
-    word = pair[0][claim.decision_char :].split(maxsplit=1)[0]
-    return int(tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0])

@@ -1,0 +1,1 @@
+"""Where between two checkpoints a hedge is lost: activations of one put into the other."""

@@ -1,0 +1,314 @@
+"""Where a hedge is lost: patches against plain passes, planted places, no place by chance."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import tiny_model
+from mechcot import Study
+from mechcot.analyses.localisation import making
+from mechcot.analyses.localisation.analysis import analyse
+from mechcot.analyses.localisation.design import (
+    ATTENTION,
+    MEANS,
+    MLP,
+    READS,
+    RESID,
+    SETS,
+    VALUES,
+    WAYS,
+    Run,
+    layers_of,
+    runs_of,
+)
+from mechcot.analyses.localisation.making import Bench, _patched, _set_rows, _tables
+from mechcot.analyses.localisation.matched import described, matched_sets
+from mechcot.analyses.localisation.page import most
+from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, log_odds, patched
+from mechcot.core.errors import ModelError, ReadingError
+from mechcot.core.localisation_settings import LocalisationSettings
+from mechcot.core.settings import Settings
+from mechcot.core.work import WorkUnit
+from mechcot.models.checkpoint import load
+from mechcot.models.interventions import record
+from mechcot.steps.of_study import checkpoint_folder, task_of
+
+TOKEN = 9
+
+
+def slots(n=12, seed=0, vocabulary=40):
+    rng = np.random.default_rng(seed)
+    return [
+        Slot(f"q{i // 2:02d}", tuple(int(t) for t in rng.integers(3, vocabulary, 5 + i % 4)))
+        for i in range(n)
+    ]
+
+
+def other_model(model, seed=1, scale=0.3):
+    """The same build with every matrix moved by a random change of low rank, as fine-tuning by LoRA does."""
+    torch.manual_seed(seed)
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, own in moved.named_parameters():
+            if own.dim() == 2 and "embed" not in name and "lm_head" not in name:
+                a, b = torch.randn(own.shape[0], 2), torch.randn(2, own.shape[1])
+                change = a @ b
+                own += scale * change * own.norm() / change.norm()
+    return moved
+
+
+# --- patches --------------------------------------------------------------------------------------
+
+
+def test_record_keeps_what_the_model_says_itself():
+    model = tiny_model("qwen3")
+    ids = torch.tensor([[3, 4, 5, 6]])
+    with record(model, layers=[0, 1]) as kept, torch.inference_mode():
+        own = model(input_ids=ids, output_hidden_states=True)
+    for layer in (0, 1):
+        assert torch.equal(kept[layer], own.hidden_states[layer])
+    with pytest.raises(ReadingError, match="has layers"), record(model, layers=[99]):
+        pass
+
+
+def test_states_of_the_model_itself_change_nothing():
+    model, batch = tiny_model("qwen3"), slots()
+    plain = at_the_place(model, batch)
+    for logp in patched(model, model, batch, runs_of((0, 1, 2), 2, WAYS[0])):
+        assert torch.allclose(logp, plain, atol=1e-5)
+
+
+def test_places_of_texts_of_several_lengths_are_those_of_each_alone():
+    model, batch = tiny_model("llama"), slots()
+    together = at_the_place(model, batch)
+    for row, slot in zip(together, batch, strict=True):
+        with torch.inference_mode():
+            own = model(input_ids=torch.tensor([list(slot.ids)])).logits[0, -1].log_softmax(-1)
+        assert torch.allclose(row, own, atol=1e-5)
+    assert sorted(s.ids for b in batches(batch) for s in b) == sorted(s.ids for s in batch)
+
+
+def test_a_patch_is_the_donors_state_at_its_token_and_nothing_else():
+    """By hand, one text at a time: the stream behind a layer at one token is overwritten by a hook."""
+    donor, host, batch = tiny_model("qwen3", seed=0), tiny_model("qwen3", seed=5), slots(4)
+    runs = [Run("denoise", RESID, 1, 1), Run("denoise", MLP, 2, 0), Run("denoise", ATTENTION, 1, 0)]
+    parts = {RESID: lambda b: b, MLP: lambda b: b.mlp, ATTENTION: lambda b: b.self_attn}
+    for run, logp in zip(runs, patched(donor, host, batch, runs), strict=True):
+        for row, slot in zip(logp, batch, strict=True):
+            ids, seen = torch.tensor([list(slot.ids)]), {}
+            at = len(slot.ids) - 1 - run.back
+
+            def keep(module, given, output, seen=seen):
+                seen["state"] = output[0] if isinstance(output, tuple) else output
+
+            def put(module, given, output, seen=seen, at=at):
+                hidden = output[0] if isinstance(output, tuple) else output
+                hidden = hidden.clone()
+                hidden[:, at] = seen["state"][:, at]
+                return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+            with torch.inference_mode():
+                hooks = parts[run.site](donor.model.layers[run.layer - 1]).register_forward_hook(keep)
+                donor(input_ids=ids)
+                hooks.remove()
+                hooks = parts[run.site](host.model.layers[run.layer - 1]).register_forward_hook(put)
+                own = host(input_ids=ids).logits[0, -1].log_softmax(-1)
+                hooks.remove()
+            assert torch.allclose(row, own, atol=1e-4), run
+
+
+def test_log_odds_of_sets():
+    logp = torch.log(torch.tensor([[0.2, 0.3, 0.5], [0.9, 0.05, 0.05]]))
+    found = log_odds(logp, [[0], [0, 1]])
+    assert found == pytest.approx(np.log([[0.2 / 0.8, 1.0], [9.0, 19.0]]), rel=1e-5, abs=1e-6)
+
+
+# --- matched sets ---------------------------------------------------------------------------------
+
+
+def test_sets_match_and_no_two_are_alike():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(60, 0.3), size=50)
+    own = described(p, [TOKEN])
+    found = matched_sets(p, [TOKEN], 20, 0)
+    assert len(found) == 20
+    assert all(TOKEN not in one.tokens for one in found)
+    far = [abs(one.logp - own.logp) + abs(one.spread - own.spread) for one in found]
+    assert far == sorted(far)
+    table = np.array([np.log(p[:, list(one.tokens)].sum(axis=1)) for one in found])
+    apart = np.sqrt(((table[:, None] - table[None]) ** 2).mean(axis=-1))[np.triu_indices(20, 1)]
+    assert apart.min() > 0.05
+    assert found == matched_sets(p, [TOKEN], 20, 0)
+
+
+def test_a_small_vocabulary_gives_fewer_sets():
+    p = np.tile([0.4, 0.3, 0.3], (10, 1))
+    assert len(matched_sets(p, [0], 20, 0)) == 2  # .3 and .6; the two tokens are alike
+    assert matched_sets(np.ones((4, 1)), [0], 20, 0) == ()
+
+
+def test_layers_are_spread_and_hold_the_ends():
+    assert layers_of(4, 12) == (0, 1, 2, 3, 4)
+    assert layers_of(36, 12) == (0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36)
+    assert layers_of(36, None) == tuple(range(37))
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def localised(before, after, batch, token, *, n_sets=20, layers=None):
+    """The analysis of two models, without a study."""
+    depth = len(before.model.layers)
+    cut = tuple(tuple(b) for b in batches(batch))
+    p = np.concatenate([at_the_place(before, b).exp().double().numpy() for b in cut])
+    chosen = (described(p, [token]), *matched_sets(p, [token], n_sets, 0))
+    own = layers or layers_of(depth, None)
+    bench = Bench(
+        {"before": before, "after": after},
+        [one.tokens for one in chosen],
+        {way: runs_of(own, 1, way) for way in WAYS},
+        cut,
+    )
+    done = [
+        (way, _patched(bench, WorkUnit("", (way, number), 0))) for way in WAYS for number in range(len(cut))
+    ]
+    values, means = (pd.DataFrame(rows) for rows in _tables(bench, done))
+    about = {"depth": depth, "layers": list(own), "n_slots": len(batch)}
+    sets, reads = pd.DataFrame(_set_rows(chosen)), pd.DataFrame(columns=READS.names)
+    return analyse(values, means, sets, reads, about, "base", "student")
+
+
+def planted(layer, strength):
+    """A model that seldom says a word, and one whose block `layer` writes more of its own direction."""
+    model = tiny_model("qwen3", seed=3)
+    with torch.no_grad():
+        model.lm_head.weight[TOKEN] = 0
+        model.lm_head.weight[:, 0] = 0
+        model.lm_head.weight[TOKEN, 0] = 1.0
+        model.model.norm = torch.nn.Identity()  # so that the strength is known
+        model.lm_head.weight[TOKEN, 1] = -40.0
+        model.model.embed_tokens.weight[:, 1] = 1.0  # the word starts 40 nats below
+        for block in model.model.layers:
+            block.self_attn.o_proj.weight[:2] = 0
+            block.mlp.down_proj.weight[:2] = 0
+    moved = copy.deepcopy(model)
+    real, step = moved.model.layers[layer - 1].mlp.forward, torch.zeros(model.config.hidden_size)
+    step[0] = strength
+    moved.model.layers[layer - 1].mlp.forward = lambda hidden: real(hidden) + step
+    return moved, model
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_the_layer_that_was_given_the_word_is_found_and_its_strength_too(layer):
+    before, after = planted(layer, 6.0)
+    # What later blocks make of the step would be theirs: only the word's own dimension is looked at.
+    found = localised(before, after, slots(24), TOKEN)
+    way = found.restored
+    assert way.peak == layer
+    assert way.gap.estimate == pytest.approx(6.0, abs=0.05)
+    share = {one.layer: one.share for one in way.increments}
+    assert share[layer] == pytest.approx(1.0, abs=0.05)
+    assert way.peak_p == pytest.approx(1 / (1 + found.n_sets))
+    for one in way.increments:
+        assert one.null.low == pytest.approx(0, abs=0.5), "nulls are at zero"
+        assert one.null.high == pytest.approx(0, abs=0.5)
+    mlp = next(one for one in way.cells if (one.site, one.layer) == (MLP, layer))
+    assert mlp.nats.estimate == pytest.approx(6.0, abs=0.1)
+    other = next(one for one in way.cells if (one.site, one.layer) == (ATTENTION, layer))
+    assert other.nats.estimate == pytest.approx(0.0, abs=0.1)
+    assert "more than sets of other tokens gain anywhere" in most(found.to_json())
+
+
+def test_what_the_layers_add_is_the_whole_gap_both_ways():
+    before, after = tiny_model("qwen3", seed=0), tiny_model("qwen3", seed=4)
+    found = localised(before, after, slots(16), TOKEN)
+    for way in (found.restored, found.removed):
+        assert sum(one.nats.estimate for one in way.increments) == pytest.approx(way.gap.estimate, abs=1e-4)
+        assert sum(one.share for one in way.increments) == pytest.approx(1.0)
+    assert found.removed.gap.estimate == pytest.approx(-found.restored.gap.estimate)
+
+
+def test_a_late_rise_of_any_tokens_is_no_place():
+    """A random model, a random change of low rank, random words: they peak late, and p says that all do."""
+    model = tiny_model("qwen3", seed=2)
+    moved = other_model(model, scale=1.0)
+    p, late = [], []
+    for token in range(5, 25):
+        found = localised(model, moved, slots(16, seed=token), token, n_sets=19)
+        way = found.restored
+        p.append((way.gap_null.p, way.peak_p))
+        late += [] if way.late is None else [way.late]
+    assert np.median(late) > 0.3  # the rise is there
+    assert (np.array(p) <= 0.05).mean(axis=0).max() <= 0.2
+
+
+def test_models_of_other_builds_are_refused(study):
+    checkpoint = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu")
+    other = copy.copy(checkpoint)
+    object.__setattr__(other, "model", tiny_model("qwen3"))
+    with pytest.raises(ModelError, match="cannot stand in the other"):
+        making.refuse_unlike({"before": checkpoint, "after": other}, ("base", "student"))
+
+
+# --- through a study ------------------------------------------------------------------------------
+
+
+def copied(study, folder):
+    shutil.copytree(study.path, folder)
+    asked = LocalisationSettings(slots=1, sets=8, tokens=2)
+    return Study(
+        folder, Settings(**study.settings.model_dump(mode="json") | {"localisation": asked.model_dump()})
+    )
+
+
+def made(study, work):
+    making.make(study, task_of(study), partial(checkpoint_folder, study), work, progress=False)
+    return {file.name: file.read_bytes() for file in sorted((study.path / "localisation").iterdir())}
+
+
+def test_a_study_is_localised_and_a_killed_one_ends_the_same(study, tmp_path, monkeypatch):
+    whole = copied(study, tmp_path / "whole")
+    files = made(whole, tmp_path / "work-whole")
+    again, real, calls = copied(study, tmp_path / "again"), making._patched, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(making, "_patched", killed)
+    with pytest.raises(KeyboardInterrupt):
+        made(again, tmp_path / "work")
+    assert made(again, tmp_path / "work") == files
+
+    result = whole.localisation()
+    assert result.restored.donor == "base"
+    claims = study.claims("base")
+    clinical = set(study.questions("clinical").qid)
+    assert result.n_slots == claims[claims.qid.isin(clinical)].qid.nunique()  # one a question
+    for name, schema in (("values", VALUES), ("means", MEANS), ("sets", SETS)):
+        table = pd.read_parquet(whole.path / "localisation" / f"{name}.parquet")
+        assert list(table.columns) == schema.names
+    hedge = pd.read_parquet(whole.path / "localisation" / "sets.parquet").tokens[0]
+    tokenizer = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu").tokenizer
+    assert [tokenizer.decode([int(token)]).strip() for token in hedge] == ["perhaps"]
+
+
+def test_a_task_without_hedges_leaves_the_reason(study, tmp_path):
+    from dataclasses import replace
+
+    other = copied(study, tmp_path / "study")
+    task = replace(task_of(study), hedge_pair=None)
+    making.make(other, task, partial(checkpoint_folder, other), tmp_path / "work", progress=False)
+    from mechcot.analyses.registry import ANALYSES
+
+    analysis = next(one for one in ANALYSES if one.name == "localisation")
+    assert "knows no hedge" in analysis.result(other)["reason"]
