@@ -14,6 +14,8 @@ from mechcot.report.charts import Axis, Mark, Row, Span, row_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, tint
 
 Json = Mapping[str, Any]
+FRAMED = 0.1
+"""Nats below which a patch does too little to be framed."""
 _SITES = {RESID: "stream", ATTENTION: "attention", MLP: "MLP"}
 
 
@@ -86,7 +88,8 @@ def patch_map(result: Json, *, title: str | None = None) -> go.Figure:
     )
     caption = (
         "Stream: the residual stream behind a layer, at the last token in front of a hedge’s place or so "
-        f"many before it; attention and MLP at the last one. Framed: outside 95 % of {result['n_sets']} sets."
+        f"many before it; attention and MLP at the last one. "
+        f"Framed: {FRAMED} nats and more, outside 95 % of {result['n_sets']} sets."
     )
     names = ["embedding" if layer == 0 else f"layer {layer}" for layer in layers]
     return heat_map(statement, caption, names, columns, cells, BEFORE, ends=(0.0, 1.0))
@@ -101,7 +104,7 @@ def _column(site: str, back: int) -> str:
 def _cell(one: Json | None, whole: float) -> Cell:
     if one is None:
         return Cell(None, "", "not patched")
-    value = (number(one["nats"]) or 0.0) / whole
-    null = one["null"]
-    outside = null is not None and not null["low"] <= (number(one["nats"]) or 0.0) <= null["high"]
-    return Cell(value, percent(value, 0), f"{percent(value)} of the gap", outside)
+    nats, null = number(one["nats"]) or 0.0, one["null"]
+    share = round(nats / whole, 3) + 0.0  # no share is minus nothing
+    outside = null is not None and not null["low"] <= nats <= null["high"] and abs(nats) >= FRAMED
+    return Cell(share, percent(share, 0), f"{percent(share)} of the gap", outside)
