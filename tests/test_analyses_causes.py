@@ -363,9 +363,9 @@ def test_wrongness_is_repair_less_lateral_within_a_step():
 
 
 def test_where_right_and_wrong_values_do_alike_the_interval_holds_zero():
-    """Repair and lateral swap drawn alike, question by question: 0 lies within in about .95 of 100 worlds."""
+    """Repair and lateral swap drawn alike, question by question: 0 lies within in about .95 of 60 worlds."""
     rng, held = np.random.default_rng(0), []
-    for _ in range(100):
+    for _ in range(60):
         at = [(f"q{q}", s, float(rng.normal(0, 1))) for q in range(12) for s in range(rng.integers(1, 4))]
         rows = [
             (qid, s, "fact", variant, trend + float(rng.normal(0, 2)))
@@ -376,7 +376,7 @@ def test_where_right_and_wrong_values_do_alike_the_interval_holds_zero():
         values = values[(values.measure == OWN) & (values.what == WRONGNESS)]
         (row, _) = effects_of(values, Pair("a", "b"), {"all": ("fact",)})
         held.append(row.before.low <= 0 <= row.before.high)
-    assert 0.9 <= np.mean(held) <= 0.99
+    assert 0.88 <= np.mean(held) < 1
 
 
 def continued_rows(answers, *, job=design.STEP, own=0, aim=-1):
@@ -485,7 +485,7 @@ def test_log_odds_by_hand():
 
 # --- through a study ---------------------------------------------------------------------------------------
 
-ASKED = CauseSettings(traces=24, regenerated=2, questions=6)
+ASKED = CauseSettings(traces=16, regenerated=1, questions=4)
 
 
 def with_links(study: Study, folder, **update) -> Study:
@@ -549,7 +549,7 @@ def test_swaps_put_in_what_they_say(changed):
 
 def test_the_result_of_a_study_and_its_page(changed):
     result = changed.causes()
-    assert result.traces == (24, 24)
+    assert result.traces == (16, 16)
     told = result.to_json()
     assert json.loads(json.dumps(told)) == told
     assert set(result.no_other_right) <= {"disease fact", "drug fact", "find", "drug", "rev"}
@@ -582,7 +582,7 @@ def told_of(values, scale, digits):
     for qid, value in values:
         by_question.setdefault(qid, []).append(value)
     rows = np.array([[sum(own), len(own)] for own in by_question.values()], float)
-    found = jackknife(rows, ratio, rows[:, 1])
+    found = jackknife(rows, ratio, rows[:, 1]) if len(rows) > 1 else [ratio(rows)]
     if len(rows) < 6:
         ends = [len(rows)] if len(rows) > 1 else []
     else:
@@ -669,7 +669,7 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bytes(changed, study, tmp_
     (stage, _), done, read_changed = cause_stages(own, False), [], making.read_changed
 
     def dies(bench, task):
-        if len(done) == 2:
+        if len(done) == 1:
             raise KeyboardInterrupt
         done.append(task.key)
         return read_changed(bench, task)
@@ -679,7 +679,7 @@ def test_a_study_that_is_killed_goes_on_with_the_same_bytes(changed, study, tmp_
         stage.run(tmp_path / "work")
     monkeypatch.setattr(making, "read_changed", lambda b, t: done.append(t.key) or read_changed(b, t))
     stage.run(tmp_path / "work")
-    assert len(done) == len(set(done)) == 3
+    assert len(done) == len(set(done)) == 2
     for name in (*(f"{name}.parquet" for name in design.TABLES), "about.json"):
         ours, theirs = (one.path / "causes" / "base" / name for one in (own, changed))
         assert files.digest(ours) == files.digest(theirs), name
@@ -783,7 +783,7 @@ def test_an_arm_without_a_trace_to_ask_leaves_the_other_one(study, changed, tmp_
     making.make(own, "base", task, folder, tmp_path / "base", progress=False)
     shutil.copytree(changed.path / "causes" / "distilled", own.path / "causes" / "distilled")
     result = own.causes()
-    assert result.traces == (0, 24)
+    assert result.traces == (0, 16)
     assert result.left_out.before["no answer among the options"] > 40
     assert {row.n_steps.before for row in result.effects} == {0}
     assert {row.arm for row in (*result.first, *result.controls, *result.free)} == {"distilled"}
@@ -836,7 +836,7 @@ def test_the_command_adds_stages_a_result_a_section_and_a_sentence(study, tmp_pa
     assert verify(path) == []
     result = opened.causes()
     assert result.to_json() == opened.result("causes")
-    assert [row["n"] for row in json.loads(plan.stdout)["rows"]] > [24, 24]  # the default takes all
+    assert [row["n"] for row in json.loads(plan.stdout)["rows"]] > [16, 16]  # the default takes all
     assert "Does any step matter to the answer?" in opened.report.read_text()
     page = opened.report.read_text()
     assert page.index("Does it matter that a step is wrong?") < page.index('id="planned"')
