@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 Verdict = Literal["holds", "reversed", "indistinguishable", "not tested here"]
-_READ = ("answers", "audit", "certainty", "scales", "panel", "controls", "coupling", "probe")
+_READ = ("answers", "audit", "certainty", "scales", "panel", "controls", "coupling", "hedge_words", "probe")
+NOT_STEERED = "mechcot hedge STUDY writes without the direction"
 SAME = 0.1
 """Correlations smaller than this are no association to speak of."""
 
@@ -127,6 +128,8 @@ VERDICTS: tuple[Verdict, ...] = ("holds", "reversed", "indistinguishable", "not 
 def claims_of(study: Study) -> ClaimsResult:
     """Each claim of both papers, and what this study says of it."""
     results = {name: study.result(name) for name in _READ} | {"judge_controls": results_of(study)}
+    asked = study.settings.steering is not None
+    results["steering"] = study.result("steering") if asked else _nothing(NOT_STEERED)
     return ClaimsResult(tuple(row for claim in CLAIMS for row in _rows(claim, results, study)))
 
 
@@ -284,6 +287,20 @@ def _probe(results: Json, study: Study) -> Sequence[Measured]:
     return [Measured(gain, "change", own)]
 
 
+def _hedge_ablation(results: Json, study: Study) -> Sequence[Measured]:
+    found = results["steering"]
+    if "arms" not in found:
+        return [Measured(_nothing(found["reason"]), "points")]
+    doses = found["arms"][study.settings.contrast.before]["doses"]
+    own = next(one for one in doses if one["form"] == "ablate")
+    return [Measured(own["shares"]["hedged"]["change"], "points")]
+
+
+def _hedge_error(results: Json, study: Study) -> Sequence[Measured]:
+    found = results["hedge_words"]
+    return [Measured(found["change"] if "change" in found else _nothing(found["reason"]), "change")]
+
+
 def _coupled_domain(results: Json, study: Study) -> Sequence[Measured]:
     domain, margin = study.settings.contrast.domain, study.settings.confirmatory.smallest.steps
     found = [
@@ -322,6 +339,14 @@ MEASURES: Mapping[str, Measure] = {
     "segments": Measure("errors a word on the scale that merging steps does not move", _segments),
     "abstention": Measure("bounds for abstentions, with sampling error around them", _abstention),
     "probe": Measure("what the probe adds to all simpler things together, held-out questions", _probe),
+    "hedge_ablation": Measure(
+        "hedged claims without the direction minus with it, questions that it was not fitted on",
+        _hedge_ablation,
+        -1,
+    ),
+    "hedge_error": Measure(
+        "change of AUROC of a hedge for a wrong step, pairs of one question", _hedge_error, -1
+    ),
     "coupled_domain": Measure(
         "rise of wrong steps on another domain below the smallest that matters (confirmatory.smallest)",
         _coupled_domain,
@@ -332,8 +357,6 @@ MEASURES: Mapping[str, Measure] = {
     ),
 }
 NOT_HERE: Mapping[str, str] = {
-    "hedge_ablation": "generation without a hedge direction is no part of a study yet",
-    "hedge_error": "no analysis of a study correlates hedges with errors yet",
     "wrong_traces": "needs students of right and of wrong traces; no study makes them by itself",
     "ratings": "needs people",
 }
