@@ -61,11 +61,11 @@ def localisation_of(study: Study) -> LocalisationResult:
         AnalysisError: there was nothing to look at, and why.
     """
     folder, same = study.path / "localisation", one_of_each(study.questions())
-    about = files.read_json(folder / "about.json")
+    about = files.read_json(study.checked(folder / "about.json"))
     if "reason" in about:
         raise AnalysisError(about["reason"])
     values, means, sets, reads = (
-        records.read_table(folder / f"{name}.parquet", schema)
+        records.read_table(study.checked(folder / f"{name}.parquet"), schema)
         for name, schema in (("values", VALUES), ("means", MEANS), ("sets", SETS), ("reads", READS))
     )
     return analyse(values.assign(qid=values.qid.map(same)), means, sets, reads, about, *pair_of(study))

@@ -66,10 +66,13 @@ def steering_of(study: Study) -> SteeringResult:
         AnalysisError: there was no direction, or nothing could check what is written; and why.
     """
     folder, same = study.path / "steering", one_of_each(study.questions())
-    about = files.read_json(folder / "about.json")
+    about = files.read_json(study.checked(folder / "about.json"))
     if "reason" in about:
         raise AnalysisError(about["reason"])
-    tables = (records.read_table(folder / f"{name}.parquet", schema) for name, schema in TABLES.items())
+    tables = (
+        records.read_table(study.checked(folder / f"{name}.parquet"), schema)
+        for name, schema in TABLES.items()
+    )
     texts, passes, places = (table.assign(qid=table.qid.map(same)) for table in tables)
     about["parts"] = {same[qid]: part for qid, part in about["parts"].items()}
     return analyse(texts, passes, places, about, *pair_of(study))
