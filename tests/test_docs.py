@@ -1,12 +1,15 @@
 """Everything that README and docs show is run: blocks of Python as they stand, commands with files put in."""
 
 import hashlib
+import io
 import json
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.handover_settings import HandoverSettings
+from mechcot.probe import ProbeSpec
 from mechcot.study.activations import Activations
 
 # What a block of Python has from the text around it: a page's reader brings tensors and labels of their own.
@@ -47,8 +51,12 @@ hand_over("studies/organism", progress=False)
 }
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "seed_0.py"))
 READING = runpy.run_path(str(ROOT / "scripts" / "reading_page.py"))
-SMALLER = {"200": "20"}
-"""The study has 40 questions."""
+SMALLER = {"200": "10"}
+"""The study has 40 questions, and every step of one is a call."""
+QUICK = {"null_draws": 5, "bootstrap": 100, "folds": 2, "inner_folds": 2, "ablate": 4}
+"""A probe's specification; the command and the card are asked about, not the numbers."""
+APART = {"reading.md"}
+"""Pages whose commands change the readings: on a copy of their own, or all analyses would be made again."""
 ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py stops it
 REFUSED = {
     ("study-folder.md", "sampling.samples=8"): "was 4, now 8",
@@ -97,7 +105,7 @@ def files(copied: Path, tmp_path_factory):
     base = save_checkpoint(folder / "base")
     rows = [{"prompt": f"w{i} <think>", "completion": f"w{i} . </think> answer w{i}"} for i in range(8)]
     (folder / "traces.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (folder / "quick.yaml").write_text("{null_draws: 5, bootstrap: 100, folds: 2, inner_folds: 2, ablate: 4}")
+    (folder / "quick.yaml").write_text(json.dumps(QUICK))
     store = copied / "readings" / "distilled" / "distilled" / "activations"
     index = Activations.open(store).frame()
     labels = index.assign(label=np.arange(len(index)) % 3 == 0, kind="claim")
@@ -145,15 +153,22 @@ def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, mon
     file.write_text(code)
     monkeypatch.chdir(tmp_path)
     if "load_card(" in code:
-        write_probe(study.probe("distilled"), copied / "probes" / "step-error" / "distilled" / "distilled")
+        found = study.probe("distilled", spec=ProbeSpec(**QUICK))
+        write_probe(found, copied / "probes" / "step-error" / "distilled" / "distilled")
     runpy.run_path(str(file))
 
 
 @pytest.mark.parametrize("page", sorted({command.page for command in commands()}))
-def test_the_commands_of_a_page_run(page, files, tmp_path, monkeypatch) -> None:
+def test_the_commands_of_a_page_run(page, files, copied, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("JUDGE_KEY", KEY)
     monkeypatch.chdir(tmp_path)
+    if page in APART:
+        own = Path(shutil.copytree(copied, tmp_path / "apart"))
+        places = {
+            place: own / place.relative_to(copied) for place in files.values() if place.is_relative_to(copied)
+        }
+        files = {name: places.get(place, place) for name, place in files.items()}
     for command in commands():
         if command.page == page:
             _run(command, files)
@@ -168,12 +183,23 @@ def _run(command: Command, files: dict[str, Path]) -> None:
         wanted = set(re.findall(r"\w+", re.search(r"\[(.*)\]", words[-1])[1]))
         assert wanted <= set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.M)), where
     elif words[0].startswith(("scripts/", "benchmarks/")):
-        done = subprocess.run([sys.executable, ROOT / words[0], "--help"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert all(word in done.stdout for word in words if word.startswith("--")), where
+        assert all(word in _help(words[0]) for word in words if word.startswith("--")), where
     else:
         words = ["probe", *words[2:]] if words[:2] == ["-m", "mechcot.probe"] else words
         _mechcot(where, words, command, files)
+
+
+@cache
+def _help(script: str) -> str:
+    """What a script says of itself, from its door, in this process."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.setattr(sys, "argv", [script, "--help"])
+        patch.setattr(sys, "path", [str((ROOT / script).parent), *sys.path])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert end.value.code == 0
+    return said.getvalue()
 
 
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
@@ -186,6 +212,8 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
         _fill(files["STUDY"] / "sheet" / "sheet.csv", files["filled.csv"])
     if words[:2] == ["probe", "STUDY"] or words[:2] == ["probe", "studies/mine"]:
         put_in += [] if "--spec" in words else ["--spec", str(files["quick.yaml"])]
+    if words[0] == "judge-controls" and "--judge" in words and "--questions" not in words:
+        put_in += ["--questions", SMALLER["200"]]
     if words[:2] == ["sheet", "draw"]:
         shutil.rmtree(files["STUDY"] / "sheet", ignore_errors=True)
     done = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])

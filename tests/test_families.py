@@ -1,7 +1,6 @@
 """The table of families, made small: its rows tell true from refused, and its references bite."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -60,12 +59,10 @@ def test_a_wrong_number_is_a_mismatch(monkeypatch):
         assert cells[column].found > 1e-2
 
 
-def test_the_script_writes_the_result_and_a_page(tmp_path):
+def test_the_script_writes_the_result_and_a_page(tmp_path, capsys):
     out = tmp_path / "families.json"
-    command = [sys.executable, families.__file__, "--only", "gpt2", "gemma4_assistant", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "gemma4_assistant: 7 not built" in done.stdout
+    assert families.main(["--only", "gpt2", "gemma4_assistant", "--out", str(out)]) == 0
+    assert "gemma4_assistant: 7 not built" in capsys.readouterr().out
     result = json.loads(out.read_text())
     assert {row["source"] for row in result["families"].values()} == {families.source()}
     assert {cell["outcome"] for cell in result["families"]["gpt2"]["cells"].values()} == {TRUE}

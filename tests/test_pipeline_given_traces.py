@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from called import called
 from conftest import WORDS, save_checkpoint, word_tokenizer
 from mechcot import Study
 from mechcot.core import config
@@ -480,9 +479,8 @@ def test_the_command_ends_with_an_error(plain: dict[str, Any], tmp_path: Path) -
     _stated(plain, tmp_path, {"temperature": 0.9})
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(plain))
-    command = [sys.executable, "-m", "mechcot", "run", f"{tmp_path}/study", "--config", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
+    done = called("run", tmp_path / "study", "--config", file)
+    assert done.returncode == 1
     assert "controls.teacher.differs=[temperature]" in done.stderr
 
 

@@ -14,13 +14,14 @@ from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 
 SMALL = (
-    "organism.pretrain_steps=60",
-    "organism.save_every=12",
-    "organism.teacher_traces=192",
-    "organism.clinical_questions=24",
-    "organism.chain_questions=8",
+    "organism.pretrain_steps=40",
+    "organism.save_every=8",
+    "organism.teacher_traces=128",
+    "organism.clinical_questions=16",
+    "organism.chain_questions=4",
     "arms.distilled.distill.train.save_every=4",
-    "arms.terse.distill.train.save_every=4",
+    "arms.terse=null",  # one student: no stage that is killed is another kind of stage for it
+    "controls.terse=null",
     "sampling.batch_rows=32",
     "reading.max_tokens=1024",
     "analysis={bootstrap: 100, permutations: 0, folds: 2, traces_shown: 1}",
