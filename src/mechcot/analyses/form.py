@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 Reads = Literal[
     "answers", "cut", "judged", "panel", "inside", "known", "greedy", "handover", "weights", "causes",
-    "steering",
+    "steering", "along",
 ]  # fmt: skip
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
 readings too; what the arms know of a list of facts too; the verdicts of greedy traces too; next steps behind
 prefixes and their verdicts; models made of the two checkpoints; the readings and changed traces; what was
-written under an edit."""
+written under an edit; the verdicts, and the own readings of what was kept along a training."""
 
 
 @dataclass(frozen=True)
