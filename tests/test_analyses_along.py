@@ -15,6 +15,7 @@ from mechcot import Study
 from mechcot.analyses import registry
 from mechcot.analyses.along.analysis import PAIRS, analyse, half_times
 from mechcot.analyses.along.counts import MEASURES, counts, settled_of
+from mechcot.analyses.along.page import tables
 from mechcot.analyses.along.wording import statement
 from mechcot.analyses.sections import section
 from mechcot.core.config import resolve, to_yaml
@@ -48,6 +49,10 @@ def test_shares_add_an_arm_each_of_the_student_and_of_its_seeds() -> None:
     assert settings.readings(("base",)) == (("base", "base"), ("base", "distilled"))
     written = yaml.safe_load(to_yaml(settings))
     assert resolve(base=written) == settings
+    longer = resolve(base=written, overrides=("arms.distilled.distill.train.epochs=3",))
+    assert longer.arms["distilled-at-50"].distill.train.epochs == 3  # type: ignore[union-attr]
+    own = resolve(base=written, overrides=("arms.distilled-at-50.dtype=bfloat16",)).arms["distilled-at-50"]
+    assert (own.dtype, own.distill) == ("bfloat16", settings.arms["distilled-at-50"].distill)
     more = resolve(base=written, overrides=("along=[0.25]",))
     assert set(more.trainings()["distilled"].values()) == {0.0, 0.125, 0.25, 0.5, 1.0}
 
@@ -65,6 +70,10 @@ def test_shares_add_an_arm_each_of_the_student_and_of_its_seeds() -> None:
         (
             ("along=[0.5]", "arms.distilled.server=server.yaml"),
             "along: the arm 'distilled' is sampled by a server",
+        ),
+        (
+            ("along=[0.5]", "arms.distilled-at-50.server=server.yaml"),
+            "arms.distilled-at-50: is sampled by a server",
         ),
         (
             ("arms.half={distill: {base: base, examples: rich, at: 0.5}, server: server.yaml}",),
@@ -156,7 +165,16 @@ def test_times_and_differences_have_the_jackknifes_intervals() -> None:
     assert flat.time.estimate is None
     assert flat.time.reason == "its total change is not told from none"
     assert all(row.difference.estimate is None for row in run.apart if "hedged" in (row.first, row.second))
-    assert "cannot tell what comes first" in statement(found.to_json())
+    told = statement(found.to_json())
+    assert "cannot tell what comes first" in told
+    assert "Half of the change was behind after " in told
+    assert (
+        "and before the first checkpoint, at 25\u00a0%, for right answers, by vote, in the training of s."
+        in told
+    )
+    cells = [row[-1] for row in tables(found.to_json())[2].rows]
+    assert cells[0].startswith("+")  # right answers and wrong steps
+    assert cells[4] == "between the same checkpoints: not told"  # wrong steps and own answer at the prompt
     assert len(found.to_frame()) == len(ARMS) * len(MEASURES)
 
 

@@ -39,7 +39,13 @@ def with_along_arms(given: Any) -> Any:
         for share in shares:
             if isinstance(share, int | float) and 0 < share < 1:  # others are refused where types are checked
                 own[f"{student}-at-{_percent(share)}"] = {"distill": {**arm["distill"], "at": share}, **alike}
-    return {**given, "arms": {**arms, **{name: arms.get(name, arm) for name, arm in own.items()}}}
+    return {**given, "arms": {**arms, **{name: _merged(arms.get(name), arm) for name, arm in own.items()}}}
+
+
+def _merged(given: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """An arm along a training: how it is made is the student's, what else is said of it stays."""
+    said = given if isinstance(given, dict) else {}
+    return own | {key: value for key, value in said.items() if key != "distill" and value is not None}
 
 
 _SERVER = "which has the weights of the end of a training alone; take out `server` or what is kept along it"

@@ -199,7 +199,9 @@ def _over(
     halves = []
     for m, name in enumerate(MEASURES):
         times = [run.halves[m].time.estimate for run in runs]
-        halves.append(SeedHalf(name, over_seeds(times, without[:, m], weight[:, m]).mean))
+        low, high = zip(*(run.halves[m].between for run in runs), strict=True)
+        over = over_seeds(times, without[:, m], weight[:, m]).mean
+        halves.append(SeedHalf(name, over, (min(low), max(high))))
     apart = []
     for p, (a, b) in enumerate(PAIRS):
         i, j = number[a], number[b]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -64,14 +64,15 @@ def tables(result: Json) -> tuple[Table, ...]:
         + tuple((MEASURES[half["measure"]], _seeds(result), "", *_time(half)) for half in result["halves"]),
         "in shares of the training’s steps",
     )
+    shares = [point["share"] for point in result["runs"][0]["points"]]
     apart = Table(
         "Times to half, second minus first",
         ("first", "second", "training", "difference [95 % interval]"),
         tuple(
-            (MEASURES[row["first"]], MEASURES[row["second"]], name, _difference(row["difference"]))
-            for name, rows in [
-                *((run["student"], run["apart"]) for run in result["runs"]),
-                (_seeds(result), result["apart"]),
+            (MEASURES[row["first"]], MEASURES[row["second"]], name, _difference(row, halves, shares))
+            for name, rows, halves in [
+                *((run["student"], run["apart"], run["halves"]) for run in result["runs"]),
+                (_seeds(result), result["apart"], result["halves"]),
             ]
             for row in rows
         ),
@@ -97,12 +98,16 @@ def _rate(leaf: Any) -> str:
 def _time(half: Json) -> tuple[str, str]:
     if number(half["time"]) is None:
         return why(half["time"]), ""
-    ends = half.get("between", ())
-    return share(half["time"]), " and ".join(percent(end, 0) for end in ends)
+    return share(half["time"]), " and ".join(percent(end, 0) for end in half["between"])
 
 
-def _difference(leaf: Any) -> str:
+def _difference(row: Json, halves: Sequence[Json], shares: Sequence[float]) -> str:
+    """A difference of times; one of two between the same checkpoints is of the line drawn there."""
+    leaf, ends = row["difference"], {half["measure"]: half["between"] for half in halves}
     value = number(leaf)
     if value is None:
         return why(leaf)
+    low, high = ends[row["first"]]
+    if ends[row["second"]] == ends[row["first"]] and not any(low < share < high for share in shares):
+        return "between the same checkpoints: not told"
     return f"{signed(100 * value, 0)}{bracket(leaf, lambda end: signed(100 * end, 0))}"

@@ -65,10 +65,12 @@ class SeedHalf(Result):
     Attributes:
         measure: which.
         time: mean over the seeds, with an interval for other questions and other seeds.
+        between: the lowest and the highest of the checkpoints that its times lie between.
     """
 
     measure: str
     time: Interval
+    between: tuple[float, float]
 
 
 @dataclass(frozen=True)

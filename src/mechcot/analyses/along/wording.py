@@ -33,8 +33,16 @@ def halves(result: Json) -> str:
     )
     if not known:
         return f"No measure is told to have changed {over}."
-    told = listed([f"{share(row['time'])} of the steps for {MEASURES[row['measure']]}" for row in known])
-    return f"Half of the change was behind after {told}, {over}."
+    first = runs[0]["points"][1]["share"]
+    early = [MEASURES[row["measure"]] for row in known if row["between"][1] <= first]
+    told = [
+        f"after {share(row['time'])} of the steps for {MEASURES[row['measure']]}"
+        for row in known
+        if row["between"][1] > first
+    ]
+    if early:  # where in that stretch, a straight line alone would say
+        told.append(f"before the first checkpoint, at {percent(first, 0)}, for {listed(early)}")
+    return f"Half of the change was behind {listed(told)}, {over}."
 
 
 def _beyond(result: Json) -> str:
