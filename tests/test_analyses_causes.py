@@ -810,7 +810,7 @@ def test_what_is_asked_of_a_study(study, tmp_path):
         overrides_of(settings, "knockouts", thorough=True)
     hidden, plain = (
         plan_causes(study, "knockouts", thorough=False),
-        plan_readings(study, ("base",), ("base",)),
+        plan_readings(study, [("base", "base")]),
     )
     assert len(hidden.rows) == len(settings.authors()) * len(settings.readers())
     assert hidden.rows[0].tokens_in > plain.rows[0].tokens_in

@@ -323,7 +323,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_nothing(tokenizer: Any
     poison(base)
     settings = TrainSettings(batch_size=4)
     with pytest.raises(
-        TrainingError, match=r"the loss of step 1 is nan; nothing was written\. Lower learning"
+        TrainingError, match=r"the loss of step 1 is nan; no student was written\. Lower learning"
     ):
         run(base, rows(8, tokenizer, settings), tmp_path, "student", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
@@ -332,7 +332,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_nothing(tokenizer: Any
 def test_a_run_that_diverges_later_names_the_step(tokenizer: Any, tmp_path: Path) -> None:
     base = save_checkpoint(tmp_path / "base")
     settings = TrainSettings(batch_size=4, epochs=5, learning_rate=1e38, warmup_steps=0, save_every=1)
-    with pytest.raises(TrainingError, match=r"the loss of step [2-9] is (nan|inf)|after the last step"):
+    with pytest.raises(TrainingError, match=r"the loss of step [2-9] is (nan|inf)|after step"):
         run(base, rows(8, tokenizer, settings), tmp_path, "student", settings)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 

@@ -9,6 +9,7 @@ A rate or difference in these inputs is `{"estimate", "low", "high"}` (other key
 `{"value": null, "reason": ...}` where there is none, or a bare number.
 """
 
+from mechcot.analyses.along.figures import along
 from mechcot.analyses.answers.figures import reliability
 from mechcot.analyses.audit.certainty_figures import difference_forest
 from mechcot.analyses.audit.figures import error_by_answers, error_by_kind, headline, split
@@ -38,6 +39,7 @@ __all__ = [
     "BEFORE",
     "NULL",
     "TEACHER",
+    "along",
     "bare",
     "boundary",
     "commitment_curves",

@@ -30,7 +30,7 @@ from mechcot.stats.votes import Bools
 from mechcot.steps.table import after_answer
 
 if TYPE_CHECKING:
-    from mechcot.core.settings import ContrastSettings
+    from mechcot.core.contrast_settings import ContrastSettings
     from mechcot.study.folder import Study
 
 _VERDICTS = LABELS[:4]  # the labels that are verdicts; the rest are failures of the instrument

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mechcot.analyses.along import analysis as along
 from mechcot.analyses.answer_agreement import analysis as answer_agreement
 from mechcot.analyses.answers import analysis as answers
 from mechcot.analyses.audit import analysis as audit
@@ -112,6 +113,14 @@ ANALYSES = (
         asked=seeds.asked,
         summary=seeds.summarised,
         pages={"seeds": f"{_HERE}.seeds.page:section"},
+    ),
+    Analysis(
+        "along",
+        along.along_of,
+        reads="along",
+        asked=along.asked,
+        summary=along.summarised,
+        pages={"along": f"{_HERE}.along.page:section"},
     ),
     Analysis(
         "commitment",
@@ -272,6 +281,7 @@ def json_of(analysis: Analysis, study: Study) -> dict[str, Any]:
 
 
 FIGURES = {
+    "AlongResult": f"{_HERE}.along.figures:along",
     "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
     "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
     "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
@@ -305,6 +315,7 @@ FIGURES = {
 """Where the figure of a result is drawn from its JSON, by the result's class."""
 
 TEXTS = {
+    "AlongResult": f"{_HERE}.along.page:terminal_text",
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "CausesResult": f"{_HERE}.causes.page:terminal_text",

@@ -87,7 +87,7 @@ FRAMES = (
         "another way of cutting, or another training run. Judges that agree can share a mistake.",
     ),
 )
-ORDER = ("changed", "planned", "origin", "gains", "controls", "seeds", "sure")
+ORDER = ("changed", "planned", "origin", "gains", "controls", "seeds", "along", "sure")
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 
 

@@ -181,8 +181,8 @@ def read(
     if dry_run:
         Study.open(study)
         settings = pipeline.reading_settings(study, authors, readers, overrides)
-        arms = (authors or settings.authors(), readers or settings.readers())
-        show_plan(reading.plan_readings(Study(study, settings), *arms), False)
+        pairs = settings.readings(authors, readers)
+        show_plan(reading.plan_readings(Study(study, settings), pairs), False)
         return
     done = pipeline.read(study, authors=authors, readers=readers, overrides=overrides, progress=not quiet)
     typer.echo(f"Readings: {done.path / 'readings'}")

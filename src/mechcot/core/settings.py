@@ -5,12 +5,15 @@ An unknown key is an error everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mechcot.core.along_arms import check_along, kept_along, with_along_arms
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
+from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
@@ -27,7 +30,7 @@ from mechcot.core.teacher_settings import (
     check_teacher_arms,
     check_teaching,
 )
-from mechcot.core.training_settings import OrganismSettings, TrainSettings
+from mechcot.core.training_settings import DistillSettings, OrganismSettings
 from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
@@ -42,18 +45,6 @@ def _known_site(name: str) -> str:
 
 SiteName = Annotated[str, AfterValidator(_known_site)]
 """A site of a model, see `core.sites`."""
-
-
-class DistillSettings(Section):
-    """An arm made by distilling into another arm's checkpoint."""
-
-    base: str = Field(description="the arm it starts from")
-    examples: str = Field(
-        min_length=1,
-        description="one of `examples`, a file, or a variant of the organism's teacher: rich, terse",
-    )
-    train: TrainSettings = TrainSettings()
-    seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")
 
 
 class ArmSettings(Section):
@@ -96,28 +87,6 @@ class ArmSettings(Section):
         if self.traces is not None and self.server is not None:
             raise ValueError("server: the arm is given as traces, and nothing of it is sampled")
         return self
-
-
-class ContrastSettings(Section):
-    """Which two arms the headline compares, on which questions."""
-
-    before: str = "base"
-    after: str = "distilled"
-    domain: str | None = Field(None, description="only questions of this domain; None: all")
-    replicates: tuple[str, ...] = Field(
-        (), description="arms that are `after` made again from other training seeds; `seeds` names its own"
-    )
-
-
-class ControlSettings(Section):
-    """A second contrast beside the headline; what it does not name it takes from there."""
-
-    before: str | None = None
-    after: str | None = None
-    domain: str | None = None
-    differs: tuple[Literal["samples", "temperature", "top_p", "top_k", "max_new_tokens", "prompt"], ...] = (
-        Field((), description="in what traces out of a file may have been made otherwise than the study's")
-    )
 
 
 class AnswerSettings(Section):
@@ -164,7 +133,7 @@ class JudgeSettings(Section):
 class ReadingSettings(Section):
     """What is read: whose traces, by whose weights, and how many.
 
-    The contrast's arms read each other in any case: the analyses need it.
+    The contrast's arms read each other in any case, those along a training themselves: the analyses need it.
     """
 
     authors: tuple[str, ...] | None = Field(
@@ -231,6 +200,11 @@ class Settings(Section):
         description="further training seeds of the contrast's student: an arm AFTER-seed-N for each, sampled "
         "and judged like it; with two and more, intervals for other seeds too",
     )
+    along: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (),
+        description="shares of the training of the contrast's student, and of its `seeds`, after which it is "
+        "kept as it is then: an arm STUDENT-at-PERCENT for each (docs/along.md)",
+    )
     controls: dict[str, ControlSettings] = Field({})
     sampling: SamplingSettings = SamplingSettings()
     answers: AnswerSettings = AnswerSettings()
@@ -254,8 +228,8 @@ class Settings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _arm_a_seed(cls, given: Any) -> Any:
-        return with_seed_arms(given)
+    def _further_arms(cls, given: Any) -> Any:
+        return with_along_arms(with_seed_arms(given))
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -263,6 +237,7 @@ class Settings(Section):
             raise ValueError("give either `organism` or `questions`")
         for name, arm in self.arms.items():
             self._check_arm(name, arm)
+        check_along({name: (arm.distill, arm.server) for name, arm in self.arms.items()})
         own, more = self.prompt.lead_in, self.reading.lead_ins
         if twice := [text for place, text in enumerate(more) if text in (*own, *more[:place])]:
             raise ValueError(
@@ -312,6 +287,31 @@ class Settings(Section):
         """The arms whose weights read, the contrast's first."""
         chosen = self.reading.readers or ()
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
+
+    def readings(
+        self, authors: Sequence[str] = (), readers: Sequence[str] = ()
+    ) -> tuple[tuple[str, str], ...]:
+        """Authors with their readers: all with all, and those along a training with themselves.
+
+        Args:
+            authors: these alone, with all of `readers`; none: as the settings name them.
+            readers: likewise.
+        """
+        pairs = [(one, by) for one in authors or self.authors() for by in readers or self.readers()]
+        own = () if authors or readers else [arm for run in self.trainings().values() for arm in run]
+        return tuple(dict.fromkeys((*pairs, *((arm, arm) for arm in own))))
+
+    def trainings(self) -> dict[str, dict[str, float]]:
+        """The contrast's students with checkpoints kept along their trainings: each with its arms by share.
+
+        The base stands first, at 0, the student last, at 1.
+        """
+        made = {name: arm.distill for name, arm in self.arms.items()}
+        students = (self.contrast.after, *self.contrast.replicates)
+        runs = ((student, made[student], kept_along(made, student)) for student in students)
+        return {
+            name: {own.base: 0.0, **kept} for name, own, kept in runs if own is not None and len(kept) > 1
+        }
 
     def _check_task(self, name: str) -> None:
         tasks = offered("tasks")

@@ -69,3 +69,21 @@ class TrainSettings(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     save_every: int = Field(50, ge=1, description="steps between checkpoints that a killed run resumes from")
+
+
+class DistillSettings(Section):
+    """An arm made by distilling into another arm's checkpoint."""
+
+    base: str = Field(description="the arm it starts from")
+    examples: str = Field(
+        min_length=1,
+        description="one of `examples`, a file, or a variant of the organism's teacher: rich, terse",
+    )
+    train: TrainSettings = TrainSettings()
+    seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")
+    at: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of its training's steps after which it is kept as it is then; null: at the end",
+    )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,27 @@ def _sound(folder: Path) -> bool:
     except (DataError, KeyError, TypeError):
         return False
     return claimed in (None, _digest(folder, state))
+
+
+def discard_behind(work: Path, newest: Path | None, missing: Iterable[int]) -> Path | None:
+    """The checkpoint to go on from, None where something to be kept before it is not there: then afresh.
+
+    Args:
+        work: the run's folder.
+        newest: from `open_work`.
+        missing: steps after which the model is still to be kept along the training.
+    """
+    reached = step_of(newest)
+    if any(step <= reached for step in missing):
+        log.info("%s: what is to be kept before step %d is not there: trained from the start", work, reached)
+        clear(work, keep_folder=True)
+        return None
+    return newest
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step after which a checkpoint was written, 0 for none."""
+    return int(checkpoint.name.split("-")[1]) if checkpoint else 0
 
 
 def clear(work: Path, *, keep_folder: bool = False) -> None:

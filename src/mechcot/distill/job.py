@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def distill(
     out: Path,
     *,
     work: Path | None = None,
+    along: Mapping[Path, float] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> TrainResult:
@@ -65,6 +67,7 @@ def distill(
         training: from `prepare`.
         out: folder of the student.
         work: folder for checkpoints; None: `out` with `.work` behind its name.
+        along: folders of further checkpoints, and the share of the steps after which each is kept.
         overwrite: replace another student that mechcot wrote to `out`.
         progress: whether to draw a bar.
 
@@ -72,23 +75,23 @@ def distill(
         UsageError: `out` holds something that this call may not replace.
         MechcotError: as `train` raises it.
     """
-    from mechcot.distill.trainer import CARD, check_out, finished, need_packages, train
+    from mechcot.distill.trainer import CARD, all_kept, check_out, finished, kept_steps, need_packages, train
 
     check_out(out)
     need_packages()
     if out.resolve() == training.base.resolve():
         raise UsageError(f"{out} is the base itself; name another folder for the student")
-    done = finished(out, training)
-    if done is not None:
+    done, kept = finished(out, training), kept_steps(training, along)
+    if done is not None and all_kept(training, kept):
         log.info("%s already holds this student; nothing to train", out)
         return done
-    if (out / CARD).is_file() and not overwrite:
+    if done is None and (out / CARD).is_file() and not overwrite:
         raise UsageError(
             f"{out} holds a student of other examples, settings, seed, base or versions. "
             "Name another folder, or remove it"
         )
     work = work if work is not None else out.with_name(f"{out.name}.work")
-    return train(training, out, work, progress=progress)
+    return train(training, out, work, along=along, progress=progress)
 
 
 def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:

@@ -7,6 +7,7 @@ hide it), no metrics but the loss, no model cards, no reports to anyone.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import warnings
@@ -55,7 +56,7 @@ def build_trainer(
     training: Training,
     work: Path,
     history: History,
-    on_step: Callable[[float], None],
+    on_step: Callable[[int, float, Any], bool],
 ) -> SFTTrainer:
     """A trainer, not yet started.
 
@@ -65,7 +66,8 @@ def build_trainer(
         training: the rows, their order, and how they are trained on.
         work: where checkpoints go.
         history: filled with the loss of every step.
-        on_step: called with each step's loss.
+        on_step: called behind each step with its number, loss and model, before a checkpoint is
+            written; whether to stop there.
 
     Raises:
         ModelError: the adapter does not fit the model.
@@ -154,7 +156,7 @@ class _Trainer(SFTTrainer):
 class _Keeper(TrainerCallback):
     """Closes steps, and marks checkpoints that are written to their end."""
 
-    def __init__(self, history: History, on_step: Callable[[float], None]) -> None:
+    def __init__(self, history: History, on_step: Callable[[int, float, Any], bool]) -> None:
         self.history, self.on_step = history, on_step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -170,10 +172,11 @@ class _Keeper(TrainerCallback):
             )
         self.history.losses[:] = kept["losses"]
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """The last step needs no checkpoint: the student itself is written next."""
-        self.on_step(self.history.close_step())
-        if state.global_step >= state.max_steps:
+        if self.on_step(state.global_step, self.history.close_step(), model):
+            control.should_training_stop = True
+        if state.global_step >= state.max_steps or control.should_training_stop:
             control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -193,23 +196,48 @@ def sample_digest(model: Any, most: int = 64) -> str:
     return total.hexdigest()
 
 
-def student_of(trainer: SFTTrainer, settings: TrainSettings) -> Any:
-    """The trained model as a plain one: an adapter merged, weights in `settings.dtype`.
+def copy_of(model: Any) -> Any:
+    """A copy in main memory of a model that is being trained, which goes on as if it had not been copied.
+
+    An adapter cannot be merged into the model itself: taking it out again rounds.
+    """
+    held: dict[int, Any] = {id(one): _in_main_memory(one) for one in (*model.parameters(), *model.buffers())}
+    if "forward" in vars(model):  # accelerate's, around the class's own; it refuses to be copied
+        held[id(vars(model)["forward"])] = None
+    made = copy.deepcopy(model, held)
+    vars(made).pop("forward", None)
+    return made
+
+
+def _in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
+    copied = tensor.detach().to("cpu", copy=True)
+    return (
+        torch.nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else copied
+    )
+
+
+def student_of(model: Any, settings: TrainSettings, step: int) -> Any:
+    """A trained model as a plain one: an adapter merged, weights in `settings.dtype`.
+
+    Args:
+        model: what the trainer trains.
+        settings: of the training.
+        step: after which it is, for messages.
 
     Raises:
         TrainingError: a weight is no finite number.
     """
-    model = trainer.model.merge_and_unload() if settings.lora is not None else trainer.model
+    model = model.merge_and_unload() if settings.lora is not None else model
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise diverged(f"after the last step {name} holds values that are no finite numbers")
+            raise diverged(f"after step {step} {name} holds values that are no finite numbers")
     return model.to(getattr(torch, settings.dtype))
 
 
 def diverged(what: str) -> TrainingError:
     """The error for a loss or a weight that is no number."""
     return TrainingError(
-        f"{what}; nothing was written. Lower learning_rate, lengthen warmup_steps, and check that the "
+        f"{what}; no student was written. Lower learning_rate, lengthen warmup_steps, and check that the "
         "base's own weights are finite"
     )
 

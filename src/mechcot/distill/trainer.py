@@ -6,10 +6,11 @@ import copy
 import logging
 import os
 import time
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mechcot.core import files
 from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
@@ -17,7 +18,7 @@ from mechcot.core.progress import Progress
 from mechcot.core.results import UNSTORED, Result
 from mechcot.distill import checkpoints
 from mechcot.distill.masks import IGNORED
-from mechcot.distill.schedule import n_steps
+from mechcot.distill.schedule import n_steps, steps_along
 from mechcot.distill.training import DECIDING, Training
 from mechcot.models.checkpoint import load_tokenizer
 
@@ -26,6 +27,14 @@ log = logging.getLogger("mechcot")
 CARD = "distillation.json"
 """The file in a student's folder that says what it was trained on."""
 FORMAT = "mechcot-student/1"
+
+
+class Keeping(NamedTuple):
+    """After which steps a training is kept, what is done with a copy of it, and where the training stops."""
+
+    steps: Set[int]
+    keep: Callable[[int, Any], None]
+    until: int | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,14 @@ class TrainResult(Result):
         return self.losses[-1]
 
 
-def train(training: Training, out: Path, work: Path, *, progress: bool = True) -> TrainResult:
+def train(
+    training: Training,
+    out: Path,
+    work: Path,
+    *,
+    along: Mapping[Path, float] | None = None,
+    progress: bool = True,
+) -> TrainResult:
     """Train a checkpoint on supervised rows and write the student as an ordinary checkpoint folder.
 
     AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
@@ -68,36 +84,100 @@ def train(training: Training, out: Path, work: Path, *, progress: bool = True) -
     Killed at any instant, the same call goes on from the last whole checkpoint in `work` and ends
     with the same weights. Checkpoints of other rows, settings, seed, base or versions are discarded.
 
+    What is kept along the training is the student as it would be were this step the last one: written from a
+    copy, so that the training and its end are the same bytes without it.
+
     Args:
         training: what is to be taught, to which base.
         out: folder of the student; an older student there is replaced at the end.
         work: folder for checkpoints; emptied of them at the end.
+        along: folders of further checkpoints, and the share of the steps after which each is kept.
         progress: whether to draw a bar.
 
     Raises:
-        UsageError: `out` holds something other than a student, or `work` others' checkpoints.
+        UsageError: `out`, or a folder of `along`, holds something other than a student, or `work` others'
+            checkpoints.
         MissingDependency: a package of the extra `train` is not installed.
         ModelError: weights or tokenizer cannot be used.
-        TrainingError: a loss or weight is no finite number, or there are several GPUs or processes.
+        TrainingError: a loss or weight is no finite number, there are several GPUs or processes, or shares of
+            `along` lie on one step, or at an end.
     """
     need_packages()
-    check_out(out)
+    kept = kept_steps(training, along)
+    for folder in (out, *kept):
+        check_out(folder)
     started = time.perf_counter()
-    _no_telemetry()
     tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)
     run = training.fingerprint()
-    base = _load(training)
-    newest = checkpoints.open_work(work, run)
+    student, losses, resumed = _trained(training, tokenizer, work, kept, None, progress)
+    result = _result(losses, training)
+    _write(student, tokenizer, out, _card(run, training, result))
+    checkpoints.clear(work)
+    return replace(result, seconds=time.perf_counter() - started, resumed_from=resumed)
+
+
+def train_along(
+    training: Training, out: Path, work: Path, along: Mapping[Path, float], *, progress: bool = True
+) -> int:
+    """Write what a finished training would have kept along it: trained once more, up to the last share.
+
+    Args:
+        training: what the student was taught.
+        out: folder of the student, which stays as it is.
+        work: folder for checkpoints; emptied of them at the end.
+        along: folders of further checkpoints, and the share of the steps after which each is kept.
+        progress: whether to draw a bar.
+
+    Returns:
+        The optimiser steps that were trained again; 0 where all is there.
+
+    Raises:
+        TrainingError: the student is of another training, so that these would not lie on its way; else as
+            `train`.
+    """
+    need_packages()
+    kept = kept_steps(training, along)
+    for folder in kept:
+        check_out(folder)
+    if finished(out, training) is None:
+        raise TrainingError(
+            f"{out}: is not what this training ends in (other examples, settings, seed, base or versions of "
+            f"{', '.join(DECIDING)}); what would be kept does not lie on its way. Train it again first"
+        )
+    if all_kept(training, kept):
+        return 0
+    last = max(kept.values())
+    tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)
+    _, _, resumed = _trained(training, tokenizer, work, kept, last, progress)
+    checkpoints.clear(work)
+    return last - resumed
+
+
+def _trained(
+    training: Training,
+    tokenizer: Any,
+    work: Path,
+    kept: Mapping[Path, int],
+    until: int | None,
+    progress: bool,
+) -> tuple[Any, list[float], int]:
+    """Train to the end or to a step: the student, the loss of every step, the step gone on from."""
+    _no_telemetry()
+    run, base = training.fingerprint(), _load(training)
+    folders = {step: folder for folder, step in kept.items() if not _is_kept(folder, run, step)}
+    newest = checkpoints.discard_behind(work, checkpoints.open_work(work, run), [*folders])
+
+    def keep(step: int, model: Any) -> None:
+        _write(model, tokenizer, folders[step], _kept_card(run, training, step))
+
     try:
-        student, losses = _run(base, tokenizer, training, work, newest, progress)
+        keeping = Keeping({*folders}, keep, until)
+        student, losses = _run(base, tokenizer, training, work, newest, keeping, progress)
     except TrainingError:
         # The same call would end the same way: nothing in `work` is worth going on from.
         checkpoints.clear(work)
         raise
-    result = _result(losses, training)
-    _write(student, tokenizer, out, _card(run, training, result))
-    checkpoints.clear(work)
-    return replace(result, seconds=time.perf_counter() - started, resumed_from=_step_of(newest))
+    return student, losses, checkpoints.step_of(newest)
 
 
 def need_packages() -> None:
@@ -125,6 +205,31 @@ def check_out(out: Path) -> None:
         )
 
 
+def kept_steps(training: Training, along: Mapping[Path, float] | None) -> dict[Path, int]:
+    """The step after which the training is kept in each folder.
+
+    Raises:
+        TrainingError: as `schedule.steps_along`.
+    """
+    return steps_along(along or {}, n_steps(len(training.order()), training.settings))
+
+
+def all_kept(training: Training, kept: Mapping[Path, int]) -> bool:
+    """Whether every folder holds the student as it is after its step of this training."""
+    run = training.fingerprint() if kept else ""
+    return all(_is_kept(folder, run, step) for folder, step in kept.items())
+
+
+def _is_kept(folder: Path, run: str, step: int) -> bool:
+    """Whether a folder holds the student as it is after a step of the run with this fingerprint."""
+    return (folder / CARD).is_file() and files.read_json(folder / CARD).get("run") == _run_to(run, step)
+
+
+def _run_to(run: str, step: int) -> str:
+    """Fingerprint of a run up to a step: another one than that of the run's end."""
+    return checkpoints.fingerprint({"run": run, "step": step})
+
+
 def finished(out: Path, training: Training) -> TrainResult | None:
     """The result recorded in `out` if this training has already ended there."""
     if not (out / CARD).is_file():
@@ -136,32 +241,39 @@ def finished(out: Path, training: Training) -> TrainResult | None:
 
 
 def _run(
-    model: Any, tokenizer: Any, training: Training, work: Path, newest: Path | None, progress: bool
+    model: Any,
+    tokenizer: Any,
+    training: Training,
+    work: Path,
+    newest: Path | None,
+    keeping: Keeping,
+    progress: bool,
 ) -> tuple[Any, list[float]]:
-    """Train from the checkpoint `newest` on: the student, and the loss of every step."""
+    """Train from the checkpoint `newest` on: the student where it stops, and the loss of every step."""
     from mechcot.distill import sft
 
     # TRL and transformers write into the config; the student keeps the base's own.
     config = copy.deepcopy(model.config)
-    total, resumed = n_steps(len(training.order()), training.settings), _step_of(newest)
+    total, resumed = n_steps(len(training.order()), training.settings), checkpoints.step_of(newest)
     if resumed:
         log.info("going on from step %d of %d", resumed, total)
     history = sft.History()
     bar = Progress("training", total, "step", shown=progress, done=resumed, every=0)
     with bar, sft.quiet_libraries():
 
-        def on_step(loss: float) -> None:
+        def on_step(step: int, loss: float, model: Any) -> bool:
             bar.update(loss=loss)
+            if step in keeping.steps:
+                kept = sft.student_of(sft.copy_of(model), training.settings, step)
+                kept.config = copy.deepcopy(config)
+                keeping.keep(step, kept)
+            return step == keeping.until
 
         trainer = sft.build_trainer(model, tokenizer, training, work, history, on_step)
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        student = sft.student_of(trainer, training.settings)
+        student = sft.student_of(trainer.model, training.settings, total)
     student.config = config
     return student, history.losses
-
-
-def _step_of(checkpoint: Path | None) -> int:
-    return int(checkpoint.name.split("-")[1]) if checkpoint else 0
 
 
 def _load(training: Training) -> Any:
@@ -192,6 +304,15 @@ def _load(training: Training) -> Any:
 
 
 def _card(run: str, training: Training, result: TrainResult) -> dict[str, Any]:
+    return _about(run, training) | {"result": result.to_json()}
+
+
+def _kept_card(run: str, training: Training, step: int) -> dict[str, Any]:
+    total = n_steps(len(training.order()), training.settings)
+    return _about(_run_to(run, step), training) | {"kept": {"run": run, "step": step, "steps": total}}
+
+
+def _about(run: str, training: Training) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "run": run,
@@ -200,7 +321,6 @@ def _card(run: str, training: Training, result: TrainResult) -> dict[str, Any]:
         "n_truncated": training.data.n_truncated,
         "seed": training.seed,
         "settings": training.settings.model_dump(mode="json", exclude={"save_every"}),
-        "result": result.to_json(),
     }
 
 

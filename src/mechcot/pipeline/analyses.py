@@ -91,8 +91,13 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     listed = [name for stage in fact_stages(study, False) for name in stage.outputs]
     changed = [name for stage in cause_stages(study, False) for name in stage.outputs]
     decoded = [name for stage in greedy_stages(study, False) for name in stage.outputs]
+    along = tuple(
+        f"readings/{arm}/{arm}"
+        for arm in dict.fromkeys(a for run in settings.trainings().values() for a in run)
+    )
     return {
         "answers": ("questions.parquet", *read),
+        "along": (*judged, *_all_claims(study), *along),
         "cut": ("questions.parquet", *cut),
         "judged": judged,
         "panel": judged,

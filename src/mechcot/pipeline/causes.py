@@ -96,5 +96,5 @@ def plan_causes(study: Study, steps: str, *, thorough: bool) -> Plan:
     settings = resolve(base=study.settings.model_dump(mode="json"), overrides=overrides)
     planned = Study(study.path, settings)
     if steps == KNOCKOUTS:
-        return plan_readings(planned, settings.authors(), settings.readers())
+        return plan_readings(planned, settings.readings())
     return Plan(tuple(replace(price(planned, arm), what=f"causes-of-{arm}") for arm in pair_of(planned)))

@@ -10,10 +10,10 @@ from typing import Any
 
 from mechcot.core import files, records
 from mechcot.core.plan import Expense
-from mechcot.core.settings import DistillSettings
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_records import CHAINS, MADE_EXAMPLES
 from mechcot.core.text import escaped
+from mechcot.core.training_settings import DistillSettings
 from mechcot.pipeline.training import training_seed
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
@@ -26,11 +26,12 @@ _MASK = {"loss_on", "max_length", "allow_truncation"}
 
 
 def students(study: Study) -> dict[str, DistillSettings]:
-    """The arms that learn from examples made here, by name."""
+    """The arms that learn from examples made here, by name; not those along a training."""
     if study.settings.organism is not None:
         return {}
     arms = {name: arm.distill for name, arm in study.settings.arms.items()}
-    return {name: own for name, own in arms.items() if own and study.settings.made_here(own.examples)}
+    here = study.settings.made_here
+    return {name: own for name, own in arms.items() if own and own.at is None and here(own.examples)}
 
 
 def bases(study: Study) -> dict[str, str]:

@@ -14,7 +14,7 @@ from mechcot.study.folder import Study
 
 
 def reading_stages(study: Study, progress: bool) -> list[Stage]:
-    """One stage an author and reader."""
+    """One stage an author and reader; those along a training read themselves alone."""
     settings = study.settings
     basis = {
         "reading": settings.reading.basis(),
@@ -22,22 +22,21 @@ def reading_stages(study: Study, progress: bool) -> list[Stage]:
         "threads": settings.threads,
     }
     stages = []
-    for author in settings.authors():
-        for reader in settings.readers():
-            own, outside = checkpoint_of(study, reader)
-            tables = tuple(f"arms/{author}/{name}.parquet" for name in ("traces", "steps", "claims"))
-            stages.append(
-                Stage(
-                    f"read-{author}-by-{reader}",
-                    2,
-                    basis,
-                    ("questions.parquet", *tables, *own),
-                    (f"readings/{author}/{reader}",),
-                    partial(read, study, author, reader, progress),
-                    outside=outside,
-                    plan=partial(plan_reading, study, author, reader),
-                )
+    for author, reader in settings.readings():
+        own, outside = checkpoint_of(study, reader)
+        tables = tuple(f"arms/{author}/{name}.parquet" for name in ("traces", "steps", "claims"))
+        stages.append(
+            Stage(
+                f"read-{author}-by-{reader}",
+                2,
+                basis,
+                ("questions.parquet", *tables, *own),
+                (f"readings/{author}/{reader}",),
+                partial(read, study, author, reader, progress),
+                outside=outside,
+                plan=partial(plan_reading, study, author, reader),
             )
+        )
     return stages
 
 
@@ -60,10 +59,10 @@ def plan_reading(study: Study, author: str, reader: str) -> Expense:
     return price(study, author, reader, task_of(study), checkpoint_folder(study, reader))
 
 
-def plan_readings(study: Study, authors: Sequence[str], readers: Sequence[str]) -> Plan:
+def plan_readings(study: Study, pairs: Sequence[tuple[str, str]]) -> Plan:
     """What some readings will take, as if none of them were there.
 
     Raises:
         ReadingError: a layer that a reader has not; author and reader do not share a tokenizer.
     """
-    return Plan(tuple(plan_reading(study, author, reader) for author in authors for reader in readers))
+    return Plan(tuple(plan_reading(study, author, reader) for author, reader in pairs))

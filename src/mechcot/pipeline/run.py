@@ -136,11 +136,7 @@ def read(
     """
     folder = Path(path)
     settings = reading_settings(folder, authors, readers, overrides)
-    wanted = {
-        f"read-{author}-by-{reader}"
-        for author in authors or settings.authors()
-        for reader in readers or settings.readers()
-    }
+    wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {"report", *registry.results(settings)}
     apart = ("read-", "handover-", "weights-", "causes-", "localisation", "steering")
 
