@@ -25,7 +25,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def kept(study: Study, result: dict[str, Any]) -> dict[str, Any]:
     """What is committed of a result."""
-    stage = json.loads((study.path / "manifest.json").read_text())["stages"].get("steering", {})
+    stage = json.loads((study.path / "manifest.json").read_text())["stages"].get("steering-texts", {})
     return {
         "preset": study.settings.preset,
         "seed": study.settings.seed,

@@ -15,7 +15,9 @@ from mechcot import Study
 from mechcot.analyses import registry
 from mechcot.core.errors import ConfigError, DataError, StudyError, UsageError
 from mechcot.core.manifest import load_manifest, verify
+from mechcot.core.settings import Settings
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.run import stages_of
 
 LEAVES = [
     *(
@@ -282,3 +284,12 @@ def test_changed_questions_are_refused_by_name(models_study: Path) -> None:
     file.write_text(file.read_text().replace('"key": "B"', '"key": "A"'))
     with pytest.raises(StudyError, match=r"questions\.jsonl changed since.*--restart-from questions"):
         pipeline.run(path, config=models_study / "study.yaml", progress=False)
+
+
+def test_no_two_stages_share_a_name(study):
+    """The manifest keeps a stage by its name: of two, one would forget what the other wrote."""
+    asked = {"handover": {}, "weights": {}, "causes": {}, "localisation": {}, "steering": {}, "along": [0.5]}
+    settings = Settings(**study.settings.model_dump(mode="json") | asked)
+    names = [stage.name for stage in stages_of(Study(study.path, settings))]
+    assert len(names) == len(set(names))
+    assert {"steering-texts", "steering", "localisation-patches", "localisation"} <= set(names)

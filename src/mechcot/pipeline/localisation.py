@@ -14,7 +14,7 @@ from mechcot.pipeline.plan import NO_TEXTS, there
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
 
-STAGE = "localisation"
+STAGE = "localisation-patches"
 
 
 def localisation_stages(study: Study, progress: bool) -> list[Stage]:

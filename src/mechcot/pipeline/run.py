@@ -138,7 +138,7 @@ def read(
     settings = reading_settings(folder, authors, readers, overrides)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-", "weights-", "causes-", "localisation", "steering")
+    apart = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-")
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)

@@ -16,7 +16,7 @@ from mechcot.pipeline.plan import NO_TEXTS, there
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
 
-STAGE = "steering"
+STAGE = "steering-texts"
 
 
 def steering_stages(study: Study, progress: bool) -> list[Stage]:
