@@ -87,7 +87,10 @@ FRAMES = (
         "another way of cutting, or another training run. Judges that agree can share a mistake.",
     ),
 )
-ORDER = ("changed", "planned", "origin", "gains", "controls", "seeds", "along", "sure")
+ORDER = (
+    "changed", "planned", "origin", "gains", "controls", "seeds", "sure", "commitment", "causes", "along",
+    "hedges", "doubt", "localisation", "steering",
+)  # fmt: skip
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 
 
