@@ -9,6 +9,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +180,20 @@ def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
+@contextmanager
+def shared(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """One folder for all workers: whoever comes first makes it, the others wait and find it done."""
+    own = factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield root / name
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One small organism study that all tests share; nobody may write to it."""
     from mechcot.pipeline import run as pipeline
 
-    # One for all workers: whoever comes first makes it, the others wait and find it done.
-    own = tmp_path_factory.getbasetemp()
-    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    with (root / "shared.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return pipeline.run(root / "shared", preset="organism-small", seed=3, progress=False)
+    with shared(tmp_path_factory, "shared") as folder:
+        return pipeline.run(folder, preset="organism-small", seed=3, progress=False)

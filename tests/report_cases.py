@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from conftest import shared
 from mechcot.analyses.registry import results
 from mechcot.core import config, files, records
 from mechcot.pipeline import run as pipeline
@@ -100,15 +101,12 @@ def build(folder: Path, case: Case | None = None, *, seed: int = 0) -> Study:
     return study
 
 
-_BUILT: list[Study] = []
-
-
 def ordinary(factory: pytest.TempPathFactory) -> Study:
-    """The study of the default case, built once for all test files; only ever read."""
-    if not _BUILT:
-        _BUILT.append(build(factory.mktemp("ordinary") / "s"))
-        write_report(_BUILT[0], VERSIONS)
-    return _BUILT[0]
+    """The study of the default case, built once for all test files and workers; only ever read."""
+    with shared(factory, "ordinary") as folder:
+        if not (folder / "report.html").exists():  # the last file that is written
+            write_report(build(folder), VERSIONS)
+        return Study.open(folder)
 
 
 def said(case: Case, text: str, number: int) -> str:

@@ -12,7 +12,7 @@ from mechcot.core import config
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.probe import positions
 from mechcot.study.writing import create_or_open
-from report_cases import build
+from report_cases import ordinary
 
 
 def _study(path: Path) -> Study:
@@ -55,8 +55,10 @@ def test_the_audit_of_a_control_uses_its_domain_and_arms(study: Study) -> None:
     assert {row["role"] for row in audit["roles"]} <= {*steps.role, *study.steps("distilled").role}
 
 
-def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(tmp_path: Path) -> None:
-    study = build(tmp_path / "s")
+def test_claims_of_other_domains_are_not_counted_as_left_out_of_knowledge(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    study = ordinary(tmp_path_factory)
     asked = study.questions("clinical").qid
     claims = study.claims("distilled")
     read = claims[claims.cid < study.settings.reading.traces_per_question]

@@ -1,6 +1,7 @@
 """The family is tested and corrected, marked on the page, and exploratory when its plan came too late."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mechcot.pipeline.report import write_report
 from mechcot.stats import detectable_difference, holm, mean_interval, t_test
 from mechcot.study.folder import Study
 from mechcot.study.writing import create_or_open
-from report_cases import VERSIONS, Case, build, ordinary
+from report_cases import VERSIONS, ordinary
 
 EARLY = {name: Registration("0" * 64, name, True, ()) for name in ("answers", "verdicts")}
 
@@ -147,8 +148,8 @@ def test_the_page_shows_the_family_and_marks_its_statements(study: Study) -> Non
     assert {name for name, mark in marks.items() if mark} == named
 
 
-def test_a_plan_changed_after_the_verdicts_makes_all_exploratory(tmp_path: Path) -> None:
-    early = build(tmp_path / "s", Case(questions=12))
+def test_a_plan_changed_after_the_verdicts_makes_all_exploratory(study: Study, tmp_path: Path) -> None:
+    early = Study.open(shutil.copytree(study.path, tmp_path / "s"))
     late = config.resolve(
         base=early.settings.model_dump(mode="json"), overrides=("confirmatory.smallest.steps=0.01",)
     )

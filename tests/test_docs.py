@@ -183,15 +183,15 @@ def _run(command: Command, files: dict[str, Path]) -> None:
         wanted = set(re.findall(r"\w+", re.search(r"\[(.*)\]", words[-1])[1]))
         assert wanted <= set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.M)), where
     elif words[0].startswith(("scripts/", "benchmarks/")):
-        assert all(word in _help(words[0]) for word in words if word.startswith("--")), where
+        assert all(word in _options(words[0]) for word in words if word.startswith("--")), where
     else:
         words = ["probe", *words[2:]] if words[:2] == ["-m", "mechcot.probe"] else words
         _mechcot(where, words, command, files)
 
 
 @cache
-def _help(script: str) -> str:
-    """What a script says of itself, from its door, in this process."""
+def _options(script: str) -> set[str]:
+    """The options in the usage of a script, asked from its door in this process."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
         patch.setattr(sys, "argv", [script, "--help"])
@@ -199,7 +199,8 @@ def _help(script: str) -> str:
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(ROOT / script), run_name="__main__")
     assert end.value.code == 0
-    return said.getvalue()
+    usage, _, _ = said.getvalue().partition("\n\n")
+    return set(re.findall(r"--[\w-]+", usage))
 
 
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:

@@ -208,7 +208,7 @@ prompt:
   terminator: null
 sampling: {{samples: 3, max_new_tokens: 40}}
 judge: {{kind: table, path: {tmp_path}/verdicts.csv}}
-analysis: {{bootstrap: 200, permutations: 2}}
+analysis: {{bootstrap: 100, permutations: 0, folds: 2}}
 threads: 1
 """
     )
