@@ -298,9 +298,12 @@ def _training(machine: Machine, size: Size, model: Any) -> dict[str, Any]:
     machine.begin()
     with tempfile.TemporaryDirectory() as work, quiet_libraries():
         training = Training(Path(work), Supervised(tuple(rows), 0, ""), settings, 0)
-        trainer = build_trainer(
-            model, _tokenizer(), training, Path(work), history, lambda _: times.append(machine.wait())
-        )
+
+        def timed(step: int, loss: float, model: Any) -> bool:
+            times.append(machine.wait())
+            return False
+
+        trainer = build_trainer(model, _tokenizer(), training, Path(work), history, timed)
         trainer.train()
     tokens = size.train_rows * size.train_length * (len(times) - 1)
     return _told(machine, tokens, times[-1] - times[0], 4 * weights) | {"losses": history.losses}
