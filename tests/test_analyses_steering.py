@@ -120,7 +120,7 @@ def test_the_layer_is_the_strongest_of_the_calm_ones_before_the_last():
         ((0.0, 0.1, 0.4, 0.6), (0, 0.01, 0.05, 0.5), (2.0, "")),
         ((0.0, 0.1, 0.2, 0.6), (0, 0.01, 0.05, 0.5), (3.0, "damage")),
         ((0.0, 0.1, 0.2, 0.15), (0, 0.01, 0.05, 0.5), (2.0, "not reached")),
-        ((0.0, 0.0, float("nan"), float("nan")), (0, 0.01, 0.05, 0.5), (1.0, "not reached")),
+        ((0.0, 0.0, float("nan"), float("nan")), (0, 0.01, 0.05, 0.5), (2.0, "not reached")),
     ],
 )
 def test_the_strength_is_the_least_that_brings_hedges_back(shares, far, found):
@@ -218,7 +218,12 @@ def test_doses_by_hand():
 @pytest.mark.parametrize(
     ("hedge", "silent", "verdict", "says"),
     [
-        (restored, lambda scale: 0, "restored", "of student’s claims are hedged (50.0 % of base"),
+        (
+            restored,
+            lambda scale: 0,
+            "restored",
+            "of student’s claims are hedged without damage (base: 50.0 %",
+        ),
         (
             restored,
             lambda scale: int(scale >= 1),

@@ -35,7 +35,7 @@ def steering_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            1,
+            2,
             basis | task_basis(study),
             (
                 "questions.parquet",

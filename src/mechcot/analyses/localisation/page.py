@@ -130,17 +130,15 @@ def reads(result: Json) -> str:
     """Where the direction lies along the hedge's own unembedding."""
     rows = result["reads"]
     along = [row for row in rows if row["cosine"] > row["high"]]
-    top = max(rows, key=lambda row: row["cosine"])
-    where = ", ".join(f"{row['layer']}" for row in along)
-    beyond = (
-        f"beyond random directions at layer{'s' if len(along) > 1 else ''} {where}"
-        if along
-        else ("at no layer beyond random directions")
-    )
+    if not along:
+        return (
+            f"{result['before']}’s hedge direction lies along the unembedding of the hedge at no layer "
+            "beyond random directions."
+        )
+    where = ", ".join(f"{row['layer']} (cosine {row['cosine']:.2f})" for row in along)
     return (
-        f"{result['before']}’s hedge direction lies along the unembedding of the hedge "
-        f"{beyond} (cosine up to "
-        f"{top['cosine']:.2f}, layer {top['layer']}): there it is the word that is about to be said."
+        f"{result['before']}’s hedge direction lies along the unembedding of the hedge beyond random "
+        f"directions at layer{'s' if len(along) > 1 else ''} {where}: there it is the word that is about to be said."
     )
 
 

@@ -66,15 +66,14 @@ def answer(result: Json) -> str:
     """Does restoring hedging in the arm after change step error? One sentence, and what follows."""
     before, after = result["before"], result["after"]
     own, dose = result["arms"][after], dose_at(result["arms"][after], result["scale"])
-    wanted = f"{percent(result['wanted'])} of {before}’s claims are hedged"
+    wanted = f"{before}: {percent(result['wanted'])}, where strengths are chosen"
     shares = dose["shares"]
     hedged, wrong = shares["hedged"], shares["wrong"]
     if result["verdict"] == "restored":
         return (
             f"With {before}’s hedge direction at strength {result['scale']:g}, {percent(hedged['value'])} of "
-            f"{after}’s claims are hedged ({wanted}) without damage, and "
-            f"{_moves(wrong['change'])}; wrong steps "
-            f"without a hedge change by {points(shares['asserted_wrong']['change'])}."
+            f"{after}’s claims are hedged without damage ({wanted}), and {_moves(wrong['change'])}; wrong "
+            f"steps without a hedge change by {points(shares['asserted_wrong']['change'])}."
         )
     if result["verdict"] == "damage":
         said = (
@@ -107,7 +106,8 @@ def _safe(result: Json, arm: str) -> str:
         return "Every strength that was tried does damage."
     shares = dose_at(own, safe)["shares"]
     return (
-        f"At strength {safe:g}, the greatest without damage, {_hedged(shares['hedged'])}, and "
+        f"At strength {safe:g}, the greatest without damage where strengths are chosen, "
+        f"{_hedged(shares['hedged'])}, and "
         f"{_moves(shares['wrong']['change'])}."
     )
 

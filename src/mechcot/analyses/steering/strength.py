@@ -126,7 +126,7 @@ def choose_scale(strengths: tuple[Strength, ...], wanted: float) -> tuple[float,
     """The least strength at which at least `wanted` of the claims are hedged, and why there is none.
 
     Where none reaches it, or the one that does is damage, the reason says so; the strength is then the
-    least that reaches it, or else the one that hedges most.
+    least that reaches it, or else the greatest without damage, or else the one that hedges most.
 
     Args:
         strengths: of one arm, by `strengths_of`.
@@ -134,6 +134,9 @@ def choose_scale(strengths: tuple[Strength, ...], wanted: float) -> tuple[float,
     """
     more = [one for one in strengths if one.scale > 0]
     reach = [one for one in more if one.hedged >= wanted]
+    safe = [one.scale for one in more if not one.damaged]
+    if not reach and safe:
+        return max(safe), "not reached"
     if not reach:
         best = max(more, key=lambda one: (one.hedged == one.hedged, one.hedged))
         return best.scale, "not reached"
