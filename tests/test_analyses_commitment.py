@@ -261,3 +261,11 @@ def test_a_tie_of_two_options_is_no_agreement_and_is_counted():
     assert found.n_tied == found.to_json()["n_tied"] == 1
     assert found.locks.set_index("qid")["lock"].to_dict() == {"q1": 2.0, "q2": 0.0}
     assert found.locks.set_index("qid").loc["q1", "aoc"] == pytest.approx(1 / 3)
+
+
+def test_steps_of_another_arm_or_too_few_are_refused(study):
+    """Without the steps a trace seems to state its answer later than it does: every lock would be wrong."""
+    forced, traces, steps = study.forced("base"), study.traces("base"), study.steps("base")
+    for wrong in (steps.iloc[:0], study.steps("distilled"), steps.iloc[::2]):
+        with pytest.raises(AnalysisError, match="Pass the steps of the same arm and traces"):
+            commitment.curves(forced, traces, wrong)

@@ -144,6 +144,7 @@ def paths_of(
     steps, owner = steps[owner >= 0], owner[owner >= 0]
     place: IntArray = np.asarray(steps.groupby(_PAIR, sort=False).cumcount(), np.int64)
     last: IntArray = np.bincount(owner, minlength=len(kept)).astype(np.int64)
+    _refuse_missing_steps(kept, last, rows, author)
     says = steps["states_answer"].to_numpy(bool)
     np.minimum.at(last, owner[says], place[says])
     about = pd.DataFrame(
@@ -227,6 +228,23 @@ def countable(traces: pd.DataFrame, forced: pd.DataFrame) -> tuple[pd.DataFrame,
     if kept.empty:
         raise AnalysisError(f"no trace with an answer and forced answers is left; excluded: {excluded}")
     return kept, excluded
+
+
+def _refuse_missing_steps(kept: pd.DataFrame, counts: IntArray, rows: pd.DataFrame, author: str) -> None:
+    """Refuse steps that are of other traces: forced answers after more steps than there are say so.
+
+    Raises:
+        AnalysisError: names a trace.
+    """
+    most = rows.groupby(_PAIR)["k"].max().reindex(pd.MultiIndex.from_frame(kept[_PAIR])).to_numpy()
+    short = np.flatnonzero(counts < most)
+    if short.size:
+        trace = kept.iloc[short[0]]
+        raise AnalysisError(
+            f"question {trace['qid']}, trace {trace['cid']} of {author}: there are forced answers after "
+            f"{most[short[0]]} steps, and {counts[short[0]]} steps. Pass the steps of the same arm and traces, "
+            "all of them"
+        )
 
 
 def _filled(rows: pd.DataFrame, about: pd.DataFrame, index: pd.MultiIndex) -> tuple[FloatArray, FloatArray]:

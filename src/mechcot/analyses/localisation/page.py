@@ -138,7 +138,8 @@ def reads(result: Json) -> str:
     where = ", ".join(f"{row['layer']} (cosine {row['cosine']:.2f})" for row in along)
     return (
         f"{result['before']}’s hedge direction lies along the unembedding of the hedge beyond random "
-        f"directions at layer{'s' if len(along) > 1 else ''} {where}: there it is the word that is about to be said."
+        f"directions at layer{'s' if len(along) > 1 else ''} {where}: there it is the word that is "
+        "about to be said."
     )
 
 
