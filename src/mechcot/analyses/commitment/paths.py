@@ -242,8 +242,8 @@ def _refuse_missing_steps(kept: pd.DataFrame, counts: IntArray, rows: pd.DataFra
         trace = kept.iloc[short[0]]
         raise AnalysisError(
             f"question {trace['qid']}, trace {trace['cid']} of {author}: there are forced answers after "
-            f"{most[short[0]]} steps, and {counts[short[0]]} steps. Pass the steps of the same arm and traces, "
-            "all of them"
+            f"{most[short[0]]} steps, and {counts[short[0]]} steps. Pass the steps of the same arm and "
+            "traces, all of them"
         )
 
 
