@@ -23,15 +23,24 @@ from mechcot.core.words import number, percent, plain_signs, points
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def kept(study: Study, result: dict[str, Any]) -> dict[str, Any]:
-    """What is committed of a result."""
+def kept(study: Study) -> dict[str, Any]:
+    """What is committed of a study: both results without the methods of their intervals."""
     stage = json.loads((study.path / "manifest.json").read_text())["stages"].get("steering-texts", {})
     return {
         "preset": study.settings.preset,
         "seed": study.settings.seed,
         "seconds": stage.get("seconds"),
-        **result,
+        **plain(study.steering().to_json()),
+        "localisation": plain(study.localisation().to_json()),
     }
+
+
+def plain(value: Any) -> Any:
+    """JSON values without what says how an interval was made, and without single patches."""
+    if isinstance(value, Mapping):
+        left_out = ("method", "se", "freedom", "cells")
+        return {key: plain(part) for key, part in value.items() if key not in left_out}
+    return [plain(part) for part in value] if isinstance(value, list) else value
 
 
 def block(told: Sequence[Mapping[str, Any]]) -> str:
@@ -57,6 +66,7 @@ def block(told: Sequence[Mapping[str, Any]]) -> str:
                 + f"{percent(out['shares']['hedged']['value'])} | "
                 f"{points(out['shares']['wrong']['change'])} |"
             )
+    lines += ["", *lost(told)]
     verdicts = Counter(own["verdict"] for own in told)
     first = told[0]
     said = ", ".join(f"{name} on {n}" for name, n in verdicts.most_common())
@@ -71,6 +81,25 @@ def block(told: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(map(plain_signs, lines))
 
 
+def lost(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where hedges are lost: a row a study."""
+    first = told[0]["localisation"]["restored"]
+    stretches = [
+        "norm, unembedding" if number(one["layer"]) is None else f"layer {one['layer']}"
+        for one in first["increments"]
+    ]
+    head = ["seed", "gap, nats", *stretches, "p: as much elsewhere", "p: as late"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for own in told:
+        way = own["localisation"]["restored"]
+        shares = [percent(one["share"], 0) for one in way["increments"]]
+        ends = [f"{number(way['gap'][end]) or 0.0:.2f}" for end in ("estimate", "low", "high")]
+        tests = [f"{number(way[name]) or 0.0:.2f}" for name in ("peak_p", "late_p")]
+        row = [str(own["seed"]), f"{ends[0]} [{ends[1]}, {ends[2]}]", *shares, *tests]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
 def main() -> None:
     """Print or write the block."""
     parser = argparse.ArgumentParser(
@@ -79,7 +108,7 @@ def main() -> None:
     parser.add_argument("studies", type=Path, nargs="+", help="finished studies with results/steering.json")
     parser.add_argument("--write", action="store_true", help="put numbers and block into docs/")
     given = parser.parse_args()
-    told = [kept(study, study.steering().to_json()) for study in map(Study.open, given.studies)]
+    told = [kept(study) for study in map(Study.open, given.studies)]
     print(block(told))
     if given.write:
         (DOCS / "hedge-organism.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
