@@ -92,7 +92,8 @@ def lost(told: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for own in told:
         way = own["localisation"]["restored"]
-        shares = [percent(one["share"], 0) for one in way["increments"]]
+        # No share is minus nothing.
+        shares = [percent(round(number(one["share"]) or 0.0, 2) + 0.0, 0) for one in way["increments"]]
         ends = [f"{number(way['gap'][end]) or 0.0:.2f}" for end in ("estimate", "low", "high")]
         tests = [f"{number(way[name]) or 0.0:.2f}" for name in ("peak_p", "late_p")]
         row = [str(own["seed"]), f"{ends[0]} [{ends[1]}, {ends[2]}]", *shares, *tests]
