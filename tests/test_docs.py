@@ -153,7 +153,7 @@ def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, mon
     file.write_text(code)
     monkeypatch.chdir(tmp_path)
     if "load_card(" in code:
-        found = study.probe("distilled", spec=ProbeSpec(**QUICK))
+        found = Study.open(copied).probe("distilled", spec=ProbeSpec(**QUICK))
         write_probe(found, copied / "probes" / "step-error" / "distilled" / "distilled")
     runpy.run_path(str(file))
 
