@@ -35,7 +35,7 @@ from mechcot.core import files, records
 from mechcot.core.errors import AnalysisError
 from mechcot.core.settings import Settings
 from mechcot.core.words import number, why
-from mechcot.stats import Interval, ratio_interval
+from mechcot.stats import ratio_interval
 from mechcot.stats.frames import one_of_each
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _way(
     shares = np.array([step[1] / np.where(np.abs(gap[1]) < LEAST_GAP, np.nan, gap[1]) for step in steps])
     toward = np.sign(gap[1])  # of each set, from the host to the donor
     increments = tuple(
-        Increment(layer, _interval(step[0], n), _known(share[0]), _null(step[1][0], step[1][1:]))
+        Increment(layer, ratio_interval(step[0], n), _known(share[0]), _null(step[1][0], step[1][1:]))
         for layer, step, share in zip([*layers, None], steps, shares, strict=True)
     )
     third = [layer is None or layer > 2 / 3 * about["depth"] for layer in (*layers, None)]
@@ -139,7 +139,7 @@ def _way(
     most = int(np.argmax([step[1][0] * toward[0] for step in steps]))
     return Way(
         *names,
-        _interval(gap[0], n),
+        ratio_interval(gap[0], n),
         _null(gap[1][0], gap[1][1:]),
         increments,
         [*layers, None][most],
@@ -147,7 +147,7 @@ def _way(
         _known(late[0]),
         None if np.isnan(late[0]) else _at_least(late[0], late[1:][usable]),
         tuple(
-            Cell(*key, _interval(sums - host[0], n), _null(mean[0] - host[1][0], mean[1:] - host[1][1:]))
+            Cell(*key, ratio_interval(sums - host[0], n), _null(mean[0] - host[1][0], mean[1:] - host[1][1:]))
             for key, (sums, mean) in found.items()
         ),
     )
@@ -176,10 +176,6 @@ def _sets(means: pd.DataFrame, way: str, key: Key) -> Floats:
     own = means[(means.way == way) & (means.site == site) & (means.layer == layer) & (means.back == back)]
     found: Floats = own.sort_values("set").log_odds.to_numpy(np.float64)
     return found
-
-
-def _interval(sums: Floats, n: Floats) -> Interval:
-    return ratio_interval(sums, n)
 
 
 def _null(own: float, others: Floats) -> Null | None:

@@ -13,6 +13,7 @@ from mechcot.core import records
 from mechcot.core.errors import AnalysisError
 from mechcot.reading.inputs import QuestionInput, Target, TraceInput
 from mechcot.stats.frames import cut_off, text_codes
+from mechcot.steps.hedge_places import hedge_token
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 
@@ -165,15 +166,10 @@ def _hedges(
     tokenizer: Any,
 ) -> list[Target]:
     """Where claims could be hedged: the first token of the task's hedge, for what stands there."""
-    if task.hedge_pair is None or task.claim is None:
-        return []
     text, found = {step.sid: step.text for step in steps}, []
     for row in claims:
-        claim, pair = task.claim(question, text[row.sid]), task.hedge_pair(question, text[row.sid])
-        place = int(row.tok_decision) + 1
-        if claim is None or pair is None or place >= len(trace.token_ids):
+        token, place = hedge_token(task, question, text[row.sid], tokenizer), int(row.tok_decision) + 1
+        if token is None or place >= len(trace.token_ids):
             continue
-        word = pair[0][claim.decision_char :].split(maxsplit=1)[0]
-        token = int(tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0])
         found.append(Target(int(row.sid), place, (token,), int(trace.token_ids[place])))
     return found
