@@ -1,8 +1,10 @@
 from dataclasses import dataclass, field
 
 import pandas as pd
+import pytest
 
-from mechcot import Study
+from mechcot import Study, plots
+from mechcot.core.errors import UsageError
 from mechcot.core.results import Interval, Pair, Paired, Result, because, plain
 
 
@@ -54,3 +56,28 @@ def test_a_number_missing_in_one_arm_says_why_and_a_pair_with_its_difference_is_
 
 def test_a_part_that_writes_itself_is_written_so() -> None:
     assert plain([_Written(0.5)]) == [{"rate": 0.5}]
+
+
+def test_rows_that_a_result_does_not_have_are_named_beside_those_it_has(study: Study) -> None:
+    result = study.commitment()
+    with pytest.raises(UsageError, match=r"has no rows 'nonsense'; it has: "):
+        result.to_frame("nonsense")
+    with pytest.raises(UsageError, match="has no rows 'arm'; it has: one row, itself"):
+        _Alone("base").to_frame("arm")
+
+
+@dataclass(frozen=True)
+class _Alone(Result):
+    arm: str
+
+
+def test_a_figure_takes_results_as_well_as_their_json(study: Study) -> None:
+    found = study.commitment()
+    drawn = plots.commitment_curves({"base": found})
+    assert drawn == plots.commitment_curves({"base": found.to_json()})
+    assert plots.gains(study.gains()) == plots.gains(study.gains().to_json())
+
+
+def test_what_a_figure_does_not_find_is_named() -> None:
+    with pytest.raises(UsageError, match=r"plots.patch_map finds no 'restored' in what it was given"):
+        plots.patch_map({"share": 1.0})

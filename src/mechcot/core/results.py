@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from mechcot.core.errors import UsageError
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.words import aligned
 
@@ -109,11 +110,19 @@ class Result:
 
         Args:
             rows: the attribute that holds them; "": those of its main table.
+
+        Raises:
+            UsageError: it has no such rows.
         """
         import pandas as pd
 
         name = rows or self.table
-        value = getattr(self, name) if name else (self,)
+        value = getattr(self, name, None) if name else (self,)
+        if not isinstance(value, pd.DataFrame | Mapping | list | tuple):
+            have = [one.name for one in dataclasses.fields(self) if _is_rows(getattr(self, one.name))]  # type: ignore[arg-type]
+            raise UsageError(
+                f"{type(self).__name__} has no rows '{name}'; it has: {', '.join(have) or 'one row, itself'}"
+            )
         if isinstance(value, pd.DataFrame):
             return value
         if isinstance(value, Mapping):
@@ -187,6 +196,15 @@ class Paired(Result):
     before: Interval
     after: Interval
     difference: Interval
+
+
+def _is_rows(value: Any) -> bool:
+    """Whether a field holds rows of a table: a frame, or results in a list or by name."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return bool(value) and all(dataclasses.is_dataclass(one) for one in value)
+    return hasattr(value, "itertuples")
 
 
 def plain(value: Any, reason: str | None = None) -> Any:
