@@ -42,6 +42,7 @@ class Analysis:
             whole section there, as `module:function`; loaded when the page is made.
         rows: table at the page's end to the function of the findings that gives its rows there, or the
             whole table, likewise; see `method.py`.
+        told: what `mechcot show` prints of a study; None: `of(study)`.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -56,6 +57,7 @@ class Analysis:
     found: Callable[[Study], Any] | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, str] = field(default_factory=dict)
+    told: Callable[[Study], Any] | None = None
     needed: bool = False
 
     @property

@@ -15,6 +15,7 @@ from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.commitment.contrast import contrast
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.coupling import analysis as coupling
@@ -131,6 +132,7 @@ ANALYSES = (
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+        told=contrast,
     ),
     Analysis(
         "hedge_words",

@@ -213,7 +213,8 @@ def show(
         found = {one: registry.json_of(known[one], opened) for one in ([name] if name else known)}
         typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
     elif name is not None:
-        typer.echo(registry.shown(known[name].of(opened)))
+        told = known[name].told or known[name].of
+        typer.echo(registry.shown(told(opened)))
     else:
         width = max(map(len, known))
         for one, analysis in known.items():
