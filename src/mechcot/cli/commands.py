@@ -13,7 +13,7 @@ from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
 from mechcot.cli import teaching as cli_teaching
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
 
@@ -56,7 +56,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 Killed at any instant, the same command goes on where it stopped."""
 )
 def run(
-    study: StudyPath,
+    study: NewStudyPath,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings file (YAML). Without one: the organism.")
     ] = None,
@@ -79,7 +79,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Make a study or go on with one."""
-    from mechcot.pipeline import run as pipeline
+    from mechcot.core.config import settings_of
 
     show_stages(quiet)
     given: dict[str, Any] = {
@@ -87,12 +87,14 @@ def run(
         "preset": preset,
         "seed": seed,
         "overrides": tuple(set_ or ()),
-        "restart_from": restart_from,
     }
+    settings_of(study, **given)  # wrong settings are told before all that a run needs is imported
+    from mechcot.pipeline import run as pipeline
+
     if dry_run:
-        show_plan(pipeline.plan(study, **given), as_json)
+        show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
         return
-    done = pipeline.run(study, **given, rehash=rehash, progress=not quiet)
+    done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return

@@ -10,9 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mechcot.analyses import registry
-from mechcot.core.config import read_yaml, resolve
+from mechcot.core.config import settings_of
 from mechcot.core.errors import UsageError
-from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
@@ -72,7 +71,7 @@ def run(
         MechcotError: with what was expected, what came and what to do.
     """
     folder = Path(path)
-    wanted = partial(_settings, folder, config, preset, seed, overrides)
+    wanted = partial(settings_of, folder, config, preset, seed, overrides)
     return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash)
 
 
@@ -104,7 +103,7 @@ def plan(
         with TemporaryDirectory() as new:
             return plan(new, config=path, preset=preset, seed=seed, overrides=overrides)
     folder = Path(path)
-    settings = pinned(folder, _settings(folder, config, preset, seed, overrides))
+    settings = pinned(folder, settings_of(folder, config, preset, seed, overrides))
     refuse_unfit(folder, settings, restarting=restart_from is not None)
     return plan_stages(folder, stages_of(Study(folder, settings)), restart_from)
 
@@ -187,7 +186,7 @@ TEACHING = ("questions", "teacher", "examples")
 
 
 def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:
-    settings = _settings(folder, config, None, None, overrides)
+    settings = settings_of(folder, config, overrides=overrides)
     if settings.teacher is None:
         raise UsageError(
             f"{folder}: the settings name no teacher; write a section `teacher` (docs/teacher.md)"
@@ -227,7 +226,7 @@ def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
         UsageError: neither its task nor its settings have one.
     """
     more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
-    settings = _settings(folder, None, None, None, more)
+    settings = settings_of(folder, overrides=more)
     if not fact_stages(Study(folder, settings), False):
         raise UsageError(
             f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "
@@ -252,7 +251,7 @@ def reading_settings(
     Raises:
         ConfigError: an unknown arm or key, or a reader without weights.
     """
-    settings = _settings(folder, None, None, None, overrides)
+    settings = settings_of(folder, overrides=overrides)
     more = []
     for name, asked, known in (
         ("authors", authors, settings.authors()),
@@ -260,7 +259,7 @@ def reading_settings(
     ):
         if set(asked) - set(known):
             more.append(f"reading.{name}=[{', '.join(dict.fromkeys((*known, *asked)))}]")
-    return _settings(folder, None, None, None, (*overrides, *more)) if more else settings
+    return settings_of(folder, overrides=(*overrides, *more)) if more else settings
 
 
 def hand_over(path: str | Path, *, judge_file: str | Path | None = None, progress: bool = True) -> Study:
@@ -333,21 +332,6 @@ def _limit_threads(threads: int, limits: ExitStack) -> None:
 
     prepare_torch(threads)
     limits.enter_context(threadpool_limits(threads))
-
-
-def _settings(
-    folder: Path,
-    config: str | Path | None,
-    preset: str | None,
-    seed: int | None,
-    overrides: tuple[str, ...],
-) -> Settings:
-    existing = folder / "study.yaml"
-    if config is None and preset is None and existing.exists():
-        check_settings(folder)
-        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
-    file = Path(config) if config is not None else None
-    return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
 
 
 STAGES = (
