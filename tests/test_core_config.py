@@ -47,6 +47,7 @@ def test_resolved_settings_resolve_to_themselves() -> None:
         ('arms.base.model=""', "arms.base.model"),
         ("arms.distilled.distill.examples=''", "arms.distilled.distill.examples"),
         ("sampling=3", "sampling: Input should be"),
+        ("along=[1]", "along.0: Input should be less than 1 (it is 1)"),
         ("sampling.samples=null", "sampling.samples"),
         ("sampling", "key=value"),
         ("sampling.samples=[", "not YAML"),
