@@ -11,6 +11,7 @@ import typer
 
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
+from mechcot.cli import miniature as cli_miniature
 from mechcot.cli import models as cli_models
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
@@ -52,6 +53,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 \b
   mechcot run studies/organism --seed 3
   mechcot run studies/small --preset organism-small --set sampling.samples=8
+  mechcot run studies/try --config study.yaml --miniature    # all stages on tiny stand-ins, in minutes
 
 Killed at any instant, the same command goes on where it stopped."""
 )
@@ -71,6 +73,7 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    in_miniature: cli_miniature.InMiniature = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
@@ -89,6 +92,9 @@ def run(
         "overrides": tuple(set_ or ()),
         "restart_from": restart_from,
     }
+    if in_miniature:
+        cli_miniature.run(study, given, dry_run, quiet, as_json)
+        return
     if dry_run:
         show_plan(pipeline.plan(study, **given), as_json)
         return
