@@ -22,6 +22,7 @@ from mechcot.core.stages import run_stages, versions
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.further import judge_study
 from mechcot.pipeline.plan import plan_stages
+from mechcot.pipeline.settings import settings_in
 from mechcot.study.folder import recorded
 from written_study import written_study
 
@@ -136,7 +137,7 @@ def settings_file(folder: Path, **more: object) -> Path:
 
 
 def located(file: Path):
-    return pipeline.settings_in(file.parent / "new", file, None, None, ())
+    return settings_in(file.parent / "new", file, None, None, ())
 
 
 def test_a_server_file_is_looked_for_beside_the_settings_then_where_one_works(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mechcot.cli import ahead as cli_ahead
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
-from mechcot.cli import miniature as cli_miniature
 from mechcot.cli import models as cli_models
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
@@ -73,7 +73,7 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
-    in_miniature: cli_miniature.InMiniature = False,
+    in_miniature: cli_ahead.InMiniature = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
@@ -93,7 +93,7 @@ def run(
         "restart_from": restart_from,
     }
     if in_miniature:
-        cli_miniature.run(study, given, dry_run, quiet, as_json)
+        cli_ahead.run(study, given, dry_run, quiet, as_json)
         return
     if dry_run:
         show_plan(pipeline.plan(study, **given), as_json)
@@ -106,27 +106,6 @@ def run(
 
     typer.echo(headline_text(done.summary()))
     typer.echo(f"\nReport: {done.report}")
-
-
-@app.command(
-    help="""What `mechcot run` would do, stage by stage, and what that takes: tokens, calls, bytes, money.
-
-\b
-  mechcot plan studies/organism           # a study, begun or finished
-  mechcot plan study.yaml                 # a new study with these settings
-
-Nothing is run, sent or written; what cannot be known yet is said to be unknown."""
-)
-def plan(
-    study: Annotated[
-        Path, typer.Argument(help="The study's folder, or a settings file (YAML).", show_default=False)
-    ],
-    as_json: Json = False,
-) -> None:
-    """Plan a study."""
-    from mechcot.pipeline import run as pipeline
-
-    show_plan(pipeline.plan(study), as_json)
 
 
 @app.command(
@@ -168,6 +147,7 @@ def read(
     """Read traces with a model."""
     from mechcot.pipeline import reading
     from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.settings import reading_settings
     from mechcot.study.folder import Study
 
     show_stages(quiet)
@@ -186,7 +166,7 @@ def read(
     authors, readers = author or [], reader or []
     if dry_run:
         Study.open(study)
-        settings = pipeline.reading_settings(study, authors, readers, overrides)
+        settings = reading_settings(study, authors, readers, overrides)
         pairs = settings.readings(authors, readers)
         show_plan(reading.plan_readings(Study(study, settings), pairs), False)
         return
@@ -327,6 +307,7 @@ def knowledge(
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
 
 
+cli_ahead.add_commands(app)
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
 cli_models.add_commands(app)

@@ -8,24 +8,26 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
-from mechcot.core.config import read_yaml, resolve
 from mechcot.core.errors import UsageError
-from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
-from mechcot.models.checkpoint import prepare_torch
+from mechcot.models.checkpoint import prepare_torch, without_fetching
 from mechcot.pipeline.analyses import forget_renamed
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.kinds import stages_of
 from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
-from mechcot.pipeline.server_files import located
+from mechcot.pipeline.settings import reading_settings, settings_in
 from mechcot.study.folder import Study
 from mechcot.study.writing import create_or_open, locked, refuse_unfit
+
+if TYPE_CHECKING:
+    from mechcot.pipeline.estimate.result import Estimate
 
 
 def run(
@@ -73,7 +75,7 @@ def plan(
 ) -> Plan:
     """What `run` would do with a study, stage by stage, and what that takes; nothing is run or written.
 
-    A checkpoint on the Hub is fetched, as `run` does first of all: its configuration and tokenizer count.
+    A checkpoint on the Hub is not fetched for it: what rests on its tokenizer is unknown until it is there.
 
     Args:
         path: the study's folder, which may not be there yet; or a settings file, for a new study of it.
@@ -86,13 +88,49 @@ def plan(
     Raises:
         MechcotError: what `run` would refuse before it begins.
     """
+    with ExitStack() as stack:
+        return _planned(stack, path, config, preset, seed, overrides, restart_from)[1]
+
+
+def foretell(path: str | Path, *, config: str | Path | None = None) -> Foretold:
+    """The plan of a study, and what the stages that are to do are expected to take.
+
+    Args:
+        path: as in `plan`.
+        config: likewise.
+    """
+    from mechcot.pipeline.estimate.estimate import estimate_of
+
+    with ExitStack() as stack:
+        study, found = _planned(stack, path, config, None, None, (), None)
+        return Foretold(found, estimate_of(study, found))
+
+
+class Foretold(NamedTuple):
+    """What stages there are, and what they are expected to take."""
+
+    plan: Plan
+    estimate: Estimate
+
+
+def _planned(
+    stack: ExitStack,
+    path: str | Path,
+    config: str | Path | None,
+    preset: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    restart_from: str | None,
+) -> tuple[Study, Plan]:
+    """A study that may not be there yet, and its plan; nothing is fetched until the stack ends."""
+    stack.enter_context(without_fetching())
     if config is None and Path(path).is_file():
-        with TemporaryDirectory() as new:
-            return plan(new, config=path, preset=preset, seed=seed, overrides=overrides)
+        path, config = stack.enter_context(TemporaryDirectory()), path
     folder = Path(path)
     settings = pinned(folder, settings_in(folder, config, preset, seed, overrides))
     refuse_unfit(folder, settings, restarting=restart_from is not None)
-    return plan_stages(folder, stages_of(Study(folder, settings)), restart_from)
+    study = Study(folder, settings)
+    return study, plan_stages(folder, stages_of(study), restart_from)
 
 
 def read(
@@ -239,25 +277,6 @@ def plan_knowledge(path: str | Path, pairs: str | Path | None = None) -> Plan:
     return plan_stages(folder, fact_stages(study, False))
 
 
-def reading_settings(
-    folder: Path, authors: Sequence[str], readers: Sequence[str], overrides: tuple[str, ...] = ()
-) -> Settings:
-    """A study's settings with these arms among the readings' authors and readers.
-
-    Raises:
-        ConfigError: an unknown arm or key, or a reader without weights.
-    """
-    settings = settings_in(folder, None, None, None, overrides)
-    more = []
-    for name, asked, known in (
-        ("authors", authors, settings.authors()),
-        ("readers", readers, settings.readers()),
-    ):
-        if set(asked) - set(known):
-            more.append(f"reading.{name}=[{', '.join(dict.fromkeys((*known, *asked)))}]")
-    return settings_in(folder, None, None, None, (*overrides, *more)) if more else settings
-
-
 def hand_over(path: str | Path, *, judge_file: str | Path | None = None, progress: bool = True) -> Study:
     """Add a hand-over to a study: both arms go on from both arms' prefixes (`study.handover()`).
 
@@ -342,31 +361,3 @@ def _limit_threads(threads: int, limits: ExitStack) -> None:
 
     prepare_torch(threads)
     limits.enter_context(threadpool_limits(threads))
-
-
-def settings_in(
-    folder: Path,
-    config: str | Path | None,
-    preset: str | None,
-    seed: int | None,
-    overrides: tuple[str, ...],
-) -> Settings:
-    """The settings that a study has, or will have: resolved, server files where they lie.
-
-    Args:
-        folder: the study's.
-        config: as in `run`, like all that follow.
-        preset: see there.
-        seed: see there.
-        overrides: see there.
-
-    Raises:
-        ConfigError: they do not fit, or a server file lies nowhere.
-    """
-    existing = folder / "study.yaml"
-    if config is None and preset is None and existing.exists():
-        check_settings(folder)
-        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
-    file = Path(config) if config is not None else None
-    settings = resolve(preset=preset, file=file, overrides=overrides, seed=seed)
-    return settings if file is None else located(settings, file)

@@ -21,6 +21,7 @@ from mechcot.pipeline.miniature.lore import cases
 from mechcot.pipeline.miniature.questions import n_options, paired, write_questions
 from mechcot.pipeline.miniature.servers import Servers
 from mechcot.pipeline.miniature.settings import Inputs, in_miniature, refuse_files
+from mechcot.pipeline.settings import settings_in
 from mechcot.study.folder import Study
 from mechcot.tasks.registry import task_for
 
@@ -141,7 +142,7 @@ def miniature(
         MechcotError: as `pipeline.run.run`.
     """
     folder = Path(path)
-    own = pipeline.settings_in(folder, config_file, None, seed, overrides)
+    own = settings_in(folder, config_file, None, seed, overrides)
     refuse_files(own)
     inputs = folder.resolve() / FOLDER
     n = n_options(own.questions) if own.questions else 4
