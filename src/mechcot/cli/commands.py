@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mechcot.cli import ahead as cli_ahead
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
@@ -52,6 +53,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 \b
   mechcot run studies/organism --seed 3
   mechcot run studies/small --preset organism-small --set sampling.samples=8
+  mechcot run studies/try --config study.yaml --miniature    # all stages on tiny stand-ins, in minutes
 
 Killed at any instant, the same command goes on where it stopped."""
 )
@@ -71,6 +73,7 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    in_miniature: cli_ahead.InMiniature = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
@@ -79,7 +82,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Make a study or go on with one."""
-    from mechcot.core.config import settings_of
+    from mechcot.pipeline.settings import settings_in
 
     show_stages(quiet)
     given: dict[str, Any] = {
@@ -88,7 +91,10 @@ def run(
         "seed": seed,
         "overrides": tuple(set_ or ()),
     }
-    settings_of(study, **given)  # wrong settings are told before all that a run needs is imported
+    if in_miniature:
+        cli_ahead.run(study, given | {"restart_from": restart_from}, dry_run, quiet, as_json)
+        return
+    settings_in(study, **given)  # wrong settings are told before all that a run needs is imported
     from mechcot.pipeline import run as pipeline
 
     if dry_run:
@@ -102,27 +108,6 @@ def run(
 
     typer.echo(headline_text(done.summary()))
     typer.echo(f"\nReport: {done.report}")
-
-
-@app.command(
-    help="""What `mechcot run` would do, stage by stage, and what that takes: tokens, calls, bytes, money.
-
-\b
-  mechcot plan studies/organism           # a study, begun or finished
-  mechcot plan study.yaml                 # a new study with these settings
-
-Nothing is run, sent or written; what cannot be known yet is said to be unknown."""
-)
-def plan(
-    study: Annotated[
-        Path, typer.Argument(help="The study's folder, or a settings file (YAML).", show_default=False)
-    ],
-    as_json: Json = False,
-) -> None:
-    """Plan a study."""
-    from mechcot.pipeline import run as pipeline
-
-    show_plan(pipeline.plan(study), as_json)
 
 
 @app.command(
@@ -164,6 +149,7 @@ def read(
     """Read traces with a model."""
     from mechcot.pipeline import reading
     from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.settings import reading_settings
     from mechcot.study.folder import Study
 
     show_stages(quiet)
@@ -182,7 +168,7 @@ def read(
     authors, readers = author or [], reader or []
     if dry_run:
         Study.open(study)
-        settings = pipeline.reading_settings(study, authors, readers, overrides)
+        settings = reading_settings(study, authors, readers, overrides)
         pairs = settings.readings(authors, readers)
         show_plan(reading.plan_readings(Study(study, settings), pairs), False)
         return
@@ -324,6 +310,7 @@ def knowledge(
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
 
 
+cli_ahead.add_commands(app)
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
 cli_models.add_commands(app)

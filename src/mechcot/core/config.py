@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from mechcot.core import files
 from mechcot.core.errors import ConfigError, DataError, said
-from mechcot.core.manifest import SETTINGS, check_settings
 from mechcot.core.presets import PRESETS
 from mechcot.core.question_sets import SETS
 from mechcot.core.section import Section
@@ -68,34 +67,6 @@ def resolve(
     settings = _settings_of(merged, overrides, seed, str(file) if file else source)
     threads = settings.threads or len(os.sched_getaffinity(0))
     return settings.model_copy(update={"threads": threads})
-
-
-def settings_of(
-    folder: Path,
-    config: str | Path | None = None,
-    preset: str | None = None,
-    seed: int | None = None,
-    overrides: tuple[str, ...] = (),
-) -> Settings:
-    """Settings that a study is made or goes on with: a file's, a preset's, else its own.
-
-    Args:
-        folder: the study's.
-        config: settings (YAML).
-        preset: a named set of defaults.
-        seed: the study's seed.
-        overrides: settings of the form `a.b=c`.
-
-    Raises:
-        ConfigError: with what was expected, what came and where.
-        StudyError: the study's own are not as mechcot wrote them.
-    """
-    existing = folder / SETTINGS
-    if config is None and preset is None and existing.exists():
-        check_settings(folder)
-        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
-    file = Path(config) if config is not None else None
-    return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
 
 
 def _preset_for(given: dict[str, Any]) -> str:

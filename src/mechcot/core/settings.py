@@ -15,6 +15,7 @@ from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
 from mechcot.core.handover_settings import HandoverSettings
+from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import PromptSettings
@@ -117,19 +118,6 @@ class StepSettings(Section):
     window: int = Field(90, ge=1, description="words of a step, for the segmenter `words`")
 
 
-class JudgeSettings(Section):
-    """Who judges steps."""
-
-    kind: Literal["exact", "llm", "table"] = "exact"
-    path: str | None = Field(None, description="kind table: a verdicts file; kind llm: a judge file")
-
-    @model_validator(mode="after")
-    def _path(self) -> JudgeSettings:
-        if (self.kind == "exact") != (self.path is None):
-            raise ValueError("a judge of kind table or llm has a path, an exact one has none")
-        return self
-
-
 class ReadingSettings(Section):
     """What is read: whose traces, by whose weights, and how many.
 
@@ -183,6 +171,9 @@ class Settings(Section):
     """All settings of a study."""
 
     preset: str
+    miniature: bool = Field(
+        False, description="made by --miniature: tiny stand-ins for all; it says nothing of any model"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
@@ -211,6 +202,15 @@ class Settings(Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
+    panel: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="files of further judges, each of whom judges all steps too (docs/judges.md)"
+    )
+    judge_controls: ControlsOfJudge | None = Field(
+        None, description="controls of a judge (docs/judge-controls.md); null: a command asks for them"
+    )
+    sheet: SheetSettings | None = Field(
+        None, description="a sheet of steps for people (docs/sheets.md); null: a command draws it"
+    )
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
@@ -268,11 +268,8 @@ class Settings(Section):
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
-        if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
-            raise ValueError(
-                "handover.judge: the study's verdicts are a table, which has none of steps still to be "
-                "written; name a judge file"
-            )
+        asked = self.handover is not None and self.handover.judge is None
+        check_judges(self.judge, self.panel, self.judge_controls, asked)
         if self.questions is not None:
             self._check_task(self.questions.task)
         return self

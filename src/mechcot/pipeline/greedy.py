@@ -33,7 +33,7 @@ def greedy_stages(study: Study, progress: bool) -> list[Stage]:
     judge = Stage(
         "greedy-verdicts",
         1,
-        study.settings.judge.model_dump(mode="json") | task_basis(study),
+        study.settings.judge.model_dump(mode="json", exclude={"traces"}) | task_basis(study),
         ("questions.parquet", *steps),
         (*verdicts, *(("instruments/greedy.json",) if kind == "llm" else ())),
         partial(judge_greedy, study, progress),

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core import files, records
+from mechcot.core.judging_settings import JudgeSettings
 from mechcot.core.plan import Expense
-from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import calls_expense, there
 from mechcot.steps.of_study import questions_by_id, task_basis, task_of
@@ -31,7 +31,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "judge",
             2,
-            settings.model_dump(mode="json") | task_basis(study),
+            settings.basis() | task_basis(study),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
@@ -55,11 +55,17 @@ def _path(settings: JudgeSettings) -> Path:
     return judge_path(path) if settings.kind == "llm" else Path(path).expanduser()
 
 
+def audited_steps(study: Study) -> pd.DataFrame:
+    """The steps of all arms that are judged."""
+    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    return study.settings.judge.audited(steps)
+
+
 def plan_judging(study: Study) -> Expense:
     """How many steps there are to judge, and what the calls of an LLM judge will take."""
     arms = tuple(study.settings.arms)
     missing = [arm for arm in arms if not there(study, arm, "steps")]
-    steps = None if missing else pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+    steps = None if missing else audited_steps(study)
     return plan_of(study, "judge", steps, f"the steps of {', '.join(missing)}")
 
 
@@ -84,8 +90,7 @@ def plan_of(study: Study, what: str, steps: pd.DataFrame | None, missing: str) -
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     kind = study.settings.judge.kind
-    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    rows, about = judged(study, steps, progress)
+    rows, about = judged(study, audited_steps(study), progress)
     if about is not None:
         files.write_json(study.path / "instruments" / f"{kind}.json", about)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)

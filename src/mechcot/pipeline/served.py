@@ -43,7 +43,7 @@ def sampler_of(study: Study, arm: str, sampling: SamplingSettings) -> Sampler:
     from mechcot.asking.sampler_file import read_sampler
 
     path = server_file(study, arm)
-    server = read_sampler(path)
+    server = read_sampler(path, arm)
     if server.sends == "messages" and not study.settings.prompt.chat:
         raise ConfigError(
             f"{path}: it sends messages, which a server puts into a chat template, and prompt.chat is false. "

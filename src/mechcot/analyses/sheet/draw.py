@@ -151,23 +151,30 @@ def write_sheet(study: Study, drawn: Draw, out: Path, *, answer_blind: bool = Fa
     Raises:
         StudyError: a sheet lies there already.
     """
+    write_beside(
+        out,
+        ("key.json", "sheet.html"),
+        lambda: write_files(study, drawn, out, answer_blind=answer_blind),
+        kind=HANDED_OUT,
+    )
+    return out
+
+
+def write_files(study: Study, drawn: Draw, out: Path, *, answer_blind: bool) -> None:
+    """Write the files of a sheet, which nobody records here; see `write_sheet`."""
     there = [name for name in FILES if (out / name).exists()]
     if there:
         raise StudyError(
             f"{out / there[0]} exists, and a sheet is never overwritten: people may be filling it. "
-            "Name another folder with --out"
+            "Name another folder with --out, or move it away"
         )
     key = json.dumps(_key(study, drawn, answer_blind), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     name = sheet_name(key.encode())
     items = _shown(study, drawn, answer_blind)
 
-    def write() -> None:
-        files.write_text(out / "key.json", key)
-        files.write_text(out / "sheet.html", sheet_html(name, items))
-        files.write_text(out / "sheet.csv", sheet_csv(name, items))
-
-    write_beside(out, ("key.json", "sheet.html"), write, kind=HANDED_OUT)
-    return out
+    files.write_text(out / "key.json", key)
+    files.write_text(out / "sheet.html", sheet_html(name, items))
+    files.write_text(out / "sheet.csv", sheet_csv(name, items))
 
 
 def sheet_name(key: bytes) -> str:
