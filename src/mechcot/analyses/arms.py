@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -211,8 +211,13 @@ class Arms:
 
     @classmethod
     def of(cls, study: Study, control: str | None = None) -> Arms:
-        """The arms of a study's contrast, or of a control's, with the strata of its claims."""
-        return cls.between(study, contrast_of(study, control))
+        """The arms of a study's contrast, or of a control's, with the strata of its claims.
+
+        Where a control says that they may have other numbers of traces, both have the first of them alone: as
+        many of every question as the smallest number.
+        """
+        arms = cls.between(study, contrast_of(study, control))
+        return arms._as_many() if _may_differ(study, control) else arms
 
     @classmethod
     def between(cls, study: Study, contrast: ContrastSettings) -> Arms:
@@ -244,6 +249,14 @@ class Arms:
         claims = on_questions(questions, pd.concat([claimed(arm) for arm in sorted(set(pair))]))
         strata = claims[[*STEP_KEY, "stratum", "subject"]] if (claims.stratum != "").any() else None
         return cls(questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1, strata)
+
+    def _as_many(self) -> Arms:
+        """The same arms with the first k traces of every question, k the smallest number."""
+        kept = pd.concat(_as_many(Pair(self.traces_before, self.traces_after)))[TRACE_KEY]
+        names = [one.name for one in fields(self) if one.name != "questions"]
+        tables = {name: getattr(self, name) for name in names}
+        cut = {name: own.merge(kept, on=TRACE_KEY) for name, own in tables.items() if own is not None}
+        return replace(self, **cut)
 
     @cached_property
     def index(self) -> pd.Index:
@@ -393,6 +406,26 @@ def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:
         raise UsageError(f"there is no control '{control}' in {study.path}; there are: {known}")
     own = study.settings.controls[control].model_dump(exclude_none=True, exclude={"differs"})
     return headline.model_copy(update=own)
+
+
+def traces_of(study: Study, control: str | None = None) -> Pair[pd.DataFrame]:
+    """The traces of both arms on their questions; where they may be of other numbers, as many of each."""
+    contrast = contrast_of(study, control)
+    questions = study.questions(contrast.domain)
+    both = Pair(*(on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after)))
+    return _as_many(both) if _may_differ(study, control) else both
+
+
+def _may_differ(study: Study, control: str | None) -> bool:
+    """Whether a control says that its arms may have other numbers of traces."""
+    return control is not None and "samples" in study.settings.controls[control].differs
+
+
+def _as_many(traces: Pair[pd.DataFrame]) -> Pair[pd.DataFrame]:
+    """Of every question and arm the first k traces, k the smallest number of any."""
+    k = min(int(table.groupby("qid").size().min()) for table in traces)
+    cut = (table[table.groupby("qid").cid.rank() <= k].reset_index(drop=True) for table in traces)
+    return Pair(*cut)
 
 
 def pair_of(study: Study) -> Pair[str]:

@@ -13,7 +13,7 @@ from mechcot.core.plan import Expense
 from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import calls_expense, there
-from mechcot.steps.of_study import questions_by_id, task_basis, task_of
+from mechcot.steps.of_study import audited_steps, questions_by_id, task_basis, task_of
 from mechcot.study.folder import Study
 
 
@@ -27,11 +27,12 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
     about = ("instruments/llm.json",) if settings.kind == "llm" else ()
+    first = {arm: study.settings.judged_of(arm) for arm in study.settings.arms}
     return [
         Stage(
             "judge",
             2,
-            settings.model_dump(mode="json") | task_basis(study),
+            settings.basis() | task_basis(study) | ({"traces": first} if any(first.values()) else {}),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
@@ -59,7 +60,7 @@ def plan_judging(study: Study) -> Expense:
     """How many steps there are to judge, and what the calls of an LLM judge will take."""
     arms = tuple(study.settings.arms)
     missing = [arm for arm in arms if not there(study, arm, "steps")]
-    steps = None if missing else pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+    steps = None if missing else pd.concat([audited_steps(study, arm) for arm in arms], ignore_index=True)
     return plan_of(study, "judge", steps, f"the steps of {', '.join(missing)}")
 
 
@@ -84,7 +85,7 @@ def plan_of(study: Study, what: str, steps: pd.DataFrame | None, missing: str) -
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     kind = study.settings.judge.kind
-    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    steps = pd.concat([audited_steps(study, arm) for arm in study.settings.arms], ignore_index=True)
     rows, about = judged(study, steps, progress)
     if about is not None:
         files.write_json(study.path / "instruments" / f"{kind}.json", about)

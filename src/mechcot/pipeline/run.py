@@ -30,6 +30,7 @@ from mechcot.pipeline.localisation import localisation_stages
 from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
+from mechcot.pipeline.prompts import prompt_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
@@ -182,7 +183,7 @@ def plan_teaching(
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "teacher", "examples")
+TEACHING = ("questions", "prompts", "teacher", "examples")
 """Stages up to what students are taught."""
 
 
@@ -352,6 +353,7 @@ def _settings(
 
 STAGES = (
     question_stages,
+    prompt_stages,
     teacher_stages,
     example_stages,
     training_stages,

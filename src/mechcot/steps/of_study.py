@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcot.core import records
 from mechcot.core.errors import ConfigError, UsageError
@@ -11,6 +11,9 @@ from mechcot.models.checkpoint import arm_folder
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 from mechcot.tasks.registry import task_for
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def world_of(study: Study) -> Any:
@@ -26,9 +29,15 @@ def world_of(study: Study) -> Any:
     return build_world(study.settings.organism, study.settings.seed)
 
 
-def task_of(study: Study) -> Task:
-    """The study's task; see `tasks.registry`."""
-    return task_for(study.settings)
+def task_of(study: Study, arm: str | None = None) -> Task:
+    """The study's task, put as to an arm; None: as to those without a prompt of their own."""
+    return task_for(study.settings, arm)
+
+
+def audited_steps(study: Study, arm: str) -> pd.DataFrame:
+    """An arm's steps that are judged: those of its first traces of each question, or all."""
+    steps, first = study.steps(arm), study.settings.judged_of(arm)
+    return steps if first is None else steps[steps.cid < first]
 
 
 def task_basis(study: Study) -> dict[str, str]:
