@@ -15,6 +15,7 @@ from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.localisation import localisation_stages
 from mechcot.pipeline.panel import panel_stages
 from mechcot.pipeline.parity import parity_stages
+from mechcot.pipeline.prompts import prompt_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
@@ -28,6 +29,7 @@ from mechcot.study.folder import Study
 
 STAGES = (
     question_stages,
+    prompt_stages,
     teacher_stages,
     example_stages,
     training_stages,

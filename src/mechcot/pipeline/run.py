@@ -211,7 +211,7 @@ def plan_teaching(
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "teacher", "examples")
+TEACHING = ("questions", "prompts", "teacher", "examples")
 """Stages up to what students are taught."""
 
 
