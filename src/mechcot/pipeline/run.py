@@ -23,6 +23,7 @@ from mechcot.pipeline.answers import answer_stages
 from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.examples import example_stages
 from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
@@ -138,7 +139,7 @@ def read(
     settings = reading_settings(folder, authors, readers, overrides)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-")
+    apart = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-", "forced-traces")
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
@@ -367,6 +368,7 @@ STAGES = (
     localisation_stages,
     steering_stages,
     cause_stages,
+    forced_trace_stages,
     analysis_stages,
     report_stages,
 )
