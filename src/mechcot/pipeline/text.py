@@ -299,7 +299,7 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
 def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]], *, needed: bool) -> None:
     """Name traces without steps; an arm that has none at all cannot be studied.
 
-    Unless it is not `needed` for the contrast and its traces answer at once, as those of a student do that was
+    Unless it is not `needed` for the contrast and its traces answer at once, as those of a student that was
     taught answers alone.
     """
     found = {(step["qid"], step["cid"]) for step in steps}
