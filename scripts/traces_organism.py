@@ -36,7 +36,7 @@ STAGES = (
     "sample-",
     "steps-",
     "forced-traces",
-    "traces",
+    "trace_checks",
 )
 ARM = (
     "accuracy",

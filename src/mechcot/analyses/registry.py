@@ -217,8 +217,8 @@ ANALYSES = (
         pages={"steering": f"{_HERE}.steering.page:section"},
     ),
     Analysis(
-        "traces",
-        traces.traces_of,
+        "trace_checks",
+        traces.trace_checks_of,
         reads="traces",
         settings=("traces",),
         asked=traces.asked,

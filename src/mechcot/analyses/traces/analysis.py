@@ -49,7 +49,7 @@ def asked(settings: Settings) -> bool:
     return settings.traces is not None
 
 
-def traces_of(study: Study) -> TracesResult:
+def trace_checks_of(study: Study) -> TracesResult:
     """Whether right traces go with right answers, sub-step by sub-step, in every arm."""
     if study.settings.traces is None:
         raise AnalysisError("the study's settings ask for no check of traces (traces: {})")

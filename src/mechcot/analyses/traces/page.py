@@ -31,7 +31,7 @@ _LIMITS = (
 
 def section(found: Findings) -> Section:
     """Traces and answers of every arm."""
-    result = found.results["traces"]
+    result = found.results["trace_checks"]
     if "domains" not in result:
         return nothing(
             "traces", _TITLE, "Whether traces and answers go together is not known.", result["reason"]
