@@ -34,6 +34,7 @@ from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
+from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -218,6 +219,15 @@ ANALYSES = (
         pages={"steering": f"{_HERE}.steering.page:section"},
     ),
     Analysis(
+        "trace_checks",
+        traces.trace_checks_of,
+        reads="traces",
+        settings=("traces",),
+        asked=traces.asked,
+        summary=traces.summarised,
+        pages={"traces": f"{_HERE}.traces.page:section"},
+    ),
+    Analysis(
         "greedy",
         greedy.greedy_of,
         reads="greedy",
@@ -308,6 +318,7 @@ FIGURES = {
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
+    "TracesResult": f"{_HERE}.traces.figures:traces",
     "Variants": f"{_HERE}.commitment.variants_page:way_curve",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
@@ -329,6 +340,7 @@ TEXTS = {
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
     "SteeringResult": f"{_HERE}.steering.page:terminal_text",
+    "TracesResult": f"{_HERE}.traces.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

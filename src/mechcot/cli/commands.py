@@ -14,6 +14,7 @@ from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
 from mechcot.cli import teaching as cli_teaching
+from mechcot.cli import traces as cli_traces
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
@@ -315,6 +316,7 @@ cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)
+cli_traces.add_commands(app)
 
 
 @app.command(

@@ -32,6 +32,7 @@ from mechcot.core.teacher_settings import (
     check_teacher_arms,
     check_teaching,
 )
+from mechcot.core.trace_settings import NO_RULES, TRACE_VARIANTS, TraceSettings
 from mechcot.core.training_settings import DistillSettings, OrganismSettings
 from mechcot.core.weight_settings import WeightSettings
 
@@ -173,6 +174,9 @@ class Settings(Section):
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
     causes: CauseSettings | None = Field(None, description="which steps matter; null: not asked")
+    traces: TraceSettings | None = Field(
+        None, description="sub-steps that rules check, and forced traces (docs/traces.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )
@@ -277,6 +281,8 @@ class Settings(Section):
                 f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
                 "that has one (questions.task)"
             )
+        if self.traces is not None and tasks[name](self).verifiable is None:
+            raise ValueError(NO_RULES.format(task=name))
 
     def sampling_of(self, arm: str) -> SamplingSettings:
         """How an arm is sampled: as the study says, but for what the arm says itself."""
@@ -315,7 +321,7 @@ class Settings(Section):
 
     def made_here(self, examples: str) -> bool:
         """Whether examples (`distill.examples`) are made in the study, and not a file."""
-        return examples in (self.examples if self.organism is None else TEACHER_VARIANTS)
+        return examples in (self.examples if self.organism is None else (*TEACHER_VARIANTS, *TRACE_VARIANTS))
 
     @property
     def open_questions(self) -> bool:
@@ -362,6 +368,8 @@ class Settings(Section):
     def _named_arms(self) -> list[tuple[str, str]]:
         named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
         named += [("contrast.replicates", name) for name in self.contrast.replicates]
+        if self.traces is not None and self.traces.against is not None:
+            named.append(("traces.against", self.traces.against))
         for name, control in self.controls.items():
             named += [
                 (f"controls.{name}.{role}", arm)

@@ -9,6 +9,7 @@ from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.controls import control_stages
 from mechcot.pipeline.examples import example_stages
 from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
@@ -47,6 +48,7 @@ STAGES = (
     localisation_stages,
     steering_stages,
     cause_stages,
+    forced_trace_stages,
     analysis_stages,
     report_stages,
     sheet_stages,

@@ -300,11 +300,13 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
 def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]], *, needed: bool) -> None:
     """Name traces without steps; an arm that is read and has none at all cannot be studied.
 
-    A control may have none: a student that was taught answers alone.
+    One that is not may have none where its traces answer at once, as those of a student that was taught
+    answers alone.
     """
     found = {(step["qid"], step["cid"]) for step in steps}
     empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
-    if needed and len(empty) == len(traces):
+    outright = all(not row.text[: row.reasoning_end].strip() for row in records.rows(traces))
+    if len(empty) == len(traces) and (needed or not outright):
         raise DataError(
             f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
             f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "
