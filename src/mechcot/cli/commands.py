@@ -12,6 +12,7 @@ import typer
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
+from mechcot.cli import people as cli_people
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
@@ -323,6 +324,7 @@ def knowledge(
 
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
+cli_people.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)
 

@@ -27,7 +27,8 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
     results = tuple(f"results/{name}.json" for name in registry.results(study.settings))
     # Made beside the pipeline: what people said, and what the controls of a judge did.
-    beside = (study.path / "results" / "sheet.json", *result_files(study.path).values())
+    people = (study.path / "results" / name for name in ("sheet.json", "likert.json"))
+    beside = (*people, *result_files(study.path).values())
     return [
         Stage(
             "report",

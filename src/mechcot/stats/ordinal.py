@@ -180,12 +180,9 @@ def fit_ordinal(ratings: Ratings) -> OrdinalFit:
     def influence(code: Ints, *, corrected: bool = True) -> Floats:
         """M U of every cluster; corrected, L (I - L'HL)^(-1/2) L'U with M = LL'."""
         n = int(code.max()) + 1
-        sums = np.zeros((n, each.shape[1]))
-        np.add.at(sums, code, each)
-        scaled = sums @ half
+        scaled = np.stack([np.bincount(code, column, minlength=n) for column in (each @ half).T], axis=1)
         if corrected:
-            numbers = np.zeros((n, len(held)))
-            np.add.at(numbers, (code, cell), 1.0)
+            numbers = np.bincount(code * len(held) + cell, minlength=n * len(held)).reshape(n, -1)
             values, vectors = np.linalg.eigh(np.eye(len(half)) - np.einsum("nc,cpq->npq", numbers, held))
             turned = np.einsum("npq,np->nq", vectors, scaled) / np.sqrt(np.maximum(values, 1e-6))
             scaled = np.einsum("npq,nq->np", vectors, turned)
