@@ -37,7 +37,8 @@ class Analysis:
         asked: whether a study's settings ask for it; None: every study has it. One that is not asked for has
             no stage, no result and no page.
         summary: its lines of summary.json, `(result, {"before": arm, "after": arm})` to JSON values.
-        found: what its pages read where it has no stage, of the study.
+        found: what its pages read where it has no stage, of the study; None where there is nothing, and then
+            no page.
         pages: section of the report to the function of the findings that gives its part, its parts or the
             whole section there, as `module:function`; loaded when the page is made.
         rows: table at the page's end to the function of the findings that gives its rows there, or the
