@@ -315,21 +315,17 @@ def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, wh
     require_columns(verdicts, [*STEP_KEY, "instrument", "label"], what["verdicts"])
     require_unique(traces, TRACE_KEY, what["traces"])
     require_unique(steps, STEP_KEY, what["steps"])
-    hint = "; pass the verdicts of one instrument"
-    require_unique(verdicts, STEP_KEY, what["verdicts"], hint)
+    require_unique(verdicts, STEP_KEY, what["verdicts"], "; pass the verdicts of one instrument")
     odd = verdicts.loc[~verdicts["label"].isin(LABELS)]
     if len(odd):
-        raise AnalysisError(
-            f"{what['verdicts']}: {describe(odd, STEP_KEY)}: the label {odd['label'].iloc[0]!r} is none of"
-            f" {list(LABELS)}"
-        )
+        told = f"{describe(odd, STEP_KEY)}: the label {odd['label'].iloc[0]!r}"
+        raise AnalysisError(f"{what['verdicts']}: {told} is none of {list(LABELS)}")
 
 
 def _attach(rows: pd.DataFrame, extra: pd.DataFrame, what: str) -> pd.DataFrame:
     """Join a table that has at most one row per step, none of a step that is not there."""
     if rows.empty and extra.empty:  # of an arm that writes answers alone; pandas joins no such tables
-        more = list(extra.columns.difference(STEP_KEY))
-        return rows.reindex(columns=[*rows.columns, *more]).astype(dict.fromkeys(more, object))
+        return rows.reindex(columns=rows.columns.union(extra.columns, sort=False)).astype(object)
     joined = rows.merge(extra, on=STEP_KEY, how="outer", indicator=True, validate="one_to_one")
     stray = joined.loc[joined["_merge"] == "right_only"]
     if len(stray):

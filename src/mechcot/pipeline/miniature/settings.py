@@ -50,7 +50,7 @@ MOST: dict[str, int] = {
 
 ANEW: dict[str, Any] = {"threads": 1, "device": "cpu"}
 TRAINING = {
-    "epochs": 6.0, "batch_size": 16, "accumulation": 1, "learning_rate": 5e-3, "warmup_steps": 2,
+    "epochs": 6.0, "batch_size": 16, "accumulation": 1, "learning_rate": 1e-3, "warmup_steps": 2,
     "dtype": "float32", "device": "cpu", "save_every": 1000,
 }  # fmt: skip
 """Tiny weights learn nothing at the rates of large ones."""
