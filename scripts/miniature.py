@@ -89,11 +89,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=NAMES, help="of example files, without their ending")
     names = parser.parse_args().names
-    found = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {"examples": {}}
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            found["examples"][name] = measured(name, Path(folder))
-        print(name, by_kind(found["examples"][name]["processor"]))
+            one = measured(name, Path(folder))
+        print(name, by_kind(one["processor"]), flush=True)
+        write(name, one)
+
+
+def write(name: str, one: dict[str, Any]) -> None:
+    """Put what an example took beside that of the others."""
+    found = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {"examples": {}}
+    found["examples"][name] = one
     found["said"] = (
         "Seconds of the processor, one thread, but for the column that says otherwise: other programs ran, "
         f"and the load was {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores. `scripts/miniature.py` writes "

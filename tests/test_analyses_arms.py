@@ -47,7 +47,8 @@ def test_an_arm_that_writes_answers_alone_has_no_error_rate_and_its_answers(tmp_
     """As its tables are read: columns of texts without a row."""
     written = written_study(tmp_path / "study", "controls.bare={after: distilled}", n_questions=4)
     _judge_exactly(written)
-    for name, schema in (("steps", records.STEPS), ("verdicts/exact", records.VERDICTS)):
+    tables = {"steps": records.STEPS, "claims": records.CLAIMS, "verdicts/exact": records.VERDICTS}
+    for name, schema in tables.items():
         path = written.arm_path("distilled") / f"{name}.parquet"
         records.write_table(path, records.read_table(path, schema).iloc[:0], schema)
     as_written(written.path)

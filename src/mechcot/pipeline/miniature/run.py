@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -191,9 +190,7 @@ def _made(own: Settings, folder: Path, url: str) -> tuple[Settings, float]:
         spent[0] += seconds
         return path
 
-    started = time.perf_counter()
     small = in_miniature(own, Inputs(folder, url, asked, taught, model))
-    log.debug("stand-ins: %.1f s", time.perf_counter() - started)
     return small, spent[0]
 
 
