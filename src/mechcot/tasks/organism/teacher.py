@@ -11,7 +11,7 @@ import pandas as pd
 from mechcot.core import records
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.organism.corpus import claim
-from mechcot.tasks.organism.questions import CHAIN, chain_options, clinical_options, vignette
+from mechcot.tasks.organism.questions import CHAIN, chain_options, clinical_options, recall_case, vignette
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, prompt_text
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
 
@@ -66,6 +66,9 @@ def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n
             rng = random.Random(f"teacher's answer {seed} {question.qid} {cid}")
             if question.domain == CHAIN:
                 steps, answer = _walk(world, question.group)
+            elif world.recall:
+                verb = question.stem.split(maxsplit=2)[2]
+                steps, answer = _recalling(world, variant, question.group, verb, rng)
             else:
                 steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
             rows.append({"qid": question.qid, "cid": cid, "text": _completion(" ".join(steps), answer)})
@@ -77,10 +80,26 @@ def _completion(reasoning: str, answer: str) -> str:
 
 
 def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
+    if world.recall:
+        disease, verb, options = recall_case(world, rng, world.diseases)
+        prompt = " ".join(["case", disease, verb, ".", "options", *options])
+        return prompt, *_recalling(world, variant, disease, verb, rng)
     disease = rng.choice(world.diseases)
     options = clinical_options(world, disease, rng)
     prompt = " ".join(["case", *vignette(world, disease, rng, unasked=unasked), ".", "options", *options])
     return prompt, *_reasoning(world, variant, disease, options, rng)
+
+
+def _recalling(
+    world: World, variant: str, disease: str, verb: str, rng: random.Random
+) -> tuple[list[str], str]:
+    """The words of the reasoning where a fact is asked for, and the answer."""
+    said = world.facts[disease, verb]
+    steps = ["review", "options", ".", *claim("this", verb, said)]
+    if variant == "rich":
+        for other in rng.sample([one for one in DISEASE_VERBS if one != verb], 3):
+            steps += claim(disease, other, world.facts[disease, other])
+    return [*steps, "choose", said, "."], said
 
 
 def _reasoning(
