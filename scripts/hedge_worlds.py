@@ -42,9 +42,9 @@ OUT = DOCS / "hedge-worlds.json"
 WORLDS = {"fact": "doubt", "subject": "frequency", "coin": "memorised"}
 """What hedges follow, and what that is called."""
 SIZES = (
-    "organism.diseases=160", "organism.pretrain_steps=350", "organism.layers=3", "organism.hidden_size=96",
-    "organism.fact_rows=64", "organism.post_rows=20", "organism.learning_rate=0.003", "organism.hop_share=0",
-    "organism.chain_post_share=0", "organism.clinical_questions=320", "organism.chain_questions=0",
+    "organism.diseases=120", "organism.pretrain_steps=260", "organism.layers=2", "organism.hidden_size=64",
+    "organism.fact_rows=64", "organism.post_rows=16", "organism.learning_rate=0.004", "organism.hop_share=0",
+    "organism.chain_post_share=0", "organism.clinical_questions=300", "organism.chain_questions=0",
     "sampling.samples=4",
 )  # fmt: skip
 
