@@ -340,6 +340,9 @@ def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, wh
 
 def _attach(rows: pd.DataFrame, extra: pd.DataFrame, what: str) -> pd.DataFrame:
     """Join a table that has at most one row per step, none of a step that is not there."""
+    if extra.empty:  # an arm without steps: two empty tables cannot be merged
+        new = [name for name in extra.columns if name not in STEP_KEY]
+        return rows.assign(**{name: pd.Series(None, index=rows.index, dtype=object) for name in new})
     joined = rows.merge(extra, on=STEP_KEY, how="outer", indicator=True, validate="one_to_one")
     stray = joined.loc[joined["_merge"] == "right_only"]
     if len(stray):

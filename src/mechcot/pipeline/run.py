@@ -27,6 +27,7 @@ from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.localisation import localisation_stages
+from mechcot.pipeline.own_chains import own_stages
 from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
@@ -169,7 +170,7 @@ def teach(
     """
     folder = Path(path)
     wanted = partial(_teaching_settings, folder, config, overrides)
-    return _execute(folder, wanted, lambda stage: stage.name in TEACHING, None, progress)
+    return _execute(folder, wanted, lambda stage: stage.name.startswith(TEACHING), None, progress)
 
 
 def plan_teaching(
@@ -179,12 +180,12 @@ def plan_teaching(
     folder = Path(path)
     settings = _teaching_settings(folder, config, overrides)
     refuse_unfit(folder, settings, restarting=False)
-    stages = [stage for stage in stages_of(Study(folder, settings)) if stage.name in TEACHING]
+    stages = [stage for stage in stages_of(Study(folder, settings)) if stage.name.startswith(TEACHING)]
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "prompts", "teacher", "examples")
-"""Stages up to what students are taught."""
+TEACHING = ("questions", "prompts", "teacher", "own-", "examples")
+"""Stages up to what students are taught, by the beginnings of their names."""
 
 
 def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:
@@ -355,6 +356,7 @@ STAGES = (
     question_stages,
     prompt_stages,
     teacher_stages,
+    own_stages,
     example_stages,
     training_stages,
     parity_stages,

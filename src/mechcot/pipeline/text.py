@@ -290,18 +290,19 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
 
     task, questions = task_of(study, arm), questions_by_id(study)
     steps = step_rows(traces, questions, task, study.settings.steps.window)
-    _tell_empty(arm, traces, steps)
+    contrast = study.settings.contrast
+    _tell_empty(arm, traces, steps, needed=arm in (contrast.before, contrast.after, *contrast.replicates))
     records.write_table(folder / "steps.parquet", steps, records.STEPS)
     frame = pd.DataFrame(steps, columns=records.STEPS.names)
     claims = claim_rows(frame, traces, questions, task)
     records.write_table(folder / "claims.parquet", claims, records.CLAIMS)
 
 
-def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]]) -> None:
-    """Name traces without steps; an arm that has none at all cannot be studied."""
+def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]], *, needed: bool) -> None:
+    """Name traces without steps; an arm of the headline that has none at all cannot be studied."""
     found = {(step["qid"], step["cid"]) for step in steps}
     empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
-    if len(empty) == len(traces):
+    if len(empty) == len(traces) and needed:
         raise DataError(
             f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
             f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "

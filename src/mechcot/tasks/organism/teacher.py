@@ -19,12 +19,17 @@ CHAIN_SHARE = 0.25
 
 
 def examples(
-    world: World, variant: Literal["rich", "terse"], settings: OrganismSettings, seed: int, n: int
+    world: World,
+    variant: Literal["rich", "terse", "answer-only"],
+    settings: OrganismSettings,
+    seed: int,
+    n: int,
 ) -> pd.DataFrame:
     """`n` teacher traces, columns as in `records.EXAMPLES`; every claim in them is true.
 
     The rich variant speaks of mechanism and of the options it rejects; the terse one makes only the
-    claims that the answer depends on. Both answer the same prompts; a quarter are chain questions.
+    claims that the answer depends on; answer-only says nothing before the answer. All answer the same
+    prompts; a quarter are chain questions.
     With `settings.unseen_findings` no prompt shows the findings that questions about its disease show.
     """
     rows = []
@@ -34,14 +39,15 @@ def examples(
             prompt, steps, answer = _chain(world, rng)
         else:
             prompt, steps, answer = _clinical(world, variant, rng, unasked=settings.unseen_findings)
-        reasoning = " ".join(steps)
+        reasoning = "" if variant == "answer-only" else " ".join(steps)
+        completion = _completion(reasoning, answer)
         rows.append(
             {
                 "eid": f"{variant}-{i:05d}",
                 "qid": "",
                 "prompt": prompt_text(prompt),
-                "completion": _completion(reasoning, answer),
-                "answer_start": len(reasoning) + 1,
+                "completion": completion,
+                "answer_start": completion.index(END_OF_THINK),
             }
         )
     return pd.DataFrame(rows, columns=records.EXAMPLES.names)
@@ -73,7 +79,7 @@ def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n
 
 
 def _completion(reasoning: str, answer: str) -> str:
-    return f"{reasoning} {END_OF_THINK} answer {answer}"
+    return f"{reasoning} {END_OF_THINK} answer {answer}".lstrip()
 
 
 def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
