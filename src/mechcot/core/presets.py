@@ -36,6 +36,29 @@ _ORGANISM: dict[str, Any] = {
     "reading": {"max_tokens": 1024, "lead_ins": _LEAD_INS},
 }
 
+_ALL_ARMS: dict[str, Any] = {
+    "arms": {
+        **_ORGANISM["arms"],
+        # Its base follows no instructions: words that the teacher's reasoning begins with stand for a style.
+        "expert": {
+            "model": "organism",
+            "prompt": {"question": "{stem} . options {options} . review options"},
+        },
+        "self-distilled": {"distill": {"base": "base", "examples": "own", "train": {"device": "cpu"}}},
+        "answer-only": {"distill": {"base": "base", "examples": "answer-only", "train": {"device": "cpu"}}},
+        "teacher": {"traces": "rich"},
+    },
+    "seeds": [7001, 7002],
+    "controls": {
+        **_ORGANISM["controls"],
+        "expert": {"after": "expert", "differs": ["prompt"]},
+        "self-distilled": {"after": "self-distilled"},
+        "answer-only": {"after": "answer-only"},
+        "teacher": {"after": "teacher"},
+    },
+}
+"""Beside the organism's arms those that tell what its change is not."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "organism": _ORGANISM,
     "organism-small": {
@@ -56,6 +79,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reading": {"traces_per_question": 2, "max_tokens": 1024, "lead_ins": _LEAD_INS},
         "analysis": {"bootstrap": 500, "folds": 3, "permutations": 4, "traces_shown": 3},
     },
+    "organism-all-arms": {**_ORGANISM, **_ALL_ARMS},
     "models": {},
     "open": {
         "questions": {"columns": {"options": None}},

@@ -40,6 +40,10 @@ TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
 
 
+ORGANISM_EXAMPLES = (*TEACHER_VARIANTS, *TRACE_VARIANTS, "own")
+"""What `distill.examples` may name there: also types of traces by rule, and the base's own right traces."""
+
+
 class ArmSettings(Section):
     """An author of traces: a checkpoint, given (`model`) or made here (`distill`), or traces alone.
 
@@ -321,7 +325,7 @@ class Settings(Section):
 
     def made_here(self, examples: str) -> bool:
         """Whether examples (`distill.examples`) are made in the study, and not a file."""
-        return examples in (self.examples if self.organism is None else (*TEACHER_VARIANTS, *TRACE_VARIANTS))
+        return examples in (self.examples if self.organism is None else ORGANISM_EXAMPLES)
 
     @property
     def open_questions(self) -> bool:
@@ -351,7 +355,7 @@ class Settings(Section):
             raise ValueError(f"arms.{name}.model: the organism is not part of this study")
         named = {"traces": arm.traces, "distill.examples": arm.distill.examples if arm.distill else None}
         for key, source in named.items():
-            if source in TEACHER_VARIANTS:
+            if source in ORGANISM_EXAMPLES and source not in self.examples:
                 raise ValueError(
                     f"arms.{name}.{key}: '{source}' is of the organism's teacher, and the organism is not "
                     "part of this study; name a file"

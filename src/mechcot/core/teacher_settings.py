@@ -78,8 +78,13 @@ class TeacherSettings(Section):
 
 
 class ExampleSettings(Section):
-    """What a student is taught of the teacher's chains: which ones, with which reasoning, how many."""
+    """What a student is taught of chains: whose, which ones, with which reasoning, how many."""
 
+    chains: Literal["teacher", "own"] = Field(
+        "teacher",
+        description="whose: the teacher's, or those that the student's base writes for the same questions, "
+        "as it is asked and sampled in the study, `teacher.attempts` a question",
+    )
     hinted: Literal["none", "only", "also"] = Field(
         "none", description="chains that were written with the answer shown: none of them, only them, all"
     )
@@ -96,7 +101,13 @@ class ExampleSettings(Section):
     def _matched(self) -> ExampleSettings:
         if self.match is None and self.by != "questions":
             raise ValueError("by: says what is made equal to the examples of `match`; name them")
+        if self.chains == "own" and self.hinted == "only":
+            raise ValueError("hinted: the base's own chains are written without the answer; leave it out")
         return self
+
+    def basis(self) -> dict[str, Any]:
+        """What examples depend on: without what came later and is not used, so that older studies stay."""
+        return self.model_dump(mode="json", exclude={"chains"} if self.chains == "teacher" else set())
 
 
 def check_teaching(

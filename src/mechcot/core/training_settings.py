@@ -90,7 +90,8 @@ class DistillSettings(Section):
     base: str = Field(description="the arm it starts from")
     examples: str = Field(
         min_length=1,
-        description="one of `examples`, a file, or a variant of the organism's teacher: rich, terse",
+        description="one of `examples`, a file, or on the organism: rich, terse (its teacher's), "
+        "answer-only, own (its base's right traces)",
     )
     train: TrainSettings = TrainSettings()
     seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")

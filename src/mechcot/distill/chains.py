@@ -72,7 +72,7 @@ def graded(text: str, exercise: Exercise, form: PromptFormat, finish_reason: str
     Args:
         text: of the chain.
         exercise: that it answers.
-        form: of the study.
+        form: of the study; `plain` for a text that need not end its reasoning with the student's mark.
         finish_reason: as a server says it; what is no refusal and no limit has ended by itself.
     """
     ends = {**dict.fromkeys(_REFUSED, "refused"), "length": "cut"}
@@ -80,7 +80,7 @@ def graded(text: str, exercise: Exercise, form: PromptFormat, finish_reason: str
     if outcome:
         return {"outcome": outcome, "answer": -1, "answer_rule": outcome}
     own = without_end(text, TURN_MARK)  # a mark inside is for those who know the student's tokenizer
-    right, read = answers_right(text if own is None else own, exercise, plain(form))
+    right, read = answers_right(text if own is None else own, exercise, form)
     outcome = "right" if right else "wrong" if read.option >= 0 or read.text else "no_answer"
     return {"outcome": outcome, "answer": read.option, "answer_rule": read.rule}
 

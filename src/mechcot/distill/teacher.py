@@ -14,7 +14,7 @@ from mechcot.asking.session import Asked, Session, ask, kept, price, refuse_fail
 from mechcot.asking.spending import Plan, plan_of, total
 from mechcot.core.errors import JudgeError
 from mechcot.core.teacher_settings import TeacherSettings
-from mechcot.distill.chains import Exercise, graded, judged, refuse_useless
+from mechcot.distill.chains import Exercise, graded, judged, plain, refuse_useless
 from mechcot.distill.teacher_file import Teacher
 from mechcot.tasks import PromptFormat
 
@@ -297,7 +297,7 @@ def _row(item: Item, attempt: int, reply: Reply, form: PromptFormat) -> dict[str
         "hinted": item.hinted,
         "text": reply.text,
         "finish_reason": reply.finish_reason,
-        **graded(reply.text, item.exercise, form, reply.finish_reason),
+        **graded(reply.text, item.exercise, plain(form), reply.finish_reason),
         "prompt_tokens": tokens[0],
         "completion_tokens": tokens[1],
     }

@@ -76,23 +76,29 @@ class _Piece:
 
 
 def examples_of(
-    chains: pd.DataFrame, asked: Mapping[str, ExampleSettings], writer: Writer
+    chains: pd.DataFrame,
+    asked: Mapping[str, ExampleSettings],
+    writer: Writer,
+    own_chains: pd.DataFrame | None = None,
 ) -> dict[str, Made]:
     """All examples that the settings name, those that match others after these.
 
     Args:
-        chains: of `teacher_records.CHAINS`; those that are kept count.
+        chains: the teacher's, of `teacher_records.CHAINS`; those that are kept count.
         asked: by name.
         writer: what they are written with.
+        own_chains: the base's own, where some are made of those.
 
     Raises:
         DataError: none are left of a name, or their reasoning cannot be shuffled.
         ModelError: a prompt cannot be rendered.
     """
-    kept = chains[chains.kept]
     made: dict[str, Made] = {}
     for name in sorted(asked, key=lambda one: asked[one].match is not None):
         settings = asked[name]
+        table = own_chains if settings.chains == "own" else chains
+        assert table is not None  # the caller has them where the settings name them
+        kept = table[table.kept]
         own = _written(name, _pieces(name, kept, settings, writer), writer)
         if settings.match is not None and own.rows:
             rng = random.Random(f"examples {writer.seed} {name}")

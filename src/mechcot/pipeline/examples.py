@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mechcot.core import files, records
 from mechcot.core.plan import Expense
@@ -18,6 +18,9 @@ from mechcot.pipeline.training import training_seed
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
 from mechcot.tasks import Question
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("mechcot")
 
@@ -43,6 +46,21 @@ def bases(study: Study) -> dict[str, str]:
     return {name: found.get(name, study.settings.contrast.before) for name in study.settings.examples}
 
 
+def own_bases(study: Study) -> tuple[str, ...]:
+    """The arms whose own right chains examples are made of."""
+    names = [name for name, own in study.settings.examples.items() if own.chains == "own"]
+    return tuple(dict.fromkeys(bases(study)[name] for name in names))
+
+
+def own_file(base: str) -> str:
+    """The chains that a base writes for the teacher's questions."""
+    return f"teacher/own-{base}.parquet"
+
+
+def _own_chains(study: Study, base: str) -> pd.DataFrame | None:
+    return records.read_table(study.path / own_file(base), CHAINS) if base in own_bases(study) else None
+
+
 def example_stages(study: Study, progress: bool) -> list[Stage]:
     """The stage that writes all examples, in a study that names some."""
     settings = study.settings
@@ -52,7 +70,7 @@ def example_stages(study: Study, progress: bool) -> list[Stage]:
     arms = dict.fromkeys((*bases(study).values(), *(own.base for own in taught.values())))
     outside = tuple(dict.fromkeys(path for arm in arms for path in checkpoint_of(study, arm)[1]))
     basis = {
-        "examples": {name: own.model_dump(mode="json") for name, own in settings.examples.items()},
+        "examples": {name: own.basis() for name, own in settings.examples.items()},
         "bases": bases(study),
         "students": {
             arm: {
@@ -70,7 +88,7 @@ def example_stages(study: Study, progress: bool) -> list[Stage]:
             "examples",
             1,
             basis,
-            ("teacher/questions.parquet", "teacher/traces.parquet"),
+            ("teacher/questions.parquet", "teacher/traces.parquet", *map(own_file, own_bases(study))),
             (
                 *(f"examples/{name}.parquet" for name in settings.examples),
                 *(f"examples/masks/{arm}.txt" for arm in taught),
@@ -116,7 +134,8 @@ def write_examples(study: Study, work: Path) -> None:
         own = [name for name in settings.examples if bases_of[name] == base]
         matched = [settings.examples[name].match for name in own]
         asked = {name: one for name, one in settings.examples.items() if name in (*own, *matched)}
-        for name, made in examples_of(chains, asked, writer).items():
+        own_chains = _own_chains(study, base)
+        for name, made in examples_of(chains, asked, writer, own_chains).items():
             if name not in own:  # made for those that match it
                 continue
             records.write_table(study.path / "examples" / f"{name}.parquet", made.rows, MADE_EXAMPLES)

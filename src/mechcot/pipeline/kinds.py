@@ -14,6 +14,7 @@ from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.localisation import localisation_stages
+from mechcot.pipeline.own_chains import own_stages
 from mechcot.pipeline.panel import panel_stages
 from mechcot.pipeline.parity import parity_stages
 from mechcot.pipeline.prompts import prompt_stages
@@ -32,6 +33,7 @@ STAGES = (
     question_stages,
     prompt_stages,
     teacher_stages,
+    own_stages,
     example_stages,
     training_stages,
     parity_stages,

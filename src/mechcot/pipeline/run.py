@@ -202,7 +202,7 @@ def teach(
     """
     folder = Path(path)
     wanted = partial(_teaching_settings, folder, config, overrides)
-    return _execute(folder, wanted, lambda stage: stage.name in TEACHING, None, progress)
+    return _execute(folder, wanted, lambda stage: stage.name.startswith(TEACHING), None, progress)
 
 
 def plan_teaching(
@@ -212,12 +212,12 @@ def plan_teaching(
     folder = Path(path)
     settings = _teaching_settings(folder, config, overrides)
     refuse_unfit(folder, settings, restarting=False)
-    stages = [stage for stage in stages_of(Study(folder, settings)) if stage.name in TEACHING]
+    stages = [stage for stage in stages_of(Study(folder, settings)) if stage.name.startswith(TEACHING)]
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "prompts", "teacher", "examples")
-"""Stages up to what students are taught."""
+TEACHING = ("questions", "prompts", "teacher", "own-", "examples")
+"""Stages up to what students are taught, by the beginnings of their names."""
 
 
 def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:

@@ -227,7 +227,7 @@ def given_chains(
     Raises:
         DataError: as `sampling.load_given`; or `hinted` or `attempt` is not what it should be.
     """
-    from mechcot.distill.chains import exercises_of, graded, judged
+    from mechcot.distill.chains import exercises_of, graded, judged, plain
     from mechcot.sampling import load_given
 
     settings, form = study.settings.teacher, task_of(study).format
@@ -247,7 +247,7 @@ def given_chains(
             "hinted": _hinted(values.get("hinted"), where),
             "text": row.text,
             "finish_reason": row.finish_reason,
-            **graded(row.text, exercises[row.qid], form, row.finish_reason),
+            **graded(row.text, exercises[row.qid], plain(form), row.finish_reason),
             "prompt_tokens": None,
             "completion_tokens": None,
         }

@@ -14,6 +14,7 @@ from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.training_settings import DistillSettings
 from mechcot.distill.schedule import n_steps, steps_along
+from mechcot.pipeline.own_traces import organism_own_stages
 from mechcot.pipeline.traces import trace_example_stages
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
@@ -53,7 +54,7 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
     if made:
         stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True,
                             plan=partial(plan_teacher, study, len(made))))  # fmt: skip
-    return [*stages, *trace_example_stages(study)]
+    return [*stages, *organism_own_stages(study, progress), *trace_example_stages(study)]
 
 
 def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
