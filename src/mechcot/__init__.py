@@ -30,6 +30,8 @@ offer(
     tasks="mechcot.tasks.registry:TASKS",
     headline="mechcot.analyses.headline:headline_html",
     main="mechcot.cli:main",
+    trace_shown="mechcot.analyses.viewer.shown:trace_shown",
+    compared="mechcot.analyses.viewer.shown:compared",
 )
 
 _PUBLIC = {

@@ -12,6 +12,7 @@ import typer
 from mechcot.cli import ahead as cli_ahead
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
+from mechcot.cli import looking as cli_looking
 from mechcot.cli import models as cli_models
 from mechcot.cli import people as cli_people
 from mechcot.cli import teaching as cli_teaching
@@ -315,6 +316,7 @@ def knowledge(
 cli_ahead.add_commands(app)
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
+cli_looking.add_commands(app)
 cli_people.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mechcot.core.results import OPTIONAL, UNSTORED, Result
 from mechcot.probe.ablation_result import AblationResult
@@ -21,6 +21,9 @@ from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use_result import UseResult
 from mechcot.probe.verdict import Evidence, verdict_of
 from mechcot.stats import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Source = tuple[Any, Any]
 """A position rule and a layer."""
@@ -96,6 +99,7 @@ class ProbeReport(Result):
         fold: outer fold of each row, [steps].
         scores: nested scores, [steps]; comparable inside a fold only.
         card: the probe fitted on all rows.
+        rows: which step each row is (`records.STEP_KEY`) and its label `y`; None where that is not known.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("verdict", "map", "by_layer", "folds")
@@ -140,6 +144,7 @@ class ProbeReport(Result):
     ablation: AblationResult | None = field(default=None, metadata=OPTIONAL)
     dropped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rows: pd.DataFrame | None = field(default=None, metadata=UNSTORED)
 
     @property
     def verdict(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,10 @@ def fit_stored(
         beside=loaders(store, spec.site, beside, table),
         untrained=None if untrained is None else loaders(untrained, spec.site, chosen, table),
     )
-    return fit_data(data, spec.settings(seed), about={**about, **told, "source": source}, progress=progress)
+    about = {**about, **told, "source": source}
+    report = fit_data(data, spec.settings(seed), about=about, progress=progress)
+    known = [name for name in (*STEP_KEY, "y") if name in table]
+    return replace(report, rows=table[known].reset_index(drop=True))
 
 
 def places(store: Activations, spec: ProbeSpec) -> tuple[list[Source], list[Source]]:

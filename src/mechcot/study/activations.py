@@ -195,20 +195,48 @@ class Activations:
         """The position rules at which they are kept."""
         return list(self.meta["rules"])
 
-    def frame(self, rule: str = "end") -> pd.DataFrame:
-        """The index: what each row of `layer(site, layer, rule)` is.
+    def frame(self, rule: str = "end", *, qid: str | None = None, cid: int | None = None) -> pd.DataFrame:
+        """The index: what each row of `layer(site, layer, rule)` is, of all traces or of some.
 
-        A row a step, for every rule but `token`, which has a row for each token of the completions.
+        A row a step, for every rule but `token`, which has a row for each token of the completions. It joins
+        with `study.steps(author)` and `study.verdicts(author)` on `qid`, `arm`, `cid` and `sid`; a study may
+        keep fewer traces a question (`reading.traces_per_question`) than it has steps of.
+
+        Args:
+            rule: of position.
+            qid: a question; None: all.
+            cid: one of its traces; None: all.
 
         Raises:
-            StudyError: the rule `token` was not kept, or its index is damaged.
+            StudyError: the rule `token` was not kept, its index is damaged, or no such step is kept.
         """
-        return self._index_of(rule).copy()
+        index = self._index_of(rule)
+        return index[self._where(index, qid, cid)].reset_index(drop=True)
 
-    def layer(self, site: str, layer: int, rule: str = "end") -> npt.NDArray[np.float32]:
+    def _where(self, index: pd.DataFrame, qid: str | None, cid: int | None) -> npt.NDArray[np.bool_]:
+        """Rows of an index, [rows], of a question and trace."""
+        kept = np.ones(len(index), dtype=bool)
+        for name, value in (("qid", qid), ("cid", cid)):
+            if value is not None:
+                kept &= index[name].to_numpy() == value
+        if not kept.any() and len(index):
+            wanted = " and ".join(
+                f"{name} {value!r}" for name, value in (("qid", qid), ("cid", cid)) if value is not None
+            )
+            raise StudyError(
+                f"{self.path}: keeps no step of {wanted}; it keeps {len(index)} rows of "
+                f"{index['qid'].nunique()} questions, samples {sorted(map(int, set(index['cid'])))}. More are "
+                "kept with reading.traces_per_question"
+            )
+        return kept
+
+    def layer(
+        self, site: str, layer: int, rule: str = "end", *, qid: str | None = None, cid: int | None = None
+    ) -> npt.NDArray[np.float32]:
         """A site at one layer at every step, [steps, d_model], in the order of `frame`.
 
-        For the rule `token` at every token, [tokens, d_model], in the order of `frame("token")`.
+        For the rule `token` at every token, [tokens, d_model], in the order of `frame("token")`. With
+        `qid` and `cid` only the rows of a question or trace, those of `frame(rule, qid=qid, cid=cid)`.
 
         Raises:
             StudyError: it was not kept.
@@ -219,6 +247,8 @@ class Activations:
                 f"layers {self.layers}, rules {self.rules} (give a site, then a layer, then a rule)"
             )
         index, width = self._index_of(rule), self.meta["d_model"]
+        if qid is not None or cid is not None:
+            index = index[self._where(index, qid, cid)]
         out = np.empty((len(index), width), np.float32)
         shard, row = index["shard"].to_numpy(), index["row"].to_numpy()
         for number in range(len(self.meta["shards"])):

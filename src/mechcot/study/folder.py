@@ -30,6 +30,7 @@ from mechcot.core.offers import offered
 from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
+from mechcot.study.trace_table import TraceTable, trace_table
 
 if TYPE_CHECKING:
     from mechcot.study.activations import Activations
@@ -219,34 +220,58 @@ class Study:
         return self._reading("truth", records.TRUTH, author, reader)
 
     def _reading(self, name: str, schema: pa.Schema, author: str, reader: str | None) -> pd.DataFrame:
-        path = self.reading_path(author, reader) / f"{name}.parquet"
+        path = self._read(author, reader) / f"{name}.parquet"
         return self._table(path, schema, arm=author, reader=reader or author)
+
+    def _read(self, author: str, reader: str | None) -> Path:
+        """Where a reading lies, which must be there.
+
+        Raises:
+            StudyError: it is not.
+        """
+        path = self.reading_path(author, reader)
+        if not path.exists():
+            raise StudyError(
+                f"{path} does not exist: {author}'s traces were not read by {reader or author}. To read them: "
+                f"mechcot read {self.path} --author {author} --reader {reader or author}"
+            )
+        return path
 
     def activations(self, author: str, reader: str | None = None) -> Activations:
         """The activations of a reading, memory-mapped."""
         from mechcot.study.activations import Activations
 
-        folder = self.reading_path(author, reader) / "activations"
+        folder = self._read(author, reader) / "activations"
         for file in files.files_in(folder):
             self.checked(file)
         self._digests.save()
         steps = self.checked(self.arm_path(author) / "steps.parquet")
         return Activations.open(folder, reader=reader or author, steps_digest=files.digest(steps))
 
-    def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> pd.DataFrame:
-        """One trace as a table of its steps: text, role, verdict, reason, and its forced answer.
+    def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> TraceTable:
+        """One trace as a table of its steps: text, role, verdict, reason, forced answers, surprisal.
+
+        `p_own` and `p_gold` are the probabilities of its own and of the right answer when forced after the
+        step, `surprisal` is the mean over its tokens in nats; NaN where it was not read. `.show()` opens it.
 
         Raises:
             DataError: there is no such trace.
         """
-        arm = arm or self.settings.contrast.after
-        steps = self.steps(arm)
-        steps = steps[(steps.qid == qid) & (steps.cid == cid)]
-        if steps.empty:
-            raise DataError(f"arm {arm} has no trace {cid} of question '{qid}' with steps")
-        verdicts = self.verdicts(arm)
-        table = steps.merge(verdicts[[*records.STEP_KEY, "label", "reason"]], on=records.STEP_KEY, how="left")
-        return table[["sid", "text", "role", "label", "reason", "states_answer"]].set_index("sid")
+        return trace_table(self, qid, cid, arm or self.settings.contrast.after)
+
+    def compare(self, qid: str, cid: int = 0, before: str | None = None, after: str | None = None) -> Any:
+        """Two models' traces of one question side by side, aligned by claim; a notebook shows them.
+
+        Args:
+            qid: the question.
+            cid: which of its samples.
+            before: an arm; None: the contrast's arm before.
+            after: likewise.
+
+        Raises:
+            DataError: one of the traces is not there.
+        """
+        return offered("compared")(self, qid, cid, before, after)
 
     def arm_path(self, arm: str) -> Path:
         """Where an arm's tables lie.

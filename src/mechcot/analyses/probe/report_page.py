@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from mechcot.analyses.probe import figures, worth_figures
-from mechcot.core import files
+from mechcot.core import files, records
+from mechcot.core.score_records import SCORES
 from mechcot.core.words import number, percent, score, signed, why
 from mechcot.probe import ProbeReport, save_card
 from mechcot.probe.incremental import NOT_USED
@@ -32,7 +34,7 @@ _SUBJECTS = (
 
 
 def write_probe(report: ProbeReport, folder: Path) -> None:
-    """Write `report.json`, `report.html`, `probe.safetensors` and, last, `card.json`.
+    """Write `report.json`, `report.html`, `probe.safetensors`, `scores.parquet` and, last, `card.json`.
 
     Each file appears whole or not at all. The same report gives the same bytes. A study that they lie in
     records them.
@@ -41,11 +43,21 @@ def write_probe(report: ProbeReport, folder: Path) -> None:
     def write() -> None:
         files.write_json(folder / "report.json", report.to_json())
         files.write_text(folder / "report.html", render_probe(report))
+        if scored is not None:
+            records.write_table(folder / "scores.parquet", scored, SCORES)
         save_card(report, folder)
 
-    write_beside(
-        folder, ("report.json", "report.html", "probe.safetensors", "card.json"), write, kind="probe"
-    )
+    scored = scores_of(report)
+    more = () if scored is None else ("scores.parquet",)
+    names = ("report.json", "report.html", "probe.safetensors", *more, "card.json")
+    write_beside(folder, names, write, kind="probe")
+
+
+def scores_of(report: ProbeReport) -> pd.DataFrame | None:
+    """The nested score of every step, of a fold that did not train on it; None where steps have no names."""
+    if report.rows is None or not {*records.STEP_KEY, "y"} <= set(report.rows):
+        return None
+    return report.rows.assign(fold=report.fold, score=report.scores)
 
 
 def render_probe(result: ProbeReport) -> str:
