@@ -178,6 +178,14 @@ def test_make_and_check_on_files_of_all_classes(tmp_path: Path) -> None:
     assert report["variants"]["correct"]["n_questions"] == 48
 
 
+def test_lines_in_a_file_named_json_are_read_as_the_set_has_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "overlap.json", [cotemp_row("overlap", i) for i in range(3)])
+    questions, _ = cotemp_files([file])
+    assert [q.domain for q in questions] == ["overlap"] * 3
+    labelled = write(tmp_path / "all.jsonl", [cotemp_row("mix", i) | {"label": "mix"} for i in range(3)])
+    assert {q.domain for q in cotemp_files([labelled])[0]} == {"mix"}
+
+
 def test_variants_matched_on_tokens_have_as_many(tmp_path: Path) -> None:
     wanted = Wanted("cotemp", tuple(files_of(tmp_path)), ("correct", "answer-only"), by="tokens")
     done = make_traces(wanted, tmp_path / "out", progress=False)

@@ -148,7 +148,7 @@ def files(copied: Path, tmp_path_factory):
             **{path.name: path for path in files_of(folder)},
             "outputs.jsonl": _outputs(folder),
             "answers.jsonl": _outputs(folder),
-            "examples/trace-types.yaml": copied / "study.yaml",
+            "examples/trace-types.yaml": ROOT / "examples" / "trace-types.yaml",
         }
 
 
