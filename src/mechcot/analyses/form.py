@@ -37,11 +37,13 @@ class Analysis:
         asked: whether a study's settings ask for it; None: every study has it. One that is not asked for has
             no stage, no result and no page.
         summary: its lines of summary.json, `(result, {"before": arm, "after": arm})` to JSON values.
-        found: what its pages read where it has no stage, of the study.
+        found: what its pages read where it has no stage, of the study; None where there is nothing, and then
+            no page.
         pages: section of the report to the function of the findings that gives its part, its parts or the
             whole section there, as `module:function`; loaded when the page is made.
         rows: table at the page's end to the function of the findings that gives its rows there, or the
             whole table, likewise; see `method.py`.
+        told: what `mechcot show` prints of a study; None: `of(study)`.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -56,6 +58,7 @@ class Analysis:
     found: Callable[[Study], Any] | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, str] = field(default_factory=dict)
+    told: Callable[[Study], Any] | None = None
     needed: bool = False
 
     @property

@@ -15,6 +15,7 @@ from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.commitment.contrast import contrast
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.coupling import analysis as coupling
@@ -27,6 +28,7 @@ from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.likert.stored import found as rated
 from mechcot.analyses.localisation import analysis as localisation
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
@@ -132,6 +134,7 @@ ANALYSES = (
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+        told=contrast,
     ),
     Analysis(
         "hedge_words",
@@ -258,6 +261,13 @@ ANALYSES = (
         rows={"claims": f"{_HERE}.claims.page:ledger"},
     ),
     Analysis(
+        "likert",
+        rated,
+        version=None,
+        found=rated,
+        pages={"likert": f"{_HERE}.likert.report_page:section"},
+    ),
+    Analysis(
         "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
     ),
 )
@@ -311,6 +321,7 @@ FIGURES = {
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
     "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
+    "LikertResult": f"{_HERE}.likert.figures:shown",
     "LocalisationResult": f"{_HERE}.localisation.figures:localisation",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
@@ -336,6 +347,7 @@ TEXTS = {
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "LikertResult": f"{_HERE}.likert.wording:terminal_text",
     "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
     "SteeringResult": f"{_HERE}.steering.page:terminal_text",
     "TracesResult": f"{_HERE}.traces.page:terminal_text",

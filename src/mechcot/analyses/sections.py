@@ -149,7 +149,8 @@ def _parts(givers: Sequence[Analysis], name: str, found: Findings) -> list[Part]
 
 
 def _shown(analysis: Analysis, found: Findings) -> bool:
-    return analysis.asked is None or analysis.asked(found.settings)
+    there = analysis.found is None or found.results.get(analysis.name) is not None
+    return there and (analysis.asked is None or analysis.asked(found.settings))
 
 
 def _votes(found: Findings) -> dict[str, Any]:

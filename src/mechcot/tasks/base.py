@@ -58,6 +58,7 @@ class PromptFormat:
         items: whether an open question's answer names several texts, in any order.
         system: a system message before the chat; None: there is none.
         shots: worked questions before every question, each its text and its solution.
+        template: a chat template (Jinja) in place of the tokenizer's own; None: that one.
         exact: whether the pattern alone reads an answer off, by its last match: the organism's language
             has no other words for it.
     """
@@ -76,6 +77,7 @@ class PromptFormat:
     items: bool = False
     system: str | None = None
     shots: tuple[tuple[str, str], ...] = ()
+    template: str | None = None
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""

@@ -35,10 +35,11 @@ TASKS: dict[str, Callable[[Settings], Task]] = {
 """How each task is made of a study's settings; the settings say how it is put and cut."""
 
 
-def task_for(settings: Settings) -> Task:
-    """The task of a study."""
+def task_for(settings: Settings, arm: str | None = None) -> Task:
+    """The task of a study, put as it puts questions to an arm; None: as `prompt` says."""
     name = "organism" if settings.questions is None else settings.questions.task
     made = TASKS[name](settings)
     items = settings.questions is not None and settings.questions.gold_is == "all"
-    form = replace(prompt_format(settings.prompt), exact=made.format.exact, items=items)
+    prompt = settings.prompt if arm is None else settings.prompt_of(arm)
+    form = replace(prompt_format(prompt), exact=made.format.exact, items=items)
     return replace(made, format=form, segmenter=settings.steps.segmenter)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps, contrast_of
+from mechcot.analyses.arm_steps import ArmSteps
+from mechcot.analyses.arms import Arms, contrast_of
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.results import Interval, Pair, Result, keyed
 from mechcot.stats import interval_of_sums, jackknife_interval, rate_interval
