@@ -17,9 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mechcot.analyses.traces.analysis import arm_traces
 from mechcot.core import files
 from mechcot.core.words import change, percent
+from mechcot.stats.two_by_two import phi
 from mechcot.tasks.base import Question
 from mechcot.tasks.cotemp import CLASSES, VERIFIABLE
 from mechcot.tasks.trace_table import check_rows
@@ -65,13 +68,29 @@ def scored(repository: Path, student: str, taught: str) -> dict[str, Any] | None
             answer = re.search(r"<answer>(.*?)(?:</answer>|$)", said, re.S)
             rows.append((qid, 0, thought[1] if thought else "", items(answer[1]) if answer else None))
     arm = arm_traces(student, check_rows(VERIFIABLE, questions, rows), VERIFIABLE).to_json()
-    names = ("counts", "n_traces", "n_entities", "n_unevaluable", "n_no_answer", "n_elsewhere", "accuracy")
+    names = ("counts", "n_traces", "n_entities", "n_unevaluable", "n_no_answer", "accuracy")
     names += ("right_if_correct", "right_if_not", "phi", "log_mantel_haenszel", "follows", "holds_answer")
     steps = {
         name: {key: own[key] for key in ("correct", "right_if_correct", "right_if_wrong")}
         for name, own in arm["sub_steps"].items()
     }
     return {name: arm[name] for name in names} | {"sub_steps": steps}
+
+
+def published(repository: Path) -> dict[str, Any]:
+    """The counts that the repository itself gives, and phi of them."""
+    found = {}
+    for how, taught in TAUGHT.items():
+        for student in STUDENTS:
+            name = f"{student}-sft-adapter-{taught}_default_confusion_matrix.json"
+            file = repository / "results" / "Cotempqa" / "confusion_matrix" / name
+            if file.exists():
+                own = json.loads(file.read_text())["matrix3"]
+                kinds = ("correct", "incorrect")
+                counts = [own[f"{answer}_answer_{trace}_trace"] for trace in kinds for answer in kinds]
+                tie = float(phi(np.array([counts]))[0])
+                found[f"{student}, taught {how}"] = {"counts": list(map(int, counts)), "phi": tie}
+    return found
 
 
 def misread(repository: Path) -> dict[str, int]:
@@ -89,12 +108,19 @@ def misread(repository: Path) -> dict[str, int]:
 
 def lines(told: dict[str, Any]) -> str:
     """Rows of the table in Markdown."""
-    out = []
-    for name, own in told.items():
+    head = (
+        "student", "both", "trace alone", "answer alone", "neither", "right answer, trace right",
+        "trace not right", "phi", "answer follows trace", "right answers",
+    )  # fmt: skip
+    out = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for name in (f"{student}, taught {how}" for how in TAUGHT for student in STUDENTS):
+        if name not in told:
+            continue
+        own = told[name]
         n = own["counts"]
         cells = [name, *(f"{n[cell]}" for cell in ("both", "trace_only", "answer_only", "neither"))]
         cells += [percent(own[key]) for key in ("right_if_correct", "right_if_not")]
-        cells += [change(own["phi"], 2), percent(own["follows"])]
+        cells += [change(own["phi"], 2), percent(own["follows"]), percent(own["accuracy"])]
         out.append(f"| {' | '.join(cells)} |")
     return "\n".join(out)
 
@@ -110,13 +136,22 @@ def main() -> None:
         for student in STUDENTS
         if (found := scored(repository, student, taught)) is not None
     }
-    rows = misread(repository)
-    files.write_json(TABLE, {"commit": "fa84bdc", "misread": rows, "students": told})
+    rows, theirs = misread(repository), published(repository)
+    files.write_json(TABLE, {"commit": "fa84bdc", "misread": rows, "published": theirs, "students": told})
+    page()
+
+
+def page() -> None:
+    """Put the table into the page."""
+    found = json.loads(files.read_text(TABLE))
+    rows, theirs = found["misread"], found["published"]
+    blocks = {
+        "rescored": f"\n{lines(found['students'])}\n",
+        "misread": f"{rows['n_misread']} of {rows['n']}",
+        "published": ", ".join(f"{name} {own['phi']:.2f}" for name, own in theirs.items()),
+    }
     text = files.read_text(PAGE)
-    for mark, block in (
-        ("rescored", f"\n{lines(told)}\n"),
-        ("misread", f"{rows['n_misread']} of {rows['n']}"),
-    ):
+    for mark, block in blocks.items():
         head, _, rest = text.partition(f"<!-- {mark} -->")
         text = f"{head}<!-- {mark} -->{block}<!-- /{mark} -->{rest.partition(f'<!-- /{mark} -->')[2]}"
     files.write_text(PAGE, text)

@@ -24,7 +24,7 @@ from mechcot.tasks.cotemp import CLASSES, VERIFIABLE
 from mechcot.tasks.trace_questions import cotemp_files
 from mechcot.tasks.trace_table import TraceRow, check_rows, misplaced, read_rows
 from mechcot.tasks.verifiable import write_variants
-from trace_cases import cotemp_questions, cotemp_row
+from trace_cases import cotemp_question, cotemp_questions, cotemp_row
 
 QUESTIONS = [question for name in CLASSES for question in cotemp_questions(name, 40)]
 BY_ID = {question.qid: question for question in QUESTIONS}
@@ -127,6 +127,19 @@ def test_shuffled_ids_are_counted_and_named(share: float) -> None:
     assert found.suspect
     assert found.n >= share * len(QUESTIONS) - 1
     assert "trace 0 of question 'equal-0' fits 'equal-1'" in found.named[0]
+
+
+def test_a_wrong_choice_among_a_questions_own_facts_is_no_shuffle() -> None:
+    """Two questions of one context that answer each other: to name the other's fact is to be wrong."""
+    facts = ("Ann works for Acme from 1990 to 1995.", "Ann works for Bolt from 1990 to 1995.")
+    one, other = (
+        cotemp_question(facts, f"While Ann was working for {a}, which else?", [b], qid=a, group=a)
+        for a, b in (("Acme", "Bolt"), ("Bolt", "Acme"))
+    )
+    theirs = VERIFIABLE.render(other, {part.name: part.gold for part in VERIFIABLE.decompose(other)})
+    rows = check_rows(VERIFIABLE, {"Acme": one, "Bolt": other}, [("Acme", 0, theirs, "Acme")])
+    assert not rows[0].checked.correct
+    assert misplaced(VERIFIABLE, rows).n == 0
 
 
 def test_wrong_traces_are_no_shuffle() -> None:
