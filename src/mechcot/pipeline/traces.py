@@ -304,7 +304,11 @@ def _write_organism(study: Study, names: Sequence[str], work: Path) -> None:
 
     task, organism = task_of(study), study.settings.organism
     assert organism is not None  # else there is no stage
-    assert task.verifiable is not None
+    if task.verifiable is None:
+        raise UsageError(
+            f"distill.examples: {names[0]}: rules write no traces where a question asks for one fact "
+            "(organism.hedging); name a teacher's variant (rich, terse)"
+        )
     asked = exercises(world_of(study), organism, study.settings.seed, organism.teacher_traces)
     writing = Writing(task.format, prompt_of, lambda text: len(text.split()) + 1)
     made = typed_examples(task.verifiable, asked, names, writing, study.settings.seed)
