@@ -31,6 +31,7 @@ START, END = "<!-- traces-organism -->", "<!-- /traces-organism -->"
 STAGES = (
     "questions",
     "pretrain",
+    "prompts",
     "trace-examples",
     "distill-",
     "sample-",

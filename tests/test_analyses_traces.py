@@ -24,7 +24,7 @@ from mechcot.tasks.cotemp import CLASSES, VERIFIABLE
 from mechcot.tasks.trace_questions import cotemp_files
 from mechcot.tasks.trace_table import TraceRow, check_rows, misplaced, read_rows
 from mechcot.tasks.verifiable import write_variants
-from trace_cases import cotemp_questions, cotemp_row
+from trace_cases import cotemp_question, cotemp_questions, cotemp_row
 
 QUESTIONS = [question for name in CLASSES for question in cotemp_questions(name, 40)]
 BY_ID = {question.qid: question for question in QUESTIONS}
@@ -129,6 +129,19 @@ def test_shuffled_ids_are_counted_and_named(share: float) -> None:
     assert "trace 0 of question 'equal-0' fits 'equal-1'" in found.named[0]
 
 
+def test_a_wrong_choice_among_a_questions_own_facts_is_no_shuffle() -> None:
+    """Two questions of one context that answer each other: to name the other's fact is to be wrong."""
+    facts = ("Ann works for Acme from 1990 to 1995.", "Ann works for Bolt from 1990 to 1995.")
+    one, other = (
+        cotemp_question(facts, f"While Ann was working for {a}, which else?", [b], qid=a, group=a)
+        for a, b in (("Acme", "Bolt"), ("Bolt", "Acme"))
+    )
+    theirs = VERIFIABLE.render(other, {part.name: part.gold for part in VERIFIABLE.decompose(other)})
+    rows = check_rows(VERIFIABLE, {"Acme": one, "Bolt": other}, [("Acme", 0, theirs, "Acme")])
+    assert not rows[0].checked.correct
+    assert misplaced(VERIFIABLE, rows).n == 0
+
+
 def test_wrong_traces_are_no_shuffle() -> None:
     for name in ("correct", "incorrect", "partial"):
         rows = rows_of(lambda rng, q, name=name: (name, True))
@@ -176,6 +189,14 @@ def test_make_and_check_on_files_of_all_classes(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["matched_on"] == "questions"
     assert report["variants"]["correct"]["n_questions"] == 48
+
+
+def test_lines_in_a_file_named_json_are_read_as_the_set_has_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "overlap.json", [cotemp_row("overlap", i) for i in range(3)])
+    questions, _ = cotemp_files([file])
+    assert [q.domain for q in questions] == ["overlap"] * 3
+    labelled = write(tmp_path / "all.jsonl", [cotemp_row("mix", i) | {"label": "mix"} for i in range(3)])
+    assert {q.domain for q in cotemp_files([labelled])[0]} == {"mix"}
 
 
 def test_variants_matched_on_tokens_have_as_many(tmp_path: Path) -> None:

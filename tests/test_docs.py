@@ -29,6 +29,7 @@ from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.probe import ProbeSpec
 from mechcot.study.activations import Activations
+from test_analyses_traces import files_of
 
 # What a block of Python has from the text around it: a page's reader brings tensors and labels of their own.
 GIVEN = {
@@ -83,6 +84,18 @@ def copied(study: Study, tmp_path_factory) -> Path:
     return folder
 
 
+def _outputs(folder: Path) -> Path:
+    """Traces of the questions of two files."""
+    rows = [
+        {"qid": f"{name}-{i}", "text": f"The relation is: {name}.\n\nThe answer is nobody."}
+        for name in ("equal", "mix")
+        for i in range(12)
+    ]
+    path = folder / "outputs.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
 def reply(call) -> Answer:
     """What fits the schema of any call, a function of the text alone."""
     form = call.body["response_format"]["json_schema"]["schema"]
@@ -132,6 +145,10 @@ def files(copied: Path, tmp_path_factory):
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",
             "quick.yaml": folder / "quick.yaml",
+            **{path.name: path for path in files_of(folder)},
+            "outputs.jsonl": _outputs(folder),
+            "answers.jsonl": _outputs(folder),
+            "examples/trace-types.yaml": ROOT / "examples" / "trace-types.yaml",
             "examples/medqa-qwen3-8b.yaml": ROOT / "examples" / "medqa-qwen3-8b.yaml",
         }
 

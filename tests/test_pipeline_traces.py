@@ -19,9 +19,11 @@ from mechcot.core import records
 from mechcot.core.config import resolve
 from mechcot.core.errors import AnalysisError, ConfigError
 from mechcot.distill.examples import load_examples
+from mechcot.distill.prompts import check_prompts
+from mechcot.models.checkpoint import load_tokenizer
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.traces import Wanted, check_traces, make_traces, trace_example_stages
-from mechcot.steps.of_study import questions_by_id, task_of, world_of
+from mechcot.steps.of_study import checkpoint_folder, questions_by_id, task_of, world_of
 from mechcot.tasks.organism.teacher import examples as teacher_examples
 from mechcot.tasks.organism.teacher import exercises
 from test_analyses_traces import files_of
@@ -133,6 +135,16 @@ def test_students_of_all_types_answer_the_same_questions(tmp_path: Path) -> None
         assert all(said[part.name] == part.gold for part in task.decompose(question))
     reasoning = [row.completion[: row.answer_start] for row in records.rows(tables["answer-only"])]
     assert set(reasoning) == {""}
+
+
+def test_examples_for_a_studys_questions_are_put_as_it_puts_them(study: Study, tmp_path: Path) -> None:
+    make_traces(Wanted("organism", (study.path,), ("correct", "shuffled")), tmp_path, progress=False)
+    tokenizer = load_tokenizer(checkpoint_folder(study, "base"))
+    for name in ("correct", "shuffled"):
+        path = tmp_path / f"{name}.parquet"
+        examples = load_examples(path)
+        assert set(examples.qid) == set(questions_by_id(study))
+        check_prompts(examples, questions_by_id(study), task_of(study).format, tokenizer, path)
 
 
 def test_traces_are_asked_for_where_a_rule_can_check_them() -> None:

@@ -37,6 +37,7 @@ from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
 from mechcot.analyses.seeds.figures import seeds
 from mechcot.analyses.steering.figures import steering_doses
+from mechcot.analyses.traces.figures import forced, sub_steps, traces
 from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.core.errors import UsageError
 from mechcot.core.results import plain
@@ -59,6 +60,7 @@ __all__ = [
     "error_by_kind",
     "error_by_transition",
     "facts_known",
+    "forced",
     "gains",
     "greedy",
     "headline",
@@ -84,6 +86,8 @@ __all__ = [
     "seeds",
     "split",
     "steering_doses",
+    "sub_steps",
+    "traces",
     "weights_line",
     "weights_map",
 ]

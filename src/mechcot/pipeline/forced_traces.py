@@ -8,7 +8,7 @@ from pathlib import Path
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.pipeline.facts import with_weights
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis
 from mechcot.study.folder import Study
 
 STAGE = "forced-traces"
@@ -23,7 +23,7 @@ def forced_trace_stages(study: Study, progress: bool) -> list[Stage]:
     basis = {
         "forced": settings.traces.forced,
         "seed": settings.seed,
-        "prompt": settings.prompt.basis(),
+        "prompts": {arm: settings.prompt_of(arm).basis() for arm in with_weights(study)},
         "domain": settings.contrast.domain,
         "threads": settings.threads,
         "organism": None if settings.organism is None else settings.organism.model_dump(mode="json"),
@@ -46,7 +46,7 @@ def force(study: Study, work: Path) -> None:
     """Write the answers."""
     from mechcot.analyses.traces import forcing
 
-    forcing.make(study, task_of(study), partial(checkpoint_folder, study), work)
+    forcing.make(study, partial(checkpoint_folder, study), work)
 
 
 def plan_forcing(study: Study) -> Expense:

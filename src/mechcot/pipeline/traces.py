@@ -20,7 +20,7 @@ from mechcot.core.results import Result
 from mechcot.core.stages import Stage
 from mechcot.core.trace_settings import TRACE_VARIANTS, TraceSettings
 from mechcot.distill.trace_types import TYPED_EXAMPLES, Made, Writing, match, part, rows_of, typed_examples
-from mechcot.steps.of_study import questions_by_id, task_of, world_of
+from mechcot.steps.of_study import checkpoint_folder, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 from mechcot.tasks import PromptFormat, Question, render_prompt
 from mechcot.tasks.base import Verifiable
@@ -47,7 +47,8 @@ class Wanted:
         seed: of all draws.
         by: what variants are matched on.
         held_out: share of the questions that is kept for asking.
-        tokenizer: a folder: the prompts have its chat template, and completions its tokens.
+        tokenizer: a folder: the prompts have its chat template, and completions its tokens; None: that of a
+            study's arm before, where a study is named.
         skip: leave rows out that cannot be used.
         traces: what a server shortens or explains; None: nothing.
         judge: its file.
@@ -73,6 +74,8 @@ class Source:
     questions: list[Question]
     form: PromptFormat
     left_out: dict[str, str]
+    tokenizer: Path | None = None
+    """Of the study that they are of, where it is there."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ def source_of(task: str, sources: Sequence[Path], *, skip: bool = False) -> Sour
         own = task_of(study)
         if own.verifiable is None or own.name != task:
             raise UsageError(f"{sources[0]}: its task is '{own.name}', not '{task}' whose traces rules check")
-        return Source(own.verifiable, list(questions_by_id(study).values()), own.format, {})
+        folder = checkpoint_folder(study, study.settings.contrast.before)
+        there = folder if folder.exists() else None
+        return Source(own.verifiable, list(questions_by_id(study).values()), own.format, {}, there)
     if task == "cotemp":
         from mechcot.tasks.cotemp import VERIFIABLE
 
@@ -139,7 +144,7 @@ def make_traces(wanted: Wanted, out: Path, *, progress: bool = True) -> MadeTrac
     source = source_of(wanted.task, wanted.sources, skip=wanted.skip)
     parts = part(source.task, source.questions, wanted.held_out, wanted.seed) if wanted.held_out else None
     questions = parts.train if parts else source.questions
-    writing = _writing(source.form, wanted.tokenizer)
+    writing = _writing(source.form, wanted.tokenizer or source.tokenizer)
     by_rule = [name for name in wanted.variants if name in TRACE_VARIANTS]
     made = Made({}, {})
     if by_rule:
@@ -299,7 +304,11 @@ def _write_organism(study: Study, names: Sequence[str], work: Path) -> None:
 
     task, organism = task_of(study), study.settings.organism
     assert organism is not None  # else there is no stage
-    assert task.verifiable is not None
+    if task.verifiable is None:
+        raise UsageError(
+            f"distill.examples: {names[0]}: rules write no traces where a question asks for one fact "
+            "(organism.hedging); name a teacher's variant (rich, terse)"
+        )
     asked = exercises(world_of(study), organism, study.settings.seed, organism.teacher_traces)
     writing = Writing(task.format, prompt_of, lambda text: len(text.split()) + 1)
     made = typed_examples(task.verifiable, asked, names, writing, study.settings.seed)

@@ -61,7 +61,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_json(path: Path) -> pd.DataFrame:
-    loaded = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=files.unique_keys)
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        loaded = json.loads(text, object_pairs_hook=files.unique_keys)
+    except json.JSONDecodeError:
+        if not text.lstrip().startswith("{") or "\n{" not in text:
+            raise
+        return pd.DataFrame(files.read_json_lines(path), dtype=object)  # named .json, as CoTempQA's are
     if isinstance(loaded, list) and all(isinstance(row, dict) for row in loaded):
         return pd.DataFrame(loaded, dtype=object)
     if isinstance(loaded, dict) and all(isinstance(column, dict | list) for column in loaded.values()):

@@ -78,7 +78,8 @@ def check_rows(
     for qid, cid, reasoning, answer in rows:
         question = questions[qid]
         checked = check_trace(task, question, reasoning)
-        fits = "" if checked.correct else _other(owners, checked, qid)
+        own = checked.correct or (task.own_context and _of_its_context(checked, question))
+        fits = "" if own else _other(owners, checked, qid)
         right = answer is not None and same_answer(answer, question.options[question.gold], question)
         entity, category = task.entity(question), task.category(question)
         found.append(TraceRow(qid, cid, entity, category, checked, answer, right, fits))
@@ -96,6 +97,12 @@ def _owners(task: Verifiable, questions: Iterable[Question]) -> dict[tuple[froze
     for question in questions:
         found[tuple(frozenset(part.gold) for part in task.decompose(question))].append(question.qid)
     return found
+
+
+def _of_its_context(checked: Checked, question: Question) -> bool:
+    """Whether all that the last sub-step says stands in the question itself, which others may share."""
+    last = list(checked.verdicts)[-1]
+    return all(text in question.stem for text in checked.said.get(last, ()))
 
 
 def _other(owners: Mapping[tuple[frozenset[str], ...], list[str]], checked: Checked, qid: str) -> str:

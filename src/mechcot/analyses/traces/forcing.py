@@ -19,7 +19,7 @@ import pyarrow as pa
 from mechcot.analyses.traces.read import answer_of, readable
 from mechcot.core import records
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.steps.of_study import questions_by_id
+from mechcot.steps.of_study import questions_by_id, task_of
 from mechcot.tasks import PromptFormat, Question, Task, render_prompt
 from mechcot.tasks.answers.values import SEPARATOR
 from mechcot.tasks.base import Verifiable
@@ -170,20 +170,20 @@ def _row(one: Put, text: str, answer: str) -> dict[str, Any]:
     }
 
 
-def make(study: Study, task: Task, folder: Callable[[str], Path], work: Path) -> None:
+def make(study: Study, folder: Callable[[str], Path], work: Path) -> None:
     """Write the answers of every arm with weights."""
     from mechcot.models.checkpoint import load
 
-    settings = study.settings
+    settings, task = study.settings, task_of(study).verifiable
     assert settings.traces is not None  # else there is no stage
-    assert task.verifiable is not None
-    questions = _of_the_contrast(study, readable(task.verifiable, questions_by_id(study))[0])
-    asked = puts(task.verifiable, questions, settings.traces.forced, settings.seed)
+    assert task is not None  # by Settings' own validation
+    questions = _of_the_contrast(study, readable(task, questions_by_id(study))[0])
+    asked = puts(task, questions, settings.traces.forced, settings.seed)
     rows = []
     for arm, own in settings.arms.items():
         if own.traces is None:
             checkpoint = load(own, folder(arm), settings.device)
-            rows += answers(arm, task, checkpoint, asked, settings.sampling, work / arm)
+            rows += answers(arm, task_of(study, arm), checkpoint, asked, settings.sampling, work / arm)
     records.write_table(table_path(study), rows, FORCED_TRACES)
 
 

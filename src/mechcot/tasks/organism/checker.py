@@ -53,7 +53,7 @@ def task(world: World) -> Task:
         if world.recall
         else None,
         core=CORE | {_ROLES[DISEASE_VERBS[0]]} if world.recall else CORE,
-        verifiable=verifiable(world),
+        verifiable=None if world.recall else verifiable(world),  # one claim there is the whole answer
     )
 
 
