@@ -133,7 +133,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=2000, help="of each population-averaged cell")
-    parser.add_argument("--conditional-runs", type=int, default=1000)
+    parser.add_argument("--conditional-runs", type=int, default=400)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, help="the table to write")
     arguments = parser.parse_args()

@@ -15,15 +15,16 @@ import pandas as pd
 import pytest
 
 from likert_cases import ARMS, EFFECTS, build, fill
-from mechcot.analyses import likert, registry
+from mechcot.analyses import likert, registry, sections
 from mechcot.analyses.likert import power
 from mechcot.analyses.likert.design import checks_of, plan_of
 from mechcot.analyses.likert.power import in_points, power_of
-from mechcot.analyses.likert.report_page import render, write_result
+from mechcot.analyses.likert.report_page import render, section, write_result
 from mechcot.analyses.likert.scales import STATEMENTS
 from mechcot.analyses.likert.stored import found
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError, UsageError
+from mechcot.report.parts import Findings
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -70,7 +71,7 @@ def test_a_question_without_a_finished_trace_of_every_arm_is_not_drawn_and_count
     study, drawn, _, _ = case
     assert "clinical-000" not in set(drawn.items.qid)
     assert drawn.left_out == 1
-    assert "1 questions lack" in drawn.text()
+    assert "Left out: 1 question without" in drawn.text()
     alone = likert.draw_ratings(study, 8, arms=ARMS[:2], questions=40, each=2)
     assert "clinical-000" in set(alone.items.qid)
 
@@ -338,6 +339,13 @@ def test_the_page_and_the_studys_report_say_what_people_made_of_it(case, tmp_pat
     ):
         assert said in text
     assert "http://" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    findings = Findings(study.settings, {"likert": found(study)})
+    (own,) = [one for one in registry.ANALYSES if one.name == "likert"]
+    assert sections._shown(own, findings)
+    assert not sections._shown(own, Findings(study.settings, {"likert": None}))
+    parts = section(findings).parts
+    assert [part.name for part in parts] == ["likert-interpretability", "likert-load", "likert-ratings"]
+    assert "The most right answers" in parts[0].sentence
     figure = result.figure()
     assert [one.text[0] for one in figure.data if one.text is not None] == list(ARMS)
     traces = study.arm_path("base") / "traces.parquet"

@@ -25,7 +25,7 @@ from mechcot.analyses.likert.scales import CONSENT, POINTS, STATEMENTS
 from mechcot.core import files, records
 from mechcot.core.errors import DataError, UsageError
 from mechcot.core.manifest import HANDED_OUT
-from mechcot.core.words import aligned
+from mechcot.core.words import aligned, counted, plain_signs
 from mechcot.study.writing import write_beside
 from mechcot.tasks import question_of
 
@@ -76,9 +76,8 @@ class Draw:
             rows.append((arm, str(own.participant.nunique()), str(traces), shares))
         lines = aligned(rows)
         if self.left_out:
-            lines.append(
-                f"{self.left_out:,} questions lack a finished and answered trace of some arm; none is drawn."
-            )
+            left = plain_signs(counted(self.left_out, "question"))
+            lines.append(f"Left out: {left} without a finished and answered trace of every arm.")
         return "\n".join(lines)
 
 
