@@ -7,7 +7,8 @@ scale: a rating by itself is exactly logistic (`stats.rating_draws`), whatever r
 Conditional effects (`stats.ordinal_mixed`) are simulated on theirs: normal shared parts plus logistic noise.
 Raters, items and texts are new in every run. Of four conditions one is the reference, two have effects of
 +0.8 and -0.8, and one has none: the first two say what is covered, the last how often the test at 5 % rejects
-what is true. Monte-Carlo errors stand beside (2,000 runs: 0.5 points).
+what is true. Monte-Carlo errors stand beside (2,000 runs: 0.5 points). Rows that the table has already are
+kept; delete it to run them again.
 """
 
 from __future__ import annotations
@@ -136,15 +137,18 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, help="the table to write")
     arguments = parser.parse_args()
-    rows = []
+    rows = files.read_json(arguments.out)["cells"] if arguments.out.exists() else []
+    done = {row["name"] for row in rows}
     with ProcessPoolExecutor(arguments.processes) as pool:
         each = partial(pool.map, chunksize=25)
         for number, cell in enumerate((*CELLS, CONDITIONAL)):
+            if cell.name in done:
+                continue
             runs = arguments.conditional_runs if cell.model == "conditional" else arguments.runs
             row = coverage(cell, range(1_000_000 * number, 1_000_000 * number + runs), each)
             print(row, flush=True)
             rows.append(row)
-    files.write_json(arguments.out, {"effects": EFFECTS.tolist(), "cells": rows})
+            files.write_json(arguments.out, {"effects": EFFECTS.tolist(), "cells": rows})
 
 
 if __name__ == "__main__":

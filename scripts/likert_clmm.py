@@ -35,7 +35,6 @@ CASES = (
     {"seed": 1, "shares": (0.25, 0.05, 0.1)},
     {"seed": 2, "shares": (0.4, 0.1, 0.1)},
     {"seed": 3, "shares": (0.1, 0.2, 0.05)},
-    {"seed": 4, "shares": (0.5, 0.05, 0.15)},
 )
 """Seeds, and what raters, items and texts share."""
 R = """

@@ -144,6 +144,7 @@ def files(copied: Path, tmp_path_factory):
             "DIR": store,
             "steps.parquet": folder / "steps.parquet",
             "filled.csv": folder / "filled.csv",
+            "ratings.csv": folder / "ratings.csv",
             "quick.yaml": folder / "quick.yaml",
             **{path.name: path for path in files_of(folder)},
             "outputs.jsonl": _outputs(folder),
@@ -231,10 +232,14 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
         _fill(files["STUDY"] / "sheet" / "sheet.csv", files["filled.csv"])
     if words[:2] == ["probe", "STUDY"] or words[:2] == ["probe", "studies/mine"]:
         put_in += [] if "--spec" in words else ["--spec", str(files["quick.yaml"])]
+    if words[0] == "likert":  # a hundred people's forms say no more of the command than a dozen's
+        put_in = ["12" if word == "100" else word for word in put_in]
+    if "ratings.csv" in words:
+        _rate(files["STUDY"] / "likert", files["ratings.csv"])
     if words[0] == "judge-controls" and "--judge" in words and "--questions" not in words:
         put_in += ["--questions", SMALLER["200"]]
-    if words[:2] == ["sheet", "draw"]:
-        shutil.rmtree(files["STUDY"] / "sheet", ignore_errors=True)
+    if words[1:2] == ["draw"]:
+        shutil.rmtree(files["STUDY"] / words[0], ignore_errors=True)
     done = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
     said = next(
         (say for (page, word), say in REFUSED.items() if command.page == page and word in words), None
@@ -272,6 +277,19 @@ def _fill(sheet: Path, filled: Path) -> None:
     table = pd.read_csv(sheet, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     table["verdict"] = np.resize(["correct", "erroneous", "cannot tell"], len(table))
     table.to_csv(filled, index=False)
+
+
+def _rate(folder: Path, rated: Path) -> None:
+    """What participants would export: ratings in turn, every attention check right."""
+    key = json.loads((folder / "key.json").read_text())
+    form = re.search(r'data-form="([^"]+)"', next((folder / "forms").glob("*.html")).read_text())[1]
+    rows = [
+        [form, one["participant"], item, "yes", *(1 + (n + shift) % 5 for shift in range(4)),
+         one["checks"].get(item, "")]
+        for n, one in enumerate(key["participants"]) for item in one["items"]
+    ]  # fmt: skip
+    columns = "form participant item consent predictability comprehensibility faithfulness load check"
+    pd.DataFrame(rows, columns=columns.split()).to_csv(rated, index=False)
 
 
 def test_pages_quote_the_committed_numbers_of_seed_0():

@@ -42,9 +42,7 @@ def draw(
     participants: Annotated[int, typer.Option(min=1, help="All arms together.")] = 100,
     arm: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="A trace type, several times; the first is compared with. All arms."
-        ),
+        typer.Option(metavar="NAME", help="A trace type; several times. By default all arms with traces."),
     ] = None,
     questions: Annotated[int, typer.Option(min=1, help="Different questions.")] = 12,
     each: Annotated[int, typer.Option(min=1, help="Questions that a participant rates.")] = 6,

@@ -16,6 +16,7 @@ items drawn at random (Zeger, Liang and Albert 1988).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,14 +98,11 @@ def fit_mixed(ratings: Ratings) -> MixedFit:
     first = np.concatenate([1.2 * cuts, 1.2 * start.effects[1:], [0.7, 0.4, 0.4]])
     mode = np.zeros(sum(data.sizes))
 
-    def minus(parameters: Floats) -> float:
-        return -_log_likelihood(parameters, data, mode)
+    def minus(parameters: Floats) -> tuple[float, Floats]:
+        value, slope = _log_likelihood(parameters, data, mode)
+        return -value, -slope
 
-    def gradient(parameters: Floats) -> Floats:
-        moves = _STEP / 10 * np.eye(len(parameters))
-        return np.array([minus(parameters + move) - minus(parameters - move) for move in moves]) / (_STEP / 5)
-
-    found = minimize(minus, first, method="BFGS", jac=gradient, options={"gtol": 1e-3, "maxiter": 200})
+    found = minimize(minus, first, method="BFGS", jac=True, options={"gtol": 1e-4, "maxiter": 200})
     if not np.isfinite(found.fun) or np.abs(found.jac).max() > 0.05:
         raise AnalysisError("the cumulative-logit mixed model did not settle on these ratings")
     parameters = np.asarray(found.x, dtype=np.float64)
@@ -134,76 +132,97 @@ def _data(ratings: Ratings) -> _Data:
     return _Data(value, ratings.group, np.stack(levels), tuple(sizes), categories, ratings.groups)
 
 
-def _log_likelihood(parameters: Floats, data: _Data, mode: Floats) -> float:
-    """Laplace's log likelihood; `mode` is where the search for u* starts, and holds what it finds."""
+def _log_likelihood(parameters: Floats, data: _Data, mode: Floats) -> tuple[float, Floats]:
+    """Laplace's log likelihood and its slope; `mode` is where the search for u* starts, and keeps it."""
     n = data.categories - 1
-    cuts = np.concatenate([[-np.inf], parameters[:n], [np.inf]])
     if (np.diff(parameters[:n]) <= 0).any():
-        return -1e10
+        return -1e10, np.zeros_like(parameters)
+    cuts = np.concatenate([[-np.inf], parameters[:n], [np.inf]])
     effects = np.concatenate([[0.0], parameters[n : n + data.groups - 1]])
     sd = np.repeat(parameters[-len(TERMS) :], data.sizes)
     upper, lower = (cuts[data.value + side] - effects[data.group] for side in (1, 0))
     u = mode.copy()
-    value, gradient, curvature = _joint(u, sd, upper, lower, data)
+    here = _joint(u, sd, upper, lower, data)
     for _ in range(100):
-        step = np.linalg.solve(curvature, gradient)
-        if float(gradient @ step) < 1e-12:
+        step = np.linalg.solve(here.curvature, here.slope)
+        if float(here.slope @ step) < 1e-12:
             break
         for _ in range(30):
-            here = _joint(u + step, sd, upper, lower, data)
-            if here[0] >= value - 1e-12:
+            there = _joint(u + step, sd, upper, lower, data)
+            if there.value >= here.value - 1e-12:
                 break
             step = step / 2
-        u = u + step
-        value, gradient, curvature = here
+        u, here = u + step, there
     mode[:] = u
-    return float(value - np.linalg.slogdet(curvature)[1] / 2)
+    value = float(here.value - np.linalg.slogdet(here.curvature)[1] / 2)
+    return value, _slope(u, sd, here, data)
 
 
-def _joint(u: Floats, sd: Floats, upper: Floats, lower: Floats, data: _Data) -> tuple[float, Floats, Floats]:
-    """Log joint density at u, its gradient, and its negative curvature."""
+class _Joint(NamedTuple):
+    """Log joint density at u, its slope [u], its negative curvature [u, u], and F at both ends [ratings]."""
+
+    value: float
+    slope: Floats
+    curvature: Floats
+    high: Floats
+    low: Floats
+
+
+def _joint(u: Floats, sd: Floats, upper: Floats, lower: Floats, data: _Data) -> _Joint:
     size = len(u)
     shift = (sd * u)[data.levels].sum(axis=0)
     high, low = _expit(upper - shift), _expit(lower - shift)
     p = np.maximum(high - low, 1e-300)
-    slope = high + low - 1  # d log p / d shift: -(f_high - f_low) / p
+    pull = high + low - 1  # d log p / d shift
     bend = high * (1 - high) + low * (1 - low)
-    gradient = np.bincount(data.levels.ravel(), np.tile(slope, len(data.levels)), minlength=size) * sd - u
-    rows, columns = data.levels[:, None, :], data.levels[None, :, :]
-    cells = (rows * size + columns).ravel()
+    slope = np.bincount(data.levels.ravel(), np.tile(pull, len(data.levels)), minlength=size) * sd - u
+    cells = (data.levels[:, None, :] * size + data.levels[None, :, :]).ravel()
     held = np.bincount(cells, np.tile(bend, len(data.levels) ** 2), minlength=size * size)
     curvature = held.reshape(size, size) * sd[:, None] * sd[None, :] + np.eye(size)
-    return float(np.log(p).sum() - u @ u / 2), gradient, curvature
+    return _Joint(float(np.log(p).sum() - u @ u / 2), slope, curvature, high, low)
 
 
-def _covariance(minus: Callable[[Floats], float], at: Floats, free: Floats) -> Floats:
-    """Inverse of the curvature at the free parameters by central differences; NaN for the others."""
+def _slope(u: Floats, sd: Floats, at: _Joint, data: _Data) -> Floats:
+    """Slope of Laplace's log likelihood in the parameters, u* moving with them.
+
+    With h the log joint density, z a rating's row in u and w its part of H: the slope of h, less half of that
+    of log det H directly, sum q dw with q = z' H^-1 z, and through u*, c' H^-1 dh' with c = sum z q dw/du.
+    """
+    levels, high, low = data.levels, at.high, at.low
+    f_high, f_low = high * (1 - high), low * (1 - low)
+    p, pull, bend = np.maximum(high - low, 1e-300), high + low - 1, f_high + f_low
+    turn_high, turn_low = f_high * (1 - 2 * high), f_low * (1 - 2 * low)
+    inverse = np.linalg.inv(at.curvature)
+    own = sd[levels]  # [terms, ratings]
+    crossed = inverse[levels[:, None, :], levels[None, :, :]]  # [terms, terms, ratings]
+    leaning = np.einsum("abn,bn->an", crossed, own)  # of each term's unit row with z
+    leverage = (own * leaning).sum(axis=0)
+    twist = -leverage * (turn_high + turn_low)  # q dw/dshift
+    moved = np.bincount(levels.ravel(), (own * twist).ravel(), minlength=len(u))
+    answer = inverse @ moved
+    reply = (own * answer[levels]).sum(axis=0)
+    by_high = f_high / p - (leverage * turn_high + reply * f_high) / 2
+    by_low = -f_low / p - (leverage * turn_low + reply * f_low) / 2
+    by_shift = pull - (twist - reply * bend) / 2
+    cuts = np.bincount(data.value + 1, by_high, minlength=data.categories + 1)
+    cuts += np.bincount(data.value, by_low, minlength=data.categories + 1)
+    effects = np.bincount(data.group, by_shift, minlength=data.groups)[1:]
+    spread = (by_shift * u[levels] - bend * leaning - answer[levels] * pull / 2).sum(axis=1)
+    return np.concatenate([cuts[1:-1], effects, spread])
+
+
+def _covariance(minus: Callable[[Floats], tuple[float, Floats]], at: Floats, free: Floats) -> Floats:
+    """Inverse of the curvature at the free parameters, from slopes on both sides; NaN for the others."""
     places = np.flatnonzero(free)
-    step = _STEP * np.maximum(1.0, np.abs(at))
-    hessian = np.zeros((len(places), len(places)))
-    middle = minus(at)
-    ends = {}
-    for i, a in enumerate(places):
-        for side in (1, -1):
-            moved = at.copy()
-            moved[a] += side * step[a]
-            ends[i, side] = minus(moved)
-        hessian[i, i] = (ends[i, 1] - 2 * middle + ends[i, -1]) / step[a] ** 2
-    for i, a in enumerate(places):
-        for j, b in enumerate(places[:i]):
-            total = 0.0
-            for side in (1, -1):
-                moved = at.copy()
-                moved[a] += side * step[a]
-                moved[b] += side * step[b]
-                total += minus(moved)
-            cross = total - ends[i, 1] - ends[i, -1] - ends[j, 1] - ends[j, -1] + 2 * middle
-            hessian[i, j] = hessian[j, i] = cross / (2 * step[a] * step[b])
+    rows = []
+    for place in places:
+        move = np.zeros(len(at))
+        move[place] = _STEP
+        rows.append((minus(at + move)[1] - minus(at - move)[1])[places] / (2 * _STEP))
+    hessian = (np.array(rows) + np.array(rows).T) / 2
     found = np.full((len(at), len(at)), np.nan)
-    try:
+    with suppress(np.linalg.LinAlgError):
         found[np.ix_(places, places)] = np.linalg.inv(hessian)
-    except np.linalg.LinAlgError:
-        return found
     return found
 
 

@@ -20,17 +20,23 @@ def standing_alone(package: str, name: str, **texts: Any) -> str:
         name: of the three.
         texts: what the template is given; they are escaped.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    script = _asset(package, f"{name}.js")
+    template, script = _template(package, name)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.from_string(_asset(package, f"{name}.html")).render(
+    return template.render(
         style=Markup(_asset(__package__, "handed_out.css") + _asset(package, f"{name}.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
         **texts,
     )
+
+
+@cache
+def _template(package: str, name: str) -> tuple[jinja2.Template, str]:
+    """The template, which a hundred forms share, and its script."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_asset(package, f"{name}.html")), _asset(package, f"{name}.js")
 
 
 @cache

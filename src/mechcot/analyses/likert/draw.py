@@ -25,7 +25,7 @@ from mechcot.analyses.likert.scales import CONSENT, POINTS, STATEMENTS
 from mechcot.core import files, records
 from mechcot.core.errors import DataError, UsageError
 from mechcot.core.manifest import HANDED_OUT
-from mechcot.core.words import aligned
+from mechcot.core.words import aligned, counted, plain_signs
 from mechcot.study.writing import write_beside
 from mechcot.tasks import question_of
 
@@ -76,9 +76,8 @@ class Draw:
             rows.append((arm, str(own.participant.nunique()), str(traces), shares))
         lines = aligned(rows)
         if self.left_out:
-            lines.append(
-                f"{self.left_out:,} questions lack a finished and answered trace of some arm; none is drawn."
-            )
+            left = plain_signs(counted(self.left_out, "question"))
+            lines.append(f"Left out: {left} without a finished and answered trace of every arm.")
         return "\n".join(lines)
 
 
@@ -96,7 +95,8 @@ def draw_ratings(
     Args:
         study: with traces of its arms.
         participants: how many people, all arms together.
-        arms: the trace types, the first to compare with; none: all arms of the study, the contrast's first.
+        arms: the trace types, the first to compare with; none: all arms with traces, the
+            contrast's first.
         questions: how many questions, at most; each arm has a trace of each.
         each: how many of them a participant rates.
         seed: of the draw; the study's by default.
@@ -109,7 +109,9 @@ def draw_ratings(
     contrast = study.settings.contrast
     seed = study.settings.seed if seed is None else seed
     first = [contrast.before, contrast.after]
-    chosen = tuple(arms) or (*first, *(arm for arm in study.settings.arms if arm not in first))
+    others = (arm for arm in study.settings.arms if arm not in first)
+    traced = (arm for arm in others if (study.arm_path(arm) / "traces.parquet").exists())
+    chosen = tuple(arms) or (*first, *traced)
     if len(set(chosen)) < len(chosen):
         raise UsageError(f"an arm is named twice: {', '.join(chosen)}; name each once with --arm")
     rng = np.random.default_rng([seed, participants, questions, each])

@@ -22,6 +22,7 @@ from mechcot.core.words import (
     wrapped,
 )
 from mechcot.stats.inference import ALPHA
+from mechcot.stats.ordinal_mixed import TERMS
 
 Json = Mapping[str, Any]
 INTERPRETABILITY = "interpretability"
@@ -141,10 +142,11 @@ def conditional_table(result: Json) -> Table:
             for one in result["effects"]
             if (one["outcome"], one["other"]) == (row["scale"], result["arms"][0])
         }
-        sd = ", ".join(f"{value:.2f}" for value in row["sd"].values())
+        sd = ", ".join(f"{row['sd'][term]:.2f}" for term in TERMS if row["sd"])
         rows += [
-            (row["scale"], arm, change(averaged[arm], 2), change(effect, 2), sd)
-            for arm, effect in row["effects"].items()
+            (row["scale"], arm, change(averaged[arm], 2), change(row["effects"][arm], 2), sd)
+            for arm in result["arms"]
+            if arm in row["effects"]
         ]
     head = ("scale", "trace type", "population-averaged", "same participant and question", "SD")
     note = (
