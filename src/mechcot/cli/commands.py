@@ -13,8 +13,10 @@ from mechcot.cli import ahead as cli_ahead
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
+from mechcot.cli import people as cli_people
 from mechcot.cli import teaching as cli_teaching
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli import traces as cli_traces
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
 
@@ -58,7 +60,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 Killed at any instant, the same command goes on where it stopped."""
 )
 def run(
-    study: StudyPath,
+    study: NewStudyPath,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings file (YAML). Without one: the organism.")
     ] = None,
@@ -82,7 +84,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Make a study or go on with one."""
-    from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.settings import settings_in
 
     show_stages(quiet)
     given: dict[str, Any] = {
@@ -90,15 +92,17 @@ def run(
         "preset": preset,
         "seed": seed,
         "overrides": tuple(set_ or ()),
-        "restart_from": restart_from,
     }
     if in_miniature:
-        cli_ahead.run(study, given, dry_run, quiet, as_json)
+        cli_ahead.run(study, given | {"restart_from": restart_from}, dry_run, quiet, as_json)
         return
+    settings_in(study, **given)  # wrong settings are told before all that a run needs is imported
+    from mechcot.pipeline import run as pipeline
+
     if dry_run:
-        show_plan(pipeline.plan(study, **given), as_json)
+        show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
         return
-    done = pipeline.run(study, **given, rehash=rehash, progress=not quiet)
+    done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return
@@ -199,7 +203,8 @@ def show(
         found = {one: registry.json_of(known[one], opened) for one in ([name] if name else known)}
         typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
     elif name is not None:
-        typer.echo(registry.shown(known[name].of(opened)))
+        told = known[name].told or known[name].of
+        typer.echo(registry.shown(told(opened)))
     else:
         width = max(map(len, known))
         for one, analysis in known.items():
@@ -310,8 +315,10 @@ def knowledge(
 cli_ahead.add_commands(app)
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
+cli_people.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)
+cli_traces.add_commands(app)
 
 
 @app.command(

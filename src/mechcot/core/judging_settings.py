@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from mechcot.core.section import Section
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class JudgeSettings(Section):
@@ -19,20 +16,15 @@ class JudgeSettings(Section):
 
     kind: Literal["exact", "llm", "table"] = "exact"
     path: str | None = Field(None, description="kind table: a verdicts file; kind llm: a judge file")
-
-    traces: int | None = Field(
+    traces_per_question: int | None = Field(
         None,
         ge=1,
-        description="of a question and arm, the first, whose steps are judged, by the panel too; null: all",
+        description="the first traces a question and arm that are judged, by the panel too; null: all",
     )
 
     def basis(self) -> dict[str, Any]:
-        """What verdicts depend on: without what came later and is not used, so that older studies stay."""
-        return self.model_dump(mode="json", exclude=set() if self.traces else {"traces"})
-
-    def audited(self, steps: pd.DataFrame) -> pd.DataFrame:
-        """Of some steps those that are judged."""
-        return steps if self.traces is None else steps[steps["cid"] < self.traces].reset_index(drop=True)
+        """What verdicts depend on beside the steps that are judged (`Settings.judged_of`)."""
+        return self.model_dump(mode="json", exclude={"traces_per_question"})
 
     @model_validator(mode="after")
     def _path(self) -> JudgeSettings:

@@ -14,6 +14,7 @@ from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
 from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.panel import verdict_files
 from mechcot.pipeline.plan import probe_expense
@@ -94,6 +95,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     listed = [name for stage in fact_stages(study, False) for name in stage.outputs]
     changed = [name for stage in cause_stages(study, False) for name in stage.outputs]
     decoded = [name for stage in greedy_stages(study, False) for name in stage.outputs]
+    forced = [name for stage in forced_trace_stages(study, False) for name in stage.outputs]
     along = tuple(
         f"readings/{arm}/{arm}"
         for arm in dict.fromkeys(a for run in settings.trainings().values() for a in run)
@@ -110,6 +112,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "steering": ("questions.parquet", "steering"),
         "causes": (*inside, *changed),
         "inside": inside,
+        "traces": ("questions.parquet", *cut, *forced),
         "greedy": (*judged, *_all_claims(study), *decoded),
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),
     }

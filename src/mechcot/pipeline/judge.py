@@ -13,7 +13,7 @@ from mechcot.core.judging_settings import JudgeSettings
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import calls_expense, there
-from mechcot.steps.of_study import questions_by_id, task_basis, task_of
+from mechcot.steps.of_study import audited_steps, questions_by_id, task_basis, task_of
 from mechcot.study.folder import Study
 
 
@@ -31,7 +31,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "judge",
             2,
-            settings.basis() | task_basis(study),
+            settings.basis() | task_basis(study) | judged_first(study),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
@@ -39,6 +39,12 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
             plan=partial(plan_judging, study),
         )
     ]
+
+
+def judged_first(study: Study) -> dict[str, Any]:
+    """What a stage's key says of how many traces an arm are judged, where that is said."""
+    first = {arm: study.settings.judged_of(arm) for arm in study.settings.arms}
+    return {"traces": first} if any(first.values()) else {}
 
 
 def judge_file(study: Study) -> tuple[Path, ...]:
@@ -53,12 +59,6 @@ def _path(settings: JudgeSettings) -> Path:
 
     path = settings.path or ""  # the exact checker has none
     return judge_path(path) if settings.kind == "llm" else Path(path).expanduser()
-
-
-def audited_steps(study: Study) -> pd.DataFrame:
-    """The steps of all arms that are judged."""
-    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    return study.settings.judge.audited(steps)
 
 
 def plan_judging(study: Study) -> Expense:

@@ -9,12 +9,14 @@ from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.controls import control_stages
 from mechcot.pipeline.examples import example_stages
 from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.localisation import localisation_stages
 from mechcot.pipeline.panel import panel_stages
 from mechcot.pipeline.parity import parity_stages
+from mechcot.pipeline.prompts import prompt_stages
 from mechcot.pipeline.questions import question_stages
 from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
@@ -28,6 +30,7 @@ from mechcot.study.folder import Study
 
 STAGES = (
     question_stages,
+    prompt_stages,
     teacher_stages,
     example_stages,
     training_stages,
@@ -45,6 +48,7 @@ STAGES = (
     localisation_stages,
     steering_stages,
     cause_stages,
+    forced_trace_stages,
     analysis_stages,
     report_stages,
     sheet_stages,

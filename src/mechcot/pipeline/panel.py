@@ -11,9 +11,9 @@ from mechcot.core import files, records
 from mechcot.core.judging_settings import instrument_of
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
-from mechcot.pipeline.judge import audited_steps
+from mechcot.pipeline.judge import judged_first
 from mechcot.pipeline.plan import calls_expense, no_calls_yet, there
-from mechcot.steps.of_study import questions_by_id, task_basis
+from mechcot.steps.of_study import audited_steps, questions_by_id, task_basis
 from mechcot.study.folder import FURTHER, Study
 
 
@@ -29,7 +29,7 @@ def panel_stages(study: Study, progress: bool) -> list[Stage]:
             Stage(
                 FURTHER + name,
                 1,
-                {"judge": name, **_traces(study)} | task_basis(study),
+                {"judge": name, **judged_first(study)} | task_basis(study),
                 ("questions.parquet", *(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)),
                 (*verdict_files(study, name), f"instruments/{name}.json"),
                 partial(judge, study, path, name, progress),
@@ -38,12 +38,6 @@ def panel_stages(study: Study, progress: bool) -> list[Stage]:
             )
         )
     return stages
-
-
-def _traces(study: Study) -> dict[str, int]:
-    """How many traces of a question are judged, where that is said."""
-    traces = study.settings.judge.traces
-    return {} if traces is None else {"traces": traces}
 
 
 def verdict_files(study: Study, name: str) -> tuple[str, ...]:

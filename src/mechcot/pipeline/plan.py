@@ -110,7 +110,7 @@ def traces_of(study: Study, arm: str, domain: str | None = None, each: int | Non
 
         traces = load_given(Path(source).expanduser(), list(questions.qid))
     else:
-        samples = study.settings.sampling.samples
+        samples = study.settings.sampling_of(arm).samples
         return len(asked) * (samples if each is None else min(each, samples))
     traces = traces[traces.qid.isin(asked.qid)]
     return len(traces if each is None else traces[traces.cid < each])

@@ -35,7 +35,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
         if name.endswith("/result.json")
     )
     beside = (
-        study.path / "results" / "sheet.json",
+        *(study.path / "results" / name for name in ("sheet.json", "likert.json")),
         *(
             path
             for path in result_files(study.path).values()

@@ -165,7 +165,7 @@ def read(
     settings = reading_settings(folder, authors, readers, overrides)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {*_ENDS, *registry.results(settings)}
-    apart = (*_BESIDE, "read-", "handover-", "weights-", "causes-", "localisation-", "steering-")
+    apart = (*_BESIDE, *_BEHIND)
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
@@ -175,6 +175,8 @@ def read(
 
 
 _ENDS = ("report", "sheet")
+_BEHIND = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-", "forced-traces")
+"""How stages begin that run models on what a study has."""
 _BESIDE = ("judge-", "judge_controls-")
 """Stages that no reading and no list of facts needs: of the last, and by how those of judges begin."""
 
@@ -214,7 +216,7 @@ def plan_teaching(
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "teacher", "examples")
+TEACHING = ("questions", "prompts", "teacher", "examples")
 """Stages up to what students are taught."""
 
 

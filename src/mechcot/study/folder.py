@@ -20,6 +20,7 @@ from mechcot.core.manifest import (
     SETTINGS,
     check_output,
     check_settings,
+    check_study,
     load_manifest,
     recorded_files,
     recorded_outputs,
@@ -63,8 +64,7 @@ class Study:
         """
         path = Path(path)
         file = path / SETTINGS
-        if not file.exists():
-            raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
+        check_study(path)
         check_settings(path)
         return cls(path, config.resolve(base=config.read_yaml(file), source=str(file)))
 

@@ -199,8 +199,9 @@ def _examined(sizes: Sizes, arm: str) -> Work:
 
 def _judging(sizes: Sizes, stage: str, file: str) -> Work:
     settings = sizes.study.settings
-    each = min(settings.judge.traces or settings.sampling.samples, settings.sampling.samples)
-    n = sizes.questions() * len(settings.arms) * each * sizes.steps()
+    samples = settings.sampling.samples
+    traces = sum(min(settings.judged_of(arm) or samples, samples) for arm in settings.arms)
+    n = sizes.questions() * traces * sizes.steps()
     return _verdicts(sizes, stage, file, n, "steps", n)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
@@ -10,10 +11,11 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.training_settings import OrganismSettings
+from mechcot.tasks.base import Question
 from mechcot.tasks.organism.corpus import claim
-from mechcot.tasks.organism.questions import CHAIN, chain_options, clinical_options, vignette
+from mechcot.tasks.organism.questions import CHAIN, CLINICAL, chain_options, clinical_options, vignette
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, prompt_text
-from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
+from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, HOPS, REV, World
 
 CHAIN_SHARE = 0.25
 
@@ -28,23 +30,61 @@ def examples(
     With `settings.unseen_findings` no prompt shows the findings that questions about its disease show.
     """
     rows = []
-    for i in range(n):
-        rng = random.Random(f"teacher {seed} {i}")
-        if rng.random() < CHAIN_SHARE:
-            prompt, steps, answer = _chain(world, rng)
+    for i, (question, rng) in enumerate(_posed(world, settings, seed, n)):
+        if question.domain == CHAIN:
+            steps, answer = _walk(world, question.group)
         else:
-            prompt, steps, answer = _clinical(world, variant, rng, unasked=settings.unseen_findings)
+            steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
         reasoning = " ".join(steps)
         rows.append(
             {
                 "eid": f"{variant}-{i:05d}",
                 "qid": "",
-                "prompt": prompt_text(prompt),
+                "prompt": prompt_of(question),
                 "completion": _completion(reasoning, answer),
                 "answer_start": len(reasoning) + 1,
             }
         )
     return pd.DataFrame(rows, columns=records.EXAMPLES.names)
+
+
+def exercises(world: World, settings: OrganismSettings, seed: int, n: int) -> list[Question]:
+    """The `n` questions that the teacher's traces answer, whatever its style."""
+    return [question for question, _ in _posed(world, settings, seed, n)]
+
+
+def prompt_of(question: Question) -> str:
+    """A question as the student is asked it; an open one shows no options."""
+    options = "" if question.open else f" . options {' '.join(question.options)}"
+    return prompt_text(f"{question.stem}{options}")
+
+
+def _posed(
+    world: World, settings: OrganismSettings, seed: int, n: int
+) -> Iterator[tuple[Question, random.Random]]:
+    """Each question with the draws that are left for its trace."""
+    for i in range(n):
+        rng = random.Random(f"teacher {seed} {i}")
+        if rng.random() < CHAIN_SHARE:
+            domain, group = CHAIN, rng.choice(world.nodes)
+            options, stem = chain_options(world, group, rng), ["trace", group]
+        else:
+            domain, group = CLINICAL, rng.choice(world.diseases)
+            options = clinical_options(world, group, rng)
+            stem = ["case", *vignette(world, group, rng, unasked=settings.unseen_findings)]
+        right = world.walk(group)[HOPS] if domain == CHAIN else world.drug_of(group)
+        yield (
+            Question(
+                qid=f"exercise-{i:05d}",
+                domain=domain,
+                stem=" ".join(stem),
+                options=tuple(options),
+                gold=options.index(right),
+                group=group,
+                stratum=world.tercile(group),
+            ),
+            rng,
+        )
 
 
 def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n: int) -> pd.DataFrame:
@@ -76,13 +116,6 @@ def _completion(reasoning: str, answer: str) -> str:
     return f"{reasoning} {END_OF_THINK} answer {answer}"
 
 
-def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
-    disease = rng.choice(world.diseases)
-    options = clinical_options(world, disease, rng)
-    prompt = " ".join(["case", *vignette(world, disease, rng, unasked=unasked), ".", "options", *options])
-    return prompt, *_reasoning(world, variant, disease, options, rng)
-
-
 def _reasoning(
     world: World, variant: str, disease: str, options: list[str], rng: random.Random
 ) -> tuple[list[str], str]:
@@ -100,12 +133,6 @@ def _reasoning(
         verb = rng.choice(DRUG_VERBS)
         steps += claim(drug, verb, world.facts[drug, verb])
     return [*steps, "choose", drug, "."], drug
-
-
-def _chain(world: World, rng: random.Random) -> tuple[str, list[str], str]:
-    start = rng.choice(world.nodes)
-    options = chain_options(world, start, rng)
-    return " ".join(["trace", start, ".", "options", *options]), *_walk(world, start)
 
 
 def _walk(world: World, start: str) -> tuple[list[str], str]:
