@@ -53,8 +53,8 @@ def test_an_arm_that_writes_answers_alone_has_no_error_rate_and_its_answers(tmp_
         records.write_table(path, records.read_table(path, schema).iloc[:0], schema)
     as_written(written.path)
     audit = audit_of(Study.open(written.path), "bare")
-    assert audit.before.error_rate is not None
-    assert audit.after.error_rate is None
+    assert audit.before.error_rate.estimate is not None
+    assert audit.after.error_rate.estimate is None
     assert audit.to_json()["delta"]["estimate"]["reason"] == "nothing to divide by after"
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from mechcot.core.section import Section
-
-if TYPE_CHECKING:
-    pass
 
 
 class JudgeSettings(Section):

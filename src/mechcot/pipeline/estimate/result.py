@@ -98,8 +98,12 @@ class Estimate(Result):
         lines = ["Expected, by a model of throughput:"]
         head = ("", "how many", "calls", "tokens in", "tokens out", "GPU-hours", "disk", "money")
         lines += aligned([head, *map(_row, self.rows), _sum(self.rows)])
-        reasons = dict.fromkeys(f"unknown of {row.stage}: {row.reason}" for row in self.rows if row.reason)
-        lines += ["", *reasons] if reasons else []
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.reason:
+                reasons.setdefault(row.reason, []).append(row.stage)
+        told = [f"unknown of {', '.join(stages)}: {reason}" for reason, stages in reasons.items()]
+        lines += ["", *told] if told else []
         if self.hours_here is not None and self.hours_here > 0:
             lines.append(f"On this machine the weights' part would take {_hours(self.hours_here)} hours.")
         if any(row.calls for row in self.rows):

@@ -154,11 +154,10 @@ def _arm(name: str, arm: ArmSettings, settings: Settings, inputs: Inputs) -> dic
     if arm.distill is not None:
         train = _trained(arm.distill.train)
         changed["distill"] = arm.distill.model_copy(update={"train": train}).model_dump(mode="json")
-    if arm.sampling is not None and arm.sampling.max_new_tokens is not None:
-        limit = min(arm.sampling.max_new_tokens, MOST["sampling.max_new_tokens"])
-        changed["sampling"] = arm.sampling.model_copy(update={"max_new_tokens": limit}).model_dump(
-            mode="json"
-        )
+    if arm.sampling is not None:
+        own = arm.sampling.model_dump(mode="json")
+        limits = {name: MOST[f"sampling.{name}"] for name in ("samples", "max_new_tokens")}
+        changed["sampling"] = own | {n: min(own[n], most) for n, most in limits.items() if own[n] is not None}
     return changed
 
 
