@@ -180,9 +180,7 @@ def main() -> None:
                 continue
             told.append(measure(world, seed))
             told.sort(key=lambda own: (list(WORLDS).index(own["world"]), own["seed"]))
-            print(
-                json.dumps({key: told[-1][key] for key in told[-1]} if not given.write else seed), flush=True
-            )
+            print(f"seed {seed}, {world}: done", flush=True)
             if given.write:
                 OUT.write_text(json.dumps(told, indent=1) + "\n")
     print(block(told))
