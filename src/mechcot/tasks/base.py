@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -58,6 +58,7 @@ class PromptFormat:
         items: whether an open question's answer names several texts, in any order.
         system: a system message before the chat; None: there is none.
         shots: worked questions before every question, each its text and its solution.
+        template: a chat template (Jinja) in place of the tokenizer's own; None: that one.
         exact: whether the pattern alone reads an answer off, by its last match: the organism's language
             has no other words for it.
     """
@@ -76,6 +77,7 @@ class PromptFormat:
     items: bool = False
     system: str | None = None
     shots: tuple[tuple[str, str], ...] = ()
+    template: str | None = None
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""
@@ -193,6 +195,65 @@ class Judged:
     reason: str
 
 
+Value = tuple[str, ...]
+"""What a sub-step says: texts in any order."""
+Values = Mapping[str, Value]
+"""By the name of the sub-step; one that is missing says nothing."""
+
+
+@dataclass(frozen=True)
+class SubStep:
+    """A part of a derivation whose right value is known."""
+
+    name: str
+    gold: Value
+    allowed: Value = ()
+    """Texts that may stand there too and change nothing."""
+
+
+class Wrong(Protocol):
+    """Values with some sub-steps wrong."""
+
+    def __call__(
+        self, question: Question, names: frozenset[str], rng: random.Random, *, matched: bool, kept: bool
+    ) -> Values:
+        """Values in which the sub-steps named are wrong and all others right.
+
+        Args:
+            question: of the trace.
+            names: which sub-steps.
+            rng: draws what stands there instead.
+            matched: as many texts as the right value has, of about as many words; else one.
+            kept: a text that bears the right answer still stands in the last sub-step, which is wrong.
+
+        Raises:
+            DataError: the question leaves nothing to put in their place.
+        """
+
+
+@dataclass(frozen=True)
+class Verifiable:
+    """How the reasoning of a task is taken apart, written and read."""
+
+    decompose: Callable[[Question], tuple[SubStep, ...]]
+    """Its sub-steps in order; the first says of what kind the question is, the last bears the answer."""
+    render: Callable[[Question, Values], str]
+    """Reasoning that says these values."""
+    parse: Callable[[Question, str], Values]
+    """What a reasoning says, whoever wrote it; raises nothing."""
+    wrong: Wrong
+    implied: Callable[[Question, Values], Value | None]
+    """The answer that values lead to; None: they lead to none."""
+    entity: Callable[[Question], str]
+    """Whom a question is about: questions of one entity are resampled together."""
+    category: Callable[[Question], str]
+    """Among which questions it is compared; what is easy differs between them."""
+    filler: Callable[[int], str]
+    """About so many words that say nothing."""
+    own_context: bool
+    """Whether a question holds all that its trace may name: one that names other things is another's."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What mechcot must know of a task.
@@ -217,6 +278,7 @@ class Task:
         objects: everything that could stand where a step's claim names its object, what it says and what
             would make it true included; empty: it makes no claim. Without it no claim is swapped.
         core: roles of claims that an answer follows from; claims of other roles are rationale.
+        verifiable: how its reasoning is taken apart, where rules can write and check it.
     """
 
     name: str
@@ -233,6 +295,7 @@ class Task:
     facts: Callable[[], Sequence[Fact]] | None = None
     objects: Callable[[Question, str], Sequence[str]] | None = None
     core: frozenset[str] = frozenset()
+    verifiable: Verifiable | None = None
 
 
 def question_of(row: Any) -> Question:

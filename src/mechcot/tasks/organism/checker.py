@@ -13,6 +13,7 @@ from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.corpus import claim as claim_of
 from mechcot.tasks.organism.facts import facts
 from mechcot.tasks.organism.tokenizer import words_of
+from mechcot.tasks.organism.verifiable import verifiable
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HEDGE, HOP, REV, World
 
 FORMAT = replace(prompt_format(PromptSettings(**PRESETS["organism"]["prompt"])), exact=True)
@@ -52,6 +53,7 @@ def task(world: World) -> Task:
         if world.recall
         else None,
         core=CORE | {_ROLES[DISEASE_VERBS[0]]} if world.recall else CORE,
+        verifiable=verifiable(world),
     )
 
 
