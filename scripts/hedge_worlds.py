@@ -148,6 +148,7 @@ def block(told: Sequence[Mapping[str, Any]]) -> str:
     said = "; ".join(
         f"{world}: {', '.join(f'{name} {n} times' for name, n in found.most_common())}"
         for world, found in answers.items()
+        if found
     )
     seconds = sorted(own["cpu_seconds"] for own in told)
     lines += [
