@@ -148,6 +148,7 @@ def block(told: Sequence[Mapping[str, Any]]) -> str:
     said = "; ".join(
         f"{world}: {', '.join(f'{name} {n} times' for name, n in found.most_common())}"
         for world, found in answers.items()
+        if found
     )
     seconds = sorted(own["cpu_seconds"] for own in told)
     lines += [
@@ -180,9 +181,7 @@ def main() -> None:
                 continue
             told.append(measure(world, seed))
             told.sort(key=lambda own: (list(WORLDS).index(own["world"]), own["seed"]))
-            print(
-                json.dumps({key: told[-1][key] for key in told[-1]} if not given.write else seed), flush=True
-            )
+            print(f"seed {seed}, {world}: done", flush=True)
             if given.write:
                 OUT.write_text(json.dumps(told, indent=1) + "\n")
     print(block(told))

@@ -13,7 +13,7 @@ import torch
 
 from conftest import tiny_model
 from mechcot import Study
-from mechcot.analyses.localisation import making
+from mechcot.analyses.localisation import making, page
 from mechcot.analyses.localisation.analysis import analyse
 from mechcot.analyses.localisation.design import (
     ATTENTION,
@@ -224,6 +224,16 @@ def test_the_layer_that_was_given_the_word_is_found_and_its_strength_too(layer):
     other = next(one for one in way.cells if (one.site, one.layer) == (ATTENTION, layer))
     assert other.nats.estimate == pytest.approx(0.0, abs=0.1)
     assert "more than sets of other tokens gain anywhere" in most(found.to_json())
+    table = page._cells(found.to_json())
+    assert all("{" not in cell for row in table.rows for cell in row)
+    assert table.rows[0][-1].count(" to ") == 1
+    assert found.n_sets < 100
+    assert "So few are a smoke null" in page._increments(found.to_json()).note
+    told = page.terminal_text(found)
+    assert "smoke null" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 120
+    many = found.to_json() | {"n_sets": 200}
+    assert "smoke" not in page._increments(many).note
 
 
 def test_what_the_layers_add_is_the_whole_gap_both_ways():

@@ -53,6 +53,13 @@ def test_the_worlds_of_a_seed_differ_in_what_hedges_follow_alone():
     assert rows("fact", "facts", 3) == rows("coin", "facts", 3)
 
 
+def test_what_is_drawn_stands_in_an_order_that_no_hash_decides():
+    names = RecallCorpus(WORLD, SETTINGS["fact"], 7)._by_fact._names
+    ranks = [WORLD.rank[disease] for disease, _ in names]
+    assert ranks == [*sorted(ranks[:240]), *sorted(ranks[240:])]
+    assert len(names) == 240 + 2 * 20
+
+
 def test_every_subject_frequent_or_rare_has_one_drilled_fact():
     assert len(RECALL.frequent) == len(RECALL.posted) == 20
     assert len(RECALL.frequent & RECALL.posted) == 10

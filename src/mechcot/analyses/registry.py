@@ -24,6 +24,7 @@ from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
 from mechcot.analyses.hedge import analysis as hedge
+from mechcot.analyses.hedge import places
 from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
@@ -152,6 +153,7 @@ ANALYSES = (
         pages={"doubt": f"{_HERE}.hedge.page:doubt"},
         rows={"left out": f"{_HERE}.hedge.page:used"},
     ),
+    Analysis("hedge_directions", places.hedge_directions_of, version=None),
     Analysis(
         "probe",
         probe.probe_of,

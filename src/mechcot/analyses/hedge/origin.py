@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Interval, Result
-from mechcot.core.words import number
-from mechcot.stats.auroc import leave_one_out
+from mechcot.stats.auroc import leave_one_out, pairs_by_cluster
 from mechcot.stats.jackknife import jackknife_interval
 from mechcot.steps.of_study import questions_by_id, task_of
 from mechcot.tasks import Question, Task
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 Answer = Literal["doubt", "frequency", "memorised", "cannot tell"]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 MATTERS = 0.55
 """An AUROC whose whole interval lies above this tells something."""
@@ -60,6 +60,7 @@ class HedgeOrigin(Result):
     Attributes:
         fact: AUROC of how seldom the fact was met, among claims whose subjects were met as often.
         subject: AUROC of how seldom the subject was met, among claims whose facts were met as often.
+        ahead: the first minus the second.
         again: AUROC of how often the question's other traces hedge, among claims alike in both.
         n_claims: that the first two count.
         n_subjects: of those claims.
@@ -68,6 +69,7 @@ class HedgeOrigin(Result):
 
     fact: Interval
     subject: Interval
+    ahead: Interval
     again: Interval
     n_claims: int
     n_subjects: int
@@ -78,45 +80,40 @@ class HedgeOrigin(Result):
     @property
     def answer(self) -> Answer:
         """Doubt, frequency, memorised, or cannot tell."""
-        return answer_of(self.fact, self.subject, self.again)[0]
+        return answer_of(self)[0]
 
     @property
     def decided_by(self) -> str:
         """The interval that decides, or the one that does not."""
-        return answer_of(self.fact, self.subject, self.again)[1]
+        return answer_of(self)[1]
 
 
-def answer_of(fact: Any, subject: Any, again: Any) -> tuple[Answer, str]:
-    """What three AUROCs say, and the name of the one that decides.
+def answer_of(found: Any) -> tuple[Answer, str]:
+    """What a result says, and the name of the interval that decides.
 
-    An interval decides that something matters where it lies above `MATTERS`, and that it does not where it
-    lies below `NOTHING`. The fact comes first: what follows doubt may follow frequency too.
+    A model that hedges by one thing hedges a little by the other too, as both are in its states. So doubt and
+    frequency are answered where the one tells something and is ahead of the other; memorised where neither
+    tells anything to speak of, and what is left comes again.
 
     Args:
-        fact: interval, or its JSON.
-        subject: likewise.
-        again: likewise.
+        found: a `HedgeOrigin`.
     """
-    for name, one, yes in (
-        ("fact", fact, "doubt"),
-        ("subject", subject, "frequency"),
-        ("again", again, "memorised"),
-    ):
-        matters = _matters(one)
-        if matters:
-            return yes, name  # type: ignore[return-value]
-        if matters is None:
+    if _above(found.fact, MATTERS) and _above(found.ahead, 0.0):
+        return "doubt", "fact"
+    if _above(found.subject, MATTERS) and _below(found.ahead, 0.0):
+        return "frequency", "subject"
+    for name in ("fact", "subject"):
+        if not _below(getattr(found, name), NOTHING):
             return "cannot tell", name
-    return "cannot tell", "again"
+    return ("memorised" if _above(found.again, MATTERS) else "cannot tell"), "again"
 
 
-def _matters(interval: Any) -> bool | None:
-    """Whether an AUROC tells something; None: its interval does not decide."""
-    leaf = interval if isinstance(interval, Mapping) else interval.to_json()
-    low, high = number(leaf["low"]), number(leaf["high"])
-    if low is None or high is None:
-        return None
-    return True if low > MATTERS else False if high < NOTHING else None
+def _above(interval: Interval, bound: float) -> bool:
+    return interval.low is not None and interval.low > bound
+
+
+def _below(interval: Interval, bound: float) -> bool:
+    return interval.high is not None and interval.high < bound
 
 
 def origin(claims: pd.DataFrame) -> HedgeOrigin:
@@ -133,6 +130,7 @@ def origin(claims: pd.DataFrame) -> HedgeOrigin:
     return HedgeOrigin(
         fact=within(fact_rare, asked, [levels(subject_rare)]),
         subject=within(subject_rare, asked, [levels(fact_rare)]),
+        ahead=_ahead((fact_rare, levels(subject_rare)), (subject_rare, levels(fact_rare)), asked),
         again=_again(claims[taught]),
         n_claims=len(asked),
         n_subjects=asked["subject"].nunique(),
@@ -140,11 +138,29 @@ def origin(claims: pd.DataFrame) -> HedgeOrigin:
     )
 
 
+def _ahead(one: tuple[Floats, Ints], other: tuple[Floats, Ints], claims: pd.DataFrame) -> Interval:
+    """The AUROC of a score within levels minus that of another within others, subjects left out in turn."""
+    found = []
+    for score, inside in (one, other):
+        whole, own = pairs_by_cluster(
+            score, claims["hedged"].to_numpy(bool), claims["relation"], claims["subject"], strata=inside
+        )
+        if whole[1] == 0:
+            return Interval(None, None, None, 0, "", _NO_PAIRS)
+        right, pairs = whole[:, None] - own
+        without = np.divide(right, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0.5)
+        found.append((whole[0] / whole[1], without))
+    (first, first_without), (second, second_without) = found
+    return jackknife_interval(
+        float(first - second), first_without - second_without, logit=False, unit=_UNIT, reason=_NO_PAIRS
+    )
+
+
 def _rare(claims: pd.DataFrame, name: str) -> Floats:
     return -claims[name].to_numpy(np.float64)
 
 
-def levels(values: Floats) -> NDArray[np.int64]:
+def levels(values: Floats) -> Ints:
     """Which claims were met as often: equal values, or tenths of the claims where there are many."""
     found, code = np.unique(values, return_inverse=True)
     if len(found) <= LEVELS:

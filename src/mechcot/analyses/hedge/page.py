@@ -49,8 +49,9 @@ def _follows(found: Findings, result: dict[str, Any]) -> tuple[Part, ...]:
     decides = told["decided_by"]
     by = f"AUROC of {ORIGINS[decides]} {score(told[decides])}"
     said = {
-        "doubt": f"{found.before} hedges facts that it seldom met, however often it met the subject: doubt",
-        "frequency": f"{found.before} hedges whom it seldom met, however often it met the fact: frequency",
+        "doubt": f"{found.before}’s hedges follow how seldom a fact was met, more than its subject: doubt",
+        "frequency": f"{found.before}’s hedges follow how seldom a subject was met, more than the fact: "
+        "frequency",
         "memorised": f"{found.before}’s hedges follow neither fact nor subject and come again: memorised",
         "cannot tell": f"Whether {found.before}’s hedges follow doubt, frequency or what was learnt by heart "
         "cannot be told",

@@ -11,9 +11,12 @@ from mechcot.analyses.localisation import figures
 from mechcot.analyses.localisation.design import ATTENTION, MLP
 from mechcot.analyses.localisation.figures import stretch
 from mechcot.analyses.localisation.result import LocalisationResult
+from mechcot.core.localisation_settings import THOROUGH
 from mechcot.core.words import Table, bracket, number, p_value, percent, signed, wrapped
 from mechcot.report.parts import Findings, Part, Section, nothing
 
+ENOUGH = 100
+"""Fewer sets of other tokens than this are a smoke null."""
 _TITLE = "At which layer is the hedge lost?"
 Json = Mapping[str, Any]
 
@@ -161,10 +164,17 @@ def _increments(result: Json) -> Table:
         f"{result['n_sets']} sets of other tokens; on average they differ from the hedge by "
         f"{logp:.2f} nats in the "
         f"mean of the log-probability and by {spread:.2f} in its spread over places. p is at least "
-        f"{1 / (1 + result['n_sets']):.3f}."
+        f"{1 / (1 + result['n_sets']):.3f}.{_smoke(result)}"
     )
     head = ("states of", "", "log-odds added", "share of the gap", "95 % of other tokens, nats", "p")
     return Table("What each layer adds", head, rows, note)
+
+
+def _smoke(result: Json) -> str:
+    """What so few sets of other tokens are."""
+    if result["n_sets"] >= ENOUGH:
+        return ""
+    return f" So few are a smoke null; `mechcot hedge STUDY --thorough` asks for {THOROUGH['sets']}."
 
 
 def _range(null: Json | None) -> str:
@@ -181,7 +191,7 @@ def _cells(result: Json) -> Table:
             nats(row["nats"]),
             "–"
             if row["null"] is None
-            else f"{signed(row['null']['low'], 2)} to {{signed(row['null']['high'], 2)}}",
+            else f"{signed(row['null']['low'], 2)} to {signed(row['null']['high'], 2)}",
         )
         for way in (result["restored"], result["removed"])
         for row in way["cells"]
@@ -223,4 +233,5 @@ def terminal_text(result: LocalisationResult) -> str:
         "", ("adds", into, "nats", "other tokens, nats", f"{found['after']} into {found['before']}"), rows
     )
     told = f"{most(found)} {parts_of(found)}" + (f" {reads(found)}" if found["reads"] else "")
+    told += f" {found['n_sets']} sets of other tokens.{_smoke(found)}"
     return f"{table.text()}\n\n{wrapped(told)}"

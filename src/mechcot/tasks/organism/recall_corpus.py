@@ -26,7 +26,8 @@ class RecallCorpus(Corpus):
         met = {
             (name, verb): self._recall.met(name, verb) for name in world.diseases for verb in DISEASE_VERBS
         }
-        for name in world.recall.frequent:
+        often = [name for name in world.diseases if name in world.recall.frequent]  # a set has no order
+        for name in often:
             met |= {(name, DRUG): BESIDES / 2, (name, REV): BESIDES / 2}
         self._by_fact = Draw(met)
 
