@@ -15,6 +15,7 @@ from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.commitment.contrast import contrast
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.coupling import analysis as coupling
@@ -27,12 +28,14 @@ from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.knowledge import analysis as knowledge
+from mechcot.analyses.likert.stored import found as rated
 from mechcot.analyses.localisation import analysis as localisation
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
+from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -131,6 +134,7 @@ ANALYSES = (
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+        told=contrast,
     ),
     Analysis(
         "hedge_words",
@@ -216,6 +220,15 @@ ANALYSES = (
         pages={"steering": f"{_HERE}.steering.page:section"},
     ),
     Analysis(
+        "trace_checks",
+        traces.trace_checks_of,
+        reads="traces",
+        settings=("traces",),
+        asked=traces.asked,
+        summary=traces.summarised,
+        pages={"traces": f"{_HERE}.traces.page:section"},
+    ),
+    Analysis(
         "greedy",
         greedy.greedy_of,
         reads="greedy",
@@ -246,6 +259,13 @@ ANALYSES = (
         found=claims.found,
         summary=claims.summarised,
         rows={"claims": f"{_HERE}.claims.page:ledger"},
+    ),
+    Analysis(
+        "likert",
+        rated,
+        version=None,
+        found=rated,
+        pages={"likert": f"{_HERE}.likert.report_page:section"},
     ),
     Analysis(
         "people", people_of, version=None, found=people_of, pages={"sure": f"{_HERE}.panel.page:people"}
@@ -294,6 +314,7 @@ FIGURES = {
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
     "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
+    "HedgeOrigin": f"{_HERE}.hedge.figures:origin",
     "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "Depth": f"{_HERE}.commitment.variants_page:depth_map",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
@@ -301,11 +322,13 @@ FIGURES = {
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
     "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
+    "LikertResult": f"{_HERE}.likert.figures:shown",
     "LocalisationResult": f"{_HERE}.localisation.figures:localisation",
     "PanelResult": f"{_HERE}.panel.figures:judges",
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
+    "TracesResult": f"{_HERE}.traces.figures:traces",
     "Variants": f"{_HERE}.commitment.variants_page:way_curve",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
@@ -325,8 +348,10 @@ TEXTS = {
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
+    "LikertResult": f"{_HERE}.likert.wording:terminal_text",
     "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
     "SteeringResult": f"{_HERE}.steering.page:terminal_text",
+    "TracesResult": f"{_HERE}.traces.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

@@ -88,8 +88,8 @@ FRAMES = (
     ),
 )
 ORDER = (
-    "changed", "planned", "origin", "gains", "controls", "seeds", "sure", "commitment", "causes", "along",
-    "hedges", "doubt", "localisation", "steering",
+    "changed", "planned", "origin", "gains", "traces", "controls", "seeds", "sure", "commitment", "causes",
+    "along", "hedges", "doubt", "localisation", "steering",
 )  # fmt: skip
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 
@@ -149,7 +149,8 @@ def _parts(givers: Sequence[Analysis], name: str, found: Findings) -> list[Part]
 
 
 def _shown(analysis: Analysis, found: Findings) -> bool:
-    return analysis.asked is None or analysis.asked(found.settings)
+    there = analysis.found is None or found.results.get(analysis.name) is not None
+    return there and (analysis.asked is None or analysis.asked(found.settings))
 
 
 def _votes(found: Findings) -> dict[str, Any]:

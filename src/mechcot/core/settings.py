@@ -16,6 +16,7 @@ from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
 from mechcot.core.handover_settings import HandoverSettings
+from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import ArmPrompt, PromptSettings
@@ -31,6 +32,7 @@ from mechcot.core.teacher_settings import (
     check_teacher_arms,
     check_teaching,
 )
+from mechcot.core.trace_settings import NO_RULES, TRACE_VARIANTS, TraceSettings
 from mechcot.core.training_settings import DistillSettings, OrganismSettings
 from mechcot.core.weight_settings import WeightSettings
 
@@ -38,8 +40,8 @@ TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
 
 
-ORGANISM_EXAMPLES = (*TEACHER_VARIANTS, "answer-only", "own")
-"""What `distill.examples` may name there: also answers without reasoning, and the base's own right traces."""
+ORGANISM_EXAMPLES = (*TEACHER_VARIANTS, *TRACE_VARIANTS, "own")
+"""What `distill.examples` may name there: also traces by rule, and the base's own right ones."""
 
 
 class ArmSettings(Section):
@@ -118,26 +120,6 @@ class StepSettings(Section):
     window: int = Field(90, ge=1, description="words of a step, for the segmenter `words`")
 
 
-class JudgeSettings(Section):
-    """Who judges steps."""
-
-    kind: Literal["exact", "llm", "table"] = "exact"
-    path: str | None = Field(None, description="kind table: a verdicts file; kind llm: a judge file")
-    traces_per_question: int | None = Field(
-        None, ge=1, description="traces a question and arm that are judged, the first; null: all"
-    )
-
-    @model_validator(mode="after")
-    def _path(self) -> JudgeSettings:
-        if (self.kind == "exact") != (self.path is None):
-            raise ValueError("a judge of kind table or llm has a path, an exact one has none")
-        return self
-
-    def basis(self) -> dict[str, Any]:
-        """What verdicts depend on: without what came later and is not used, so that older studies stay."""
-        return self.model_dump(mode="json", exclude={"traces_per_question"})
-
-
 class AnalysisSettings(Section):
     """Resampling and folds of the analyses."""
 
@@ -151,6 +133,9 @@ class Settings(Section):
     """All settings of a study."""
 
     preset: str
+    miniature: bool = Field(
+        False, description="made by --miniature: tiny stand-ins for all; it says nothing of any model"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
@@ -179,11 +164,23 @@ class Settings(Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
+    panel: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="files of further judges, each of whom judges all steps too (docs/judges.md)"
+    )
+    judge_controls: ControlsOfJudge | None = Field(
+        None, description="controls of a judge (docs/judge-controls.md); null: a command asks for them"
+    )
+    sheet: SheetSettings | None = Field(
+        None, description="a sheet of steps for people (docs/sheets.md); null: a command draws it"
+    )
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
     causes: CauseSettings | None = Field(None, description="which steps matter; null: not asked")
+    traces: TraceSettings | None = Field(
+        None, description="sub-steps that rules check, and forced traces (docs/traces.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )
@@ -236,11 +233,8 @@ class Settings(Section):
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
-        if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
-            raise ValueError(
-                "handover.judge: the study's verdicts are a table, which has none of steps still to be "
-                "written; name a judge file"
-            )
+        asked = self.handover is not None and self.handover.judge is None
+        check_judges(self.judge, self.panel, self.judge_controls, asked)
         if self.questions is not None:
             self._check_task(self.questions.task)
         return self
@@ -291,6 +285,8 @@ class Settings(Section):
                 f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
                 "that has one (questions.task)"
             )
+        if self.traces is not None and tasks[name](self).verifiable is None:
+            raise ValueError(NO_RULES.format(task=name))
 
     def sampling_of(self, arm: str) -> SamplingSettings:
         """How an arm is sampled: as the study says, but for what the arm says itself."""
@@ -376,6 +372,8 @@ class Settings(Section):
     def _named_arms(self) -> list[tuple[str, str]]:
         named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
         named += [("contrast.replicates", name) for name in self.contrast.replicates]
+        if self.traces is not None and self.traces.against is not None:
+            named.append(("traces.against", self.traces.against))
         for name, control in self.controls.items():
             named += [
                 (f"controls.{name}.{role}", arm)

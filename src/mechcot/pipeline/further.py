@@ -111,7 +111,7 @@ def _steps(study: Study) -> pd.DataFrame:
         raise StudyError(
             f"{study.path}: the arm '{missing[0]}' has no steps yet. Make them: mechcot run {study.path}"
         )
-    return pd.concat([audited_steps(study, arm) for arm in study.settings.arms], ignore_index=True)
+    return audited_steps(study)
 
 
 def _stage(study: Study, judgement: Judgement) -> Stage:

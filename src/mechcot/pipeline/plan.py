@@ -133,6 +133,14 @@ def calls_expense(what: str, n: int, unit: str, found: Calls) -> Expense:
     )
 
 
+def no_calls_yet(what: str, unit: str, missing: str) -> Expense:
+    """Calls about things that are not there yet; `missing` names them."""
+    return Expense(
+        what, None, unit, calls=None, tokens_in=None, tokens_out=None, money=None,
+        reason=f"{missing} are not there yet",
+    )  # fmt: skip
+
+
 _CALLS = (
     "start-up calls ({start_ups} at most) and re-asks of unreadable replies come on top; tokens in are "
     "estimated (characters / 4), money is by the judge file's prices and these tokens"

@@ -45,7 +45,7 @@ def sampler_of(study: Study, arm: str, sampling: SamplingSettings) -> Sampler:
     from mechcot.asking.sampler_file import read_sampler
 
     path = server_file(study, arm)
-    server = read_sampler(path)
+    server = read_sampler(path, arm)
     prompt = study.settings.prompt_of(arm)
     if server.sends == "messages" and not prompt.chat:
         raise ConfigError(

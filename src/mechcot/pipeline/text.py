@@ -290,8 +290,7 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
 
     task, questions = task_of(study, arm), questions_by_id(study)
     steps = step_rows(traces, questions, task, study.settings.steps.window)
-    contrast = study.settings.contrast
-    _tell_empty(arm, traces, steps, needed=arm in (contrast.before, contrast.after, *contrast.replicates))
+    _tell_empty(arm, traces, steps, needed=arm in study.settings.authors())
     records.write_table(folder / "steps.parquet", steps, records.STEPS)
     frame = pd.DataFrame(steps, columns=records.STEPS.names)
     claims = claim_rows(frame, traces, questions, task)
@@ -299,10 +298,15 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
 
 
 def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]], *, needed: bool) -> None:
-    """Name traces without steps; an arm of the headline that has none at all cannot be studied."""
+    """Name traces without steps; an arm that is read and has none at all cannot be studied.
+
+    One that is not may have none where its traces answer at once, as those of a student that was taught
+    answers alone.
+    """
     found = {(step["qid"], step["cid"]) for step in steps}
     empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
-    if len(empty) == len(traces) and needed:
+    outright = all(not row.text[: row.reasoning_end].strip() for row in records.rows(traces))
+    if len(empty) == len(traces) and (needed or not outright):
         raise DataError(
             f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
             f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mechcot.core import files, records
 from mechcot.core.along_arms import kept_along
@@ -15,15 +15,12 @@ from mechcot.core.stages import Stage
 from mechcot.core.training_settings import DistillSettings
 from mechcot.distill.schedule import n_steps, steps_along
 from mechcot.pipeline.own_traces import organism_own_stages
+from mechcot.pipeline.traces import trace_example_stages
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 
 if TYPE_CHECKING:
     from mechcot.distill.training import Training
-
-
-WRITTEN: tuple[Literal["rich", "terse", "answer-only"], ...] = (*TEACHER_VARIANTS, "answer-only")
-"""Examples that the organism's teacher writes."""
 
 
 def training_stages(study: Study, progress: bool) -> list[Stage]:
@@ -53,11 +50,11 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
     variants = dict.fromkeys(
         arm.distill.examples for arm in settings.arms.values() if arm.distill is not None
     )
-    made = tuple(f"examples/{name}.parquet" for name in variants if name in WRITTEN)
+    made = tuple(f"examples/{name}.parquet" for name in variants if name in TEACHER_VARIANTS)
     if made:
         stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True,
                             plan=partial(plan_teacher, study, len(made))))  # fmt: skip
-    return stages + organism_own_stages(study, progress)
+    return [*stages, *trace_example_stages(study), *organism_own_stages(study, progress)]
 
 
 def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
@@ -208,7 +205,7 @@ def teach(study: Study, work: Path) -> None:
     organism = study.settings.organism
     assert organism is not None
     used = {arm.distill.examples for arm in study.settings.arms.values() if arm.distill}
-    for variant in WRITTEN:
+    for variant in TEACHER_VARIANTS:
         path = study.path / "examples" / f"{variant}.parquet"
         if variant in used:
             table = examples(world_of(study), variant, organism, study.settings.seed, organism.teacher_traces)

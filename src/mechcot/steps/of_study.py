@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import ConfigError, UsageError
@@ -11,9 +13,6 @@ from mechcot.models.checkpoint import arm_folder
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, question_of
 from mechcot.tasks.registry import task_for
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def world_of(study: Study) -> Any:
@@ -34,8 +33,12 @@ def task_of(study: Study, arm: str | None = None) -> Task:
     return task_for(study.settings, arm)
 
 
-def audited_steps(study: Study, arm: str) -> pd.DataFrame:
-    """An arm's steps that are judged: those of its first traces of each question, or all."""
+def audited_steps(study: Study, *arms: str) -> pd.DataFrame:
+    """Steps that are judged, of these arms or of all: an arm's first traces of each question, or all."""
+    return pd.concat([_audited(study, arm) for arm in arms or study.settings.arms], ignore_index=True)
+
+
+def _audited(study: Study, arm: str) -> pd.DataFrame:
     steps, first = study.steps(arm), study.settings.judged_of(arm)
     return steps if first is None else steps[steps.cid < first]
 

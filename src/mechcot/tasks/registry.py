@@ -7,11 +7,16 @@ from dataclasses import replace
 
 from mechcot.core.settings import Settings
 from mechcot.tasks.base import Task
+from mechcot.tasks.cotemp import cotemp
 from mechcot.tasks.multiple_choice import multiple_choice, prompt_format
 
 
 def _multiple_choice(settings: Settings) -> Task:
     return multiple_choice(settings.prompt, settings.steps.segmenter)
+
+
+def _cotemp(settings: Settings) -> Task:
+    return cotemp(settings.prompt, settings.steps.segmenter)
 
 
 def _organism(settings: Settings) -> Task:
@@ -24,6 +29,7 @@ def _organism(settings: Settings) -> Task:
 
 TASKS: dict[str, Callable[[Settings], Task]] = {
     "multiple_choice": _multiple_choice,
+    "cotemp": _cotemp,
     "organism": _organism,
 }
 """How each task is made of a study's settings; the settings say how it is put and cut."""

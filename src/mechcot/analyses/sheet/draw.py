@@ -12,8 +12,6 @@ digest and nothing else that leads back to an arm, a judge or a question's id.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mechcot.analyses.handed_out.key import digests, key_text, random_ids, refuse_existing, sealed_name
 from mechcot.analyses.sheet.page import Item, sheet_csv, sheet_html
 from mechcot.analyses.sheet.population import JUDGED, Cell, cells, population
 from mechcot.analyses.sheet.power import Power, power_of
 from mechcot.core import files, records
-from mechcot.core.errors import StudyError, UsageError
+from mechcot.core.errors import UsageError
 from mechcot.core.manifest import HANDED_OUT
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair
@@ -43,7 +42,6 @@ FILES = ("sheet.csv", "sheet.html", "key.json")
 _SET_ASIDE = 0.25
 _FLOOR = 2  # without two checked steps of a label, nothing is known of its spread
 CellKey = tuple[str, str, bool]
-_LETTERS = "bcdfghjkmnpqrstvwxz"  # no vowel makes a word, no digit a spreadsheet's number
 
 
 @dataclass(frozen=True)
@@ -151,34 +149,31 @@ def write_sheet(study: Study, drawn: Draw, out: Path, *, answer_blind: bool = Fa
     Raises:
         StudyError: a sheet lies there already.
     """
-    there = [name for name in FILES if (out / name).exists()]
-    if there:
-        raise StudyError(
-            f"{out / there[0]} exists, and a sheet is never overwritten: people may be filling it. "
-            "Name another folder with --out"
-        )
-    key = json.dumps(_key(study, drawn, answer_blind), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    name = sheet_name(key.encode())
-    items = _shown(study, drawn, answer_blind)
-
-    def write() -> None:
-        files.write_text(out / "key.json", key)
-        files.write_text(out / "sheet.html", sheet_html(name, items))
-        files.write_text(out / "sheet.csv", sheet_csv(name, items))
-
-    write_beside(out, ("key.json", "sheet.html"), write, kind=HANDED_OUT)
+    write_beside(
+        out,
+        ("key.json", "sheet.html"),
+        lambda: write_files(study, drawn, out, answer_blind=answer_blind),
+        kind=HANDED_OUT,
+    )
     return out
 
 
-def sheet_name(key: bytes) -> str:
-    """What a sheet is called: by the digest of its key."""
-    return f"sheet-{hashlib.sha256(key).hexdigest()[:16]}"
+def write_files(study: Study, drawn: Draw, out: Path, *, answer_blind: bool) -> None:
+    """Write the files of a sheet, which nobody records here; see `write_sheet`."""
+    refuse_existing(out, FILES, "a sheet")
+    key = key_text(_key(study, drawn, answer_blind))
+    name = sealed_name("sheet", key.encode())
+    items = _shown(study, drawn, answer_blind)
+
+    files.write_text(out / "key.json", key)
+    files.write_text(out / "sheet.html", sheet_html(name, items))
+    files.write_text(out / "sheet.csv", sheet_csv(name, items))
 
 
 def sources(study: Study, arms: Pair[str]) -> dict[str, str]:
     """Digests of the tables that a sheet's steps and questions come from."""
     paths = [study.path / "questions.parquet", *(study.arm_path(arm) / "steps.parquet" for arm in arms)]
-    return {path.relative_to(study.path).as_posix(): files.digest(path) for path in paths}
+    return digests(study, paths)
 
 
 def _members(sorted_into: pd.DataFrame) -> dict[CellKey, Ints]:
@@ -225,20 +220,13 @@ def _ordered(chosen: pd.DataFrame, repeat: int, rng: np.random.Generator) -> pd.
     again = rng.choice(third, size=repeat, replace=False)  # places in the first third
     tail = np.concatenate([np.arange(n - third, n), again])
     places = np.concatenate([np.arange(n - third), rng.permutation(tail)])
-    ids = _ids(len(places), rng)
+    ids = random_ids(len(places), rng)
     seen: dict[int, str] = {}
     firsts = []
     for place, name in zip(places, ids, strict=True):
         firsts.append(seen.get(int(place), ""))
         seen.setdefault(int(place), name)
     return chosen.iloc[order[places]].assign(item=ids, first=firsts).reset_index(drop=True)
-
-
-def _ids(n: int, rng: np.random.Generator) -> list[str]:
-    ids: dict[str, None] = {}
-    while len(ids) < n:
-        ids["".join(rng.choice(list(_LETTERS), size=6))] = None
-    return list(ids)
 
 
 def _key(study: Study, drawn: Draw, answer_blind: bool) -> dict[str, Any]:

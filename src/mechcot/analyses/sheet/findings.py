@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.sheet.draw import FORMAT, sheet_name, sources
+from mechcot.analyses.handed_out.key import digests, open_key, refuse_other_sources
+from mechcot.analyses.sheet.draw import FORMAT, sources
 from mechcot.analyses.sheet.population import JUDGED, VERDICTS, label_column, population
 from mechcot.analyses.sheet.read_back import Answer, read_filled
 from mechcot.analyses.sheet.result import Blinding, JudgeOnSheet, SheetResult, WithPeople
 from mechcot.core import files
-from mechcot.core.errors import DataError, StudyError
 from mechcot.core.manifest import MANIFEST
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Pair, Paired
@@ -46,15 +46,10 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
         DataError: the key or the sheet cannot be used; names file, row and value.
         StudyError: the study's questions or steps are not those of the draw.
     """
-    sealed, name = _key(key)
+    sealed, name = open_key(key, "sheet", FORMAT)
     answers = read_filled(filled, name, {item["item"]: item for item in sealed["items"]})
     arms = Pair(*sealed["arms"])
-    for file, digest in sources(study, arms).items():
-        if sealed["sources"].get(file) != digest:
-            raise StudyError(
-                f"{study.path / file} is not the file that {key} was drawn from; the sheet's steps cannot be "
-                "found in it. Name the study it belongs to, or draw a new sheet"
-            )
+    refuse_other_sources(study, key, sealed, sources(study, arms), "the sheet's steps")
     instruments = study.instruments()
     table = population(study, arms, sealed["domain"], instruments)
     items = _items(sealed, answers.answers, table, instruments)
@@ -83,21 +78,9 @@ def read_sheet(study: Study, filled: Path, key: Path) -> SheetResult:
     )
 
 
-def _key(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        sealed = files.read_json(path)
-    except DataError as error:
-        raise DataError(f"{error}. Name the sheet's key (key.json) with --key") from error
-    if not isinstance(sealed, dict) or sealed.get("format") != FORMAT:
-        raise DataError(
-            f"{path}: is no key of format {FORMAT}; name the key.json that was written with the sheet"
-        )
-    return sealed, sheet_name(path.read_bytes())
-
-
 def _verdict_digests(study: Study, arms: Pair[str], instruments: list[str]) -> dict[str, str]:
     paths = [study.arm_path(arm) / "verdicts" / f"{name}.parquet" for arm in arms for name in instruments]
-    return {path.relative_to(study.path).as_posix(): files.digest(path) for path in paths}
+    return digests(study, paths)
 
 
 def _items(

@@ -6,17 +6,11 @@ formula in the table.
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
-import jinja2
-from markupsafe import Markup
-
+from mechcot.analyses.handed_out.page import standing_alone
 from mechcot.tasks.base import LETTERS
 
 VERDICTS = {
@@ -64,20 +58,14 @@ def sheet_html(sheet: str, items: list[Item]) -> str:
         sheet: its name.
         items: in the order in which they are judged.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    script = _asset("sheet.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.from_string(_asset("sheet.html")).render(
+    return standing_alone(
+        "mechcot.analyses.sheet",
+        "sheet",
         sheet=sheet,
         items=items,
         verdicts=VERDICTS,
         guesses={"before": "B", "after": "A", "unsure": "U"},
         letters=LETTERS,
-        style=Markup(_asset("sheet.css")),
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",
     )
 
 
@@ -108,8 +96,3 @@ def _cell(text: str) -> str:
     if len(text) > _CELL_LIMIT:
         text = text[:_CELL_LIMIT] + " ... (cut here: the whole text stands in sheet.html)"
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
-
-
-@cache
-def _asset(name: str) -> str:
-    return resources.files("mechcot.analyses.sheet").joinpath(name).read_text(encoding="utf-8")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mechcot.analyses.handed_out.table import read_table
 from mechcot.analyses.sheet.page import COLUMNS, GUESSES, VERDICTS
 from mechcot.core.errors import DataError
-from mechcot.core.files import check_file
 
 LABELS = dict(zip(VERDICTS, ("correct", "erroneous", "abstain", "not_checkable"), strict=True))
 """What people say, in the words that verdicts use."""
 _SHOWN = ("question", "options", "right answer", "steps before", "step")
 _REQUIRED = ("sheet", "item", "verdict")
-_LARGEST_CELL = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def read_filled(path: Path, sheet: str, items: Mapping[str, object]) -> Filled:
         DataError: it cannot be read, lacks a column or has one twice; a row bears another sheet's
             name or an unknown item, says something unknown, or is there twice; no row has a verdict.
     """
-    header, rows = _table(path)
+    header, rows = read_table(path, _REQUIRED, (*COLUMNS, *_SHOWN))
     answers: dict[str, Answer] = {}
     seen: dict[str, int] = {}
     for number, cells in rows:
@@ -89,43 +86,6 @@ def read_filled(path: Path, sheet: str, items: Mapping[str, object]) -> Filled:
         raise DataError(f"{path}: no row has a verdict ({', '.join(VERDICTS)}); there is nothing to import")
     known = {*COLUMNS, *_SHOWN, ""}
     return Filled(answers, tuple(name for name in header if name not in known))
-
-
-def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header and the rows that hold something, each with its number and as many cells as the header."""
-    check_file(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 ({error}); save it as 'CSV UTF-8'") from error
-    if "\0" in text:
-        raise DataError(f"{path}: holds NUL characters and is no CSV file; save it as 'CSV UTF-8'")
-    first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    limit = csv.field_size_limit(_LARGEST_CELL)  # a cell may hold a whole step
-    try:
-        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path}: is not a readable CSV file: {error}") from error
-    finally:
-        csv.field_size_limit(limit)
-    header = [" ".join(cell.split()).lower() for cell in found[0]] if found else []
-    for name in (*COLUMNS, *_SHOWN):
-        if header.count(name) > 1:
-            raise DataError(f"{path}: the column '{name}' is there {header.count(name)} times; keep one")
-    missing = [name for name in _REQUIRED if name not in header]
-    if missing:
-        raise DataError(f"{path}: the columns {missing} are missing; it has {header}")
-    rows = []
-    for number, cells in enumerate(found[1:], start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if any(cell.strip() for cell in cells[len(header) :]):
-            raise DataError(f"{path}, row {number}: it has {len(cells)} cells, the header {len(header)}")
-        rows.append((number, (cells + [""] * len(header))[: len(header)]))
-    return header, rows
 
 
 def _verdict(where: str, value: str) -> str:

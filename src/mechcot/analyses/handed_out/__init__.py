@@ -1,0 +1,1 @@
+"""What is handed out to people and read back: sealed keys, pages that stand alone, filled tables."""
