@@ -33,7 +33,7 @@ from mechcot.core.stages import run_stages, versions
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.core.words import plain_signs, points
 from mechcot.models.checkpoint import prepare_torch
-from mechcot.pipeline.run import stages_of
+from mechcot.pipeline.kinds import stages_of
 from mechcot.study.writing import create_or_open, locked
 from mechcot.tasks.base import Question
 from mechcot.tasks.organism.checker import CORE, task

@@ -38,7 +38,8 @@ def test_an_arm_s_own_prompt_is_the_study_s_but_for_what_it_says(tmp_path: Path)
         ((TOLD, "controls.told={after: told}"), "or declare it with controls.told.differs=[prompt]"),
         (
             ("arms.base.prompt.thinking=true",),
-            "contrast: it compares 'base' with prompt.thinking true and 'distilled' with prompt.thinking",
+            "contrast: it compares 'base' with prompt.thinking true and 'distilled' with prompt.thinking "
+            "null.",
         ),
         (
             (f"arms.told={{model: organism, prompt: {{shots: [{SHOT}]}}}}", "controls.told={after: told}"),
@@ -69,9 +70,9 @@ def test_an_arm_s_own_prompt_is_the_study_s_but_for_what_it_says(tmp_path: Path)
         ),
         (
             ("arms.terse.judged=1",),
-            "controls.terse: it compares 'base' with all of its traces of a question judged and 'terse' with "
-            "1 of its traces of a question judged. Judge both alike (arms.NAME.judged), or declare it with "
-            "controls.terse.differs=[judged]",
+            "controls.terse: it compares 'base' with all of its traces of a question judged and 'terse' "
+            "with 1 of its traces of a question judged. Judge both alike (arms.NAME.judged), or declare it "
+            "with controls.terse.differs=[judged]",
         ),
         (
             ("judge.traces_per_question=2", "arms.distilled.judged=4"),

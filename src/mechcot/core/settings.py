@@ -41,7 +41,7 @@ TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 
 
 ORGANISM_EXAMPLES = (*TEACHER_VARIANTS, *TRACE_VARIANTS, "own")
-"""What `distill.examples` may name there: also types of traces by rule, and the base's own right traces."""
+"""What `distill.examples` may name there: also traces by rule, and the base's own right ones."""
 
 
 class ArmSettings(Section):

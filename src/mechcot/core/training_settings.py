@@ -91,7 +91,7 @@ class DistillSettings(Section):
     examples: str = Field(
         min_length=1,
         description="one of `examples`, a file, or on the organism: rich, terse (its teacher's), "
-        "answer-only, own (its base's right traces)",
+        "a trace by rule (docs/traces.md), own (its base's right traces)",
     )
     train: TrainSettings = TrainSettings()
     seed: int | None = Field(None, ge=0, lt=2**32, description="of its training; null: the study's")

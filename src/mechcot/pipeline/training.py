@@ -54,7 +54,7 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
     if made:
         stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True,
                             plan=partial(plan_teacher, study, len(made))))  # fmt: skip
-    return [*stages, *organism_own_stages(study, progress), *trace_example_stages(study)]
+    return [*stages, *trace_example_stages(study), *organism_own_stages(study, progress)]
 
 
 def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:

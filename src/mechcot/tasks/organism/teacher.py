@@ -28,11 +28,7 @@ CHAIN_SHARE = 0.25
 
 
 def examples(
-    world: World,
-    variant: Literal["rich", "terse"],
-    settings: OrganismSettings,
-    seed: int,
-    n: int,
+    world: World, variant: Literal["rich", "terse"], settings: OrganismSettings, seed: int, n: int
 ) -> pd.DataFrame:
     """`n` teacher traces, columns as in `records.EXAMPLES`; every claim in them is true.
 
