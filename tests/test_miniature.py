@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_every_other_example_runs_in_miniature(name: str, tmp_path: Path, exampl
         assert stages >= {"judge-glm-4-32b", "judge-hunyuan-a13b", "judge_controls-kimi", "sheet"}
         assert {"chain", "verdict", "rewriting", "comparison", "guess"} <= done.asked.keys()
         assert len(Study.open(tmp_path / "study").panel().judges) == 3
+
+
+def test_the_page_quotes_what_was_measured() -> None:
+    script = runpy.run_path(str(EXAMPLES.parent / "scripts" / "miniature.py"))
+    told = json.loads(script["NUMBERS"].read_text())
+    assert script["table"](told) in script["PAGE"].read_text()
+    for one in told["examples"].values():
+        assert sum(script["by_kind"](one["processor"]).values()) == pytest.approx(
+            sum(one["processor"].values())
+        )
+        assert min(n for _, _, n in one["counts"]) > 0
 
 
 # --- its parts -------------------------------------------------------------------------------------
