@@ -58,7 +58,7 @@ QUICK = {"null_draws": 5, "bootstrap": 100, "folds": 2, "inner_folds": 2, "ablat
 """A probe's specification; the command and the card are asked about, not the numbers."""
 APART = {"reading.md"}
 """Pages whose commands change the readings: on a copy of their own, or all analyses would be made again."""
-ENDLESS = {"serve-local"}  # serves until it is stopped; tests/test_serving.py stops it
+ENDLESS = {"serve-local", "view"}  # serve until stopped, which test_serving and test_analyses_viewer do
 REFUSED = {
     ("study-folder.md", "sampling.samples=8"): "was 4, now 8",
     ("steps.md", "steps.segmenter=structural"): "now 'structural'",
@@ -224,7 +224,8 @@ def _options(script: str) -> set[str]:
 
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
     put_in = [_given(word, files) for word in words]
-    if words[0] in ENDLESS or "--miniature" in words:  # tests/test_miniature.py runs those
+    # tests/test_miniature.py runs those
+    if "--miniature" in words or (words[0] in ENDLESS and "--export" not in words):
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return

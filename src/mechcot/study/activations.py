@@ -223,10 +223,10 @@ class Activations:
             wanted = " and ".join(
                 f"{name} {value!r}" for name, value in (("qid", qid), ("cid", cid)) if value is not None
             )
+            n, samples = index["qid"].nunique(), sorted(map(int, set(index["cid"])))
             raise StudyError(
-                f"{self.path}: keeps no step of {wanted}; it keeps {len(index)} rows of "
-                f"{index['qid'].nunique()} questions, samples {sorted(map(int, set(index['cid'])))}. More are "
-                "kept with reading.traces_per_question"
+                f"{self.path}: keeps no step of {wanted}; it keeps {len(index)} rows of {n} questions, "
+                f"samples {samples}. More are kept with reading.traces_per_question"
             )
         return kept
 

@@ -232,8 +232,8 @@ class Study:
         path = self.reading_path(author, reader)
         if not path.exists():
             raise StudyError(
-                f"{path} does not exist: {author}'s traces were not read by {reader or author}. To read them: "
-                f"mechcot read {self.path} --author {author} --reader {reader or author}"
+                f"{path} does not exist: {author}'s traces were not read by {reader or author}. To do "
+                f"that: mechcot read {self.path} --author {author} --reader {reader or author}"
             )
         return path
 
