@@ -63,7 +63,7 @@ def study_of(folder: Path, overrides: tuple[str, ...]) -> Study:
 
 def row_of(study: Study) -> dict[str, Any]:
     """What the table says of a seed."""
-    found = study.result("traces")
+    found = study.result("trace_checks")
     domain = found["domains"][study.settings.contrast.domain]
     return {
         "arms": {
