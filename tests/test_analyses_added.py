@@ -83,5 +83,8 @@ def test_every_analysis_can_be_shown_and_an_unknown_one_is_named(study: Study) -
             done = runner.invoke(app, ["show", str(study.path), name])
             assert done.exit_code == 0, (name, done.output, done.exception)
             assert done.output.strip()
+    both = runner.invoke(app, ["show", str(study.path), "commitment"]).output
+    assert "base" in both
+    assert "distilled" in both
     wrong = runner.invoke(app, ["show", str(study.path), "mood"])
     assert "there is no analysis 'mood'; there are: answers, audit" in str(wrong.exception)

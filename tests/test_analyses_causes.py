@@ -51,7 +51,8 @@ from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.results import Pair
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load_tokenizer
-from mechcot.pipeline.causes import cause_stages, overrides_of, plan_causes
+from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.causes import cause_stages, overrides_of
 from mechcot.pipeline.reading import plan_readings, reading_stages
 from mechcot.reading.batch import unpack
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, TraceInput
@@ -808,13 +809,11 @@ def test_what_is_asked_of_a_study(study, tmp_path):
         overrides_of(settings, "both", thorough=False)
     with pytest.raises(UsageError, match="--thorough goes with --steps swaps"):
         overrides_of(settings, "knockouts", thorough=True)
-    hidden, plain = (
-        plan_causes(study, "knockouts", thorough=False),
-        plan_readings(study, [("base", "base")]),
-    )
+    hidden = pipeline.plan_added(study.path, overrides_of(settings, "knockouts", thorough=False), ("read-",))
+    plain = plan_readings(study, [("base", "base")])
     assert len(hidden.rows) == len(settings.authors()) * len(settings.readers())
     assert hidden.rows[0].tokens_in > plain.rows[0].tokens_in
-    planned = plan_causes(study, "swaps", thorough=False)
+    planned = pipeline.plan_added(study.path, ("causes={}",), ("causes-",))
     assert [row.what for row in planned.rows] == ["causes-of-base", "causes-of-distilled"]
     assert all(row.tokens_in and row.tokens_out and row.n for row in planned.rows)
     assert not (study.path / "causes").exists()
@@ -837,6 +836,9 @@ def test_the_command_adds_stages_a_result_a_section_and_a_sentence(study, tmp_pa
     result = opened.causes()
     assert result.to_json() == opened.result("causes")
     assert [row["n"] for row in json.loads(plan.stdout)["rows"]] > [16, 16]  # the default takes all
+    again = CliRunner().invoke(app, ["commitment", str(path), "--steps", "swaps", "--dry-run", "--json"])
+    rows = json.loads(again.stdout)["rows"]
+    assert [(row["state"], row["tokens_in"], row["tokens_out"]) for row in rows] == [("cached", 0, 0)] * 2
     assert "Does any step matter to the answer?" in opened.report.read_text()
     page = opened.report.read_text()
     assert page.index("Does it matter that a step is wrong?") < page.index('id="planned"')

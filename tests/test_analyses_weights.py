@@ -256,6 +256,8 @@ def placed_study(study, tmp_path_factory):
     pipeline.run(path, overrides=("weights.questions=12", "weights.draws=3"), progress=False)
     done = CliRunner().invoke(app, ["weights", str(path), "--quiet"])
     assert done.exit_code == 0, (done.output, done.exception)
+    again = json.loads(CliRunner().invoke(app, ["weights", str(path), "--dry-run", "--json"]).stdout)
+    assert [(row["state"], row["tokens_in"]) for row in again["rows"]] == [("cached", 0)]
     return Study.open(path), before, json.loads(plan.stdout), done.stdout
 
 

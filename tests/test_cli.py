@@ -189,12 +189,14 @@ def test_what_the_machine_lacks_is_one_message(
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     def fails(*_: object, **__: object) -> None:
         raise error
 
+    (tmp_path / "study.yaml").touch()
     monkeypatch.setattr(Study, "open", fails)
-    monkeypatch.setattr("sys.argv", ["mechcot", "verify", "study"])
+    monkeypatch.setattr("sys.argv", ["mechcot", "verify", str(tmp_path)])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == code
@@ -204,11 +206,35 @@ def test_what_the_machine_lacks_is_one_message(
     assert err.startswith("mechcot: ")
 
 
-def test_a_fault_of_its_own_shows_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_its_own_shows_in_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ImportError("cannot import name 'x' from 'mechcot.core'", name="mechcot.core")
 
+    (tmp_path / "study.yaml").touch()
     monkeypatch.setattr(Study, "open", fails)
-    monkeypatch.setattr("sys.argv", ["mechcot", "verify", "study"])
+    monkeypatch.setattr("sys.argv", ["mechcot", "verify", str(tmp_path)])
     with pytest.raises(ImportError):
         main()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (["show", "nowhere"], "nowhere is no study"),
+        (["read", "nowhere"], "nowhere is no study"),
+        (["judge", "nowhere", "--judge", "local"], "nowhere is no study"),
+        (["run", "nowhere", "--set", "sampling.heat=1"], "sampling.heat"),
+        (["run", "nowhere", "--config", "no.yaml"], "no.yaml: cannot be read"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_what_is_slow_to_import_and_writes_nothing(
+    call: list[str], says: str, tmp_path: Path
+) -> None:
+    code = (
+        f"import sys; sys.argv = ['mechcot', *{call!r}]\nfrom mechcot.__main__ import main\n"
+        "try: main()\nexcept SystemExit as end: print(end.code, {'pandas', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert says in done.stderr
+    assert re.fullmatch(r"[12] set\(\)\n", done.stdout)
+    assert list(tmp_path.iterdir()) == []

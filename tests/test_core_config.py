@@ -47,6 +47,7 @@ def test_resolved_settings_resolve_to_themselves() -> None:
         ('arms.base.model=""', "arms.base.model"),
         ("arms.distilled.distill.examples=''", "arms.distilled.distill.examples"),
         ("sampling=3", "sampling: Input should be"),
+        ("along=[1]", "along.0: Input should be less than 1 (it is 1)"),
         ("sampling.samples=null", "sampling.samples"),
         ("sampling", "key=value"),
         ("sampling.samples=[", "not YAML"),
@@ -134,7 +135,7 @@ def test_what_an_override_fills_in_is_not_missed() -> None:
 
 def test_a_problem_is_blamed_on_the_file_or_on_the_override_that_made_it() -> None:
     base = yaml.safe_load(config.to_yaml(config.resolve(preset="organism-small")))
-    with pytest.raises(ConfigError, match=r"^--set sampling\.samples: sampling\.samples: "):
+    with pytest.raises(ConfigError, match=r"^--set sampling\.samples: Input should be greater"):
         config.resolve(base=base, overrides=("sampling.samples=0",), source="old/study.yaml")
     with pytest.raises(ConfigError, match=r"^--seed: seed: "):
         config.resolve(base=base, seed=-1, source="old/study.yaml")

@@ -1,9 +1,11 @@
 from dataclasses import dataclass, field
 
 import pandas as pd
+import pytest
 
-from mechcot import Study
-from mechcot.core.results import Interval, Pair, Paired, Result, because, plain
+from mechcot import Study, plots
+from mechcot.core.errors import UsageError
+from mechcot.core.results import Interval, Pair, Paired, Result, because, frame_text, plain
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,48 @@ def test_a_number_missing_in_one_arm_says_why_and_a_pair_with_its_difference_is_
 
 def test_a_part_that_writes_itself_is_written_so() -> None:
     assert plain([_Written(0.5)]) == [{"rate": 0.5}]
+
+
+def test_rows_that_a_result_does_not_have_are_named_beside_those_it_has(study: Study) -> None:
+    result = study.commitment()
+    with pytest.raises(UsageError, match=r"has no rows 'nonsense'; it has: "):
+        result.to_frame("nonsense")
+    with pytest.raises(UsageError, match="has no rows 'arm'; it has: one row, itself"):
+        _Alone("base").to_frame("arm")
+
+
+@dataclass(frozen=True)
+class _Alone(Result):
+    arm: str
+
+
+def test_a_figure_takes_results_as_well_as_their_json(study: Study) -> None:
+    found = study.commitment()
+    drawn = plots.commitment_curves({"base": found})
+    assert drawn == plots.commitment_curves({"base": found.to_json()})
+    assert plots.gains(study.gains()) == plots.gains(study.gains().to_json())
+
+
+def test_what_a_figure_does_not_find_is_named() -> None:
+    with pytest.raises(UsageError, match=r"plots.patch_map finds no 'restored' in what it was given"):
+        plots.patch_map({"share": 1.0})
+
+
+def test_a_frame_on_a_terminal_has_one_column_for_an_interval_and_one_for_equal_counts() -> None:
+    frame = pd.DataFrame(
+        {"arm": ["base", "terse"], "known": [0.51234, 0.25], "known_low": [0.4, 0.2],
+         "known_high": [0.6, 0.3], "known_n": [240, 81], "change": [None, -0.25],
+         "change_low": [None, -0.5], "change_high": [None, 0.0], "change_n": [None, 81]}
+    )  # fmt: skip
+    assert frame_text(frame).split("\n") == [
+        "arm               known           change    n",
+        "base   0.512 [0.4, 0.6]                -  240",
+        "terse   0.25 [0.2, 0.3]  -0.25 [-0.5, 0]   81",
+    ]
+    assert frame_text(frame.assign(change_n=[None, 80])).split("\n")[0].split()[-2:] == [
+        "known_n",
+        "change_n",
+    ]
+    assert frame_text(frame.iloc[:0]) == "nothing"
+    bare = frame_text(pd.DataFrame({"estimate": [0.5], "low": [0.25], "high": [0.75], "n": [3]}))
+    assert bare.split("\n")[1] == "0.5 [0.25, 0.75]  3"

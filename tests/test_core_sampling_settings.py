@@ -41,7 +41,7 @@ def test_a_student_of_another_seed_is_sampled_as_its_sibling(tmp_path: Path) -> 
             "contrast: it compares 'base' at top_k 0 and 'distilled-seed-7' at top_k 3",
         ),
         (("arms.t={traces: t.csv, sampling: {top_p: 0.5}}",), "sampling: the arm is given as traces"),
-        (("arms.terse.sampling.samples=3",), "'arms.terse.sampling.samples' is no setting; there are: te"),
+        (("arms.terse.sampling.stop=[x]",), "'arms.terse.sampling.stop' is no setting; there are: sam"),
     ],
 )  # fmt: skip
 def test_arms_that_are_not_sampled_alike_are_refused_with_both_values(

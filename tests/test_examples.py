@@ -11,7 +11,7 @@ from mechcot.core.config import resolve, to_yaml
 from mechcot.core.question_sets import SETS
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("study-*.yaml"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -22,9 +22,10 @@ def test_an_example_is_a_whole_study(file: Path, tmp_path: Path) -> None:
     again = tmp_path / "study.yaml"
     again.write_text(to_yaml(settings))
     assert resolve(file=again) == settings
-    for arm in settings.arms.values():
+    for name, arm in settings.arms.items():
         if arm.server is not None:
-            sampler = read_sampler(ROOT / arm.server).sampling(settings.sampling, settings.prompt.thinking)
+            server = read_sampler(file.parent / arm.server, name)
+            sampler = server.sampling(settings.sampling, settings.prompt.thinking)
             assert sampler.parameters()["chat_template_kwargs"] == {"enable_thinking": False}
     if settings.questions.set is not None:
         assert settings.preset == ("open" if SETS[settings.questions.set].open else "models")

@@ -12,8 +12,8 @@ from mechcot import Study
 from mechcot.cli.commands import app
 from mechcot.core import files, records
 from mechcot.core.errors import JudgeError, StudyError
+from mechcot.core.judging_settings import JudgeSettings
 from mechcot.core.manifest import load_manifest, verify
-from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import run_stages
 from mechcot.pipeline.further import judge_study, price
 from mechcot.pipeline.run import stages_of, versions

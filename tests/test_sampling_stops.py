@@ -78,6 +78,13 @@ def test_stop_strings_are_left_out_with_all_behind_them(tokenizer: Any) -> None:
     assert _written(tokenizer, "K is low. ## More", settings) is None
 
 
+def test_a_text_that_begins_with_stop_strings_is_stopped_by_a_later_one(tokenizer: Any) -> None:
+    settings = SamplingSettings(stop=("\n\n", "###"), stop_at_answer=False)
+    for begins in ("\n\n", "###", "\n\n### \n", "\n\n\n"):
+        assert _written(tokenizer, f"{begins}K is low.\n\nMore", settings) == f"{begins}K is low."
+        assert _written(tokenizer, f"{begins}K is low.", settings) is None
+
+
 def test_the_organism_is_never_stopped(tmp_path: Path) -> None:
     tokenizer = word_tokenizer(tmp_path)
     assert stop_of(SamplingSettings(), {}, FORMAT, tokenizer) is None

@@ -1,6 +1,6 @@
 """Figures out of results: one visual language, returned and never shown.
 
-Every function takes what a result's `to_json()` gives (plain dicts and lists) and returns a plotly
+Every function takes a result, or what its `to_json()` gives (plain dicts and lists), and returns a plotly
 figure. The statement is the title, denominators stand in the caption, intervals are bands or bars,
 nulls and baselines are grey. An arm has one colour everywhere. Widths are left to the page; text is
 wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped.
@@ -8,6 +8,12 @@ wrapped so that a phone of 390 pixels shows it whole. All text that came from da
 A rate or difference in these inputs is `{"estimate", "low", "high"}` (other keys are ignored), or
 `{"value": null, "reason": ...}` where there is none, or a bare number.
 """
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import plotly.graph_objects as go
 
 from mechcot.analyses.along.figures import along
 from mechcot.analyses.answers.figures import reliability
@@ -32,6 +38,8 @@ from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, 
 from mechcot.analyses.seeds.figures import seeds
 from mechcot.analyses.steering.figures import steering_doses
 from mechcot.analyses.weights.figures import weights_line, weights_map
+from mechcot.core.errors import UsageError
+from mechcot.core.results import plain
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
 
 __all__ = [
@@ -79,3 +87,25 @@ __all__ = [
     "weights_line",
     "weights_map",
 ]
+
+
+def _of_results(figure: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
+    """A figure of JSON that takes the results themselves as well."""
+
+    @wraps(figure)
+    def drawn(*given: Any, **named: Any) -> go.Figure:
+        told = [plain(value) for value in given]
+        try:
+            return figure(*told, **{name: plain(value) for name, value in named.items()})
+        except KeyError as error:
+            raise UsageError(
+                f"plots.{figure.__name__} finds no {error} in what it was given; its docstring names the "
+                "result that it draws"
+            ) from error
+
+    return drawn
+
+
+for _name in __all__:
+    if callable(globals()[_name]) and _name != "bare":
+        globals()[_name] = _of_results(globals()[_name])

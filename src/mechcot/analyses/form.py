@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 Reads = Literal[
     "answers", "cut", "judged", "panel", "inside", "known", "greedy", "handover", "weights", "causes",
-    "localisation", "steering", "along",
+    "localisation", "steering", "along", "traces",
 ]  # fmt: skip
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
 readings too; what the arms know of a list of facts too; the verdicts of greedy traces too; next steps behind
 prefixes and their verdicts; models made of the two checkpoints; the readings and changed traces; states of
 one checkpoint put into the other; what was written under an edit; the verdicts, and the own readings of
-what was kept along a training."""
+what was kept along a training; the traces and answers behind traces that were put there."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Analysis:
             whole section there, as `module:function`; loaded when the page is made.
         rows: table at the page's end to the function of the findings that gives its rows there, or the
             whole table, likewise; see `method.py`.
+        told: what `mechcot show` prints of a study; None: `of(study)`.
         needed: whether a study without it is no study: then what it cannot say stops the run.
     """
 
@@ -57,6 +58,7 @@ class Analysis:
     found: Callable[[Study], Any] | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, str] = field(default_factory=dict)
+    told: Callable[[Study], Any] | None = None
     needed: bool = False
 
     @property

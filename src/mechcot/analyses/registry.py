@@ -15,6 +15,7 @@ from mechcot.analyses.audit.segments import segments_json, segments_of
 from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
+from mechcot.analyses.commitment.contrast import contrast
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.coupling import analysis as coupling
@@ -34,6 +35,7 @@ from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
+from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
@@ -132,6 +134,7 @@ ANALYSES = (
         summary=commitment.summarised,
         pages={"commitment": f"{_HERE}.commitment.page:commitment"},
         rows={"left out": f"{_HERE}.commitment.page:used"},
+        told=contrast,
     ),
     Analysis(
         "hedge_words",
@@ -215,6 +218,15 @@ ANALYSES = (
         asked=steering.asked,
         summary=steering.summarised,
         pages={"steering": f"{_HERE}.steering.page:section"},
+    ),
+    Analysis(
+        "trace_checks",
+        traces.trace_checks_of,
+        reads="traces",
+        settings=("traces",),
+        asked=traces.asked,
+        summary=traces.summarised,
+        pages={"traces": f"{_HERE}.traces.page:section"},
     ),
     Analysis(
         "greedy",
@@ -302,6 +314,7 @@ FIGURES = {
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
     "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
+    "HedgeOrigin": f"{_HERE}.hedge.figures:origin",
     "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "Depth": f"{_HERE}.commitment.variants_page:depth_map",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
@@ -315,6 +328,7 @@ FIGURES = {
     "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
     "SeedsResult": f"{_HERE}.seeds.figures:seeds",
     "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
+    "TracesResult": f"{_HERE}.traces.figures:traces",
     "Variants": f"{_HERE}.commitment.variants_page:way_curve",
     "WeightsResult": f"{_HERE}.weights.figures:weights_map",
     "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
@@ -337,6 +351,7 @@ TEXTS = {
     "LikertResult": f"{_HERE}.likert.wording:terminal_text",
     "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
     "SteeringResult": f"{_HERE}.steering.page:terminal_text",
+    "TracesResult": f"{_HERE}.traces.page:terminal_text",
     "WeightsResult": f"{_HERE}.weights.page:terminal_text",
     "ProbeReport": "mechcot.probe.terminal:report_text",
 }

@@ -88,8 +88,8 @@ FRAMES = (
     ),
 )
 ORDER = (
-    "changed", "planned", "origin", "gains", "controls", "seeds", "sure", "commitment", "causes", "along",
-    "hedges", "doubt", "localisation", "steering",
+    "changed", "planned", "origin", "gains", "traces", "controls", "seeds", "sure", "commitment", "causes",
+    "along", "hedges", "doubt", "localisation", "steering",
 )  # fmt: skip
 """The sections that come first; those of an analysis of its own follow in the order of the registry."""
 

@@ -138,10 +138,16 @@ COST_ALONE = frozenset(
 """Fields of a sampler file that decide no text."""
 
 
-def read_sampler(path: Path) -> Sampler:
+def read_sampler(path: Path, arm: str) -> Sampler:
     """Read a sampler file.
+
+    Args:
+        path: the file.
+        arm: that names it, for messages.
 
     Raises:
         ConfigError: as `read_server` raises it.
     """
-    return read_server(path, Sampler, otherwise=". arms.NAME.server names the file of a server that samples")
+    return read_server(
+        path, Sampler, otherwise=f". arms.{arm}.server names the file of a server that samples"
+    )

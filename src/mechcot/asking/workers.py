@@ -53,24 +53,28 @@ async def work_off(
     """Run `work` over all jobs, so many at a time, in no promised order.
 
     After the first error no further job is begun; what is in flight may have been paid for, and ends first.
+    That error is raised: later ones follow from it.
     """
     queue = iter(jobs)
+    errors: list[Exception] = []
 
     async def worker() -> None:
         for job in queue:
             if stop.is_set():
                 return
-            await work(job)
+            try:
+                await work(job)
+            except Exception as error:
+                stop.set()  # before a worker whose job ends at once takes the next, and the next
+                errors.append(error)
+                return
 
     workers = [asyncio.create_task(worker()) for _ in range(at_once)]
     try:
-        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        stop.set()
-        await asyncio.wait(workers)
+        await asyncio.gather(*workers)
     finally:
         for task in workers:
             task.cancel()
-        ended = await asyncio.gather(*workers, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
-            raise error
+        await asyncio.gather(*workers, return_exceptions=True)
+    if errors:
+        raise errors[0]

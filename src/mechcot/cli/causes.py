@@ -15,14 +15,15 @@ def which_steps(
 ) -> None:
     """Change or hide steps of a finished study, or say what that takes, and print what it did."""
     from mechcot.pipeline import run as pipeline
-    from mechcot.pipeline.causes import overrides_of, plan_causes
+    from mechcot.pipeline.causes import SWAPS, overrides_of
     from mechcot.study.folder import Study
 
     show_stages(quiet)
     opened = Study.open(study)
     overrides = overrides_of(opened.settings, steps, thorough=thorough)
     if dry_run:
-        show_plan(plan_causes(opened, steps, thorough=thorough), as_json)
+        begins = ("causes-",) if steps == SWAPS else ("read-",)
+        show_plan(pipeline.plan_added(study, overrides, begins), as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)
     result = done.causes()

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from mechcot.cli import ahead as cli_ahead
 from mechcot.cli import commitment as cli_commitment
 from mechcot.cli import judging as cli_judging
 from mechcot.cli import models as cli_models
 from mechcot.cli import people as cli_people
 from mechcot.cli import teaching as cli_teaching
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli import traces as cli_traces
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
 
@@ -53,11 +55,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 \b
   mechcot run studies/organism --seed 3
   mechcot run studies/small --preset organism-small --set sampling.samples=8
+  mechcot run studies/try --config study.yaml --miniature    # all stages on tiny stand-ins, in minutes
 
 Killed at any instant, the same command goes on where it stopped."""
 )
 def run(
-    study: StudyPath,
+    study: NewStudyPath,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings file (YAML). Without one: the organism.")
     ] = None,
@@ -72,6 +75,7 @@ def run(
     restart_from: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Make this stage and all after it again.")
     ] = None,
+    in_miniature: cli_ahead.InMiniature = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
@@ -80,7 +84,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Make a study or go on with one."""
-    from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.settings import settings_in
 
     show_stages(quiet)
     given: dict[str, Any] = {
@@ -88,12 +92,17 @@ def run(
         "preset": preset,
         "seed": seed,
         "overrides": tuple(set_ or ()),
-        "restart_from": restart_from,
     }
-    if dry_run:
-        show_plan(pipeline.plan(study, **given), as_json)
+    if in_miniature:
+        cli_ahead.run(study, given | {"restart_from": restart_from}, dry_run, quiet, as_json)
         return
-    done = pipeline.run(study, **given, rehash=rehash, progress=not quiet)
+    settings_in(study, **given)  # wrong settings are told before all that a run needs is imported
+    from mechcot.pipeline import run as pipeline
+
+    if dry_run:
+        show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
+        return
+    done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return
@@ -101,27 +110,6 @@ def run(
 
     typer.echo(headline_text(done.summary()))
     typer.echo(f"\nReport: {done.report}")
-
-
-@app.command(
-    help="""What `mechcot run` would do, stage by stage, and what that takes: tokens, calls, bytes, money.
-
-\b
-  mechcot plan studies/organism           # a study, begun or finished
-  mechcot plan study.yaml                 # a new study with these settings
-
-Nothing is run, sent or written; what cannot be known yet is said to be unknown."""
-)
-def plan(
-    study: Annotated[
-        Path, typer.Argument(help="The study's folder, or a settings file (YAML).", show_default=False)
-    ],
-    as_json: Json = False,
-) -> None:
-    """Plan a study."""
-    from mechcot.pipeline import run as pipeline
-
-    show_plan(pipeline.plan(study), as_json)
 
 
 @app.command(
@@ -163,6 +151,7 @@ def read(
     """Read traces with a model."""
     from mechcot.pipeline import reading
     from mechcot.pipeline import run as pipeline
+    from mechcot.pipeline.settings import reading_settings
     from mechcot.study.folder import Study
 
     show_stages(quiet)
@@ -181,7 +170,7 @@ def read(
     authors, readers = author or [], reader or []
     if dry_run:
         Study.open(study)
-        settings = pipeline.reading_settings(study, authors, readers, overrides)
+        settings = reading_settings(study, authors, readers, overrides)
         pairs = settings.readings(authors, readers)
         show_plan(reading.plan_readings(Study(study, settings), pairs), False)
         return
@@ -214,7 +203,8 @@ def show(
         found = {one: registry.json_of(known[one], opened) for one in ([name] if name else known)}
         typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
     elif name is not None:
-        typer.echo(registry.shown(known[name].of(opened)))
+        told = known[name].told or known[name].of
+        typer.echo(registry.shown(told(opened)))
     else:
         width = max(map(len, known))
         for one, analysis in known.items():
@@ -322,11 +312,13 @@ def knowledge(
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
 
 
+cli_ahead.add_commands(app)
 cli_commitment.add_commands(app)
 cli_judging.add_commands(app)
 cli_people.add_commands(app)
 cli_models.add_commands(app)
 cli_teaching.add_commands(app)
+cli_traces.add_commands(app)
 
 
 @app.command(

@@ -168,11 +168,9 @@ def weights(
     show_stages(quiet)
     opened = Study.open(study)
     overrides = overrides_of(opened.settings, thorough=thorough)
-    planned = plan_weights(
-        opened, overrides
-    )  # what cannot be swapped is refused before it stands in the study
+    plan_weights(opened, overrides)  # what cannot be swapped is refused before it stands in the study
     if dry_run:
-        show_plan(planned, as_json)
+        show_plan(pipeline.plan_added(study, overrides, ("weights-",)), as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)
     result = done.weights()
@@ -216,9 +214,10 @@ def hedge(
         *localisation.overrides_of(opened.settings, thorough=thorough),
         *steering.overrides_of(opened.settings, thorough=thorough),
     )
-    planned = steering.plan_steering(opened, overrides)  # refused before the study is asked
+    steering.plan_steering(opened, overrides)  # refused before the study is asked
     if dry_run:
-        show_plan(planned, as_json)
+        stages = (localisation.STAGE, steering.STAGE)
+        show_plan(pipeline.plan_added(study, overrides, stages), as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)
     found = {name: done.result(name) for name in ("hedge", "localisation", "steering")}

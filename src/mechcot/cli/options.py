@@ -13,7 +13,18 @@ import typer
 if TYPE_CHECKING:
     from mechcot.core.plan import Plan
 
-StudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
+
+def _is_study(study: Path) -> Path:
+    from mechcot.core.manifest import check_study
+
+    check_study(study)  # before a command imports what it needs of one
+    return study
+
+
+NewStudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
+StudyPath = Annotated[
+    Path, typer.Argument(help="The study's folder.", show_default=False, callback=_is_study)
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars and stage lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 DryRun = Annotated[

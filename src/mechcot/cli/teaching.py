@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, show_plan, show_stages
 
 _commands = typer.Typer()
 
@@ -33,7 +33,7 @@ The first stages of `mechcot run`, which trains on the examples (docs/teacher.md
 budget, the same command goes on: what was answered is not asked again."""
 )
 def teacher(
-    study: StudyPath,
+    study: NewStudyPath,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings file (YAML). Without one: the study's own.")
     ] = None,

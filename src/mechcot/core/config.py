@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +233,16 @@ def _explained(error: ValidationError, source: str, root: type[Section]) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(f"{source}: '{where}' is no setting{_nearest(item['loc'], root)}")
         else:
-            lines.append(f"{source}: {where}: {item['msg'].removeprefix('Value error, ')}")
+            place = source if source == f"--set {where}" else f"{source}: {where}"
+            lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}{_given(item)}")
     return "\n".join(lines)
+
+
+def _given(item: Mapping[str, Any]) -> str:
+    """What stands there, where the message does not say it and it is short."""
+    value = item["input"]
+    short = isinstance(value, str | int | float) and len(repr(value)) <= 40
+    return f" (it is {value!r})" if short and item["msg"].startswith("Input should") else ""
 
 
 def _nearest(location: tuple[int | str, ...], root: type[Section]) -> str:

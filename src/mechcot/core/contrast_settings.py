@@ -26,6 +26,6 @@ class ControlSettings(Section):
     before: str | None = None
     after: str | None = None
     domain: str | None = None
-    differs: tuple[Literal["samples", "temperature", "top_p", "top_k", "max_new_tokens", "prompt"], ...] = (
-        Field((), description="in what traces out of a file may have been made otherwise than the study's")
-    )
+    differs: tuple[
+        Literal["samples", "temperature", "top_p", "top_k", "max_new_tokens", "prompt", "judged"], ...
+    ] = Field((), description="in what the two arms may have been asked, sampled or judged otherwise")

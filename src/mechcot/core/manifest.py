@@ -21,6 +21,16 @@ _KEYS = {"format", "versions", "stages", "settings", "registered", "sha256"}
 _RECORD = {"key": str, "version": int, "settings": dict, "inputs": dict, "outside": dict, "outputs": dict}
 
 
+def check_study(root: Path) -> None:
+    """Refuse a folder that is no study.
+
+    Raises:
+        StudyError: it has no study.yaml.
+    """
+    if not (root / SETTINGS).exists():
+        raise StudyError(f"{root} is no study: it holds no study.yaml. Make one with: mechcot run {root}")
+
+
 def load_manifest(root: Path) -> dict[str, Any]:
     """The manifest without its own digest, or an empty one where there is none.
 

@@ -18,6 +18,9 @@ class QuestionSet:
         open: whether its questions have no options (`preset: open`).
         train: its split to train on; None: it has none.
         n_options: of every question; None: they differ, or there are none.
+        n_asked: questions of the split that is asked, as its page told in November 2026, for plans; None: it
+            is not known.
+        n_train: likewise of the split to train on.
     """
 
     about: str
@@ -25,6 +28,8 @@ class QuestionSet:
     open: bool = False
     train: str | None = "train"
     n_options: int | None = None
+    n_asked: int | None = None
+    n_train: int | None = None
 
 
 _MEDQA = MappingProxyType({"columns": {"qid": None, "gold": "answer_idx"}, "gold_is": "label"})
@@ -37,6 +42,8 @@ SETS: dict[str, QuestionSet] = {
         "MedQA (USMLE), four options: splits train and test, no validation",
         {**_MEDQA, "path": "hub:GBaker/MedQA-USMLE-4-options"},
         n_options=4,
+        n_asked=1273,
+        n_train=10178,
     ),
     "medqa-5": QuestionSet(
         "MedQA (USMLE) as first published, five options: its US/train.jsonl and US/test.jsonl. The same "
@@ -53,6 +60,8 @@ SETS: dict[str, QuestionSet] = {
             "gold_is": "index",
         },
         n_options=4,
+        n_asked=4183,
+        n_train=182822,
     ),
     "medbullets": QuestionSet(
         "Medbullets (USMLE steps 2 and 3), four options: no split to train on",
@@ -102,6 +111,8 @@ SETS: dict[str, QuestionSet] = {
             "columns": {"qid": "id", "options": "choices", "gold": "answerKey"},
             "gold_is": "label",
         },
+        n_asked=1172,
+        n_train=1119,
     ),
     "gsm8k": QuestionSet(
         "GSM8K: open questions; the right answer is what stands behind the solution's ####",
@@ -111,6 +122,8 @@ SETS: dict[str, QuestionSet] = {
             "columns": {"qid": None, "options": None},
         },
         open=True,
+        n_asked=1319,
+        n_train=7473,
     ),
     "cotempqa": QuestionSet(
         "CoTempQA: open questions over facts with years, JSON Lines of one relation a file (equal, overlap, "

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from mechcot.core.errors import UsageError
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.words import aligned
 
@@ -109,11 +110,19 @@ class Result:
 
         Args:
             rows: the attribute that holds them; "": those of its main table.
+
+        Raises:
+            UsageError: it has no such rows.
         """
         import pandas as pd
 
         name = rows or self.table
-        value = getattr(self, name) if name else (self,)
+        value = getattr(self, name, None) if name else (self,)
+        if not isinstance(value, pd.DataFrame | Mapping | list | tuple):
+            have = [one.name for one in dataclasses.fields(self) if _is_rows(getattr(self, one.name))]  # type: ignore[arg-type]
+            raise UsageError(
+                f"{type(self).__name__} has no rows '{name}'; it has: {', '.join(have) or 'one row, itself'}"
+            )
         if isinstance(value, pd.DataFrame):
             return value
         if isinstance(value, Mapping):
@@ -189,6 +198,15 @@ class Paired(Result):
     difference: Interval
 
 
+def _is_rows(value: Any) -> bool:
+    """Whether a field holds rows of a table: a frame, or results in a list or by name."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        return bool(value) and all(dataclasses.is_dataclass(one) for one in value)
+    return hasattr(value, "itertuples")
+
+
 def plain(value: Any, reason: str | None = None) -> Any:
     """A value as JSON: results by their fields, pairs by their arms, frames as rows, NaN as null.
 
@@ -223,15 +241,44 @@ def cells(row: Any) -> dict[str, Any]:
 
 
 def frame_text(frame: pd.DataFrame) -> str:
-    """A frame in aligned columns for a terminal."""
-    rows = [tuple(map(_cell, row)) for row in frame.itertuples(index=False)]
-    return "\n".join(aligned([tuple(map(str, frame.columns)), *rows])) if rows else "nothing"
+    """A frame in aligned columns for a terminal: an interval is one of them, equal counts stand once."""
+    folded = _folded({str(name): list(frame[name]) for name in frame.columns})
+    if not len(frame):
+        return "nothing"
+    return "\n".join(aligned([tuple(folded), *zip(*folded.values(), strict=True)]))
 
 
-def _cell(value: Any) -> str:
+def _folded(columns: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+    """Columns as texts, `x`, `x_low` and `x_high` as one; the counts `x_n` as one `n` where all are equal."""
+    told: dict[str, list[str]] = {}
+    counts: dict[str, list[str]] = {}
+    ends: set[str] = set()
+    for name, values in columns.items():
+        inner = "" if name == "estimate" else f"{name}_"
+        low, high, n = (columns.get(f"{inner}{end}") for end in ("low", "high", "n"))
+        if low is None or high is None:
+            told.setdefault(name, list(map(_cell, values)))
+            continue
+        ends |= {f"{inner}{end}" for end in ("low", "high", "n")}
+        told[name] = [_between(*row) for row in zip(values, low, high, strict=True)]
+        if n is not None:
+            counts[f"{inner}n"] = list(map(_cell, n))
+    told = {name: texts for name, texts in told.items() if name not in ends}
+    known = [[text for text in row if text != "-"] for row in zip(*counts.values(), strict=True)]
+    if all(len(set(row)) <= 1 for row in known):
+        counts = {"n": [row[0] if row else "-" for row in known]} if counts else {}
+    return told | counts
+
+
+def _between(value: Any, low: Any, high: Any) -> str:
+    told = [_cell(end, 3) for end in (value, low, high)]
+    return told[0] if told[1:] == ["-", "-"] else f"{told[0]} [{told[1]}, {told[2]}]"
+
+
+def _cell(value: Any, digits: int = 4) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -35,6 +34,7 @@ class SamplingSettings(Section):
 class ArmSampling(Section):
     """What of the study's sampling is otherwise for one arm; null: nothing."""
 
+    samples: int | None = Field(None, ge=1, description="completions a question")
     temperature: float | None = Field(None, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=0, description="0: no limit")
@@ -43,28 +43,3 @@ class ArmSampling(Section):
     def of(self, sampling: SamplingSettings) -> SamplingSettings:
         """The study's sampling with what is otherwise here."""
         return sampling.model_copy(update=self.model_dump(exclude_none=True))
-
-
-def check_alike(where: str, sampled: Mapping[str, SamplingSettings], differs: tuple[str, ...]) -> None:
-    """Refuse two arms that are sampled otherwise, unless it is said that they may be.
-
-    Args:
-        where: the setting that compares them.
-        sampled: by arm; one that is given as traces is left out.
-        differs: in what they may differ.
-
-    Raises:
-        ValueError: with both values, and what to do.
-    """
-    for name in ArmSampling.model_fields:
-        values = {arm: getattr(own, name) for arm, own in sampled.items()}
-        if len(set(values.values())) > 1 and name not in differs:
-            told = " and ".join(f"'{arm}' at {name} {value}" for arm, value in values.items())
-            instead = (
-                f"declare it with {where}.differs=[{name}]"
-                if where.startswith("controls.")
-                else f"compare them in a control that declares it (controls.NAME.differs: [{name}])"
-            )
-            raise ValueError(
-                f"{where}: it compares {told}. Sample both alike (arms.NAME.sampling), or {instead}"
-            )

@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from mechcot.core.alike import Asked, arm_named, check_contrast, check_control
 from mechcot.core.along_arms import check_along, kept_along, with_along_arms
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
 from mechcot.core.handover_settings import HandoverSettings
+from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
-from mechcot.core.prompt_settings import PromptSettings
+from mechcot.core.prompt_settings import ArmPrompt, PromptSettings
 from mechcot.core.question_settings import QuestionSettings
-from mechcot.core.sampling_settings import ArmSampling, SamplingSettings, check_alike
+from mechcot.core.reading_settings import ReadingSettings
+from mechcot.core.sampling_settings import ArmSampling, SamplingSettings
 from mechcot.core.section import Section
 from mechcot.core.seed_arms import with_seed_arms
-from mechcot.core.sites import SITES
 from mechcot.core.steering_settings import SteeringSettings
 from mechcot.core.teacher_settings import (
     ExampleSettings,
@@ -30,21 +32,12 @@ from mechcot.core.teacher_settings import (
     check_teacher_arms,
     check_teaching,
 )
+from mechcot.core.trace_settings import NO_RULES, TRACE_VARIANTS, TraceSettings
 from mechcot.core.training_settings import DistillSettings, OrganismSettings
 from mechcot.core.weight_settings import WeightSettings
 
 TEACHER_VARIANTS: tuple[Literal["rich", "terse"], ...] = ("rich", "terse")
 """What an arm's `distill.examples` or `traces` may name in place of a file, where the organism is."""
-
-
-def _known_site(name: str) -> str:
-    if name not in SITES:
-        raise ValueError(f"there is no site '{name}'; there are {', '.join(SITES)}")
-    return name
-
-
-SiteName = Annotated[str, AfterValidator(_known_site)]
-"""A site of a model, see `core.sites`."""
 
 
 class ArmSettings(Section):
@@ -74,6 +67,13 @@ class ArmSettings(Section):
         None,
         description="what of `sampling` is otherwise for this arm; only a control that says so compares it",
     )
+    prompt: ArmPrompt | None = Field(
+        None,
+        description="what of `prompt` is otherwise for this arm; only a control that says so compares it",
+    )
+    judged: int | None = Field(
+        None, ge=1, description="its traces a question that are judged; null: judge.traces_per_question"
+    )
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
@@ -82,10 +82,9 @@ class ArmSettings(Section):
     def _one(self) -> ArmSettings:
         if sum(source is not None for source in (self.model, self.distill, self.traces)) != 1:
             raise ValueError("an arm has exactly one of `model`, `distill` and `traces`")
-        if self.traces is not None and self.sampling is not None:
-            raise ValueError("sampling: the arm is given as traces, and nothing of it is sampled")
-        if self.traces is not None and self.server is not None:
-            raise ValueError("server: the arm is given as traces, and nothing of it is sampled")
+        for name in ("sampling", "server", "prompt"):
+            if self.traces is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name}: the arm is given as traces, and nothing of it is sampled")
         return self
 
 
@@ -117,59 +116,6 @@ class StepSettings(Section):
     window: int = Field(90, ge=1, description="words of a step, for the segmenter `words`")
 
 
-class JudgeSettings(Section):
-    """Who judges steps."""
-
-    kind: Literal["exact", "llm", "table"] = "exact"
-    path: str | None = Field(None, description="kind table: a verdicts file; kind llm: a judge file")
-
-    @model_validator(mode="after")
-    def _path(self) -> JudgeSettings:
-        if (self.kind == "exact") != (self.path is None):
-            raise ValueError("a judge of kind table or llm has a path, an exact one has none")
-        return self
-
-
-class ReadingSettings(Section):
-    """What is read: whose traces, by whose weights, and how many.
-
-    The contrast's arms read each other in any case, those along a training themselves: the analyses need it.
-    """
-
-    authors: tuple[str, ...] | None = Field(
-        None, description="whose traces; None: the contrast's arms and every arm that is given as traces"
-    )
-    readers: tuple[str, ...] | None = Field(
-        None, description="by whose weights (and the contrast's); None: the contrast's arms"
-    )
-    traces_per_question: int = Field(4, ge=1)
-    max_tokens: int | None = Field(
-        None, ge=16, description="tokens of one forward pass; None: found from the model and the free memory"
-    )
-    sites: tuple[SiteName, ...] = ("resid_post",)
-    layers: tuple[int, ...] | None = Field(None, description="0 is the embedding; None: all")
-    rules: tuple[Literal["end", "start", "mean", "before", "token"], ...] = Field(
-        ("end", "mean", "before"),
-        description="tokens of a step whose activations are kept; token: all of a trace",
-    )
-    lead_ins: tuple[str, ...] = Field(
-        (),
-        description="further texts that force an answer, in the same pass; after those of prompt.lead_in",
-    )
-    lens: bool = Field(False, description="read the forced answers at every layer too")
-    permutations: int = Field(
-        0, ge=0, description="other orders of the options; each is a reading of its own at full price"
-    )
-    knock_out: Literal["none", "answer", "later"] = Field(
-        "none", description="hide each step from the forced answer, or from the later steps too"
-    )
-
-    def basis(self) -> dict[str, Any]:
-        """What a reading depends on: without what came later and is not used, so that older studies stay."""
-        told = self.model_dump(mode="json", exclude={"authors", "readers"})
-        return {name: value for name, value in told.items() if name != "lead_ins" or value}
-
-
 class AnalysisSettings(Section):
     """Resampling and folds of the analyses."""
 
@@ -183,6 +129,9 @@ class Settings(Section):
     """All settings of a study."""
 
     preset: str
+    miniature: bool = Field(
+        False, description="made by --miniature: tiny stand-ins for all; it says nothing of any model"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
@@ -211,11 +160,23 @@ class Settings(Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     steps: StepSettings = StepSettings()
     judge: JudgeSettings = JudgeSettings()
+    panel: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="files of further judges, each of whom judges all steps too (docs/judges.md)"
+    )
+    judge_controls: ControlsOfJudge | None = Field(
+        None, description="controls of a judge (docs/judge-controls.md); null: a command asks for them"
+    )
+    sheet: SheetSettings | None = Field(
+        None, description="a sheet of steps for people (docs/sheets.md); null: a command draws it"
+    )
     confirmatory: ConfirmatorySettings = ConfirmatorySettings()
     reading: ReadingSettings = ReadingSettings()
     handover: HandoverSettings | None = None
     analysis: AnalysisSettings = AnalysisSettings()
     causes: CauseSettings | None = Field(None, description="which steps matter; null: not asked")
+    traces: TraceSettings | None = Field(
+        None, description="sub-steps that rules check, and forced traces (docs/traces.md); null: not asked"
+    )
     weights: WeightSettings | None = Field(
         None, description="where in the weights the change sits (mechcot weights); null: not asked"
     )
@@ -261,18 +222,15 @@ class Settings(Section):
         again = [one for one in self.contrast.replicates if one in headline]
         if again or len(set(self.contrast.replicates)) < len(self.contrast.replicates):
             raise ValueError(f"contrast.replicates: {list(self.contrast.replicates)} names an arm twice")
-        self._check_prompt()
-        self._check_sampling()
+        self._check_question(self.prompt)
+        self._check_alike()
         compared = {name: (one.before, one.after, one.differs) for name, one in self.controls.items()}
         check_teacher_arms({name: arm.traces for name, arm in self.arms.items()}, self.teacher, compared)
         check_teaching(
             self.organism is not None, self.teacher, self.examples, TEACHER_VARIANTS, self.open_questions
         )
-        if self.handover is not None and self.handover.judge is None and self.judge.kind == "table":
-            raise ValueError(
-                "handover.judge: the study's verdicts are a table, which has none of steps still to be "
-                "written; name a judge file"
-            )
+        asked = self.handover is not None and self.handover.judge is None
+        check_judges(self.judge, self.panel, self.judge_controls, asked)
         if self.questions is not None:
             self._check_task(self.questions.task)
         return self
@@ -323,36 +281,56 @@ class Settings(Section):
                 f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
                 "that has one (questions.task)"
             )
+        if self.traces is not None and tasks[name](self).verifiable is None:
+            raise ValueError(NO_RULES.format(task=name))
 
     def sampling_of(self, arm: str) -> SamplingSettings:
         """How an arm is sampled: as the study says, but for what the arm says itself."""
         own = self.arms[arm].sampling
         return self.sampling if own is None else own.of(self.sampling)
 
-    def _check_sampling(self) -> None:
-        """Arms that are compared are sampled alike, or the control says in what they are not."""
-        headline = (self.contrast.before, self.contrast.after)
-        for after in (headline[1], *self.contrast.replicates):
-            check_alike("contrast", self._sampled(headline[0], after), ())
-        for name, control in self.controls.items():
-            both = (control.before or headline[0], control.after or headline[1])
-            check_alike(f"controls.{name}", self._sampled(*both), control.differs)
+    def prompt_of(self, arm: str) -> PromptSettings:
+        """How an arm is asked: as the study says, but for what the arm says itself."""
+        own = self.arms[arm].prompt
+        return self.prompt if own is None else own.of(self.prompt)
 
-    def _sampled(self, *arms: str) -> dict[str, SamplingSettings]:
-        return {arm: self.sampling_of(arm) for arm in arms if self.arms[arm].traces is None}
+    def judged_of(self, arm: str) -> int | None:
+        """How many traces a question of an arm are judged, the first; None: all."""
+        own = self.arms[arm].judged
+        return self.judge.traces_per_question if own is None else own
+
+    def _check_alike(self) -> None:
+        asked = {}
+        for name, arm in self.arms.items():
+            with arm_named(name):
+                prompt = self.prompt_of(name)
+                self._check_question(prompt)
+            given, own = arm.traces is not None, arm.prompt is not None
+            asked[name] = Asked(prompt, own, self.sampling_of(name), self.judged_of(name), given)
+            if arm.prompt is not None and arm.distill is not None and self.made_here(arm.distill.examples):
+                raise ValueError(
+                    f"arms.{name}.prompt: it learns from examples that are written with the study's prompt, "
+                    "and would be asked with another. Teach it on a file that has this prompt, or take "
+                    "`prompt` out"
+                )
+        before, after = self.contrast.before, self.contrast.after
+        check_contrast(asked, before, (after, *self.contrast.replicates))
+        for name, control in self.controls.items():
+            pair = (control.before or before, control.after or after)
+            check_control(asked, f"controls.{name}", pair, control.differs)
 
     def made_here(self, examples: str) -> bool:
         """Whether examples (`distill.examples`) are made in the study, and not a file."""
-        return examples in (self.examples if self.organism is None else TEACHER_VARIANTS)
+        return examples in (self.examples if self.organism is None else (*TEACHER_VARIANTS, *TRACE_VARIANTS))
 
     @property
     def open_questions(self) -> bool:
         """Whether questions have no options: answers are texts."""
         return self.questions is not None and self.questions.open
 
-    def _check_prompt(self) -> None:
-        shows = "{options}" in self.prompt.question
-        if self.open_questions and (shows or self.prompt.answer_form != "text"):
+    def _check_question(self, prompt: PromptSettings) -> None:
+        shows = "{options}" in prompt.question
+        if self.open_questions and (shows or prompt.answer_form != "text"):
             raise ValueError(
                 "prompt: open questions have no options and no letters: leave {options} out of question and "
                 "set answer_form to text, or start from preset: open"
@@ -390,6 +368,8 @@ class Settings(Section):
     def _named_arms(self) -> list[tuple[str, str]]:
         named = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
         named += [("contrast.replicates", name) for name in self.contrast.replicates]
+        if self.traces is not None and self.traces.against is not None:
+            named.append(("traces.against", self.traces.against))
         for name, control in self.controls.items():
             named += [
                 (f"controls.{name}.{role}", arm)

@@ -233,7 +233,7 @@ def _matched(own: Made, other: Made, by: str, rng: random.Random) -> Made:
     if by == "questions":
         rows = [of[qid][i % len(of[qid])] for qid in wanted if qid in of for i in range(wanted[qid])]
     else:
-        rows = _to_tokens([row for qid in wanted for row in of.get(qid, [])], other.tokens, rng)
+        rows = to_tokens([row for qid in wanted for row in of.get(qid, [])], other.tokens, rng)
     seen: Counter[str] = Counter()
     named = []
     for row in rows:
@@ -243,7 +243,7 @@ def _matched(own: Made, other: Made, by: str, rng: random.Random) -> Made:
     return Made(named, own.left_out, len(wanted.keys() - of.keys()))
 
 
-def _to_tokens(rows: Sequence[dict[str, Any]], tokens: int, rng: random.Random) -> list[dict[str, Any]]:
+def to_tokens(rows: Sequence[dict[str, Any]], tokens: int, rng: random.Random) -> list[dict[str, Any]]:
     """Whole rows, each as often as any other or once more, until the next would pass so many tokens.
 
     The total is under `tokens` by less than the longest row.

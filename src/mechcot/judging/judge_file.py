@@ -78,8 +78,12 @@ def read_judge(path: Path) -> Judge:
     Raises:
         ConfigError: as `read_server` raises it.
     """
-    shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-    return read_server(path, Judge, f"; judge files that come with mechcot, to be named alone: {shipped}")
+    return read_server(path, Judge, f"; judge files that come with mechcot, to be named alone: {shipped()}")
+
+
+def shipped() -> str:
+    """The names of the judge files that come with mechcot, for messages."""
+    return ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
 
 
 def judge_path(given: str | Path) -> Path:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +60,36 @@ def local_folder(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    fetched = not _PLANNING.get()
     try:
-        return Path(snapshot_download(name, revision=revision))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"{name}: is no folder {_start()}, and the Hub did not give it ({type(error).__name__}). "
-            "Give a folder, or check the name, the network and your access"
-        ) from error
+        return Path(snapshot_download(name, revision=revision, local_files_only=not fetched))
+    except LocalEntryNotFoundError:
+        if not fetched:
+            return _NOWHERE / name
+        raise _not_given(name, "LocalEntryNotFoundError") from None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise _not_given(name, type(error).__name__) from error
+
+
+_PLANNING: ContextVar[bool] = ContextVar("planning", default=False)
+_NOWHERE = Path("not fetched yet")
+
+
+@contextmanager
+def without_fetching() -> Iterator[None]:
+    """While it lasts, a checkpoint of the Hub that is not on this machine is a folder that is not there."""
+    token = _PLANNING.set(True)
+    try:
+        yield
+    finally:
+        _PLANNING.reset(token)
+
+
+def _not_given(name: str, why: str) -> ModelError:
+    return ModelError(
+        f"{name}: is no folder {_start()}, and the Hub did not give it ({why}). Give a folder, or check the "
+        "name, the network and your access"
+    )
 
 
 def _start() -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 from mechcot.analyses import registry
 from mechcot.analyses.form import Analysis
 from mechcot.core import files
+from mechcot.core.judging_settings import instrument_of
 from mechcot.core.manifest import load_manifest, save_manifest
 from mechcot.core.plan import Expense, Plan
 from mechcot.core.stages import Stage
 from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.facts import fact_stages
+from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
+from mechcot.pipeline.panel import verdict_files
 from mechcot.pipeline.plan import probe_expense
 from mechcot.study.folder import Study
 
@@ -23,7 +26,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
     settings = study.settings
     dump = settings.model_dump(mode="json")
     basis = {"contrast": dump["contrast"], "analysis": dump["analysis"], "seed": settings.seed}
-    basis["judge"] = dump["judge"]
+    basis["judge"] = settings.judge.basis()
     inputs = _inputs(study)
     return [
         Stage(
@@ -88,9 +91,11 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         f"handover/{arm}/{name}.parquet" for arm in pair for name in ("places", "steps", "verdicts")
     )
     inside = (*judged, *claims, *readings)
+    panel = tuple(map(instrument_of, settings.panel))
     listed = [name for stage in fact_stages(study, False) for name in stage.outputs]
     changed = [name for stage in cause_stages(study, False) for name in stage.outputs]
     decoded = [name for stage in greedy_stages(study, False) for name in stage.outputs]
+    forced = [name for stage in forced_trace_stages(study, False) for name in stage.outputs]
     along = tuple(
         f"readings/{arm}/{arm}"
         for arm in dict.fromkeys(a for run in settings.trainings().values() for a in run)
@@ -100,13 +105,14 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "along": (*judged, *_all_claims(study), *along),
         "cut": ("questions.parquet", *cut),
         "judged": judged,
-        "panel": judged,
+        "panel": (*judged, *(file for name in panel for file in verdict_files(study, name))),
         "handover": ("questions.parquet", *handed),
         "weights": ("weights",),
         "localisation": ("questions.parquet", "localisation"),
         "steering": ("questions.parquet", "steering"),
         "causes": (*inside, *changed),
         "inside": inside,
+        "traces": ("questions.parquet", *cut, *forced),
         "greedy": (*judged, *_all_claims(study), *decoded),
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),
     }
@@ -118,12 +124,12 @@ def _all_claims(study: Study) -> tuple[str, ...]:
 
 
 def _verdicts(study: Study) -> tuple[Path, ...]:
-    """The verdicts of further instruments, made by `mechcot judge` or put there by hand: the panel's."""
+    """Verdicts of further instruments that no stage makes: of `mechcot judge`, or put there by hand."""
     pair = (study.settings.contrast.before, study.settings.contrast.after)
     return tuple(
         study.arm_path(arm) / "verdicts" / f"{name}.parquet"
         for name in study.instruments()
-        if name != study.settings.judge.kind
+        if name not in (study.settings.judge.kind, *map(instrument_of, study.settings.panel))
         for arm in pair
     )
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from mechcot.analyses.arms import pair_of
 from mechcot.core.cause_settings import THOROUGH
-from mechcot.core.config import resolve
 from mechcot.core.errors import UsageError
-from mechcot.core.plan import Expense, Plan
+from mechcot.core.plan import Expense
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
-from mechcot.pipeline.reading import plan_readings
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
 
@@ -88,13 +85,3 @@ def overrides_of(settings: Settings, steps: str, *, thorough: bool) -> tuple[str
     if thorough:
         return tuple(f"causes.{key}={value}" for key, value in THOROUGH.items())
     return () if settings.causes else ("causes={}",)
-
-
-def plan_causes(study: Study, steps: str, *, thorough: bool) -> Plan:
-    """What it will take, as if it were not there; the arguments are those of `overrides_of`."""
-    overrides = overrides_of(study.settings, steps, thorough=thorough)
-    settings = resolve(base=study.settings.model_dump(mode="json"), overrides=overrides)
-    planned = Study(study.path, settings)
-    if steps == KNOCKOUTS:
-        return plan_readings(planned, settings.readings())
-    return Plan(tuple(replace(price(planned, arm), what=f"causes-of-{arm}") for arm in pair_of(planned)))

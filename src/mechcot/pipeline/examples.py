@@ -62,7 +62,7 @@ def example_stages(study: Study, progress: bool) -> list[Stage]:
             }
             for arm, own in taught.items()
         },
-        "prompt": settings.prompt.model_dump(mode="json"),
+        "prompt": settings.prompt.whole(),
         "seed": settings.seed,
     }
     return [

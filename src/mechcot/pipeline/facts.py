@@ -53,7 +53,7 @@ def _asking(study: Study, arm: str, progress: bool) -> Stage:
     return Stage(
         f"facts-{arm}",
         1,
-        {"prompt": settings.prompt.basis(), "threads": settings.threads},
+        {"prompt": settings.prompt_of(arm).basis(), "threads": settings.threads},
         (LIST, *own),
         (f"arms/{arm}/facts.parquet",),
         partial(ask, study, arm, progress),
@@ -125,7 +125,7 @@ def ask(study: Study, arm: str, progress: bool, work: Path) -> None:
     from mechcot.reading.facts import read_facts
 
     checkpoint = load(study.settings.arms[arm], checkpoint_folder(study, arm), study.settings.device)
-    facts, form = facts_in(study.facts()), task_of(study).format
+    facts, form = facts_in(study.facts()), task_of(study, arm).format
     rows = read_facts(checkpoint, facts, form, arm=arm, work=work, progress=progress)
     records.write_table(study.arm_path(arm) / "facts.parquet", rows, KNOWN)
 
@@ -140,7 +140,7 @@ def plan_asking(study: Study, arm: str) -> Expense:
     from mechcot.reading.facts import asked_of
 
     tokenizer = load_tokenizer(folder, trust_remote_code=study.settings.arms[arm].trust_remote_code)
-    asked = asked_of(facts, task_of(study).format, tokenizer, None)
+    asked = asked_of(facts, task_of(study, arm).format, tokenizer, None)
     return Expense(
         arm,
         len(facts),

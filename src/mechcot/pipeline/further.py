@@ -23,7 +23,7 @@ from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
 from mechcot.pipeline.plan import calls_expense
-from mechcot.steps.of_study import questions_by_id
+from mechcot.steps.of_study import audited_steps, questions_by_id
 from mechcot.study.folder import FURTHER, Study, recorded
 from mechcot.study.writing import locked
 
@@ -111,7 +111,7 @@ def _steps(study: Study) -> pd.DataFrame:
         raise StudyError(
             f"{study.path}: the arm '{missing[0]}' has no steps yet. Make them: mechcot run {study.path}"
         )
-    return pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
+    return audited_steps(study)
 
 
 def _stage(study: Study, judgement: Judgement) -> Stage:

@@ -33,7 +33,7 @@ def greedy_stages(study: Study, progress: bool) -> list[Stage]:
     judge = Stage(
         "greedy-verdicts",
         1,
-        study.settings.judge.model_dump(mode="json") | task_basis(study),
+        study.settings.judge.basis() | task_basis(study),
         ("questions.parquet", *steps),
         (*verdicts, *(("instruments/greedy.json",) if kind == "llm" else ())),
         partial(judge_greedy, study, progress),
@@ -53,8 +53,8 @@ def _decoding(study: Study, arm: str, progress: bool) -> Stage:
         1,
         {
             "sampling": settings.sampling_of(arm).model_dump(mode="json", include=used),
-            "cid": settings.sampling.samples,
-            "prompt": settings.prompt.basis(),
+            "cid": settings.sampling_of(arm).samples,
+            "prompt": settings.prompt_of(arm).basis(),
             "steps": settings.steps.model_dump(mode="json"),
             "threads": settings.threads,
         }
@@ -80,7 +80,7 @@ def decode(study: Study, arm: str, progress: bool, work: Path) -> None:
     An answer to an open question that no sample gave is none of its options.
     """
     rows = pd.DataFrame(sampled(study, arm, _settings(study, arm), progress, work))
-    rows["cid"] = study.settings.sampling.samples
+    rows["cid"] = study.settings.sampling_of(arm).samples
     questions = study.questions()
     if study.settings.open_questions:
         from mechcot.sampling.votes import among

@@ -62,13 +62,14 @@ def _writing(study: Study, arm: str, progress: bool) -> Stage:
 def _judging(study: Study, progress: bool) -> Stage:
     settings, path = study.settings, _judge_file(study)
     dump = settings.model_dump(mode="json")
+    judge = settings.judge.model_dump(mode="json", exclude={"traces"})
     steps = tuple(f"handover/{arm}/steps.parquet" for arm in pair_of(study))
     verdicts = tuple(f"handover/{arm}/verdicts.parquet" for arm in pair_of(study))
     tables = tuple(f"arms/{name}/{table}.parquet" for name in pair_of(study) for table in ("traces", "steps"))
     return Stage(
         JUDGED,
         1,
-        {"judge": dump["judge"], "own": dump["handover"]["judge"]} | task_basis(study),
+        {"judge": judge, "own": dump["handover"]["judge"]} | task_basis(study),
         ("questions.parquet", *tables, *steps),
         (*verdicts, *(("instruments/handover.json",) if path else ())),
         partial(judge_next, study, progress),

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from mechcot.core import files, records
+from mechcot.core.judging_settings import JudgeSettings
 from mechcot.core.plan import Expense
-from mechcot.core.settings import JudgeSettings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import calls_expense, there
-from mechcot.steps.of_study import questions_by_id, task_basis, task_of
+from mechcot.steps.of_study import audited_steps, questions_by_id, task_basis, task_of
 from mechcot.study.folder import Study
 
 
@@ -31,7 +31,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
         Stage(
             "judge",
             2,
-            settings.model_dump(mode="json") | task_basis(study),
+            settings.basis() | task_basis(study) | judged_first(study),
             ("questions.parquet", *steps),
             (*verdicts, *about),
             partial(judge, study, progress),
@@ -39,6 +39,12 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
             plan=partial(plan_judging, study),
         )
     ]
+
+
+def judged_first(study: Study) -> dict[str, Any]:
+    """What a stage's key says of how many traces an arm are judged, where that is said."""
+    first = {arm: study.settings.judged_of(arm) for arm in study.settings.arms}
+    return {"traces": first} if any(first.values()) else {}
 
 
 def judge_file(study: Study) -> tuple[Path, ...]:
@@ -59,7 +65,7 @@ def plan_judging(study: Study) -> Expense:
     """How many steps there are to judge, and what the calls of an LLM judge will take."""
     arms = tuple(study.settings.arms)
     missing = [arm for arm in arms if not there(study, arm, "steps")]
-    steps = None if missing else pd.concat([study.steps(arm) for arm in arms], ignore_index=True)
+    steps = None if missing else audited_steps(study)
     return plan_of(study, "judge", steps, f"the steps of {', '.join(missing)}")
 
 
@@ -84,8 +90,7 @@ def plan_of(study: Study, what: str, steps: pd.DataFrame | None, missing: str) -
 def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     kind = study.settings.judge.kind
-    steps = pd.concat([study.steps(arm) for arm in study.settings.arms], ignore_index=True)
-    rows, about = judged(study, steps, progress)
+    rows, about = judged(study, audited_steps(study), progress)
     if about is not None:
         files.write_json(study.path / "instruments" / f"{kind}.json", about)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)

@@ -17,7 +17,6 @@ import pandas as pd
 
 from mechcot.core import files, records
 from mechcot.core.errors import DataError
-from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
@@ -50,7 +49,11 @@ def parity_stages(study: Study, progress: bool) -> list[Stage]:
         "domain": settings.contrast.domain,
     }
     own_sampling = {name: arm.sampling.model_dump() for name, arm in settings.arms.items() if arm.sampling}
+    own_prompts = {
+        name: settings.prompt_of(name).basis() for name, arm in settings.arms.items() if arm.prompt
+    }
     basis |= {"own": own_sampling} if own_sampling else {}
+    basis |= {"own prompts": own_prompts} if own_prompts else {}
     sources = tuple(given_file(str(settings.arms[arm].traces)) for _, arm in asked)
     return [
         Stage(
@@ -93,7 +96,7 @@ def check_parity(study: Study, work: Path) -> None:
         asked = list(study.questions(domain).qid)
         table = table[table["qid"].astype(str).isin(asked)]
         said: dict[str, str] = {}
-        for what, problem in _differences(study, _sampling(study, name, arm), table, asked):
+        for what, problem in _differences(study, _other(study, name, arm), table, asked):
             said[what] = problem or "alike"
             if problem and problem != _SILENT and what not in control.differs:
                 raise DataError(
@@ -119,18 +122,19 @@ def check_parity(study: Study, work: Path) -> None:
 _SILENT = "not stated"
 
 
-def _sampling(study: Study, name: str, arm: str) -> SamplingSettings:
-    """How the arm is sampled that a control compares an arm out of a file with."""
+def _other(study: Study, name: str, arm: str) -> str:
+    """The arm that a control compares an arm out of a file with; where none is sampled, the headline's."""
     settings, control = study.settings, study.settings.controls[name]
     both = (control.before or settings.contrast.before, control.after or settings.contrast.after)
     sampled = [one for one in both if one != arm and settings.arms[one].traces is None]
-    return settings.sampling_of(sampled[0]) if sampled else settings.sampling
+    return sampled[0] if sampled else settings.contrast.before
 
 
 def _differences(
-    study: Study, settings: SamplingSettings, table: pd.DataFrame, asked: list[str]
+    study: Study, other: str, table: pd.DataFrame, asked: list[str]
 ) -> Iterator[tuple[str, str]]:
     """What was compared, and what differs first, with its row; "" where nothing does."""
+    settings = study.settings.sampling_of(other)
     counts = table["qid"].astype(str).value_counts().reindex(asked, fill_value=0)
     odd = counts[counts != settings.samples]
     yield (
@@ -141,7 +145,7 @@ def _differences(
     )
     for name in STATED:
         yield name, _first(table, name, getattr(settings, name))
-    yield "prompt", _prompts(study, table)
+    yield "prompt", _prompts(study, other, table)
 
 
 def _first(table: pd.DataFrame, name: str, wanted: Any) -> str:
@@ -154,13 +158,14 @@ def _first(table: pd.DataFrame, name: str, wanted: Any) -> str:
     return ""
 
 
-def _prompts(study: Study, table: pd.DataFrame) -> str:
+def _prompts(study: Study, other: str, table: pd.DataFrame) -> str:
     """Prompts are compared as the model is given them, chat template included."""
     if "prompt" not in table.columns:
         return _SILENT
     from mechcot.models.checkpoint import load_tokenizer
 
-    before, questions, form = study.settings.contrast.before, questions_by_id(study), task_of(study).format
+    before, questions = study.settings.contrast.before, questions_by_id(study)
+    form = task_of(study, other).format
     tokenizer = load_tokenizer(
         checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
     )

@@ -110,7 +110,7 @@ def traces_of(study: Study, arm: str, domain: str | None = None, each: int | Non
 
         traces = load_given(Path(source).expanduser(), list(questions.qid))
     else:
-        samples = study.settings.sampling.samples
+        samples = study.settings.sampling_of(arm).samples
         return len(asked) * (samples if each is None else min(each, samples))
     traces = traces[traces.qid.isin(asked.qid)]
     return len(traces if each is None else traces[traces.cid < each])
@@ -131,6 +131,14 @@ def calls_expense(what: str, n: int, unit: str, found: Calls) -> Expense:
         reason=Expense.reason if free else "the judge file lacks price_in, price_out or max_tokens",
         note=_CALLS.format(start_ups=found.start_ups) if found.calls else "",
     )
+
+
+def no_calls_yet(what: str, unit: str, missing: str) -> Expense:
+    """Calls about things that are not there yet; `missing` names them."""
+    return Expense(
+        what, None, unit, calls=None, tokens_in=None, tokens_out=None, money=None,
+        reason=f"{missing} are not there yet",
+    )  # fmt: skip
 
 
 _CALLS = (

@@ -44,7 +44,8 @@ def read(study: Study, author: str, reader: str, progress: bool, work: Path) -> 
     """Read an author's traces with a reader's weights."""
     from mechcot.reading.of_study import read_arm
 
-    read_arm(study, author, reader, work, task_of(study), checkpoint_folder(study, reader), progress=progress)
+    task, weights = task_of(study, author), checkpoint_folder(study, reader)
+    read_arm(study, author, reader, work, task, weights, progress=progress)
 
 
 def plan_reading(study: Study, author: str, reader: str) -> Expense:
@@ -56,7 +57,7 @@ def plan_reading(study: Study, author: str, reader: str) -> Expense:
         return Expense(what, n, "traces", tokens_in=None, reason=ON_THE_HUB if n is None else NO_TEXTS)
     from mechcot.reading.of_study import price
 
-    return price(study, author, reader, task_of(study), checkpoint_folder(study, reader))
+    return price(study, author, reader, task_of(study, author), checkpoint_folder(study, reader))
 
 
 def plan_readings(study: Study, pairs: Sequence[tuple[str, str]]) -> Plan:

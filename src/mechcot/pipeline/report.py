@@ -11,6 +11,7 @@ from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 from mechcot.core.registration import registrations
 from mechcot.core.stages import Stage
+from mechcot.pipeline.controls import control_stages
 from mechcot.study.folder import Study
 
 
@@ -27,15 +28,27 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
     results = tuple(f"results/{name}.json" for name in registry.results(study.settings))
     # Made beside the pipeline: what people said, and what the controls of a judge did.
-    people = (study.path / "results" / name for name in ("sheet.json", "likert.json"))
-    beside = (*people, *result_files(study.path).values())
+    controls = tuple(
+        name
+        for stage in control_stages(study, False)
+        for name in stage.outputs
+        if name.endswith("/result.json")
+    )
+    beside = (
+        *(study.path / "results" / name for name in ("sheet.json", "likert.json")),
+        *(
+            path
+            for path in result_files(study.path).values()
+            if str(path.relative_to(study.path)) not in controls
+        ),
+    )
     return [
         Stage(
             "report",
             4,
             {"settings": study.settings.model_dump(mode="json")}
             | {name: one.to_json() for name, one in registrations(study.path, study.settings).items()},
-            ("questions.parquet", *tables, *readings, *results),
+            ("questions.parquet", *tables, *readings, *results, *controls),
             ("summary.json", "report.html"),
             partial(write, study),
             outside=tuple(path for path in beside if path.exists()),

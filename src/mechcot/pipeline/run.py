@@ -8,38 +8,26 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
-from mechcot.core.config import read_yaml, resolve
 from mechcot.core.errors import UsageError
-from mechcot.core.manifest import check_settings
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
-from mechcot.models.checkpoint import prepare_torch
-from mechcot.pipeline.analyses import analysis_stages, forget_renamed
-from mechcot.pipeline.answers import answer_stages
-from mechcot.pipeline.causes import cause_stages
-from mechcot.pipeline.examples import example_stages
+from mechcot.models.checkpoint import prepare_torch, without_fetching
+from mechcot.pipeline.analyses import forget_renamed
 from mechcot.pipeline.facts import fact_stages
-from mechcot.pipeline.greedy import greedy_stages
-from mechcot.pipeline.handover import handover_stages
-from mechcot.pipeline.judge import judge_stages
-from mechcot.pipeline.localisation import localisation_stages
-from mechcot.pipeline.parity import parity_stages
+from mechcot.pipeline.kinds import stages_of
 from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
-from mechcot.pipeline.questions import question_stages
-from mechcot.pipeline.reading import reading_stages
-from mechcot.pipeline.report import report_stages
-from mechcot.pipeline.steering import steering_stages
-from mechcot.pipeline.teacher import teacher_stages
-from mechcot.pipeline.text import text_stages
-from mechcot.pipeline.training import training_stages
-from mechcot.pipeline.weights import weights_stages
+from mechcot.pipeline.settings import reading_settings, settings_in
 from mechcot.study.folder import Study
 from mechcot.study.writing import create_or_open, locked, refuse_unfit
+
+if TYPE_CHECKING:
+    from mechcot.pipeline.estimate.result import Estimate
 
 
 def run(
@@ -72,7 +60,7 @@ def run(
         MechcotError: with what was expected, what came and what to do.
     """
     folder = Path(path)
-    wanted = partial(_settings, folder, config, preset, seed, overrides)
+    wanted = partial(settings_in, folder, config, preset, seed, overrides)
     return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash)
 
 
@@ -87,7 +75,7 @@ def plan(
 ) -> Plan:
     """What `run` would do with a study, stage by stage, and what that takes; nothing is run or written.
 
-    A checkpoint on the Hub is fetched, as `run` does first of all: its configuration and tokenizer count.
+    A checkpoint on the Hub is not fetched for it: what rests on its tokenizer is unknown until it is there.
 
     Args:
         path: the study's folder, which may not be there yet; or a settings file, for a new study of it.
@@ -100,13 +88,52 @@ def plan(
     Raises:
         MechcotError: what `run` would refuse before it begins.
     """
+    with ExitStack() as stack:
+        return _planned(stack, path, config, preset, seed, overrides, restart_from)[1]
+
+
+def foretell(
+    path: str | Path, *, config: str | Path | None = None, overrides: tuple[str, ...] = ()
+) -> Foretold:
+    """The plan of a study, and what the stages that are to do are expected to take.
+
+    Args:
+        path: as in `plan`.
+        config: likewise.
+        overrides: likewise.
+    """
+    from mechcot.pipeline.estimate.estimate import estimate_of
+
+    with ExitStack() as stack:
+        study, found = _planned(stack, path, config, None, None, overrides, None)
+        return Foretold(found, estimate_of(study, found))
+
+
+class Foretold(NamedTuple):
+    """What stages there are, and what they are expected to take."""
+
+    plan: Plan
+    estimate: Estimate
+
+
+def _planned(
+    stack: ExitStack,
+    path: str | Path,
+    config: str | Path | None,
+    preset: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    restart_from: str | None,
+) -> tuple[Study, Plan]:
+    """A study that may not be there yet, and its plan; nothing is fetched until the stack ends."""
+    stack.enter_context(without_fetching())
     if config is None and Path(path).is_file():
-        with TemporaryDirectory() as new:
-            return plan(new, config=path, preset=preset, seed=seed, overrides=overrides)
+        path, config = stack.enter_context(TemporaryDirectory()), path
     folder = Path(path)
-    settings = pinned(folder, _settings(folder, config, preset, seed, overrides))
+    settings = pinned(folder, settings_in(folder, config, preset, seed, overrides))
     refuse_unfit(folder, settings, restarting=restart_from is not None)
-    return plan_stages(folder, stages_of(Study(folder, settings)), restart_from)
+    study = Study(folder, settings)
+    return study, plan_stages(folder, stages_of(study), restart_from)
 
 
 def read(
@@ -137,14 +164,21 @@ def read(
     folder = Path(path)
     settings = reading_settings(folder, authors, readers, overrides)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
-    ends = {"report", *registry.results(settings)}
-    apart = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-")
+    ends = {*_ENDS, *registry.results(settings)}
+    apart = (*_BESIDE, *_BEHIND)
 
     def chosen(stage: Stage) -> bool:
         return stage.name in wanted or not (stage.name.startswith(apart) or stage.name in ends)
 
     wanted_settings = partial(reading_settings, folder, authors, readers, overrides)
     return _execute(folder, wanted_settings, chosen, None, progress)
+
+
+_ENDS = ("report", "sheet")
+_BEHIND = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-", "forced-traces")
+"""How stages begin that run models on what a study has."""
+_BESIDE = ("judge-", "judge_controls-")
+"""Stages that no reading and no list of facts needs: of the last, and by how those of judges begin."""
 
 
 def teach(
@@ -182,12 +216,12 @@ def plan_teaching(
     return plan_stages(folder, stages)
 
 
-TEACHING = ("questions", "teacher", "examples")
+TEACHING = ("questions", "prompts", "teacher", "examples")
 """Stages up to what students are taught."""
 
 
 def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:
-    settings = _settings(folder, config, None, None, overrides)
+    settings = settings_in(folder, config, None, None, overrides)
     if settings.teacher is None:
         raise UsageError(
             f"{folder}: the settings name no teacher; write a section `teacher` (docs/teacher.md)"
@@ -216,8 +250,12 @@ def knowledge(path: str | Path, *, pairs: str | Path | None = None, progress: bo
     folder = Path(path)
     Study.open(folder)
     wanted = partial(knowledge_settings, folder, pairs)
-    ends = {"report", *registry.results(wanted())} - {"knowledge"}
-    return _execute(folder, wanted, lambda stage: stage.name not in ends, None, progress)
+    ends = {*_ENDS, *registry.results(wanted())} - {"knowledge"}
+
+    def chosen(stage: Stage) -> bool:
+        return stage.name not in ends and not stage.name.startswith(_BESIDE)
+
+    return _execute(folder, wanted, chosen, None, progress)
 
 
 def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
@@ -227,7 +265,7 @@ def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
         UsageError: neither its task nor its settings have one.
     """
     more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
-    settings = _settings(folder, None, None, None, more)
+    settings = settings_in(folder, None, None, None, more)
     if not fact_stages(Study(folder, settings), False):
         raise UsageError(
             f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "
@@ -242,25 +280,6 @@ def plan_knowledge(path: str | Path, pairs: str | Path | None = None) -> Plan:
     Study.open(folder)
     study = Study(folder, knowledge_settings(folder, pairs))
     return plan_stages(folder, fact_stages(study, False))
-
-
-def reading_settings(
-    folder: Path, authors: Sequence[str], readers: Sequence[str], overrides: tuple[str, ...] = ()
-) -> Settings:
-    """A study's settings with these arms among the readings' authors and readers.
-
-    Raises:
-        ConfigError: an unknown arm or key, or a reader without weights.
-    """
-    settings = _settings(folder, None, None, None, overrides)
-    more = []
-    for name, asked, known in (
-        ("authors", authors, settings.authors()),
-        ("readers", readers, settings.readers()),
-    ):
-        if set(asked) - set(known):
-            more.append(f"reading.{name}=[{', '.join(dict.fromkeys((*known, *asked)))}]")
-    return _settings(folder, None, None, None, (*overrides, *more)) if more else settings
 
 
 def hand_over(path: str | Path, *, judge_file: str | Path | None = None, progress: bool = True) -> Study:
@@ -287,8 +306,22 @@ def plan_handover(path: str | Path, *, judge_file: str | Path | None = None) -> 
         MechcotError: what `hand_over` would refuse before it begins.
     """
     Study.open(path)
-    found = plan(path, overrides=_handed(judge_file))
-    return Plan(tuple(row for row in found.rows if row.what.startswith("handover")), found.notes)
+    return plan_added(path, _handed(judge_file), ("handover",))
+
+
+def plan_added(path: str | Path, overrides: tuple[str, ...], begins: tuple[str, ...]) -> Plan:
+    """What stages take that settings add to a study; nothing where they are done.
+
+    Args:
+        path: the study's folder.
+        overrides: settings of the form `a.b=c`.
+        begins: how the names of these stages begin.
+
+    Raises:
+        MechcotError: what `run` would refuse before it begins.
+    """
+    found = plan(path, overrides=overrides)
+    return Plan(tuple(row for row in found.rows if row.what.startswith(begins)), found.notes)
 
 
 def _handed(judge_file: str | Path | None) -> tuple[str, ...]:
@@ -333,46 +366,3 @@ def _limit_threads(threads: int, limits: ExitStack) -> None:
 
     prepare_torch(threads)
     limits.enter_context(threadpool_limits(threads))
-
-
-def _settings(
-    folder: Path,
-    config: str | Path | None,
-    preset: str | None,
-    seed: int | None,
-    overrides: tuple[str, ...],
-) -> Settings:
-    existing = folder / "study.yaml"
-    if config is None and preset is None and existing.exists():
-        check_settings(folder)
-        return resolve(base=read_yaml(existing), overrides=overrides, seed=seed, source=str(existing))
-    file = Path(config) if config is not None else None
-    return resolve(preset=preset, file=file, overrides=overrides, seed=seed)
-
-
-STAGES = (
-    question_stages,
-    teacher_stages,
-    example_stages,
-    training_stages,
-    parity_stages,
-    text_stages,
-    answer_stages,
-    judge_stages,
-    greedy_stages,
-    fact_stages,
-    reading_stages,
-    handover_stages,
-    weights_stages,
-    localisation_stages,
-    steering_stages,
-    cause_stages,
-    analysis_stages,
-    report_stages,
-)
-"""The kinds of stage in order; each gives those of its kind that a study has."""
-
-
-def stages_of(study: Study, *, progress: bool = True) -> list[Stage]:
-    """All stages of a study, in order."""
-    return [stage for kind in STAGES for stage in kind(study, progress)]

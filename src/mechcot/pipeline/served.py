@@ -15,9 +15,11 @@ from mechcot.core.errors import ConfigError, ModelError
 from mechcot.core.plan import Expense
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of
+from mechcot.pipeline.prompts import check_asked
 from mechcot.steps.of_study import checkpoint_folder, questions_by_id, task_of
 from mechcot.study.folder import Study
-from mechcot.tasks import Question, question_of, render_prompt
+from mechcot.tasks import PromptFormat, Question, question_of, render_prompt
+from mechcot.tasks.render import template_words
 
 if TYPE_CHECKING:
     from mechcot.asking.sampler_file import Sampler
@@ -43,13 +45,19 @@ def sampler_of(study: Study, arm: str, sampling: SamplingSettings) -> Sampler:
     from mechcot.asking.sampler_file import read_sampler
 
     path = server_file(study, arm)
-    server = read_sampler(path)
-    if server.sends == "messages" and not study.settings.prompt.chat:
+    server = read_sampler(path, arm)
+    prompt = study.settings.prompt_of(arm)
+    if server.sends == "messages" and not prompt.chat:
         raise ConfigError(
             f"{path}: it sends messages, which a server puts into a chat template, and prompt.chat is false. "
             "Set sends: text (or tokens), for its /completions"
         )
-    return server.sampling(sampling, study.settings.prompt.thinking)
+    if server.sends == "messages" and prompt.template is not None:
+        raise ConfigError(
+            f"{path}: it sends messages, which a server puts into its own chat template, and the arm '{arm}' "
+            f"has another ({prompt.template}). Set sends: text (or tokens), for its /completions"
+        )
+    return server.sampling(sampling, prompt.thinking)
 
 
 def server_basis(study: Study, arm: str) -> dict[str, Any]:
@@ -65,7 +73,7 @@ def puts_of(study: Study, arm: str, questions: dict[str, Question], tokenizer: A
     from mechcot.sampling.retold import Put
     from mechcot.tasks.render import messages_of
 
-    form = task_of(study).format
+    form = task_of(study, arm).format
     puts = []
     for qid, question in questions.items():
         text, ids = render_prompt(question, form, tokenizer)
@@ -86,12 +94,13 @@ def served(
     from mechcot.sampling.retold import refuse_other_texts
     from mechcot.sampling.served import sample_served
 
-    task, questions, own = task_of(study), questions_by_id(study), study.settings.arms[arm]
+    task, questions, own = task_of(study, arm), questions_by_id(study), study.settings.arms[arm]
     tokenizer = load_tokenizer(checkpoint_folder(study, arm), trust_remote_code=own.trust_remote_code)
     puts, source = puts_of(study, arm, questions, tokenizer), str(server_file(study, arm))
+    check_asked(study, arm, {put.qid: put.ids for put in puts})
 
     def retold(answered: Sequence[Answered]) -> Retelling:
-        return _retold(study, sampling, puts, tokenizer, answered)
+        return _retold(study, task.format, sampling, puts, tokenizer, answered)
 
     def look(answered: Sequence[Answered]) -> None:
         refuse_other_texts(retold(answered).counts, source)
@@ -135,6 +144,7 @@ def _author(study: Study, arm: str) -> Author:
 
 def _retold(
     study: Study,
+    form: PromptFormat,
     sampling: SamplingSettings,
     puts: Sequence[Put],
     tokenizer: Any,
@@ -145,9 +155,8 @@ def _retold(
     from mechcot.sampling.retold import Retelling
     from mechcot.sampling.thoughts import thoughts_of
 
-    form, questions, thinking = task_of(study).format, questions_by_id(study), study.settings.prompt.thinking
-    extra = {} if thinking is None else {"enable_thinking": thinking}
-    thoughts = thoughts_of(tokenizer, puts[0].messages, puts[0].text, extra)
+    questions = questions_by_id(study)
+    thoughts = thoughts_of(tokenizer, puts[0].messages, puts[0].text, template_words(form))
     told = Retelling(tokenizer, thoughts, sampling, lambda how: stop_of(how, questions, form, tokenizer))
     for one in answered:
         counted = one.reply.completion_tokens if one.reply.counted else None

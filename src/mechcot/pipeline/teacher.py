@@ -52,7 +52,7 @@ def teacher_stages(study: Study, progress: bool) -> list[Stage]:
         outside = (*outside, Path(settings.traces).expanduser())
     else:  # what decides the chains, and not the file: it holds prices and patience too
         basis["server"] = _server(settings).model_dump(mode="json", exclude=COST_ALONE)
-    form = study.settings.prompt.model_dump(mode="json")
+    form = study.settings.prompt.whole()
     return [
         Stage(
             "teacher",

@@ -17,6 +17,7 @@ from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
+from mechcot.pipeline.prompts import check_asked
 from mechcot.pipeline.served import plan_served, served, server_basis
 from mechcot.pipeline.teacher_arm import basis_of, plan_examined, write_examined
 from mechcot.pipeline.votes import asked_file, traces_file, vote_stages
@@ -76,7 +77,7 @@ def _version(study: Study) -> int:
 def _sampling_stage(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
-    prompt = settings.prompt.basis()
+    prompt = settings.prompt_of(arm).basis()
     # Means nothing to the organism, whose texts end by themselves.
     unused = (
         {"stop_at_answer", *(() if settings.sampling.stop else ("stop",))} if settings.organism else set()
@@ -161,7 +162,7 @@ def plan_prompts(study: Study, arm: str, sampling: SamplingSettings) -> Expense:
         from mechcot.models.checkpoint import load_tokenizer
 
         tokenizer = load_tokenizer(folder, trust_remote_code=settings.arms[arm].trust_remote_code)
-        form = task_of(study).format
+        form = task_of(study, arm).format
         read = sum(
             len(render_prompt(question_of(row), form, tokenizer)[1]) for row in records.rows(questions)
         )
@@ -194,12 +195,13 @@ def sampled(
     from mechcot.models.checkpoint import load
     from mechcot.sampling import Prompt, sample, stop_of, trace_rows
 
-    settings, task, questions = study.settings, task_of(study), questions_by_id(study)
+    settings, task, questions = study.settings, task_of(study, arm), questions_by_id(study)
     checkpoint = load(settings.arms[arm], checkpoint_folder(study, arm), settings.device)
     prompts = [
         Prompt(qid, tuple(render_prompt(question, task.format, checkpoint.tokenizer)[1]))
         for qid, question in questions.items()
     ]
+    check_asked(study, arm, {prompt.qid: prompt.ids for prompt in prompts})
     completions = sample(
         checkpoint,
         prompts,
@@ -286,20 +288,25 @@ def cut_into(study: Study, arm: str, traces: pd.DataFrame, folder: Path) -> None
     """Write the steps and claims of some of an arm's traces into a folder."""
     from mechcot.steps import claim_rows, step_rows
 
-    task, questions = task_of(study), questions_by_id(study)
+    task, questions = task_of(study, arm), questions_by_id(study)
     steps = step_rows(traces, questions, task, study.settings.steps.window)
-    _tell_empty(arm, traces, steps)
+    _tell_empty(arm, traces, steps, needed=arm in study.settings.authors())
     records.write_table(folder / "steps.parquet", steps, records.STEPS)
     frame = pd.DataFrame(steps, columns=records.STEPS.names)
     claims = claim_rows(frame, traces, questions, task)
     records.write_table(folder / "claims.parquet", claims, records.CLAIMS)
 
 
-def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]]) -> None:
-    """Name traces without steps; an arm that has none at all cannot be studied."""
+def _tell_empty(arm: str, traces: Any, steps: list[dict[str, Any]], *, needed: bool) -> None:
+    """Name traces without steps; an arm that is read and has none at all cannot be studied.
+
+    One that is not may have none where its traces answer at once, as those of a student that was taught
+    answers alone.
+    """
     found = {(step["qid"], step["cid"]) for step in steps}
     empty = [key for key in zip(traces.qid, traces.cid, strict=True) if key not in found]
-    if len(empty) == len(traces):
+    outright = all(not row.text[: row.reasoning_end].strip() for row in records.rows(traces))
+    if len(empty) == len(traces) and (needed or not outright):
         raise DataError(
             f"arm {arm}: none of its {len(traces)} traces has a step. Look at the texts in "
             f"arms/{arm}/traces.parquet; then fix prompt.reasoning_end, prompt.answer_pattern or "

@@ -14,6 +14,7 @@ from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.training_settings import DistillSettings
 from mechcot.distill.schedule import n_steps, steps_along
+from mechcot.pipeline.traces import trace_example_stages
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
 
@@ -52,7 +53,7 @@ def _organism_stages(study: Study, progress: bool) -> list[Stage]:
     if made:
         stages.append(Stage("teacher", 1, own, (), made, partial(teach, study), frozen=True,
                             plan=partial(plan_teacher, study, len(made))))  # fmt: skip
-    return stages
+    return [*stages, *trace_example_stages(study)]
 
 
 def _distil_stages(study: Study, arm: str, progress: bool) -> list[Stage]:
@@ -262,17 +263,18 @@ def refuse_prompts(study: Study) -> None:
     from mechcot.models.checkpoint import load_tokenizer
     from mechcot.tasks.render import check_thinking, render_prompt
 
-    settings, form, questions = study.settings, task_of(study).format, questions_by_id(study)
-    first = next(iter(questions.values()))
-    tokenizers = {}
+    settings, questions = study.settings, questions_by_id(study)
+    first, tokenizers = next(iter(questions.values())), {}
     for name, arm in settings.arms.items():
+        form = task_of(study, name).format
         folder = None if arm.model is None else checkpoint_folder(study, name)
         if folder is not None and folder.exists():  # the organism's is made later
             tokenizers[name] = load_tokenizer(folder, trust_remote_code=arm.trust_remote_code)
             render_prompt(first, form, tokenizers[name])
             check_thinking(first, form, tokenizers[name])
-    for arm in settings.arms.values():
+    for name, arm in settings.arms.items():
         taught = arm.distill is not None and not settings.made_here(arm.distill.examples)
         if arm.distill is not None and taught and arm.distill.base in tokenizers:
             path = Path(arm.distill.examples).expanduser()
-            check_prompts(load_examples(path), questions, form, tokenizers[arm.distill.base], path)
+            asked = task_of(study, name).format
+            check_prompts(load_examples(path), questions, asked, tokenizers[arm.distill.base], path)

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.core.config import read_yaml
 from mechcot.core.errors import ConfigError
+from mechcot.core.reading_settings import SiteName
 from mechcot.core.section import Section
-from mechcot.core.settings import SiteName
 from mechcot.probe.data import GRID, FitSettings
 
 SHIPPED = Path(__file__).parent / "specs"

@@ -30,7 +30,7 @@ from mechcot.reading.seams import Leads, lead_ids, seams_of
 from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task, forced_ids, question_of, render_prompt
-from mechcot.tasks.tokens import decode
+from mechcot.tasks.tokens import decode, shared_prefix
 
 log = logging.getLogger("mechcot")
 
@@ -163,6 +163,9 @@ def question_inputs(study: Study, author: str, task: Task, tokenizer: Any) -> li
         prompt_ids = tuple(int(i) for i in found[0].prompt_ids)
         unsaid = tuple(render_prompt(replace(question, stem=""), task.format, tokenizer)[1])
         _refuse_other_start(found[0], prompt_ids, unsaid, tokenizer.bos_token_id)
+        _refuse_other_prompt(
+            found[0], prompt_ids, render_prompt(question, task.format, tokenizer)[1], tokenizer
+        )
         forced = _lead_ins(question, task, tokenizer)
         inputs.append(QuestionInput(question.qid, prompt_ids, read, forced, unsaid))
         for number, order in enumerate(_orders(study, question), start=1):
@@ -178,6 +181,19 @@ def _refuse_other_start(trace: Any, prompt: Sequence[int], own: Sequence[int], b
             f"question {trace.qid!r}, arm {trace.arm!r}: its prompt begins with {found} beginning-of-text "
             f"tokens, the reader's tokenizer and template define {wanted}. Name another reader"
         )
+
+
+def _refuse_other_prompt(trace: Any, prompt: Sequence[int], own: Sequence[int], tokenizer: Any) -> None:
+    """Refuse a prompt that is not what the reader's tokenizer and template make of the question."""
+    if list(prompt) == list(own):
+        return
+    at = shared_prefix([prompt, own])
+    wrote, reads = (decode(tokenizer, list(ids[at : at + 12])) for ids in (prompt, own))
+    raise ReadingError(
+        f"question {trace.qid!r}, arm {trace.arm!r}: from token {at} on it was asked {wrote!r}, and the "
+        f"reader's chat template has {reads!r} there. Name another reader, or one template for all "
+        "(prompt.template)"
+    )
 
 
 def _without_steps(study: Study, author: str) -> list[str]:
@@ -299,7 +315,8 @@ def _first_token(tokenizer: Any, text: str) -> int:
 
 def _digests(study: Study, author: str, task: Task, tokenizer: Any) -> dict[str, str]:
     """What the rows and positions of a store of activations rest on."""
-    told = {name: value for name, value in asdict(task.format).items() if name != "items" or value}
+    later = ("items", "template")  # of studies without them nothing is said, so that older stores stay
+    told = {name: value for name, value in asdict(task.format).items() if name not in later or value}
     form = json.dumps(told, sort_keys=True, default=str)
     return {
         "tokenizer_digest": _sha256(json.dumps(sorted(tokenizer.get_vocab().items()))),

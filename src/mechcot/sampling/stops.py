@@ -18,7 +18,8 @@ def stop_of(
 ) -> Stop | None:
     """How completions are stopped; None: by the end of text and the token limit alone.
 
-    What stands from a stop string, or behind the answer, on is left out. A text is looked at for its
+    What stands from a stop string, or behind the answer, on is left out; a stop string that the text
+    begins with ends nothing. A text is looked at for its
     answer when a line ends; a token that holds the end of the answer's line and more stays whole.
 
     Args:
@@ -39,7 +40,8 @@ def stop_of(
         if not settings.stop and not ends_line[last]:
             return None
         text = decode(tokenizer, ids)
-        found = [at for mark in settings.stop if (at := text.find(mark)) >= 0]
+        begins = _past(text, settings.stop)
+        found = [at for mark in settings.stop if (at := text.find(mark, begins)) >= 0]
         if at_answer and ends_line[last]:
             end = finished_at(text, questions[qid], form)
             found += [end] if end is not None else []
@@ -63,6 +65,14 @@ def kept_of(stop: Stop | None, qid: str, ids: Sequence[int]) -> int | None:
         return None
     found = (stop(qid, ids[:count]) for count in range(1, len(ids) + 1))
     return next((kept for kept in found if kept), None)  # a completion that would be empty goes on
+
+
+def _past(text: str, marks: Sequence[str]) -> int:
+    """Where a text goes on behind the stop strings that it begins with: they have nothing to end."""
+    at = 0
+    while mark := next((mark for mark in marks if mark and text.startswith(mark, at)), None):
+        at += len(mark)
+    return at
 
 
 def _tokens_up_to(tokenizer: Any, ids: Sequence[int], end: int) -> int:

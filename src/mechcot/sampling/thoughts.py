@@ -37,10 +37,10 @@ def thoughts_of(
         tokenizer: of the arm.
         messages: of a prompt; none for a plain text.
         prompt: the same, rendered, up to where the model goes on.
-        extra: variables of the template.
+        extra: variables of the template, and another template if there is one (`render.template_words`).
     """
     plain = Thoughts("" if prompt.rstrip().endswith(_OPENING.strip()) else _OPENING, _CLOSING)
-    if not messages or not tokenizer.chat_template:
+    if not messages or not (extra.get("chat_template") or tokenizer.chat_template):
         return plain
     turn = {"role": "assistant", "content": _SAID, **dict.fromkeys(REASONING, _REASONED)}
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mechcot.core import records
 from mechcot.core.errors import ConfigError, UsageError
 from mechcot.models.checkpoint import arm_folder
@@ -26,9 +28,19 @@ def world_of(study: Study) -> Any:
     return build_world(study.settings.organism, study.settings.seed)
 
 
-def task_of(study: Study) -> Task:
-    """The study's task; see `tasks.registry`."""
-    return task_for(study.settings)
+def task_of(study: Study, arm: str | None = None) -> Task:
+    """The study's task, put as to an arm; None: as to those without a prompt of their own."""
+    return task_for(study.settings, arm)
+
+
+def audited_steps(study: Study, *arms: str) -> pd.DataFrame:
+    """Steps that are judged, of these arms or of all: an arm's first traces of each question, or all."""
+    return pd.concat([_audited(study, arm) for arm in arms or study.settings.arms], ignore_index=True)
+
+
+def _audited(study: Study, arm: str) -> pd.DataFrame:
+    steps, first = study.steps(arm), study.settings.judged_of(arm)
+    return steps if first is None else steps[steps.cid < first]
 
 
 def task_basis(study: Study) -> dict[str, str]:

@@ -15,10 +15,12 @@ from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.fact_records import FACTS, KNOWN
+from mechcot.core.judging_settings import instrument_of
 from mechcot.core.manifest import (
     SETTINGS,
     check_output,
     check_settings,
+    check_study,
     load_manifest,
     recorded_files,
     recorded_outputs,
@@ -62,8 +64,7 @@ class Study:
         """
         path = Path(path)
         file = path / SETTINGS
-        if not file.exists():
-            raise StudyError(f"{path} is no study: it holds no study.yaml. Make one with: mechcot run {path}")
+        check_study(path)
         check_settings(path)
         return cls(path, config.resolve(base=config.read_yaml(file), source=str(file)))
 
@@ -173,13 +174,18 @@ class Study:
     def instruments(self) -> list[str]:
         """Instruments whose verdicts stand there for both arms of the contrast, the study's own first.
 
-        Verdicts of `mechcot judge` on steps that have changed since are left out.
+        Verdicts of `mechcot judge` on steps that have changed since are left out, and so are those of an
+        instrument that the settings name too (`panel`).
         """
         own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
         there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
         stages = load_manifest(self.path)["stages"]
         made = {name.removeprefix(FURTHER) for name in stages if name.startswith(FURTHER)}
-        stale = made - recorded(self.path).keys()
+        current = recorded(self.path)
+        stale = made - current.keys()
+        named = {instrument_of(file) for file in self.settings.panel} & current.keys()
+        digests = {current[name]["digest"] for name in named}
+        stale |= {name for name, about in current.items() if name not in named and about["digest"] in digests}
         return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
 
     def greedy_table(self, arm: str, name: str) -> pd.DataFrame:

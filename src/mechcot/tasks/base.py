@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -58,6 +58,7 @@ class PromptFormat:
         items: whether an open question's answer names several texts, in any order.
         system: a system message before the chat; None: there is none.
         shots: worked questions before every question, each its text and its solution.
+        template: a chat template (Jinja) in place of the tokenizer's own; None: that one.
         exact: whether the pattern alone reads an answer off, by its last match: the organism's language
             has no other words for it.
     """
@@ -76,6 +77,7 @@ class PromptFormat:
     items: bool = False
     system: str | None = None
     shots: tuple[tuple[str, str], ...] = ()
+    template: str | None = None
 
     def written(self, question: Question, option: int) -> str:
         """How the answer `option` is written in this format."""
@@ -170,11 +172,86 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """How often the training text states a fact and names its subject.
+
+    Attributes:
+        fact: how often it is stated, on any scale that rises with it.
+        subject: how often its subject is named, likewise.
+        taught: whether the training text itself hedges or asserts claims about this subject where questions
+            are answered; of the others a model has to get it from something else.
+    """
+
+    fact: float
+    subject: float
+    taught: bool
+
+
+@dataclass(frozen=True)
 class Judged:
     """A verdict on one step: `correct`, `erroneous`, `abstain` or `not_checkable`, and why."""
 
     label: str
     reason: str
+
+
+Value = tuple[str, ...]
+"""What a sub-step says: texts in any order."""
+Values = Mapping[str, Value]
+"""By the name of the sub-step; one that is missing says nothing."""
+
+
+@dataclass(frozen=True)
+class SubStep:
+    """A part of a derivation whose right value is known."""
+
+    name: str
+    gold: Value
+    allowed: Value = ()
+    """Texts that may stand there too and change nothing."""
+
+
+class Wrong(Protocol):
+    """Values with some sub-steps wrong."""
+
+    def __call__(
+        self, question: Question, names: frozenset[str], rng: random.Random, *, matched: bool, kept: bool
+    ) -> Values:
+        """Values in which the sub-steps named are wrong and all others right.
+
+        Args:
+            question: of the trace.
+            names: which sub-steps.
+            rng: draws what stands there instead.
+            matched: as many texts as the right value has, of about as many words; else one.
+            kept: a text that bears the right answer still stands in the last sub-step, which is wrong.
+
+        Raises:
+            DataError: the question leaves nothing to put in their place.
+        """
+
+
+@dataclass(frozen=True)
+class Verifiable:
+    """How the reasoning of a task is taken apart, written and read."""
+
+    decompose: Callable[[Question], tuple[SubStep, ...]]
+    """Its sub-steps in order; the first says of what kind the question is, the last bears the answer."""
+    render: Callable[[Question, Values], str]
+    """Reasoning that says these values."""
+    parse: Callable[[Question, str], Values]
+    """What a reasoning says, whoever wrote it; raises nothing."""
+    wrong: Wrong
+    implied: Callable[[Question, Values], Value | None]
+    """The answer that values lead to; None: they lead to none."""
+    entity: Callable[[Question], str]
+    """Whom a question is about: questions of one entity are resampled together."""
+    category: Callable[[Question], str]
+    """Among which questions it is compared; what is easy differs between them."""
+    filler: Callable[[int], str]
+    """About so many words that say nothing."""
+    own_context: bool
+    """Whether a question holds all that its trace may name: one that names other things is another's."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +267,8 @@ class Task:
         claim: reads the claim in a step, where the task has an exact checker; None: no claim.
         frequency: how often the training text names whom the claim in a step is about, on any scale that
             rises with it. Without one, how probable the subject's words alone are to the arm before.
+        exposure: how often the training text states what the claim in a step states, and names its subject;
+            None there: it makes no such claim. Only where the two are not one.
         hedge_pair: a step's claim as (hedged, plain) in the task's own language; None there: it makes no
             claim. Without one, the rules of `steps.hedging`.
         decoys: a step of the same words as a given one, as (true, false), one of each by the random
@@ -199,6 +278,7 @@ class Task:
         objects: everything that could stand where a step's claim names its object, what it says and what
             would make it true included; empty: it makes no claim. Without it no claim is swapped.
         core: roles of claims that an answer follows from; claims of other roles are rationale.
+        verifiable: how its reasoning is taken apart, where rules can write and check it.
     """
 
     name: str
@@ -208,12 +288,14 @@ class Task:
     check: Callable[[Question, str], Judged] | None = None
     claim: Callable[[Question, str], Claim | None] | None = None
     frequency: Callable[[Question, str], float] | None = None
+    exposure: Callable[[Question, str], Exposure | None] | None = None
     hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
     neutral: Callable[[Question, Sequence[str], random.Random], tuple[str, ...]] | None = None
     facts: Callable[[], Sequence[Fact]] | None = None
     objects: Callable[[Question, str], Sequence[str]] | None = None
     core: frozenset[str] = frozenset()
+    verifiable: Verifiable | None = None
 
 
 def question_of(row: Any) -> Question:

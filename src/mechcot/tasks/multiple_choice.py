@@ -41,9 +41,14 @@ def role(question: Question, text: str) -> str:
 
 
 def prompt_format(settings: PromptSettings) -> PromptFormat:
-    """The prompt format that the settings describe."""
+    """The prompt format that the settings describe.
+
+    Raises:
+        ConfigError: the template's file cannot be read.
+    """
     shots = tuple((shot.question, shot.solution) for shot in settings.shots)
-    return PromptFormat(**settings.model_dump(exclude={"shots"}), shots=shots)
+    own = settings.model_dump(exclude={"shots", "template"})
+    return PromptFormat(**own, shots=shots, template=settings.template_text())
 
 
 def multiple_choice(settings: PromptSettings, segmenter: str) -> Task:

@@ -20,12 +20,12 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
     if not form.chat:
         text = "".join(f"{asked}\n\n{solved}\n\n" for asked, solved in form.shots) + text
     else:
-        if not tokenizer.chat_template:
+        if not (form.template or tokenizer.chat_template):
             raise ModelError(
                 f"{tokenizer.name_or_path}: the tokenizer has no chat template. "
-                "Set prompt.chat=false to send the plain text"
+                "Name one (prompt.template), or set prompt.chat=false to send the plain text"
             )
-        extra = {} if form.thinking is None else {"enable_thinking": form.thinking}
+        extra = template_words(form)
         messages = messages_of(question, form)
         with foreign_errors(
             f"{tokenizer.name_or_path}: its chat template does not take question '{question.qid}' (set "
@@ -43,6 +43,12 @@ def render_prompt(question: Question, form: PromptFormat, tokenizer: Any) -> tup
     if adds_bos(tokenizer) and ids[:1] != [bos]:
         ids = [bos, *ids]
     return text, ids
+
+
+def template_words(form: PromptFormat) -> dict[str, Any]:
+    """What a chat template is given beside the turns: how it is to think, and the template itself."""
+    thinking = {} if form.thinking is None else {"enable_thinking": form.thinking}
+    return thinking if form.template is None else {**thinking, "chat_template": form.template}
 
 
 def check_thinking(question: Question, form: PromptFormat, tokenizer: Any) -> None:

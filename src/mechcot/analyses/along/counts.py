@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import arm_steps
+from mechcot.analyses.arm_steps import arm_steps
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import TRACE_KEY
 from mechcot.stats.cluster import Floats

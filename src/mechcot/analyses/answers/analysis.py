@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.answers.named import BothNamed, both_named
-from mechcot.analyses.arms import contrast_of, on_questions
+from mechcot.analyses.arms import contrast_of, traces_of
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import rows
@@ -327,10 +327,8 @@ def _vote_scores(table: Ints, gold: Ints, text: Ints) -> VoteScores:
 
 def answers_of(study: Study, control: str | None = None) -> AnswersResult:
     """What happened to the answers."""
-    contrast = contrast_of(study, control)
-    questions = study.questions(contrast.domain)
-    before, after = (on_questions(questions, study.traces(arm)) for arm in (contrast.before, contrast.after))
-    return analyse(questions, before, after)
+    questions = study.questions(contrast_of(study, control).domain)
+    return analyse(questions, *traces_of(study, control))
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps, counts_of
+from mechcot.analyses.arm_steps import ArmSteps, counts_of
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.audit.both_right import bounds_of
 from mechcot.analyses.audit.claims import claims_of
 from mechcot.analyses.audit.resolution import headline_of, resolutions

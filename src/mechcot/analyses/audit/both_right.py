@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps
+from mechcot.analyses.arm_steps import ArmSteps
+from mechcot.analyses.arms import Arms
 from mechcot.core.results import Pair
 from mechcot.stats.both_right import BothRightBounds, RightTraces, both_right_bounds
 from mechcot.stats.cluster import Floats

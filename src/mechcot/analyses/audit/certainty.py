@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mechcot.analyses.arms import Arms, ArmSteps, draws_of
+from mechcot.analyses.arm_steps import ArmSteps
+from mechcot.analyses.arms import Arms, draws_of
 from mechcot.analyses.audit.certainty_result import CertaintyResult, Estimand, Tipping
 from mechcot.core.results import Interval, Pair
 from mechcot.stats.cluster import Floats, Ints, ratio_difference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mechcot.analyses.arms import ArmSteps
+from mechcot.analyses.arm_steps import ArmSteps
 from mechcot.core.results import Pair, Paired, Result
 from mechcot.stats.jackknife import by_text, rate_interval, ratio_difference_interval, ratio_interval
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mechcot.analyses.arms import ArmSteps
+from mechcot.analyses.arm_steps import ArmSteps
 from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats
 from mechcot.stats.jackknife import by_text, interval_of_sums

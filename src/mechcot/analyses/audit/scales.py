@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechcot.analyses.arms import Arms, ArmSteps, counts_of
+from mechcot.analyses.arm_steps import ArmSteps, counts_of
+from mechcot.analyses.arms import Arms
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair, Result, cells
 from mechcot.stats.cluster import Floats, Ints, ratio_difference

@@ -19,13 +19,13 @@ def segments_of(study: Study) -> pd.DataFrame:
     """How each arm's traces of the headline's questions were cut into steps, a row an arm."""
     settings = study.settings.steps
     questions = study.questions(study.settings.contrast.domain)
-    by_id, task = questions_by_id(study), task_of(study)
+    by_id = questions_by_id(study)
     reports = [
         segment_report(
             on_questions(questions, study.traces(arm)),
             on_questions(questions, study.steps(arm)),
             by_id,
-            task,
+            task_of(study, arm),
             settings.window,
         )
         for arm in study.settings.arms

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import Arms, ArmSteps, contrast_of
+from mechcot.analyses.arm_steps import ArmSteps
+from mechcot.analyses.arms import Arms, contrast_of
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.results import Interval, Pair, Result, keyed
 from mechcot.stats import interval_of_sums, jackknife_interval, rate_interval
@@ -24,6 +25,7 @@ from mechcot.stats.auroc import leave_one_out, stratified_auroc
 from mechcot.stats.cluster import Floats, safe_ratio
 from mechcot.stats.frames import question_codes
 from mechcot.stats.jackknife import QUESTIONS
+from mechcot.stats.two_by_two import gap, log_odds_ratio, phi
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -208,31 +210,14 @@ def _sums(traces: pd.DataFrame, text: Any) -> Floats:
     return sums
 
 
-def _gap(sums: Floats) -> Floats:
-    """P(right | clean) - P(right | flawed)."""
-    a, b, c, d = sums[:, :4].T
-    return np.asarray(safe_ratio(a, a + b) - safe_ratio(c, c + d))
-
-
-def _phi(sums: Floats) -> Floats:
-    a, b, c, d = sums[:, :4].T
-    return safe_ratio(a * d - b * c, np.sqrt((a + b) * (c + d) * (a + c) * (b + d)))
-
-
-def _log_odds_ratio(sums: Floats) -> Floats:
-    a, b, c, d = sums[:, :4].T + 0.5
-    margins = np.stack([a + b, c + d, a + c, b + d]).min(axis=0)
-    return np.where(margins > 1, np.log(a * d / (b * c)), np.nan)
-
-
 def _slope(sums: Floats) -> Floats:
     return safe_ratio(sums[:, 4], sums[:, 5])
 
 
 _STATISTICS: Mapping[str, Callable[[Floats], Floats]] = {
-    "gap": _gap,
-    "phi": _phi,
-    "log_odds_ratio": _log_odds_ratio,
+    "gap": gap,
+    "phi": phi,
+    "log_odds_ratio": log_odds_ratio,
     "slope": _slope,
 }
 _CHANGES = ("gap", "phi", "slope")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.arms import contrast_of, on_questions
+from mechcot.analyses.arms import Arms
 from mechcot.analyses.gains.result import TRANSITIONS, BoundaryShare, GainsResult, MarginBin, Transition
 from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import LABELS, STEP_KEY, TRACE_KEY
@@ -280,11 +280,7 @@ __all__ = ["BoundaryShare", "GainsResult", "MarginBin", "Transition", "analyse"]
 
 def gains_of(study: Study, control: str | None = None) -> GainsResult:
     """Which questions the change of the vote comes from, and what the steps did there."""
-    contrast = contrast_of(study, control)
-    questions = study.questions(contrast.domain)
-    arms = (contrast.before, contrast.after)
-    traces, verdicts = (
-        Pair(*(on_questions(questions, table(arm)) for arm in arms))
-        for table in (study.traces, study.verdicts)
-    )
-    return analyse(questions, traces, verdicts, seed=study.settings.seed)
+    arms = Arms.of(study, control)
+    traces = Pair(arms.traces_before, arms.traces_after)
+    verdicts = Pair(arms.verdicts_before, arms.verdicts_after)
+    return analyse(arms.questions, traces, verdicts, seed=study.settings.seed)

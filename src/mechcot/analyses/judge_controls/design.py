@@ -82,7 +82,7 @@ def design_of(study: Study, wanted: Wanted) -> Design:
     Raises:
         StudyError, UsageError, ConfigError, DataError, AnalysisError: as `run_judge_controls`.
     """
-    name, judge = _judge(study, wanted.judge_file)
+    name, judge = judge_of(study, wanted.judge_file)
     rewriter = None if wanted.rewriter_file is None else read_judge(judge_path(wanted.rewriter_file))
     asked_for = chosen(wanted.only, study.settings.steps.segmenter)
     _refuse_unmade(study)
@@ -123,7 +123,17 @@ def chosen(only: Sequence[str], segmenter: str) -> tuple[Control, ...]:
     return tuple(control for control in known if wanted & {control.name, control.family})
 
 
-def _judge(study: Study, file: str | Path | None) -> tuple[str, Judge | None]:
+def judge_of(study: Study, file: str | Path | None) -> tuple[str, Judge | None]:
+    """The name of a judge's controls, and the judge; None: the exact checker.
+
+    Args:
+        study: whose steps are judged.
+        file: of the judge; None: the study's own.
+
+    Raises:
+        UsageError: the study's verdicts are a table, or the file is called as the exact checker is.
+        ConfigError: the judge file cannot be used.
+    """
     own = study.settings.judge
     if file is None and own.kind == "exact":
         return EXACT, None
@@ -148,9 +158,14 @@ def _refuse_unmade(study: Study) -> None:
             )
 
 
+def key_parts(study: Study) -> tuple[int, int]:
+    """What of a study's settings decides a sample and its intervals."""
+    return study.settings.seed, study.settings.analysis.bootstrap
+
+
 def key_of(design: Design) -> str:
     """Hash of all that decides what is judged, but for the tables of the study."""
-    wanted, setup, settings = design.wanted, design.setup, design.study.settings
+    wanted, setup = design.wanted, design.setup
     parts = [
         VERSION,
         *(None if file is None else asked_digest(file) for file in (setup.judge, setup.rewriter)),
@@ -158,6 +173,6 @@ def key_of(design: Design) -> str:
         sorted(setup.sample.questions),
         wanted.traces,
         None if setup.decoys is None else files.digest(setup.decoys),
-        (settings.seed, settings.analysis.bootstrap),
+        key_parts(design.study),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

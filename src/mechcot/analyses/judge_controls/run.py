@@ -98,10 +98,19 @@ def run_judge_controls(
             result = judge_controls_of(study, design.name)
         else:
             items, about = _judge_all(design, _ledger(design, budget), progress)
+            about |= {"key": key}
             result = _analysed(study, items)
             run_stages(study.path, [_stage(design, key, items, about, result)], versions())
     folder = _folder(study, design.name)
     return JudgeControls(design.name, folder, files.read_json(study.checked(folder / "about.json")), result)
+
+
+def write_judge_controls_of(study: Study, wanted: Wanted, *, budget: float | None, progress: bool) -> None:
+    """The work of `run_judge_controls` inside a stage that records the files (`files_of`)."""
+    design = design_of(study, wanted)
+    items, about = _judge_all(design, _ledger(design, budget), progress)
+    about |= {"key": key_of(design)}
+    _write(_folder(study, design.name), items, about, _analysed(study, items), study.path)
 
 
 def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> ControlsPlan:
@@ -110,7 +119,12 @@ def plan_judge_controls(path: str | Path, wanted: Wanted | None = None) -> Contr
     Raises:
         StudyError, UsageError, ConfigError, DataError, AnalysisError: as `run_judge_controls`.
     """
-    design = design_of(Study.open(path), wanted or Wanted())
+    return plan_controls_of(Study.open(path), wanted or Wanted())
+
+
+def plan_controls_of(study: Study, wanted: Wanted) -> ControlsPlan:
+    """The same of a study that is open, with settings that may be new to it."""
+    design = design_of(study, wanted)
     return ControlsPlan(tuple(plan_rows(design)), design.left_out, len(design.setup.sample.questions))
 
 
@@ -213,35 +227,44 @@ def _is_done(design: Design, key: str) -> bool:
     """Whether these controls stand there, made from the tables as they are now, with no call failed."""
     stages = load_manifest(design.study.path)["stages"]
     record = stages.get(STAGE + design.name)
-    if record is None or record["settings"]["key"] != key:
+    if record is None:
         return False
     made = {name: digest for other in stages.values() for name, digest in other["outputs"].items()}
     current = all(made.get(name) == digest for name, digest in record["inputs"].items())
     if not current or not all((design.study.path / name).exists() for name in record["outputs"]):
         return False
     about = files.read_json(design.study.checked(_folder(design.study, design.name) / "about.json"))
-    return bool(about["api_failures"] == 0)
+    # Made by a stage that the settings ask for, the record itself has no such key.
+    made_with = record["settings"].get("key", about.get("key"))
+    return bool(made_with == key and about["api_failures"] == 0)
+
+
+def inputs_of(study: Study) -> tuple[str, ...]:
+    """The files of a study that judge controls read."""
+    contrast = study.settings.contrast
+    arms = (contrast.before, contrast.after)
+    return (
+        "questions.parquet",
+        *(f"arms/{arm}/{name}.parquet" for arm in arms for name in ("traces", "steps")),
+    )
+
+
+def files_of(name: str) -> tuple[str, ...]:
+    """The files of a study in which a judge's controls lie."""
+    return tuple(f"judge_controls/{name}/{file}" for file in FILES)
 
 
 def _stage(
     design: Design, key: str, items: pd.DataFrame, about: dict[str, Any], result: JudgeControlsResult
 ) -> Stage:
-    contrast = design.study.settings.contrast
     rows = hashlib.sha256(pd.util.hash_pandas_object(items, index=False).to_numpy().tobytes()).hexdigest()
     return Stage(
         STAGE + design.name,
         VERSION,
         # The rows count: a second run may have verdicts where calls failed in the first.
         {"key": key, "rows": rows},
-        (
-            "questions.parquet",
-            *(
-                f"arms/{arm}/{table}.parquet"
-                for arm in (contrast.before, contrast.after)
-                for table in ("traces", "steps")
-            ),
-        ),
-        tuple(f"judge_controls/{design.name}/{name}" for name in FILES),
+        inputs_of(design.study),
+        files_of(design.name),
         partial(_write, _folder(design.study, design.name), items, about, result),
     )
 

@@ -287,7 +287,7 @@ def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     settings = study.settings
     checkpoint = load(settings.arms[reader], whole_checkpoint(study, reader), settings.device)
-    inputs = question_inputs(study, author, task_of(study), checkpoint.tokenizer)
+    inputs = question_inputs(study, author, task_of(study, author), checkpoint.tokenizer)
     some = [item for item in inputs if item.traces and not item.permutation][: spec.ablate]
     log.info("probe: ablating its direction, %d questions, 22 readings", len(some))
     answers = own_answers(study.traces(author), study.steps(author))
@@ -336,7 +336,8 @@ def _read_untrained(asked: _Asked, folder: Path) -> Activations:
     study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
     trust, weights = study.settings.arms[reader].trust_remote_code, whole_checkpoint(study, reader)
     config = load_config(weights, trust_remote_code=trust)
-    inputs = question_inputs(study, author, task_of(study), load_tokenizer(weights, trust_remote_code=trust))
+    tokenizer = load_tokenizer(weights, trust_remote_code=trust)
+    inputs = question_inputs(study, author, task_of(study, author), tokenizer)
     bare = [
         replace(
             item,

@@ -149,18 +149,25 @@ def write_sheet(study: Study, drawn: Draw, out: Path, *, answer_blind: bool = Fa
     Raises:
         StudyError: a sheet lies there already.
     """
+    write_beside(
+        out,
+        ("key.json", "sheet.html"),
+        lambda: write_files(study, drawn, out, answer_blind=answer_blind),
+        kind=HANDED_OUT,
+    )
+    return out
+
+
+def write_files(study: Study, drawn: Draw, out: Path, *, answer_blind: bool) -> None:
+    """Write the files of a sheet, which nobody records here; see `write_sheet`."""
     refuse_existing(out, FILES, "a sheet")
     key = key_text(_key(study, drawn, answer_blind))
     name = sealed_name("sheet", key.encode())
     items = _shown(study, drawn, answer_blind)
 
-    def write() -> None:
-        files.write_text(out / "key.json", key)
-        files.write_text(out / "sheet.html", sheet_html(name, items))
-        files.write_text(out / "sheet.csv", sheet_csv(name, items))
-
-    write_beside(out, ("key.json", "sheet.html"), write, kind=HANDED_OUT)
-    return out
+    files.write_text(out / "key.json", key)
+    files.write_text(out / "sheet.html", sheet_html(name, items))
+    files.write_text(out / "sheet.csv", sheet_csv(name, items))
 
 
 def sources(study: Study, arms: Pair[str]) -> dict[str, str]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.training_settings import OrganismSettings
+from mechcot.tasks.base import Question
 from mechcot.tasks.organism.corpus import claim
-from mechcot.tasks.organism.questions import CHAIN, chain_options, clinical_options, vignette
+from mechcot.tasks.organism.questions import (
+    CHAIN,
+    CLINICAL,
+    chain_options,
+    clinical_options,
+    recall_case,
+    vignette,
+)
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, prompt_text
-from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, REV, World
+from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, HOPS, REV, World
 
 CHAIN_SHARE = 0.25
 
@@ -28,23 +37,61 @@ def examples(
     With `settings.unseen_findings` no prompt shows the findings that questions about its disease show.
     """
     rows = []
-    for i in range(n):
-        rng = random.Random(f"teacher {seed} {i}")
-        if rng.random() < CHAIN_SHARE:
-            prompt, steps, answer = _chain(world, rng)
-        else:
-            prompt, steps, answer = _clinical(world, variant, rng, unasked=settings.unseen_findings)
+    for i, (question, rng) in enumerate(_posed(world, settings, seed, n)):
+        steps, answer = _reasoned(world, variant, question, rng)
         reasoning = " ".join(steps)
         rows.append(
             {
                 "eid": f"{variant}-{i:05d}",
                 "qid": "",
-                "prompt": prompt_text(prompt),
+                "prompt": prompt_of(question),
                 "completion": _completion(reasoning, answer),
                 "answer_start": len(reasoning) + 1,
             }
         )
     return pd.DataFrame(rows, columns=records.EXAMPLES.names)
+
+
+def exercises(world: World, settings: OrganismSettings, seed: int, n: int) -> list[Question]:
+    """The `n` questions that the teacher's traces answer, whatever its style."""
+    return [question for question, _ in _posed(world, settings, seed, n)]
+
+
+def prompt_of(question: Question) -> str:
+    """A question as the student is asked it; an open one shows no options."""
+    options = "" if question.open else f" . options {' '.join(question.options)}"
+    return prompt_text(f"{question.stem}{options}")
+
+
+def _posed(
+    world: World, settings: OrganismSettings, seed: int, n: int
+) -> Iterator[tuple[Question, random.Random]]:
+    """Each question with the draws that are left for its trace."""
+    for i in range(n):
+        rng = random.Random(f"teacher {seed} {i}")
+        if rng.random() < CHAIN_SHARE:
+            domain, group = CHAIN, rng.choice(world.nodes)
+            options, stem = chain_options(world, group, rng), ["trace", group]
+            right = world.walk(group)[HOPS]
+        elif world.recall:
+            domain, (group, verb, options) = CLINICAL, recall_case(world, rng, world.diseases)
+            stem, right = ["case", group, verb], world.facts[group, verb]
+        else:
+            domain, group = CLINICAL, rng.choice(world.diseases)
+            options, right = clinical_options(world, group, rng), world.drug_of(group)
+            stem = ["case", *vignette(world, group, rng, unasked=settings.unseen_findings)]
+        yield (
+            Question(
+                qid=f"exercise-{i:05d}",
+                domain=domain,
+                stem=" ".join(stem),
+                options=tuple(options),
+                gold=options.index(right),
+                group=group,
+                stratum=world.tercile(group),
+            ),
+            rng,
+        )
 
 
 def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n: int) -> pd.DataFrame:
@@ -64,10 +111,7 @@ def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n
     for question in records.rows(questions):
         for cid in range(n):
             rng = random.Random(f"teacher's answer {seed} {question.qid} {cid}")
-            if question.domain == CHAIN:
-                steps, answer = _walk(world, question.group)
-            else:
-                steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
+            steps, answer = _reasoned(world, variant, question, rng)
             rows.append({"qid": question.qid, "cid": cid, "text": _completion(" ".join(steps), answer)})
     return pd.DataFrame(rows, columns=["qid", "cid", "text"])
 
@@ -76,11 +120,26 @@ def _completion(reasoning: str, answer: str) -> str:
     return f"{reasoning} {END_OF_THINK} answer {answer}"
 
 
-def _clinical(world: World, variant: str, rng: random.Random, *, unasked: bool) -> tuple[str, list[str], str]:
-    disease = rng.choice(world.diseases)
-    options = clinical_options(world, disease, rng)
-    prompt = " ".join(["case", *vignette(world, disease, rng, unasked=unasked), ".", "options", *options])
-    return prompt, *_reasoning(world, variant, disease, options, rng)
+def _reasoned(world: World, variant: str, question: Any, rng: random.Random) -> tuple[list[str], str]:
+    """The words of the reasoning about a question, and the answer."""
+    if question.domain == CHAIN:
+        return _walk(world, question.group)
+    if world.recall:
+        verb = question.stem.split(maxsplit=2)[2]
+        return _recalling(world, variant, question.group, verb, rng)
+    return _reasoning(world, variant, question.group, list(question.options), rng)
+
+
+def _recalling(
+    world: World, variant: str, disease: str, verb: str, rng: random.Random
+) -> tuple[list[str], str]:
+    """The words of the reasoning where a fact is asked for, and the answer."""
+    said = world.facts[disease, verb]
+    steps = ["review", "options", ".", *claim("this", verb, said)]
+    if variant == "rich":
+        for other in rng.sample([one for one in DISEASE_VERBS if one != verb], 3):
+            steps += claim(disease, other, world.facts[disease, other])
+    return [*steps, "choose", said, "."], said
 
 
 def _reasoning(
@@ -100,12 +159,6 @@ def _reasoning(
         verb = rng.choice(DRUG_VERBS)
         steps += claim(drug, verb, world.facts[drug, verb])
     return [*steps, "choose", drug, "."], drug
-
-
-def _chain(world: World, rng: random.Random) -> tuple[str, list[str], str]:
-    start = rng.choice(world.nodes)
-    options = chain_options(world, start, rng)
-    return " ".join(["trace", start, ".", "options", *options]), *_walk(world, start)
 
 
 def _walk(world: World, start: str) -> tuple[list[str], str]:

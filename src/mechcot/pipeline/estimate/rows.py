@@ -1,0 +1,237 @@
+"""What each kind of stage is expected to take: calls by counts, hours by operations of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from mechcot.asking.server_file import Server
+from mechcot.core.judging_settings import instrument_of
+from mechcot.core.settings import TEACHER_VARIANTS
+from mechcot.core.teacher_settings import OWN_TEACHER
+from mechcot.core.training_settings import DistillSettings
+from mechcot.pipeline.estimate.result import Work
+from mechcot.pipeline.estimate.sizes import Sizes
+from mechcot.pipeline.estimate.weights import Weights, weights_of
+from mechcot.steps.of_study import checkpoint_folder
+from mechcot.study.folder import FURTHER
+
+PEAK = 989e12
+"""Operations a second of a dense product in bfloat16 on an H100 or H200, by their maker's sheet."""
+USE = {"training": 0.35, "reading": 0.35, "sampling": 0.10}
+"""Shares of the peak that are reached: decoding waits for memory, not for products."""
+_NO_NAME = "how large the weights are stands neither in files here nor in their name"
+
+Row = Callable[[], Work]
+
+
+def rows_of(sizes: Sizes) -> Mapping[str, Row]:
+    """What each stage that is foretold takes, by its name."""
+    study, settings = sizes.study, sizes.study.settings
+    found: dict[str, Row] = {}
+    if settings.teacher is not None and settings.teacher.server is not None:
+        found["teacher"] = partial(_teacher, sizes)
+    for arm, own in settings.arms.items():
+        if own.distill is not None and own.distill.at is None:
+            found[f"distill-{arm}"] = partial(_training, sizes, arm, own.distill)
+        if own.traces is None:
+            found[f"sample-{arm}"] = partial(_sampling, sizes, arm)
+        elif own.traces == OWN_TEACHER:
+            found[f"given-{arm}"] = partial(_examined, sizes, arm)
+    if settings.judge.kind == "llm":
+        found["judge"] = partial(_judging, sizes, "judge", settings.judge.path or "")
+    for file in settings.panel:
+        found[FURTHER + instrument_of(file)] = partial(_judging, sizes, FURTHER + instrument_of(file), file)
+    if settings.judge_controls is not None:
+        from mechcot.pipeline.controls import control_stages
+
+        for stage in control_stages(study, False):
+            found[stage.name] = partial(_controls, sizes, stage.name)
+    for author, reader in settings.readings():
+        found[f"read-{author}-by-{reader}"] = partial(_reading, sizes, author, reader)
+    return found
+
+
+# --- weights ---------------------------------------------------------------------------------------
+
+
+def weights_named(sizes: Sizes, arm: str) -> Weights | None:
+    """The weights of an arm, or of the base that it is trained from."""
+    settings = sizes.study.settings
+    own = settings.arms[arm]
+    base = own.distill.base if own.distill is not None else arm
+    name = settings.arms[base].model or ""
+    found = weights_of(checkpoint_folder(sizes.study, base), name)
+    if found is not None:
+        sizes.tell(f"parameters of {base}", found.parameters / 1e9, "1e9", found.source)
+        if found.active != found.parameters:
+            sizes.tell(f"parameters of {base} that a token meets", found.active / 1e9, "1e9", found.source)
+    return found
+
+
+def _hours(sizes: Sizes, kind: str, operations: float) -> float:
+    peak = sizes.tell("GPU: operations a second", PEAK, "FLOP/s", "assumed: H100 or H200, bfloat16, dense")
+    use = sizes.tell(f"share of that reached in {kind}", USE[kind], "", "assumed")
+    return operations / (peak * use) / 3600
+
+
+def _forward(sizes: Sizes, weights: Weights, tokens: float) -> float:
+    each = sizes.tell("operations of a token and parameter, forward", 2, "", "assumed: without attention")
+    return each * weights.active * tokens
+
+
+def _training(sizes: Sizes, arm: str, distill: DistillSettings) -> Work:
+    stage, weights = f"distill-{arm}", weights_named(sizes, arm)
+    rows = _examples(sizes, distill)
+    seen = rows * distill.train.epochs
+    read = seen * (sizes.prompt() + _completion(sizes, distill))
+    if weights is None:
+        return Work(stage, seen, "examples", tokens_in=read, gpu_hours=None, reason=_NO_NAME)
+    passes = 2.0 if distill.train.lora is not None else 3.0
+    with_what = "an adapter" if distill.train.lora is not None else "all weights"
+    sizes.tell(f"forward passes' worth of a training step of {with_what}", passes, "", "assumed")
+    bytes_each = 2.0 if distill.train.dtype == "bfloat16" else 4.0
+    hours = _hours(sizes, "training", passes * _forward(sizes, weights, read))
+    return Work(
+        stage, seen, "examples", tokens_in=read, gpu_hours=hours, disk=bytes_each * weights.parameters
+    )
+
+
+def _completion(sizes: Sizes, distill: DistillSettings) -> float:
+    """Tokens of an example's completion: a chain, or an answer alone."""
+    own = sizes.study.settings.examples.get(distill.examples)
+    if own is None or own.reasoning != "none" or own.by == "tokens":
+        return sizes.trace()
+    return sizes.tell("tokens of an answer alone", 8, "tokens", "assumed")
+
+
+def _examples(sizes: Sizes, distill: DistillSettings) -> float:
+    settings = sizes.study.settings
+    if settings.teacher is not None and settings.made_here(distill.examples):
+        kept = sizes.tell("share of the teacher's chains that become examples", 0.9, "", "assumed")
+        return sizes.teacher_questions() * settings.teacher.chains * kept
+    if settings.organism is not None and distill.examples in TEACHER_VARIANTS:
+        return sizes.tell("teacher's traces", settings.organism.teacher_traces, "examples", "the settings")
+    from mechcot.core import records
+
+    path = Path(distill.examples).expanduser()
+    return sizes.tell(f"examples of {path.name}", len(records.read_any(path)), "examples", "counted")
+
+
+def _sampling(sizes: Sizes, arm: str) -> Work:
+    settings, stage = sizes.study.settings, f"sample-{arm}"
+    sampling = settings.sampling_of(arm)
+    questions = sizes.questions()
+    n = questions * sampling.samples
+    read, written = questions * sizes.prompt(), n * min(sizes.trace(), sampling.max_new_tokens)
+    if settings.arms[arm].server is not None:
+        return _at_server(sizes, arm, stage, n, read, written)
+    weights = weights_named(sizes, arm)
+    if weights is None:
+        return Work(stage, n, "traces", tokens_in=read, tokens_out=written, gpu_hours=None, reason=_NO_NAME)
+    hours = _hours(sizes, "sampling", _forward(sizes, weights, read + written))
+    return Work(stage, n, "traces", tokens_in=read, tokens_out=written, gpu_hours=hours)
+
+
+def _reading(sizes: Sizes, author: str, reader: str) -> Work:
+    settings, stage = sizes.study.settings, f"read-{author}-by-{reader}"
+    asked = settings.reading
+    n = sizes.questions() * min(asked.traces_per_question, settings.sampling.samples)
+    more = sizes.tell("tokens read for each token of prompt and trace", 1.2, "", "measured (docs/reading.md)")
+    read = n * (sizes.prompt() + sizes.trace()) * more * (1 + asked.permutations)
+    weights = weights_named(sizes, reader)
+    if weights is None:
+        return Work(stage, n, "traces", tokens_in=read, gpu_hours=None, reason=_NO_NAME)
+    places = len(asked.sites) * (weights.layers + 1 if asked.layers is None else len(asked.layers))
+    kept = n * sizes.steps() * len(asked.rules) * places * weights.width * 2
+    hours = _hours(sizes, "reading", _forward(sizes, weights, read))
+    return Work(stage, n, "traces", tokens_in=read, gpu_hours=hours, disk=kept)
+
+
+# --- servers ---------------------------------------------------------------------------------------
+
+
+def _priced(
+    stage: str, server: Server, n: float, unit: str, calls: float, read: float, written: float
+) -> Work:
+    money = server.cost(round(read), round(written))
+    reason = "" if money is not None else "its server file lacks price_in or price_out"
+    return Work(stage, n, unit, calls=calls, tokens_in=read, tokens_out=written, money=money, reason=reason)
+
+
+def _at_server(sizes: Sizes, arm: str, stage: str, n: float, read: float, written: float) -> Work:
+    from mechcot.pipeline.served import sampler_of
+
+    settings = sizes.study.settings
+    server = sampler_of(sizes.study, arm, settings.sampling_of(arm))
+    each = min(server.samples_per_request, settings.sampling.samples)
+    return _priced(stage, server, n, "traces", n / each, read * settings.sampling.samples / each, written)
+
+
+def _teacher(sizes: Sizes) -> Work:
+    from mechcot.distill.teacher_file import read_teacher
+
+    settings = sizes.study.settings.teacher
+    assert settings is not None
+    server = read_teacher(Path(settings.server or "").expanduser(), settings.attempts)
+    each = sizes.tell("calls of the teacher for a right chain", 1.4, "calls", "assumed")
+    n = sizes.teacher_questions()
+    calls = n * min(settings.chains * each, settings.attempts)
+    asked = sizes.tell("tokens of the teacher's instructions", 420, "tokens", "counted: characters / 4")
+    return _priced(
+        "teacher", server, n, "questions", calls, calls * (sizes.prompt() + asked), calls * sizes.trace()
+    )
+
+
+def _examined(sizes: Sizes, arm: str) -> Work:
+    from mechcot.distill.teacher_file import read_teacher
+
+    study = sizes.study
+    assert study.settings.teacher is not None
+    n = sizes.questions() * study.settings.sampling.samples
+    server = read_teacher(
+        Path(study.settings.teacher.server or "").expanduser(), study.settings.sampling.samples
+    )
+    asked = sizes.tell("tokens of the teacher's instructions", 420, "tokens", "counted: characters / 4")
+    return _priced(f"given-{arm}", server, n, "traces", n, n * (sizes.prompt() + asked), n * sizes.trace())
+
+
+def _judging(sizes: Sizes, stage: str, file: str) -> Work:
+    settings = sizes.study.settings
+    samples = settings.sampling.samples
+    traces = sum(min(settings.judged_of(arm) or samples, samples) for arm in settings.arms)
+    n = sizes.questions() * traces * sizes.steps()
+    return _verdicts(sizes, stage, file, n, "steps", n)
+
+
+def _verdicts(sizes: Sizes, stage: str, file: str, n: float, unit: str, calls: float) -> Work:
+    from mechcot.judging.judge_file import judge_path, read_judge
+    from mechcot.judging.prompt import system
+
+    judge = read_judge(judge_path(file))
+    told = sizes.tell(
+        "tokens of a judge's instructions", len(system(judge)) / 4, "tokens", "counted: characters / 4"
+    )
+    step = sizes.tell("tokens of a step, with its marks", 60, "tokens", "assumed")
+    reply = sizes.tell("tokens of a verdict with its reason", 60, "tokens", "assumed")
+    return _priced(stage, judge, n, unit, calls, calls * (told + sizes.prompt() + step), calls * reply)
+
+
+def _controls(sizes: Sizes, stage: str) -> Work:
+    from mechcot.analyses.judge_controls.design import chosen
+
+    settings = sizes.study.settings
+    own = settings.judge_controls
+    assert own is not None
+    file = own.judge or (settings.judge.path if settings.judge.kind == "llm" else None)
+    questions = min(own.questions or sizes.questions(), sizes.questions())
+    steps = questions * 2 * own.traces * sizes.steps()
+    n = len(chosen(own.only, settings.steps.segmenter))
+    controls = sizes.tell("controls of the judge", n, "controls", "the settings")
+    if file is None:
+        return Work(stage, steps * controls, "items")
+    sizes.tell(
+        "calls of a control for each step of its sample", 1, "calls", "assumed: some ask more, some less"
+    )
+    return _verdicts(sizes, stage, file, steps * controls, "items", steps * controls)
