@@ -289,6 +289,7 @@ def test_changed_questions_are_refused_by_name(models_study: Path) -> None:
 def test_no_two_stages_share_a_name(study):
     """The manifest keeps a stage by its name: of two, one would forget what the other wrote."""
     asked = {"handover": {}, "weights": {}, "causes": {}, "localisation": {}, "steering": {}, "along": [0.5]}
+    asked["traces"] = {"forced": 1}
     settings = Settings(**study.settings.model_dump(mode="json") | asked)
     names = [stage.name for stage in stages_of(Study(study.path, settings))]
     assert len(names) == len(set(names))
