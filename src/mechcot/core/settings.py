@@ -355,7 +355,7 @@ class Settings(Section):
             raise ValueError(f"arms.{name}.model: the organism is not part of this study")
         named = {"traces": arm.traces, "distill.examples": arm.distill.examples if arm.distill else None}
         for key, source in named.items():
-            if source in ORGANISM_EXAMPLES and source not in self.examples:
+            if source in (*TEACHER_VARIANTS, "own") and source not in self.examples:
                 raise ValueError(
                     f"arms.{name}.{key}: '{source}' is of the organism's teacher, and the organism is not "
                     "part of this study; name a file"
