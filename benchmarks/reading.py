@@ -42,7 +42,16 @@ from mechcot.reading.reader import plan_for, read
 from mechcot.reading.spec import ReadingSpec
 from mechcot.study.activations import tensor_name
 from reading_measure import Options, Result, Sides, apart, machine, peak, race, spent
-from reading_peers import Answers, bare, kv_branch, nnsight_cache, padded, separate, transformer_lens_cache
+from reading_peers import (
+    Answers,
+    bare,
+    kv_branch,
+    nnsight_cache,
+    padded,
+    prefixes,
+    separate,
+    transformer_lens_cache,
+)
 from reading_store import store_costs
 from reading_texts import OPTIONS, ORGANISM, Text, Work, make_work
 
@@ -67,6 +76,8 @@ BOUNDS = {
 """What a ratio must reach, by its name or by what stands after the colon."""
 
 STEPS = 14
+EVERY = 3
+"""The slowest sides run every third prefix; their seconds count for all of them, by the prefixes' tokens."""
 
 OTHERS: dict[str, Callable[[Work, int], Callable[[], Any]]] = {
     "bare": bare,
@@ -174,8 +185,8 @@ def _forced(options: Options) -> Result:
         "mechcot with signals": {"": _ours(work, signals=True)},
         "bare": {f"{n} rows": bare(work, n) for n in bare_rows},
         "bare with logits": {f"{n} rows": bare(work, n, logits=True) for n in bare_rows},
-        "separate": {"": lambda: separate(work)},
-        "padded": {f"{n} rows": lambda n=n: padded(work, n) for n in (4,)},  # type: ignore[misc]
+        "separate": {"": lambda: separate(work, EVERY)},
+        "padded": {"4 rows": lambda: padded(work, 4, EVERY)},
         "kv_branch": {
             f"{n} rows, prompt {'shared' if share else 'repeated'}": lambda n=n, share=share: kv_branch(  # type: ignore[misc]
                 work, n, share_prompt=share
@@ -188,10 +199,14 @@ def _forced(options: Options) -> Result:
     def agree(outputs: dict[str, Any]) -> None:
         ours = _answers(work, outputs["mechcot"])
         _same("mechcot with signals", _answers(work, outputs["mechcot with signals"]), ours)
-        for name in ("separate", "padded", "kv_branch"):
-            _same(name, outputs[name], ours)
+        some = Answers(ours.forced[::EVERY], ours.acts[:, EVERY - 1 :: EVERY])
+        for name in ("separate", "padded"):
+            _same(name, outputs[name], some)
+        _same("kv_branch", outputs["kv_branch"], ours)
 
-    seconds = race(sides, options.rounds, agree, options)
+    lengths = [prefix.length for prefix in prefixes(work.questions[0])]
+    whole = sum(lengths) / sum(lengths[::EVERY])
+    seconds = race(sides, options.rounds, agree, options, {"separate": whole, "padded": whole})
     ours = seconds["mechcot"]
     return Result(
         seconds,
@@ -247,8 +262,10 @@ def _branches(options: Options) -> Result:
 def _price(name: str, work: Work, result: Result, options: Options) -> None:
     """Add what a reading costs over a bare pass."""
     rows = {1, 4, *(n for n in (16, 64) if n <= len(work.sequences()))}
+    # Of one question, shorter passes would only run its prompt again.
+    passes = (1024, 2048, 4096) if len(work.questions) > 1 else (4096,)
     sides: Sides = {
-        "mechcot": {f"passes of {n} tokens": _ours(work, max_tokens=n) for n in (1024, 4096)},
+        "mechcot": {f"passes of {n} tokens": _ours(work, max_tokens=n) for n in passes},
         "bare": {f"{n} rows": bare(work, n) for n in sorted(rows)},
     }
     seconds = race(sides, options.rounds, lambda outputs: None, options)
@@ -268,7 +285,7 @@ def _price(name: str, work: Work, result: Result, options: Options) -> None:
 def _length(options: Options) -> Result:
     """The price over bare as traces grow, 14 steps each."""
     result, lengths = Result(), (140, 1120)
-    for tokens, share in zip(lengths, (0.2, 1), strict=True):
+    for tokens, share in zip(lengths, (0.15, 1), strict=True):
         part = options.part(f"{tokens} tokens", share)
         if part is not None:
             work = make_work(options.shape, Text(steps=STEPS, step=tokens // STEPS, tail=tokens % STEPS))
@@ -323,7 +340,7 @@ def _activations(options: Options) -> Result:
         "mechcot": {"": _ours(work)},
         **{name: {f"{n} rows": make(work, n) for n in rows} for name, make in OTHERS.items()},
     }
-    seconds = race(sides, options.rounds, agree, options)
+    seconds = race(sides, options.rounds, agree, options.part("race", 0.6) or options)
     ours = seconds["mechcot"]
     ratios = {
         "activations_over_bare": ours / seconds["bare"],
@@ -331,8 +348,8 @@ def _activations(options: Options) -> Result:
         "vs_transformer_lens": seconds["TransformerLens"] / ours,
     }
     memory = {"mechcot": apart(_activations_peak, options, "mechcot", 0)}
-    for name in OTHERS:
-        memory |= {f"{name}, {n} rows": apart(_activations_peak, options, name, n) for n in rows}
+    for name in OTHERS:  # all traces in one pass, as ours
+        memory[f"{name}, {rows[-1]} rows"] = apart(_activations_peak, options, name, rows[-1])
     return Result(seconds, ratios, memory, _sizes(work))
 
 
@@ -392,7 +409,7 @@ JOBS: dict[str, Callable[[Options], Result]] = {
     "length": _length,
     "store": store_costs,
 }
-WEIGHTS = {"forced": 12, "vocabulary": 4, "branches": 4, "activations": 3, "length": 3, "store": 2}
+WEIGHTS = {"forced": 14, "vocabulary": 5, "branches": 8, "activations": 12, "length": 8, "store": 6}
 """Shares of the time, about as what each job takes once."""
 
 

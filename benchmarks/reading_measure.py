@@ -76,7 +76,11 @@ class Result:
 
 
 def race(
-    sides: Sides, rounds: int, check: Callable[[dict[str, Any]], None], options: Options
+    sides: Sides,
+    rounds: int,
+    check: Callable[[dict[str, Any]], None],
+    options: Options,
+    whole: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Processor seconds of each side at its fastest setting: the least of some rounds, in turns.
 
@@ -90,6 +94,7 @@ def race(
         rounds: how many at most.
         check: what the sides' outputs must satisfy.
         options: how long a race may take.
+        whole: what the seconds of a side are times that ran a part of the work.
     """
     fastest: dict[str, str] = {}
     seconds: dict[str, float] = {}
@@ -99,7 +104,7 @@ def race(
         for setting, run in settings.items():
             outputs[name], first[setting] = _timed(run)
         fastest[name] = min(first, key=first.__getitem__)
-        seconds[name] = first[fastest[name]]
+        seconds[name] = first[fastest[name]] * (whole or {}).get(name, 1)
         if len(first) > 1:
             tried = ", ".join(f"{setting} {taken:.2f} s" for setting, taken in first.items())
             print(f"  {name}, tried once: {tried}", flush=True)

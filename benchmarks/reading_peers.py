@@ -97,12 +97,12 @@ def _options(question: QuestionInput) -> Tensor:
 
 
 @torch.inference_mode()
-def separate(work: Work) -> Answers:
-    """One forward pass for each prefix with the lead-in after it; all options from its last logits."""
+def separate(work: Work, every: int) -> Answers:
+    """One forward pass for each n-th prefix with the lead-in after it; all options from its last logits."""
     question, model = work.questions[0], work.model
     lead, options = list(question.forced[0].ids), _options(question)
     forced, acts = [], []
-    for prefix in prefixes(question):
+    for prefix in prefixes(question)[::every]:
         with gathering(model.get_decoder(), torch.tensor([prefix.length - 1])) as found:
             ids = torch.tensor([prefix.ids + lead])
             logits = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
@@ -112,10 +112,11 @@ def separate(work: Work) -> Answers:
 
 
 @torch.inference_mode()
-def padded(work: Work, rows: int) -> Answers:
+def padded(work: Work, rows: int, every: int) -> Answers:
     """The same passes in batches of like lengths, the head at the last token of each only."""
     question, model = work.questions[0], work.model
-    lead, options, all_prefixes = list(question.forced[0].ids), _options(question), prefixes(question)
+    lead, options = list(question.forced[0].ids), _options(question)
+    all_prefixes = prefixes(question)[::every]
     forced: list[Tensor] = [options] * len(all_prefixes)
     acts = forced.copy()
     for which, ids in batches([prefix.ids + lead for prefix in all_prefixes], rows):

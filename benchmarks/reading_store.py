@@ -25,6 +25,8 @@ from reading_texts import ORGANISM, Text, Work, make_work
 
 ROWS, WIDTH, LAYERS = 2**15, 768, 3
 """The store that is read back, in two shards."""
+WRITINGS = 3
+"""Whole readings of which the share of writing is the median, at most."""
 
 
 def store_costs(options: Options) -> Result:
@@ -35,8 +37,9 @@ def store_costs(options: Options) -> Result:
         result.megabytes[f"{traces} traces a question"] = apart(_folder_peak, options, traces)
     few, *_, many = result.megabytes.values()
     result.ratios["peak_growth"] = many / few
-    work = make_work(options.shape, Text(questions=2))
-    result.ratios["writing_share"] = statistics.median(_writing_share(work) for _ in range(options.rounds))
+    work = make_work(options.shape, Text())
+    rounds = min(options.rounds, WRITINGS)
+    result.ratios["writing_share"] = statistics.median(_writing_share(work) for _ in range(rounds))
     with tempfile.TemporaryDirectory() as name:
         store = _big_store(Path(name))
 

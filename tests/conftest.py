@@ -48,7 +48,7 @@ LONG = (
     "test_pipeline_given_traces", "test_notebooks", "test_pipeline_run", "test_reading_memory",
     "test_distill_pretrain", "test_report_page", "test_reading_certificate", "test_golden", "test_families",
     "test_probe_report", "test_serving", "test_sampling_served", "test_sampling_transformers_serve",
-    "test_pipeline_damage", "test_gpu_check",
+    "test_pipeline_damage", "test_gpu_check", "test_miniature",
 )  # fmt: skip
 
 
@@ -197,3 +197,23 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     with shared(tmp_path_factory, "shared") as folder:
         return pipeline.run(folder, preset="organism-small", seed=3, progress=False)
+
+
+@pytest.fixture(scope="session")
+def examples_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tiny checkpoints are kept while the tests run: not in the user's cache."""
+    with shared(tmp_path_factory, "cache") as folder:
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory, examples_cache: Path) -> Path:
+    """One example in miniature that all tests share; to run it again changes nothing."""
+    from mechcot.pipeline.miniature.run import run_miniature
+
+    with shared(tmp_path_factory, "miniature") as folder:
+        run_miniature(folder, ROOT / "examples" / "medqa-qwen3-1.7b.yaml", progress=False)
+        return folder

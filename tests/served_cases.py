@@ -12,6 +12,7 @@ import yaml
 from loopback import Answer, Call
 from mechcot.core import config
 from mechcot.pipeline import questions as asked_questions
+from mechcot.pipeline.prompts import write_prompts
 from mechcot.study.writing import create_or_open
 
 PROMPT = {
@@ -68,6 +69,7 @@ def study_of(root: Path, folder: Path, server: Path | None, **more: Any) -> Any:
     settings = config.resolve(file=settings_of(root, folder, server, **more))
     study = create_or_open(root / "out", settings, restarting=False)
     asked_questions.ask(study, root / "work")
+    write_prompts(study, root / "work")
     return study
 
 

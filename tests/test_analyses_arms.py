@@ -8,11 +8,15 @@ from mechcot.analyses.arms import contrast_of
 from mechcot.analyses.audit.analysis import audit_of
 from mechcot.analyses.form import Analysis
 from mechcot.analyses.knowledge.selected import selected_of
-from mechcot.core import config
+from mechcot.core import config, records
 from mechcot.core.errors import AnalysisError, UsageError
+from mechcot.core.stages import run_stages
+from mechcot.pipeline import run as pipeline
 from mechcot.probe import positions
 from mechcot.study.writing import create_or_open
 from report_cases import ordinary
+from rewritten import as_written
+from written_study import written_study
 
 
 def _study(path: Path) -> Study:
@@ -37,6 +41,26 @@ def test_an_analysis_that_cannot_be_made_leaves_its_reason() -> None:
     assert Analysis("a", fails, stored=lambda study: {"a": 1}).result(None) == {"a": 1}
     with pytest.raises(AnalysisError, match="too few"):
         Analysis("a", fails, needed=True).result(None)
+
+
+def test_an_arm_that_writes_answers_alone_has_no_error_rate_and_its_answers(tmp_path: Path) -> None:
+    """As its tables are read: columns of texts without a row."""
+    written = written_study(tmp_path / "study", "controls.bare={after: distilled}", n_questions=4)
+    _judge_exactly(written)
+    tables = {"steps": records.STEPS, "claims": records.CLAIMS, "verdicts/exact": records.VERDICTS}
+    for name, schema in tables.items():
+        path = written.arm_path("distilled") / f"{name}.parquet"
+        records.write_table(path, records.read_table(path, schema).iloc[:0], schema)
+    as_written(written.path)
+    audit = audit_of(Study.open(written.path), "bare")
+    assert audit.before.error_rate is not None
+    assert audit.after.error_rate is None
+    assert audit.to_json()["delta"]["estimate"]["reason"] == "nothing to divide by after"
+
+
+def _judge_exactly(study: Study) -> None:
+    stages = [stage for stage in pipeline.stages_of(study, progress=False) if stage.name == "judge"]
+    run_stages(study.path, stages, {})
 
 
 def test_rows_of_the_store_are_found_by_key_not_by_order(study: Study) -> None:

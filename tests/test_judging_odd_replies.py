@@ -15,6 +15,8 @@ GOOD = '{"reason": "r", "label": "correct"}'
 OTHER = '{"reason": "r", "label": "erroneous"}'
 
 UNREAD = [
+    f"assistant\n\n{OTHER}\n\nassistant\n\n{GOOD}",
+    f"user\n\n{GOOD}",
     f"Here it is:\n```json\n{GOOD}\n```",
     f"{GOOD}\nHope it helps",
     f"{GOOD}\n{OTHER}",
@@ -66,6 +68,8 @@ UNREAD = [
     "",
 ]
 READ = [
+    f"<|begin_of_box|>{GOOD}<|end_of_box|>",
+    f"assistant\n\n{GOOD}",
     f"<think>hm {OTHER}</think>\n```json\n{GOOD}\n```",
     f"<|channel|>analysis<|message|>{OTHER}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
     '{"reason": "a\nb", "label": "correct"}',

@@ -14,8 +14,8 @@ HEAVY = ("torch", "transformers", "plotly", "sklearn", "pandas")
 
 def test_the_doors_list_what_people_call():
     assert mechcot.__all__ == [
-        "MechcotError", "Study", "__version__", "boundary", "commitment", "plan", "plots", "probe",
-        "read", "run", "steer",
+        "MechcotError", "Study", "__version__", "boundary", "commitment", "foretell", "plan",
+        "plots", "probe", "read", "run", "run_miniature", "steer",
     ]  # fmt: skip
     assert {"fit_report", "fit_data", "Data", "load_card", "save_card", "step_table"} <= set(probe.__all__)
     assert {"commitment_curves", "difference_forest", "probe_bars", "error_by_kind"} <= set(plots.__all__)

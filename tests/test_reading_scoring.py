@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mechcot.models.anatomy import splits
+from mechcot.models.anatomy import head_logits, splits
 from mechcot.reading import scoring
 from mechcot.reading.scoring import score
 from reading_cases import one_thread  # noqa: F401
@@ -95,3 +95,21 @@ def test_numbers_that_are_not_finite_stay_so():
     assert np.isnan(found.logp[row == 7]).all()
     assert np.isfinite(found.logp[row != 7]).all()
     assert list(found.rows[np.isnan(found.entropy)]) == [7]
+
+
+@pytest.mark.parametrize(("rows", "shares"), [(17, {9, 8}), (11, {11}), (12, {6}), (3, {3}), (40, {8})])
+def test_no_few_rows_are_left_to_read_all_of_the_weights(monkeypatch, rows, shares):
+    anatomy, hidden, _, token = case(rows, 500)
+    monkeypatch.setattr(scoring, "CHUNK_LOGITS", {"cpu": 1000})
+    monkeypatch.setattr(scoring, "ROWS", 8)
+    seen = set()
+
+    def counted(anatomy, states, piece):
+        seen.add(len(states))
+        return head_logits(anatomy, states, piece)
+
+    monkeypatch.setattr(scoring, "head_logits", counted)
+    scores = score(anatomy, hidden, np.arange(rows), token[:rows])
+    assert seen == shares
+    expected, _, _ = exact(anatomy, hidden, np.arange(rows), token[:rows])
+    assert np.abs(scores.logp - expected).max() < 1e-4

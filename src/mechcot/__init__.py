@@ -16,7 +16,8 @@ from mechcot.core.offers import at, offer
 if TYPE_CHECKING:
     from mechcot.analyses.boundary.analysis import boundary
     from mechcot.models.directions import steer
-    from mechcot.pipeline.run import plan, read, run
+    from mechcot.pipeline.miniature.run import run_miniature
+    from mechcot.pipeline.run import foretell, plan, read, run
     from mechcot.study.folder import Study
 
 __version__ = "0.1.0"
@@ -36,12 +37,14 @@ offer(
 _PUBLIC = {
     "boundary": "mechcot.analyses.boundary.analysis:boundary",
     "commitment": "mechcot.analyses.commitment:",
+    "foretell": "mechcot.pipeline.run:foretell",
     "Study": "mechcot.study.folder:Study",
     "plan": "mechcot.pipeline.run:plan",
     "plots": "mechcot.plots:",
     "probe": "mechcot.probe:",
     "read": "mechcot.pipeline.run:read",
     "run": "mechcot.pipeline.run:run",
+    "run_miniature": "mechcot.pipeline.miniature.run:run_miniature",
     "steer": "mechcot.models.directions:steer",
 }
 """What is imported when it is asked for, so that `import mechcot` stays light."""
@@ -52,11 +55,13 @@ __all__ = [
     "__version__",
     "boundary",
     "commitment",
+    "foretell",
     "plan",
     "plots",
     "probe",
     "read",
     "run",
+    "run_miniature",
     "steer",
 ]
 

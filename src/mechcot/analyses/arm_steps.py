@@ -191,6 +191,8 @@ def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, wh
 
 def _attach(rows: pd.DataFrame, extra: pd.DataFrame, what: str) -> pd.DataFrame:
     """Join a table that has at most one row per step, none of a step that is not there."""
+    if rows.empty and extra.empty:  # of an arm that writes answers alone; pandas joins no such tables
+        return rows.reindex(columns=rows.columns.union(extra.columns, sort=False)).astype(object)
     joined = rows.merge(extra, on=STEP_KEY, how="outer", indicator=True, validate="one_to_one")
     stray = joined.loc[joined["_merge"] == "right_only"]
     if len(stray):

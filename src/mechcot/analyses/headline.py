@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mechcot.analyses.hedge.origin import ORIGINS
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.analyses.localisation.analysis import in_a_line as lost_at
 from mechcot.analyses.steering.analysis import in_a_line
@@ -243,7 +244,18 @@ def _hedge(hedge: Mapping[str, Any], before: str, after: str) -> list[str]:
     }
     if all("auroc" not in row for row in best.values()):
         return [f"hedge: not known ({why(next(iter(best.values())))})"]
-    return [line for what, row in best.items() for line in _direction(what, row)]
+    lines = [line for what, row in best.items() for line in _direction(what, row)]
+    return [*lines, *([_follows(hedge["follows"], before)] if "follows" in hedge else [])]
+
+
+def _follows(found: Mapping[str, Any], before: str) -> str:
+    """What hedges follow, with the interval that decides."""
+    decides = found["decided_by"]
+    return (
+        f"hedge, what {before}'s hedges follow: {found['answer']} ({ORIGINS[decides]}: AUROC "
+        f"{score(found[decides])}; {counted(found['n_claims'], 'claim')} of "
+        f"{counted(found['n_subjects'], 'subject')})"
+    )
 
 
 def _direction(what: str, row: Mapping[str, Any]) -> list[str]:

@@ -314,6 +314,7 @@ FIGURES = {
     "HandoverResult": f"{_HERE}.handover.figures:cells",
     "GreedyResult": f"{_HERE}.greedy.figures:greedy",
     "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
+    "HedgeOrigin": f"{_HERE}.hedge.figures:origin",
     "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
     "Depth": f"{_HERE}.commitment.variants_page:depth_map",
     "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",

@@ -14,7 +14,7 @@ _BLANK = " \t\r\n\ufeff\u200b\u200c\u200d\u2060\u00a0"
 _TURN_END = re.compile(r"(?:<[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>|</s>|<eos>|<end_of_turn>|<turn\|>)\Z")
 _TURN_START = re.compile(  # no mark of a thought: an object in one is no reply
     r"\A(?:<[|\uff5c](?:im_start|start|start_header_id|assistant|start_response|begin_of_solution|begin_of_text|"
-    r"startoftext|begin\u2581of\u2581sentence)[|\uff5c]>|<start_of_turn>|<s>|<bos>)"
+    r"begin_of_box|startoftext|begin\u2581of\u2581sentence)[|\uff5c]>|<start_of_turn>|<s>|<bos>)"
     r"(?:\s*(?:assistant|model)(?!\w)(?:<\|(?:end_header_id|message)\|>)?)?",
     re.IGNORECASE,
 )
@@ -83,8 +83,9 @@ def _ticks(text: str) -> str | None:
 
 
 def _language(text: str) -> str | None:
-    """Behind the word that a fence names its language by, where the fence is gone."""
-    return text[4:] if re.match(r"json\s*\{", text, re.IGNORECASE) else None
+    """Behind the word that a fence names its language by, or a turn its speaker, where its marks are gone."""
+    found = re.match(r"(?:json|assistant:?)\s*(?=\{)", text, re.IGNORECASE)
+    return text[found.end() :] if found else None
 
 
 def _tag(text: str) -> str | None:

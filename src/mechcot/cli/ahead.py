@@ -43,7 +43,7 @@ def run(study: Path, given: dict[str, Any], dry_run: bool, quiet: bool, as_json:
     Raises:
         UsageError: there is no settings file, or what else was given has no meaning here.
     """
-    from mechcot.pipeline.miniature.run import miniature
+    from mechcot.pipeline.miniature.run import run_miniature
 
     if given["config"] is None or given["preset"] or given["restart_from"] or dry_run:
         raise UsageError(
@@ -51,7 +51,7 @@ def run(study: Path, given: dict[str, Any], dry_run: bool, quiet: bool, as_json:
             "--restart-from and --dry-run"
         )
     overrides, seed = given["overrides"], given["seed"]
-    done = miniature(study, given["config"], overrides=overrides, seed=seed, progress=not quiet)
+    done = run_miniature(study, given["config"], overrides=overrides, seed=seed, progress=not quiet)
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else done.text())
 
 

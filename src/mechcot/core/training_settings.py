@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from mechcot.core.section import Section
 
@@ -37,6 +37,19 @@ class OrganismSettings(Section):
     layers: int = Field(4, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
     save_every: int = Field(100, ge=1, description="steps between states that a killed training resumes from")
+    hedging: Literal["rarity", "fact", "subject", "coin"] = Field(
+        "rarity",
+        description="what its base's hedges follow: rarity, in the world of cases and drugs; or, in a world "
+        "that asks for facts, how seldom a fact was met, how seldom its subject was, or a coin for each",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that came later leaves studies that do not use it, and their keys, as they are."""
+        found: dict[str, Any] = told(self)
+        if self.hedging == "rarity":
+            found.pop("hedging", None)
+        return found
 
 
 class LoraSettings(Section):

@@ -26,6 +26,7 @@ from mechcot.core.progress import Progress
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.models.weights import quiet
 from mechcot.tasks.organism.corpus import Corpus, Row
+from mechcot.tasks.organism.recall_corpus import RecallCorpus
 from mechcot.tasks.organism.tokenizer import CONTEXT, EOS, PAD, build_tokenizer, vocabulary
 from mechcot.tasks.organism.world import World
 
@@ -60,7 +61,7 @@ def pretrain(
     """
     model = _new_model(world, settings, seed)
     optimizer = _optimizer(model, settings)
-    corpus = Corpus(world, settings, seed)
+    corpus = (RecallCorpus if world.recall else Corpus)(world, settings, seed)
     ids = {word: i for i, word in enumerate(vocabulary(world))}
     state = work / STATE
     run = json.dumps({"seed": seed, **settings.model_dump(mode="json")}, sort_keys=True)

@@ -216,7 +216,7 @@ def splits(head: nn.Module) -> TypeGuard[nn.Linear]:
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
     """Evaluation and inference mode inside; every module's own mode as before afterwards."""
-    trained = [module for module in model.modules() if module.training]
+    trained = [module for module in _modules(model) if module.training]
     if trained:
         model.eval()
     try:
@@ -225,6 +225,17 @@ def as_found(model: nn.Module) -> Iterator[None]:
     finally:
         for module in trained:
             module.training = True
+
+
+def _modules(model: nn.Module) -> Iterator[nn.Module]:
+    """A model and all modules in it; without their names, which `modules` takes most of its time for."""
+    waiting, seen = [model], {model}
+    while waiting:
+        module = waiting.pop()
+        yield module
+        fresh = [part for part in module._modules.values() if part is not None and part not in seen]
+        seen.update(fresh)
+        waiting += fresh
 
 
 def hidden_of(output: Any) -> Tensor:

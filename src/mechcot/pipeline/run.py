@@ -92,17 +92,20 @@ def plan(
         return _planned(stack, path, config, preset, seed, overrides, restart_from)[1]
 
 
-def foretell(path: str | Path, *, config: str | Path | None = None) -> Foretold:
+def foretell(
+    path: str | Path, *, config: str | Path | None = None, overrides: tuple[str, ...] = ()
+) -> Foretold:
     """The plan of a study, and what the stages that are to do are expected to take.
 
     Args:
         path: as in `plan`.
         config: likewise.
+        overrides: likewise.
     """
     from mechcot.pipeline.estimate.estimate import estimate_of
 
     with ExitStack() as stack:
-        study, found = _planned(stack, path, config, None, None, (), None)
+        study, found = _planned(stack, path, config, None, None, overrides, None)
         return Foretold(found, estimate_of(study, found))
 
 

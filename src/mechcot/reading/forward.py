@@ -145,15 +145,24 @@ def _run(
             **({"attention_mask": mask} if trees else {}),
         )
         hidden = output.last_hidden_state[0]
-        signals, truth = None, np.empty((0, len(TRUTH_COLUMNS)))
+        signal_row = row("signal_row")[: None if recipe.signals else 0]
+        signal_token = flat("signal_token")[: len(signal_row)]
+        # Signals and answers go through the head together: its weights are read once for both.
+        scores = score(
+            anatomy,
+            hidden,
+            np.concatenate([signal_row, pair_row]),
+            np.concatenate([signal_token, pair_token]),
+            entropy=recipe.signals,
+        )
+        said, logp = np.split(scores.logp, [len(signal_row)])
+        truth = np.empty((0, len(TRUTH_COLUMNS)))
         if recipe.signals:
-            signals = score(anatomy, hidden, row("signal_row"), flat("signal_token"), entropy=True)
-            truth = _truth(anatomy, hidden, targets, row("target_row"), signals)
-        logp = score(anatomy, hidden, pair_row, pair_token).logp
+            truth = _truth(anatomy, hidden, targets, row("target_row"), scores)
     return Pass(
         answers=np.stack([_sums(view, starts) for view in (logp, *lens.views)]),
-        entropy=signals.entropy_at(row("signal_row")) if signals else np.empty(0),
-        surprisal=-signals.logp if signals else np.empty(0),
+        entropy=scores.entropy_at(signal_row),
+        surprisal=-said,
         truth=truth,
         acts=kept.arrived(anatomy.devices),
     )

@@ -145,7 +145,9 @@ class _Nodes:
         self.tokens, self.depths = [tree.token_ids], [tree.depth]
         self.size = len(tree)
         self.trunks: list[Trunk] = []
-        self.copies: dict[tuple[int, tuple[int, int], tuple[LeadIn, ...]], Copy] = {}
+        self.copies: dict[tuple[int, tuple[int, int], int], Copy] = {}
+        self.branches: dict[tuple[LeadIn, ...], tuple[int, Branch]] = {}
+        self.last: tuple[tuple[LeadIn, ...], tuple[int, Branch]] | None = None
         seen = np.zeros(len(tree), np.bool_)
         for path in paths:
             self.trunks.append(Trunk(path, int(seen[path].sum())))
@@ -170,12 +172,19 @@ class _Nodes:
         self, trunk: int, at: int, blind: tuple[int, int], forced: tuple[LeadIn, ...]
     ) -> tuple[Ints, Branch]:
         """The node before each option token of a branch below a prefix, and the branch."""
-        node, branch = int(self.trunks[trunk].path[at]), make_branch(forced)
-        key = (node, blind, forced)
-        if key not in self.copies:
+        node, (number, branch) = int(self.trunks[trunk].path[at]), self.branch(forced)
+        copy = self.copies.get((node, blind, number))
+        if copy is None:
             first = self.grow(branch.tree.token_ids, at + 1 + branch.tree.depth)
-            self.copies[key] = Copy(branch.tree, trunk, at, first, blind)
-        return np.where(branch.parent < 0, node, self.copies[key].first + branch.parent), branch
+            copy = self.copies[node, blind, number] = Copy(branch.tree, trunk, at, first, blind)
+        return np.where(branch.parent < 0, node, copy.first + branch.parent), branch
+
+    def branch(self, forced: tuple[LeadIn, ...]) -> tuple[int, Branch]:
+        """The branch of some lead-ins, and its number here; nearly all prefixes have the question's own."""
+        if self.last is None or self.last[0] is not forced:
+            found = self.branches.setdefault(forced, (len(self.branches), make_branch(forced)))
+            self.last = (forced, found)
+        return self.last[1]
 
 
 def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, rules: Sequence[str]) -> Layout:

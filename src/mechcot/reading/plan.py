@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mechcot.core.errors import ReadingError
 from mechcot.reading.inputs import LeadIn, QuestionInput, TraceInput, forced_length
 from mechcot.reading.layout import branch_size, trunk_text
@@ -166,24 +168,28 @@ def _parts_of(
     members: list[int] = []
     # A first step of no whole token is asked where the prompt is: the tree holds that branch once.
     at_prompt = {(int(path[start - 1]), question.forced) for path in paths[:1]} if prompt else set()
-    seen: tuple[set[int], set[Prefix]] = (set(), at_prompt)
+    held, ends_held = (
+        np.zeros(1 + max((int(p.max(initial=-1)) for p in paths), default=-1), np.bool_),
+        at_prompt,
+    )
     nodes = 0
     for i, path in zip(traces, paths, strict=True):
         trace = question.traces[i]
-        text = set(path.tolist())
         asked = [
             (int(path[start + trace.cut(i) - 1]), question.asked(trace, i)) for i in range(len(trace.steps))
         ]
         ends = set(asked)
         later = sum(trace.cut(k.k - 1) - k.hidden[1] for k in trace.knock_outs if k.later)
         hidden = later + _sizes(asked[k.k - 1] for k in trace.knock_outs)
-        joined = nodes + hidden + len(text - seen[0]) + _sizes(ends - seen[1])
+        joined = nodes + hidden + int((~held[path]).sum()) + _sizes(ends - ends_held)
         if members and joined > max_tokens:
             parts.append(Part(number, tuple(members), prompt and not parts, nodes))
-            members, seen, joined = [], (set(), set()), hidden + len(text) + _sizes(ends)
+            members, ends_held, joined = [], set(), hidden + len(path) + _sizes(ends)
+            held[:] = False
         nodes = joined if members or parts or not prompt else joined + bare
         members.append(i)
-        seen = (seen[0] | text, seen[1] | ends)
+        held[path] = True
+        ends_held = ends_held | ends
     return [*parts, Part(number, tuple(members), prompt and not parts, nodes)] if members else parts
 
 

@@ -21,7 +21,8 @@ CHUNK_LOGITS = {"cpu": 2**20, "cuda": 2**26}
 """How many logits are held at once; on a CPU few enough to stay in its cache."""
 
 ROWS = 128
-"""Rows that share a piece of the head's weights: with fewer, weights take longer to read than to use."""
+"""About how many rows share a piece of the head's weights: with fewer, weights take longer to read than to
+use."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def score(
     order = np.argsort(local, kind="stable")
     starts = np.searchsorted(local[order], np.arange(len(rows) + 1))
     home = device_of(anatomy.head)
-    size, pieces = _chunks(anatomy, home, whole=ranks)
+    size, pieces = _chunks(anatomy, home, len(rows), whole=ranks)
     # What is found stays where the head is until all of it is there: the host waits once, not for each chunk.
     logp, rank, entropies = (list[Tensor]() for _ in range(3))
     for first in range(0, len(rows), size):
@@ -99,13 +100,17 @@ def score(
     )
 
 
-def _chunks(anatomy: Anatomy, device: torch.device, *, whole: bool) -> tuple[int, list[slice | None]]:
+def _chunks(
+    anatomy: Anatomy, device: torch.device, rows: int, *, whole: bool
+) -> tuple[int, list[slice | None]]:
     """How many rows go through the head at once, and in which pieces of the vocabulary."""
     held, vocab, head = CHUNK_LOGITS.get(device.type, 2**24), anatomy.vocab_size, anatomy.head
     if whole or vocab * ROWS <= held or not splits(head):
         return max(1, held // vocab), [None]
     n, width = head.out_features, max(1, held // ROWS)
-    return ROWS, [slice(first, min(first + width, n)) for first in range(0, n, width)]
+    # Shares of one size: a rest of few rows would read all of the weights for itself.
+    size = -(-rows // max(1, round(rows / ROWS)))
+    return max(1, size), [slice(first, min(first + width, n)) for first in range(0, n, width)]
 
 
 class _Softmax:

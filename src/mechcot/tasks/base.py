@@ -172,6 +172,22 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """How often the training text states a fact and names its subject.
+
+    Attributes:
+        fact: how often it is stated, on any scale that rises with it.
+        subject: how often its subject is named, likewise.
+        taught: whether the training text itself hedges or asserts claims about this subject where questions
+            are answered; of the others a model has to get it from something else.
+    """
+
+    fact: float
+    subject: float
+    taught: bool
+
+
+@dataclass(frozen=True)
 class Judged:
     """A verdict on one step: `correct`, `erroneous`, `abstain` or `not_checkable`, and why."""
 
@@ -251,6 +267,8 @@ class Task:
         claim: reads the claim in a step, where the task has an exact checker; None: no claim.
         frequency: how often the training text names whom the claim in a step is about, on any scale that
             rises with it. Without one, how probable the subject's words alone are to the arm before.
+        exposure: how often the training text states what the claim in a step states, and names its subject;
+            None there: it makes no such claim. Only where the two are not one.
         hedge_pair: a step's claim as (hedged, plain) in the task's own language; None there: it makes no
             claim. Without one, the rules of `steps.hedging`.
         decoys: a step of the same words as a given one, as (true, false), one of each by the random
@@ -270,6 +288,7 @@ class Task:
     check: Callable[[Question, str], Judged] | None = None
     claim: Callable[[Question, str], Claim | None] | None = None
     frequency: Callable[[Question, str], float] | None = None
+    exposure: Callable[[Question, str], Exposure | None] | None = None
     hedge_pair: Callable[[Question, str], tuple[str, str] | None] | None = None
     decoys: Callable[[Question, str, random.Random], tuple[str, str] | None] | None = None
     neutral: Callable[[Question, Sequence[str], random.Random], tuple[str, ...]] | None = None

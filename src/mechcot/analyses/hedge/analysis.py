@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
+from mechcot.analyses.hedge.origin import origin_of
 from mechcot.analyses.hedge.result import HedgeFindings, HedgeProjection, HedgeResult, LayerScore, NullBand
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
@@ -304,7 +305,12 @@ def hedge_of(study: Study) -> HedgeFindings:
         "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
         "model_digest": study.activations(before).meta["model_digest"],
     }
-    return HedgeFindings(replace(fitted, frequency_is=what), replace(projected, frequency_is=what), about)
+    return HedgeFindings(
+        replace(fitted, frequency_is=what),
+        replace(projected, frequency_is=what),
+        about,
+        origin_of(study, before),
+    )
 
 
 def _of(met: pd.DataFrame | None, claims: pd.DataFrame) -> FloatArray | None:
@@ -330,10 +336,11 @@ def _for_summary(result: Mapping[str, Any], before: str, after: str) -> dict[str
     if "before" not in result:
         nothing = missing(result["reason"])
         return {name: {by_layer: nothing, "best": nothing} for name, (_, by_layer) in names.items()}
-    return {
+    found: dict[str, Any] = {
         name: {by_layer: _by_layer(result[part]), "best": _best(result[part])}
         for name, (part, by_layer) in names.items()
     }
+    return found | ({"follows": told} if (told := result.get("origin")) else {})
 
 
 def _best(part: Mapping[str, Any]) -> dict[str, Any]:

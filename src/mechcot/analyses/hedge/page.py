@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.hedge import figures
+from mechcot.analyses.hedge.origin import ORIGINS
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.core.words import change, number, percent, score, why
 from mechcot.report.parts import Findings, Part, Section, nothing
@@ -32,7 +33,29 @@ def doubt(found: Findings) -> Section:
         "met is known only roughly, and equal only roughly within a third of the claims. The best layer is "
         "picked after looking, which flatters it; the curve is what counts."
     ).format(after=found.after)
-    return Section("doubt", title, (_own(found, result), _moved(found, result)), reading, limits)
+    parts = (_own(found, result), _moved(found, result), *_follows(found, result))
+    return Section("doubt", title, parts, reading, limits)
+
+
+def _follows(found: Findings, result: dict[str, Any]) -> tuple[Part, ...]:
+    """What hedges follow, where the task tells how often facts were met apart from their subjects."""
+    told = result.get("origin")
+    if told is None:
+        return ()
+    whose = (
+        "subjects whose hedges its training text does not teach" if told["untaught"] else "all its subjects"
+    )
+    of = f"{told['n_claims']:,} claims about {told['n_subjects']:,} {whose}"
+    decides = told["decided_by"]
+    by = f"AUROC of {ORIGINS[decides]} {score(told[decides])}"
+    said = {
+        "doubt": f"{found.before} hedges facts that it seldom met, however often it met the subject: doubt",
+        "frequency": f"{found.before} hedges whom it seldom met, however often it met the fact: frequency",
+        "memorised": f"{found.before}’s hedges follow neither fact nor subject and come again: memorised",
+        "cannot tell": f"Whether {found.before}’s hedges follow doubt, frequency or what was learnt by heart "
+        "cannot be told",
+    }[told["answer"]]
+    return (Part("follows", f"{said} ({by}; {of}).", figures.origin(told)),)
 
 
 def _own(found: Findings, result: dict[str, Any]) -> Part:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mechcot.analyses.hedge.origin import Answer, HedgeOrigin
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, cells, leaf
 from mechcot.core.words import number
@@ -176,13 +177,21 @@ class HedgeFindings(Result):
         before: the direction and how well it foretells a hedge.
         after: the direction on the arm after's asserted claims.
         about: whose direction it is and how it was fitted, for its card.
+        origin: what the arm before's hedges follow; None where the task does not tell how often facts were
+            met apart from their subjects.
     """
 
     before: HedgeResult
     after: HedgeProjection
     about: Mapping[str, Any] = field(default_factory=dict, metadata=UNSTORED)
+    origin: HedgeOrigin | None = field(default=None, metadata=OPTIONAL)
 
     table = "rows"
+
+    @property
+    def answer(self) -> Answer:
+        """What the arm before's hedges follow: doubt, frequency, memorised, or cannot tell."""
+        return self.origin.answer if self.origin is not None else "cannot tell"
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from mechcot.core import files
 from mechcot.core.errors import DataError
 
 _SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d+(?:\.\d+)?)([BM])(?![a-z])", re.IGNORECASE)
-_ACTIVE = re.compile(r"-A(\d+(?:\.\d+)?)B", re.IGNORECASE)
+_ACTIVE = re.compile(r"-A(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mechcot.tasks import PromptFormat, Question, render_prompt
 
 log = logging.getLogger("mechcot")
 
-VERSION = 1
+VERSION = 2
 STEPS, BATCH, RATE = 160, 24, 6e-3
 EACH = 4
 """Chains of a question that a checkpoint learns."""
@@ -116,13 +116,17 @@ def _make(tiny: Tiny, folder: Path) -> None:
 
 
 def _asked(tiny: Tiny) -> list[tuple[Question, str]]:
-    """The questions, each as often as it is learnt, with completions drawn by the seed."""
+    """The questions, each as often as it is learnt, with completions drawn by the seed.
+
+    One of each question's chains is in the other manner: a student that had never met the teacher's would
+    unlearn to write while it learns that.
+    """
     rng = random.Random(f"{tiny.seed} {tiny.style}")
-    write = student_chain if tiny.style == "student" else teacher_chain
+    own, other = (student_chain, teacher_chain) if tiny.style == "student" else (teacher_chain, student_chain)
     return [
         (question, completion(question, write(case, rng), tiny.form))
         for question, case in (*tiny.test, *tiny.train)
-        for _ in range(EACH)
+        for write in (*[own] * (EACH - 1), other)
     ]
 
 

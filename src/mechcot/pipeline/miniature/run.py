@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,7 +115,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def miniature(
+def run_miniature(
     path: str | Path,
     config_file: str | Path,
     *,
@@ -191,9 +190,7 @@ def _made(own: Settings, folder: Path, url: str) -> tuple[Settings, float]:
         spent[0] += seconds
         return path
 
-    started = time.perf_counter()
     small = in_miniature(own, Inputs(folder, url, asked, taught, model))
-    log.debug("stand-ins: %.1f s", time.perf_counter() - started)
     return small, spent[0]
 
 
@@ -211,7 +208,8 @@ def counts(study: Study) -> tuple[Count, ...]:
         traces = study.traces(arm)
         found.append(Count(arm, "traces", len(traces)))
         found.append(Count(arm, "answers", int((traces.answer >= 0).sum())))
-        found.append(Count(arm, "steps", len(study.steps(arm))))
+        if not _answers_alone(study, arm):
+            found.append(Count(arm, "steps", len(study.steps(arm))))
     pair = (settings.contrast.before, settings.contrast.after)
     for name in study.instruments():
         for arm in pair:
@@ -237,6 +235,13 @@ def counts(study: Study) -> tuple[Count, ...]:
             "not fit what the prompt asks for"
         )
     return tuple(found)
+
+
+def _answers_alone(study: Study, arm: str) -> bool:
+    """Whether an arm is a student that is taught answers without reasoning: it need not have steps."""
+    distill = study.settings.arms[arm].distill
+    own = None if distill is None else study.settings.examples.get(distill.examples)
+    return own is not None and own.reasoning == "none"
 
 
 def _locks(study: Study, arm: str) -> int:

@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a request for a chat completion."""
         length = int(self.headers.get("Content-Length", 0))
-        if not self.path.endswith("/chat/completions") or not 0 < length <= _LARGEST:
+        if self.path != "/v1/chat/completions" or not 0 < length <= _LARGEST:
             self._send(
                 404, {"error": {"message": "POST /v1/chat/completions with a body is what is answered"}}
             )

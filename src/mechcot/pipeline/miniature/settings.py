@@ -50,7 +50,7 @@ MOST: dict[str, int] = {
 
 ANEW: dict[str, Any] = {"threads": 1, "device": "cpu"}
 TRAINING = {
-    "epochs": 6.0, "batch_size": 16, "accumulation": 1, "learning_rate": 5e-3, "warmup_steps": 2,
+    "epochs": 6.0, "batch_size": 16, "accumulation": 1, "learning_rate": 1e-3, "warmup_steps": 2,
     "dtype": "float32", "device": "cpu", "save_every": 1000,
 }  # fmt: skip
 """Tiny weights learn nothing at the rates of large ones."""
@@ -188,7 +188,7 @@ def _judge(file: str, inputs: Inputs) -> str:
     from mechcot.judging.judge_file import judge_path, read_judge
 
     path = judge_path(file)
-    return _written(read_judge(path).model_dump(mode="json"), f"{path.stem}.yaml", inputs, {})
+    return _written(read_judge(path).model_dump(mode="json"), f"judges/{path.stem}.yaml", inputs, {})
 
 
 def _teacher(file: str, attempts: int, inputs: Inputs) -> str:
@@ -196,7 +196,7 @@ def _teacher(file: str, attempts: int, inputs: Inputs) -> str:
 
     path = Path(file).expanduser()
     own = read_teacher(path, attempts).model_dump(mode="json")
-    return _written(own, f"{path.stem}.yaml", inputs, {"seed": own["seed"] or 0})
+    return _written(own, f"teacher/{path.stem}.yaml", inputs, {"seed": own["seed"] or 0})
 
 
 def _written(own: Mapping[str, Any], name: str, inputs: Inputs, more: Mapping[str, Any]) -> str:

@@ -33,8 +33,10 @@ def either(words: tuple[str, ...]) -> str:
 
 _BOTH = rf"(?:\s*(?:[/&+]|{either(phrases('both'))})\s*)"
 _REASON = either(phrases("reason"))
+_PLEASED = r"[\u2611\u2705\u2713\u2714\U0001f300-\U0001f44d\U0001f44f-\U0001f64f\U0001f900-\U0001faff]"
+"""Signs behind an option that do not call it wrong."""
 FOLLOW = re.compile(
-    rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON})"
+    rf"\s*(?:$|[,;:!?)\]}}|>\n]|[\"'](?!\w)|\.(?!\s?[a-z\d])|-\s|\(|{_REASON}|{_PLEASED})"
     rf"|{_BOTH}(?:[(\[]?[A-Z](?![\w'-])(?!\s+(?!{either(phrases('both'))}|{_REASON})[a-z])"
     rf"|{either(phrases('option'))})"
 )

@@ -35,6 +35,7 @@ class Language:
         ask: what is written before a further question.
         numbers: the words for one, two, three and so on.
         spaced: whether blanks part its words.
+        verb_last: whether the option's letter may stand right behind `answer`: the verb follows, or is in it.
     """
 
     code: str
@@ -60,6 +61,7 @@ class Language:
     ask: tuple[str, ...]
     numbers: tuple[str, ...]
     spaced: bool = True
+    verb_last: bool = False
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def language(code: str, *, spaced: bool = True, **words: str) -> Language:
+def language(code: str, *, spaced: bool = True, verb_last: bool = False, **words: str) -> Language:
     """A row of the table, its phrases given as texts with commas between them."""
-    return Language(code, spaced=spaced, **{name: _words(text) for name, text in words.items()})
+    found = {name: _words(text) for name, text in words.items()}
+    return Language(code, spaced=spaced, verb_last=verb_last, **found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from mechcot.tasks.answers.language import Language, language
+from mechcot.tasks.answers.phrases_short import SHORT
 
 LANGUAGES = (
     language(
@@ -247,6 +248,7 @@ LANGUAGES = (
     ),
     language(
         "hi",
+        verb_last=True,
         answer="उत्तर,जवाब,सही विकल्प",
         option="विकल्प,उत्तर,अक्षर",
         good="सही है,सही उत्तर है,सही,सर्वोत्तम है,उत्तर है",
@@ -344,6 +346,7 @@ LANGUAGES = (
         ask="문제,질문,다음 문제",
         numbers="하나,둘,셋,넷,다섯,여섯,일곱,여덟,아홉,열",
     ),
+    *SHORT,
 )
 """Every language whose answers are read."""
 

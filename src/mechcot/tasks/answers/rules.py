@@ -94,13 +94,15 @@ def _answer_cues() -> tuple[tuple[str, re.Pattern[str]], ...]:
 def _answer_cue(language: Language) -> str:
     noun, verb = either(language.answer), either(language.verb)
     if not language.spaced:
-        return rf"{noun}(?:(?!{either(language.no)})[^\n.,;:!?()]){{0,8}}?(?:{verb}\s*:?|:|=|-(?=\s)|\s)\s*"
+        return (
+            rf"{noun}(?:(?!{either(language.no)})[^\n.,;:!?()]){{0,8}}?(?:{verb}\s*:?|[:=\]]|-(?=\s)|\s)\s*"
+        )
     stop = either((*language.no, *language.verb, *language.bad, "choices", "options"))
     gap = rf"(?:,?\s+(?!{stop})[^\s.,;:!?()]+){{0,6}}?"
     head = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}\s*$)\s*"  # a heading, or a label, the option behind it
     link = rf"[\"']?\s*(?:{verb}\s*:?|:|=>?|-+>|→|⇒|-(?=\s))"
     bare = rf"(?m:^[^\w\n]*(?:\w+\s+){{0,2}}{noun}[)\]]?\s+(?=[(\[]?[A-Z][)\]]?\.?\s*$))"
-    last = rf"{noun}\s+(?=[(\[]?[A-Z](?!\w))|" if language.code == "hi" else ""  # the verb comes last
+    last = rf"{noun}\s+(?=[(\[]?[A-Z](?!\w))|" if language.verb_last else ""
     return rf"{last}{noun}{gap}\s*,?\s*{link}|{head}|{bare}"
 
 

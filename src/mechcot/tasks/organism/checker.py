@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mechcot.core.presets import PRESETS
 from mechcot.core.prompt_settings import PromptSettings
-from mechcot.tasks.base import Claim, Judged, Question, Task
+from mechcot.tasks.base import Claim, Exposure, Judged, Question, Task
 from mechcot.tasks.multiple_choice import prompt_format
 from mechcot.tasks.organism.corpus import claim as claim_of
 from mechcot.tasks.organism.facts import facts
@@ -49,7 +49,10 @@ def task(world: World) -> Task:
         neutral=lambda question, steps, rng: _neutral(world, question, steps, rng),
         facts=lambda: facts(world, _ROLES),
         objects=lambda question, text: _alternatives(world, _claim(world, question, text)),
-        core=CORE,
+        exposure=(lambda question, text: _exposure(world, _claim(world, question, text)))
+        if world.recall
+        else None,
+        core=CORE | {_ROLES[DISEASE_VERBS[0]]} if world.recall else CORE,
         verifiable=verifiable(world),
     )
 
@@ -76,6 +79,15 @@ def _frequency(world: World, question: Question, claim: Claim | None) -> float:
     if claim is None:
         return 0.0
     return world.exposure(question.group if claim.relation == FIND else claim.subject)
+
+
+def _exposure(world: World, claim: Claim | None) -> Exposure | None:
+    """How often a fact that can be asked for was met, and its subject."""
+    recall = world.recall
+    if recall is None or claim is None or (claim.subject, claim.relation) not in recall.facts:
+        return None
+    met = recall.met(claim.subject, claim.relation)
+    return Exposure(met, recall.weights[claim.subject], taught=claim.subject in recall.posted)
 
 
 def _hedge_pair(text: str, claim: Claim | None) -> tuple[str, str] | None:
@@ -138,9 +150,12 @@ def _claim(world: World, question: Question, text: str) -> Claim | None:
     if len(words) < 3 or words[0][0] in _OPENERS:
         return None
     (subject, subject_at), (said, said_at) = words[0], words[-1]
+    decision_char = subject_at + len(subject)
     middle = [word for word, _ in words[1:-1]]
     hedged = middle[0] == HEDGE
     verb = " ".join(middle[1:] if hedged else middle)
+    if world.recall and subject == "this" and question.stem.split()[0] == "case":
+        subject = question.group
     truth = _truth(world, question, subject, verb)
     if not truth:
         return None
@@ -151,7 +166,7 @@ def _claim(world: World, question: Question, text: str) -> Claim | None:
         hedged=hedged,
         truth=truth,
         stratum=question.stratum if verb == FIND else world.tercile(subject),
-        decision_char=subject_at + len(subject),
+        decision_char=decision_char,
         object_char=said_at,
     )
 

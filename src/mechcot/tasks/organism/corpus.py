@@ -89,6 +89,10 @@ class Corpus:
         if rng.random() < self._settings.hop_share:
             node = self._hop_by_exposure(rng)
             return self._claim_row(rng, [node], HOP, world.facts[node, HOP], HOP_HEDGE)
+        return self._clinical_fact(rng)
+
+    def _clinical_fact(self, rng: random.Random) -> Row:
+        world = self._world
         disease = self._by_exposure(rng)
         drug = world.drug_of(disease)
         if rng.random() < self._settings.core_share:

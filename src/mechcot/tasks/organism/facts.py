@@ -7,9 +7,10 @@ the teacher's opening, all of it true. No arm wrote either.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from mechcot.tasks.base import Fact, Question
-from mechcot.tasks.organism.questions import CHAIN, CLINICAL, chain_options, clinical_options
+from mechcot.tasks.organism.questions import CHAIN, CLINICAL, chain_options, clinical_options, recall_options
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, HOPS, REV, World
 
 
@@ -17,13 +18,18 @@ def facts(world: World, roles: dict[str, str]) -> tuple[Fact, ...]:
     """Every fact: of diseases, their drugs, and the chain's nodes, in the order of how often they are met.
 
     A disease and its drug are met together, so they are one group. Of a disease's findings those that the
-    questions show are asked.
+    questions show are asked. In a world that asks for facts: those that it asks for, and the chain's.
 
     Args:
         world: whose.
         roles: relation to the role of a step that states it.
     """
     made: list[Fact] = []
+    if world.recall:
+        made += [
+            _recalled(world, roles, disease, verb) for disease in world.diseases for verb in DISEASE_VERBS
+        ]
+        return (*made, *(_hop(world, roles, node) for node in world.nodes))
     for disease in world.diseases:
         drug = world.drug_of(disease)
         made += [_find(world, roles, disease)]
@@ -36,6 +42,16 @@ def facts(world: World, roles: dict[str, str]) -> tuple[Fact, ...]:
     for node in world.nodes:
         made.append(_hop(world, roles, node))
     return tuple(made)
+
+
+def _recalled(world: World, roles: dict[str, str], disease: str, verb: str) -> Fact:
+    """In a world that asks for facts: in a trace that answers the question about it."""
+    options = recall_options(world, disease, verb, _rng(world, disease, verb))
+    gold = options.index(world.facts[disease, verb])
+    case = Question(
+        disease, CLINICAL, f"case {disease} {verb}", tuple(options), gold, disease, world.tercile(disease)
+    )
+    return replace(_fact(world, roles, (disease, verb), disease, case, ""), reasoning=f"this {verb}")
 
 
 def _rng(world: World, subject: str, verb: str) -> random.Random:

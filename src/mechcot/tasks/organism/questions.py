@@ -1,19 +1,21 @@
 """The organism's questions: a case with four drugs to choose from, and a chain of four hops.
 
 Of a disease's four sets of three findings questions show one and the same. The base's corpus shows
-all four; so does the teacher, unless the settings keep that one from it.
+all four; so does the teacher, unless the settings keep that one from it. In a world that asks for facts
+(`recall`) the case names a disease and a relation, and its options are objects of that relation.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from mechcot.core.records import QUESTIONS
 from mechcot.core.training_settings import OrganismSettings
-from mechcot.tasks.organism.world import HOPS, SHOWN, World
+from mechcot.tasks.organism.world import DISEASE_VERBS, HOPS, SHOWN, World
 
 CLINICAL, CHAIN = "clinical", "chain"
 
@@ -27,6 +29,11 @@ def questions(world: World, settings: OrganismSettings, seed: int) -> pd.DataFra
     rng = random.Random(f"questions {seed}")
     rows: list[dict[str, Any]] = []
     for i in range(settings.clinical_questions):
+        if world.recall:
+            disease, verb, options = recall_case(world, rng, world.diseases)
+            gold, stem = options.index(world.facts[disease, verb]), ["case", disease, verb]
+            rows.append(_row(world, f"{CLINICAL}-{i:04d}", CLINICAL, stem, options, gold, disease))
+            continue
         disease = rng.choice(world.diseases)
         shown = sorted(world.asked[disease])
         rng.shuffle(shown)
@@ -39,6 +46,23 @@ def questions(world: World, settings: OrganismSettings, seed: int) -> pd.DataFra
         gold = options.index(world.walk(start)[HOPS])
         rows.append(_row(world, f"{CHAIN}-{i:04d}", CHAIN, ["trace", start], options, gold, start))
     return pd.DataFrame(rows, columns=QUESTIONS.names)
+
+
+def recall_case(world: World, rng: random.Random, among: Sequence[str]) -> tuple[str, str, list[str]]:
+    """A disease of some, a verb whose fact is drilled in half of the cases, and the options."""
+    assert world.recall is not None
+    disease = rng.choice(among)
+    drilled = world.recall.drilled[disease]
+    verb = drilled if rng.random() < 0.5 else rng.choice([one for one in DISEASE_VERBS if one != drilled])
+    return disease, verb, recall_options(world, disease, verb, rng)
+
+
+def recall_options(world: World, disease: str, verb: str, rng: random.Random) -> list[str]:
+    """The object of a fact and three others of its relation, shuffled."""
+    gold = world.facts[disease, verb]
+    options = [gold, *rng.sample([value for value in world.values[verb] if value != gold], 3)]
+    rng.shuffle(options)
+    return options
 
 
 def vignette(world: World, disease: str, rng: random.Random, *, unasked: bool = False) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -13,7 +13,14 @@ from mechcot.core import records
 from mechcot.core.training_settings import OrganismSettings
 from mechcot.tasks.base import Question
 from mechcot.tasks.organism.corpus import claim
-from mechcot.tasks.organism.questions import CHAIN, CLINICAL, chain_options, clinical_options, vignette
+from mechcot.tasks.organism.questions import (
+    CHAIN,
+    CLINICAL,
+    chain_options,
+    clinical_options,
+    recall_case,
+    vignette,
+)
 from mechcot.tasks.organism.tokenizer import END_OF_THINK, prompt_text
 from mechcot.tasks.organism.world import DISEASE_VERBS, DRUG, DRUG_VERBS, FIND, HOP, HOPS, REV, World
 
@@ -31,10 +38,7 @@ def examples(
     """
     rows = []
     for i, (question, rng) in enumerate(_posed(world, settings, seed, n)):
-        if question.domain == CHAIN:
-            steps, answer = _walk(world, question.group)
-        else:
-            steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
+        steps, answer = _reasoned(world, variant, question, rng)
         reasoning = " ".join(steps)
         rows.append(
             {
@@ -68,11 +72,14 @@ def _posed(
         if rng.random() < CHAIN_SHARE:
             domain, group = CHAIN, rng.choice(world.nodes)
             options, stem = chain_options(world, group, rng), ["trace", group]
+            right = world.walk(group)[HOPS]
+        elif world.recall:
+            domain, (group, verb, options) = CLINICAL, recall_case(world, rng, world.diseases)
+            stem, right = ["case", group, verb], world.facts[group, verb]
         else:
             domain, group = CLINICAL, rng.choice(world.diseases)
-            options = clinical_options(world, group, rng)
+            options, right = clinical_options(world, group, rng), world.drug_of(group)
             stem = ["case", *vignette(world, group, rng, unasked=settings.unseen_findings)]
-        right = world.walk(group)[HOPS] if domain == CHAIN else world.drug_of(group)
         yield (
             Question(
                 qid=f"exercise-{i:05d}",
@@ -104,16 +111,35 @@ def answers_to(world: World, variant: str, questions: pd.DataFrame, seed: int, n
     for question in records.rows(questions):
         for cid in range(n):
             rng = random.Random(f"teacher's answer {seed} {question.qid} {cid}")
-            if question.domain == CHAIN:
-                steps, answer = _walk(world, question.group)
-            else:
-                steps, answer = _reasoning(world, variant, question.group, list(question.options), rng)
+            steps, answer = _reasoned(world, variant, question, rng)
             rows.append({"qid": question.qid, "cid": cid, "text": _completion(" ".join(steps), answer)})
     return pd.DataFrame(rows, columns=["qid", "cid", "text"])
 
 
 def _completion(reasoning: str, answer: str) -> str:
     return f"{reasoning} {END_OF_THINK} answer {answer}"
+
+
+def _reasoned(world: World, variant: str, question: Any, rng: random.Random) -> tuple[list[str], str]:
+    """The words of the reasoning about a question, and the answer."""
+    if question.domain == CHAIN:
+        return _walk(world, question.group)
+    if world.recall:
+        verb = question.stem.split(maxsplit=2)[2]
+        return _recalling(world, variant, question.group, verb, rng)
+    return _reasoning(world, variant, question.group, list(question.options), rng)
+
+
+def _recalling(
+    world: World, variant: str, disease: str, verb: str, rng: random.Random
+) -> tuple[list[str], str]:
+    """The words of the reasoning where a fact is asked for, and the answer."""
+    said = world.facts[disease, verb]
+    steps = ["review", "options", ".", *claim("this", verb, said)]
+    if variant == "rich":
+        for other in rng.sample([one for one in DISEASE_VERBS if one != verb], 3):
+            steps += claim(disease, other, world.facts[disease, other])
+    return [*steps, "choose", said, "."], said
 
 
 def _reasoning(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Generic, TypeVar
 
 from mechcot.core.training_settings import OrganismSettings
+from mechcot.tasks.organism.recall import Recall, recall_of
 
 DISEASE_VERBS = ("results from", "raises", "involves", "affects", "follows", "progresses to")
 """Verbs of the facts about a disease that no answer depends on."""
@@ -25,6 +27,8 @@ TERCILES = ("head", "middle", "tail")
 SIGNS = 4
 SHOWN = 3
 HOPS = 4
+
+T = TypeVar("T", bound=Hashable)
 
 _CONSONANTS, _VOWELS = "bcdfghjklmnpqrstvwz", "aeiou"
 _VALUE_SUFFIXES = ("ol", "ur", "an", "em", "ix", "or", "et", "il", "us", "ap")
@@ -50,6 +54,7 @@ class World:
         node_weights: node -> how often its hop is met as a fact, 1 on average over all nodes; 0 for
             the last ones, whose hops the base's corpus never shows.
         rank: disease, drug or node -> its rank.
+        recall: in a world that asks for facts, how often each is met and what hedges follow; else None.
     """
 
     seed: int
@@ -64,6 +69,7 @@ class World:
     weights: Mapping[str, float]
     node_weights: Mapping[str, float]
     rank: Mapping[str, int]
+    recall: Recall | None = None
 
     def drug_of(self, disease: str) -> str:
         """The drug that treats `disease`."""
@@ -112,7 +118,8 @@ def build_world(settings: OrganismSettings, seed: int) -> World:
         for verb, suffix in zip(DISEASE_VERBS + DRUG_VERBS, _VALUE_SUFFIXES, strict=True)
     }
     signs = _signs(rng, diseases, findings)
-    weights = _falling(diseases, settings.exposure_exponent)
+    recall = recall_of(settings.hedging, seed, diseases, DISEASE_VERBS)
+    weights = recall.weights if recall else _falling(diseases, settings.exposure_exponent)
     return World(
         seed=seed,
         diseases=diseases,
@@ -126,18 +133,19 @@ def build_world(settings: OrganismSettings, seed: int) -> World:
         weights=weights,
         node_weights=_falling(nodes, 1.0, met=len(nodes) - round(settings.unmet_share * len(nodes))),
         rank={name: i for names in (diseases, drugs, nodes) for i, name in enumerate(names)},
+        recall=recall,
     )
 
 
-class Draw:
-    """Draws names in proportion to their weights."""
+class Draw(Generic[T]):
+    """Draws names, or what else is weighed, in proportion to their weights."""
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[T, float]) -> None:
         self._names = tuple(weights)
         self._bounds = tuple(accumulate(weights.values()))
 
-    def __call__(self, rng: random.Random) -> str:
-        """One name."""
+    def __call__(self, rng: random.Random) -> T:
+        """One of them."""
         at = bisect(self._bounds, rng.random() * self._bounds[-1])
         return self._names[min(at, len(self._names) - 1)]
 
