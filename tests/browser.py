@@ -45,15 +45,14 @@ class Tab:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, code: str) -> Any:
-        """The value of an expression as soon as it is true."""
+    def until(self, code: str) -> None:
+        """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE
-        while not (value := self.js(code)):
+        while not self.js(f"Boolean({code})"):
             assert time.monotonic() < end, (
                 f"never true: {code}; the page says: {self.js('document.body.innerText')[:800]}"
             )
             time.sleep(0.05)
-        return value
 
     def open(self, address: str, ready: str) -> None:
         """Go to an address and wait until it is there."""

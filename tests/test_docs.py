@@ -224,8 +224,8 @@ def _options(script: str) -> set[str]:
 
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
     put_in = [_given(word, files) for word in words]
-    # tests/test_miniature.py runs those
-    if "--miniature" in words or (words[0] in ENDLESS and "--export" not in words):
+    endless = words[0] in ENDLESS and "--export" not in words
+    if endless or "--miniature" in words:  # tests/test_miniature.py runs those
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return

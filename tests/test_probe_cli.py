@@ -92,8 +92,14 @@ def test_own_tensors_and_labels_give_a_table_a_page_and_a_card(own, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert "Probe told: the label in steps.csv is 1" in done.stdout
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "report.json", "report.html", "card.json", "probe.safetensors"
+        "report.json", "report.html", "card.json", "probe.safetensors", "scores.parquet"
     }  # fmt: skip
+    kept = pd.read_parquet(tmp_path / "out" / "scores.parquet")
+    named = kept.merge(labels, on=["qid", "arm", "cid", "sid"], validate="one_to_one")
+    assert (named.y == named.label).all()
+    assert len(named) == len(kept) == len(labels)
+    assert kept.groupby("qid").fold.nunique().max() == 1  # a question is scored by probes that never saw it
+    assert kept.groupby("y").score.mean().diff().iloc[1] > 1
     card = load_card(tmp_path / "out")
     assert (card.about["probe"]["layer"], card.about["probe"]["rule"]) == (2, "end")
     scores = card.score_store(Activations.open(folder))
@@ -105,7 +111,7 @@ def test_own_tensors_and_labels_give_a_table_a_page_and_a_card(own, tmp_path: Pa
     as_json = _call(*call, "--out", tmp_path / "again", "--json", "--quiet")
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "out" / "report.json").read_text())
     assert as_json.stderr == ""
-    for name in ("card.json", "report.html", "probe.safetensors"):
+    for name in ("card.json", "report.html", "probe.safetensors", "scores.parquet"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 

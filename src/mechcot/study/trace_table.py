@@ -21,6 +21,8 @@ class TraceTable(pd.DataFrame):
 
     _metadata = ["place"]  # noqa: RUF012 -- pandas' own name for what its copies keep
 
+    place: tuple[Any, str, int, str]
+
     @property
     def _constructor(self) -> Any:
         return TraceTable

@@ -79,7 +79,7 @@ class Data:
         """
         kind, _, number = name.partition("/")
         if kind == "index" and not number:
-            return script(name, self.listing())
+            return self._index_script
         if not number.isdecimal() or kind not in ("q", "text"):
             raise KeyError(name)
         place = int(number)
@@ -97,6 +97,10 @@ class Data:
             table = self.files[arm].table("traces", ("qid", "cid", "text"))
             found |= {(arm, q, c): t for q, c, t in zip(table.qid, table.cid, table.text, strict=True)}
         return [found[key] for key in zip(self.index.arm, self.index.qid, self.index.cid, strict=True)]
+
+    @cached_property
+    def _index_script(self) -> str:
+        return script("index", self.listing())
 
     def listing(self) -> dict[str, Any]:
         """The list of traces by columns, with the names that its codes stand for."""

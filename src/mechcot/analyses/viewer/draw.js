@@ -94,7 +94,7 @@ function curve(question, trace, go) {
     svg.append(el("svg:line", { x1: left, x2: W - right, y1: y(p), y2: y(p), class: "rule" }));
     svg.append(el("svg:text", { x: left - 5, y: y(p) + 4, "text-anchor": "end" }, per(p)));
   }
-  const every = Math.ceil(last / 12);
+  const every = Math.ceil(last / (W < 400 ? 6 : 12));
   for (let k = 0; k <= last; k += every) {
     svg.append(el("svg:text", { x: x(k), y: H - 8, "text-anchor": k ? "middle" : "start" }, k ? String(k) : "prompt"));
   }

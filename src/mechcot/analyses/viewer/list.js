@@ -23,7 +23,18 @@ const SORTS = {
   late: ["Latest lock", (c, i) => (c.lock[i] === -2 ? 2 : c.lock[i] === -1 ? -2 : -c.lock[i] / Math.max(1, c.last[i]))],
   surprisal: ["Most surprising words", (c, i) => (c.surprisal[i] === null ? 1e9 : -c.surprisal[i])],
 };
-const wrongKinds = (c, i, kind) => [...c.strip[i]].some((letter, k) => letter === "e" && mechcot.data.index.kinds[c.kinds[i][k]] === kind);
+// What a filter says of every row, made once.
+const said = {};
+function valuesOf(name) {
+  const c = mechcot.data.index.columns, of = FILTERS.find((one) => one[0] === name)[2];
+  return (said[name] = said[name] || c.q.map((_, i) => of(c, i)));
+}
+// The kinds of each row's wrong steps, made once.
+function wrongKinds() {
+  const { kinds, columns: c } = mechcot.data.index;
+  return (said.wrong = said.wrong || c.strip.map((strip, i) =>
+    strip.includes("e") ? c.kinds[i].filter((_, k) => strip[k] === "e").map((kind) => kinds[kind]) : []));
+}
 
 function asked() {
   const query = new URLSearchParams(location.hash.split("?")[1] || "");
@@ -31,14 +42,14 @@ function asked() {
 }
 
 function keep(rows, want, but) {
-  const c = mechcot.data.index.columns;
-  for (const [name, , of] of FILTERS) {
+  for (const [name] of FILTERS) {
     const value = want[name];
     if (!value || name === but) continue;
-    rows = rows.filter((i) => of(c, i).includes(value));
+    const values = valuesOf(name);
+    rows = rows.filter((i) => values[i].includes(value));
   }
   // A kind and "wrong" together ask for a wrong step of that kind.
-  if (want.kind && want.verdict === "erroneous" && but !== "kind" && but !== "verdict") rows = rows.filter((i) => wrongKinds(c, i, want.kind));
+  if (want.kind && want.verdict === "erroneous" && but !== "kind" && but !== "verdict") rows = rows.filter((i) => wrongKinds()[i].includes(want.kind));
   return rows;
 }
 
@@ -71,12 +82,12 @@ function chosen(hits, query) {
   return { rows, all, want };
 }
 
-function filterNode([name, label, of, words], all, want, set) {
-  const c = mechcot.data.index.columns, counts = {};
+function filterNode([name, label, , words], all, want, set) {
+  const counts = {}, values = valuesOf(name);
   for (const i of keep(all, want, name)) {
-    for (const value of of(c, i)) {
-      if (name === "kind" && want.verdict === "erroneous" && !wrongKinds(c, i, value)) continue;
-      if (name === "verdict" && want.kind && value === "erroneous" && !wrongKinds(c, i, want.kind)) continue;
+    for (const value of values[i]) {
+      if (name === "kind" && want.verdict === "erroneous" && !wrongKinds()[i].includes(value)) continue;
+      if (name === "verdict" && want.kind && value === "erroneous" && !wrongKinds()[i].includes(want.kind)) continue;
       counts[value] = (counts[value] || 0) + 1;
     }
   }

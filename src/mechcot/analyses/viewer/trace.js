@@ -37,7 +37,7 @@ function reasonNode(step, meaning) {
   for (const [name, [label, reason]] of Object.entries(step.others || {})) {
     lines.push(el("p", {}, name + ": " + verdict(label)[1] + (reason ? ": " : ""), el("bdi", {}, reason)));
   }
-  if (step.claim) lines.push(el("p", {}, "claims: ", el("bdi", {}, step.claim.join(" ")), step.truth.length ? "; true: " : "", el("bdi", {}, step.truth.join(", "))));
+  if (step.claim) lines.push(el("p", {}, "claims: ", el("bdi", {}, [step.claim[1], step.claim[0], step.claim[2]].join(" ")), step.truth.length ? "; true: " : "", el("bdi", {}, step.truth.join(", "))));
   if (step.probe) lines.push(el("p", {}, `probe score ${step.probe[0]}: ${step.probe[1] ? "among" : "not among"} the highest of its fold, of which there are as many as wrong steps`));
   return el("div", { class: "why" }, ...lines);
 }
