@@ -138,8 +138,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def to_yaml(settings: Settings) -> str:
-    """The settings as YAML, every key written out."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The settings as YAML, every key written out; what they removed of their preset is null.
+
+    So the file says the same where it is taken as a file of settings (`--config`), upon that preset.
+    """
+    told = settings.model_dump(mode="json")
+    for key in _REMOVABLE:
+        told[key] |= dict.fromkeys(sorted(PRESETS[settings.preset].get(key, {}).keys() - told[key].keys()))
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
@@ -217,11 +223,13 @@ def _refuse_unwritable(value: Any, where: str) -> None:
             )
 
 
+_REMOVABLE = ("arms", "controls", "examples")
+"""Settings by names of the user's, of which a preset's may be set to null."""
+
+
 def _without_removed(merged: dict[str, Any]) -> dict[str, Any]:
     """The settings without arms, controls and examples that were set to null."""
-    named = {
-        key: merged[key] for key in ("arms", "controls", "examples") if isinstance(merged.get(key), dict)
-    }
+    named = {key: merged[key] for key in _REMOVABLE if isinstance(merged.get(key), dict)}
     return merged | {key: {n: v for n, v in own.items() if v is not None} for key, own in named.items()}
 
 
