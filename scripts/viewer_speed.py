@@ -139,7 +139,7 @@ def block(told: dict) -> str:
     return (
         f"<!-- viewer-speed -->\n\n{head}\n"
         f"{rows}\n\nOn {machine['cores']} cores that other programs used too ({load}): "
-        "the processor time of page and server is what an idle machine needs at most.\n"
+        "the processor time is that of the page's main thread and of the server.\n"
     )
 
 

@@ -112,7 +112,8 @@ def chromium(folder: Path) -> Iterator[Tab]:
     command = [
         "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank",
+        "--disable-dev-shm-usage", "--disable-features=IsolateSandboxedIframes",
+        f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

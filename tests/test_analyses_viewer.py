@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from html import unescape
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from browser import chromium, needs_chromium
+from browser import PATIENCE, chromium, needs_chromium
 from mechcot import Study
 from mechcot.analyses.viewer.data import Data, export, page
 from mechcot.analyses.viewer.index import INDEX, NEVER, UNREAD, flags, index_of
@@ -252,6 +253,40 @@ def test_the_command_writes_pages(study: Study, tmp_path) -> None:
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.js")}
     assert {"viewer.js", "data/index.js", "data/q/0.js", "data/text/0.js"} <= names
     assert str(study.path) not in (tmp_path / "out/data/index.js").read_text()
+
+
+@needs_chromium
+def test_a_notebooks_frame_is_a_page_of_its_own(study: Study, tmp_path) -> None:
+    """Links inside it lead from view to view, and nothing is refused by its policy."""
+    qid = study.questions().qid[0]
+    (tmp_path / "cell.html").write_text(
+        f"<!doctype html><title>cell</title>{study.compare(qid, 1)._repr_html_()}"
+    )
+    with chromium(tmp_path / "profile") as tab:
+        tab.size(1440, 900)
+        tab.open((tmp_path / "cell.html").as_uri(), "document.querySelector('iframe')")
+        tree = tab("Page.getFrameTree")["frameTree"]
+        frame = tree["childFrames"][0]["frame"]["id"]
+        inside = tab("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+
+        def ask(code: str) -> object:
+            found = tab("Runtime.evaluate", expression=code, contextId=inside, returnByValue=True)
+            return found["result"].get("value")
+
+        def until(code: str) -> None:
+            end = time.monotonic() + PATIENCE
+            while not ask(f"Boolean({code})"):
+                assert time.monotonic() < end, (code, ask("document.body.innerText"), tab.problems)
+                time.sleep(0.1)
+
+        until("document.querySelectorAll('.row').length")
+        assert ask("document.querySelectorAll('.side').length") == 2
+        ask("document.getElementById('compare').click()")
+        until("document.querySelector('h1')?.innerText.startsWith('base')")
+        ask("document.getElementById('up').click()")
+        until("document.querySelectorAll('.trace').length")
+        assert tab.js("document.title") == "cell"
+        assert tab.problems == []
 
 
 LISTED = "document.querySelectorAll('.trace').length"

@@ -154,8 +154,9 @@ def _inside(table: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
         (row.qid, row.cid): float(np.nanmean(row.surprisal)) if len(row.surprisal) else np.nan
         for row in records.rows(tables.signals)
     }
+    said = [wrong.get(key, []) if key in told else None for key in keys]
     return table.assign(
-        probe=[wrong.get(key, []) if key in told else None for key in keys],
+        probe=pd.Series(said, index=table.index, dtype=object),
         surprisal=[means.get(key, np.nan) for key in keys],
         lock=table.lock.fillna(UNREAD),
         last=table["last"].fillna(-1),

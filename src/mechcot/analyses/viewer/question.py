@@ -45,7 +45,7 @@ def questions_of(
     }
     rows = study.questions().set_index("qid", drop=False)
     for qid, own in listed.groupby("qid", sort=False):
-        question = rows.loc[qid]
+        question: Any = rows.loc[qid]
         named = getattr(question, "open", False)
         yield {
             "qid": qid,

@@ -61,7 +61,7 @@ class Shown:
         else:
             notebook = type(get_ipython()).__name__ == "ZMQInteractiveShell"
         if notebook:
-            display(self)
+            display(self)  # type: ignore[no-untyped-call]
             return
         webbrowser.open(self.save(Path(tempfile.mkdtemp(prefix="mechcot-")) / "trace.html").as_uri())
 

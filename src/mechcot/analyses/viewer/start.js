@@ -58,10 +58,17 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   KEYS[event.key]();
 });
+// In a notebook's frame a link to a place would lead to the notebook's own address.
+addEventListener("click", (event) => {
+  const link = event.target.closest && event.target.closest("a[href^='#']");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go(link.getAttribute("href"));
+});
 document.getElementById("keys").addEventListener("click", () => document.getElementById("help").showModal());
 addEventListener("hashchange", show);
 addEventListener("DOMContentLoaded", () => {
   const first = document.body.dataset.start;
-  if (first && !location.hash) history.replaceState(null, "", first);
+  if (first && !location.hash) location.hash = first;
   mechcot.load("index").then(show, () => failed("The list of traces"));
 });
