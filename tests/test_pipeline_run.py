@@ -16,6 +16,7 @@ from mechcot.analyses import registry
 from mechcot.core.errors import ConfigError, DataError, StudyError, UsageError
 from mechcot.core.manifest import load_manifest, verify
 from mechcot.core.settings import Settings
+from mechcot.pipeline import kinds
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.run import stages_of
 
@@ -151,8 +152,8 @@ def test_changed_sampling_is_refused_and_can_be_made_again(
     assert organism is not None
     assert organism.pretrain_steps != 9
     assert load_manifest(copied)["stages"] == old
-    cut = pipeline.STAGES.index(pipeline.answer_stages)  # what follows the traces is made again as ever
-    monkeypatch.setattr(pipeline, "STAGES", pipeline.STAGES[:cut])
+    cut = kinds.STAGES.index(kinds.answer_stages)  # what follows the traces is made again as ever
+    monkeypatch.setattr(kinds, "STAGES", kinds.STAGES[:cut])
     study = pipeline.run(
         copied, overrides=("sampling.temperature=1.0",), restart_from="sample-base", progress=False
     )
@@ -271,7 +272,7 @@ def _asked_pairs(folder: Path, path: Path) -> None:
 def test_a_judge_file_is_read_before_anything_runs(models_study: Path) -> None:
     path = models_study / "out"
     overrides = ("judge.kind=llm", f"judge.path={models_study}/none.yaml")
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"judge\.path: there is no file '\S*none\.yaml'\. Put it there"):
         pipeline.run(path, config=models_study / "study.yaml", overrides=overrides, progress=False)
     assert not (path / "questions.parquet").exists()
 

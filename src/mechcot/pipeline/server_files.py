@@ -62,7 +62,12 @@ def _found(settings: Path, where: str, named: str) -> str:
     if given.exists() or (judges and judge_path(named).exists()):
         return named
     more = f"; or name a judge file that comes with mechcot: {shipped()}" if judges else ""
+    looked = (
+        ""
+        if given.is_absolute()
+        else f", neither beside the settings ({beside.resolve()}) nor in the working directory "
+        f"({given.absolute()})"
+    )
     raise ConfigError(
-        f"{settings}: {where}: there is no file '{named}', neither beside the settings ({beside.resolve()}) "
-        f"nor in the working directory ({given.resolve()}). Put it there, or name where it lies{more}"
+        f"{settings}: {where}: there is no file '{named}'{looked}. Put it there, or name where it lies{more}"
     )
