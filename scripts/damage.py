@@ -55,6 +55,7 @@ KINDS = {
     r"study\.yaml": "settings",
     r"manifest\.json": "manifest",
     r"questions\.parquet|facts\.parquet": "questions and facts",
+    r"prompts\.json": "prompts as models are given them",
     r"models/.*": "checkpoints",
     r"examples/.*": "examples",
     r"arms/.*/verdicts/.*": "verdicts",
@@ -74,6 +75,8 @@ KINDS = {
     r"probes/.*": "a probe of `mechcot probe`",
     r"judge_controls/.*": "judge controls",
     r"sheet/.*": "a sheet and its key",
+    r"likert/.*": "forms of ratings and their key",
+    r"forced-traces/.*": "answers behind other traces",
     r"work/.*": "`work/`",
 }
 
