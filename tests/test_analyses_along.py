@@ -271,7 +271,7 @@ def test_a_finished_study_takes_a_share_and_its_students_stay(
         study.along()
     assert digest(kept.path / "models" / "distilled") == digest(study.path / "models" / "distilled")
     before, after = (load_manifest(one.path)["stages"] for one in (study, kept))
-    assert {name for name in before if after[name] != before[name]} == {"judge"}
+    assert {name for name in before if after[name] != before[name]} == {"judge", "prompts"}
     kept_rows = after["judge"]["outputs"]  # the same verdicts, and those of one arm more
     assert {**kept_rows, **before["judge"]["outputs"]} == kept_rows
     assert after["along-distilled"]["outputs"].keys() == {"models/distilled-at-50"}
