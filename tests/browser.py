@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -115,7 +116,8 @@ def chromium(folder: Path) -> Iterator[Tab]:
         "--disable-dev-shm-usage", "--disable-features=IsolateSandboxedIframes",
         f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    own = os.environ | {"TMPDIR": str(folder)}  # it leaves a file of its own where temporary ones lie
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
     try:
         port = _waited(lambda: (folder / "DevToolsActivePort").read_text().split()[0])
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -69,10 +69,9 @@ def test_what_comes_out_empty_is_an_error(miniature: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["medqa-qwen3-8b", "gsm8k-qwen3-8b", "arc-qwen3-8b", "medqa-llama-3.1-8b", "study-teacher"]
-)
-def test_every_other_example_runs_in_miniature(name: str, tmp_path: Path, examples_cache: Path) -> None:
+@pytest.mark.parametrize("name", ["medqa-qwen3-8b", "gsm8k-qwen3-8b"])
+def test_other_examples_run_in_miniature(name: str, tmp_path: Path, examples_cache: Path) -> None:
+    """All of them: `python scripts/miniature.py`."""
     done = run.run_miniature(tmp_path / "study", EXAMPLES / f"{name}.yaml", progress=False)
     assert min(one.n for one in done.counts) > 0
     assert verify(tmp_path / "study") == []

@@ -32,6 +32,7 @@ def test_a_notebook_runs(
     if "run_miniature" in path.read_text():
         env |= {"MECHCOT_EXAMPLES": str(ROOT / "examples")}
         env |= {"MECHCOT_MINIATURE": str(request.getfixturevalue("miniature"))}
+        env |= {"XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}  # which that fixture sets
     client.execute(env=env)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)

@@ -114,11 +114,22 @@ def test_a_question_with_an_option_of_no_tokens_is_left_out_by_name(study: Study
         "normalizers": [drop, *([told["normalizer"]] if told["normalizer"] else [])],
     }
     folder.write_text(json.dumps(told))
+    _asked_without(changed, questions.qid[at], questions.options[at])
     skipped = read_again(changed, tmp_path / "work")["skipped"]
     limit = changed.settings.reading.traces_per_question
     last = len(questions.options[at]) - 1
     assert skipped == [f"question {questions.qid[at]!r}: option {last} has no tokens after lead-in 0"] * limit
     assert questions.qid[at] not in set(Study.open(changed.path).forced("base").qid)
+
+
+def _asked_without(study: Study, qid: str, options: list[str]) -> None:
+    """Traces of a question as if its last option had had no tokens when they were written."""
+    traces = study.traces("base")
+    own = traces.index[traces.qid == qid]
+    for at in own:
+        ids = list(traces.prompt_ids[at])
+        traces.at[at, "prompt_ids"] = [*ids[:-2], ids[-1]]  # the last option stands before the last token
+    records.write_table(study.arm_path("base") / "traces.parquet", traces, records.TRACES)
 
 
 def test_a_reader_with_another_tokenizer_is_refused(study: Study, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_template_that_drops_a_turn_is_refused(
 
 
 def test_a_plain_text_has_no_system_message() -> None:
-    with pytest.raises(ValueError, match="a plain text has no system message"):
+    with pytest.raises(ValueError, match="system: a plain text has none"):
         PromptSettings(chat=False, system="w8")
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mechcot.asking.server_file import Server
 from mechcot.core.judging_settings import instrument_of
-from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.core.training_settings import DistillSettings
 from mechcot.pipeline.estimate.result import Work
@@ -111,7 +110,7 @@ def _examples(sizes: Sizes, distill: DistillSettings) -> float:
     if settings.teacher is not None and settings.made_here(distill.examples):
         kept = sizes.tell("share of the teacher's chains that become examples", 0.9, "", "assumed")
         return sizes.teacher_questions() * settings.teacher.chains * kept
-    if settings.organism is not None and distill.examples in TEACHER_VARIANTS:
+    if settings.organism is not None and settings.made_here(distill.examples):
         return sizes.tell("teacher's traces", settings.organism.teacher_traces, "examples", "the settings")
     from mechcot.core import records
 
