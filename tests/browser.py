@@ -116,6 +116,7 @@ def chromium(folder: Path) -> Iterator[Tab]:
         "--disable-dev-shm-usage", "--disable-features=IsolateSandboxedIframes",
         f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank",
     ]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
     own = os.environ | {"TMPDIR": str(folder)}  # it leaves a file of its own where temporary ones lie
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
     try:
