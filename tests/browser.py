@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -116,8 +117,8 @@ def chromium(folder: Path) -> Iterator[Tab]:
         "--disable-dev-shm-usage", "--disable-features=IsolateSandboxedIframes",
         f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank",
     ]  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    own = os.environ | {"TMPDIR": str(folder)}  # it leaves a file of its own where temporary ones lie
+    left = tempfile.mkdtemp()  # it leaves a socket where temporary files lie, whose path must be short
+    own = os.environ | {"TMPDIR": left}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
     try:
         port = _waited(lambda: (folder / "DevToolsActivePort").read_text().split()[0])
@@ -134,6 +135,7 @@ def chromium(folder: Path) -> Iterator[Tab]:
         try:
             yield Tab(socket)
         finally:
+        shutil.rmtree(left, ignore_errors=True)
             socket.close()
     finally:
         process.terminate()
