@@ -135,11 +135,11 @@ def chromium(folder: Path) -> Iterator[Tab]:
         try:
             yield Tab(socket)
         finally:
-        shutil.rmtree(left, ignore_errors=True)
             socket.close()
     finally:
         process.terminate()
         process.wait(PATIENCE)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _waited(ask: Any) -> Any:
