@@ -88,7 +88,7 @@ def test_the_page_and_the_terminal_say_it(forced: Study) -> None:
     assert all(part.figure is not None and part.tables for part in own.parts)
     told = forced.trace_checks().text()
     assert "Traces and answers" in told
-    assert "Answers behind traces" in told
+    assert "terse: filler" in told
     assert "Do right traces go with right answers?" in forced.report.read_text()
 
 
