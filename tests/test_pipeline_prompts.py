@@ -17,6 +17,7 @@ from mechcot.core.files import read_json
 from mechcot.models.checkpoint import load_tokenizer
 from mechcot.pipeline import run as pipeline
 from mechcot.pipeline.judge import judge
+from mechcot.pipeline.kinds import stages_of
 from mechcot.pipeline.prompts import check_asked
 from mechcot.reading.of_study import question_inputs
 from mechcot.steps.of_study import audited_steps, task_of
@@ -120,3 +121,11 @@ def test_an_arm_with_a_template_of_its_own(tmp_path: Path) -> None:
     study = sampled(tmp_path, f"arms.told.prompt={{template: {tmp_path}/mine.jinja}}")
     assert words(study.traces("told").prompt_ids[0]).startswith("w57 ")
     assert words(study.traces("base").prompt_ids[0]).startswith("w0 ")
+
+
+def test_stages_that_know_no_template_have_the_keys_of_older_studies(tmp_path):
+    settings = config.resolve(preset="organism-small", overrides=("causes={}", "steering={}", "handover={}"))
+    stages = {one.name: one.settings for one in stages_of(Study(tmp_path, settings))}
+    for name in ("causes-of-base", "steering", "handover-by-base"):
+        assert "template" not in stages[name]["prompt"]
+    assert stages["handover-judge"]["judge"] == {"kind": "exact", "path": None}

@@ -44,7 +44,7 @@ def check_contrast(asked: Mapping[str, Asked], before: str, others: Sequence[str
         ValueError: with both values, and what to do.
     """
     for after in others:
-        _check(asked, "contrast", (before, after), ())
+        check_control(asked, "contrast", (before, after), ())
     for arm in (before, *others):
         if asked[arm].own_prompt:
             raise ValueError(
@@ -66,7 +66,15 @@ def check_control(
     Raises:
         ValueError: with both values, and what to do.
     """
-    _check(asked, where, pair, differs)
+    sampled = {arm: asked[arm] for arm in pair if not asked[arm].given}
+    for name in () if "prompt" in differs else ArmPrompt.model_fields:
+        values = {arm: getattr(own.prompt, name) for arm, own in sampled.items()}
+        _refuse(where, "prompt", values, lambda value, name=name: f"with prompt.{name} {_shown(value)}")
+    for name in (name for name in ArmSampling.model_fields if name not in differs):
+        values = {arm: getattr(own.sampling, name) for arm, own in sampled.items()}
+        _refuse(where, name, values, lambda value, name=name: f"at {name} {value}")
+    if "judged" not in differs:
+        _refuse(where, "judged", {arm: asked[arm].judged for arm in pair}, _judged)
 
 
 @contextmanager
@@ -79,18 +87,6 @@ def arm_named(name: str) -> Iterator[None]:
         raise ValueError(f"arms.{name}.prompt: {why}") from None
     except ValueError as error:
         raise ValueError(f"arms.{name}.{error}") from None
-
-
-def _check(asked: Mapping[str, Asked], where: str, pair: tuple[str, str], differs: tuple[str, ...]) -> None:
-    sampled = {arm: asked[arm] for arm in pair if not asked[arm].given}
-    for name in () if "prompt" in differs else ArmPrompt.model_fields:
-        values = {arm: getattr(own.prompt, name) for arm, own in sampled.items()}
-        _refuse(where, "prompt", values, lambda value, name=name: f"with prompt.{name} {_shown(value)}")
-    for name in (name for name in ArmSampling.model_fields if name not in differs):
-        values = {arm: getattr(own.sampling, name) for arm, own in sampled.items()}
-        _refuse(where, name, values, lambda value, name=name: f"at {name} {value}")
-    if "judged" not in differs:
-        _refuse(where, "judged", {arm: asked[arm].judged for arm in pair}, _judged)
 
 
 _OWN = {"prompt": "Ask both alike (arms.NAME.prompt)", "judged": "Judge both alike (arms.NAME.judged)"}

@@ -16,7 +16,7 @@ from mechcot.pipeline.causes import cause_stages
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
-from mechcot.pipeline.panel import verdict_files
+from mechcot.pipeline.judge import verdict_files
 from mechcot.pipeline.plan import probe_expense
 from mechcot.study.folder import Study
 
@@ -82,7 +82,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     settings = study.settings
     pair = (settings.contrast.before, settings.contrast.after)
     cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
-    own = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in settings.arms)
+    own = verdict_files(study, settings.judge.kind)
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
     readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
     judged = ("questions.parquet", *cut, *own)

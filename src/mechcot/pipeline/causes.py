@@ -28,8 +28,9 @@ def _stage(study: Study, arm: str, progress: bool) -> Stage:
     own, outside = checkpoint_of(study, arm)
     tables = tuple(f"arms/{arm}/{name}.parquet" for name in ("traces", "steps", "claims"))
     dump = settings.model_dump(mode="json")
-    names = ("causes", "contrast", "sampling", "prompt", "seed", "threads")
+    names = ("causes", "contrast", "sampling", "seed", "threads")
     basis = {name: dump[name] for name in names} | task_basis(study)
+    basis["prompt"] = settings.prompt.whole()
     basis |= {"own sampling": settings.sampling_of(arm).model_dump(mode="json")}
     basis |= {name: dump["reading"][name] for name in ("traces_per_question", "max_tokens")}
     return Stage(

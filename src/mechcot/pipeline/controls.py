@@ -28,7 +28,7 @@ def control_stages(study: Study, progress: bool) -> list[Stage]:
     wanted = wanted_of(study)
     name, _ = judge_of(study, wanted.judge_file)  # before hours of sampling, not after them
     chosen(wanted.only, study.settings.steps.segmenter)
-    outside = [judge_path(file) for file in (_judge_file(study), wanted.rewriter_file) if file is not None]
+    outside = [judge_path(file) for file in (judge_file(study), wanted.rewriter_file) if file is not None]
     for path in outside:
         read_judge(path)
     return [
@@ -45,7 +45,7 @@ def control_stages(study: Study, progress: bool) -> list[Stage]:
     ]
 
 
-def _judge_file(study: Study) -> str | None:
+def judge_file(study: Study) -> str | None:
     """Whose controls they are; None: the exact checker's."""
     own = study.settings.judge_controls
     assert own is not None

@@ -22,6 +22,7 @@ from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.judging.instrument import Judgement, asked_digest
 from mechcot.judging.judge_file import judge_path, read_judge
 from mechcot.judging.llm import judge_by_llm, plan
+from mechcot.pipeline.judge import verdict_files, write_verdicts
 from mechcot.pipeline.plan import calls_expense
 from mechcot.steps.of_study import audited_steps, questions_by_id
 from mechcot.study.folder import FURTHER, Study, recorded
@@ -123,18 +124,13 @@ def _stage(study: Study, judgement: Judgement) -> Stage:
         # The rows count: a second run may have verdicts where calls failed in the first.
         {"instrument": judgement.about["digest"], "rows": hashlib.sha256(rows).hexdigest()},
         ("questions.parquet", *(f"arms/{arm}/steps.parquet" for arm in arms)),
-        (*(f"arms/{arm}/verdicts/{name}.parquet" for arm in arms), f"instruments/{name}.json"),
+        (*verdict_files(study, name), f"instruments/{name}.json"),
         partial(_write, study, judgement),
     )
 
 
 def _write(study: Study, judgement: Judgement, work: Path) -> None:
-    name = judgement.instrument
-    table = pd.DataFrame(judgement.rows, columns=records.VERDICTS.names)
-    for arm in study.settings.arms:
-        out = study.arm_path(arm) / "verdicts" / f"{name}.parquet"
-        records.write_table(out, table[table.arm == arm], records.VERDICTS)
-    files.write_json(study.path / "instruments" / f"{name}.json", judgement.about)
+    write_verdicts(study, judgement.instrument, judgement.rows, judgement.about)
 
 
 def _result(study: Study, name: str) -> FurtherVerdicts:

@@ -43,7 +43,8 @@ def _writing(study: Study, arm: str, progress: bool) -> Stage:
     own, outside = checkpoint_of(study, arm)
     tables = tuple(f"arms/{name}/{table}.parquet" for name in pair_of(study) for table in ("traces", "steps"))
     dump = settings.model_dump(mode="json")
-    basis = {name: dump[name] for name in ("sampling", "prompt", "steps", "seed")} | task_basis(study)
+    basis = {name: dump[name] for name in ("sampling", "steps", "seed")} | task_basis(study)
+    basis["prompt"] = settings.prompt.whole()
     basis |= {"contrast": dump["contrast"], "traces": settings.reading.traces_per_question}
     basis |= {name: dump["handover"][name] for name in ("prefixes", "samples")}
     out = f"handover/{arm}"
@@ -61,15 +62,14 @@ def _writing(study: Study, arm: str, progress: bool) -> Stage:
 
 def _judging(study: Study, progress: bool) -> Stage:
     settings, path = study.settings, _judge_file(study)
-    dump = settings.model_dump(mode="json")
-    judge = settings.judge.model_dump(mode="json", exclude={"traces"})
+    assert settings.handover is not None
     steps = tuple(f"handover/{arm}/steps.parquet" for arm in pair_of(study))
     verdicts = tuple(f"handover/{arm}/verdicts.parquet" for arm in pair_of(study))
     tables = tuple(f"arms/{name}/{table}.parquet" for name in pair_of(study) for table in ("traces", "steps"))
     return Stage(
         JUDGED,
         1,
-        {"judge": judge, "own": dump["handover"]["judge"]} | task_basis(study),
+        {"judge": settings.judge.basis(), "own": settings.handover.judge} | task_basis(study),
         ("questions.parquet", *tables, *steps),
         (*verdicts, *(("instruments/handover.json",) if path else ())),
         partial(judge_next, study, progress),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def judge_stages(study: Study, progress: bool) -> list[Stage]:
 
         read_judge(_path(settings))  # before hours of sampling, not after them
     steps = tuple(f"arms/{arm}/steps.parquet" for arm in study.settings.arms)
-    verdicts = tuple(f"arms/{arm}/verdicts/{settings.kind}.parquet" for arm in study.settings.arms)
+    verdicts = verdict_files(study, settings.kind)
     about = ("instruments/llm.json",) if settings.kind == "llm" else ()
     return [
         Stage(
@@ -91,12 +92,23 @@ def judge(study: Study, progress: bool, work: Path) -> None:
     """Judge the steps of all arms, in one go: a judge may shuffle them."""
     kind = study.settings.judge.kind
     rows, about = judged(study, audited_steps(study), progress)
+    write_verdicts(study, kind, rows, about)
+
+
+def verdict_files(study: Study, name: str) -> tuple[str, ...]:
+    """Where the verdicts of an instrument lie, arm by arm."""
+    return tuple(f"arms/{arm}/verdicts/{name}.parquet" for arm in study.settings.arms)
+
+
+def write_verdicts(
+    study: Study, name: str, rows: Sequence[dict[str, Any]], about: dict[str, Any] | None
+) -> None:
+    """Write an instrument's verdicts (`records.VERDICTS`) arm by arm and, of a server's, what it is."""
     if about is not None:
-        files.write_json(study.path / "instruments" / f"{kind}.json", about)
+        files.write_json(study.path / "instruments" / f"{name}.json", about)
     table = pd.DataFrame(rows, columns=records.VERDICTS.names)
-    for arm in study.settings.arms:
-        out = study.arm_path(arm) / "verdicts" / f"{kind}.parquet"
-        records.write_table(out, table[table.arm == arm], records.VERDICTS)
+    for arm, file in zip(study.settings.arms, verdict_files(study, name), strict=True):
+        records.write_table(study.path / file, table[table.arm == arm], records.VERDICTS)
 
 
 def judged(

@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
-from mechcot.core import files, records
 from mechcot.core.judging_settings import instrument_of
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
-from mechcot.pipeline.judge import judged_first
+from mechcot.pipeline.judge import judged_first, verdict_files, write_verdicts
 from mechcot.pipeline.plan import calls_expense, no_calls_yet, there
 from mechcot.steps.of_study import audited_steps, questions_by_id, task_basis
 from mechcot.study.folder import FURTHER, Study
@@ -40,25 +37,16 @@ def panel_stages(study: Study, progress: bool) -> list[Stage]:
     return stages
 
 
-def verdict_files(study: Study, name: str) -> tuple[str, ...]:
-    """Where the verdicts of an instrument lie, arm by arm."""
-    return tuple(f"arms/{arm}/verdicts/{name}.parquet" for arm in study.settings.arms)
-
-
 def judge(study: Study, path: Path, name: str, progress: bool, work: Path) -> None:
     """Judge the steps of all arms by one more judge; equal questions to one server are one call."""
     from mechcot.asking.session import Session
     from mechcot.judging.judge_file import read_judge
     from mechcot.judging.llm import judge_by_llm
 
-    arms, calls = study.settings.arms, study.path / "work" / "calls"
-    steps = audited_steps(study)
+    calls, steps = study.path / "work" / "calls", audited_steps(study)
     session = Session(read_judge(path), calls, study.settings.seed, progress=progress)
     judgement = judge_by_llm(steps, questions_by_id(study), session, name=name)
-    table = pd.DataFrame(judgement.rows, columns=records.VERDICTS.names)
-    for arm, file in zip(arms, verdict_files(study, name), strict=True):
-        records.write_table(study.path / file, table[table.arm == arm], records.VERDICTS)
-    files.write_json(study.path / "instruments" / f"{name}.json", judgement.about)
+    write_verdicts(study, name, judgement.rows, judgement.about)
 
 
 def plan_judging(study: Study, path: Path, name: str) -> Expense:

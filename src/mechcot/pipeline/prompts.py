@@ -18,11 +18,12 @@ from mechcot.core.stages import Stage
 from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of, world_of
 from mechcot.study.folder import Study
-from mechcot.tasks import Question, render_prompt
+from mechcot.tasks import PromptFormat, Question, render_prompt
 from mechcot.tasks.tokens import decode, shared_prefix
 
 FILE = "prompts.json"
 _SHOWN = 60
+Rendered = tuple[dict[str, tuple[int, ...]], dict[str, str]]
 
 
 def prompt_stages(study: Study, progress: bool) -> list[Stage]:
@@ -78,7 +79,13 @@ def write_prompts(study: Study, work: Path) -> None:
         ModelError: two arms that are compared are asked in other words, by their checkpoints' templates.
     """
     questions = questions_by_id(study)
-    seen = {arm: rendered(study, arm, questions) for arm in study.settings.arms}
+    made: dict[tuple[str, PromptFormat], Rendered] = {}
+    seen: dict[str, Rendered] = {}
+    for arm in study.settings.arms:  # students are asked as their base is: that is rendered once
+        how = (tokenizer_arm(study, arm), task_of(study, arm).format)
+        if how not in made:
+            made[how] = rendered(study, *how, questions)
+        seen[arm] = made[how]
     for where, (before, after) in compared(study).items():
         _refuse_other_words(where, before, after, seen)
     told = {
@@ -88,11 +95,9 @@ def write_prompts(study: Study, work: Path) -> None:
     files.write_json(study.path / FILE, {"arms": told, "compared": sorted(compared(study))})
 
 
-def rendered(
-    study: Study, arm: str, questions: dict[str, Question]
-) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """An arm's prompts by question: as token ids, and as the text of these."""
-    tokenizer, form = tokenizer_of(study, tokenizer_arm(study, arm)), task_of(study, arm).format
+def rendered(study: Study, arm: str, form: PromptFormat, questions: dict[str, Question]) -> Rendered:
+    """Prompts by question with an arm's tokenizer: as token ids, and as the text of these."""
+    tokenizer = tokenizer_of(study, arm)
     ids = {qid: tuple(render_prompt(one, form, tokenizer)[1]) for qid, one in questions.items()}
     return ids, {qid: decode(tokenizer, list(own)) for qid, own in ids.items()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
-from mechcot.pipeline.panel import verdict_files
+from mechcot.pipeline.judge import verdict_files
 from mechcot.study.folder import Study
 
 FOLDER = "sheet"

@@ -30,7 +30,8 @@ def steering_stages(study: Study, progress: bool) -> list[Stage]:
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in arms)
     folders = [checkpoint_of(study, arm) for arm in arms]
     dump = settings.model_dump(mode="json")
-    basis = {name: dump[name] for name in ("steering", "contrast", "prompt", "steps", "seed", "threads")}
+    basis = {name: dump[name] for name in ("steering", "contrast", "steps", "seed", "threads")}
+    basis |= {"prompt": settings.prompt.whole()}
     basis |= {"sampling": settings.sampling_of(after).model_dump(mode="json", exclude={"greedy", "samples"})}
     return [
         Stage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,8 +126,6 @@ def source_of(task: str, sources: Sequence[Path], *, skip: bool = False) -> Sour
 
 def _open_form() -> PromptFormat:
     """How open questions are put, as plain text."""
-    from dataclasses import replace
-
     return replace(prompt_format(PromptSettings(**PRESETS["open"]["prompt"])), chat=False, items=True)
 
 
@@ -183,8 +181,6 @@ def _check(wanted: Wanted) -> list[str]:
 def _writing(form: PromptFormat, tokenizer: Path | None) -> Writing:
     if tokenizer is None:
         return Writing(form, form.render, lambda text: len(text.split()))
-    from dataclasses import replace
-
     from mechcot.models.checkpoint import load_tokenizer
 
     loaded = load_tokenizer(tokenizer, trust_remote_code=False)

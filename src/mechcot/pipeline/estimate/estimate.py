@@ -54,8 +54,7 @@ def _detectable(sizes: Sizes) -> tuple[Detectable, ...]:
     found = [_found("answers by vote, paired", n, "questions", turned / n)]
     wrong = sizes.tell("share of steps that are wrong", 0.4, "", "assumed")
     alike = sizes.tell("correlation of steps of one question (ICC)", 0.15, "", "assumed")
-    judged = min(settings.judge.traces_per_question or settings.sampling.samples, settings.sampling.samples)
-    each = judged * sizes.steps()
+    each = sizes.judged(settings.contrast.before) * sizes.steps()  # those of the arm after are as many
     spread = 2 * wrong * (1 - wrong)
     steps = n * each
     found.append(

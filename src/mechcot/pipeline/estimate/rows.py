@@ -136,7 +136,7 @@ def _sampling(sizes: Sizes, arm: str) -> Work:
 def _reading(sizes: Sizes, author: str, reader: str) -> Work:
     settings, stage = sizes.study.settings, f"read-{author}-by-{reader}"
     asked = settings.reading
-    n = sizes.questions() * min(asked.traces_per_question, settings.sampling.samples)
+    n = sizes.questions() * min(asked.traces_per_question, settings.sampling_of(author).samples)
     more = sizes.tell("tokens read for each token of prompt and trace", 1.2, "", "measured (docs/reading.md)")
     read = n * (sizes.prompt() + sizes.trace()) * more * (1 + asked.permutations)
     weights = weights_named(sizes, reader)
@@ -162,10 +162,10 @@ def _priced(
 def _at_server(sizes: Sizes, arm: str, stage: str, n: float, read: float, written: float) -> Work:
     from mechcot.pipeline.served import sampler_of
 
-    settings = sizes.study.settings
-    server = sampler_of(sizes.study, arm, settings.sampling_of(arm))
-    each = min(server.samples_per_request, settings.sampling.samples)
-    return _priced(stage, server, n, "traces", n / each, read * settings.sampling.samples / each, written)
+    sampling = sizes.study.settings.sampling_of(arm)
+    server = sampler_of(sizes.study, arm, sampling)
+    each = min(server.samples_per_request, sampling.samples)
+    return _priced(stage, server, n, "traces", n / each, read * sampling.samples / each, written)
 
 
 def _teacher(sizes: Sizes) -> Work:
@@ -177,9 +177,22 @@ def _teacher(sizes: Sizes) -> Work:
     each = sizes.tell("calls of the teacher for a right chain", 1.4, "calls", "assumed")
     n = sizes.teacher_questions()
     calls = n * min(settings.chains * each, settings.attempts)
-    asked = sizes.tell("tokens of the teacher's instructions", 420, "tokens", "counted: characters / 4")
+    asked = _teacher_told(sizes)
     return _priced(
         "teacher", server, n, "questions", calls, calls * (sizes.prompt() + asked), calls * sizes.trace()
+    )
+
+
+def _teacher_told(sizes: Sizes) -> float:
+    """Tokens of the teacher's instructions."""
+    from mechcot.distill.teacher import teacher_form
+    from mechcot.tasks.registry import task_for
+
+    settings = sizes.study.settings
+    assert settings.teacher is not None
+    told = teacher_form(settings.teacher, task_for(settings).format, settings.seed).words["system"]
+    return sizes.tell(
+        "tokens of the teacher's instructions", len(told) / 4, "tokens", "counted: characters / 4"
     )
 
 
@@ -192,15 +205,13 @@ def _examined(sizes: Sizes, arm: str) -> Work:
     server = read_teacher(
         Path(study.settings.teacher.server or "").expanduser(), study.settings.sampling.samples
     )
-    asked = sizes.tell("tokens of the teacher's instructions", 420, "tokens", "counted: characters / 4")
+    asked = _teacher_told(sizes)
     return _priced(f"given-{arm}", server, n, "traces", n, n * (sizes.prompt() + asked), n * sizes.trace())
 
 
 def _judging(sizes: Sizes, stage: str, file: str) -> Work:
     settings = sizes.study.settings
-    samples = settings.sampling.samples
-    traces = sum(min(settings.judged_of(arm) or samples, samples) for arm in settings.arms)
-    n = sizes.questions() * traces * sizes.steps()
+    n = sizes.questions() * sum(map(sizes.judged, settings.arms)) * sizes.steps()
     return _verdicts(sizes, stage, file, n, "steps", n)
 
 
@@ -219,11 +230,11 @@ def _verdicts(sizes: Sizes, stage: str, file: str, n: float, unit: str, calls: f
 
 def _controls(sizes: Sizes, stage: str) -> Work:
     from mechcot.analyses.judge_controls.design import chosen
+    from mechcot.pipeline.controls import judge_file
 
     settings = sizes.study.settings
-    own = settings.judge_controls
+    own, file = settings.judge_controls, judge_file(sizes.study)
     assert own is not None
-    file = own.judge or (settings.judge.path if settings.judge.kind == "llm" else None)
     questions = min(own.questions or sizes.questions(), sizes.questions())
     steps = questions * 2 * own.traces * sizes.steps()
     n = len(chosen(own.only, settings.steps.segmenter))

@@ -91,5 +91,10 @@ class Sizes:
             )
         return self.tell("steps of a trace", STEPS, "steps", "assumed")
 
+    def judged(self, arm: str) -> int:
+        """How many traces of a question and arm are judged."""
+        samples = self.study.settings.sampling_of(arm).samples
+        return min(self.study.settings.judged_of(arm) or samples, samples)
+
     def _with(self, *tables: str) -> list[str]:
         return [arm for arm in self.study.settings.arms if there(self.study, arm, *tables)]

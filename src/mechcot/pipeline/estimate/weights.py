@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +66,13 @@ def _guessed(parameters: float) -> tuple[int, int]:
 
 def _counted(folder: Path) -> int:
     """Parameters by the headers of the weights' files (safetensors)."""
+    from safetensors import safe_open
+
     n = 0
     for file in folder.glob("*.safetensors"):
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8))
-            header = json.loads(source.read(length))
-        n += sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
+        with safe_open(file, "np") as opened:
+            names = opened.keys()
+            n += sum(math.prod(opened.get_slice(name).get_shape()) for name in names)
     return n
 
 
