@@ -56,9 +56,8 @@ class ArmFiles:
     @cached_property
     def verdicts(self) -> dict[str, Path]:
         """Its verdicts by instrument, the study's own first."""
-        own = self.study.settings.judge.kind
-        found = {p.stem: p for p in (self.study.arm_path(self.arm) / "verdicts").glob("*.parquet")}
-        return dict(sorted(found.items(), key=lambda item: (item[0] != own, item[0])))
+        folder = self.study.arm_path(self.arm) / "verdicts"
+        return {name: folder / f"{name}.parquet" for name in self.study.instruments_of(self.arm)}
 
     @cached_property
     def probe(self) -> Path | None:
