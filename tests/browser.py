@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,43 @@ import pytest
 
 needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 PATIENCE = 60.0  # seconds; other tests may hold the cores
+
+
+_PLAYED = """
+<script>
+const file = new Promise((resolve) => {
+  URL.createObjectURL = (blob) => { resolve(blob.text()); return "#"; };
+});
+const press = (key, target = document) =>
+  target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const told = (found) => {
+  const shown = document.createElement("pre");
+  shown.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
+  document.body.replaceChildren(shown);
+};
+CODE</script></body>
+"""
+
+
+def played(page: str, code: str, folder: Path) -> Any:
+    """What a script finds that is put at the end of a page that stands alone, without its policy.
+
+    Args:
+        page: HTML.
+        code: JavaScript; has `press` (a key), `file` (a promise of what the page exports), and `told`, which
+            takes what it found.
+        folder: for the copy and the browser's profile.
+    """
+    page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page)
+    (folder / "page.html").write_text(page.replace("</body>", _PLAYED.replace("CODE", code)))
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=5000", "--dump-dom", (folder / "page.html").as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    return json.loads(base64.b64decode(re.search(r"<pre>(.*?)</pre>", shown, re.DOTALL)[1]))
 
 
 class Tab:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from browser import needs_chromium, played
 from likert_cases import ARMS, EFFECTS, build, fill
 from mechcot.analyses import likert, registry, sections
 from mechcot.analyses.likert import power
@@ -379,12 +378,6 @@ def test_two_arms_and_ratings_at_one_end_are_said_and_not_fitted(tmp_path):
 # --- a real browser ------------------------------------------------------------------------------
 
 _KEYS = """
-<script>
-const file = new Promise((resolve) => {
-  URL.createObjectURL = (blob) => { resolve(blob.text()); return "#"; };
-});
-const press = (key, target = document) =>
-  target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 const page = () => [...document.querySelectorAll("article")].findIndex((one) => !one.hidden);
 const seen = [];
 press("3");  // before consent nothing is rated
@@ -406,32 +399,19 @@ for (let n = 0; n < PAGES; n += 1) {
 document.getElementById("export").click();
 file.then((text) => {
   const raw = document.getElementById("raw").value;
-  const found = JSON.stringify({ seen, text, same: raw.replaceAll("\\r", "") === text.replaceAll("\\r", ""),
+  told({ seen, text, same: raw.replaceAll("\\r", "") === text.replaceAll("\\r", ""),
     count: document.getElementById("count").textContent, stored: localStorage.length });
-  const shown = document.createElement("pre");
-  shown.textContent = btoa(unescape(encodeURIComponent(found)));
-  document.body.replaceChildren(shown);
 });
-</script></body>
 """
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+@needs_chromium
 def test_a_form_is_filled_by_keyboard_exported_and_imported(case, tmp_path):
     """In a real browser; only the policy that forbids foreign scripts is taken off the copy."""
     study, drawn, folder, table = case
     participant = drawn.sheets.participant.iloc[0]
     page = (folder / "forms" / f"{participant}.html").read_text()
-    page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page)
-    (tmp_path / "page.html").write_text(page.replace("</body>", _KEYS.replace("PAGES", "6")))
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "page.html").as_uri(),
-    ]  # fmt: skip
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
-    found = json.loads(base64.b64decode(re.search(r"<pre>(.*?)</pre>", shown, re.DOTALL)[1]))
+    found = played(page, _KEYS.replace("PAGES", "6"), tmp_path)
     lines = 4 + (drawn.sheets.check.iloc[0] > 0)
     assert found["seen"] == [0, True, 0, lines, 1, 0, 2, 3, 4, 5, -1]
     assert (found["count"], found["stored"], found["same"]) == ("6 of 6 rated", 1, True)

@@ -26,6 +26,7 @@ from mechcot.analyses.viewer.server import Viewer
 from mechcot.cli.commands import app
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.study.folder import FURTHER
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script> & 😀 </script>"
@@ -127,6 +128,17 @@ def test_the_list_is_kept_and_made_anew_when_a_table_changes(study: Study, tmp_p
     assert (first.disagree == -1).all()
     wrong = (study.verdicts("distilled").label == "erroneous").sum()
     assert again[again.arm == "distilled"].disagree.sum() == wrong
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]
+    manifest["stages"][f"{FURTHER}other"] = {
+        **manifest["stages"]["report"],
+        "inputs": {"arms/distilled/steps.parquet": "those before"},
+        "outputs": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    pd.testing.assert_frame_equal(
+        index_of(Study.open(folder)), first
+    )  # verdicts on other steps are not shown
 
 
 def test_a_step_is_flagged_by_its_own_fold() -> None:

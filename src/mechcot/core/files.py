@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import hashlib
 import json
 import os
@@ -146,6 +147,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def checksum(data: bytes) -> str:
     """CRC-32 as eight hex digits: no flipped byte or half a write passes it, and it costs nothing."""
     return f"{zlib.crc32(data):08x}"
+
+
+def source_of(script: str) -> str:
+    """What a page's content security policy knows one of its own scripts by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def file_digest(path: Path) -> str:

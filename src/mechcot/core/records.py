@@ -175,10 +175,7 @@ FORCED = pa.schema(
         ("n_tokens", pa.list_(_i32)),  # tokens in each of those
         ("p", pa.list_(_f32)),  # softmax of logp over the options
         ("p_norm", pa.list_(_f32)),  # softmax of logp / n_tokens: long options are not punished
-        (
-            "p_prior",
-            pa.list_(_f32),
-        ),  # softmax of logp less the prior's (Holtzman et al. 2021); null: none read
+        ("p_prior", pa.list_(_f32)),  # softmax of logp less the prior's (Holtzman et al. 2021); null: none
         ("raw_mass", _f32),  # sum of exp(logp): how much of the distribution the options hold
         ("entropy", _f32),  # nats, of p
     ]
@@ -377,6 +374,11 @@ def check_encodable(text: str, where: str, what: str) -> None:
             f"{where}: character {error.start} of {what} is half of a pair: {text[error.start]!r}. "
             "Write the file again as UTF-8"
         ) from None
+
+
+def plainly_forced(forced: pd.DataFrame) -> pd.DataFrame:
+    """Of forced answers (`FORCED`) the model's own output to the first lead-in and the question's order."""
+    return forced[(forced["lead_in"] == 0) & (forced["permutation"] == 0) & (forced["layer"] == -1)]
 
 
 def rows(frame: pd.DataFrame) -> Iterator[Any]:

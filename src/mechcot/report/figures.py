@@ -18,6 +18,8 @@ BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 """Slate blue, orange, green and grey: apart for colour-blind readers, above 3:1 on white and on black."""
 COLOURS = {"before": BEFORE, "after": AFTER}
 """Of the two arms."""
+ARMS = (BEFORE, AFTER, TEACHER, "#a069b4", "#c2940e", "#4f9aa8", "#b5606b")
+"""Of many arms in order, the contrast's first."""
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 

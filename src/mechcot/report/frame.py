@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
@@ -14,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from mechcot.core.files import source_of
 from mechcot.core.words import NBSP
 from mechcot.report import figures as style
 from mechcot.report.parts import Part, Section
@@ -34,7 +33,7 @@ def drawn(sections: Iterable[Section]) -> dict[str, Any]:
         "figures": Markup(embedded(figures)),
         "style": Markup(_asset("page.css")),
         "scripts": {name: Markup(text) for name, text in scripts.items()},
-        "hashes": [_hash(text) for text in scripts.values()],
+        "hashes": [source_of(text) for text in scripts.values()],
     }
 
 
@@ -72,11 +71,6 @@ def _bare(part: Part) -> Any:
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
     return json.loads(figure.to_json())
-
-
-def _hash(script: str) -> str:
-    """What the page's content security policy knows one of its own scripts by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 @cache

@@ -135,8 +135,7 @@ class _Arm:
         verdicts = study.verdicts(arm)[[*records.STEP_KEY, "label", "reason"]]
         steps = steps[steps.cid < kept].merge(verdicts, on=records.STEP_KEY, how="left")
         steps[["label", "reason"]] = steps[["label", "reason"]].fillna("")
-        forced = study.forced(arm)
-        forced = forced[(forced.lead_in == 0) & (forced.permutation == 0) & (forced.layer == -1)]
+        forced = records.plainly_forced(study.forced(arm))
         signals = study.signals(arm)
         return cls(
             arm,

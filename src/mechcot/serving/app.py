@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from mechcot.core.errors import MechcotError, UsageError
+from mechcot.core.loopback import is_loopback
 from mechcot.serving.decode import Completion, Decoder, Piece, Prepared
 from mechcot.serving.request import AnyRequest, ChatRequest, TextRequest, read_request
 
@@ -30,7 +30,6 @@ News = Piece | Completion | Exception
 Heard = asyncio.Queue[News]
 
 _GONE = 499  # nobody reads it
-_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Chat:
         """Why a request is not let in: a page of another site, a name of another host, no key."""
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not _LOOPBACK.fullmatch(host):
+        if not is_loopback(host):
             return error_response(
                 403, "Host is not this machine's loopback: use the address that the server names"
             )

@@ -6,8 +6,6 @@ import asyncio
 import json
 import logging
 import queue
-import signal
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -20,8 +18,9 @@ import uvicorn
 from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mechcot.core.errors import ModelError, UsageError
+from mechcot.core.errors import ModelError
 from mechcot.core.keys import key_in
+from mechcot.core.loopback import listening, wait_for_end
 from mechcot.core.settings import ArmSettings
 from mechcot.models.checkpoint import load, local_folder
 from mechcot.serving.app import Chat, Limits, described
@@ -67,13 +66,8 @@ class LocalServer:
         self._decoder = decoder
         self._waiting: queue.Queue[Prepared | None] = queue.Queue()
         self._batch: list[Prepared] = []
-        try:
-            self._socket = socket.create_server(("127.0.0.1", port))
-        except OSError as error:
-            raise UsageError(
-                f"port {port} cannot be used: {error.strerror}. Name another with --port, or 0 for any"
-            ) from error
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        self._socket, address = listening(port)
+        self.url = f"{address}/v1"
         chat = Chat(decoder, model, key=key, limits=limits or Limits(), put=self._put)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -142,15 +136,7 @@ class LocalServer:
 
     def wait(self) -> None:
         """Serve until Ctrl-C (SIGINT) or SIGTERM."""
-        stop = threading.Event()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-        try:
-            while self._threads[0].is_alive() and not stop.wait(1.0):
-                pass
-        finally:
-            for number, handler in zip(signals, before, strict=True):
-                signal.signal(number, handler)
+        wait_for_end(self._threads[0])
 
     def _put(self, prepared: Prepared) -> None:
         if self._server.should_exit:

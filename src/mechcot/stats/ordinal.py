@@ -108,6 +108,8 @@ class OrdinalFit:
 
     def at_least(self, scale: int, category: int, group: int, *, level: float = LEVEL) -> Interval:
         """Estimated probability of `category` or a higher one under a condition, interval on its logit."""
+        from scipy.special import expit
+
         rank, kept = int(self.used[scale, :category].sum()), int(self.used[scale].sum())
         if rank in (0, kept):
             share, reason = float(rank == 0), "all ratings fall on one side of it"
@@ -118,7 +120,7 @@ class OrdinalFit:
             weights[len(weights) - len(self.effects) + group] = 1.0
         logit = float(self.effects[group] - self.thresholds[scale, rank - 1])
         found = self.linear(logit, weights, (group,), level=level)
-        ends = (float(_expit(np.array(x))) if x is not None else None for x in (logit, found.low, found.high))
+        ends = (float(expit(x)) if x is not None else None for x in (logit, found.low, found.high))
         estimate, low, high = ends
         return Interval(estimate, low, high, found.n, found.method, found.reason)
 
@@ -282,8 +284,10 @@ def _unpacked(parameters: Floats, columns: Ints) -> tuple[Floats, Floats]:
 
 def _slopes(thresholds: Floats, effects: Floats, columns: Ints) -> tuple[Floats, Floats]:
     """Probabilities [scales, groups, categories] and their slopes in the parameters [..., parameters]."""
+    from scipy.special import expit
+
     (scales, cuts), groups, n = thresholds.shape, len(effects), int(columns.max()) + 1
-    cumulative = _expit(thresholds[:, None, :] - effects[None, :, None])
+    cumulative = expit(thresholds[:, None, :] - effects[None, :, None])
     edge = np.zeros((scales, groups, 1))
     ends = np.concatenate([edge, cumulative, edge + 1], axis=2)
     density = ends * (1 - ends)
@@ -299,8 +303,3 @@ def _scores(probabilities: Floats, slopes: Floats) -> Floats:
     """Slopes of log probabilities; 0 for a category that cannot be."""
     p = probabilities[..., None]
     return np.divide(slopes, p, out=np.zeros_like(slopes), where=p > 0)
-
-
-def _expit(values: npt.NDArray[np.float64]) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-values)))

@@ -169,9 +169,11 @@ class _Joint(NamedTuple):
 
 
 def _joint(u: Floats, sd: Floats, upper: Floats, lower: Floats, data: _Data) -> _Joint:
+    from scipy.special import expit
+
     size = len(u)
     shift = (sd * u)[data.levels].sum(axis=0)
-    high, low = _expit(upper - shift), _expit(lower - shift)
+    high, low = expit(upper - shift), expit(lower - shift)
     p = np.maximum(high - low, 1e-300)
     pull = high + low - 1  # d log p / d shift
     bend = high * (1 - high) + low * (1 - low)
@@ -224,8 +226,3 @@ def _covariance(minus: Callable[[Floats], tuple[float, Floats]], at: Floats, fre
     with suppress(np.linalg.LinAlgError):
         found[np.ix_(places, places)] = np.linalg.inv(hessian)
     return found
-
-
-def _expit(values: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-values)))

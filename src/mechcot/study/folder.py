@@ -178,8 +178,15 @@ class Study:
         Verdicts of `mechcot judge` on steps that have changed since are left out, and so are those of an
         instrument that the settings name too (`panel`).
         """
-        own, pair = self.settings.judge.kind, (self.settings.contrast.before, self.settings.contrast.after)
-        there = [{p.stem for p in (self.arm_path(arm) / "verdicts").glob("*.parquet")} for arm in pair]
+        pair = [
+            self.instruments_of(arm) for arm in (self.settings.contrast.before, self.settings.contrast.after)
+        ]
+        return [name for name in pair[0] if name in pair[1]]
+
+    def instruments_of(self, arm: str) -> list[str]:
+        """The same for one arm."""
+        own = self.settings.judge.kind
+        there = {path.stem for path in (self.arm_path(arm) / "verdicts").glob("*.parquet")}
         stages = load_manifest(self.path)["stages"]
         made = {name.removeprefix(FURTHER) for name in stages if name.startswith(FURTHER)}
         current = recorded(self.path)
@@ -187,7 +194,7 @@ class Study:
         named = {instrument_of(file) for file in self.settings.panel} & current.keys()
         digests = {current[name]["digest"] for name in named}
         stale |= {name for name, about in current.items() if name not in named and about["digest"] in digests}
-        return sorted(set.intersection(*there) - stale, key=lambda name: (name != own, name))
+        return sorted(there - stale, key=lambda name: (name != own, name))
 
     def greedy_table(self, arm: str, name: str) -> pd.DataFrame:
         """A table of an arm's greedy traces: `traces`, `steps`, `claims` or `verdicts`, as of its samples."""

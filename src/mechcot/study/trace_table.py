@@ -61,8 +61,7 @@ def _inside(study: Any, steps: pd.DataFrame, key: tuple[str, int, str]) -> dict[
     def own(table: pd.DataFrame) -> pd.DataFrame:
         return table[(table.qid == qid) & (table.cid == cid)]
 
-    forced = own(study.forced(arm))
-    forced = forced[(forced.lead_in == 0) & (forced.permutation == 0) & (forced.layer == -1)]
+    forced = records.plainly_forced(own(study.forced(arm)))
     p = {int(k): row for k, row in zip(forced.k, forced.p, strict=True)}
     answer = int(own(study.traces(arm)).answer.iloc[0])
     questions = study.questions()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mechcot.analyses.arm_steps import arm_steps
 from mechcot.core.errors import AnalysisError
-from mechcot.core.records import TRACE_KEY
+from mechcot.core.records import TRACE_KEY, plainly_forced
 from mechcot.stats.cluster import Floats
 from mechcot.stats.frames import check_questions, cut_off, question_codes, text_codes, trace_votes
 from mechcot.stats.jackknife import by_text
@@ -85,7 +85,7 @@ def settled_of(traces: pd.DataFrame, steps: pd.DataFrame, forced: pd.DataFrame) 
     Raises:
         AnalysisError: as `counts`.
     """
-    rows = forced[(forced["lead_in"] == 0) & (forced["permutation"] == 0) & (forced["layer"] == -1)]
+    rows = plainly_forced(forced)
     read = rows[TRACE_KEY].drop_duplicates()
     kept = traces[~cut_off(traces) & (traces["answer"] >= 0)].merge(read, on=TRACE_KEY)
     ordered = steps.sort_values([*TRACE_KEY, "sid"])

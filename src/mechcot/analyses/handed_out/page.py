@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from mechcot.core.files import source_of
 
 
 def standing_alone(package: str, name: str, **texts: Any) -> str:
@@ -21,11 +21,10 @@ def standing_alone(package: str, name: str, **texts: Any) -> str:
         texts: what the template is given; they are escaped.
     """
     template, script = _template(package, name)
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return template.render(
         style=Markup(_asset(__package__, "handed_out.css") + _asset(package, f"{name}.css")),
         script=Markup(script),
-        script_hash=f"sha256-{digest}",
+        script_hash=source_of(script),
         **texts,
     )
 

@@ -11,18 +11,17 @@ import plotly.graph_objects as go
 from mechcot.analyses.likert.scales import INTERPRETABILITY, LOAD, POINTS, STATEMENTS
 from mechcot.core.words import counted, percent, score
 from mechcot.report.charts import Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, TEACHER, Json, triple
+from mechcot.report.figures import ARMS, Json, triple
 from mechcot.report.plane import Spot, plane_chart
 
 ANSWERS = ("#8c4a8f", "#c9a3cc", "#a9adb4", "#8fc3a3", "#2f7d57")
 """From strongly disagree to strongly agree: purple to green, apart for colour-blind readers."""
-_ARMS = (BEFORE, AFTER, TEACHER, "#a069b4", "#c2940e", "#4f9aa8", "#b5606b")
 _SHARE = Axis("share of ratings", ".0%", ends=(0, 1))
 
 
 def colours(arms: Sequence[str]) -> dict[str, str]:
     """The colour of each trace type."""
-    return {arm: _ARMS[number % len(_ARMS)] for number, arm in enumerate(arms)}
+    return {arm: ARMS[number % len(ARMS)] for number, arm in enumerate(arms)}
 
 
 def ratings(result: Json, *, title: str | None = None) -> go.Figure:

@@ -11,7 +11,6 @@ from mechcot.analyses.likert.scales import LOAD, OUTCOMES
 from mechcot.core.words import (
     Table,
     change,
-    counted,
     listed,
     number,
     p_value,
@@ -206,9 +205,3 @@ def _ends(leaf: Json) -> str:
 
 def _or_why(leaf: Any) -> str:
     return score(leaf) if number(leaf) is not None else f"not defined ({why(leaf)})"
-
-
-def people_kept(result: Json) -> str:
-    """Participants behind the result, in words."""
-    kept = sum(row["kept"] for row in result["people"])
-    return f"{counted(kept, 'participant')} of {sum(row['asked'] for row in result['people']):,}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from mechcot.analyses.viewer.question import questions_of
 from mechcot.analyses.viewer.tables import ArmFiles, shown_arms
 from mechcot.core import files
 from mechcot.core.errors import DataError, UsageError
-from mechcot.report.figures import AFTER, BEFORE, TEACHER
+from mechcot.report.figures import ARMS
 from mechcot.report.frame import embedded
 from mechcot.report.page import VERDICTS
 
@@ -34,8 +32,6 @@ CHUNK = 500
 _TOGETHER = 64
 """Questions that are read at once for an export."""
 _SCRIPTS = ("draw.js", "trace.js", "list.js", "start.js")
-_COLOURS = (BEFORE, AFTER, TEACHER, "#a15f9e", "#8a7a2f", "#4f8f99")
-"""Of the arms: the contrast's first."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,7 @@ class Data:
         number = {qid: i for i, qid in enumerate(self.qids)}
         return {
             "study": self.study.path.resolve().name,
-            "arms": [{"name": arm, "colour": _COLOURS[i % len(_COLOURS)]} for i, arm in enumerate(arms)],
+            "arms": [{"name": arm, "colour": ARMS[i % len(ARMS)]} for i, arm in enumerate(arms)],
             "pair": [settings.contrast.before, settings.contrast.after],
             "instruments": list(self.files[arms[0]].verdicts),
             "kinds": kinds,
@@ -187,7 +183,7 @@ def whole_page(data: Data, title: str, start: str) -> str:
     names = ["index", *(f"q/{i}" for i in range(len(data.qids))), *(f"text/{i}" for i in range(data.n_texts))]
     told = "".join(data.text(name) for name in names)
     scripts = [program(), told]
-    hashes = " ".join(f"'{_hash(text)}'" for text in scripts)
+    hashes = " ".join(f"'{files.source_of(text)}'" for text in scripts)
     inline = {"style": Markup(style()), "scripts": [Markup(text) for text in scripts], "start": start}
     return _render(title, policy=f"script-src {hashes}; style-src 'unsafe-inline'", inline=inline)
 
@@ -230,10 +226,6 @@ def _render(title: str, *, policy: str, inline: dict[str, Any] | None) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_asset("viewer.html"))
     return template.render(title=title, policy=Markup(policy), inline=inline)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 @cache

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mechcot")
 
-VERSION = 1
+VERSION = 2
 """Of the code below; a higher one makes the list anew."""
 PAIR = ["qid", "cid"]
 
@@ -39,7 +39,6 @@ NEVER, UNREAD = -1, -2
 
 INDEX = pa.schema(
     [
-        ("q", pa.int32()),  # which of the study's questions
         ("qid", pa.string()),
         ("arm", pa.string()),
         ("cid", pa.int32()),
@@ -51,7 +50,7 @@ INDEX = pa.schema(
         (
             "disagree",
             pa.int32(),
-        ),  # steps that one instrument calls correct and another erroneous; -1: one alone
+        ),  # steps called correct by one instrument, erroneous by another; -1: one alone
         ("probe", pa.list_(pa.int32())),  # steps that the probe says are wrong; null: no probe
         ("hedged", pa.int32()),  # steps that hedge
         ("lock", pa.int32()),  # after how many steps it locks; NEVER or UNREAD
@@ -109,9 +108,9 @@ def _made(study: Study, arms: list[str]) -> pd.DataFrame:
     parts = [_arm(ArmTables.of(ArmFiles(study, arm)), questions) for arm in arms]
     table = pd.concat(parts, ignore_index=True)
     table["fate"] = _fates(table, study.settings.contrast.before, study.settings.contrast.after)
-    table["q"] = table.qid.map({qid: i for i, qid in enumerate(questions.qid)}).astype(np.int32)
+    q = table.qid.map({qid: i for i, qid in enumerate(questions.qid)})
     order = table.arm.map({arm: i for i, arm in enumerate(arms)})
-    table = table.assign(order=order).sort_values(["q", "cid", "order"], kind="stable")
+    table = table.assign(q=q, order=order).sort_values(["q", "cid", "order"], kind="stable")
     return table[INDEX.names].reset_index(drop=True)
 
 

@@ -6,14 +6,13 @@ import hmac
 import logging
 import re
 import secrets
-import signal
-import socket
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mechcot.analyses.viewer import data as viewer
-from mechcot.core.errors import MechcotError, MissingDependency, UsageError
+from mechcot.core.errors import MechcotError, MissingDependency
+from mechcot.core.loopback import is_loopback, listening, wait_for_end
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mechcot")
 
-_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -56,13 +54,8 @@ class Viewer:
         except ModuleNotFoundError as error:
             raise MissingDependency(str(error.name), "view") from error
         token = secrets.token_urlsafe(24)
-        try:
-            self._socket = socket.create_server(("127.0.0.1", port))
-        except OSError as error:
-            raise UsageError(
-                f"port {port} cannot be used: {error.strerror}. Name another with --port, or 0 for any"
-            ) from error
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/{token}/"
+        self._socket, address = listening(port)
+        self.url = f"{address}/{token}/"
         self._server = uvicorn.Server(
             uvicorn.Config(
                 pages(data, token),
@@ -92,15 +85,7 @@ class Viewer:
 
     def wait(self) -> None:
         """Serve until Ctrl-C (SIGINT) or SIGTERM."""
-        stop = threading.Event()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-        try:
-            while self._thread.is_alive() and not stop.wait(1.0):
-                pass
-        finally:
-            for number, handler in zip(signals, before, strict=True):
-                signal.signal(number, handler)
+        wait_for_end(self._thread)
 
 
 def pages(data: viewer.Data, token: str) -> Starlette:
@@ -119,7 +104,7 @@ def pages(data: viewer.Data, token: str) -> Starlette:
 
     def asked(request: Request) -> Response:
         given, name = request.path_params["token"], request.path_params["name"]
-        if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
+        if not is_loopback(request.headers.get("host", "")):
             return answer("Host is not this machine's loopback", "text/plain", 403)
         if not hmac.compare_digest(given.encode(), token.encode()):
             return answer(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from mechcot.analyses.viewer.data import Data, whole_page
 from mechcot.analyses.viewer.index import index_of
 from mechcot.core.errors import DataError
+from mechcot.core.files import write_text
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -46,8 +47,6 @@ class Shown:
         Args:
             path: the file.
         """
-        from mechcot.core.files import write_text
-
         write_text(Path(path), self.html)
         return Path(path)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mechcot.core.errors import DataError, said
-from mechcot.core.records import STEP_KEY
+from mechcot.core.records import STEP_KEY, plainly_forced
 from mechcot.core.score_records import SCORES
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class ArmFiles:
     @cached_property
     def verdicts(self) -> dict[str, Path]:
         """Its verdicts by instrument, the study's own first."""
-        own = self.study.settings.judge.kind
-        found = {p.stem: p for p in (self.study.arm_path(self.arm) / "verdicts").glob("*.parquet")}
-        return dict(sorted(found.items(), key=lambda item: (item[0] != own, item[0])))
+        folder = self.study.arm_path(self.arm) / "verdicts"
+        return {name: folder / f"{name}.parquet" for name in self.study.instruments_of(self.arm)}
 
     @cached_property
     def probe(self) -> Path | None:
@@ -126,15 +125,13 @@ class ArmTables:
     @classmethod
     def of(cls, files: ArmFiles, qids: Sequence[str] | None = None) -> ArmTables:
         """The rows of some questions, or of all."""
-        forced = files.table("forced", _FORCED, qids)
-        first = (forced["lead_in"] == 0) & (forced["permutation"] == 0) & (forced["layer"] == -1)
         return cls(
             arm=files.arm,
             reader=files.reader,
             traces=files.table("traces", _TRACES, qids),
             steps=files.table("steps", _STEPS, qids).sort_values(STEP_KEY, kind="stable"),
             claims=files.table("claims", _CLAIMS, qids),
-            forced=forced[first],
+            forced=plainly_forced(files.table("forced", _FORCED, qids)),
             signals=files.table("signals", ("qid", "cid", "entropy", "surprisal"), qids),
             scores=files.table("probe", SCORES.names, qids),
             verdicts={name: files.table(f"verdicts {name}", _VERDICTS, qids) for name in files.verdicts},
