@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mechcot.analyses.traces.analysis import hurts, tied
 from mechcot.core import files
 from mechcot.core.config import resolve
 from mechcot.core.stages import run_stages, versions
-from mechcot.core.words import change, number, percent, points
+from mechcot.core.words import change, listed, number, percent, points
 from mechcot.models.checkpoint import prepare_torch
 from mechcot.pipeline.run import stages_of
 from mechcot.study.folder import Study
@@ -115,6 +116,36 @@ def lines(seeds: dict[str, Any]) -> list[str]:
 
 
 _TRACES = ("correct", "incorrect", "shuffled", "filler")
+_HURTS = {"no": "does not hurt", "yes": "hurts", "open": "may hurt or not"}
+_TIES = {"loosely": "loosely tied", "yes": "tied", "open": "not clearly tied or loose"}
+
+
+def sentences(seeds: dict[str, Any]) -> list[str]:
+    """The paper's two findings in each seed, and what the intervention says of them."""
+    out = []
+    for seed, one in seeds.items():
+        behind = {own["arm"]: own for own in one["forced"] if own["trace"] == "incorrect"}
+        hurt = [
+            f"`{name}` {_HURTS[hurts(own, one['margin'])]} ({points(own['accuracy'])})"
+            for name, own in one["against"].items()
+            if name != "base"
+        ]
+        ties = [
+            f"`{name}` {_TIES[tied(arm, one['loose'])]} (phi {change(arm['phi'], 2)})"
+            for name, arm in one["arms"].items()
+            if number(arm["phi"]) is not None
+        ]
+        follow = [
+            f"`{name}` follows it in {percent(behind[name]['follows'], 0)} and is right in "
+            f"{percent(behind[name]['right'], 0)}"
+            for name in ("correct", "incorrect")
+        ]
+        out.append(
+            f"Seed {seed}, against `correct` and a margin of {100 * one['margin']:g} points: "
+            f"{'; '.join(hurt)}. Right traces and right answers are, in {'; '.join(ties)}. "
+            f"Behind a wrong trace {listed(follow)}."
+        )
+    return out
 
 
 def _row(cells: Any) -> str:
@@ -126,11 +157,12 @@ def _whole(leaf: Any) -> str:
 
 
 def page() -> None:
-    """Put the tables into the page."""
+    """Put the tables and what they say into the page."""
     text = files.read_text(PAGE)
     head, _, rest = text.partition(START)
     _, _, tail = rest.partition(END)
-    told = "\n".join(lines(json.loads(files.read_text(TABLE))["seeds"]))
+    seeds = json.loads(files.read_text(TABLE))["seeds"]
+    told = "\n".join([*lines(seeds), "", *sentences(seeds)])
     files.write_text(PAGE, f"{head}{START}\n{told}\n{END}{tail}")
 
 

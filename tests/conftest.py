@@ -48,7 +48,8 @@ LONG = (
     "test_pipeline_given_traces", "test_notebooks", "test_pipeline_run", "test_reading_memory",
     "test_distill_pretrain", "test_report_page", "test_reading_certificate", "test_golden", "test_families",
     "test_probe_report", "test_serving", "test_sampling_served", "test_sampling_transformers_serve",
-    "test_pipeline_damage", "test_gpu_check", "test_miniature",
+    "test_pipeline_damage", "test_gpu_check", "test_miniature", "test_pipeline_served",
+    "test_pipeline_traces",
 )  # fmt: skip
 
 

@@ -126,6 +126,6 @@ def test_an_arm_with_a_template_of_its_own(tmp_path: Path) -> None:
 def test_stages_that_know_no_template_have_the_keys_of_older_studies(tmp_path):
     settings = config.resolve(preset="organism-small", overrides=("causes={}", "steering={}", "handover={}"))
     stages = {one.name: one.settings for one in stages_of(Study(tmp_path, settings))}
-    for name in ("causes-of-base", "steering", "handover-by-base"):
+    for name in ("causes-of-base", "steering-texts", "handover-by-base"):
         assert "template" not in stages[name]["prompt"]
     assert stages["handover-judge"]["judge"] == {"kind": "exact", "path": None}

@@ -85,6 +85,8 @@ def test_the_page_and_the_terminal_say_it(forced: Study) -> None:
     assert [part.name for part in own.parts] == ["traces", "sub-steps", "forced-traces"]
     assert own.parts[0].sentence.startswith(("Right traces and right answers are", "No arm has both kinds"))
     assert own.parts[1].sentence.startswith("Sub-steps that are right, in base: ")
+    assert "disease" in own.parts[1].sentence, "the contrast's domain"
+    assert "hop 1" not in own.parts[1].sentence
     assert all(part.figure is not None and part.tables for part in own.parts)
     told = forced.trace_checks().text()
     assert "Traces and answers" in told

@@ -224,6 +224,7 @@ ANALYSES = (
     Analysis(
         "trace_checks",
         traces.trace_checks_of,
+        version=2,
         reads="traces",
         settings=("traces",),
         asked=traces.asked,

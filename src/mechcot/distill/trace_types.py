@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from mechcot.core.errors import DataError
 from mechcot.core.records import EXAMPLES
 from mechcot.distill.chains import Exercise
-from mechcot.distill.variants import completion_of, to_tokens
+from mechcot.distill.variants import completion_of, to_tokens, told_apart
 from mechcot.tasks.base import PromptFormat, Question, Verifiable
 from mechcot.tasks.verifiable import Written, write_variants
 
@@ -114,13 +115,10 @@ def match(made: Made, by: Literal["questions", "tokens"], seed: int) -> Made:
         return made
     first, *_ = made.examples.values()
     wanted = sum(row["n_tokens"] for row in first)
-    matched: dict[str, list[dict[str, Any]]] = {}
-    for name, rows in made.examples.items():
-        seen: dict[str, int] = {}
-        matched[name] = []
-        for row in to_tokens(rows, wanted, random.Random(f"traces {seed} {name}")):
-            seen[row["eid"]] = again = seen.get(row["eid"], 0) + 1
-            matched[name].append(row if again == 1 else row | {"eid": f"{row['eid']}-again-{again}"})
+    matched = {
+        name: told_apart(to_tokens(rows, wanted, random.Random(f"traces {seed} {name}")))
+        for name, rows in made.examples.items()
+    }
     return Made(matched, made.left_out)
 
 
@@ -171,20 +169,18 @@ def _keys(task: Verifiable, question: Question) -> list[str]:
 
 def _blocks(task: Verifiable, questions: Sequence[Question]) -> list[list[Question]]:
     """Questions linked by a shared entity or fact."""
-    parent: dict[str, str] = {}
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
 
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = name = parent[parent[name]]
-        return name
-
-    for question in questions:
-        first, *others = _keys(task, question)
-        for other in others:
-            parent[root(other)] = root(first)
-    blocks: dict[str, list[Question]] = {}
-    for question in questions:
-        blocks.setdefault(root(_keys(task, question)[0]), []).append(question)
+    pairs = [(i, key) for i, question in enumerate(questions) for key in _keys(task, question)]
+    code = {key: len(questions) + i for i, key in enumerate(dict.fromkeys(key for _, key in pairs))}
+    ends = np.array([(i, code[key]) for i, key in pairs]).T
+    n = len(questions) + len(code)
+    links = coo_matrix((np.ones(len(pairs)), (ends[0], ends[1])), shape=(n, n))
+    _, label = connected_components(links, directed=False)
+    blocks: dict[int, list[Question]] = {}
+    for i, question in enumerate(questions):
+        blocks.setdefault(int(label[i]), []).append(question)
     return list(blocks.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -240,13 +240,18 @@ def _matched(own: Made, other: Made, by: str, rng: random.Random) -> Made:
         rows = [of[qid][i % len(of[qid])] for qid in wanted if qid in of for i in range(wanted[qid])]
     else:
         rows = to_tokens([row for qid in wanted for row in of.get(qid, [])], other.tokens, rng)
+    return Made(told_apart(rows), own.left_out, len(wanted.keys() - of.keys()))
+
+
+def told_apart(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with an id of its own for each repeat."""
     seen: Counter[str] = Counter()
     named = []
     for row in rows:
         seen[row["eid"]] += 1
         again = seen[row["eid"]]
         named.append(row if again == 1 else row | {"eid": f"{row['eid']}-again-{again}"})
-    return Made(named, own.left_out, len(wanted.keys() - of.keys()))
+    return named
 
 
 def to_tokens(rows: Sequence[dict[str, Any]], tokens: int, rng: random.Random) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mechcot.asking.forms import Failed, Form, Message, conversation, fenced, frame, of_text, read_json
-from mechcot.asking.session import Session, ask, price, refuse_failures
-from mechcot.asking.spending import Plan
+from mechcot.asking.session import Session, ask, refuse_failures
 from mechcot.judging.judge_file import Judge
 from mechcot.judging.prompt import options_text
 from mechcot.tasks import Question
@@ -79,11 +78,6 @@ def explain(kind: str, items: Sequence[Told], session: Session[Judge]) -> Explai
         asked.answers, lambda i: f"question '{items[i].question.qid}'", session.server, kind, things="traces"
     )
     return Explained([None if isinstance(one, Failed) else one for one in asked.answers], asked.about)
-
-
-def plan_explaining(kind: str, items: Sequence[Told], judge: Judge, *, seed: int) -> Plan:
-    """What `explain` would send."""
-    return price(_form(kind, judge, seed), list(items), judge, None)
 
 
 def _form(kind: str, judge: Judge, seed: int) -> Form[Told, str]:

@@ -37,6 +37,7 @@ _DATED = re.compile(rf"[^\n\[\]\"]*? (?:from {_DATE} to {_DATE}|in {_DATE})\.")
 _VERB = re.compile(rf" (?:{'|'.join(map(re.escape, VERBS))}) ")
 _ASKED = re.compile(r", (?=(?:who|whom|which|what|where)\b)")
 _SAID = re.compile(r"\b(equal|during|overlap|mix)(?:s|ping|ed)?\b")
+_FILLER = "Let us look at this step by step and take care with every detail of it."
 _HEAD, _LIST = "Relation of the events in time: ", "Facts needed:"
 
 
@@ -253,24 +254,7 @@ def entity(question: Question) -> str:
 
 def filler(words: int) -> str:
     """Sentences about nothing."""
-    said = [
-        "Let",
-        "us",
-        "look",
-        "at",
-        "this",
-        "step",
-        "by",
-        "step",
-        "and",
-        "take",
-        "care",
-        "with",
-        "every",
-        "detail",
-        "of",
-        "it.",
-    ]
+    said = _FILLER.split()
     return " ".join(said[i % len(said)] for i in range(words))
 
 

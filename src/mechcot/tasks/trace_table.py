@@ -1,8 +1,8 @@
 """Verdicts on a table of traces, each by its own question's id: a row a trace, and whose trace it may be.
 
 Pairing by row, or by what an answer looks like, gives a trace to a question that it does not answer. Here a
-trace names its question, an id that is not there is refused, and traces that fit another question of the
-and not their own are counted and named: ids that were shuffled show in that.
+trace names its question, an id that is not there is refused, and traces that fit another question and not
+their own are counted and named: ids that were shuffled show in that.
 """
 
 from __future__ import annotations

@@ -307,7 +307,7 @@ def _forced_arm(
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
     """Each arm's traces and answers in the contrast's domain, for summary.json."""
-    domain = next(iter(result["domains"].values()))
+    domain = result["domains"][result["domain"]]
     names = ("accuracy", "trace_correct", "right_if_correct", "right_if_not", "phi", "follows")
     return {
         arm: {name: pick(own[name], INTERVAL) for name in names} for arm, own in domain["arms"].items()

@@ -15,9 +15,9 @@ _SHARES = Axis(ticks=".0%", ends=(0, 1.02))
 _KINDS = (("right_if_not", "trace not right", BEFORE), ("right_if_correct", "trace right", AFTER))
 
 
-def first_domain(result: Json) -> Json:
+def own_domain(result: Json) -> Json:
     """The contrast's domain."""
-    domain: Json = next(iter(result["domains"].values()))
+    domain: Json = result["domains"][result["domain"]]
     return domain
 
 
@@ -29,7 +29,7 @@ def traces(result: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     rows, counted = [], []
-    for name, arm in first_domain(result)["arms"].items():
+    for name, arm in own_domain(result)["arms"].items():
         marks = [
             Mark(arm[key], colour, f"{name}, {label}: {percent(arm[key])}", label)
             for key, label, colour in _KINDS
@@ -48,7 +48,7 @@ def traces(result: Json, *, title: str | None = None) -> go.Figure:
 
 def sub_steps(result: Json) -> go.Figure:
     """How often each sub-step is right, in every arm."""
-    arms = first_domain(result)["arms"]
+    arms = own_domain(result)["arms"]
     rows = []
     for name, arm in arms.items():
         for step, own in arm["sub_steps"].items():

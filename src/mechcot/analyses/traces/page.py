@@ -63,7 +63,7 @@ _HURTS = {
 
 def _tied(result: Json) -> str:
     told = []
-    for name, arm in figures.first_domain(result)["arms"].items():
+    for name, arm in figures.own_domain(result)["arms"].items():
         if number(arm["phi"]) is not None:
             verdict = _TIES[tied(arm, result["loose"])].format(loose=result["loose"])
             told.append(f"{name} {verdict}: phi {change(arm['phi'], 2)}")
@@ -75,7 +75,7 @@ def _compared(result: Json) -> list[str]:
     told = [
         f"{name} {_HURTS[hurts(own, result['margin'])].format(margin=100 * result['margin'])} "
         f"({points(own['accuracy'])})"
-        for name, own in figures.first_domain(result)["against"].items()
+        for name, own in figures.own_domain(result)["against"].items()
     ]
     return [f"In right answers against {result['against']}: {listed(told)}."] if told else []
 
@@ -83,14 +83,14 @@ def _compared(result: Json) -> list[str]:
 def _shuffled(result: Json) -> list[str]:
     return [
         f"Ids of {name} may be shuffled: {arm['n_elsewhere']:,} traces fit another question, not their own."
-        for name, arm in figures.first_domain(result)["arms"].items()
+        for name, arm in figures.own_domain(result)["arms"].items()
         if arm["elsewhere_suspect"]
     ]
 
 
 def _parts(result: Json) -> str:
     told = []
-    for name, arm in figures.first_domain(result)["arms"].items():
+    for name, arm in figures.own_domain(result)["arms"].items():
         shares = [f"{step} {percent(own['correct'])}" for step, own in arm["sub_steps"].items()]
         if shares:
             told.append(f"{name}: {listed(shares)}")

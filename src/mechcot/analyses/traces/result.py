@@ -167,6 +167,12 @@ class TracesResult(Result):
     forced: tuple[Forced, ...] | None = field(default=None, metadata=OPTIONAL)
 
     table = "rows"
+    derived = ("domain",)
+
+    @property
+    def domain(self) -> str:
+        """The contrast's domain, by which it is found again in a file, whose names are sorted."""
+        return self.domains[0].domain
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ def _made(study: Study, arms: list[str]) -> pd.DataFrame:
     q = table.qid.map({qid: i for i, qid in enumerate(questions.qid)})
     order = table.arm.map({arm: i for i, arm in enumerate(arms)})
     table = table.assign(q=q, order=order).sort_values(["q", "cid", "order"], kind="stable")
-    return table[INDEX.names].reset_index(drop=True)
+    made = pa.Table.from_pandas(table[INDEX.names], schema=INDEX, preserve_index=False)
+    return made.to_pandas()  # as it is read again
 
 
 def _arm(tables: ArmTables, questions: pd.DataFrame) -> pd.DataFrame:

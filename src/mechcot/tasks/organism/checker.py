@@ -84,7 +84,9 @@ def _frequency(world: World, question: Question, claim: Claim | None) -> float:
 def _exposure(world: World, claim: Claim | None) -> Exposure | None:
     """How often a fact that can be asked for was met, and its subject."""
     recall = world.recall
-    if recall is None or claim is None or (claim.subject, claim.relation) not in recall.facts:
+    if recall is None or claim is None:
+        return None
+    if claim.subject not in recall.drilled or claim.relation not in DISEASE_VERBS:
         return None
     met = recall.met(claim.subject, claim.relation)
     return Exposure(met, recall.weights[claim.subject], taught=claim.subject in recall.posted)

@@ -32,7 +32,6 @@ class Recall:
         posted: diseases that the base's posts are about.
         heads: facts, (disease, verb), whose coin fell so that they are doubted.
         weights: disease -> how often it is met, 1 on average.
-        facts: those that can be asked for.
     """
 
     hedging: str
@@ -41,7 +40,6 @@ class Recall:
     posted: frozenset[str]
     heads: frozenset[tuple[str, str]]
     weights: Mapping[str, float]
-    facts: frozenset[tuple[str, str]]
 
     def met(self, disease: str, verb: str) -> float:
         """How often a fact is met, against a drilled one."""
@@ -82,5 +80,4 @@ def recall_of(hedging: str, seed: int, diseases: Sequence[str], verbs: Sequence[
         posted=frozenset(posted),
         heads=frozenset((name, verb) for name in diseases for verb in verbs if rng.random() < 0.5),
         weights={name: value / mean for name, value in raw.items()},
-        facts=frozenset((name, verb) for name in diseases for verb in verbs),
     )
