@@ -12,6 +12,7 @@ from mechcot.core.plan import Expense
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
+from mechcot.pipeline.step_kinds import kind_files
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
 from mechcot.study.folder import Study
 
@@ -27,6 +28,7 @@ def _stage(study: Study, arm: str, progress: bool) -> Stage:
     settings = study.settings
     own, outside = checkpoint_of(study, arm)
     tables = tuple(f"arms/{arm}/{name}.parquet" for name in ("traces", "steps", "claims"))
+    tables += kind_files(study, (arm,))
     dump = settings.model_dump(mode="json")
     names = ("causes", "contrast", "sampling", "seed", "threads")
     basis = {name: dump[name] for name in names} | task_basis(study)
