@@ -222,6 +222,10 @@ class Settings(Section):
                 )
         if self.organism is not None and self.knowledge.pairs is not None:
             raise ValueError("knowledge.pairs: the organism's world is the list of facts; leave it out")
+        if self.organism is not None and self.causes is not None and self.causes.rewriter is not None:
+            raise ValueError(
+                "causes.rewriter: the organism's claims are swapped by their objects; leave it out"
+            )
         if self.organism is not None and self.kinds != KindSettings():
             raise ValueError("kinds: the organism's language tells the kinds of its steps; leave it out")
         if self.contrast.before == self.contrast.after:

@@ -40,6 +40,7 @@ def located(settings: Settings, file: Path) -> Settings:
             "judge_controls": _in(settings.judge_controls, "judge_controls", ("judge", "rewriter"), find),
             "answers": _in(settings.answers, "answers", ("judge",), find),
             "handover": _in(settings.handover, "handover", ("judge",), find),
+            "causes": _in(settings.causes, "causes", ("rewriter", "checker"), find),
             "kinds": _in(settings.kinds, "kinds", ("server",), find),
         }
     )
