@@ -70,6 +70,10 @@ REFUSED = {
     ("kinds.md", "kinds.server=kinds.yaml"): "kinds: the organism's language",
     ("kinds.md", "kinds.labels=labels.csv"): "kinds: the organism's language",
     ("kinds.md", "kinds"): "kinds",
+    (
+        "causes.md",
+        "--rewriter",
+    ): "causes.rewriter: the organism's claims",  # test_analyses_causes_rewritten.py
 }
 """Commands that a page shows to be refused on a study that is there, and what is said."""
 

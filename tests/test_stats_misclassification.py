@@ -82,6 +82,9 @@ def test_what_cannot_be_undone_says_why():
     blank = 50 * CHANCES
     blank[1, 2] = 0
     assert "no labelled step" in within_corrected(tables, blank).reason
+    nowhere = np.zeros((len(tables), 4, 4)), np.zeros((2, 4, 4))
+    nowhere[0][..., :3], nowhere[1][:, :3, :3] = tables, 50 * CHANCES
+    assert within_corrected(*nowhere) == within_corrected(tables, 50 * CHANCES)
     same = np.ones((2, 3, 3)) + np.eye(3) * 1e-3
     assert "too often" in within_corrected(tables, same).reason
     with pytest.raises(AnalysisError, match="are needed"):

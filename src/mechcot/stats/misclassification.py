@@ -7,9 +7,9 @@ kinds found come from those of the true kinds by the same matrix:
     m_t = P_t' m*_t        e_t = P_t' e*_t
 
 and m*_t, e*_t follow by its inverse (the matrix method; Barron 1977 for tables with a mistaken variable). A
-kind that comes out without steps counts as absent, and wrong steps are kept between none and all. Mistakes
-that differ between the arms move what happens inside kinds into their mix and back: with the same m* and
-e* in both arms and P_0 unlike P_1 the kinds found show both terms.
+kind that comes out without steps counts as absent, one that is met nowhere is left out, and wrong steps are
+kept between none and all. Mistakes that differ between the arms move what happens inside kinds into their mix
+and back: with the same m* and e* in both arms and P_0 unlike P_1 the kinds found show both terms.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def within_corrected(
             f"{counts.shape} and {labelled.shape}"
         )
     counts = counts[counts.sum(axis=(1, 2)) > 0]
+    met = (counts.sum(axis=(0, 1)) > 0) | (labelled.sum(axis=(0, 1)) > 0) | (labelled.sum(axis=(0, 2)) > 0)
+    counts, labelled, kinds = counts[..., met], labelled[:, met][..., met], int(met.sum())
     if reason := _unfit(labelled):
         return Interval(None, None, None, len(counts), "", reason)
     flat, undone = counts.reshape(len(counts), -1), _undone(labelled)

@@ -34,7 +34,7 @@ def labelled(path: Path, arm: str, steps: pd.DataFrame, kinds: Sequence[str] = K
     """How the kinds of an arm's steps are mistaken, by people's labels: [kinds, kinds], true by found.
 
     Args:
-        path: a CSV with the columns qid, arm, cid, sid and kind.
+        path: a CSV with the columns qid, arm, cid, sid and kind; a row whose kind is empty is not labelled.
         arm: whose rows count.
         steps: rows of `records.STEPS` of it, `role` the kind found.
         kinds: that there are.
@@ -44,7 +44,7 @@ def labelled(path: Path, arm: str, steps: pd.DataFrame, kinds: Sequence[str] = K
             twice.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
     if missing := [name for name in COLUMNS if name not in table]:
@@ -52,7 +52,7 @@ def labelled(path: Path, arm: str, steps: pd.DataFrame, kinds: Sequence[str] = K
     found = {(s.qid, s.arm, str(s.cid), str(s.sid)): s.role for s in steps.itertuples()}
     counts, seen = np.zeros((len(kinds), len(kinds)), np.int64), set()
     for number, row in enumerate(table.itertuples(index=False), start=2):
-        if row.arm != arm:
+        if row.arm != arm or not row.kind:  # not labelled yet
             continue
         key, where = (row.qid, row.arm, row.cid, row.sid), f"{path}, row {number}"
         if row.kind not in kinds:

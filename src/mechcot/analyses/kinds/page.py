@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from mechcot.analyses.kinds.analysis import AS_FOUND
 from mechcot.core.kind_records import RULES
-from mechcot.core.words import DIFFERENCE, Table, direction, number, percent, points, score, why
+from mechcot.core.words import DIFFERENCE, Table, direction, number, percent, points, score, signed, why
 from mechcot.report.charts import POINTS, Mark, Row, row_chart
 from mechcot.report.figures import AFTER, NULL
 from mechcot.report.parts import Findings, Part
@@ -41,11 +41,9 @@ def sentence(result: Json) -> str:
     if not known:
         reason = result["reason"] or (why(undone[0]["within"]) if undone else "")
         return " ".join(told) + f"; mistakes cannot be undone ({reason})."
-    ends = sorted(100 * (number(one) or 0.0) for one in known)
-    first = f"{ends[0]:+.1f}" if len(ends) == 1 else f"{ends[0]:+.1f} to {ends[-1]:+.1f}"
     ways = {direction(one) for one in known}
     way = _WAY[ways.pop()] if len(ways) == 1 else "moves one way or another, as the arms are mistaken"
-    told[-1] += f"; with the mistakes undone by {first} points: it {way}."
+    told[-1] += f"; with the mistakes undone by {_ends(undone)} points: it {way}."
     return " ".join(told)
 
 
@@ -68,7 +66,22 @@ def figure(result: Json, *, title: str | None = None) -> go.Figure:
         "of both arms’ shares, with 95 % intervals over questions and, where mistakes are undone, over the "
         "labelled steps."
     )
-    return row_chart(title or sentence(result), caption, rows, POINTS)
+    return row_chart(title or _statement(result), caption, rows, POINTS)
+
+
+def _statement(result: Json) -> str:
+    plain, *undone = result["corrected"]
+    told = (
+        f"The error inside kinds of step changes by {signed(100 * (number(plain['within']) or 0.0))} points"
+    )
+    ends = _ends(undone)
+    return f"{told}; with mistaken kinds undone by {ends} points" if ends else told
+
+
+def _ends(undone: Sequence[Json]) -> str:
+    """The changes with mistakes undone, the smallest to the largest; "" where there are none."""
+    known = sorted(100 * value for row in undone if (value := number(row["within"])) is not None)
+    return " to ".join(dict.fromkeys(signed(value) for value in (*known[:1], *known[-1:])))
 
 
 def corrected_table(result: Json) -> Table:
