@@ -807,7 +807,7 @@ def test_what_is_asked_of_a_study(study, tmp_path):
     assert overrides_of(settings, "knockouts", thorough=False) == ("reading.knock_out=answer",)
     with pytest.raises(UsageError, match="--steps is swaps or knockouts, not 'both'"):
         overrides_of(settings, "both", thorough=False)
-    with pytest.raises(UsageError, match="--thorough goes with --steps swaps"):
+    with pytest.raises(UsageError, match="--thorough and --rewriter go with --steps swaps"):
         overrides_of(settings, "knockouts", thorough=True)
     hidden = pipeline.plan_added(study.path, overrides_of(settings, "knockouts", thorough=False), ("read-",))
     plain = plan_readings(study, [("base", "base")])

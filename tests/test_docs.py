@@ -66,6 +66,14 @@ REFUSED = {
     ("hedge.md", "hedge"): "at least 20 of each are needed",
     ("README.md", "hedge"): "at least 20 of each are needed",
     ("hedge.md", "steering"): "steering",
+    # The tests' small study is the organism's; tests/test_analyses_kinds.py runs them on one of text.
+    ("kinds.md", "kinds.server=kinds.yaml"): "kinds: the organism's language",
+    ("kinds.md", "kinds.labels=labels.csv"): "kinds: the organism's language",
+    ("kinds.md", "kinds"): "kinds",
+    (
+        "causes.md",
+        "--rewriter",
+    ): "causes.rewriter: the organism's claims",  # test_analyses_causes_rewritten.py
 }
 """Commands that a page shows to be refused on a study that is there, and what is said."""
 

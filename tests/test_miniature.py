@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import runpy
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from judging_cases import judge_file
 from mechcot import Study
+from mechcot.asking.session import Session
 from mechcot.cli.commands import app
 from mechcot.core.config import resolve
 from mechcot.core.errors import AnalysisError, ConfigError, UsageError
 from mechcot.core.files import read_json
 from mechcot.core.manifest import verify
 from mechcot.core.question_settings import QuestionSettings
+from mechcot.judging.claim_swaps import Asked, swap_claims
+from mechcot.judging.judge_file import read_judge
+from mechcot.judging.kinds import kinds_by_llm
 from mechcot.pipeline.miniature import lore, run
+from mechcot.pipeline.miniature.lore import cases, holds, student_chain
 from mechcot.pipeline.miniature.questions import n_options, paired, write_questions
 from mechcot.pipeline.miniature.servers import Servers
 from mechcot.pipeline.miniature.settings import MOST
+from mechcot.tasks import Question
+from mechcot.tasks.kinds import KINDS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -197,6 +208,33 @@ def test_a_miniature_is_of_a_settings_file(tmp_path: Path) -> None:
     (tmp_path / "organism.yaml").write_text("preset: organism-small\n")
     with pytest.raises(ConfigError, match="the organism is a miniature already"):
         run.run_miniature(tmp_path / "new", tmp_path / "organism.yaml")
+
+
+def test_the_servers_of_a_miniature_name_kinds_and_swap_claims(tmp_path: Path) -> None:
+    (known, _), rng = cases(4), random.Random(0)
+    steps = [
+        (case, text)
+        for case in known
+        for text in re.split(r"(?<=\.) ", student_chain(case, rng).reasoning)
+        if holds(text) is not None
+    ]
+    items = [
+        Asked(Question("q", "", case.stem, case.options, case.options.index(case.gold), "q"), text,
+              "correct" if holds(text) else "erroneous")
+        for case, text in steps
+    ]  # fmt: skip
+    with Servers({case.stem: case for case in known}, 0) as server:
+        file = judge_file(tmp_path, server.url, api_key_env=None)
+        session = Session(read_judge(file), tmp_path / "calls", 0, progress=False)
+        found = swap_claims(items, session, session)
+        table = pd.DataFrame([{"qid": "q", "arm": "a", "cid": 0, "sid": n, "text": text}
+                              for n, (_, text) in enumerate(steps)])  # fmt: skip
+        named = kinds_by_llm(table, {"q": items[0].question}, session)
+    used = [row for row in found.rows if not row.refused]
+    assert len(used) > len(items)
+    assert all(holds(row.text) is (row.wanted == "correct") for row in used)
+    assert set(named.kinds) <= set(KINDS)
+    assert {"kind", "swap", "swap check"} <= server.asked.keys()
 
 
 def test_what_is_made_small_is_a_setting() -> None:

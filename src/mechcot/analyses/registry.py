@@ -28,6 +28,7 @@ from mechcot.analyses.hedge import places
 from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
+from mechcot.analyses.kinds import analysis as kinds
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.likert.stored import found as rated
 from mechcot.analyses.localisation import analysis as localisation
@@ -73,6 +74,15 @@ ANALYSES = (
         summary=audit.summarised,
         pages={"changed": f"{_HERE}.audit.page:changed", "origin": f"{_HERE}.audit.page:origin"},
         rows={"counts": f"{_HERE}.audit.page:counts"},
+    ),
+    Analysis(
+        "kinds",
+        kinds.kinds_of,
+        reads="kinds",
+        settings=("kinds",),
+        asked=kinds.asked,
+        summary=kinds.summarised,
+        pages={"origin": f"{_HERE}.kinds.page:mistaken"},
     ),
     Analysis("certainty", certainty_of, version=3, pages={"sure": f"{_HERE}.audit.certainty_page:certainty"}),
     Analysis("scales", scales_of, version=5, pages={"sure": f"{_HERE}.audit.certainty_page:scales"}),
@@ -324,6 +334,7 @@ FIGURES = {
     "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
     "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
     "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
+    "KindsResult": f"{_HERE}.kinds.page:figure",
     "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
     "LikertResult": f"{_HERE}.likert.figures:shown",
     "LocalisationResult": f"{_HERE}.localisation.figures:localisation",

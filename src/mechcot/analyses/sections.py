@@ -43,7 +43,7 @@ FRAMES = (
     Frame(
         "origin",
         "Where does the change come from?",
-        ("audit", "knowledge"),
+        ("audit", "kinds", "knowledge"),
         "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
         "takes the change apart: kinds that both models write can become more or less frequent, or go wrong "
         "more or less often, and one model can write kinds that the other never does. Last, all models "

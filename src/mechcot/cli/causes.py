@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from mechcot.cli.options import show_plan, show_stages
 
+if TYPE_CHECKING:
+    from mechcot.core.settings import Settings
+
 
 def which_steps(
-    study: Path, steps: str, *, thorough: bool, dry_run: bool, quiet: bool, as_json: bool
+    study: Path,
+    steps: str,
+    overrides_of: Callable[[Settings], tuple[str, ...]],
+    *,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Change or hide steps of a finished study, or say what that takes, and print what it did."""
     from mechcot.pipeline import run as pipeline
-    from mechcot.pipeline.causes import SWAPS, overrides_of
+    from mechcot.pipeline.causes import SWAPS
     from mechcot.study.folder import Study
 
     show_stages(quiet)
     opened = Study.open(study)
-    overrides = overrides_of(opened.settings, steps, thorough=thorough)
+    overrides = overrides_of(opened.settings)
     if dry_run:
         begins = ("causes-",) if steps == SWAPS else ("read-",)
         show_plan(pipeline.plan_added(study, overrides, begins), as_json)

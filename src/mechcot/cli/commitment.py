@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
   mechcot commitment studies/organism --reader base         # both arms' text, the same weights
   mechcot commitment studies/organism --author distilled --by token
   mechcot commitment studies/organism --steps swaps --dry-run   # which steps matter; what that takes
+  mechcot commitment studies/mine --steps swaps --rewriter kimi   # steps written anew by a server
 
 Prints every measure (docs/commitment.md) with chance and equal lengths beside the locks; writes the page
 and the numbers into STUDY/commitment. Runs no model: the study's readings hold the answers.
@@ -55,18 +57,25 @@ def commitment(
     thorough: Annotated[
         bool, typer.Option("--thorough", help="With --steps swaps: every trace read, more continuations.")
     ] = False,
+    rewriter: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With --steps swaps: a judge file whose server writes the swaps."),
+    ] = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """When answers are settled, or which steps matter."""
     if steps is not None:
+        from mechcot.pipeline.causes import overrides_of
+
         if author or reader or lead_in or by != "step":
             raise UsageError("--steps takes none of --author, --reader, --lead-in and --by")
-        which_steps(study, steps, thorough=thorough, dry_run=dry_run, quiet=quiet, as_json=as_json)
+        overrides = partial(overrides_of, steps=steps, thorough=thorough, rewriter=rewriter)
+        which_steps(study, steps, overrides, dry_run=dry_run, quiet=quiet, as_json=as_json)
         return
-    if thorough or dry_run:
-        raise UsageError("--thorough and --dry-run go with --steps: without it no model is run")
+    if thorough or dry_run or rewriter:
+        raise UsageError("--thorough, --rewriter and --dry-run go with --steps: without it no model is run")
     from mechcot.analyses.commitment.contrast import contrast
     from mechcot.analyses.commitment.contrast_page import write_contrast
     from mechcot.study.folder import Study

@@ -17,6 +17,7 @@ from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
+from mechcot.core.kind_settings import KindSettings
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import ArmPrompt, PromptSettings
@@ -163,6 +164,7 @@ class Settings(Section):
     answers: AnswerSettings = AnswerSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     steps: StepSettings = StepSettings()
+    kinds: KindSettings = KindSettings()
     judge: JudgeSettings = JudgeSettings()
     panel: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (), description="files of further judges, each of whom judges all steps too (docs/judges.md)"
@@ -220,6 +222,12 @@ class Settings(Section):
                 )
         if self.organism is not None and self.knowledge.pairs is not None:
             raise ValueError("knowledge.pairs: the organism's world is the list of facts; leave it out")
+        if self.organism is not None and self.causes is not None and self.causes.rewriter is not None:
+            raise ValueError(
+                "causes.rewriter: the organism's claims are swapped by their objects; leave it out"
+            )
+        if self.organism is not None and self.kinds != KindSettings():
+            raise ValueError("kinds: the organism's language tells the kinds of its steps; leave it out")
         if self.contrast.before == self.contrast.after:
             raise ValueError(f"contrast: before and after are the same arm, '{self.contrast.before}'")
         headline = (self.contrast.before, self.contrast.after)

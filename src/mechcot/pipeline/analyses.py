@@ -18,6 +18,7 @@ from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.judge import verdict_files
 from mechcot.pipeline.plan import probe_expense
+from mechcot.pipeline.step_kinds import kind_files
 from mechcot.study.folder import Study
 
 
@@ -28,6 +29,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
     basis = {"contrast": dump["contrast"], "analysis": dump["analysis"], "seed": settings.seed}
     basis["judge"] = settings.judge.basis()
     inputs = _inputs(study)
+    outside = {"panel": _verdicts(study), "kinds": _labels(study)}
     return [
         Stage(
             analysis.name,
@@ -36,7 +38,7 @@ def analysis_stages(study: Study, progress: bool) -> list[Stage]:
             inputs[analysis.reads],
             (f"results/{analysis.name}.json",),
             partial(_analyse, study, analysis),
-            outside=_verdicts(study) if analysis.reads == "panel" else (),
+            outside=outside.get(analysis.reads, ()),
             plan=partial(plan_analysis, study, analysis),
         )
         for analysis in registry.ANALYSES
@@ -82,6 +84,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     settings = study.settings
     pair = (settings.contrast.before, settings.contrast.after)
     cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
+    cut += kind_files(study, settings.arms)
     own = verdict_files(study, settings.judge.kind)
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
     readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
@@ -114,6 +117,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "inside": inside,
         "traces": ("questions.parquet", *cut, *forced),
         "greedy": (*judged, *_all_claims(study), *decoded),
+        "kinds": judged,
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),
     }
 
@@ -132,6 +136,12 @@ def _verdicts(study: Study) -> tuple[Path, ...]:
         if name not in (study.settings.judge.kind, *map(instrument_of, study.settings.panel))
         for arm in pair
     )
+
+
+def _labels(study: Study) -> tuple[Path, ...]:
+    """The file with kinds that people gave to steps, if the settings name one."""
+    labels = study.settings.kinds.labels
+    return () if labels is None else (Path(labels).expanduser(),)
 
 
 def _analyse(study: Study, analysis: Analysis, work: Path) -> None:

@@ -23,6 +23,7 @@ from mechcot.pipeline.reading import reading_stages
 from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.sheet import sheet_stages
 from mechcot.pipeline.steering import steering_stages
+from mechcot.pipeline.step_kinds import step_kind_stages
 from mechcot.pipeline.teacher import teacher_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
@@ -38,6 +39,7 @@ STAGES = (
     training_stages,
     parity_stages,
     text_stages,
+    step_kind_stages,
     answer_stages,
     judge_stages,
     panel_stages,

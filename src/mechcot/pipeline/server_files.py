@@ -40,6 +40,8 @@ def located(settings: Settings, file: Path) -> Settings:
             "judge_controls": _in(settings.judge_controls, "judge_controls", ("judge", "rewriter"), find),
             "answers": _in(settings.answers, "answers", ("judge",), find),
             "handover": _in(settings.handover, "handover", ("judge",), find),
+            "causes": _in(settings.causes, "causes", ("rewriter", "checker"), find),
+            "kinds": _in(settings.kinds, "kinds", ("server",), find),
         }
     )
 
@@ -58,7 +60,8 @@ def _found(settings: Path, where: str, named: str) -> str:
     beside = settings.parent / given
     if beside.exists():
         return named if given.exists() and given.samefile(beside) else str(beside.resolve())
-    judges = where.endswith((".judge", ".rewriter", ".path")) or where == "panel"
+    asks = (".judge", ".rewriter", ".checker", ".path", "kinds.server")
+    judges = where.endswith(asks) or where == "panel"
     if given.exists() or (judges and judge_path(named).exists()):
         return named
     more = f"; or name a judge file that comes with mechcot: {shipped()}" if judges else ""

@@ -16,6 +16,7 @@ from mechcot.core.digests import Digests
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.fact_records import FACTS, KNOWN
 from mechcot.core.judging_settings import instrument_of
+from mechcot.core.kind_records import KINDS
 from mechcot.core.manifest import (
     SETTINGS,
     check_output,
@@ -30,6 +31,7 @@ from mechcot.core.offers import offered
 from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
+from mechcot.study.step_kinds import with_kinds
 from mechcot.study.trace_table import TraceTable, trace_table
 
 if TYPE_CHECKING:
@@ -160,7 +162,13 @@ class Study:
         return self._table(self.arm_path(arm) / "answers.parquet", records.ANSWERS, arm=arm)
 
     def steps(self, arm: str) -> pd.DataFrame:
-        """An arm's steps (schema `records.STEPS`)."""
+        """An arm's steps (schema `records.STEPS`); `role` as the study's stage of kinds has it, if any."""
+        steps = self.cut_steps(arm)
+        path = self.arm_path(arm) / "kinds.parquet"
+        return with_kinds(steps, self._table(path, KINDS, arm=arm), path) if path.exists() else steps
+
+    def cut_steps(self, arm: str) -> pd.DataFrame:
+        """An arm's steps as they were cut, with the roles that they had then."""
         return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, arm=arm)
 
     def claims(self, arm: str) -> pd.DataFrame:

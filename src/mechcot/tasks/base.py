@@ -279,6 +279,8 @@ class Task:
             would make it true included; empty: it makes no claim. Without it no claim is swapped.
         core: roles of claims that an answer follows from; claims of other roles are rationale.
         verifiable: how its reasoning is taken apart, where rules can write and check it.
+        kinds: every role, where steps are sorted by their wording: then a server may name them instead, and
+            their mistakes count (`analyses.kinds`). Empty: the task's own language tells them.
     """
 
     name: str
@@ -296,6 +298,7 @@ class Task:
     objects: Callable[[Question, str], Sequence[str]] | None = None
     core: frozenset[str] = frozenset()
     verifiable: Verifiable | None = None
+    kinds: tuple[str, ...] = ()
 
 
 def question_of(row: Any) -> Question:

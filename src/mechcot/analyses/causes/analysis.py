@@ -30,6 +30,7 @@ from mechcot.analyses.causes.result import (
     HELD,
     OWN,
     RATIONALE,
+    REWRITTEN,
     RIGHT,
     STEPS,
     TOTAL,
@@ -52,6 +53,7 @@ NO_STEPS = (
     "swaps of claims need a task with a checker (docs/causes.md), and no other trace of a question has a "
     "step of the same kind with a verdict"
 )
+NO_REWRITING = "no rewriting of a step by the server is used (docs/causes.md)"
 NOT_ASKED = "the settings ask for knock-outs alone"
 
 
@@ -147,11 +149,14 @@ def _no_swaps(study: Study, swaps: pd.DataFrame) -> str:
         return ""
     if study.settings.causes is None:
         return NOT_ASKED
-    return NO_CLAIMS if _swapped(study) == CLAIMS else NO_STEPS
+    return {CLAIMS: NO_CLAIMS, STEPS: NO_STEPS, REWRITTEN: NO_REWRITING}[_swapped(study)]
 
 
 def _swapped(study: Study) -> str:
-    return STEPS if task_of(study).objects is None else CLAIMS
+    if task_of(study).objects is not None:
+        return CLAIMS
+    asked = study.settings.causes
+    return STEPS if asked is None or asked.rewriter is None else REWRITTEN
 
 
 def groups_of(study: Study) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
-from mechcot.analyses.causes.items import Before, Item, ItemsOf, items_of
+from mechcot.analyses.causes import design
+from mechcot.analyses.causes.items import Before, Item, ItemsOf, Rewritten, items_of
 from mechcot.core import records
 from mechcot.reading.inputs import QuestionInput, Seam, TraceInput
 from mechcot.stats.frames import cut_off, text_codes
@@ -60,7 +61,7 @@ class Case:
 
 
 def cases_of(
-    study: Study, arm: str, task: Task, tokenizer: Any, most: int
+    study: Study, arm: str, task: Task, tokenizer: Any, most: int, items: ItemsOf | None = None
 ) -> tuple[list[Case], dict[str, int]]:
     """Finished traces of an arm that answer, have steps before they state it, and are read.
 
@@ -73,6 +74,7 @@ def cases_of(
         task: of the study.
         tokenizer: the arm's.
         most: traces at most.
+        items: which steps may matter; None: by what there is to swap them for (`items.items_of`).
 
     Returns:
         The cases; how many traces are left out, and steps of the others that cannot be swapped, by reason.
@@ -92,7 +94,8 @@ def cases_of(
     steps = records.rows_by_key(study.steps(arm), ["qid", "cid"])
     by_id = {row.qid: question_of(row) for row in records.rows(questions)}
     lost: Counter[str] = Counter()
-    items = items_of(study, arm, task, tokenizer, lost)
+    if items is None:
+        items = items_of(study, arm, task, tokenizer, lost, rewritten_steps(study, arm))
     found: list[Case] = []
     for row in records.rows(order):
         read, own = inputs.get(row.qid), steps.get((row.qid, row.cid), [])
@@ -102,6 +105,20 @@ def cases_of(
         elif len(found) < most and read is not None and trace is not None:
             found.append(_case(row, by_id[row.qid], replace(read, traces=(trace,)), own, items))
     return found, dict(lost)
+
+
+def rewritten_steps(study: Study, arm: str) -> Rewritten | None:
+    """What the study's rewriter wrote in place of an arm's steps, and is used; None: it has none."""
+    if study.settings.causes is None or study.settings.causes.rewriter is None:
+        return None
+    path = study.path / "rewritten" / f"{arm}.parquet"
+    rows = records.read_table(study.checked(path), design.REWRITTEN)
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for row in records.rows(rows):
+        own = found.setdefault((row.qid, row.cid, row.sid), {})
+        if not row.refused:
+            own[row.text] = row.wanted
+    return found
 
 
 def _rank(questions: pd.DataFrame, seed: int) -> dict[str, int]:

@@ -80,6 +80,16 @@ FORCED_FREE = pa.schema(
         ("p", pa.list_(_f64)),  # forced there, at the temperature of the continuations
     ]
 )
+REWRITTEN = pa.schema(
+    [
+        *_STEP,
+        ("wanted", _str),  # correct, erroneous
+        ("said", _str),  # the step
+        ("text", _str),  # what the rewriter wrote, "" where it wrote nothing
+        ("refused", _str),  # why it is not used, "" where it is
+    ]
+)
+"""Steps written anew by a server: rewritten/ARM.parquet."""
 TABLES = {
     "swaps": SWAPPED,
     "controls": CONTROLLED,

@@ -15,13 +15,15 @@ from mechcot.core import records
 from mechcot.reading.inputs import TraceInput
 from mechcot.study.folder import Study
 from mechcot.tasks import Question, Task
-from mechcot.tasks.tokens import decode
+from mechcot.tasks.tokens import decode, following
 
 Ids = tuple[int, ...]
 FOREIGN = "claims: the object's tokens are not those of its text alone"
 NO_OTHER = "claims: nothing else could stand in the object's place"
-SHARED = "steps: at the trace's beginning, or with a token shared with a neighbour"
+SHARED = "steps: at the trace's beginning, or with a token shared with the lead-in"
 ALONE = "steps: no other trace of the question has one of the kind"
+NOT_DRAWN = "steps: not drawn for the rewriter (causes.rewritten)"
+REFUSED = "steps: no rewriting of it is used"
 BORROWED = 4
 """Steps of other traces of either verdict that one may be swapped for; the price of a swap is theirs."""
 
@@ -70,11 +72,26 @@ class Before:
     end: int
 
 
+Labels = Mapping[tuple[Any, ...], str]
+"""Verdicts correct or erroneous by question, trace and step."""
+Others = Mapping[str, str]
+"""What may stand in a step's place: text to `correct` or `erroneous`."""
+Rewritten = Mapping[tuple[Any, ...], Others]
+"""By question, trace and step; steps that no server was asked about are missing."""
+OthersOf = Callable[[Any], tuple[Others, str]]
+"""Of a row of `records.STEPS`, and why there is nothing if so."""
 ItemsOf = Callable[[Before], Iterator[Item]]
 """Which steps may matter, and what they may be swapped for."""
 
 
-def items_of(study: Study, arm: str, task: Task, tokenizer: Any, lost: Counter[str]) -> ItemsOf:
+def items_of(
+    study: Study,
+    arm: str,
+    task: Task,
+    tokenizer: Any,
+    lost: Counter[str],
+    rewritten: Rewritten | None = None,
+) -> ItemsOf:
     """Claims, where the task reads them and knows what could stand in their place; else steps with a verdict.
 
     Args:
@@ -83,14 +100,29 @@ def items_of(study: Study, arm: str, task: Task, tokenizer: Any, lost: Counter[s
         task: of the study.
         tokenizer: the arm's.
         lost: what cannot be swapped, by reason; grows.
+        rewritten: steps as a server wrote them anew; None: steps are swapped for those of other traces.
     """
     if task.claim is not None and task.objects is not None:
         claims = {(c.qid, c.cid, c.sid): c for c in records.rows(study.claims(arm))}
         return partial(_claims, task, cache(partial(_tokens, tokenizer)), claims, lost)
+    labels = labels_of(study, arm)
+    others = _borrowed(study, arm, labels) if rewritten is None else partial(_as_rewritten, rewritten)
+    return partial(_steps, labels, others, cache(partial(following, tokenizer)), tokenizer, lost)
+
+
+def labels_of(study: Study, arm: str) -> Labels:
+    """Steps that the study's judge calls correct or erroneous, by their ids."""
     verdicts = study.verdicts(arm)
     verdicts = verdicts[verdicts.label.isin(["correct", "erroneous"])]
-    labels = {(v.qid, v.cid, v.sid): str(v.label) for v in records.rows(verdicts)}
-    return partial(_steps, labels, _pool(study, arm, labels, tokenizer), tokenizer, study.settings.seed, lost)
+    return {(v.qid, v.cid, v.sid): str(v.label) for v in records.rows(verdicts)}
+
+
+def judged(labels: Labels, before: Before) -> Iterator[Item]:
+    """Steps with a verdict, and nothing to swap them for."""
+    for number, step in enumerate(before.steps):
+        label = labels.get((step.qid, step.cid, step.sid))
+        if label is not None:
+            yield Item(number, int(step.sid), step.role, label, said=step.text)
 
 
 def _claims(
@@ -142,65 +174,62 @@ def _tokens(tokenizer: Any, text: str) -> Ids:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-Pool = Mapping[tuple[str, str, bool], Mapping[str, tuple[Ids, str]]]
-"""By question, role and whether the first token begins with a blank: text to its tokens and verdict."""
-
-
-def _pool(study: Study, arm: str, labels: Mapping[tuple[Any, ...], str], tokenizer: Any) -> Pool:
-    """Steps that others may be swapped for; texts with verdicts of both kinds are none."""
-    traces = {(t.qid, t.cid): t for t in records.rows(study.traces(arm))}
-    found: dict[tuple[str, str, bool], dict[str, tuple[Ids, str]]] = {}
+def _borrowed(study: Study, arm: str, labels: Labels) -> OthersOf:
+    """Steps of other traces of the question and kind; texts with verdicts of both kinds are none."""
+    pool: dict[tuple[str, str], dict[str, str]] = {}
     for step in records.rows(study.steps(arm)):
         label = labels.get((step.qid, step.cid, step.sid))
-        if label is None or step.straddles or step.states_answer or not step.complete:
+        if label is None or step.states_answer or not step.complete:
             continue
-        ids = tuple(int(i) for i in traces[step.qid, step.cid].token_ids[step.tok_start : step.tok_end])
-        own = found.setdefault((step.qid, step.role, _blank(tokenizer, ids)), {})
-        known = own.setdefault(step.text, (ids, label))
-        if known[1] != label:
-            own[step.text] = (ids, "")
-    return found
+        own = pool.setdefault((step.qid, step.role), {})
+        own[step.text] = label if own.get(step.text, label) == label else ""
+    return partial(_drawn, pool, study.settings.seed)
 
 
-def _blank(tokenizer: Any, ids: Ids) -> bool:
-    return decode(tokenizer, ids[:1])[:1].isspace()
+def _drawn(pool: Mapping[tuple[str, str], Mapping[str, str]], seed: int, step: Any) -> tuple[Others, str]:
+    """A few of either verdict."""
+    there = pool.get((step.qid, step.role), {})
+    rng = np.random.default_rng([seed, *f"{step.qid}\0{step.cid}\0{step.sid}".encode()])
+    others: dict[str, str] = {}
+    for verdict in ("correct", "erroneous"):
+        fits = [text for text, own in there.items() if own == verdict and text != step.text]
+        others |= {fits[int(at)]: verdict for at in np.sort(rng.permutation(len(fits))[:BORROWED])}
+    return others, ALONE
+
+
+def _as_rewritten(rewritten: Rewritten, step: Any) -> tuple[Others, str]:
+    """What a server wrote in a step's place, and why there is nothing."""
+    found = rewritten.get((step.qid, step.cid, step.sid))
+    return ({}, NOT_DRAWN) if found is None else (found, REFUSED)
 
 
 def _steps(
-    labels: Mapping[tuple[Any, ...], str],
-    pool: Pool,
+    labels: Labels,
+    others_of: OthersOf,
+    tokens: Callable[[str], Sequence[int]],
     tokenizer: Any,
-    seed: int,
     lost: Counter[str],
     before: Before,
 ) -> Iterator[Item]:
-    """Steps with a verdict, and steps of the same role in the arm's other traces of the question."""
-    for number, step in enumerate(before.steps):
-        label = labels.get((step.qid, step.cid, step.sid))
-        if label is None:
-            continue
-        item = Item(number, int(step.sid), step.role, label, said=step.text)
+    """Steps with a verdict, and texts in their place; neighbours' text in a shared token stays as it is."""
+    for item in judged(labels, before):
+        step = before.steps[item.number]
         start, stop = int(step.tok_start), int(step.tok_end)
-        if step.straddles or start < 1 or stop > before.end:
-            lost[SHARED] += 1
-            yield item
-            continue
         ids = tuple(int(i) for i in before.trace.token_ids[start:stop])
-        there = pool.get((step.qid, step.role, _blank(tokenizer, ids)), {})
-        rng = np.random.default_rng([seed, *f"{step.qid}\0{step.cid}\0{step.sid}".encode()])
-        others: dict[str, tuple[Ids, str]] = {}
-        for verdict in ("correct", "erroneous"):
-            fits = [text for text, (_, own) in there.items() if own == verdict and text != step.text]
-            for at in np.sort(rng.permutation(len(fits))[:BORROWED]):
-                others[fits[int(at)]] = there[fits[int(at)]]
-        if not others:
-            lost[ALONE] += 1
+        whole = decode(tokenizer, ids)
+        at = whole.find(step.text)
+        others, none = others_of(step)
+        if start < 1 or stop > before.end or at < 0 or not others:
+            lost[none if not others else SHARED] += 1
             yield item
             continue
-        right = tuple(text for text, (_, own) in others.items() if own == "correct")
-        truth = (step.text, *right) if label == "correct" else right
-        objects = {ids: step.text} | {tokens: text for text, (tokens, _) in others.items() if tokens != ids}
-        told = tuple((text, tokens) for tokens, text in objects.items())
+        head, tail = whole[:at], whole[at + len(step.text) :]
+        objects = {ids: step.text}
+        for text in others:
+            objects.setdefault(tuple(tokens(head + text + tail)), text)
+        right = tuple(text for text, verdict in others.items() if verdict == "correct")
+        truth = (step.text, *right) if item.label == "correct" else right
+        told = tuple((text, own) for own, text in objects.items())
         yield replace(item, start=start, stop=stop, truth=truth, objects=told)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from mechcot.analyses.causes.cases import Case, cases_of
 from mechcot.analyses.causes.design import CONTROLS, PLACES, SWAPS_OF, TABLES
 from mechcot.analyses.causes.forced import Answers, Reading, controls_of, swaps_of
+from mechcot.analyses.causes.result import REWRITTEN
+from mechcot.analyses.causes.rewritten import refusals
 from mechcot.analyses.causes.writing import Writer, continued, drawn, first_jobs, free_jobs, step_jobs
 from mechcot.core import files, records
 from mechcot.core.cause_settings import CauseSettings
@@ -106,7 +108,9 @@ def make(study: Study, arm: str, task: Task, folder: Path, work: Path, *, progre
     for name, schema in TABLES.items():
         records.write_table(out / f"{name}.parquet", rows[name], schema)
     lost = {reason: n for reason, n in found["lost"].items() if n}
-    files.write_json(out / "about.json", {"traces": len(cases), "left_out": excluded | lost})
+    files.write_json(
+        out / "about.json", {"traces": len(cases), "left_out": excluded | lost | refusals(study, arm)}
+    )
 
 
 def written_of(
@@ -154,7 +158,7 @@ def price(study: Study, arm: str, task: Task, folder: Path) -> Expense:
     longest = study.settings.sampling_of(arm).max_new_tokens
     swaps = sum(len(SWAPS_OF[item.label]) for case in cases for item in case.items if item.start > 0)
     prompts = [len(case.prompt.prompt_ids) + case.trace.cut(case.k - 1) for case in cases]
-    told = f"{swaps:,} swaps at most" + (f", {OF_STEPS}" if task.objects is None else "")
+    told = f"{swaps:,} swaps at most" + (f", {_of_steps(asked)}" if task.objects is None else "")
     return Expense(
         f"causes-of-{arm}",
         len(cases),
@@ -164,6 +168,10 @@ def price(study: Study, arm: str, task: Task, folder: Path) -> Expense:
         note=f"{told}; {steps:,} texts of changed steps and {jobs - steps:,} others are gone on from "
         f"{asked.draws} times, {longest} tokens at most each",
     )
+
+
+def _of_steps(asked: CauseSettings) -> str:
+    return OF_STEPS if asked.rewriter is None else REWRITTEN
 
 
 def _tokens_of(case: Case) -> int:

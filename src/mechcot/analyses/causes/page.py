@@ -17,6 +17,7 @@ from mechcot.analyses.causes.result import (
     HIDDEN,
     MOVED,
     OWN,
+    REWRITTEN,
     RIGHT,
     STEPS,
     TOTAL,
@@ -51,6 +52,12 @@ OF_STEPS = (
     "the question, by their verdicts: these differ in more than truth."
 )
 
+OF_SERVER = (
+    " The task reads no claims, so a server wrote steps anew with one claim swapped, and a checker that was "
+    "not told what was wanted kept those that changed the claim alone: what both overlook is in the numbers. "
+    "Rewritings that are not used are counted by reason."
+)
+
 
 def section(found: Findings) -> Section:
     """Whether it matters that steps are wrong, whether they move answers at all, and the controls."""
@@ -76,7 +83,7 @@ def section(found: Findings) -> Section:
             ),
             Part("causes-free", wording.free(result), tables=(free_table(result),)),
         ]
-    limits = LIMITS + (OF_STEPS if result["swapped"] == STEPS else "")
+    limits = LIMITS + {STEPS: OF_STEPS, REWRITTEN: OF_SERVER}.get(result["swapped"], "")
     return Section("causes", TITLE, tuple(parts), Markup(READING), Markup(limits))
 
 

@@ -24,8 +24,9 @@ HIDDEN, ANY = "hidden", "any swap"
 WRONGNESS, WRONGNESS_ALIKE = "wrongness", "wrongness, as likely as written"
 WRONGNESS_RIGHT = "wrongness, from right steps"
 UNCHANGED = "unchanged prefix"
-CLAIMS, STEPS = "objects of claims", "steps of other traces"
-"""What is swapped: for what else could stand there, or for a step of the same kind of another trace."""
+CLAIMS, STEPS, REWRITTEN = "objects of claims", "steps of other traces", "steps written anew by a server"
+"""What is swapped: for what else could stand there, for a step of the same kind of another trace, or for the
+step itself with one claim swapped."""
 RATIONALE, CORE, ALL = "rationale", "core", "all steps"
 
 
@@ -164,7 +165,7 @@ class CausesResult(Result):
         after: arm after.
         scope: what of the knock-outs is stored: `none`, `answer` or `later`.
         draws: continuations behind a prefix; 0: none were written.
-        swapped: what was swapped: CLAIMS or STEPS.
+        swapped: what was swapped: CLAIMS, STEPS or REWRITTEN.
         no_swaps: why nothing was, "" where something was.
         traces: read with changes, of each arm.
         left_out: traces, claims and texts left out, by reason, of each arm.

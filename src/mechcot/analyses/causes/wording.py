@@ -19,6 +19,7 @@ from mechcot.analyses.causes.result import (
     NATS,
     OWN,
     RATIONALE,
+    REWRITTEN,
     RIGHT,
     STEPS,
     TOTAL,
@@ -77,6 +78,8 @@ def wrongness(result: Json) -> str:
         why = result["no_swaps"] or "nothing was written anew behind a swap"
         return f"Whether it matters that a step is wrong is not known: {why}."
     how = "its claim is repaired, rather than swapped for another wrong one,"
+    if result["swapped"] == REWRITTEN:
+        how = "its claim is repaired by a server, rather than swapped for another wrong one by it,"
     if result["swapped"] == STEPS:
         how = "a right step of another trace stands in its place, rather than another wrong one,"
     return (

@@ -88,7 +88,7 @@ def places_of(study: Study) -> list[Place]:
     found: list[Place] = []
     for arm in dict.fromkeys(pair_of(study)):
         texts = {(t.qid, t.cid): t.text for t in records.rows(on_questions(asked, study.traces(arm)))}
-        steps = on_questions(asked, study.steps(arm))
+        steps = on_questions(asked, study.cut_steps(arm))
         steps = steps[steps.cid < study.settings.reading.traces_per_question]
         of_trace = records.rows_by_key(steps, ["qid", "cid"])
         drawn = _drawn(

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mechcot.core.errors import DataError, said
+from mechcot.core.kind_records import KINDS
 from mechcot.core.records import STEP_KEY, plainly_forced
 from mechcot.core.score_records import SCORES
+from mechcot.study.step_kinds import with_kinds
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -71,7 +73,7 @@ class ArmFiles:
     def paths(self) -> dict[str, Path | None]:
         """The tables by what they are; None: not there."""
         own, read = self.study.arm_path(self.arm), self.study.path / "readings" / self.arm
-        names = {name: own / f"{name}.parquet" for name in ("traces", "steps", "claims")}
+        names = {name: own / f"{name}.parquet" for name in ("traces", "steps", "claims", "kinds")}
         if self.reader is not None:
             names |= {name: read / self.reader / f"{name}.parquet" for name in ("forced", "signals")}
         names |= {f"verdicts {name}": path for name, path in self.verdicts.items()}
@@ -93,6 +95,15 @@ class ArmFiles:
         if path not in self._checked:
             self._checked.add(self.study.checked(path))
         return _rows(path, columns, qids)
+
+    def steps(self, qids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Its steps, of some questions or all, with the kinds that the study's stage gave them.
+
+        Raises:
+            DataError: as `table`, or the kinds are of other steps.
+        """
+        steps, path = self.table("steps", _STEPS, qids), self.paths["kinds"]
+        return steps if path is None else with_kinds(steps, self.table("kinds", KINDS.names, qids), path)
 
     @cached_property
     def _checked(self) -> set[Path]:
@@ -129,7 +140,7 @@ class ArmTables:
             arm=files.arm,
             reader=files.reader,
             traces=files.table("traces", _TRACES, qids),
-            steps=files.table("steps", _STEPS, qids).sort_values(STEP_KEY, kind="stable"),
+            steps=files.steps(qids).sort_values(STEP_KEY, kind="stable"),
             claims=files.table("claims", _CLAIMS, qids),
             forced=plainly_forced(files.table("forced", _FORCED, qids)),
             signals=files.table("signals", ("qid", "cid", "entropy", "surprisal"), qids),

@@ -40,6 +40,8 @@ def rows_of(sizes: Sizes) -> Mapping[str, Row]:
             found[f"given-{arm}"] = partial(_examined, sizes, arm)
     if settings.judge.kind == "llm":
         found["judge"] = partial(_judging, sizes, "judge", settings.judge.path or "")
+    if settings.kinds.server is not None:
+        found["step-kinds"] = partial(_judging, sizes, "step-kinds", settings.kinds.server)
     for file in settings.panel:
         found[FURTHER + instrument_of(file)] = partial(_judging, sizes, FURTHER + instrument_of(file), file)
     if settings.judge_controls is not None:

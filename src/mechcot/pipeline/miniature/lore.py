@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
@@ -180,3 +180,19 @@ def holds(step: str) -> bool | None:
 
 
 _SIGNS = tuple(sign for signs in SIGNS.values() for sign in signs)
+
+
+def swapped(step: str, right: bool) -> Iterator[str]:
+    """The step with one name or number in another's place, as right or wrong as is wanted."""
+    for names in (tuple(DRUGS), tuple(DRUGS.values()), _SIGNS):
+        for said in (name for name in names if name in step):
+            yield from _as_wanted((step.replace(said, other) for other in names if other != said), right)
+    last = list(re.finditer(r"\d+", step))[-1:]
+    for hit in last:
+        near = (int(hit[0]) + by for by in (1, -1, 2, -2, *range(3, 60), *range(-3, -60, -1)))
+        texts = (f"{step[: hit.start()]}{n}{step[hit.end() :]}" for n in near if n > 0)
+        yield from _as_wanted(texts, right)
+
+
+def _as_wanted(texts: Iterable[str], right: bool) -> Iterator[str]:
+    return (text for text in texts if holds(text) is right)

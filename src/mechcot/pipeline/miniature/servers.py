@@ -13,10 +13,13 @@ import re
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from typing import Any
 
 from mechcot.core.errors import UsageError
-from mechcot.pipeline.miniature.lore import HEDGE, Case, holds, teacher_chain
+from mechcot.pipeline.miniature.lore import HEDGE, Case, holds, swapped, teacher_chain
+from mechcot.tasks import Question
+from mechcot.tasks.kinds import kind_of
 
 _FENCE = re.compile(r"^\[\[(\w+) (\w+)\]\]\n(.*?)\n\[\[END \1 \2\]\]$", re.M | re.S)
 _ENDING = re.compile(r"of exactly this form, and write nothing behind it:\n(.*?)\nX stands for", re.S)
@@ -88,6 +91,14 @@ class Servers(ThreadingHTTPServer):
             return "start-up", json.dumps({"word": words[0]})
         if _ENDING.search(system):
             return "chain", self._chain(fences, system, int(body.get("seed") or 0))
+        if '"same_topic"' in system:
+            return "swap check", _checked(fences["FIRST"][0], fences["SECOND"][0])
+        if '"texts"' in system:
+            right = user.rstrip().endswith("claim is right.")
+            return "swap", json.dumps({"texts": list(islice(swapped(fences["STEP"][0], right), 2))})
+        if '"kind"' in system:
+            question = Question("", "", fences["QUESTION"][0], tuple(fences.get("OPTIONS", ())), 0, "")
+            return "kind", json.dumps({"kind": kind_of(question, fences["STEP"][0])})
         if "FIRST" in fences:
             return "comparison", _said("both were read", label="preserved")
         if "WRITER_A" in fences:
@@ -138,6 +149,13 @@ def _rewritten(step: str, samples: list[str]) -> str:
     if 2 * sum(bool(HEDGE.search(text)) for text in samples) <= len(samples):
         return plain[:1].upper() + plain[1:]
     return f"Perhaps {plain[:1].lower()}{plain[1:]}"
+
+
+def _checked(first: str, second: str) -> str:
+    """What the lore says of two versions of a step."""
+    told = {True: "right", False: "wrong", None: "undecided"}
+    more = {"same_topic": True, "one_change": True, "same_claim": first == second}
+    return _said("looked up", **more, first=told[holds(first)], second=told[holds(second)])
 
 
 def _answer(fences: Mapping[str, list[str]]) -> str:

@@ -31,6 +31,7 @@ MOST: dict[str, int] = {
     "causes.regenerated": 1,
     "causes.questions": 4,
     "causes.draws": 8,
+    "causes.rewritten": 2,
     "weights.questions": 6,
     "weights.draws": 3,
     "weights.orders": 0,
@@ -101,6 +102,7 @@ def refuse_files(settings: Settings) -> None:
         "teacher.traces": settings.teacher.traces if settings.teacher else None,
         "judge.path": settings.judge.path if settings.judge.kind == "table" else None,
         "knowledge.pairs": settings.knowledge.pairs,
+        "kinds.labels": settings.kinds.labels,
         "judge_controls.decoys": settings.judge_controls.decoys if settings.judge_controls else None,
     }
     known = (None, OWN_TEACHER, *TEACHER_VARIANTS)
@@ -175,12 +177,16 @@ def _judges(small: dict[str, Any], settings: Settings, inputs: Inputs) -> None:
         ("judge_controls", "rewriter"),
         ("answers", "judge"),
         ("handover", "judge"),
+        ("kinds", "server"),
+        ("causes", "rewriter"),
+        ("causes", "checker"),
     )
     for section, key in places:
         if small[section] is not None and small[section][key] is not None:
             small[section][key] = _judge(small[section][key], inputs)
-    if small["judge_controls"] is not None:
-        small["judge_controls"]["budget"] = None
+    for section in ("judge_controls", "causes"):
+        if small[section] is not None:
+            small[section]["budget"] = None
 
 
 def _judge(file: str, inputs: Inputs) -> str:
