@@ -12,7 +12,8 @@ from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.rotary import Turn, forget_lengths, turn_of
 from mechcot.models.rows import WAYS, WHOLE, Rows
 from mechcot.models.ways import way_of
-from mechcot.sampling import Prompt, sample, sampler
+from mechcot.sampling import Prompt, sample
+from mechcot.sampling import empty as empty_ones
 from model_families import CONFIGS, TURN, build
 from reading_cases import make_model, one_thread  # noqa: F401
 
@@ -27,7 +28,7 @@ PROMPTS = [
 @pytest.fixture(autouse=True)
 def _any_may_be_empty(monkeypatch):
     """Random models often begin with an end of text."""
-    monkeypatch.setattr(sampler, "MOST_EMPTY", 1.0)
+    monkeypatch.setattr(empty_ones, "MOST_EMPTY", 1.0)
 
 
 def sampled(model, prompts, folder, settings=SETTINGS):

@@ -177,10 +177,11 @@ def test_many_empty_completions_are_an_error_that_names_the_first(tmp_path: Path
 def test_few_empty_completions_are_kept_and_are_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mechcot.sampling import sampler, trace_rows
+    from mechcot.sampling import empty as empty_ones
+    from mechcot.sampling import trace_rows
     from mechcot.tasks import PromptFormat, Question
 
-    monkeypatch.setattr(sampler, "MOST_EMPTY", 1.0)
+    monkeypatch.setattr(empty_ones, "MOST_EMPTY", 1.0)
     ends = replace(_checkpoint(tmp_path=tmp_path), eos_ids=tuple(range(0, 64, 2)))
     done = _sample(tmp_path, ends)
     empty = [c for c in done if len(c.token_ids) == 1 and c.finish_reason == "stop"]
@@ -190,7 +191,7 @@ def test_few_empty_completions_are_kept_and_are_no_answer(
     rows = trace_rows(done, PROMPTS, questions, form, ends.tokenizer, "arm")
     assert [row["answer_rule"] for row in rows if not row["text"]] == ["empty"] * len(empty)
     assert all(row["answer"] == -1 for row in rows if not row["text"])
-    monkeypatch.setattr(sampler, "MOST_EMPTY", 0.9 * len(empty) / len(done))
+    monkeypatch.setattr(empty_ones, "MOST_EMPTY", 0.9 * len(empty) / len(done))
     with pytest.raises(SamplingError, match=rf"{len(empty)} of its {len(done)} completions are empty"):
         trace_rows(done, PROMPTS, questions, form, ends.tokenizer, "arm")
 

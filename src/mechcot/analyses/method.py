@@ -52,6 +52,7 @@ def tables(
         _headline(found, summary),
         *_of_analyses(found),
         *_served(study, found),
+        *_given(study, found),
         Table("Versions", ("package", "version"), tuple(sorted(versions.items()))),
         _settings(found),
         _digests(study),
@@ -116,6 +117,34 @@ def _served(study: Study, found: Findings) -> Iterator[Table]:
     )
     if rows:
         yield Table("Arms that a server sampled", head, tuple(rows), note)
+
+
+def _given(study: Study, found: Findings) -> Iterator[Table]:
+    """How the arms of a study without weights were made, and in what they were not asked alike."""
+    if not found.settings.given:
+        return
+    told = files.read_json(study.checked(study.path / "parity.json"))
+    rows = []
+    for arm, own in told["given"].items():
+        stated = (f"{name} {', '.join(map(str, values))}" for name, values in own["stated"].items() if values)
+        each = "–".join(str(n) for n in dict.fromkeys(own["samples"]))
+        by = own["written_by"] or "a table"
+        rows.append((arm, own["file"], by, own["model"], each, "; ".join(stated) or "not told"))
+    head = ("arm", "file", "written by", "model", "traces a question", "asked")
+    note = (
+        "No weights are part of this study: what needs them was not asked. Nothing was sampled here, and "
+        "what the "
+        "files do not tell of their making is not known."
+    )
+    yield Table("Arms given as traces", head, tuple(rows), note)
+    odd = [
+        (where, one["what"], one["before"], one["after"])
+        for where, parts in told["differs"].items()
+        for one in parts
+    ]
+    if odd:
+        differ = ("compared by", "what", "before", "after")
+        yield Table("Arms that were not asked alike", differ, tuple(odd))
 
 
 def _settings(found: Findings) -> Table:

@@ -19,6 +19,7 @@ from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
 from mechcot.core.kind_settings import KindSettings
 from mechcot.core.localisation_settings import LocalisationSettings
+from mechcot.core.no_weights import check_no_weights
 from mechcot.core.offers import offered
 from mechcot.core.prompt_settings import ArmPrompt, PromptSettings
 from mechcot.core.question_settings import QuestionSettings
@@ -214,6 +215,8 @@ class Settings(Section):
         for where, arm_name in self._named_arms():
             if arm_name not in self.arms:
                 raise ValueError(f"{where}: there is no arm '{arm_name}'; there are {sorted(self.arms)}")
+        if self.given:
+            check_no_weights(self)
         for where, arm_name in self._weights_needed():
             if self.arms[arm_name].traces is not None:
                 raise ValueError(
@@ -253,8 +256,16 @@ class Settings(Section):
         chosen = given if self.reading.authors is None else self.reading.authors
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
 
+    @property
+    def given(self) -> bool:
+        """Whether all arms are traces out of files, so that the study has no weights at all."""
+        own = self.organism is None and self.teacher is None
+        return own and all(arm.traces is not None for arm in self.arms.values())
+
     def readers(self) -> tuple[str, ...]:
-        """The arms whose weights read, the contrast's first."""
+        """The arms whose weights read, the contrast's first; none where there are no weights."""
+        if self.given:
+            return ()
         chosen = self.reading.readers or ()
         return tuple(dict.fromkeys((self.contrast.before, self.contrast.after, *chosen)))
 
@@ -370,8 +381,9 @@ class Settings(Section):
                 )
 
     def _weights_needed(self) -> list[tuple[str, str]]:
-        """Where an arm is named whose weights are used, and which."""
-        needed = [("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after)]
+        """Where an arm is named whose weights are used, and which; of a study without weights none."""
+        pair = (("contrast.before", self.contrast.before), ("contrast.after", self.contrast.after))
+        needed = [] if self.given else [*pair]
         needed += [
             (f"arms.{name}.distill.base", arm.distill.base) for name, arm in self.arms.items() if arm.distill
         ]

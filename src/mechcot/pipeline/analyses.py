@@ -61,7 +61,7 @@ def forget_renamed(root: Path) -> None:
 
 def plan_analysis(study: Study, analysis: Analysis) -> Expense:
     """What an analysis will take; only a probe's fits are foretold."""
-    if analysis.name != "probe":
+    if analysis.name != "probe" or study.settings.given:
         return Expense(analysis.name, 1, "analysis")
     from mechcot.analyses.probe.analysis import default_spec
 
@@ -87,7 +87,9 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     cut += kind_files(study, settings.arms)
     own = verdict_files(study, settings.judge.kind)
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
-    readings = tuple(f"readings/{author}/{reader}" for author in pair for reader in pair)
+    readings = tuple(
+        f"readings/{author}/{reader}" for author in pair for reader in pair if not settings.given
+    )
     judged = ("questions.parquet", *cut, *own)
     read = tuple(f"arms/{arm}/{name}.parquet" for arm in pair for name in ("traces", "answers"))
     handed = tuple(

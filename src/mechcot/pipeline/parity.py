@@ -15,13 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from mechcot.core import files, records
+from mechcot.core import files
 from mechcot.core.errors import DataError
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
+from mechcot.pipeline.given_parity import given_parity_stages
 from mechcot.pipeline.text import given_file
 from mechcot.pipeline.votes import asked_file
+from mechcot.sampling import given_rows
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, questions_by_id, task_of
 from mechcot.study.folder import Study
 from mechcot.tasks import render_prompt
@@ -33,7 +35,12 @@ STATED = ("temperature", "top_p", "top_k", "max_new_tokens")
 
 
 def parity_stages(study: Study, progress: bool) -> list[Stage]:
-    """The gate, in a study whose controls compare traces out of a file."""
+    """The gate, in a study whose controls compare traces out of a file.
+
+    Where all arms are out of files, what these say is compared with each other.
+    """
+    if study.settings.given:
+        return given_parity_stages(study)
     asked = _compared(study)
     if not asked:
         return []
@@ -91,9 +98,9 @@ def check_parity(study: Study, work: Path) -> None:
     for name, arm in _compared(study):
         control = study.settings.controls[name]
         source = str(study.settings.arms[arm].traces)
-        table = records.read_any(given_file(source))
         domain = control.domain or study.settings.contrast.domain
         asked = list(study.questions(domain).qid)
+        table = pd.DataFrame([row for _, row in given_rows(given_file(source), asked)], dtype=object)
         table = table[table["qid"].astype(str).isin(asked)]
         said: dict[str, str] = {}
         for what, problem in _differences(study, _other(study, name, arm), table, asked):

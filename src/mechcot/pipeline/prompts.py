@@ -27,8 +27,13 @@ Rendered = tuple[dict[str, tuple[int, ...]], dict[str, str]]
 
 
 def prompt_stages(study: Study, progress: bool) -> list[Stage]:
-    """The stage that renders every arm's prompts and compares those of arms that are compared."""
+    """The stage that renders every arm's prompts and compares those of arms that are compared.
+
+    Where all arms are given as traces, nobody is asked anything here.
+    """
     settings = study.settings
+    if settings.given:
+        return []
     arms = [name for name, arm in settings.arms.items() if arm.model not in (None, "organism")]
     outside = tuple(dict.fromkeys(path for arm in arms for path in checkpoint_of(study, arm)[1]))
     basis = {

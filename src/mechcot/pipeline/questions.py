@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from mechcot.core import files, records
+from mechcot.core.errors import DataError
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.plan import ON_THE_HUB, SKIPPED, questions_of
-from mechcot.pipeline.text import given_traces
+from mechcot.pipeline.text import given_file, given_traces, leaves_out
 from mechcot.pipeline.training import refuse_prompts
 from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
+from mechcot.tasks.logs import is_log
+from mechcot.tasks.questions import Loaded, read_questions
+
+log = logging.getLogger("mechcot")
 
 _CAME_LATER = ("config", "revision", "options", "gold_is", "on_bad_row", "duplicates")
 
@@ -47,10 +54,18 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
             (asked_file(study), SKIPPED) if asked.leaves_out else (asked_file(study),),
             partial(ask, study),
             frozen=True,
-            outside=(file,) if file and file.exists() else (),
+            outside=(*((file,) if file and file.exists() else ()), *_logs(study, file)),
             plan=partial(plan_questions, study),
         )
     ]
+
+
+def _logs(study: Study, file: Path | None) -> tuple[Path, ...]:
+    """The logs that say which questions are left out: of all arms, where failed samples are."""
+    if not leaves_out(study):
+        return ()
+    named = [given_file(arm.traces) for arm in study.settings.arms.values() if arm.traces is not None]
+    return tuple(path for path in dict.fromkeys(named) if path != file and is_log(path))
 
 
 def plan_questions(study: Study) -> Expense:
@@ -61,16 +76,41 @@ def plan_questions(study: Study) -> Expense:
 
 def ask(study: Study, work: Path) -> None:
     """Load the questions that the settings name."""
-    from mechcot.tasks.questions import read_questions
-
     asked = study.settings.questions
     assert asked is not None
     found = read_questions(asked)
+    if leaves_out(study):
+        found = _without_failed(study, found)
     schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
     records.write_table(study.path / asked_file(study), found.table, schema)
     if asked.leaves_out:
         files.write_json(study.path / SKIPPED, found.told())
     _refuse_early(study)
+
+
+def _without_failed(study: Study, found: Loaded) -> Loaded:
+    """The questions of which every log that is an arm has all samples; the others are skipped rows.
+
+    Raises:
+        DataError: none is left.
+    """
+    from mechcot.sampling import failed_in
+
+    kept = [number for number in range(1, found.n_rows + 1) if number not in found.skipped]
+    rows, qids = dict(zip(found.table.qid, kept, strict=True)), list(found.table.qid)
+    failed: dict[str, str] = {}
+    for arm in study.settings.arms.values():
+        if arm.traces is not None and arm.traces != OWN_TEACHER:
+            failed = {**failed_in(given_file(arm.traces), qids), **failed}
+    lost = {rows[qid]: why for qid, why in failed.items() if qid in rows}
+    if len(lost) == len(rows):
+        raise DataError(f"no question is left that all arms answer; the first: {next(iter(lost.values()))}")
+    if lost:
+        log.warning(
+            "%d of %d questions are left out; the first: %s", len(lost), len(rows), min(lost.items())[1]
+        )
+    table = found.table[[rows[qid] not in lost for qid in qids]].reset_index(drop=True)
+    return replace(found, table=table, skipped=dict(sorted({**found.skipped, **lost}.items())))
 
 
 def _refuse_early(study: Study) -> None:
@@ -81,7 +121,8 @@ def _refuse_early(study: Study) -> None:
     for name, arm in study.settings.arms.items():
         if arm.traces is not None and arm.traces != OWN_TEACHER:
             given_traces(study, name, arm.traces)
-    refuse_prompts(study)
+    if not study.settings.given:
+        refuse_prompts(study)
 
 
 def invent(study: Study, work: Path) -> None:

@@ -20,14 +20,14 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     """The last stage: all results on one page."""
     from mechcot.analyses.judge_controls.study_report import result_files
 
-    contrast = study.settings.contrast
+    contrast, given = study.settings.contrast, study.settings.given
     tables = tuple(
         f"arms/{arm}/{name}"
         for arm in (contrast.before, contrast.after)
         for name in ("traces.parquet", "steps.parquet", f"verdicts/{study.settings.judge.kind}.parquet")
     )
     tables += kind_files(study, (contrast.before, contrast.after))
-    readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after))
+    readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after) if not given)
     results = tuple(f"results/{name}.json" for name in registry.results(study.settings))
     # Made beside the pipeline: what people said, and what the controls of a judge did.
     controls = tuple(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
 from mechcot.core.errors import UsageError
+from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
@@ -159,10 +160,13 @@ def read(
         The study.
 
     Raises:
+        UsageError: the study has no weights.
         MechcotError: with what was expected, what came and what to do.
     """
     folder = Path(path)
     settings = reading_settings(folder, authors, readers, overrides)
+    if settings.given:
+        raise UsageError(f"{folder}: {NO_WEIGHTS}")
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {*_ENDS, *registry.results(settings)}
     apart = (*_BESIDE, *_BEHIND)
@@ -218,6 +222,27 @@ def plan_teaching(
 
 TEACHING = ("questions", "prompts", "teacher", "own-", "examples")
 """Stages up to what students are taught, by the beginnings of their names."""
+
+
+def take_in(path: str | Path, *, preset: str, overrides: tuple[str, ...], progress: bool = True) -> Study:
+    """Make a study of given traces up to their steps; nothing is judged yet (`pipeline.imported`).
+
+    Args:
+        path: the new study's folder.
+        preset: a named set of defaults.
+        overrides: settings of the form `a.b=c`.
+        progress: whether to draw bars.
+
+    Raises:
+        MechcotError: with what was expected, what came and what to do.
+    """
+    folder = Path(path)
+    wanted = partial(settings_in, folder, None, preset, None, overrides)
+    return _execute(folder, wanted, lambda stage: stage.name.startswith(_TEXTS), None, progress)
+
+
+_TEXTS = ("questions", "parity", "given-", "votes", "steps-")
+"""Stages up to the steps of given traces, by the beginnings of their names."""
 
 
 def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple[str, ...]) -> Settings:
@@ -353,16 +378,17 @@ def _execute(
             [stage for stage in stages if chosen(stage)],
             versions(),
             reread=rehash,
-            prepare=partial(_limit_threads, study.settings.threads, limits),
+            prepare=partial(_limit_threads, study.settings, limits),
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
 
 
-def _limit_threads(threads: int, limits: ExitStack) -> None:
+def _limit_threads(settings: Settings, limits: ExitStack) -> None:
     """Sums depend on how many threads share them, in numpy and scipy as in torch: all are loaded by now."""
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
 
-    prepare_torch(threads)
-    limits.enter_context(threadpool_limits(threads))
+    if not settings.given:
+        prepare_torch(settings.threads)
+    limits.enter_context(threadpool_limits(settings.threads))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from mechcot.steps.of_study import (
     world_of,
 )
 from mechcot.study.folder import Study
-from mechcot.tasks import question_of, render_prompt
+from mechcot.tasks import Question, question_of, render_prompt
 
 log = logging.getLogger("mechcot")
 
@@ -106,7 +107,7 @@ def _given_stage(study: Study, arm: str, progress: bool) -> Stage:
     """Traces out of a file, or by a teacher of the study: as many then as a checkpoint writes."""
     settings, source = study.settings, study.settings.arms[arm].traces
     assert source is not None
-    own, outside = checkpoint_of(study, settings.contrast.before)  # its tokenizer
+    own, outside = _tokenizer_of(study)
     basis: dict[str, Any] = {"prompt": settings.prompt.basis()}
     if source == OWN_TEACHER:
         return Stage(
@@ -137,6 +138,11 @@ def _given_stage(study: Study, arm: str, progress: bool) -> Stage:
         outside=outside,
         plan=partial(plan_traces, study, arm),
     )
+
+
+def _tokenizer_of(study: Study) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Whose tokenizer given texts are put into: the arm before's; none in a study without weights."""
+    return ((), ()) if study.settings.given else checkpoint_of(study, study.settings.contrast.before)
 
 
 def plan_traces(study: Study, arm: str) -> Expense:
@@ -222,28 +228,47 @@ def given_file(traces: str) -> Path:
 
 def take_traces(study: Study, arm: str, work: Path) -> None:
     """Take an arm's traces as they are given, in the tokens of the contrast's arm before."""
-    from mechcot.models.checkpoint import load_tokenizer
-    from mechcot.sampling import Prompt, completions_of, trace_rows
-
-    before, task, questions = study.settings.contrast.before, task_of(study), questions_by_id(study)
+    questions = questions_by_id(study)
     source = study.settings.arms[arm].traces
     assert source is not None
     given = given_traces(study, arm, source)
     _tell_unanswered(study, arm, set(given.qid))
+    if study.settings.given:
+        from mechcot.sampling import word_rows
+
+        rows = word_rows(given, questions, task_of(study).format, arm, source)
+    else:
+        rows = _in_tokens(study, arm, source, given, questions)
+    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+
+
+def _in_tokens(
+    study: Study, arm: str, source: str, given: pd.DataFrame, questions: Mapping[str, Question]
+) -> list[dict[str, Any]]:
+    """Given traces in the tokens of the contrast's arm before, rows of `records.TRACES`."""
+    from mechcot.models.checkpoint import load_tokenizer
+    from mechcot.sampling import Prompt, completions_of, trace_rows
+
+    before, task = study.settings.contrast.before, task_of(study)
     tokenizer = load_tokenizer(
         checkpoint_folder(study, before), trust_remote_code=study.settings.arms[before].trust_remote_code
     )
     rendered = {qid: render_prompt(questions[qid], task.format, tokenizer) for qid in given.qid.unique()}
     prompts = [Prompt(qid, tuple(ids)) for qid, (_, ids) in rendered.items()]
     completions = completions_of(given, tokenizer, source, rendered)
-    rows = trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
-    records.write_table(study.path / traces_file(study, arm), rows, records.TRACES)
+    return trace_rows(completions, prompts, questions, task.format, tokenizer, arm)
 
 
 def examine(study: Study, arm: str, progress: bool, work: Path) -> None:
     """Ask the study's teacher the study's questions, as an arm."""
     answered = write_examined(study, arm, progress, study.path / traces_file(study, arm))
     _tell_unanswered(study, arm, answered)
+
+
+def leaves_out(study: Study) -> bool:
+    """Whether questions that cannot be used are left out (`questions.on_bad_row: skip`)."""
+    asked = study.settings.questions
+    return asked is not None and asked.on_bad_row == "skip"
 
 
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
@@ -257,7 +282,8 @@ def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
         table = answers_to(world_of(study), source, questions, settings.seed, settings.sampling.samples)
         table = table.assign(finish_reason="stop", row=range(1, len(table) + 1))
     else:
-        table = load_given(given_file(source), list(questions.qid), skipped_ids(study))
+        ids = list(questions.qid)
+        table = load_given(given_file(source), ids, skipped_ids(study), skip=leaves_out(study))
     asked = study.questions(settings.contrast.domain).qid
     if arm in settings.authors() and not asked.isin(table.qid).any():
         raise DataError(

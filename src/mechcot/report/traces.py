@@ -135,12 +135,15 @@ class _Arm:
         verdicts = study.verdicts(arm)[[*records.STEP_KEY, "label", "reason"]]
         steps = steps[steps.cid < kept].merge(verdicts, on=records.STEP_KEY, how="left")
         steps[["label", "reason"]] = steps[["label", "reason"]].fillna("")
+        cut = records.by_key(steps.sort_values("sid", kind="stable"), PAIR)
+        if study.settings.given:
+            return cls(arm, traces[traces.cid < kept], cut, {}, {})
         forced = records.plainly_forced(study.forced(arm))
         signals = study.signals(arm)
         return cls(
             arm,
             traces[traces.cid < kept],
-            records.by_key(steps.sort_values("sid", kind="stable"), PAIR),
+            cut,
             records.by_key(forced, PAIR),
             dict(zip(zip(signals.qid, signals.cid, strict=True), signals.surprisal, strict=True)),
         )

@@ -6,22 +6,27 @@ import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mechcot.core.errors import DataError, ModelError
 from mechcot.core.records import absent, check_encodable, read_any
-from mechcot.sampling.sampler import Completion
+from mechcot.tasks.logs import read_log, traces_in
 from mechcot.tasks.tokens import Tokens, continuation, decode, shared_prefix, turn_marks
+
+if TYPE_CHECKING:
+    from mechcot.sampling.sampler import Completion
 
 log = logging.getLogger("mechcot")
 
 _COLUMNS = ["qid", "cid", "text", "finish_reason", "row"]
 
 
-def load_given(path: Path, qids: Sequence[str], left_out: Collection[str] = ()) -> pd.DataFrame:
-    """Read a file of given traces: parquet, JSON Lines or CSV, told by its suffix.
+def load_given(
+    path: Path, qids: Sequence[str], left_out: Collection[str] = (), *, skip: bool = False
+) -> pd.DataFrame:
+    """Read a file of given traces: parquet, JSON Lines or CSV, told by its suffix, or a log (`tasks.logs`).
 
     `qid` and `text` are needed; the text is what stands after the prompt, end of text excluded.
     Without `cid` a question's traces are numbered in the order of the file; without `finish_reason`
@@ -31,6 +36,7 @@ def load_given(path: Path, qids: Sequence[str], left_out: Collection[str] = ()) 
         path: the file.
         qids: of the study's questions.
         left_out: of questions whose own rows cannot be used: their traces are left out with them.
+        skip: leave out what a log has of other questions (`questions.on_bad_row: skip`).
 
     Returns:
         One row a trace: qid, cid, text, finish_reason, and row (its number in the file); questions in
@@ -38,34 +44,62 @@ def load_given(path: Path, qids: Sequence[str], left_out: Collection[str] = ()) 
 
     Raises:
         DataError: with file and row (the first is row 1, a header not counted): the file cannot be
-            read, a column is missing, a question is not the study's, a text is empty, the reason is
-            neither `stop` nor `length`, or a question's cids are not 0, 1, 2, ...
+            read, a column is missing, a question is not the study's, a text is empty (in a log it may be),
+            the reason is neither `stop` nor `length`, a question's cids are not 0, 1, 2, ..., or a log's
+            sample failed.
     """
+    place = {qid: i for i, qid in enumerate(qids)}
+    rows: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    n_left_out = 0
+    for number, (where, values) in enumerate(given_rows(path, qids), start=1):
+        if str(values["qid"]) in left_out or (skip and "problem" in values and values["qid"] not in place):
+            n_left_out += 1
+            continue
+        row = _checked(values, where, place, counts)
+        counts[row["qid"]] = counts.get(row["qid"], 0) + 1
+        rows.append(row | {"row": number})
+    if n_left_out:
+        log.info("%s: %d traces of questions that are left out are left out too", path, n_left_out)
+    _check_numbering(rows, counts, path)
+    rows.sort(key=lambda row: (place[row["qid"]], row["cid"]))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def given_rows(path: Path, qids: Sequence[str] = ()) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of a file of traces as they stand, each with where; those of a log have a `problem` too.
+
+    Raises:
+        DataError: the file cannot be read, holds nothing, or lacks a column.
+    """
+    log = read_log(path)
+    if log is not None:
+        return traces_in(log, qids)
     frame = read_any(path)
     missing = [name for name in ("qid", "text") if name not in frame.columns]
     if missing:
         raise DataError(
             f"{path}: the columns {missing} are missing; it has {list(frame.columns)}. A file of traces has "
-            "qid and text, and may have cid and finish_reason"
+            "qid and text, and may have cid and finish_reason; logs that are taken as they are: "
+            "docs/sharing.md"
         )
     if frame.empty:
         raise DataError(f"{path}: holds no traces")
-    place = {qid: i for i, qid in enumerate(qids)}
-    rows: list[dict[str, Any]] = []
-    counts: dict[str, int] = {}
-    for number, values in enumerate(frame.to_dict("records"), start=1):
-        if str(values["qid"]) in left_out:
-            continue
-        row = _checked(values, f"{path}, row {number}", place, counts)
-        counts[row["qid"]] = counts.get(row["qid"], 0) + 1
-        rows.append(row | {"row": number})
-    if len(rows) < len(frame):
-        log.info(
-            "%s: %d traces of questions that are left out are left out too", path, len(frame) - len(rows)
-        )
-    _check_numbering(rows, counts, path)
-    rows.sort(key=lambda row: (place[row["qid"]], row["cid"]))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    rows = frame.to_dict("records")
+    return [(f"{path}, row {n}", {str(k): v for k, v in row.items()}) for n, row in enumerate(rows, start=1)]
+
+
+def failed_in(path: Path, qids: Sequence[str]) -> dict[str, str]:
+    """Why a log has not all samples of a question, by the question; nothing of other files."""
+    found = given_rows(path, qids)
+    if not any("problem" in row for _, row in found):
+        return {}
+    failed: dict[str, str] = {}
+    for where, row in found:
+        if row["problem"]:
+            failed.setdefault(row["qid"], f"{where}: {row['problem']}")
+    there = {row["qid"] for _, row in found}
+    return failed | {qid: f"{path}: has no sample of it" for qid in qids if qid not in there}
 
 
 def completions_of(
@@ -90,6 +124,8 @@ def completions_of(
             another turn, or that ended although a limit is said to have cut it.
         ModelError: the tokenizer has no end of text.
     """
+    from mechcot.sampling.sampler import Completion  # loads torch
+
     end = tokenizer.eos_token_id
     if end is None:
         raise ModelError(f"{tokenizer.name_or_path}: its tokenizer names no end-of-text token; set eos_token")
@@ -129,7 +165,7 @@ def _without_end(text: str, reason: str, marks: re.Pattern[str], where: str) -> 
 
 
 def _checked(
-    values: dict[Any, Any], where: str, place: dict[str, int], counts: dict[str, int]
+    values: dict[str, Any], where: str, place: dict[str, int], counts: dict[str, int]
 ) -> dict[str, Any]:
     qid, text, reason = (values.get(name) for name in ("qid", "text", "finish_reason"))
     if str(qid) not in place:
@@ -137,7 +173,13 @@ def _checked(
             f"{where}: the study has no question {qid!r}; its first is '{next(iter(place))}'. Mend the qid "
             "or leave the row out; with questions.columns.qid a study takes its ids from a column"
         )
-    if absent(text) or (isinstance(text, str) and not text.strip()):
+    if values.get("problem"):
+        raise DataError(
+            f"{where}: question '{qid}': {values['problem']}. Run it again; or leave such questions out "
+            f"of all "
+            "arms, counted and listed, with questions.on_bad_row=skip"
+        )
+    if absent(text) or (isinstance(text, str) and not text.strip() and "problem" not in values):
         raise DataError(f"{where}: the text is empty. Leave the row out, or write what the model wrote")
     if not isinstance(text, str):
         raise DataError(f"{where}: expected a text, found a {type(text).__name__}: {text!r}")

@@ -10,7 +10,8 @@ from typing import Any
 from mechcot.asking.choices import Choice
 from mechcot.core.errors import ModelError, SamplingError
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.sampling.sampler import MOST_EMPTY, Completion
+from mechcot.sampling.empty import MOST_EMPTY
+from mechcot.sampling.sampler import Completion
 from mechcot.sampling.stops import Stop, kept_of
 from mechcot.sampling.thoughts import Thoughts, joined
 from mechcot.tasks.tokens import Tokens, continuation, decode, turn_marks

@@ -28,11 +28,9 @@ from mechcot.models.devices import input_device
 from mechcot.models.rows import Rows, Way
 from mechcot.models.ways import refuse_unknown, way_of
 from mechcot.sampling.choice import chosen_tokens
+from mechcot.sampling.empty import refuse_empty
 from mechcot.sampling.room import Batch, Prompt, Room
 from mechcot.sampling.stops import Stop
-
-MOST_EMPTY = 0.02
-"""The share of an arm's completions that may say nothing: each is without an answer."""
 
 
 @dataclass(frozen=True)
@@ -253,22 +251,3 @@ def _finished(row: _Row, eos_ids: tuple[int, ...]) -> bool:
 def _completion(row: _Row, checkpoint: Checkpoint) -> Completion:
     ended = _finished(row, checkpoint.eos_ids)
     return Completion(row.qid, row.cid, row.tokens, "stop" if ended else "length", sum(row.logprobs))
-
-
-def refuse_empty(empty: Sequence[tuple[str, int]], total: int, arm: str) -> None:
-    """Refuse an arm that often says nothing; now and then a model does, and that is no answer.
-
-    Args:
-        empty: question and sample of each completion that says nothing.
-        total: how many completions the arm has.
-        arm: its name.
-
-    Raises:
-        SamplingError: more than `MOST_EMPTY` of them are.
-    """
-    if len(empty) > MOST_EMPTY * total:
-        qid, cid = empty[0]
-        raise SamplingError(
-            f"arm {arm}: {len(empty)} of its {total} completions are empty (first: question '{qid}', sample "
-            f"{cid}), more than {MOST_EMPTY:.0%}. Check the prompt format and the chat template"
-        )

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from mechcot.sampling.empty import refuse_empty
 from mechcot.sampling.room import Prompt
-from mechcot.sampling.sampler import Completion, refuse_empty
+from mechcot.sampling.sampler import Completion
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
 from mechcot.tasks.tokens import decode, shared_prefix
 

@@ -27,6 +27,7 @@ from mechcot.core.manifest import (
     recorded_outputs,
     save_settings,
 )
+from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.offers import offered
 from mechcot.core.registration import register
 from mechcot.core.settings import Settings
@@ -305,9 +306,12 @@ class Study:
 
         Raises:
             UsageError: there is no such arm, or the reader is given as traces and has no weights.
+            AnalysisError: no arm of the study has.
         """
         self.arm_path(author)
         self.arm_path(reader or author)
+        if self.settings.given:
+            raise AnalysisError(NO_WEIGHTS)
         if self.settings.arms[reader or author].traces is not None:
             raise UsageError(
                 f"arm '{reader or author}' is given as traces and has no weights; name a reader: "

@@ -14,6 +14,7 @@ import pyarrow as pa
 from mechcot.core import files
 from mechcot.core.errors import DataError, MissingDependency, said
 from mechcot.core.question_settings import QuestionSettings
+from mechcot.tasks.logs import questions_in, read_log
 
 HUB = "hub:"
 """How the path of a data set of the Hub begins."""
@@ -31,7 +32,17 @@ def read_source(settings: QuestionSettings) -> pd.DataFrame:
         DataError: they cannot be had.
     """
     path = source_file(settings)
-    return _read_file(path) if path else _read_hub(settings)
+    if path is None:
+        return _read_hub(settings)
+    log = read_log(path)
+    return _read_file(path) if log is None else questions_in(log, _named(settings))
+
+
+def _named(settings: QuestionSettings) -> set[str]:
+    """The columns that the settings name, of `a.b` the column `a`."""
+    told = settings.columns.model_dump().values()
+    names = [name for value in told if value for name in ((value,) if isinstance(value, str) else value)]
+    return {part for name in names for part in (name, name.partition(".")[0])}
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -85,7 +96,7 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 def _read_file(path: Path) -> pd.DataFrame:
     if path.suffix not in _READERS:
-        raise DataError(f"{path}: questions come from {', '.join(_READERS)} or hub:OWNER/NAME")
+        raise DataError(f"{path}: questions come from {', '.join(_READERS)}, a log or hub:OWNER/NAME")
     if not path.exists():
         raise DataError(f"{path} does not exist")
     files.check_file(path)

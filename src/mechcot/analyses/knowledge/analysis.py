@@ -65,7 +65,7 @@ def knowledge_of(study: Study) -> KnowledgeResult:
             found.append(Missing(str(error)))
     facts, selected = found
     if isinstance(facts, Missing) and isinstance(selected, Missing):
-        raise AnalysisError(f"{facts.reason}; {selected.reason}")
+        raise AnalysisError("; ".join(dict.fromkeys((facts.reason, selected.reason))))
     return KnowledgeResult(facts, selected)
 
 

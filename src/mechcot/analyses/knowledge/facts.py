@@ -18,6 +18,7 @@ import pandas as pd
 from mechcot.analyses.knowledge.overlap import Known, Overlap, overlaps_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.fact_records import FORMS
+from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.results import OPTIONAL, Interval, Result, keyed
 from mechcot.stats import rate_interval, ratio_difference_interval, ratio_interval
 
@@ -142,9 +143,11 @@ def facts_of(study: Study) -> FactsResult:
     """What each arm knows of the study's list.
 
     Raises:
-        AnalysisError: the study has no list, or it was not asked yet.
+        AnalysisError: the study has no list or no weights, or it was not asked yet.
     """
     settings = study.settings
+    if settings.given:
+        raise AnalysisError(NO_WEIGHTS)
     arms = [name for name, arm in settings.arms.items() if arm.traces is None]
     before = settings.contrast.before
     if not (study.path / "facts.parquet").exists():

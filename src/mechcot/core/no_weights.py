@@ -1,0 +1,32 @@
+"""Studies whose arms are all given as traces: what of the settings asks for weights that are not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NO_WEIGHTS = (
+    "this needs a model's weights, and all arms of the study are given as traces; make a study whose arms "
+    "name the checkpoints (arms.NAME.model)"
+)
+
+
+def check_no_weights(settings: Any) -> None:
+    """Refuse settings that ask something of weights.
+
+    Args:
+        settings: of a study (`Settings`, which imports this file).
+
+    Raises:
+        ValueError: with the setting, and what to do.
+    """
+    asked: dict[str, Any] = {
+        "sampling.greedy": settings.sampling.greedy,
+        "knowledge.pairs": settings.knowledge.pairs,
+        "reading.readers": settings.reading.readers,
+        "traces.forced": settings.traces is not None and settings.traces.forced,
+    }
+    sections = ("handover", "causes", "weights", "localisation", "steering")
+    asked |= {name: getattr(settings, name) is not None for name in sections}
+    for name, there in asked.items():
+        if there:
+            raise ValueError(f"{name}: {NO_WEIGHTS}")

@@ -1,0 +1,110 @@
+"""How the arms of a study without weights were asked, by what their files say, and in what they differ.
+
+Nothing of them is sampled here, so nothing can be refused but by leaving the comparison out: differences are
+warned of, written to `parity.json`, and stand in the report.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mechcot.core import files
+from mechcot.core.stages import Stage
+from mechcot.pipeline.text import given_file
+from mechcot.pipeline.votes import asked_file
+from mechcot.sampling import given_rows
+from mechcot.study.folder import Study
+from mechcot.tasks.logs import read_log
+from mechcot.tasks.logs.form import STATED
+
+log = logging.getLogger("mechcot")
+
+FILE = "parity.json"
+_SHOWN = 40
+
+
+def given_parity_stages(study: Study) -> list[Stage]:
+    """The stage that compares how the arms were asked."""
+    paths = [given_file(str(arm.traces)) for arm in study.settings.arms.values()]
+    return [
+        Stage(
+            "parity",
+            1,
+            {"given": list(study.settings.arms), "compared": {k: list(v) for k, v in _pairs(study).items()}},
+            (asked_file(study),),
+            (FILE,),
+            partial(compare_given, study),
+            outside=tuple(dict.fromkeys(paths)),
+        )
+    ]
+
+
+def _pairs(study: Study) -> dict[str, tuple[str, str]]:
+    """The pairs of arms that are compared, by the setting that does."""
+    contrast = study.settings.contrast
+    found = {"contrast": (contrast.before, contrast.after)}
+    for name, own in study.settings.controls.items():
+        found[f"controls.{name}"] = (own.before or contrast.before, own.after or contrast.after)
+    return found
+
+
+def compare_given(study: Study, work: Path) -> None:
+    """Write what every arm's file says of its making, and in what arms that are compared differ."""
+    qids = list(study.questions().qid)
+    told = {name: _told(given_file(str(arm.traces)), qids) for name, arm in study.settings.arms.items()}
+    differs: dict[str, list[dict[str, Any]]] = {}
+    for where, pair in _pairs(study).items():
+        differs[where] = _differences(*(told[arm] for arm in pair))
+        if differs[where]:
+            shown = "; ".join(
+                f"{one['what']}: {one['before']} and {one['after']}"[: 2 * _SHOWN] for one in differs[where]
+            )
+            log.warning("%s: '%s' and '%s' were not asked alike: %s", where, *pair, shown)
+    made = {name: {key: own[key] for key in own if key != "prompts"} for name, own in told.items()}
+    files.write_json(study.path / FILE, {"given": made, "differs": differs})
+
+
+def _told(path: Path, qids: list[str]) -> dict[str, Any]:
+    """What a file says of its traces of the study's questions."""
+    found, known = read_log(path), set(qids)
+    rows = [row for _, row in given_rows(path, qids) if str(row["qid"]) in known]
+    counts = Counter(str(row["qid"]) for row in rows)
+    each = [counts.get(qid, 0) for qid in qids]
+    return {
+        "file": path.name,
+        "written_by": "" if found is None else found.tool,
+        "model": "" if found is None else found.model,
+        "n_traces": len(rows),
+        "n_questions": len(counts),
+        "samples": [min(each, default=0), max(each, default=0)],
+        "stated": {name: _values(rows, name) for name in STATED},
+        "prompts": {str(row["qid"]): row["prompt"] for row in rows if isinstance(row.get("prompt"), str)},
+    }
+
+
+def _values(rows: list[dict[str, Any]], name: str) -> list[Any]:
+    """The different values of a column, as they come first; none where it says nothing."""
+    return list(dict.fromkeys(row[name] for row in rows if row.get(name) is not None))
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """In what two arms differ, a row each; what neither says is no difference."""
+    pairs = [("samples", before["samples"], after["samples"])]
+    pairs += [(name, before["stated"][name], after["stated"][name]) for name in STATED]
+    found = [
+        {"what": name, "before": _shown(a), "after": _shown(b)} for name, a, b in pairs if a != b and (a or b)
+    ]
+    both = before["prompts"].keys() & after["prompts"].keys()
+    other = sorted(qid for qid in both if before["prompts"][qid] != after["prompts"][qid])
+    if other:
+        words = f"other words in {len(other)} of {len(both)} questions, first '{other[0]}'"
+        found.append({"what": "prompt", "before": words, "after": words})
+    return found
+
+
+def _shown(values: list[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values)) or "not told"

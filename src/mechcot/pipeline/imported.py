@@ -1,0 +1,169 @@
+"""A study without weights out of other tools' logs: its settings, and what does not fit together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mechcot.core.config import resolve
+from mechcot.core.errors import DataError, UsageError
+from mechcot.core.manifest import SETTINGS
+from mechcot.pipeline.run import take_in
+from mechcot.sampling import given_rows
+from mechcot.study.folder import Study
+from mechcot.tasks.base import LETTERS
+from mechcot.tasks.logs import Log, read_log
+from mechcot.tasks.questions import load_questions
+
+JUDGE = "kimi"
+"""The judge file of a study that names none; it is asked nothing before `mechcot run`."""
+_SKIPS = "questions.on_bad_row=skip"
+
+
+def import_arms(
+    path: str | Path,
+    arms: Mapping[str, str | Path],
+    *,
+    questions: str | Path | None = None,
+    judge: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    progress: bool = True,
+) -> Study:
+    """Make a study whose arms are logs or files of traces, up to their steps.
+
+    Args:
+        path: the new study's folder.
+        arms: file by arm; the first is the arm before, the second the arm after.
+        questions: a file of questions; None: those of the first log that has any.
+        judge: a judge file; None: `JUDGE`.
+        overrides: further settings of the form `a.b=c`.
+        progress: whether to draw bars.
+
+    Returns:
+        The study: `mechcot run` judges its steps and writes the report.
+
+    Raises:
+        UsageError: fewer than two arms, a folder that is a study already, or settings that do not fit.
+        DataError: a file cannot be used, or two of them do not belong together; with file, row, value and
+        what
+            to do.
+    """
+    if len(arms) < 2:
+        raise UsageError(
+            f"a study compares two arms, and {len(arms)} is named: give --arm NAME=FILE twice, the arm "
+            f"before "
+            "first"
+        )
+    if (Path(path) / SETTINGS).exists():
+        raise UsageError(
+            f"{path} is a study already. To add an arm to it: mechcot run {path} --set arms.NAME.traces=FILE "
+            "--restart-from given-NAME; else name a new folder"
+        )
+    preset, told = settings_of(arms, questions, judge, skip=_SKIPS in overrides)
+    asked = resolve(preset=preset, overrides=(*told, *overrides)).questions
+    assert asked is not None  # the settings name them
+    samples = _samples(arms, list(load_questions(asked).qid))
+    told = (*told, f"sampling.samples={samples}")
+    return take_in(path, preset=preset, overrides=(*told, *overrides), progress=progress)
+
+
+def settings_of(
+    arms: Mapping[str, str | Path], questions: str | Path | None, judge: str | Path | None, *, skip: bool
+) -> tuple[str, tuple[str, ...]]:
+    """The preset and the settings of such a study, as `a.b=c`."""
+    paths = {name: Path(file).expanduser() for name, file in arms.items()}
+    logs = {name: read_log(file) for name, file in paths.items()}
+    source = None if questions is None else Path(questions).expanduser()
+    asked = _asked(logs) if source is None else read_log(source)
+    if source is None:
+        assert asked is not None  # or _asked has refused
+        source = Path(asked.path)
+        for log in logs.values():
+            if log is not None:
+                _refuse_others(asked, log, skip)
+    before, after, *_ = arms
+    settings: dict[str, Any] = {
+        "arms": {name: {"traces": str(file)} for name, file in arms.items()},
+        "contrast": {"before": before, "after": after},
+        "judge": {"kind": "llm", "path": str(judge or JUDGE)},
+        "questions": {"path": str(source)},
+    }
+    preset = "models"
+    if asked is not None:
+        preset, columns = _form(asked)
+        settings["questions"] |= columns
+    return preset, tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items())
+
+
+def _asked(logs: Mapping[str, Log | None]) -> Log:
+    """The first log that has questions of its own, right answers too.
+
+    Raises:
+        DataError: none has.
+    """
+    found = [log for log in logs.values() if log is not None]
+    for log in found:
+        if all(one.stem is not None and one.gold is not None for one in log.samples):
+            return log
+    for log in found:
+        for one in log.samples:
+            if one.stem is not None and one.gold is None:
+                raise DataError(
+                    f"{one.where}: question '{one.qid}' says no right answer. Name the questions' own file, "
+                    "with their ids and right answers: --questions FILE"
+                )
+    tools = ", ".join(dict.fromkeys(log.tool for log in found)) or "a table of traces"
+    raise DataError(
+        f"no file holds the questions ({tools} writes none, or none apart from the prompt). Name a file with "
+        "their ids, words and right answers: --questions FILE (docs/sharing.md)"
+    )
+
+
+def _refuse_others(asked: Log, log: Log, skip: bool) -> None:
+    """Refuse a log of other questions than those that the study asks.
+
+    Raises:
+        DataError: it has some that the other has not, or lacks some, or puts one in other words.
+    """
+    first = {one.qid: one for one in asked.samples}
+    own = {one.qid: one for one in log.samples}
+    for qid, one in own.items():
+        other = first.get(qid)
+        if other is not None and None not in (one.stem, other.stem) and one.stem != other.stem:
+            raise DataError(
+                f"{one.where}: question '{qid}' is {str(one.stem)[:60]!r} here and "
+                f"{str(other.stem)[:60]!r} in "
+                f"{other.where}: the two logs are of different questions. Name logs of one task"
+            )
+    more, fewer = ([qid for qid in a if qid not in b] for a, b in ((own, first), (first, own)))
+    if (more or fewer) and not skip:
+        parts = [f"has {len(more)} questions more (first '{more[0]}')"] if more else []
+        parts += [f"lacks {len(fewer)} (first '{fewer[0]}')"] if fewer else []
+        raise DataError(
+            f"{log.path}: {' and '.join(parts)} of the {len(first)} in {asked.path}: the two logs are of "
+            f"different questions. Name logs of one run's questions, or compare what both have: --set "
+            f"{_SKIPS}"
+        )
+
+
+def _form(asked: Log) -> tuple[str, dict[str, Any]]:
+    """The preset of a log's questions, open or with options, and what their right answers are."""
+    options = [one.options for one in asked.samples]
+    golds = [one.gold for one in asked.samples]
+    if all(one is None for one in options):
+        several = any(isinstance(gold, list) for gold in golds)
+        return "open", {"columns": {"options": None}, **({"gold_is": "any"} if several else {})}
+    lettered = asked.tool == "Inspect" and all(isinstance(gold, str) and gold in LETTERS for gold in golds)
+    return "models", {"gold_is": "label"} if lettered else {}
+
+
+def _samples(arms: Mapping[str, str | Path], qids: Sequence[str]) -> int:
+    """Traces of a question: the number that most have."""
+    counts: Counter[int] = Counter()
+    for file in arms.values():
+        rows = given_rows(Path(file).expanduser(), qids)
+        counts.update(Counter(str(row["qid"]) for _, row in rows).values())
+    return counts.most_common(1)[0][0]
