@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -279,6 +279,7 @@ class Task:
             would make it true included; empty: it makes no claim. Without it no claim is swapped.
         core: roles of claims that an answer follows from; claims of other roles are rationale.
         verifiable: how its reasoning is taken apart, where rules can write and check it.
+        kinds: what pages call a role; a role that is not there is called what it is.
     """
 
     name: str
@@ -296,6 +297,7 @@ class Task:
     objects: Callable[[Question, str], Sequence[str]] | None = None
     core: frozenset[str] = frozenset()
     verifiable: Verifiable | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def question_of(row: Any) -> Question:
