@@ -19,11 +19,10 @@ import typer
 from typer.testing import CliRunner
 
 from conftest import save_checkpoint
-from documentation import ROOT, Command, commands, python_blocks
+from documentation import PAGES, ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
-from mechcot.analyses.probe.report_page import write_probe
 from mechcot.cli.commands import app
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.handover_settings import HandoverSettings
@@ -180,8 +179,7 @@ def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, mon
     file.write_text(code)
     monkeypatch.chdir(tmp_path)
     if "load_card(" in code:
-        found = Study.open(copied).probe("distilled", spec=ProbeSpec(**QUICK))
-        write_probe(found, copied / "probes" / "step-error" / "distilled" / "distilled")
+        Study.open(copied).probe("distilled", spec=ProbeSpec(**QUICK), refit=True, progress=False)
     runpy.run_path(str(file))
 
 
@@ -368,3 +366,26 @@ def test_quotes_are_the_studys_own_numbers(study):
 def test_a_study_of_another_seed_is_not_quoted(study):
     with pytest.raises(SystemExit, match="not the one quoted"):
         SCRIPT["quoted"](study.path)
+
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINKED = [*PAGES, *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    text = page.read_text()
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    for target in LINK.findall(re.sub(r"`[^`\n]+`|^ {4}[^\n]*$", "", prose, flags=re.M)):
+        if not target.startswith(("http:", "https:", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_in_the_site_s_navigation() -> None:
+    named = (ROOT / "mkdocs.yml").read_text()
+    pages = [path.name for path in (ROOT / "docs").glob("*.md")]
+    books = [f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    assert [name for name in (*pages, *books) if name not in named] == []

@@ -198,20 +198,20 @@ FAST = {"null_draws": 5, "bootstrap": 100, "beside": (), "folds": 2, "inner_fold
 
 
 def test_every_label_can_be_probed_on_a_study(study: Study) -> None:
-    error = study.probe("distilled", "base", ProbeSpec(**FAST))
+    error = probes.probe_of(study, "distilled", "base", ProbeSpec(**FAST))
     assert error.card.about["source"]["author"] == "distilled"
     assert error.card.about["source"]["reader"] == "base"
     assert error.card.about["source"]["model_digest"]
     assert error.use.n_traces > 0
     assert len(error.transfer.training) == 4
     assert error.dropped["kept"] == error.n_steps
-    right = study.probe("distilled", None, ProbeSpec(label="answer_correct", **FAST))
+    right = probes.probe_of(study, "distilled", None, ProbeSpec(label="answer_correct", **FAST))
     assert right.meaning == "the trace's final answer turns out right"
     assert "answer_only" not in right.baselines
     left_out = [right.dropped[name] for name in right.dropped if name not in ("steps", "without_step")]
     assert right.dropped["steps after which the answer stands already"] > 0
     assert sum(left_out) == right.dropped["steps"]  # every step is counted once
-    hedged = study.probe("base", None, ProbeSpec(label="hedged", rules=("decision",), **FAST))
+    hedged = probes.probe_of(study, "base", None, ProbeSpec(label="hedged", rules=("decision",), **FAST))
     assert (
         hedged.n_errors
         == study.claims("base")
@@ -233,6 +233,7 @@ def test_the_folder_is_named_by_specification_author_and_reader(study: Study, tm
 
 def test_a_probe_that_found_nothing_has_no_direction_to_ablate(study: Study) -> None:
     """All steps end alike, so the embedding at their ends is the same vector everywhere."""
-    found = study.probe("distilled", None, ProbeSpec(**FAST, layers=(0,), untrained=False, transfer=False))
+    spec = ProbeSpec(**FAST, layers=(0,), untrained=False, transfer=False)
+    found = probes.probe_of(study, "distilled", None, spec)
     assert not found.card.coef.any()
     assert "no ablation: the probe's coefficients are all 0, it has no direction" in found.notes

@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mechcot import Study
+from mechcot.analyses.probe.analysis import probe_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import VERDICTS, write_table
 from mechcot.probe import FitSettings, ProbeSpec
@@ -249,7 +250,7 @@ def test_on_the_organism_a_probe_of_a_noisy_judge_is_scored_against_the_exact_ch
         noisy = exact.assign(label=label, instrument="noisy", reason="")
         write_table(tmp_path / "study" / "arms" / arm / "verdicts" / "noisy.parquet", noisy, VERDICTS)
     spec = ProbeSpec(untrained=False, ablate=0, null_draws=0, bootstrap=100, beside=())
-    report = Study.open(tmp_path / "study").probe("distilled", None, spec)
+    report = probe_of(Study.open(tmp_path / "study"), "distilled", None, spec)
     own, other = "distilled read by distilled", "distilled read by distilled, judged by noisy"
     names = [item.side for item in report.transfer.training]
     assert names[-1] == other

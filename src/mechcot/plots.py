@@ -42,6 +42,7 @@ from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.core.errors import UsageError
 from mechcot.core.results import plain
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
+from mechcot.report.pictures import keep_pictures, pictures
 
 __all__ = [
     "AFTER",
@@ -72,9 +73,11 @@ __all__ = [
     "judge_manner",
     "judge_strata",
     "judges",
+    "keep_pictures",
     "knowledge_bars",
     "localisation",
     "patch_map",
+    "pictures",
     "probe_bars",
     "probe_by_layer",
     "probe_calibration",
@@ -110,6 +113,8 @@ def _of_results(figure: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
     return drawn
 
 
+_NOT_OF_RESULTS = ("bare", "keep_pictures", "pictures")
+
 for _name in __all__:
-    if callable(globals()[_name]) and _name != "bare":
+    if callable(globals()[_name]) and _name not in _NOT_OF_RESULTS:
         globals()[_name] = _of_results(globals()[_name])

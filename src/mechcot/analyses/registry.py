@@ -35,6 +35,7 @@ from mechcot.analyses.localisation import analysis as localisation
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
 from mechcot.analyses.probe import analysis as probe
+from mechcot.analyses.probe.opened import probe_in
 from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.traces import analysis as traces
@@ -166,7 +167,7 @@ ANALYSES = (
     Analysis("hedge_directions", places.hedge_directions_of, version=None),
     Analysis(
         "probe",
-        probe.probe_of,
+        probe_in,
         version=7,
         reads="inside",
         stored=probe.probes_of,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.analyses import method, registry
+from mechcot.analyses import method, opening, registry
 from mechcot.analyses.confirmatory.page import marked
 from mechcot.analyses.form import Analysis
 from mechcot.core.offers import at
 from mechcot.core.words import direction, number, percent, points
-from mechcot.report.page import Card, render
+from mechcot.report.page import Card, Top, render
 from mechcot.report.parts import Findings, Part, Section
+from mechcot.steps.of_study import task_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -47,11 +48,12 @@ FRAMES = (
         "The <dfn>kind</dfn> of a step is what it is about, as the task sorts steps. The <dfn>split</dfn> "
         "takes the change apart: kinds that both models write can become more or less frequent, or go wrong "
         "more or less often, and one model can write kinds that the other never does. Last, all models "
-        "were asked a fixed list of facts that none of them wrote: a model <dfn>knows</dfn> one when a "
-        "true object is its first choice of the next word (of a pair: when the correction is likelier than "
-        "the claim). Each is asked alone, as in training, and in its place: in a trace, or as a question. "
-        "What is known alone and not first in its place is <dfn>known but not reached</dfn>. First choices "
-        "at the wrong claims of {after} are selected on error, and come second.",
+        "were asked a fixed list of facts that none of them wrote: a model <dfn>knows</dfn> one when a true "
+        "<dfn>object</dfn> (what the fact says of its subject) is its first choice of the next word (of a "
+        "pair: when the correction is likelier than the claim). Each is asked alone, as in training, and in "
+        "its place: in a trace, or as a question. What is known alone and not first in its place is "
+        "<dfn>known but not reached</dfn>. First choices at the wrong claims of {after} are selected on "
+        "error, and come second.",
         "That a model reasons worse at the same thing: a kind that only one model writes has no rate in the "
         "other, so the third term of the split says what {after} now writes, not how well {before} would "
         "have written it. Sorting questions by who is right uses what happened after training. Knowing is "
@@ -97,9 +99,8 @@ ORDER = (
 def findings_of(study: Study) -> Findings:
     """Read a study's results, and what else its pages need."""
     others = {one.name: one.found(study) for one in registry.ANALYSES if one.found is not None}
-    return Findings(
-        study.settings, {name: study.result(name) for name in registry.results(study.settings)} | others
-    )
+    results = {name: study.result(name) for name in registry.results(study.settings)} | others
+    return Findings(study.settings, opening.worded(results, task_of(study).role_names))
 
 
 def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]) -> str:
@@ -112,7 +113,11 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
     """
     found = findings_of(study)
     tables = method.tables(study, found, summary, versions)
-    return render(study, found, summary, sections=sections_of(found), cards=_cards(found), tables=tables)
+    top = Top(
+        opening.asked(study, found), opening.follows(found), _cards(found), opening.export_of(study),
+        task_of(study).role_names,
+    )  # fmt: skip
+    return render(study, found, summary, sections=sections_of(found), top=top, tables=tables)
 
 
 def sections_of(found: Findings) -> tuple[Section, ...]:

@@ -38,6 +38,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     )
     beside = (
         *(study.path / "results" / name for name in ("sheet.json", "likert.json")),
+        *study.path.glob("*/viewer.js"),  # the page links to it
         *(
             path
             for path in result_files(study.path).values()
@@ -47,7 +48,7 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             "report",
-            4,
+            5,
             {"settings": study.settings.model_dump(mode="json")}
             | {name: one.to_json() for name, one in registrations(study.path, study.settings).items()},
             ("questions.parquet", *tables, *readings, *results, *controls),

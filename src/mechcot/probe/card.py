@@ -105,19 +105,14 @@ class ProbeCard:
 
     def save(self, folder: Path) -> None:
         """Write `probe.safetensors` and then `card.json`, each whole or not at all."""
-        import torch
-
         arrays = {
             "mean": self.mean,
             "scale": self.scale,
             "coef": self.coef,
             "intercept": np.array([self.intercept]),
         }
-        tensors = {
-            name: [torch.from_numpy(np.ascontiguousarray(value[None]))] for name, value in arrays.items()
-        }
         path = folder / "probe.safetensors"
-        sha256 = write_tensors(path, tensors, {})
+        sha256 = write_tensors(path, {name: [value[None]] for name, value in arrays.items()}, {})
         written = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256}
         card = json.loads(json.dumps({**self.about, "format": FORMAT, "tensors": written}))
         files.write_json(folder / "card.json", {**card, "sha256": _own_digest(card)})

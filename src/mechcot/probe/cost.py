@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mechcot.probe import factors, solver
+from mechcot.probe.arrays import Array, placed, sigmoid
 from mechcot.probe.data import FitSettings, FloatArray
-
-if TYPE_CHECKING:
-    import torch
 
 LONG = 10.0
 """Seconds from which on work is announced."""
@@ -131,12 +128,9 @@ def iterations(C: FloatArray, *, whole: bool, tol: float = solver.TOL) -> FloatA
 @cache
 def _speed() -> tuple[float, float]:
     """Seconds of one multiplication in a matrix product, and of a pass over one score, on this machine."""
-    import torch
+    a, b = (placed(np.ones(shape, np.float32), "auto") for shape in ((256, 2048), (2048, 1024)))
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    a, b = torch.ones(256, 2048, device=device), torch.ones(2048, 1024, device=device)
-
-    def timed(operation: Callable[[], torch.Tensor], times: int) -> float:
+    def timed(operation: Callable[[], Array], times: int) -> float:
         operation().sum().item()  # warm up
         start = time.perf_counter()
         for _ in range(times):
@@ -144,4 +138,4 @@ def _speed() -> tuple[float, float]:
         operation().sum().item()
         return (time.perf_counter() - start) / (times + 1)
 
-    return timed(lambda: a @ b, 20) / (256 * 2048 * 1024), 4 * timed(lambda: torch.sigmoid(a), 50) / a.numel()
+    return timed(lambda: a @ b, 20) / (256 * 2048 * 1024), 4 * timed(lambda: sigmoid(a), 50) / (256 * 2048)

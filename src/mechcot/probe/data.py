@@ -44,6 +44,10 @@ _STRATA = {
     "position and length": ("sid", "n_steps"),
     "answer outcome": ("answer_right",),
 }
+_INSIDE = ("question", "question and position", "question and kind")
+
+STRATA = (*_STRATA, *_INSIDE)
+"""What the steps of a pair may have to share, in the order in which it is shown."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class Data:
     Attributes:
         X: activations, [steps, d_model]; or `Sources`, among which inner folds choose.
         y: the label, 0 or 1, [steps].
-        groups: question of each step: no fold splits one, and intervals resample them.
+        groups: question of each step: no fold splits one, and intervals resample them. None: each row is a
+            question of its own; a row that shares anything with another then leaks it between folds.
         confounds: a row a step. `sid` (index in its trace), `n_steps` (of its trace), `kind`, `n_words`,
             `n_tokens`, `answer_right` (1, 0, or -1 for none) and the signals of `judged_steps.SIGNALS_AT`
             have baselines and strata of their own; any other column joins the stack.
@@ -97,7 +102,7 @@ class Data:
 
     X: ArrayLike | Sources
     y: ArrayLike
-    groups: Column
+    groups: Column | None = None
     confounds: pd.DataFrame | None = None
     text: Column | None = None
     entity: Column | None = None
@@ -114,7 +119,8 @@ class Data:
                 raise AnalysisError(f"{name} has {len(values)} values for {n} labels")
         questions = len(set(self.qid.tolist()))
         if questions < MIN_QUESTIONS:
-            raise AnalysisError(f"{questions} questions; grouped folds need at least {MIN_QUESTIONS}")
+            what = "rows" if self.groups is None else "questions"
+            raise AnalysisError(f"{questions} {what}; grouped folds need at least {MIN_QUESTIONS}")
         if errors in (0, n):
             raise AnalysisError(f"{errors} of {n} steps have the label 1; a probe needs both classes")
         if not self.sources:
@@ -158,7 +164,8 @@ class Data:
     @cached_property
     def qid(self) -> NDArray[Any]:
         """The question, [steps]; equal texts of questions are one, whatever their ids."""
-        own = np.asarray(self.groups, dtype=object)
+        rows = np.arange(len(self.labels)) if self.groups is None else self.groups
+        own = np.asarray(rows, dtype=object)
         if self.question is None:
             return own
         texts = [said(str(text)) or qid for text, qid in zip(self.question, own, strict=True)]
@@ -216,6 +223,8 @@ class Data:
             for name, keys in _STRATA.items()
             if all(key in self.known for key in keys)
         }
+        if self.groups is None:
+            return found
         found["question"] = self.qid
         if "sid" in self.known:
             found["question and position"] = _joined([self.qid, self.known["sid"]])

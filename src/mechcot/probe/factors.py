@@ -9,15 +9,13 @@ whole eigendecomposition would take longer than the fits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
-
-if TYPE_CHECKING:
-    import torch
+from mechcot.probe.arrays import Array, functions, normal_start, placed
 
 FloatArray = NDArray[np.float64]
 
@@ -46,11 +44,11 @@ class Factor:
         scale: one over its standard deviation, 0 for a constant column, [columns].
     """
 
-    Z: torch.Tensor
-    eigenvalues: torch.Tensor
-    leading: torch.Tensor
-    peaks: torch.Tensor
-    basis: torch.Tensor | None
+    Z: Array
+    eigenvalues: Array
+    leading: Array
+    peaks: Array
+    basis: Array | None
     centre: FloatArray
     scale: FloatArray
 
@@ -71,34 +69,33 @@ def factor(X: ArrayLike, *, device: str = "auto", dtype: str = "float32") -> Fac
 
     Raises:
         AnalysisError: X is no matrix, has fewer than 2 rows, or holds NaN or infinite values.
+        MissingDependency: the device is one of torch's, which is not installed.
         ModelError: the device cannot be used.
     """
-    import torch
-
-    from mechcot.models.devices import usable_device
-
     rows, centre, scale = _scaled(X, dtype)
-    whole = torch.from_numpy(rows).to(usable_device(device))  # the column of ones included
+    whole = placed(rows, device)  # the column of ones included
+    xp = functions(whole)
     Z = whole[:, :-1]
     n, columns = Z.shape
-    basis, leading, peaks = None, Z.new_empty(0, 0), Z.new_empty(0)
+    basis, leading, peaks = None, Z[:0, :0], Z[:0, 0]
     if n < columns and n <= WHOLE:
         Z, eigenvalues, basis = _dual(Z)
     elif columns <= WHOLE:
         # the rows are rotated themselves, so rounding in the vectors costs a little speed and no accuracy
-        eigenvalues, basis = torch.linalg.eigh(Z.T @ Z)
-        Z, eigenvalues = Z @ basis, eigenvalues.clamp_min(0.0)
+        eigenvalues, basis = xp.linalg.eigh(Z.T @ Z)
+        Z, eigenvalues = Z @ basis, xp.clip(eigenvalues, 0.0, None)
     else:
         if n < columns:
-            basis, triangle = torch.linalg.qr(Z.T)
+            basis, triangle = xp.linalg.qr(Z.T)
             Z = triangle.T
         leading, peaks = _leading(Z)
-        rest = (torch.linalg.norm(Z) ** 2 - peaks.sum()).clamp_min(0.0) / (Z.shape[1] - len(peaks))
-        eigenvalues = rest.repeat(Z.shape[1])
-        leading = torch.cat([leading, leading.new_zeros(1, len(peaks))])
+        rest = xp.clip(xp.linalg.norm(Z) ** 2 - peaks.sum(), 0.0, None) / (Z.shape[1] - len(peaks))
+        eigenvalues = xp.tile(rest, (Z.shape[1],))
+        leading = xp.concat([leading, xp.zeros_like(leading[:1])])
+    ones = whole[:, -1:]
     if basis is not None:
-        whole = torch.cat([Z, Z.new_ones(n, 1)], dim=1)
-    eigenvalues = torch.cat([eigenvalues, eigenvalues.new_full((1,), n)])
+        whole = xp.concat([Z, ones], 1)
+    eigenvalues = xp.concat([eigenvalues, xp.full_like(ones[0], n)])
     return Factor(whole, eigenvalues, leading, peaks, basis, centre, scale)
 
 
@@ -144,28 +141,24 @@ def _scaled(X: ArrayLike, dtype: str) -> tuple[NDArray[Any], FloatArray, FloatAr
     return out, centre, scale
 
 
-def _dual(Z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _dual(Z: Array) -> tuple[Array, ...]:
     """Rows in the eigenbasis of ZZ', [rows, rank], its eigenvalues, and the basis; found in float64."""
-    import torch
-
-    wide = Z.double()
-    eigenvalues, vectors = torch.linalg.eigh(wide @ wide.T)
+    xp = functions(Z)
+    wide = xp.asarray(Z, dtype=xp.float64)
+    eigenvalues, vectors = xp.linalg.eigh(wide @ wide.T)
     kept = eigenvalues > _RANK * eigenvalues[-1]
     eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
-    basis = wide.T @ (vectors / eigenvalues.sqrt())
-    parts = vectors * eigenvalues.sqrt(), eigenvalues, basis
-    return tuple(part.to(Z.dtype) for part in parts)
+    basis = wide.T @ (vectors / xp.sqrt(eigenvalues))
+    parts = vectors * xp.sqrt(eigenvalues), eigenvalues, basis
+    return tuple(xp.asarray(part, dtype=Z.dtype) for part in parts)
 
 
-def _leading(Z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _leading(Z: Array) -> tuple[Array, Array]:
     """Leading eigenvectors of Z'Z, about, [width, k], and their eigenvalues, [k]."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(Z.shape[1], Z.shape[1] // LEADING, generator=generator, dtype=Z.dtype)
-    found = start.to(Z.device)
+    xp = functions(Z)
+    found = normal_start(Z.shape[1], Z.shape[1] // LEADING, Z)
     for _ in range(1 + _PASSES):
-        found = torch.linalg.qr(Z.T @ (Z @ found))[0]
+        found = xp.linalg.qr(Z.T @ (Z @ found))[0]
     seen = Z @ found
-    peaks, turn = torch.linalg.eigh(seen.T @ seen)
-    return found @ turn, peaks.clamp_min(0.0)
+    peaks, turn = xp.linalg.eigh(seen.T @ seen)
+    return found @ turn, xp.clip(peaks, 0.0, None)

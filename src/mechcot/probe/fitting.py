@@ -33,6 +33,12 @@ log = logging.getLogger("mechcot")
 
 ERRONEOUS = "the step is judged erroneous"
 
+UNGROUPED = (
+    "no groups were given, so each of the {n:,} rows is a question of its own: where rows share a question, "
+    "a trace or a text, what one tells of another counts as read from the inside. Give groups against that"
+)
+"""Note of a report on rows without questions."""
+
 _PARTS = 5  # of a report after its layers
 
 
@@ -40,7 +46,7 @@ def fit_report(
     X: ArrayLike | Sources,
     y: ArrayLike,
     *,
-    groups: Column,
+    groups: Column | None = None,
     confounds: pd.DataFrame | None = None,
     text: Column | None = None,
     settings: FitSettings | None = None,
@@ -52,7 +58,7 @@ def fit_report(
     Args:
         X: activations, [steps, d_model]; or source to such an array, or to a function that loads one.
         y: the label, 0 or 1, [steps].
-        groups: question of each step.
+        groups: question of each step; None: each row by itself, which the report's notes then say.
         confounds: a row a step, see `Data`.
         text: of each step.
         settings: how to fit; None: the default ones.
@@ -88,6 +94,8 @@ def fit_data(
     about = {"meaning": ERRONEOUS, "dropped": {}, **(about or {})}
     plan = design(data, settings or FitSettings())
     jobs, notes = _jobs(data, plan)
+    if data.groups is None:
+        notes = [UNGROUPED.format(n=len(plan.y)), *notes]
     _announce(data, plan, jobs)
     beside, given = data.beside or {}, data.sources
     with Progress("probe", len(given) + len(beside) + _PARTS, "part", shown=progress) as bar:
@@ -126,6 +134,7 @@ def fit_data(
         fold=plan.fold,
         scores=fit.scores,
         card=card,
+        about={"site": card.about["probe"]["site"]} | {key: card.about[key] for key in ("name", "split")},
         dropped=dict(about["dropped"]),
         notes=tuple(filter(None, (*notes, note, _edge(fit, plan.settings.grid)))),
     )

@@ -85,7 +85,9 @@ def null_job(data: Data, plan: Design) -> SweepJob:
     """
     y, draws, seed = plan.y, plan.settings.null_draws, plan.settings.seed
     sid, kind, n_steps = (data.column(name) for name in ("sid", "kind", "n_steps"))
-    claims = claims_of(y, plan.codes, qid=data.qid, sid=sid, role=kind, n_steps=n_steps)
+    # Without questions, rows trade labels freely within position, length and kind.
+    qid = np.zeros(len(y)) if data.groups is None else data.qid
+    claims = claims_of(y, plan.codes, qid=qid, sid=sid, role=kind, n_steps=n_steps)
     redrawn, n_redrawn = redrawn_labels(y, claims, draws=draws, seed=seed)
     permuted, n_cells, n_permuted = permuted_labels(y, claims, draws=draws, seed=seed)
     few_steps = f"labels of {n_redrawn} steps can move; a p-value needs {MIN_STEPS}"

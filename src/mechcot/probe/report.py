@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mechcot.core.errors import UsageError
 from mechcot.core.results import OPTIONAL, UNSTORED, Result
 from mechcot.probe.ablation_result import AblationResult
 from mechcot.probe.baselines import Baseline, OnTheStack
@@ -100,6 +101,10 @@ class ProbeReport(Result):
         scores: nested scores, [steps]; comparable inside a fold only.
         card: the probe fitted on all rows.
         rows: which step each row is (`records.STEP_KEY`) and its label `y`; None where that is not known.
+        about: `name` of the probe, the `site` that it reads, and `split`, the outer fold of each question.
+
+    A report that was opened from a file has no `fold`, `scores` or `card` where those were not kept beside
+    it; to ask for them is a UsageError that says what keeps them.
     """
 
     derived: ClassVar[tuple[str, ...]] = ("verdict", "map", "by_layer", "folds")
@@ -145,6 +150,18 @@ class ProbeReport(Result):
     dropped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rows: pd.DataFrame | None = field(default=None, metadata=UNSTORED)
+    about: dict[str, Any] = field(default_factory=dict, metadata=UNSTORED)
+
+    if not TYPE_CHECKING:  # or every attribute would pass for one
+
+        def __getattr__(self, name: str) -> Any:
+            """What is asked for where the file that this was opened from does not hold it."""
+            if name in ("fold", "scores", "card"):
+                raise UsageError(
+                    f"results/probe.json holds the probe's numbers and not its {name}. `mechcot probe "
+                    "STUDY`, or study.probe(..., refit=True), fits it anew and keeps that too"
+                )
+            raise AttributeError(f"a probe's report has no '{name}'")
 
     @property
     def verdict(self) -> str:
@@ -158,7 +175,7 @@ class ProbeReport(Result):
     @property
     def folds(self) -> dict[str, int]:
         """The outer fold of each question."""
-        return dict(self.card.about["split"])
+        return dict(self.about["split"])
 
     @property
     def map(self) -> list[dict[str, Any]]:
@@ -206,7 +223,7 @@ class ProbeReport(Result):
         return [Measure(part, name, value) for part, rows in parts.items() for name, value in rows.items()]
 
     def __repr__(self) -> str:
-        return f"ProbeReport({self.verdict} {self.n_steps} steps, {self.n_errors} with the label 1)"
+        return f"ProbeReport({self.verdict} {self.n_steps} steps, in {self.n_errors} {self.meaning})"
 
 
 def _card_words(report: ProbeReport) -> dict[str, str]:

@@ -11,16 +11,14 @@ fit, which is below it and tighter where fits are confident. All problems descen
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mechcot.core.errors import AnalysisError
+from mechcot.probe.arrays import Array, functions, like, sigmoid, to_numpy
 from mechcot.probe.factors import Factor
-
-if TYPE_CHECKING:
-    import torch
 
 FloatArray = NDArray[np.float64]
 
@@ -60,11 +58,9 @@ class Fits:
 
     def coef(self) -> FloatArray:
         """Coefficients in the units of the matrix that was factored, [problems, columns]."""
-        import torch
-
         basis, weights = self.factor.basis, self.weights[:, :-1]
         if basis is not None:
-            weights = (torch.as_tensor(weights, device=basis.device) @ basis.T).cpu().numpy()
+            weights = to_numpy(like(weights, basis) @ basis.T)
         out: FloatArray = weights.astype(np.float64) * self.factor.scale
         return out
 
@@ -117,7 +113,8 @@ def solve(
     order = np.argsort(inverse, kind="stable")  # equal penalties take about equally many iterations
     for start in range(0, problems, BATCH):
         part = order[start : start + BATCH]
-        _descend(_started(factor, truth, weight, inverse, part), fits, tol, max_iter)
+        with np.errstate(all="ignore"):  # as torch: what overflows or is divided by 0 is then left out
+            _descend(_started(factor, truth, weight, inverse, part), fits, tol, max_iter)
     return fits
 
 
@@ -162,18 +159,18 @@ def _checked(
 class _Bound:
     """A bound of each problem's curvature: a diagonal, and more along the leading eigenvectors."""
 
-    leading: torch.Tensor  # [width + 1, k]
-    flat: torch.Tensor  # the diagonal, [active, width + 1]
-    steep: torch.Tensor  # along a leading eigenvector, [active, k]; the diagonal is there all one number
+    leading: Array  # [width + 1, k]
+    flat: Array  # the diagonal, [active, width + 1]
+    steep: Array  # along a leading eigenvector, [active, k]; the diagonal is there all one number
 
-    def inverse(self, vectors: torch.Tensor) -> torch.Tensor:
+    def inverse(self, vectors: Array) -> Array:
         """Its inverse times a vector a problem, [active, width + 1]."""
         out = vectors / self.flat
         if self.leading.shape[1]:
             out += (vectors @ self.leading * (1 / self.steep - 1 / self.flat[:, :1])) @ self.leading.T
         return out
 
-    def size(self, vectors: torch.Tensor) -> torch.Tensor:
+    def size(self, vectors: Array) -> Array:
         """The bound between a vector and itself, the intercept left out, [active]."""
         out = (vectors[:, :-1] ** 2 * self.flat[:, :-1]).sum(1)
         if self.leading.shape[1]:
@@ -187,34 +184,36 @@ class _Batch:
 
     factor: Factor  # shared
     index: NDArray[np.int64]  # place in `Fits`
-    y: torch.Tensor  # [active, rows]
-    weight: torch.Tensor  # [active, rows]
-    penalty: torch.Tensor  # [active, width + 1], 0 for the intercept
-    w: torch.Tensor  # [active, width + 1]
-    scores: torch.Tensor  # Z w, [active, rows]
-    gradient: torch.Tensor  # [active, width + 1]
-    height: torch.Tensor  # mean of p (1 - p), [active, 1]
-    still: torch.Tensor  # how many of the last steps moved no score by more than rounding, [active]
-    steps: list[torch.Tensor]  # of L-BFGS, [active, width + 1] each
-    changes: list[torch.Tensor]  # of the gradient over these steps
+    y: Array  # [active, rows]
+    weight: Array  # [active, rows]
+    penalty: Array  # [active, width + 1], 0 for the intercept
+    w: Array  # [active, width + 1]
+    scores: Array  # Z w, [active, rows]
+    gradient: Array  # [active, width + 1]
+    height: Array  # mean of p (1 - p), [active, 1]
+    still: Array  # how many of the last steps moved no score by more than rounding, [active]
+    steps: list[Array]  # of L-BFGS, [active, width + 1] each
+    changes: list[Array]  # of the gradient over these steps
 
-    def take(self, kept: torch.Tensor) -> None:
+    def take(self, kept: Array) -> None:
         """Drop the problems that are not kept."""
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, list):
                 setattr(self, item.name, [part[kept] for part in value])
             elif item.name == "index":
-                self.index = value[kept.cpu().numpy()]
+                self.index = value[to_numpy(kept)]
             elif item.name != "factor":
                 setattr(self, item.name, value[kept])
 
-    def refresh(self, p: torch.Tensor) -> torch.Tensor:
+    def refresh(self, p: Array) -> Array:
         """Renew the height of the bound at probabilities p and return the gradient there."""
-        mean = (p * (1 - p) * self.weight).sum(1, keepdim=True) / len(self.factor.Z)
+        mean = (p * (1 - p) * self.weight).sum(axis=1, keepdims=True) / len(self.factor.Z)
         floor = 1e-6 if p.dtype.itemsize == 4 else 1e-12  # p may round to 0 or 1 on every row
-        self.height = mean.clamp_min(floor)
-        return (p - self.y).mul_(self.weight) @ self.factor.Z + self.penalty * self.w
+        self.height = functions(mean).clip(mean, floor, None)
+        residual = p - self.y
+        residual *= self.weight
+        return residual @ self.factor.Z + self.penalty * self.w
 
     def bound(self) -> _Bound:
         """The bound at the present height."""
@@ -227,40 +226,37 @@ def _started(
     factor: Factor, truth: NDArray[Any], weight: NDArray[Any], C: FloatArray, part: NDArray[np.int64]
 ) -> _Batch:
     """The problems of one batch at coefficients 0 and the log odds of their labels."""
-    import torch
-
     Z = factor.Z
-    y = torch.as_tensor(truth[part], device=Z.device).to(Z.dtype)
-    given = torch.as_tensor(weight[part], device=Z.device).to(Z.dtype)
-    penalty = torch.as_tensor(1.0 / C[part], device=Z.device).to(Z.dtype)[:, None].repeat(1, Z.shape[1])
+    xp = functions(Z)
+    y, given = like(truth[part], Z), like(weight[part], Z)
+    penalty = xp.tile(like(1.0 / C[part], Z)[:, None], (1, Z.shape[1]))
     penalty[:, -1] = 0.0
-    w = torch.zeros_like(penalty)
+    w = xp.zeros_like(penalty)
     positive = (y * given).sum(1)
-    w[:, -1] = torch.log(positive / (given.sum(1) - positive))
-    scores = w[:, -1:].repeat(1, len(Z))
-    still = torch.zeros(len(part), dtype=torch.int64, device=Z.device)
+    w[:, -1] = xp.log(positive / (given.sum(1) - positive))
+    scores = xp.tile(w[:, -1:], (1, len(Z)))
+    still = xp.zeros_like(positive, dtype=xp.int64)
     batch = _Batch(factor, part, y, given, penalty, w, scores, w, w[:, :1], still, [], [])
-    batch.gradient = batch.refresh(torch.sigmoid(scores))
+    batch.gradient = batch.refresh(sigmoid(scores))
     return batch
 
 
 def _descend(batch: _Batch, fits: Fits, tol: float, max_iter: int) -> None:
     """Run a batch to its end and write its problems into `fits` as they finish."""
-    import torch
-
+    xp = functions(batch.w)
     for iteration in range(max_iter + 1):
         bound = batch.bound()
         size = bound.size(batch.w) + _SMALL * len(batch.factor.Z)
-        norm = ((batch.gradient * bound.inverse(batch.gradient)).sum(1) / size).sqrt()
+        norm = xp.sqrt((batch.gradient * bound.inverse(batch.gradient)).sum(1) / size)
         below = (norm <= tol) | (batch.still >= _STILL)
-        done = below if iteration < max_iter else torch.ones_like(below)
+        done = below if iteration < max_iter else xp.ones_like(below)
         if done.any():
-            at = batch.index[done.cpu().numpy()]
-            fits.scores[at] = batch.scores[done].cpu().numpy()
-            fits.weights[at] = batch.w[done].cpu().numpy()
+            at = batch.index[to_numpy(done)]
+            fits.scores[at] = to_numpy(batch.scores[done])
+            fits.weights[at] = to_numpy(batch.w[done])
             fits.iterations[at] = iteration
-            fits.gradient_norm[at] = norm[done].cpu().numpy()
-            fits.converged[at] = below[done].cpu().numpy()
+            fits.gradient_norm[at] = to_numpy(norm[done])
+            fits.converged[at] = to_numpy(below[done])
             if len(at) == len(batch.index):
                 return
             batch.take(~done)
@@ -269,8 +265,7 @@ def _descend(batch: _Batch, fits: Fits, tol: float, max_iter: int) -> None:
 
 def _step(batch: _Batch) -> None:
     """Take one L-BFGS step."""
-    import torch
-
+    xp = functions(batch.w)
     bound = batch.bound()
     direction = _direction(batch, bound)
     slope = (direction * batch.gradient).sum(1)
@@ -281,25 +276,24 @@ def _step(batch: _Batch) -> None:
     along = direction @ batch.factor.Z.T
     t = _search(batch, direction, along, slope)
     step = t[:, None] * direction
-    moved = t * along.abs().amax(1) > torch.finfo(t.dtype).eps * batch.scores.abs().amax(1)
-    batch.still = torch.where(moved, 0, batch.still + 1)
+    moved = t * xp.amax(abs(along), 1) > xp.finfo(t.dtype).eps * xp.amax(abs(batch.scores), 1)
+    batch.still = xp.where(moved, 0, batch.still + 1)
     batch.scores = batch.scores + t[:, None] * along
     batch.w = batch.w + step
-    gradient = batch.refresh(torch.sigmoid(batch.scores))
+    gradient = batch.refresh(sigmoid(batch.scores))
     batch.steps = [*batch.steps, step][-MEMORY:]
     batch.changes = [*batch.changes, gradient - batch.gradient][-MEMORY:]
     batch.gradient = gradient
 
 
-def _direction(batch: _Batch, bound: _Bound) -> torch.Tensor:
+def _direction(batch: _Batch, bound: _Bound) -> Array:
     """L-BFGS's two loops, started from the bound, [active, width + 1]."""
-    import torch
-
+    xp = functions(batch.w)
     out = -batch.gradient
     shares = []
     for step, change in zip(reversed(batch.steps), reversed(batch.changes), strict=True):
         product = (step * change).sum(1)
-        inverse = torch.where(product > 0, 1.0 / product, torch.zeros_like(product))
+        inverse = xp.where(product > 0, 1.0 / product, xp.zeros_like(product))
         share = inverse * (step * out).sum(1)
         out = out - share[:, None] * change
         shares.append((inverse, share))
@@ -309,31 +303,30 @@ def _direction(batch: _Batch, bound: _Bound) -> torch.Tensor:
     return out
 
 
-def _search(batch: _Batch, direction: torch.Tensor, along: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+def _search(batch: _Batch, direction: Array, along: Array, slope: Array) -> Array:
     """Step lengths that leave at most `_SLOPE` of the slope along the direction, [active].
 
     The loss is convex along a line, so its slope rises: regula falsi inside a bracket, and before there is
     one, the same line's extrapolation. Each try costs a pass over the scores, no matrix product.
     """
-    import torch
-
+    xp = functions(batch.w)
     linear = (batch.penalty * batch.w * direction).sum(1)
     square = (batch.penalty * direction**2).sum(1)
     weighted = along * batch.weight
-    t, low, high = torch.ones_like(slope), torch.zeros_like(slope), torch.full_like(slope, torch.inf)
-    at_low, at_high = slope, torch.zeros_like(slope)
+    t, low, high = xp.ones_like(slope), xp.zeros_like(slope), xp.full_like(slope, np.inf)
+    at_low, at_high = slope, xp.zeros_like(slope)
     for _ in range(_SEARCH):
-        p = torch.sigmoid(batch.scores + t[:, None] * along)
+        p = sigmoid(batch.scores + t[:, None] * along)
         now = ((p - batch.y) * weighted).sum(1) + linear + t * square
-        fine = now.abs() <= _SLOPE * slope.abs()
+        fine = abs(now) <= _SLOPE * abs(slope)
         if fine.all():
             break
         rising = now > 0
-        high, at_high = torch.where(rising, t, high), torch.where(rising, now, at_high)
-        low, at_low = torch.where(rising, low, t), torch.where(rising, at_low, now)
+        high, at_high = xp.where(rising, t, high), xp.where(rising, now, at_high)
+        low, at_low = xp.where(rising, low, t), xp.where(rising, at_low, now)
         width = high - low
         inside = low - at_low * width / (at_high - at_low)
-        inside = torch.minimum(torch.maximum(inside, low + 0.1 * width), high - 0.1 * width)
-        beyond = torch.where(now > slope, (t * slope / (slope - now)).clamp(max=4 * t), 4 * t)
-        t = torch.where(fine, t, torch.where(torch.isinf(high), beyond, inside))
+        inside = xp.minimum(xp.maximum(inside, low + 0.1 * width), high - 0.1 * width)
+        beyond = xp.where(now > slope, xp.minimum(t * slope / (slope - now), 4 * t), 4 * t)
+        t = xp.where(fine, t, xp.where(xp.isinf(high), beyond, inside))
     return t

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
+from mechcot.probe.arrays import like, to_numpy
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.factors import Factor, factor
 from mechcot.probe.solver import TOL, solve
@@ -87,15 +88,11 @@ def class_means(whole: Factor, problems: Problems, _tol: float, _effort: Effort)
     The mass-mean probe of Marks & Tegmark (2024, arXiv 2310.06824, section 5), on standardised columns.
     Rotating into the eigenbasis changes no inner product. The penalty plays no part.
     """
-    import torch
-
     one = (problems.rows & (problems.labels == 1)).astype(np.float64)
     zero = (problems.rows & (problems.labels == 0)).astype(np.float64)
     share = one / one.sum(axis=1, keepdims=True) - zero / zero.sum(axis=1, keepdims=True)
     Z = whole.Z[:, :-1]
-    direction = torch.as_tensor(share, dtype=Z.dtype, device=Z.device) @ Z
-    out: NDArray[Any] = (direction @ Z.T).cpu().numpy()
-    return out
+    return to_numpy(like(share, Z) @ Z @ Z.T)
 
 
 def sweep(

@@ -18,18 +18,16 @@ _WIDTH = 100
 
 def report_text(report: ProbeReport) -> str:
     """The report as a person reads it in a terminal."""
-    card = report.card.about
-    head = f"Probe {card['name']}: {report.meaning}"
-    where = f"{card['probe']['site']}, layer {report.layer}, rule {report.rule}, C {report.C:g}"
+    head = f"Probe {report.about['name']}: {report.meaning}"
+    where = f"{report.about['site']}, layer {report.layer}, rule {report.rule}, C {report.C:g}"
     folds = sum((row["rule"], row["layer"]) == (report.rule, report.layer) for row in report.chosen)
     lines = [
         head,
         *textwrap.wrap(report.verdict, _WIDTH),
         "",
         *textwrap.wrap(
-            f"{report.n_steps} steps, {report.n_errors} with the label 1 "
-            f"({report.n_errors / report.n_steps:.1%}), "
-            f"{report.n_questions} questions; {_dropped(report.dropped)}",
+            f"{report.n_steps} steps of {report.n_questions} questions; in {report.n_errors} "
+            f"({report.n_errors / report.n_steps:.1%}) {report.meaning}; {_dropped(report.dropped)}",
             _WIDTH,
         ),
         f"chosen by {folds} of {report.n_folds} folds: {where}",
@@ -150,5 +148,5 @@ def ablation_words(found: AblationResult) -> str:
 def _dropped(dropped: Mapping[str, int]) -> str:
     inside = ("steps", "kept", "rows")
     left_out = {name.replace("_", " "): n for name, n in dropped.items() if n and name not in inside}
-    parts = [f"{n} {name}" for name, n in left_out.items()]
+    parts = [f"{n} {name}" for name, n in sorted(left_out.items(), key=lambda one: (-one[1], one[0]))]
     return f"left out: {', '.join(parts)}" if parts else "nothing left out"

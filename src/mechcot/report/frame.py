@@ -10,12 +10,14 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from mechcot.core.files import source_of
 from mechcot.core.words import NBSP
 from mechcot.report import figures as style
 from mechcot.report.parts import Part, Section
+
+PLOTLY = "plotly-cartesian.min.js"
+"""Plotly's own bundle of the charts with two axes: a third of the whole, and all that figures here need."""
 
 
 def drawn(sections: Iterable[Section]) -> dict[str, Any]:
@@ -26,12 +28,12 @@ def drawn(sections: Iterable[Section]) -> dict[str, Any]:
     """
     parts = [part for section in sections for part in section.parts if part.figure is not None]
     figures = {part.name: _bare(part) for part in parts}
-    scripts = {"plotly": get_plotlyjs(), "page": _asset("page.js")}
+    scripts = {"plotly": asset(PLOTLY), "page": asset("page.js")}
     return {
         "captions": {part.name: _caption(part) for part in parts},
         "heights": {name: figure["layout"]["height"] for name, figure in figures.items()},
         "figures": Markup(embedded(figures)),
-        "style": Markup(_asset("page.css")),
+        "style": Markup(asset("page.css")),
         "scripts": {name: Markup(text) for name, text in scripts.items()},
         "hashes": [source_of(text) for text in scripts.values()],
     }
@@ -41,7 +43,7 @@ def template(name: str) -> jinja2.Template:
     """A template of this package; what is put into it is escaped."""
     environment = jinja2.Environment(
         autoescape=True,
-        loader=jinja2.FunctionLoader(_asset),
+        loader=jinja2.FunctionLoader(asset),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -74,5 +76,6 @@ def _bare(part: Part) -> Any:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A text file of this package."""
     return resources.files("mechcot.report").joinpath(name).read_text(encoding="utf-8")

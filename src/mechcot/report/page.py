@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mechcot.report import figures as style
@@ -37,13 +37,32 @@ class Card:
     direction: str
 
 
+@dataclass(frozen=True)
+class Top:
+    """How the page begins, and what it calls things.
+
+    Attributes:
+        asked: the questions, the models and the judge in one line.
+        follows: one sentence of consequence.
+        cards: the numbers at the top.
+        viewer: the folder beside the page that holds the viewer's pages; None: there is none.
+        kinds: readable names of the kinds of step.
+    """
+
+    asked: str
+    follows: str
+    cards: Sequence[Card]
+    viewer: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
 def render(
     study: Study,
     found: Findings,
     summary: Mapping[str, Any],
     *,
     sections: Sequence[Section],
-    cards: Sequence[Card],
+    top: Top,
     tables: Sequence[Table],
 ) -> str:
     """The page of a finished study.
@@ -53,7 +72,7 @@ def render(
         found: its results and the names of its arms.
         summary: the numbers of summary.json.
         sections: the argument, in order.
-        cards: the numbers at the top.
+        top: what stands before the argument.
         tables: how it was measured.
 
     Returns:
@@ -63,7 +82,8 @@ def render(
         found=found,
         summary=summary,
         sections=sections,
-        cards=cards,
+        top=top,
+        cards=top.cards,
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
         tables=tables,
         verdicts=VERDICTS,

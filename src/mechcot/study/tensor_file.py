@@ -32,16 +32,17 @@ KINDS = {
 """How the file names a dtype: how numpy reads it, how torch calls it."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Sequence[Tensor]], metadata: Mapping[str, str]) -> str:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Sequence[Tensor | npt.NDArray[Any]]], metadata: Mapping[str, str]
+) -> str:
     """Write tensors whole or not at all; the file's SHA-256. Equal tensors give equal bytes.
 
     Args:
         path: the file.
-        tensors: by name, each in pieces to be put one below the other, all of one dtype and on the CPU.
+        tensors: by name, each in pieces to be put one below the other, all of one dtype and on the CPU;
+            torch's or numpy's.
         metadata: at most one entry: the order of several is not fixed by the layout.
     """
-    import torch
-
     names = {torch_name: kind for kind, (_, torch_name) in KINDS.items()}
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     first = 0
@@ -62,10 +63,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Sequence[Tensor]], metadata:
             total.update(part)
             sink.write(part)
         for piece in (piece for name in sorted(tensors) for piece in tensors[name]):
-            data: Any = piece.contiguous().view(torch.uint8).numpy() if len(piece) else b""
+            data = _bytes(piece) if len(piece) else b""
             total.update(data)
             sink.write(data)
     return total.hexdigest()
+
+
+def _bytes(piece: Any) -> Any:
+    """The bytes of a tensor or array, as they are to be written."""
+    if isinstance(piece, np.ndarray):
+        return np.ascontiguousarray(piece).view(np.uint8)
+    import torch
+
+    return piece.contiguous().view(torch.uint8).numpy()
 
 
 @dataclass(frozen=True)

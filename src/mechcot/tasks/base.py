@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -281,6 +281,7 @@ class Task:
         verifiable: how its reasoning is taken apart, where rules can write and check it.
         kinds: every role, where steps are sorted by their wording: then a server may name them instead, and
             their mistakes count (`analyses.kinds`). Empty: the task's own language tells them.
+        role_names: what pages call a role; a role that is not there is called what it is.
     """
 
     name: str
@@ -299,6 +300,7 @@ class Task:
     core: frozenset[str] = frozenset()
     verifiable: Verifiable | None = None
     kinds: tuple[str, ...] = ()
+    role_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def question_of(row: Any) -> Question:

@@ -158,8 +158,8 @@ _SCALES = {
     "per_100_words": "wrong steps per 100 words",
     "log_odds": "log odds of a wrong step",
     "log_odds_with_length": "log odds, length held (a mediator)",
-    "cloglog": "log hazard of a wrong step",
-    "cloglog_with_length": "log hazard per word, length held (a mediator)",
+    "cloglog": "log rate of wrong steps, per step",
+    "cloglog_with_length": "log rate of wrong steps per word, length held (a mediator)",
 }
 
 
@@ -169,10 +169,10 @@ def scales(found: Findings) -> Part:
     if "scales" not in result:
         return Part("scales", "Errors cannot be counted in other units.", reason=result["reason"])
     scales = result["scales"]
-    words, hazard = scales["per_100_words"], scales["cloglog_with_length"]
-    ratio = number(hazard)
+    words, rate = scales["per_100_words"], scales["cloglog_with_length"]
+    ratio = number(rate)
     told = (
-        f"a hazard per word {math.exp(ratio):.2f} times as high" if ratio is not None else "no hazard ratio"
+        f"a rate per word {math.exp(ratio):.2f} times as high" if ratio is not None else "no ratio of rates"
     )
     sentence = (
         f"Counted per 100 words, wrong steps go from {_plain(words['before'])} to {_plain(words['after'])} "
@@ -186,10 +186,11 @@ def scales(found: Findings) -> Part:
     spoken = [f"{result['n_words'][when]:,}" for when in ("before", "after")]
     note = (
         f"Judged steps: {judged[0]} → {judged[1]}, with {spoken[0]} → {spoken[1]} words. Ratio: of odds or "
-        "of hazards, after over before. If errors fall on words independently and all questions are alike, "
-        "the log hazard per word is the same however the text is cut; real questions differ, and then no "
-        "unit is free of the cutting. Distilling changes length, so that a row which holds it asks for what "
-        "is left beside that (a direct effect). GEE: logistic, steps of a question exchangeable"
+        "of rates, after over before. If errors fall on words independently and all questions are alike, "
+        "the log rate per word (complementary log-log) is the same however the text is cut; real questions "
+        "differ, and then no unit is free of the cutting. Distilling changes length, so that a row which "
+        "holds it asks for what is left beside that (a direct effect). GEE: logistic, steps of a question "
+        "exchangeable"
         + ("" if rho is None else f" (working correlation {rho:.2f})")
         + ", rates standardised, errors corrected for few questions."
     )

@@ -29,7 +29,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         title: a statement in place of the report's own verdict.
     """
     pale = tint(colour, 0.6)
-    entries = [("probe (nested)", report["auroc"], colour)]
+    entries = [("probe", report["auroc"], colour)]
     entries += [
         (f"probe, within one {name} ({report['pairs'][name]:,} pairs)", leaf, pale)
         for name, leaf in report["within"].items()
@@ -48,9 +48,10 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         entries.append(("all of these and the probe", report["stack"]["with_probe"], colour))
     entries = [entry for entry in entries if triple(entry[1])[0] is not None]
     caption = (
-        f"{report['n_steps']} steps ({report['n_errors']} with the label 1) of {report['n_questions']} "
-        f"questions, {report['n_folds']} folds that share no question and no group. 0.5: chance. Whiskers: "
-        f"95 % intervals over questions, the fitted probes held fixed.{_deals(report)}"
+        f"{report['n_steps']} steps of {report['n_questions']} questions; in {report['n_errors']} of them "
+        f"{report['meaning']}. {report['n_folds']} folds that share no question and no group; layer and "
+        "penalty chosen without the test questions. 0.5: chance. Whiskers: 95 % intervals over questions, "
+        f"the fitted probes held fixed.{_deals(report)}"
     )
     rows = [
         Row(name, [Mark(leaf, tone, f"{name}: AUROC {said(leaf, 3, ends=True)}")])
@@ -89,8 +90,8 @@ def probe_by_layer(
         f"layer {row['layer']} in {name}" for name, row in best.items()
     )
     caption = (
-        "Points: each layer on the test folds; picking the best of them is optimistic. Dashed: the nested "
-        "estimate, layer and penalty chosen inside. "
+        "Points: each layer on the test folds; picking the best of them is optimistic. Dashed: layer and "
+        "penalty chosen without the test questions. "
         + "; ".join(
             f"{name}: {r['n_steps']} steps of {r['n_questions']} questions" for name, r in reports.items()
         )
@@ -132,8 +133,8 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
     own = (report["rule"], report["layer"])
     caption = (
         "AUROC of each layer and position rule on the same test folds, penalty chosen inside. The best of "
-        f"them is optimistic; the nested estimate is {said(report['auroc'])}. Framed: the choice of most "
-        f"folds, layer {own[1]}, {RULES.get(own[0], own[0])}."
+        f"them is optimistic; chosen without the test questions it is {said(report['auroc'])}. Framed: the "
+        f"choice of most folds, layer {own[1]}, {RULES.get(own[0], own[0])}."
     )
     drawn = []
     for rule in rules:

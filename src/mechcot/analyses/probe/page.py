@@ -57,7 +57,7 @@ def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
         return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
     verdict = report["verdict"][:1].lower() + report["verdict"][1:]
     shown = {
-        "auroc", "verdict", "stack", "fold_draws", "n_steps", "n_errors", "n_questions", "n_folds",
+        "auroc", "verdict", "meaning", "stack", "fold_draws", "n_steps", "n_errors", "n_questions", "n_folds",
     }  # fmt: skip
     kept = {key: value for key, value in report.items() if key in shown}
     for part, names in (("within", _WITHIN), ("pairs", _WITHIN), ("baselines", _BASELINES)):

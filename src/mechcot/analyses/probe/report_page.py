@@ -86,7 +86,7 @@ def render_probe(result: ProbeReport) -> str:
 
 
 def _cards(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    cards = [("Probe, nested estimate", _bare(report["auroc"]), f"AUROC {score(report['auroc'])}")]
+    cards = [("Probe", _bare(report["auroc"]), f"AUROC {score(report['auroc'])}")]
     if "stack" in report and "stack" in report["baselines"]:
         alone = report["baselines"]["stack"]["auroc"]
         added = f"the probe added: {_gain(report['stack']['gain'])}"
@@ -241,11 +241,14 @@ def _tables(result: ProbeReport, report: Mapping[str, Any], about: Mapping[str, 
         )
     counts = [
         ("steps", f"{report['n_steps']:,}"),
-        ("with the label 1", f"{report['n_errors']:,} ({percent(report['n_errors'] / report['n_steps'])})"),
+        (
+            f"in which {report['meaning']}",
+            f"{report['n_errors']:,} ({percent(report['n_errors'] / report['n_steps'])})",
+        ),
         ("questions", f"{report['n_questions']:,}"),
         ("blocks of questions and entities", f"{report['n_blocks']:,}"),
         ("training steps dropped because their text is in the test fold", percent(report["purged_share"])),
-        ("fits of the nested estimate", f"{report['n_fits']:,}"),
+        ("fits of the probe, over folds and penalties", f"{report['n_fits']:,}"),
         ("fits that did not converge", f"{report['n_not_converged']:,}"),
         ("most iterations of a fit", f"{report['n_iterations']:,}"),
         *_subject_counts(report.get("subjects")),

@@ -23,6 +23,7 @@ from mechcot.core.errors import DataError, UsageError
 from mechcot.report.figures import ARMS
 from mechcot.report.frame import embedded
 from mechcot.report.page import VERDICTS
+from mechcot.steps.of_study import task_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -103,6 +104,7 @@ class Data:
         index, settings = self.index, self.study.settings
         arms = [arm for arm in shown_arms(self.study) if arm in set(index.arm)]
         kinds = sorted({kind for kinds in index.kinds for kind in kinds})
+        named = task_of(self.study).role_names
         code = {kind: i for i, kind in enumerate(kinds)}
         questions = self.study.questions().set_index("qid")
         number = {qid: i for i, qid in enumerate(self.qids)}
@@ -111,7 +113,7 @@ class Data:
             "arms": [{"name": arm, "colour": ARMS[i % len(ARMS)]} for i, arm in enumerate(arms)],
             "pair": [settings.contrast.before, settings.contrast.after],
             "instruments": list(self.files[arms[0]].verdicts),
-            "kinds": kinds,
+            "kinds": [named.get(kind, kind) for kind in kinds],
             "verdicts": {label: list(told) for label, told in VERDICTS.items()},
             "questions": [[qid, str(questions.stem[qid])[:160]] for qid in self.qids],
             "chunk": CHUNK,

@@ -13,6 +13,7 @@ from mechcot.analyses.viewer.index import NEVER, PAIR, UNREAD, flags, judged_ste
 from mechcot.analyses.viewer.tables import ArmFiles, ArmTables
 from mechcot.core import records
 from mechcot.steps.hedge_words import found_in
+from mechcot.steps.of_study import task_of
 from mechcot.tasks.base import LETTERS
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def questions_of(
     """
     listed = index[index.qid.isin(qids)]
     arms = {arm: ArmTables.of(files[arm], qids) for arm in dict.fromkeys(listed.arm)}
+    kinds = task_of(study).role_names
     traces = {
-        arm: {(one["qid"], one["cid"]): one for one in _traces(tables, listed[listed.arm == arm])}
+        arm: {(one["qid"], one["cid"]): one for one in _traces(tables, listed[listed.arm == arm], kinds)}
         for arm, tables in arms.items()
     }
     rows = study.questions().set_index("qid", drop=False)
@@ -58,9 +60,10 @@ def questions_of(
         }
 
 
-def _traces(tables: ArmTables, listed: pd.DataFrame) -> Iterator[Json]:
-    """An arm's traces."""
-    steps = records.rows_by_key(_told(tables), PAIR)
+def _traces(tables: ArmTables, listed: pd.DataFrame, kinds: Mapping[str, str]) -> Iterator[Json]:
+    """An arm's traces, the kinds of their steps by readable names."""
+    told = _told(tables)
+    steps = records.rows_by_key(told.assign(role=told["role"].replace(dict(kinds))), PAIR)
     forced = records.rows_by_key(tables.forced.sort_values([*PAIR, "k"]), PAIR)
     signals = records.rows_by_key(tables.signals, PAIR)
     about = records.rows_by_key(listed, PAIR)

@@ -30,6 +30,19 @@ _ROLES = {
 }
 ROLES = (*dict.fromkeys(_ROLES.values()), *_OPENERS.values(), "malformed")
 """Every role of a step."""
+KINDS = {
+    "find": "which disease it is",
+    "drug": "drug of a disease",
+    "rev": "disease of a drug",
+    "hop": "next node of the chain",
+    "disease fact": "other fact of a disease",
+    "drug fact": "other fact of a drug",
+    "plan": "plan, no claim",
+    "vague": "picture left open, no claim",
+    "choice": "choice of an option, no claim",
+    "malformed": "garbled, no sentence of the world",
+}
+"""What pages call them."""
 CORE = frozenset(_ROLES[relation] for relation in (FIND, DRUG, REV, HOP))
 """Roles of claims that tell the right option from the others."""
 
@@ -54,6 +67,7 @@ def task(world: World) -> Task:
         else None,
         core=CORE | {_ROLES[DISEASE_VERBS[0]]} if world.recall else CORE,
         verifiable=None if world.recall else verifiable(world),  # one claim there is the whole answer
+        role_names=KINDS,
     )
 
 

@@ -1,0 +1,150 @@
+"""How the report opens: what was asked of which models, who judged, and one sentence of consequence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mechcot.core.errors import ModelError, StudyError
+from mechcot.core.words import counted, direction, listed, percent
+from mechcot.models.checkpoint import arm_folder, without_fetching
+from mechcot.models.weights import read_config
+from mechcot.study.tensor_file import TensorFile
+
+if TYPE_CHECKING:
+    from mechcot.core.settings import Settings
+    from mechcot.report.parts import Findings
+    from mechcot.study.folder import Study
+
+KIND_KEYS = ("role", "kind")
+"""Keys of results under which a kind of step stands."""
+
+_FOLLOWS = {
+    ("up", "up"): "Answers got better and steps got worse: right answers do not vouch for the reasoning.",
+    ("up", "down"): "Answers and steps both got better.",
+    ("up", "unclear"): "Answers got better; whether steps changed is open.",
+    ("down", "up"): "Answers and steps both got worse.",
+    ("down", "down"): "Answers got worse and steps got better.",
+    ("down", "unclear"): "Answers got worse; whether steps changed is open.",
+    ("unclear", "up"): "Steps got worse; whether answers changed is open.",
+    ("unclear", "down"): "Steps got better; whether answers changed is open.",
+    ("unclear", "unclear"): "Whether answers or steps changed is open: both intervals hold 0.",
+}
+"""By where answers and wrong steps point."""
+
+
+def asked(study: Study, found: Findings) -> str:
+    """What the questions are, which models answered them and how big they are, and who judged the steps."""
+    settings, votes = found.settings, found.results["answers"]["before"]
+    return (
+        f"{counted(votes['n_questions'], 'question')} {_source(settings)}, {votes['k']} traces of each by "
+        f"{_models(study, (found.before, found.after))}; steps judged by {_judge(study)}."
+    )
+
+
+def follows(found: Findings) -> str:
+    """One sentence of consequence, of what the two headline intervals exclude."""
+    votes, steps = found.results["answers"], found.results["audit"]
+    ways = (direction(votes["delta_sc"]), direction(steps["delta"]))
+    if ways not in _FOLLOWS:
+        return "What changed is not known: one of the two numbers below has no interval."
+    share = steps["claims"]["any_wrong"]
+    before, after = (percent(share[when], 0) for when in ("before", "after"))
+    return (
+        f"{_FOLLOWS[ways]} A wrong claim is in {after} of the traces of {found.after} and in {before} of "
+        f"those of {found.before}."
+    )
+
+
+def worded(value: Any, names: Mapping[str, str]) -> Any:
+    """A result with the kinds of its steps by their readable names.
+
+    Args:
+        value: JSON values; a kind stands under `KIND_KEYS`, alone or before " / ", or all keys are kinds.
+        names: `Task.role_names`.
+    """
+    if isinstance(value, list):
+        return [worded(one, names) for one in value]
+    if not isinstance(value, dict) or not names:
+        return value
+    own = bool(value) and value.keys() <= names.keys()
+    return {
+        names[key] if own else key: _named(inner, names) if key in KIND_KEYS else worded(inner, names)
+        for key, inner in value.items()
+    }
+
+
+def _named(kind: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(kind, str):
+        return worded(kind, names)
+    head, *rest = kind.split(" / ")
+    return " / ".join([names.get(head, head), *rest])
+
+
+def export_of(study: Study) -> str | None:
+    """The folder inside a study that holds the viewer's pages (`mechcot view --export`), relative to it."""
+    found = sorted(path.parent.name for path in study.path.glob("*/viewer.js"))
+    return found[0] if found else None
+
+
+def _source(settings: Settings) -> str:
+    questions = settings.questions
+    if questions is None:
+        return "of an invented world"
+    at = f" at revision {questions.revision[:12]}" if questions.revision else ""
+    if questions.set:
+        return f"of the set {questions.set}{at}"
+    if questions.path.startswith("hub:"):
+        return f"of {questions.path.removeprefix('hub:')}{at}"
+    return f"of the file {Path(questions.path).name}"
+
+
+def _judge(study: Study) -> str:
+    judge = study.settings.judge
+    if judge.kind == "exact":
+        return "the task’s exact checker"
+    if judge.kind == "table":
+        return f"a table of verdicts ({Path(str(judge.path)).name})"
+    names = study.verdicts(study.settings.contrast.after)["instrument"].unique()
+    return f"a language model ({', '.join(sorted(map(str, names)))})"
+
+
+def _models(study: Study, arms: tuple[str, str]) -> str:
+    """Both arms with their build and size; once where it is the same."""
+    told = [_built(study, arm) for arm in arms]
+    if told[0] == told[1]:
+        return f"{listed(arms)}" + (f", each {told[0]}" if told[0] else "")
+    return listed([f"{arm} ({built or 'of unknown size'})" for arm, built in zip(arms, told, strict=True)])
+
+
+def _built(study: Study, arm: str) -> str:
+    """Family, layers and weights of an arm's checkpoint, "" where it does not lie on this machine."""
+    settings = study.settings.arms[arm]
+    if settings.traces is not None:
+        return "given as traces"
+    try:
+        with without_fetching():
+            folder = arm_folder(study.path, settings, arm)
+        config = read_config(folder)
+        size = sum(map(_weights, folder.glob("*.safetensors")))
+    except (ModelError, StudyError, OSError, ValueError):
+        return ""
+    family = str(config.get("model_type", "language"))
+    layers = config.get("num_hidden_layers", config.get("n_layer"))
+    parts = [counted(layers, "layer")] if isinstance(layers, int) else []
+    parts += [f"{_many(size)} weights"] if size else []
+    return f"a {family} model" + (f" with {' and '.join(parts)}" if parts else "")
+
+
+def _weights(file: Path) -> int:
+    """How many numbers a file of weights holds."""
+    return sum(math.prod(entry["shape"]) for entry in TensorFile.open(file).entries.values())
+
+
+def _many(n: int) -> str:
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if n >= size / 10:
+            return f"{n / size:.1f} {name}"
+    return f"{n:,}"

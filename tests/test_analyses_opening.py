@@ -1,0 +1,91 @@
+"""How the report opens, and what it calls kinds of step."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mechcot import Study
+from mechcot.analyses import opening
+from mechcot.analyses.sections import findings_of, page_of
+from mechcot.steps.of_study import task_of
+from mechcot.tasks.organism.checker import KINDS, ROLES
+
+UP = {"estimate": 0.2, "low": 0.1, "high": 0.3}
+OPEN = {"estimate": 0.0, "low": -0.1, "high": 0.1}
+DOWN = {"estimate": -0.2, "low": -0.3, "high": -0.1}
+
+
+def test_the_report_says_who_answered_what_and_who_judged(study: Study) -> None:
+    found = findings_of(study)
+    told = opening.asked(study, found)
+    plain = told.replace("\u00a0", " ")
+    n, k = (study.summary()["answers"]["base"][name] for name in ("n_questions", "k"))
+    assert plain.startswith(
+        f"{n} questions of an invented world, {k} traces of each by base and distilled, each "
+    )
+    width = study.settings.organism.hidden_size
+    assert f"a qwen3 model with {study.settings.organism.layers} layers and " in plain
+    assert width**2 / 1e6 < float(plain.split(" layers and ")[1].split(" million")[0].replace(",", "")) < 2
+    assert plain.endswith("weights; steps judged by the task’s exact checker.")
+    page = study.report.read_text()
+    assert f'<p class="asked">{told}</p>' in page
+    assert f'<p class="follows">{opening.follows(found)}</p>' in page
+
+
+@pytest.mark.parametrize(
+    ("answers", "steps", "says"),
+    [
+        (UP, UP, "Answers got better and steps got worse: right answers do not vouch for the reasoning."),
+        (UP, DOWN, "Answers and steps both got better."),
+        (OPEN, UP, "Steps got worse; whether answers changed is open."),
+        (OPEN, OPEN, "Whether answers or steps changed is open: both intervals hold 0."),
+        ({"value": None, "reason": "one question"}, UP, "What changed is not known"),
+    ],
+)
+def test_the_sentence_says_what_the_intervals_exclude(answers, steps, says) -> None:
+    claims = {"any_wrong": {"before": 0.2, "after": 0.9}}
+    results = {"answers": {"delta_sc": answers}, "audit": {"delta": steps, "claims": claims}}
+    told = opening.follows(SimpleNamespace(results=results, before="b", after="a"))
+    assert told.startswith(says)
+    if says != "What changed is not known":
+        assert told.endswith("in 90\u00a0% of the traces of a and in 20\u00a0% of those of b.")
+
+
+def test_kinds_of_step_are_named_in_words_and_nothing_else_is(study: Study) -> None:
+    assert KINDS.keys() == set(ROLES)
+    given = {
+        "roles": [{"role": "rev", "choice": 1}],
+        "kinds": [{"kind": "rev / head"}, {"kind": "position"}],
+        "no_other": {"rev": 1, "find": 2},
+        "choice": {"value": None, "reason": "rev"},
+    }
+    assert opening.worded(given, KINDS) == {
+        "roles": [{"role": KINDS["rev"], "choice": 1}],
+        "kinds": [{"kind": f"{KINDS['rev']} / head"}, {"kind": "position"}],
+        "no_other": {KINDS["rev"]: 1, KINDS["find"]: 2},
+        "choice": {"value": None, "reason": "rev"},
+    }
+    assert opening.worded(given, {}) == given
+    assert task_of(study).role_names == KINDS
+    page = study.report.read_text()
+    figures = page.split('id="figures">')[1].split("</script>")[0]
+    assert KINDS["rev"] in figures.replace("<br>", " ").replace("\\u003cbr\\u003e", " ")
+    assert '"rev' not in figures
+    json.loads(figures)
+
+
+def test_the_report_links_to_pages_of_the_viewer_that_lie_beside_it(study: Study, tmp_path) -> None:
+    assert "Every trace</a>" not in study.report.read_text()
+    for part in study.path.iterdir():
+        if part.name != "work":
+            (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "all traces").mkdir()
+    (tmp_path / "all traces" / "viewer.js").write_text("")
+    other = Study.open(tmp_path)
+    page = page_of(other, other.summary(), {})
+    assert '<a href="all%20traces/index.html">Every trace</a>' in page
+    qid = page.split('<p class="question"><span class="soft">')[1].split(", sample")[0]
+    assert f'href="all%20traces/index.html#/t/base/{qid}/' in page
