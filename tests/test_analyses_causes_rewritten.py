@@ -155,6 +155,10 @@ def test_what_is_not_used_is_counted_by_reason(done):
 def test_what_is_asked_for_and_refused(study):
     settings = study.settings
     assert overrides_of(settings, "swaps", thorough=False, rewriter="kimi") == ("causes.rewriter=kimi",)
+    thorough = overrides_of(settings, "swaps", thorough=True, rewriter="kimi")
+    assert thorough[-2:] == ("causes.rewritten=200", "causes.rewriter=kimi")
+    assert "causes.regenerated=200" in thorough
+    assert not [one for one in overrides_of(settings, "swaps", thorough=True) if "rewrit" in one]
     with pytest.raises(ConfigError, match="the organism's claims are swapped by their objects"):
         resolve(preset="organism-small", overrides=("causes.rewriter=kimi",))
     plain = CauseSettings()
