@@ -6,13 +6,15 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
 
+import test_reading_seams as seam_cases
 from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
-from mechcot.analyses.causes import analysis, design, rewritten, wording
+from mechcot.analyses.causes import analysis, design, items, rewritten, wording
 from mechcot.analyses.causes.items import NOT_DRAWN
 from mechcot.analyses.causes.page import section
 from mechcot.analyses.causes.result import HELD, OWN, WRONGNESS
@@ -22,8 +24,10 @@ from mechcot.core.config import resolve
 from mechcot.core.errors import ConfigError
 from mechcot.pipeline import causes as stages_of_causes
 from mechcot.pipeline.causes import cause_stages, overrides_of
+from mechcot.reading.inputs import TraceInput
 from mechcot.report.parts import Findings
 from mechcot.steps.of_study import questions_by_id, task_of
+from mechcot.tasks.tokens import following
 from test_analyses_causes import with_links
 
 ASKED = {"traces": 12, "regenerated": 1, "questions": 3, "rewritten": 8}
@@ -152,9 +156,36 @@ def test_what_is_not_used_is_counted_by_reason(done):
     assert KEY not in json.dumps(about)
 
 
+@pytest.mark.parametrize("kind", seam_cases.KINDS)
+def test_a_step_is_swapped_in_the_text_whatever_tokens_it_shares_with_its_neighbours(kind):
+    tokenizer = seam_cases.tokenizer_of(kind)
+    text = "It is so.\n\nThe fever comes from the lung.\n\nThe acid comes from the heart. So is the base."
+    row, steps = seam_cases.trace_of(tokenizer, seam_cases.token_list(tokenizer, text))
+    spans = tuple((s.sid, s.tok_start, s.tok_end) for s in steps)
+    trace = TraceInput("q0", "base", 0, tuple(row.token_ids), spans)
+    before = items.Before(seam_cases.QUESTION, steps, trace, len(row.token_ids))
+    written = {("q0", 0, s.sid): {"The base comes from zinc.": "correct"} for s in steps}
+    labels, lost = dict.fromkeys(written, "erroneous"), Counter()
+    others = partial(items._as_rewritten, written)
+    tokens = partial(following, tokenizer)
+    found = list(items._steps(labels, others, tokens, tokenizer, lost, before))
+    assert [item.start > 0 for item in found] == [False, True, True, True]
+    assert any(step.straddles for step in steps) == (kind != "metaspace")
+    for item, step in list(zip(found, steps, strict=True))[1:]:
+        (_, own), (other, new) = item.objects
+        ids = row.token_ids
+        assert own == tuple(ids[item.start : item.stop])
+        swapped = [*ids[: item.start], *new, *ids[item.stop :]]
+        assert seam_cases.told(tokenizer, swapped) == text.replace(step.text, other)
+
+
 def test_what_is_asked_for_and_refused(study):
     settings = study.settings
     assert overrides_of(settings, "swaps", thorough=False, rewriter="kimi") == ("causes.rewriter=kimi",)
+    thorough = overrides_of(settings, "swaps", thorough=True, rewriter="kimi")
+    assert thorough[-2:] == ("causes.rewritten=200", "causes.rewriter=kimi")
+    assert "causes.regenerated=200" in thorough
+    assert not [one for one in overrides_of(settings, "swaps", thorough=True) if "rewrit" in one]
     with pytest.raises(ConfigError, match="the organism's claims are swapped by their objects"):
         resolve(preset="organism-small", overrides=("causes.rewriter=kimi",))
     plain = CauseSettings()

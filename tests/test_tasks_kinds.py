@@ -88,7 +88,7 @@ def test_on_steps_of_real_traces_the_rules_agree_with_the_labels_as_written():
     found = script["measured"](script["steps_of"](TRACES))
     told = json.loads((ROOT / "docs" / "kinds.json").read_text())
     assert found == {name: told[name] for name in found}
-    held_out = found["sample 4"]
+    held_out = found["sample 5"]
     assert held_out["n"] >= 120
     assert min(held_out["accuracy"]) > 0.75
     assert {one["arm"] for one in json.loads(script["LABELS"].read_text())} == {"gpt-4o", "gpt-4o-mini"}

@@ -184,5 +184,7 @@ def overrides_of(
         return () if settings.reading.knock_out != "none" else ("reading.knock_out=answer",)
     named = () if rewriter is None else (f"causes.rewriter={rewriter}",)
     if thorough:
-        return (*(f"causes.{key}={value}" for key, value in THOROUGH.items()), *named)
+        asks = rewriter is not None or (settings.causes is not None and settings.causes.rewriter is not None)
+        more = {"rewritten": THOROUGH["regenerated"]} if asks else {}  # what is written anew has its swaps
+        return (*(f"causes.{key}={value}" for key, value in (THOROUGH | more).items()), *named)
     return named if settings.causes or named else ("causes={}",)

@@ -38,19 +38,19 @@ _ELIMINATES = (
     r"eliminat(?:e|es|ed|ing) (?:options?|choices?|it|this|that|the|\(?[a-e]\b)",
     r"can be (?:eliminated|excluded|dismissed|ruled)", r"(?:less |un)likely(?! to (?:resolve|recur))",
     r"not (?:\w+ ){0,2}likely", r"least likely", r"incorrect", r"inaccurate", r"misleading",
-    r"inappropriate", r"unnecessary", r"irrelevant", r"inconsistent", r"unrelated", r"none of the",
-    r"no known", r"more typical of", r"more (?:difficult|challenging|complicated|complex|invasive)",
-    r"not (?:\w+ly )?related",
+    r"inappropriate", r"unnecessary", r"irrelevant", r"inconsistent", r"unrelated", r"none of (?:the|them)",
+    r"not (?:a )?characteristic", r"no known", r"more typical of",
+    r"more (?:difficult|challenging|complicated|complex|invasive)", r"not (?:\w+ly )?related",
     r"not (?:\w+ ){0,2}(?:correct|true|accurate|right|feasible|relevant|indicated|necessary|suitable|"
     r"appropriate|applicable|consistent|sufficient|specific|specifically|directly|supported|recommended|"
     r"enough|valid|ideal|as \w+)",
     r"(?:do|does|did|would|is|are|was|were|may|might|can) ?(?:not|n['’]t) (?:\w+ ){0,2}(?:fit|match|"
-    r"explain|capture|reflect|relate|present with|appear|encompass|contribute|play|align|apply|address|"
-    r"account|correspond|support|suggest|indicate|point|cause|include|involve|mention|answer|describe|"
-    r"represent|typical\w*|usual\w*|common\w*|direct\w*|primar\w*|be the|the (?:\w+ )?(?:most|best|"
-    r"first|primary|main|correct|right|standard|usual|typical|ideal|cause|answer|choice|treatment)|"
-    r"(?:the|a|an) (?:\w+ ){0,3}(?:choice|option|step|treatment|cause|feature|method|part|approach|"
-    r"intervention))",
+    r"explain|capture|reflect|relate|present with|appear|encompass|contribute|play|provide|allow|align|"
+    r"apply|address|account|correspond|support|suggest|indicate|point|cause|include|involve|mention|"
+    r"answer|describe|represent|typical\w*|usual\w*|common\w*|direct\w*|primar\w*|be the|"
+    r"the (?:\w+ )?(?:most|best|first|primary|main|correct|right|standard|usual|typical|ideal|cause|"
+    r"answer|choice|treatment)|(?:the|a|an) (?:\w+ ){0,3}(?:choice|option|step|treatment|cause|feature|"
+    r"method|part|approach|intervention))",
     r"(?:less|rarely|seldom) (?:\w+ ly )?(?:common|relevant|appropriate|effective|suitable|specific|"
     r"frequent\w*|direct\w*|typical\w*|consistent|associated|accurate|definitive|preferred|often|"
     r"related|ideal|urgent)",
@@ -62,7 +62,7 @@ _ELIMINATES = (
     r"history)(?: \w+){0,12}? (?:so|that would|to suggest)",
     r"(?:fails?|failing) to", r"too (?:\w+ )?(?:early|late|low|high|soon|vague|small|large|invasive|broad)",
     r"would not (?:be|have|explain|cause|lead|result|present|help|improve)", r"not the (?:\w+ )?\w+",
-    r"contraindicated", r"(?<=, )not \w+",
+    r"contraindicated", r"(?<=, )not [\w-]+", r"rather than \w+ly", r"(?:is|are) not present",
     r"however, it (?:carries|has|is less|requires|involves|does|may not|is not)", r"overly", r"premature",
 )  # fmt: skip
 """Turned down; all patterns are in small letters, as texts are made, and match at the borders of words."""
@@ -91,6 +91,9 @@ _CONCLUDES = (
     r"raises? (?:the |a )?(?:suspicion|concern|possibility)",
     r"(?:symptoms?|findings?|presentation|rash|this|these)(?: \w+){0,4}? (?:could|may|might) be (?:due|"
     r"caused|explained|related|a sign)",
+    r"this (?:could|would|may) (?:also )?explain", r"which means",
+    r"(?:given|based on|considering) (?:this|these|the) (?:analysis|considerations?|points|findings|"
+    r"information|context|above)(?: \w+){0,4},",
     r"these(?: \w+){0,3} can be (?:indicative|suggestive|due)", r"this is (?:true|correct|accurate|right)",
     r"making (?:it|this) (?:a|the) (?:more|most|best)",
     r"after (?:considering|evaluating|reviewing|analy[sz]ing|weighing)",
@@ -111,11 +114,17 @@ _CONCLUDES = (
     r"mean))",
     r"(?:step|patient|resident|physician|management|treatment|approach|test|he|she|they|we|woman|man|"
     r"child) should (?:then |first |also )?(?:focus|be|include|involve|begin|start|undergo|receive|have)",
-    r"must be (?:the|a|due|caused)", r"is (?:the )?correct",
+    r"must be (?:the|due|caused)", r"is (?:the )?correct",
     r"the (?:patient|resident|physician|man|woman|child|infant) (?:should|needs?|requires?|likely|"
     r"may have|might have|is experiencing|is suffering)",
 )  # fmt: skip
 """Taken up or inferred."""
+
+_INFERS = (
+    r"suggests?(?! that the (?:test|option|term))",
+    r"(?:may|could|might) (?:indicate|suggest|point to|represent|be (?:related|due|caused|explained))",
+)
+"""Inferred, where the same clause names what from: "the", "her", "his" or "their" before it."""
 
 _ANNOUNCES = (
     r"^(?:to |in order to )(?:determine|answer|identify|find|solve|approach|address|understand|"
@@ -132,7 +141,7 @@ _ANNOUNCES = (
     r"the (?:question|task|problem) (?:asks?|is asking|requires?|wants|here|at hand|states?)",
     r"without (?:the |any |more |additional |further |a |an |specific |access)+(?:\w+ ){0,3}(?:context|"
     r"image|figure|information|details?|description|picture|data)",
-    r"(?:not provided|is missing|cannot see|no (?:image|figure) (?:is|was))", r"\?$",
+    r"(?:not provided|is missing|cannot see|no (?:image|figure) (?:is|was))", r"please (?:share|provide)",
 )  # fmt: skip
 """Announced, asked, or said of the question."""
 
@@ -142,10 +151,7 @@ _OF_THE_CASE = (
     r"vignette)(?:['’]s)? (?:\w+ ){0,2}(?:is|was|has|had|have|presents?|presented|reports?|denies|"
     r"appears?|shows?|describes?|states?|complains?|does|did|demonstrates?|exhibits?|takes|lives|smokes|"
     r"underwent|received|history|age|symptoms?|mentions?|gives?|provides?|tells?)",
-    r"^(?:he|she|they|her|his)(?: \w+)", r"\d+[ -](?:year|month|week|day|hour)s?[ -]?old",
-    r"\d (?:mg|g|meq|mmol|µmol|umol|ng|pg|µg|mcg|u|iu|kg|cm|mm|ml|l|bpm|beats|breaths)\b",
-    r"\d ?(?:°|º|mm ?hg|/min|/hpf|mg/dl|g/dl|%)", r"\d/min|\d/\d+ ?mm|/(?:mm3|µl|ul|ml|hpf)\b",
-    r"\((?:\w+ )?(?:normal|elevated|low|high|decreased|increased)\b(?: \w+){0,4}\)",
+    r"^(?:he|she|they|her|his)(?: \w+)",
     r"(?:exam(?:ination)?|ecg|ekg|x-ray|radiograph|ct|mri|ultrasound|biopsy|labs?|tests?|studies|"
     r"results?|imaging|auscultation|smear|culture|scan|echocardiogram|radiography|microscopy|"
     r"urinalysis)(?: \w+){0,3} (?:shows?|reveals?|showed|revealed|demonstrates?|is|are|was|were|notable|"
@@ -154,7 +160,14 @@ _OF_THE_CASE = (
     r"vital signs", r"there (?:is|are|was|were) no\b",
     r"recently|yesterday|years? ago|weeks? ago|days? ago|months? ago",
 )  # fmt: skip
-"""Of the case at hand."""
+"""Of the case at hand ..."""
+_VALUES = (
+    r"\d[ -](?:year|month|week|day|hour)s?[ -]?old",
+    r"\d (?:mg|g|meq|mmol|µmol|umol|ng|pg|µg|mcg|u|iu|kg|cm|mm|ml|l|bpm|beats|breaths)\b",
+    r"\d ?(?:°|º|mm ?hg|/min|/hpf|mg/dl|g/dl|%|/\d+ ?mm)",
+    r"\((?:\w+ )?(?:normal|elevated|low|high|decreased|increased)\b(?: \w+){0,4}\)",
+)
+"""... and its values."""
 
 _GENERAL = (
     r"(?:typically|generally|usually|often|commonly|primarily|sometimes|normally|mainly|frequently|"
@@ -190,8 +203,8 @@ def _pattern(parts: Iterable[str]) -> re.Pattern[str]:
 
 
 def _open(parts: Iterable[str]) -> re.Pattern[str]:
-    """Patterns that look for their own ends."""
-    return re.compile("|".join(rf"(?:{part})" for part in parts))
+    """Patterns that begin with a word and look for their own ends."""
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(parts)})")
 
 
 class _Rules(NamedTuple):
@@ -199,8 +212,10 @@ class _Rules(NamedTuple):
 
     elimination: re.Pattern[str]
     conclusion: re.Pattern[str]
+    inference: re.Pattern[str]
     announcement: re.Pattern[str]
     case: re.Pattern[str]
+    values: re.Pattern[str]
     general: re.Pattern[str]
 
 
@@ -210,8 +225,10 @@ def _rules() -> _Rules:
     return _Rules(
         elimination=_pattern(_ELIMINATES),
         conclusion=_pattern(_CONCLUDES),
+        inference=_pattern(_INFERS),
         announcement=_open(_ANNOUNCES),
         case=_open(_OF_THE_CASE),
+        values=re.compile("|".join(_VALUES)),
         general=_pattern(_GENERAL),
     )
 
@@ -222,8 +239,11 @@ _OPTION_MARK = re.compile(r"^(?:options? )?\(?[a-z]\)?[.):]?\s+")
 _LABEL = re.compile(
     r"^(?:final |overall )?(?:conclusion|diagnosis|answer|final answer|summary)\b[^:]{0,30}:\s*\S"
 )
-_STRONG = re.compile(r"^(?:to|in order to) \w+ [^:]*?(?:,|:$)|\blet['’]?s\b|\blet us\b")
+_STRONG = re.compile(
+    r"\bthe question (?:asks|is asking)|^(?:to|in order to) \w+ [^:]*?(?:,|:$)|\blet['’]?s\b|\blet us\b"
+)
 """Announcements that say nothing else, whatever words they hold."""
+_NAMED = re.compile(r"\b(?:the|her|his|their)\b")
 _WORDS = re.compile(r"[a-z]{4,}|\d+")
 
 
@@ -243,11 +263,20 @@ def kind_of(question: Question, text: str) -> str:
         return CONCLUSION if rules.conclusion.search(said) else OTHER
     if rules.elimination.search(said):
         return ELIMINATION
-    if _LABEL.search(said) or rules.conclusion.search(said):
+    if _LABEL.search(said) or rules.conclusion.search(said) or _infers(rules, said):
         return CONCLUSION
-    if rules.announcement.search(said):
+    if said.endswith("?") or rules.announcement.search(said):
         return OTHER
     return _finding_or_mechanism(rules, question.stem, said)
+
+
+def _infers(rules: _Rules, said: str) -> bool:
+    """Whether something that was named in the same clause is taken to mean something."""
+    for verb in rules.inference.finditer(said):
+        clause = max(said.rfind(mark, 0, verb.start()) for mark in ".;:")
+        if _NAMED.search(said, clause + 1, verb.start()):
+            return True
+    return False
 
 
 def _names_option(question: Question, said: str) -> bool:
@@ -269,7 +298,7 @@ def _finding_or_mechanism(rules: _Rules, stem: str, said: str) -> str:
     if repeated >= _OFTEN:
         return FINDING
     general = rules.general.search(said)
-    if rules.case.search(said):
+    if rules.case.search(said) or rules.values.search(said):
         return FINDING if not general or repeated >= _HALF else MECHANISM
     return FINDING if repeated >= _REPEATED and not general else MECHANISM
 

@@ -24,6 +24,8 @@ SHARED = "steps: at the trace's beginning, or with a token shared with the lead-
 ALONE = "steps: no other trace of the question has one of the kind"
 NOT_DRAWN = "steps: not drawn for the rewriter (causes.rewritten)"
 REFUSED = "steps: no rewriting of it is used"
+_SEAM = 16
+"""Tokens before a step that its first one is read behind."""
 BORROWED = 4
 """Steps of other traces of either verdict that one may be swapped for; the price of a swap is theirs."""
 
@@ -216,7 +218,10 @@ def _steps(
         step = before.steps[item.number]
         start, stop = int(step.tok_start), int(step.tok_end)
         ids = tuple(int(i) for i in before.trace.token_ids[start:stop])
-        whole = decode(tokenizer, ids)
+        prior = [int(i) for i in before.trace.token_ids[max(0, start - _SEAM) : start]]
+        whole = decode(tokenizer, [*prior, *ids])[
+            len(decode(tokenizer, prior)) :
+        ]  # alone it may lose a blank
         at = whole.find(step.text)
         others, none = others_of(step)
         if start < 1 or stop > before.end or at < 0 or not others:
