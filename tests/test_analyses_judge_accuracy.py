@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from called import called
+from documentation import ROOT
 from judging_cases import judge_file
 from log_cases import lines
 from loopback import Answer, Loopback, verdict
@@ -150,6 +153,17 @@ def test_solutions_of_one_problem_are_left_out_together() -> None:
     assert (together.n_problems, together.rates[0].share.n) == (12, 12)
     widths = [one.rates[0].share.high - one.rates[0].share.low for one in (alone, together)]
     assert widths[1] > 1.5 * widths[0]
+
+
+def test_the_interval_of_f1_holds_the_truth_as_the_page_says() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "coverage_f1.py"))
+    share, _, none = script["coverage"](50, 8, 200, seed=1)
+    assert none == 0
+    assert share == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / 200) ** 0.5)
+    (block,) = script["BLOCK"].findall((ROOT / "docs" / "sharing.md").read_text())
+    told = [float(row) for row in re.findall(r"\| (\d+\.\d) % \|", block)]
+    assert len(told) == len(script["CELLS"])
+    assert min(told) > 92
 
 
 def test_one_kind_of_solution_alone_has_no_f1() -> None:

@@ -99,15 +99,7 @@ def accuracy_of(
     said = {(row.qid, int(row.sid)): str(row.label) for row in records.rows(verdicts)}
     table = pd.DataFrame([_counts(one, _labels_of(one, said)) for one in labels.solutions])
     sums = table.groupby("problem", sort=False).sum()
-    counting = sums[sums.wrong + sums.right > 0]
-    f1 = interval_of_sums(
-        counting[["found", "wrong", "clean", "right"]].to_numpy(),
-        _f1,
-        weight=(counting.wrong + counting.right).to_numpy(),
-        logit=True,
-        reason="there are no solutions with an error, or none without",
-        unit=UNIT,
-    )
+    f1 = f1_interval(sums)
     rates = (
         Rate("F1", f1, int(table.wrong.sum() + table.right.sum()), "solutions"),
         _rate(sums, "first wrong step found", "found", "wrong", "solutions with an error"),
@@ -128,6 +120,19 @@ def accuracy_of(
         shown_answer=shown,
         about=about,
         verdicts=verdicts,
+    )
+
+
+def f1_interval(sums: pd.DataFrame) -> Interval:
+    """F1 of counts by problem: the columns found, wrong, clean, right."""
+    counting = sums[sums.wrong + sums.right > 0]
+    return interval_of_sums(
+        counting[["found", "wrong", "clean", "right"]].to_numpy(),
+        _f1,
+        weight=(counting.wrong + counting.right).to_numpy(),
+        logit=True,
+        reason="there are no solutions with an error, or none without",
+        unit=UNIT,
     )
 
 

@@ -80,7 +80,7 @@ def card(result: JudgeAccuracy) -> str:
     parts = [
         f"# {escaped(result.instrument)}: accuracy on labelled steps",
         f"{result.n_solutions:,} solutions of {result.n_problems:,} problems in "
-        f"`{escaped(PurePath(result.labels).name)}` ({result.form}), judged step by step.",
+        f"{escaped(PurePath(result.labels).name)} ({result.form}), judged step by step.",
         table(rates),
         rates.note,
         " ".join(_counts(result)),

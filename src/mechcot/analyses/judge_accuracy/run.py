@@ -79,7 +79,7 @@ def _asked(path: Path, judge_file: Path, solutions: int | None, seed: int) -> tu
         kept = sorted(random.Random(seed).sample(range(len(labels.solutions)), solutions))
         labels = replace(labels, solutions=tuple(labels.solutions[place] for place in kept))
     shown = judge.fields.gold and all(one.answer is not None for one in labels.solutions)
-    fields = judge.fields.model_copy(update={"gold": shown})
+    fields = judge.fields.model_copy(update={"gold": shown, "options": False})  # there are none
     return labels, judge.model_copy(update={"fields": fields}), shown
 
 

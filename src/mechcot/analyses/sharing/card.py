@@ -310,7 +310,8 @@ def _how(told: _Told) -> list[str]:
 def _not_asked(told: _Told) -> str:
     """Analyses of the study that found nothing, each with its reason."""
     lines = []
-    for name in registry.results(told.settings):
+    there = {path.stem for path in (told.study.path / "results").glob("*.json")}
+    for name in (one for one in registry.results(told.settings) if one in there):
         reason = str(told.study.result(name).get("reason", ""))
         if reason:
             lines.append(f"- {escaped(name.replace('_', ' '))}: {escaped(reason)}")
