@@ -41,6 +41,9 @@ def test_help_is_light_and_shows_examples_first() -> None:
         "check",
         "judge",
         "judge-controls",
+        "import",
+        "export",
+        "judge-accuracy",
     ],
 )
 def test_every_command_teaches_by_example(command: str) -> None:

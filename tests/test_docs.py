@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from conftest import save_checkpoint
 from documentation import PAGES, ROOT, Command, commands, python_blocks
 from judging_cases import KEY, judge_file
+from log_cases import files_of_logs
 from loopback import Answer, Loopback
 from mechcot import Study
 from mechcot.cli.commands import app
@@ -154,6 +155,7 @@ def files(copied: Path, tmp_path_factory):
             "ratings.csv": folder / "ratings.csv",
             "quick.yaml": folder / "quick.yaml",
             **{path.name: path for path in files_of(folder)},
+            **files_of_logs(folder),
             "outputs.jsonl": _outputs(folder),
             "answers.jsonl": _outputs(folder),
             "examples/trace-types.yaml": ROOT / "examples" / "trace-types.yaml",

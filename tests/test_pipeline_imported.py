@@ -141,8 +141,13 @@ def test_failed_samples_leave_a_question_out_of_both_arms(tmp_path: Path) -> Non
     rows = [sample(i, written("distilled", i)) for i in range(8) if i not in (3, 5)]
     inspect_log(files["distilled"], [*rows, failed])
     with pytest.raises(DataError, match=r"lacks 1 \(first 'q5'\) of the 8 in .*on_bad_row=skip"):
-        import_arms(tmp_path / "one", files, progress=False)
-    study = import_arms(tmp_path / "two", files, overrides=("questions.on_bad_row=skip",), progress=False)
+        import_arms(tmp_path / "study", files, progress=False)
+    inspect_log(files["distilled"], [*rows, failed, sample(5, "a")])
+    with pytest.raises(DataError, match=r"samples/q3_epoch_1\.json: question 'q3': it failed: no reply"):
+        import_arms(tmp_path / "study", files, progress=False)
+    assert not list(tmp_path.glob("*study*"))  # the same command may be given again
+    inspect_log(files["distilled"], [*rows, failed])
+    study = import_arms(tmp_path / "study", files, overrides=("questions.on_bad_row=skip",), progress=False)
     assert list(study.questions().qid) == ["q0", "q1", "q2", "q4", "q6", "q7"]
     told = read_json(study.path / "skipped.json")
     assert [row["row"] for row in told["skipped"]] == [4, 6]

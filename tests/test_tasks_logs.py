@@ -196,6 +196,17 @@ def test_samples_of_the_harness_give_questions_and_traces(tmp_path: Path) -> Non
     assert list(load_questions(named).stem) == list(asked.stem)
 
 
+def test_samples_that_the_harness_itself_wrote() -> None:
+    log = log_of(REAL / "samples_organs.jsonl")
+    assert [(one.qid, one.cid, one.text) for one in log.samples] == [
+        ("0", 0, "lol"), ("0", 1, "lol"), ("1", 0, "lol"), ("1", 1, "lol"),
+    ]  # fmt: skip
+    assert dict(log.samples[0].stated) == {"temperature": 0.7, "max_new_tokens": 64}
+    assert str(log.samples[0].prompt).startswith("Question: Where is bile made?")
+    asked = load_questions(QuestionSettings(path=log.path))
+    assert [row.options[row.gold] for row in asked.itertuples()] == ["liver", "pancreas"]
+
+
 def test_open_questions_of_the_harness_are_answered_by_their_target(tmp_path: Path) -> None:
     rows = [
         harness_row(

@@ -15,6 +15,7 @@ from mechcot.cli import judging as cli_judging
 from mechcot.cli import looking as cli_looking
 from mechcot.cli import models as cli_models
 from mechcot.cli import people as cli_people
+from mechcot.cli import sharing as cli_sharing
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli import traces as cli_traces
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
@@ -319,6 +320,7 @@ cli_judging.add_commands(app)
 cli_looking.add_commands(app)
 cli_people.add_commands(app)
 cli_models.add_commands(app)
+cli_sharing.add_commands(app)
 cli_teaching.add_commands(app)
 cli_traces.add_commands(app)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcot.core import files
+from mechcot.core.records import absent
 from mechcot.core.stages import Stage
 from mechcot.pipeline.text import given_file
 from mechcot.pipeline.votes import asked_file
@@ -88,7 +89,8 @@ def _told(path: Path, qids: list[str]) -> dict[str, Any]:
 
 def _values(rows: list[dict[str, Any]], name: str) -> list[Any]:
     """The different values of a column, as they come first; none where it says nothing."""
-    return list(dict.fromkeys(row[name] for row in rows if row.get(name) is not None))
+    found = (row[name] for row in rows if not absent(row.get(name)))
+    return list(dict.fromkeys(one if isinstance(one, int | float | str) else str(one) for one in found))
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mechcot.core import files
 from mechcot.core.config import resolve
 from mechcot.core.errors import DataError, UsageError
 from mechcot.core.manifest import SETTINGS
@@ -57,17 +58,27 @@ def import_arms(
             f"before "
             "first"
         )
-    if (Path(path) / SETTINGS).exists():
+    folder = Path(path)
+    if (folder / SETTINGS).exists():
         raise UsageError(
             f"{path} is a study already. To add an arm to it: mechcot run {path} --set arms.NAME.traces=FILE "
             "--restart-from given-NAME; else name a new folder"
         )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{path} is not empty and no study. Name a new folder")
     preset, told = settings_of(arms, questions, judge, skip=_SKIPS in overrides)
     asked = resolve(preset=preset, overrides=(*told, *overrides)).questions
     assert asked is not None  # the settings name them
     samples = _samples(arms, list(load_questions(asked).qid))
     told = (*told, f"sampling.samples={samples}")
-    return take_in(path, preset=preset, overrides=(*told, *overrides), progress=progress)
+    beside = folder.with_name(f".{folder.name}.importing")  # a study appears whole or not at all
+    files.remove(beside)
+    try:
+        take_in(beside, preset=preset, overrides=(*told, *overrides), progress=progress)
+        beside.rename(folder)
+    finally:
+        files.remove(beside)
+    return Study.open(folder)
 
 
 def settings_of(

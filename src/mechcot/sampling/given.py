@@ -12,6 +12,7 @@ import pandas as pd
 
 from mechcot.core.errors import DataError, ModelError
 from mechcot.core.records import absent, check_encodable, read_any
+from mechcot.core.words import plain_signs
 from mechcot.tasks.logs import read_log, traces_in
 from mechcot.tasks.tokens import Tokens, continuation, decode, shared_prefix, turn_marks
 
@@ -174,10 +175,10 @@ def _checked(
             "or leave the row out; with questions.columns.qid a study takes its ids from a column"
         )
     if values.get("problem"):
+        said = plain_signs(f"question '{qid}': {values['problem']}")
         raise DataError(
-            f"{where}: question '{qid}': {values['problem']}. Run it again; or leave such questions out "
-            f"of all "
-            "arms, counted and listed, with questions.on_bad_row=skip"
+            f"{where}: {said}. Run it again; or leave such questions out of all arms, counted and listed: "
+            "questions.on_bad_row=skip"
         )
     if absent(text) or (isinstance(text, str) and not text.strip() and "problem" not in values):
         raise DataError(f"{where}: the text is empty. Leave the row out, or write what the model wrote")

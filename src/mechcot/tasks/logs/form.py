@@ -100,6 +100,11 @@ def last_user(messages: Any) -> str | None:
     return words_of(own[-1].get("content")) if own else None
 
 
+def numbers(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings those that are numbers."""
+    return {name: v for name, v in told.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
 def an_object(value: Any, where: str, what: str) -> Mapping[str, Any]:
     """A part of a row that must be an object.
 

@@ -7,14 +7,13 @@ cut a response: all are taken as ended.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mechcot.core.errors import DataError
-from mechcot.tasks.logs.form import Log, Sample, a_list, an_object
+from mechcot.tasks.logs.form import Log, Sample, a_list, an_object, numbers
 
 _STEMS = ("question", "problem", "query", "input", "prompt", "goal")
 _OPTIONS = ("choices", "options", "endings")
@@ -92,8 +91,7 @@ def _asked(row: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
         parts = parts[0]
     prompt = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], str) else None
     given = parts[1] if isinstance(parts, list) and len(parts) > 1 else {}
-    given = json.loads(given) if isinstance(given, str) and given.startswith("{") else given
-    return prompt, _stated(given) if isinstance(given, Mapping) else {}
+    return prompt, numbers(_stated(given)) if isinstance(given, Mapping) else {}
 
 
 def _stated(given: Mapping[str, Any]) -> dict[str, Any]:

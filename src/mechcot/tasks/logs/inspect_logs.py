@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from mechcot.core import files
 from mechcot.core.errors import DataError, said
-from mechcot.tasks.logs.form import Log, Sample, an_object, ended, joined, last_user, words_of
+from mechcot.core.words import plain_signs
+from mechcot.tasks.logs.form import Log, Sample, an_object, ended, joined, last_user, numbers, words_of
 
 _ATTACHED = "attachment://"
 _CONVERT = "inspect log convert FILE --to json --output-dir DIR"
@@ -48,7 +49,7 @@ def read_zip(path: Path) -> Log:
                     f"{path}: holds no samples (a log without them is made by --no-log-samples); it has "
                     f"{listed[:5]}. Run the evaluation again with samples in its log"
                 )
-            found = [(f"{path}, {name}", _entry(archive, name, path)) for name in names]
+            found = [(f"{path}, {plain_signs(name)}", _entry(archive, name, path)) for name in names]
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(
             f"{path}: is not a zip file, as a log of Inspect is: {said(error)}. Name the .eval file itself, "
@@ -118,7 +119,7 @@ def _python() -> str:
 def _log(path: Path, header: Any, found: list[tuple[str, Any]]) -> Log:
     head = header if isinstance(header, Mapping) else {}
     told = head.get("eval") if isinstance(head.get("eval"), Mapping) else {}
-    stated = dict(_stated(head))
+    stated = numbers(dict(_stated(head)))
     samples = [_sample(where, one, stated) for where, one in found]
     return Log(str(path), "Inspect", str((told or {}).get("model") or ""), tuple(samples))
 

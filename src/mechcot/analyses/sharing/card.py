@@ -1,0 +1,362 @@
+"""Cards of a study in the form of the Hugging Face Hub: of the model after, and of the study's tables.
+
+Every number is read from summary.json and the study's results. Whatever a model, a file or a user wrote is
+escaped.
+The front matter is YAML as the Hub reads it (model-index, base_model, configs); no licence is written: it is
+the publisher's to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mechcot.analyses import registry
+from mechcot.analyses.headline import rows as headline_rows
+from mechcot.core import files, records
+from mechcot.core.errors import StudyError
+from mechcot.core.settings import ArmSettings, Settings
+from mechcot.core.words import DIFFERENCE, Table, counted, number, points
+from mechcot.report.markdown import escaped, table
+from mechcot.tasks.question_files import HUB
+
+if TYPE_CHECKING:
+    from mechcot.study.folder import Study
+
+Json = Mapping[str, Any]
+MODEL, DATASET = "model", "dataset"
+"""Folders of the two cards."""
+_LICENCE = (
+    "## Licence\n\nNone is set. Weights follow the licence of the model that they were trained from, "
+    "questions that of "
+    "their data set, texts of a teacher or a judge the terms of who served them: whoever publishes this "
+    "chooses, and "
+    "writes `license:` into the head of this file."
+)
+_LIMITS = (
+    "The numbers are of these questions, this prompt and this way of sampling, and of two checkpoints: "
+    "another "
+    "training seed may differ by as much, unless the study has several (`seeds`).",
+    "A verdict is the instrument's, not the truth. Steps that claim nothing are in no rate; abstentions "
+    "and failed "
+    "calls are counted apart.",
+    "A change of wrong steps between two models is an association with the training, not what caused an "
+    "answer.",
+    "Nothing here was tested for use in a clinic, in a classroom or in any decision about people.",
+)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A finished study, as cards tell it."""
+
+    study: Study
+    settings: Settings
+    summary: Json
+
+    @classmethod
+    def of(cls, study: Study) -> _Told:
+        if not (study.path / "summary.json").exists():
+            raise StudyError(
+                f"{study.path} is not finished, and a card is of results; run it: mechcot run {study.path}"
+            )
+        return cls(study, study.settings, study.summary())
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.settings.contrast.before, self.settings.contrast.after
+
+
+def write_cards(study: Study, folder: Path) -> tuple[Path, Path]:
+    """Write the model card and the data card of a study into `folder/model` and `folder/dataset`.
+
+    Args:
+        study: finished.
+        folder: where to.
+
+    Returns:
+        Both README.md.
+
+    Raises:
+        StudyError: the study is not finished.
+    """
+    told = _Told.of(study)
+    made = (folder / MODEL / "README.md", folder / DATASET / "README.md")
+    for path, text in zip(made, (model_card(told), data_card(told)), strict=True):
+        files.write_text(path, text)
+    return made
+
+
+def model_card(told: _Told) -> str:
+    """The card of the arm after."""
+    after = told.pair[1]
+    body = (
+        f"# {escaped(after)}",
+        f"{escaped(_made(told, after))} It was compared with {escaped(told.pair[0])} by [mechcot](https://pypi.org/project/"
+        "mechcot/), which asks of two models whether the answers moved, and whether the reasoning moved "
+        "with them.",
+        "## Results",
+        _results(told),
+        *_judge_controls(told),
+        "## Published claims",
+        _claims(told),
+        *_how(told),
+    )
+    return _page(_model_head(told), body)
+
+
+def data_card(told: _Told) -> str:
+    """The card of the study's tables."""
+    names = " and ".join(escaped(arm) for arm in told.settings.arms)
+    body = (
+        f"# {escaped(told.study.path.resolve().name)}: traces, steps and verdicts",
+        f"{_asked(told)} Answers of {names}, cut into steps, each with its verdicts.",
+        "## Tables",
+        table(_tables(told)),
+        "A row bears its ids: `qid` (question), `arm` (whose text), `cid` (which sample), `sid` (which "
+        "step). The "
+        "columns stand in mechcot's `docs/study-folder.md`. Texts of models are as they were written: "
+        "nothing was "
+        "filtered, and some of it is wrong.",
+        "## Results",
+        _results(told),
+        *_how(told),
+    )
+    return _page(_data_head(told), body)
+
+
+def _page(head: Json, body: Sequence[str]) -> str:
+    front = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n" + "\n\n".join(part for part in body if part) + "\n"
+
+
+# --- front matter ---------------------------------------------------------------------------------
+
+
+def _model_head(told: _Told) -> dict[str, Any]:
+    head: dict[str, Any] = {"tags": ["mechcot", "chain-of-thought", "distillation"]}
+    if not told.settings.given:
+        head |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    base = _base(told.settings, told.settings.arms[told.pair[1]])
+    if base is not None:
+        head["base_model"] = base
+    if (data := _hub_set(told)) is not None:
+        head["datasets"] = [data]
+    return head | {"model-index": [_index(told)]}
+
+
+def _index(told: _Told) -> dict[str, Any]:
+    """The arm's own numbers as the Hub's model-index has them."""
+    after = told.pair[1]
+    answers, audit = told.summary["answers"][after], told.summary["audit"][after]
+    values = (
+        ("accuracy", "right answers, single traces", number(answers["accuracy"])),
+        ("self-consistency", f"right answers, vote of {answers['k']} traces", number(answers["sc"])),
+        ("step-error-rate", f"wrong steps, of {audit['n_judged']} judged", number(audit["error_rate"])),
+    )
+    metrics = [
+        {"type": kind, "value": round(value, 4), "name": name}
+        for kind, name, value in values
+        if value is not None
+    ]
+    asked = {"type": _hub_set(told) or "questions", "name": _questions_name(told)}
+    return {
+        "name": after,
+        "results": [{"task": {"type": "text-generation"}, "dataset": asked, "metrics": metrics}],
+    }
+
+
+def _data_head(told: _Told) -> dict[str, Any]:
+    configs = [{"config_name": name, "data_files": files_} for name, files_ in _configs(told).items()]
+    n = sum(len(told.study.traces(arm)) for arm in told.settings.arms)
+    return {
+        "tags": ["mechcot", "chain-of-thought", "step-verdicts"],
+        "task_categories": ["question-answering"],
+        "size_categories": [_size(n)],
+        "configs": configs,
+    }
+
+
+def _size(n: int) -> str:
+    bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
+    return next((name for bound, name in bounds if n < bound), "1M<n<10M")
+
+
+def _configs(told: _Told) -> dict[str, str]:
+    """The tables by name: as the Hub's `configs`, and as rows of the card."""
+    kind = told.settings.judge.kind
+    parts = {"traces": "traces", "steps": "steps", "verdicts": f"verdicts/{kind}"}
+    arms = {
+        f"{arm}-{name}": f"arms/{arm}/{file}.parquet"
+        for arm in told.settings.arms
+        for name, file in parts.items()
+        if (told.study.arm_path(arm) / f"{file}.parquet").exists()
+    }
+    return {"questions": "questions.parquet", **arms}
+
+
+# --- the text -------------------------------------------------------------------------------------
+
+
+def _made(told: _Told, arm: str) -> str:
+    """How an arm came about; as it is written, not escaped."""
+    own = told.settings.arms[arm]
+    if own.traces is not None:
+        return f"{arm} is given as traces ({Path(own.traces).name}); its weights are no part of the study."
+    if own.distill is None and own.model == "organism":
+        return f"{arm} is mechcot's organism, a tiny model trained in the study itself."
+    if own.distill is None:
+        return f"{arm} is the checkpoint {own.model}."
+    train, base = own.distill.train, told.settings.arms[own.distill.base]
+    how = "an adapter (LoRA)" if train.lora is not None else "all weights"
+    of = own.distill.base if base.model in (None, "organism") else f"{own.distill.base} ({base.model})"
+    return (
+        f"{arm} was distilled from {of} on the examples {Path(own.distill.examples).name}: {how}, "
+        f"{train.epochs:g} epochs, learning rate {train.learning_rate:g}, loss on {', '.join(train.loss_on)}."
+    )
+
+
+def _asked(told: _Told) -> str:
+    answers = told.summary["answers"][told.pair[0]]
+    asked = counted(answers["n_questions"], "question").replace("\u00a0", " ")
+    return f"{asked} of {escaped(_questions_name(told))}, {answers['k']} traces each."
+
+
+def _results(told: _Told) -> str:
+    """The headline's table, with what stands behind each number."""
+    before, after = told.pair
+    rows = tuple(tuple(row) for row in headline_rows(told.summary))
+    shown = Table("", ("", before, after, DIFFERENCE), rows)
+    audit = told.summary["audit"]
+    judged = " and ".join(
+        f"{audit[arm]['n_judged']:,} of {audit[arm]['n_steps']:,} steps" for arm in told.pair
+    )
+    note = (
+        f"{_asked(told)} Judged correct or erroneous: {judged} ({escaped(before)}, {escaped(after)}); a "
+        f"rate of wrong "
+        "steps is erroneous over these. A trace without an answer counts as wrong. Intervals: 95 %, "
+        "questions left out "
+        "one at a time."
+    )
+    return f"{table(shown)}\n\n{note}"
+
+
+def _judge_controls(told: _Told) -> list[str]:
+    found = registry.json_of(
+        next(one for one in registry.ANALYSES if one.name == "judge_controls"), told.study
+    )
+    rows = tuple(
+        (judge, str(row["name"]), points(row["error"]["difference"]))
+        for judge, result in found.items()
+        for row in result["controls"]
+    )
+    if not rows:
+        return [
+            "## Controls of the judge",
+            "None was run: whether the judge favours a tone or a length is not known.",
+        ]
+    return ["## Controls of the judge", table(Table("", ("judge", "control", "change of wrong steps"), rows))]
+
+
+def _claims(told: _Told) -> str:
+    """What became of published claims, counted."""
+    ledger = registry.json_of(next(one for one in registry.ANALYSES if one.name == "ledger"), told.study)
+    rows = tuple(
+        (one["claim"], one["paper"], one["verdict"]) for one in ledger["claims"].values() if not one["reason"]
+    )
+    untested = sum(bool(one["reason"]) for one in ledger["claims"].values())
+    head = ("claim", "paper", "on these two models")
+    told_ = table(Table("", head, rows)) if rows else "None could be tested here."
+    of = (
+        "Claims of “Better Accuracies, Worse Reasoning” and “Interpretable Traces, Unexpected Outcomes”, as "
+        f"`mechcot claims` has them. Not tested here: {untested} of {len(ledger['claims'])}."
+    )
+    return f"{told_}\n\n{of}"
+
+
+def _how(told: _Told) -> list[str]:
+    """How it was measured, its limits, the licence."""
+    settings = told.settings
+    rows = [
+        ("questions", _questions_name(told)),
+        *((f"arm {arm}", _made(told, arm)) for arm in settings.arms),
+        ("judge", _judge(told)),
+        ("seed", str(settings.seed)),
+        *((f"version of {name}", value) for name, value in told.summary["versions"].items()),
+    ]
+    if not settings.given:
+        sampling = settings.sampling.model_dump(
+            mode="json", include={"temperature", "top_p", "top_k", "max_new_tokens"}
+        )
+        rows.insert(
+            1 + len(settings.arms),
+            ("sampling", ", ".join(f"{name} {value}" for name, value in sampling.items())),
+        )
+    left_out = _not_asked(told)
+    return [
+        "## How it was measured",
+        table(Table("", ("", ""), tuple(rows))),
+        left_out,
+        "## What this does not show",
+        "\n".join(f"- {limit}" for limit in _LIMITS),
+        _LICENCE,
+    ]
+
+
+def _not_asked(told: _Told) -> str:
+    """Analyses of the study that found nothing, each with its reason."""
+    lines = []
+    there = {path.stem for path in (told.study.path / "results").glob("*.json")}
+    for name in (one for one in registry.results(told.settings) if one in there):
+        reason = str(told.study.result(name).get("reason", ""))
+        if reason:
+            lines.append(f"- {escaped(name.replace('_', ' '))}: {escaped(reason)}")
+    return "Not answered by this study:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _judge(told: _Told) -> str:
+    kind = told.settings.judge.kind
+    if kind == "exact":
+        return "the task's own checker, which looks every claim up"
+    if kind == "table":
+        return "a table of verdicts that came with the study"
+    about = files.read_json(told.study.checked(told.study.path / "instruments" / "llm.json"))
+    shown = ", ".join(name for name, there in dict(about.get("fields") or {}).items() if there)
+    digest = about["digest"][:12]
+    return f"{about['returned_model']}, a language model, shown {shown} beside each step (digest {digest})"
+
+
+def _questions_name(told: _Told) -> str:
+    asked = told.settings.questions
+    if asked is None:
+        return "an invented world (mechcot's organism)"
+    name = asked.set or Path(asked.path.removeprefix(HUB)).name
+    if asked.path.startswith(HUB):
+        revision = f" at {asked.revision[:12]}" if asked.revision else ""
+        name = f"{asked.path.removeprefix(HUB)}, split {asked.split}{revision}"
+    return name
+
+
+def _hub_set(told: _Told) -> str | None:
+    asked = told.settings.questions
+    return asked.path.removeprefix(HUB) if asked is not None and asked.path.startswith(HUB) else None
+
+
+def _base(settings: Settings, arm: ArmSettings) -> str | None:
+    """The model of the Hub that an arm was trained from; None: it is none of the Hub's."""
+    base = settings.arms[arm.distill.base] if arm.distill is not None else arm
+    name = base.model or ""
+    on_the_hub = name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+    return name if on_the_hub and arm.distill is not None else None
+
+
+def _tables(told: _Told) -> Table:
+    rows = []
+    for name, file in _configs(told).items():
+        frame = records.read_table(told.study.checked(told.study.path / file))
+        rows.append((name, file, f"{len(frame):,}", ", ".join(map(str, frame.columns))))
+    return Table("", ("table", "file", "rows", "columns"), tuple(rows))
