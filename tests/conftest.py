@@ -44,12 +44,13 @@ def _loopback_only(self: socket.socket, address: Any) -> Any:
 
 
 LONG = (
-    "test_docs", "test_pipeline_kill", "test_distill_trainer", "test_devices", "test_cli", "test_probe_cli",
-    "test_pipeline_given_traces", "test_notebooks", "test_pipeline_run", "test_reading_memory",
-    "test_distill_pretrain", "test_report_page", "test_reading_certificate", "test_golden", "test_families",
-    "test_probe_report", "test_serving", "test_sampling_served", "test_sampling_transformers_serve",
-    "test_pipeline_damage", "test_gpu_check", "test_miniature", "test_pipeline_served",
-    "test_pipeline_traces",
+    "test_docs", "test_miniature", "test_distill_trainer", "test_devices", "test_golden", "test_distill_along",
+    "test_distill_pretrain", "test_distill_shared", "test_pipeline_served", "test_reading_memory",
+    "test_pipeline_kill", "test_cli", "test_probe_cli", "test_pipeline_given_traces", "test_notebooks",
+    "test_pipeline_run", "test_report_page", "test_reading_certificate", "test_families", "test_probe_report",
+    "test_serving", "test_sampling_served", "test_sampling_transformers_serve", "test_pipeline_damage",
+    "test_gpu_check", "test_pipeline_traces", "test_analyses_seeds", "test_analyses_likert",
+    "test_analyses_viewer",
 )  # fmt: skip
 
 
@@ -60,7 +61,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, so that no worker is left alone with one at the end."""
+    """Files that take long come first, so that no worker is left alone with one at the end.
+
+    Those that want the shared study come behind those that do not: the first one makes it, the others wait.
+    """
     rank = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
 
