@@ -118,6 +118,15 @@ def test_the_report_says_how_the_arms_were_made(made: Study) -> None:
     assert [one["what"] for one in told["differs"]["contrast"]] == ["temperature", "max_new_tokens"]
 
 
+def test_its_cards_say_how_the_arms_were_asked(made: Study, tmp_path: Path) -> None:
+    assert called("export", made.path, "--card", tmp_path).returncode == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| base was asked | model mockllm/model, Inspect, temperature 0.7 |" in card
+    assert "| contrast: not asked alike | temperature: 0.7 before, 1.0 after |" in card
+    assert "library_name" not in card
+    assert "probe: this needs a model's weights" in card
+
+
 def test_the_same_study_comes_without_torch(tmp_path: Path) -> None:
     files = logs(tmp_path, epochs=1)
     code = (
