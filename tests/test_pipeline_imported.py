@@ -91,7 +91,14 @@ def test_what_needs_weights_says_so_and_runs_nothing(made: Study, tmp_path: Path
         made.commitment()
     with pytest.raises(ConfigError, match=r"handover: this needs a model's weights"):
         pipeline.hand_over(made.path, progress=False)
-    for command in (("read",), ("probe",), ("hedge",), ("commitment", "--steps", "swaps"), ("weights",)):
+    for command in (
+        ("read",),
+        ("probe",),
+        ("hedge",),
+        ("commitment", "--steps", "swaps"),
+        ("weights",),
+        ("knowledge",),
+    ):
         done = called(command[0], made.path, *command[1:], "--quiet")
         assert done.returncode != 0
         assert "needs a model's weights" in done.stderr, (command, done.stderr)
