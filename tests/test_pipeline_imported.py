@@ -91,7 +91,14 @@ def test_what_needs_weights_says_so_and_runs_nothing(made: Study, tmp_path: Path
         made.commitment()
     with pytest.raises(ConfigError, match=r"handover: this needs a model's weights"):
         pipeline.hand_over(made.path, progress=False)
-    for command in (("read",), ("probe",), ("hedge",), ("commitment", "--steps", "swaps"), ("weights",)):
+    for command in (
+        ("read",),
+        ("probe",),
+        ("hedge",),
+        ("commitment", "--steps", "swaps"),
+        ("weights",),
+        ("knowledge",),
+    ):
         done = called(command[0], made.path, *command[1:], "--quiet")
         assert done.returncode != 0
         assert "needs a model's weights" in done.stderr, (command, done.stderr)
@@ -116,6 +123,15 @@ def test_the_report_says_how_the_arms_were_made(made: Study) -> None:
         "n_questions": 8, "samples": [2, 2], "stated": 0,
     }  # fmt: skip
     assert [one["what"] for one in told["differs"]["contrast"]] == ["temperature", "max_new_tokens"]
+
+
+def test_its_cards_say_how_the_arms_were_asked(made: Study, tmp_path: Path) -> None:
+    assert called("export", made.path, "--card", tmp_path).returncode == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| base was asked | model mockllm/model, Inspect, temperature 0.7 |" in card
+    assert "| contrast: not asked alike | temperature: 0.7 before, 1.0 after |" in card
+    assert "library_name" not in card
+    assert "probe: this needs a model's weights" in card
 
 
 def test_the_same_study_comes_without_torch(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_sample_that_failed_is_named(tmp_path: Path, changes: dict[str, Any], 
     assert says in str(error.value)
     assert "questions.on_bad_row=skip" in str(error.value)
     assert set(failed_in(path, QIDS[:3])) == {"q1", "q2"}
-    assert list(load_given(path, ["q0"], skip=True).qid) == ["q0"]
+    assert list(load_given(path, ["q0"], left_out=["q1"]).qid) == ["q0"]
 
 
 def _broken(path: Path) -> Path:

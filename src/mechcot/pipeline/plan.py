@@ -127,10 +127,7 @@ def traces_of(study: Study, arm: str, domain: str | None = None, each: int | Non
     elif source is not None and source not in (*TEACHER_VARIANTS, OWN_TEACHER):
         from mechcot.sampling.given import load_given
 
-        asked_of = study.settings.questions
-        skip = asked_of is not None and asked_of.on_bad_row == "skip"
-        ids = list(questions.qid)
-        traces = load_given(Path(source).expanduser(), ids, skipped_ids(study), skip=skip)
+        traces = load_given(Path(source).expanduser(), list(questions.qid), skipped_ids(study))
     else:
         samples = study.settings.sampling_of(arm).samples
         return len(asked) * (samples if each is None else min(each, samples))

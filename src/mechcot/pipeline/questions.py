@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.pipeline.plan import ON_THE_HUB, SKIPPED, questions_of
-from mechcot.pipeline.text import given_file, given_traces, leaves_out
+from mechcot.pipeline.text import given_file, given_traces
 from mechcot.pipeline.training import refuse_prompts
 from mechcot.pipeline.votes import asked_file
 from mechcot.steps.of_study import world_of
@@ -60,9 +59,15 @@ def question_stages(study: Study, progress: bool) -> list[Stage]:
     ]
 
 
+def _skips(study: Study) -> bool:
+    """Whether questions that cannot be used are left out."""
+    asked = study.settings.questions
+    return asked is not None and asked.on_bad_row == "skip"
+
+
 def _logs(study: Study, file: Path | None) -> tuple[Path, ...]:
     """The logs that say which questions are left out: of all arms, where failed samples are."""
-    if not leaves_out(study):
+    if not _skips(study):
         return ()
     named = [given_file(arm.traces) for arm in study.settings.arms.values() if arm.traces is not None]
     return tuple(path for path in dict.fromkeys(named) if path != file and is_log(path))
@@ -79,7 +84,7 @@ def ask(study: Study, work: Path) -> None:
     asked = study.settings.questions
     assert asked is not None
     found = read_questions(asked)
-    if leaves_out(study):
+    if _skips(study):
         found = _without_failed(study, found)
     schema = records.OPEN_QUESTIONS if study.settings.open_questions else records.QUESTIONS
     records.write_table(study.path / asked_file(study), found.table, schema)
@@ -91,26 +96,30 @@ def ask(study: Study, work: Path) -> None:
 def _without_failed(study: Study, found: Loaded) -> Loaded:
     """The questions of which every log that is an arm has all samples; the others are skipped rows.
 
+    What a log has of questions that are none of the file's is left out with them.
+
     Raises:
         DataError: none is left.
     """
-    from mechcot.sampling import failed_in
+    from mechcot.sampling import failed_in, given_rows
 
     kept = [number for number in range(1, found.n_rows + 1) if number not in found.skipped]
     rows, qids = dict(zip(found.table.qid, kept, strict=True)), list(found.table.qid)
     failed: dict[str, str] = {}
+    others: set[str] = set(found.skipped_ids)
     for arm in study.settings.arms.values():
-        if arm.traces is not None and arm.traces != OWN_TEACHER:
-            failed = {**failed_in(given_file(arm.traces), qids), **failed}
+        if arm.traces is not None and is_log(given_file(arm.traces)):
+            path = given_file(arm.traces)
+            failed = {**failed_in(path, qids), **failed}
+            others |= {str(row["qid"]) for _, row in given_rows(path, qids)} - rows.keys()
     lost = {rows[qid]: why for qid, why in failed.items() if qid in rows}
     if len(lost) == len(rows):
         raise DataError(f"no question is left that all arms answer; the first: {next(iter(lost.values()))}")
     if lost:
-        log.warning(
-            "%d of %d questions are left out; the first: %s", len(lost), len(rows), min(lost.items())[1]
-        )
+        log.warning("%d of %d questions are left out; the first: %s", len(lost), len(rows), lost[min(lost)])
     table = found.table[[rows[qid] not in lost for qid in qids]].reset_index(drop=True)
-    return replace(found, table=table, skipped=dict(sorted({**found.skipped, **lost}.items())))
+    skipped = dict(sorted({**found.skipped, **lost}.items()))
+    return Loaded(table, found.n_rows, skipped, tuple(sorted(others | {*qids} - {*table.qid})))
 
 
 def _refuse_early(study: Study) -> None:

@@ -291,6 +291,8 @@ def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
     """
     more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
     settings = settings_in(folder, None, None, None, more)
+    if settings.given:
+        raise UsageError(f"{folder}: {NO_WEIGHTS}")
     if not fact_stages(Study(folder, settings), False):
         raise UsageError(
             f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "

@@ -265,12 +265,6 @@ def examine(study: Study, arm: str, progress: bool, work: Path) -> None:
     _tell_unanswered(study, arm, answered)
 
 
-def leaves_out(study: Study) -> bool:
-    """Whether questions that cannot be used are left out (`questions.on_bad_row: skip`)."""
-    asked = study.settings.questions
-    return asked is not None and asked.on_bad_row == "skip"
-
-
 def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
     """What an arm's file holds, or what the organism's teacher writes: as many traces as a checkpoint."""
     from mechcot.sampling import load_given
@@ -282,8 +276,7 @@ def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
         table = answers_to(world_of(study), source, questions, settings.seed, settings.sampling.samples)
         table = table.assign(finish_reason="stop", row=range(1, len(table) + 1))
     else:
-        ids = list(questions.qid)
-        table = load_given(given_file(source), ids, skipped_ids(study), skip=leaves_out(study))
+        table = load_given(given_file(source), list(questions.qid), skipped_ids(study))
     asked = study.questions(settings.contrast.domain).qid
     if arm in settings.authors() and not asked.isin(table.qid).any():
         raise DataError(

@@ -7,7 +7,7 @@ from html import escape
 
 from mechcot.core.words import Table, plain_signs
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~:@-])")
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~@-]|:(?=//))")
 
 
 def escaped(text: object) -> str:

@@ -24,9 +24,7 @@ log = logging.getLogger("mechcot")
 _COLUMNS = ["qid", "cid", "text", "finish_reason", "row"]
 
 
-def load_given(
-    path: Path, qids: Sequence[str], left_out: Collection[str] = (), *, skip: bool = False
-) -> pd.DataFrame:
+def load_given(path: Path, qids: Sequence[str], left_out: Collection[str] = ()) -> pd.DataFrame:
     """Read a file of given traces: parquet, JSON Lines or CSV, told by its suffix, or a log (`tasks.logs`).
 
     `qid` and `text` are needed; the text is what stands after the prompt, end of text excluded.
@@ -36,8 +34,7 @@ def load_given(
     Args:
         path: the file.
         qids: of the study's questions.
-        left_out: of questions whose own rows cannot be used: their traces are left out with them.
-        skip: leave out what a log has of other questions (`questions.on_bad_row: skip`).
+        left_out: of questions that are left out (`questions.on_bad_row: skip`): their traces are, too.
 
     Returns:
         One row a trace: qid, cid, text, finish_reason, and row (its number in the file); questions in
@@ -52,16 +49,17 @@ def load_given(
     place = {qid: i for i, qid in enumerate(qids)}
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
-    n_left_out = 0
-    for number, (where, values) in enumerate(given_rows(path, qids), start=1):
-        if str(values["qid"]) in left_out or (skip and "problem" in values and values["qid"] not in place):
-            n_left_out += 1
+    found = given_rows(path, (*qids, *left_out))
+    for number, (where, values) in enumerate(found, start=1):
+        if str(values["qid"]) in left_out:
             continue
         row = _checked(values, where, place, counts)
         counts[row["qid"]] = counts.get(row["qid"], 0) + 1
         rows.append(row | {"row": number})
-    if n_left_out:
-        log.info("%s: %d traces of questions that are left out are left out too", path, n_left_out)
+    if len(rows) < len(found):
+        log.info(
+            "%s: %d traces of questions that are left out are left out too", path, len(found) - len(rows)
+        )
     _check_numbering(rows, counts, path)
     rows.sort(key=lambda row: (place[row["qid"]], row["cid"]))
     return pd.DataFrame(rows, columns=_COLUMNS)

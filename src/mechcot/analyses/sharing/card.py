@@ -96,9 +96,8 @@ def model_card(told: _Told) -> str:
     after = told.pair[1]
     body = (
         f"# {escaped(after)}",
-        f"{escaped(_made(told, after))} It was compared with {escaped(told.pair[0])} by [mechcot](https://pypi.org/project/"
-        "mechcot/), which asks of two models whether the answers moved, and whether the reasoning moved "
-        "with them.",
+        f"{escaped(_made(told, after))} It was compared with {escaped(told.pair[0])} by mechcot, which asks "
+        "of two models whether the answers moved, and whether the reasoning moved with them.",
         "## Results",
         _results(told),
         *_judge_controls(told),
@@ -284,6 +283,7 @@ def _how(told: _Told) -> list[str]:
     rows = [
         ("questions", _questions_name(told)),
         *((f"arm {arm}", _made(told, arm)) for arm in settings.arms),
+        *_given(told),
         ("judge", _judge(told)),
         ("seed", str(settings.seed)),
         *((f"version of {name}", value) for name, value in told.summary["versions"].items()),
@@ -312,10 +312,36 @@ def _not_asked(told: _Told) -> str:
     lines = []
     there = {path.stem for path in (told.study.path / "results").glob("*.json")}
     for name in (one for one in registry.results(told.settings) if one in there):
-        reason = str(told.study.result(name).get("reason", ""))
+        reason = _reason(told.study.result(name))
         if reason:
             lines.append(f"- {escaped(name.replace('_', ' '))}: {escaped(reason)}")
     return "Not answered by this study:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _reason(result: Json) -> str:
+    """Why a result holds nothing: as a whole, or for each of its arms; else ""."""
+    parts = [part for part in result.values() if isinstance(part, Mapping)]
+    if "reason" in result or not parts or any("reason" not in part for part in parts):
+        return str(result.get("reason", ""))
+    return "; ".join(dict.fromkeys(str(part["reason"]) for part in parts))
+
+
+def _given(told: _Told) -> list[tuple[str, str]]:
+    """Of a study without weights how its arms were asked, as far as their files tell."""
+    if not told.settings.given:
+        return []
+    found = files.read_json(told.study.checked(told.study.path / "parity.json"))
+    rows = []
+    for arm, own in found["given"].items():
+        stated = [f"{name} {', '.join(map(str, values))}" for name, values in own["stated"].items() if values]
+        parts = [own["model"] and f"model {own['model']}", own["written_by"], *stated]
+        rows.append((f"{arm} was asked", ", ".join(part for part in parts if part) or "not told"))
+    for where, parts in found["differs"].items():
+        rows += [
+            (f"{where}: not asked alike", f"{one['what']}: {one['before']} before, {one['after']} after")
+            for one in parts
+        ]
+    return rows
 
 
 def _judge(told: _Told) -> str:
