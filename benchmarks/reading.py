@@ -76,8 +76,8 @@ BOUNDS = {
 """What a ratio must reach, by its name or by what stands after the colon."""
 
 STEPS = 14
-EVERY = 3
-"""The slowest sides run every third prefix; their seconds count for all of them, by the prefixes' tokens."""
+EVERY = 6
+"""The slowest sides run every sixth prefix; their seconds count for all of them, by the prefixes' tokens."""
 
 OTHERS: dict[str, Callable[[Work, int], Callable[[], Any]]] = {
     "bare": bare,
@@ -409,7 +409,7 @@ JOBS: dict[str, Callable[[Options], Result]] = {
     "length": _length,
     "store": store_costs,
 }
-WEIGHTS = {"forced": 14, "vocabulary": 5, "branches": 8, "activations": 12, "length": 8, "store": 6}
+WEIGHTS = {"forced": 20, "vocabulary": 5, "branches": 8, "activations": 10, "length": 7, "store": 8}
 """Shares of the time, about as what each job takes once."""
 
 

@@ -86,9 +86,9 @@ class Tab:
         return found["result"].get("value")
 
     def until(self, code: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true; on a page that is not there yet it may fail."""
         end = time.monotonic() + PATIENCE
-        while not self.js(f"Boolean({code})"):
+        while not self.js(f"(() => {{ try {{ return Boolean({code}) }} catch {{ return false }} }})()"):
             assert time.monotonic() < end, (
                 f"never true: {code}; the page says: {self.js('document.body.innerText')[:800]}"
             )

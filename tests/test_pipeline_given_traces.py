@@ -121,6 +121,13 @@ def test_the_same_traces_come_from_every_format(tmp_path: Path, suffix: str) -> 
     assert found == [ROWS[2] | {"row": 3}, ROWS[1] | {"row": 2}, ROWS[0] | {"row": 1}]
 
 
+def test_traces_of_questions_that_are_left_out_are_left_out_too(tmp_path: Path) -> None:
+    path = lines(tmp_path / "t.jsonl", ROWS)
+    assert load_given(path, ["a"], ["b"]).row.tolist() == [3, 2]
+    with pytest.raises(DataError, match="row 1: the study has no question 'b'"):
+        load_given(path, ["a"], ["c"])
+
+
 def test_traces_without_numbers_have_the_order_of_the_file_and_have_ended(tmp_path: Path) -> None:
     rows = [
         {"qid": 7, "text": "w1"},

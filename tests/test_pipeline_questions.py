@@ -50,6 +50,7 @@ def test_rows_left_out_stand_in_the_study_and_its_manifest(tmp_path: Path) -> No
     found = json.loads((study.path / "skipped.json").read_text())
     assert (found["rows"], found["questions"], found["n_skipped"]) == (2, 1, 1)
     assert found["skipped"] == [{"row": 2, "why": "two options have the same text: ['x', 'x']"}]
+    assert found["qids"] == ["b"]
     assert "skipped.json" in load_manifest(study.path)["stages"]["questions"]["outputs"]
     (study.path / "skipped.json").write_text("{}")
     assert verify(study.path) == ["skipped.json (stage questions): has changed since it was written"]

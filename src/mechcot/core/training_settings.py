@@ -9,6 +9,11 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from mechcot.core.section import Section
 
 
+def _without(told: dict[str, Any], **unused: Any) -> dict[str, Any]:
+    """Settings but for those that have the value with which nothing uses them."""
+    return {name: value for name, value in told.items() if name not in unused or value != unused[name]}
+
+
 class OrganismSettings(Section):
     """The embedded model organism: its world, how long its base is trained, how much is asked."""
 
@@ -46,10 +51,7 @@ class OrganismSettings(Section):
     @model_serializer(mode="wrap")
     def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A setting that came later leaves studies that do not use it, and their keys, as they are."""
-        found: dict[str, Any] = told(self)
-        if self.hedging == "rarity":
-            found.pop("hedging", None)
-        return found
+        return _without(told(self), hedging="rarity")
 
 
 class LoraSettings(Section):
@@ -59,6 +61,16 @@ class LoraSettings(Section):
     alpha: float = Field(32.0, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    base: Literal["nf4"] | None = Field(
+        None,
+        description="nf4: the frozen base lies in 4 bits while the adapter trains (QLoRA, arXiv 2305.14314; "
+        "bitsandbytes); merged into the base as it was saved",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that came later leaves students that do not use it, and their keys, as they are."""
+        return _without(told(self), base=None)
 
 
 class TrainSettings(Section):
@@ -82,6 +94,20 @@ class TrainSettings(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     save_every: int = Field(50, ge=1, description="steps between checkpoints that a killed run resumes from")
+    packing: bool = Field(
+        False, description="rows of a batch lie behind each other without padding, none sees another"
+    )
+    processes: int = Field(
+        1, ge=1, description="that share a step, `batch_size` rows each; started by accelerate"
+    )
+    launch: str | None = Field(
+        None, description="accelerate's configuration of these processes; null: all on this machine"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that came later leaves students that do not use it, and their keys, as they are."""
+        return _without(told(self), packing=False, processes=1, launch=None)
 
 
 class DistillSettings(Section):

@@ -121,6 +121,12 @@ def discard_behind(work: Path, newest: Path | None, missing: Iterable[int]) -> P
     return newest
 
 
+def newest(work: Path) -> Path | None:
+    """The checkpoint that lies in a folder that was readied, None for none."""
+    found = _checkpoints(work)
+    return found[-1] if found else None
+
+
 def step_of(checkpoint: Path | None) -> int:
     """The step after which a checkpoint was written, 0 for none."""
     return int(checkpoint.name.split("-")[1]) if checkpoint else 0

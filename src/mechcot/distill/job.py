@@ -78,7 +78,7 @@ def distill(
     from mechcot.distill.trainer import CARD, all_kept, check_out, finished, kept_steps, need_packages, train
 
     check_out(out)
-    need_packages()
+    need_packages(training.settings)
     if out.resolve() == training.base.resolve():
         raise UsageError(f"{out} is the base itself; name another folder for the student")
     done, kept = finished(out, training), kept_steps(training, along)

@@ -33,7 +33,7 @@ def row_order(n_rows: int, epochs: float, seed: int) -> NDArray[np.int64]:
 
 def n_steps(n_seen: int, settings: TrainSettings) -> int:
     """Optimiser steps that `n_seen` rows make; the last batch and the last step may be smaller."""
-    return math.ceil(math.ceil(n_seen / settings.batch_size) / settings.accumulation)
+    return math.ceil(math.ceil(n_seen / (settings.batch_size * settings.processes)) / settings.accumulation)
 
 
 def steps_along(shares: Mapping[T, float], total: int) -> dict[T, int]:

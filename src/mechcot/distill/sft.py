@@ -7,13 +7,12 @@ hide it), no metrics but the loss, no model cards, no reports to anyone.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +26,11 @@ from trl import SFTConfig, SFTTrainer
 
 from mechcot.core.errors import ModelError, TrainingError
 from mechcot.core.training_settings import TrainSettings
-from mechcot.distill import checkpoints
+from mechcot.distill import checkpoints, ranks
+from mechcot.distill.batches import check_packing, collate, pack
 from mechcot.distill.masks import IGNORED, Row
 from mechcot.distill.schedule import rate_factor
+from mechcot.distill.student import adapter, diverged
 from mechcot.distill.training import Training
 
 if TYPE_CHECKING:
@@ -74,15 +75,20 @@ def build_trainer(
         TrainingError: TRL or transformers refuse the call.
     """
     settings, rows = training.settings, training.data.rows
+    lay = pack if settings.packing else collate
+    if settings.packing:
+        check_packing(
+            model, [rows[i] for i in training.order()[: min(4, settings.batch_size)]], training.base
+        )
     try:
         trainer = _Trainer(
             model=model,
             args=_arguments(settings, work, training.seed),
-            train_dataset=Dataset.from_dict({"row": training.order().tolist()}),
+            train_dataset=Dataset.from_dict({"row": _shared_out(training)}),
             processing_class=tokenizer,
-            data_collator=lambda items: collate([rows[item["row"]] for item in items]),
-            callbacks=[_Keeper(history, on_step)],
-            peft_config=_adapter(settings),
+            data_collator=lambda items: lay([_row(rows, item["row"]) for item in items]),
+            callbacks=[_Keeper(history, on_step, settings)],
+            peft_config=adapter(settings),
         )
     except ValueError as error:
         if settings.lora is not None:
@@ -93,17 +99,19 @@ def build_trainer(
     return trainer
 
 
-def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-    """A batch padded on the right, `[rows, longest]`; the attention mask comes from the lengths."""
-    longest = max(len(row.input_ids) for row in rows)
-    ids = np.zeros((len(rows), longest), np.int64)
-    labels = np.full((len(rows), longest), IGNORED, np.int64)
-    mask = np.zeros((len(rows), longest), np.int64)
-    for i, row in enumerate(rows):
-        length = len(row.input_ids)
-        ids[i, :length], labels[i, :length], mask[i, :length] = row.input_ids, row.labels, 1
-    batch = {"input_ids": ids, "labels": labels, "attention_mask": mask}
-    return {name: torch.from_numpy(values) for name, values in batch.items()}
+def _shared_out(training: Training) -> list[int]:
+    """Row numbers in the order of training; -1, where several processes share the last step unevenly."""
+    order = training.order().tolist()
+    together = training.settings.batch_size * training.settings.processes
+    missing = -len(order) % together if training.settings.processes > 1 else 0
+    return order + [-1] * missing
+
+
+def _row(rows: Sequence[Row], number: int) -> Row:
+    """A row; for -1 one of which nothing is trained, so that no row counts twice."""
+    if number >= 0:
+        return rows[number]
+    return replace(rows[0], labels=np.full_like(rows[0].labels, IGNORED))
 
 
 class _Trainer(SFTTrainer):
@@ -130,13 +138,16 @@ class _Trainer(SFTTrainer):
         """
         if inputs["input_ids"].device.type != "cpu" or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        shared = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
-        return model(**inputs, use_cache=False, **shared).loss
+        if num_items_in_batch is None:
+            return model(**inputs, use_cache=False).loss
+        loss = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
+        # The tokens are those of all processes, whose gradients are averaged.
+        return loss * self.accelerator.num_processes
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch forward and back."""
         loss = super().training_step(*args, **kwargs)
-        value = loss.item()
+        value = self.accelerator.gather(loss).mean().item()
         if not math.isfinite(value):
             raise diverged(f"the loss of step {self.state.global_step + 1} is {value}")
         self.history.pending += value
@@ -156,8 +167,10 @@ class _Trainer(SFTTrainer):
 class _Keeper(TrainerCallback):
     """Closes steps, and marks checkpoints that are written to their end."""
 
-    def __init__(self, history: History, on_step: Callable[[int, float, Any], bool]) -> None:
-        self.history, self.on_step = history, on_step
+    def __init__(
+        self, history: History, on_step: Callable[[int, float, Any], bool], settings: TrainSettings
+    ) -> None:
+        self.history, self.on_step, self.settings = history, on_step, settings
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """On going on: what was loaded must be what was saved."""
@@ -180,7 +193,10 @@ class _Keeper(TrainerCallback):
             control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """All files of the checkpoint are written."""
+        """All files of the checkpoint are written, by every process."""
+        ranks.meet(self.settings)
+        if not ranks.is_first():
+            return
         kept = {"step": state.global_step, "losses": self.history.losses, "weights": sample_digest(model)}
         checkpoints.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", kept)
 
@@ -194,52 +210,6 @@ def sample_digest(model: Any, most: int = 64) -> str:
             values = flat[:: max(1, len(flat) // most)].float().cpu().numpy()
             total.update(name.encode() + values.tobytes())
     return total.hexdigest()
-
-
-def copy_of(model: Any) -> Any:
-    """A copy in main memory of a model that is being trained, which goes on as if it had not been copied.
-
-    An adapter cannot be merged into the model itself: taking it out again rounds.
-    """
-    held: dict[int, Any] = {id(one): _in_main_memory(one) for one in (*model.parameters(), *model.buffers())}
-    if "forward" in vars(model):  # accelerate's, around the class's own; it refuses to be copied
-        held[id(vars(model)["forward"])] = None
-    made = copy.deepcopy(model, held)
-    vars(made).pop("forward", None)
-    return made
-
-
-def _in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
-    copied = tensor.detach().to("cpu", copy=True)
-    return (
-        torch.nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else copied
-    )
-
-
-def student_of(model: Any, settings: TrainSettings, step: int) -> Any:
-    """A trained model as a plain one: an adapter merged, weights in `settings.dtype`.
-
-    Args:
-        model: what the trainer trains.
-        settings: of the training.
-        step: after which it is, for messages.
-
-    Raises:
-        TrainingError: a weight is no finite number.
-    """
-    model = model.merge_and_unload() if settings.lora is not None else model
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise diverged(f"after step {step} {name} holds values that are no finite numbers")
-    return model.to(getattr(torch, settings.dtype))
-
-
-def diverged(what: str) -> TrainingError:
-    """The error for a loss or a weight that is no number."""
-    return TrainingError(
-        f"{what}; no student was written. Lower learning_rate, lengthen warmup_steps, and check that the "
-        "base's own weights are finite"
-    )
 
 
 @contextmanager
@@ -275,6 +245,7 @@ def _arguments(settings: TrainSettings, work: Path, seed: int) -> SFTConfig:
         optim="adamw_torch_fused",
         bf16=settings.dtype == "bfloat16",
         use_cpu=on_cpu,
+        ddp_find_unused_parameters=False if settings.processes > 1 else None,
         activation_checkpointing=not on_cpu,
         max_length=None,
         packing=False,
@@ -290,19 +261,4 @@ def _arguments(settings: TrainSettings, work: Path, seed: int) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
         seed=seed % 2**32,
-    )
-
-
-def _adapter(settings: TrainSettings) -> Any:
-    if settings.lora is None:
-        return None
-    from peft import LoraConfig
-
-    lora = settings.lora
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        task_type="CAUSAL_LM",
     )

@@ -16,10 +16,12 @@ from mechcot.core import files
 from mechcot.core.errors import MissingDependency, ModelError, TrainingError, UsageError
 from mechcot.core.progress import Progress
 from mechcot.core.results import UNSTORED, Result
-from mechcot.distill import checkpoints
+from mechcot.core.training_settings import TrainSettings
+from mechcot.distill import checkpoints, ranks
+from mechcot.distill.launched import launch
 from mechcot.distill.masks import IGNORED
 from mechcot.distill.schedule import n_steps, steps_along
-from mechcot.distill.training import DECIDING, Training
+from mechcot.distill.training import Training, deciding
 from mechcot.models.checkpoint import load_tokenizer
 
 log = logging.getLogger("mechcot")
@@ -77,7 +79,7 @@ def train(
 
     AdamW (no weight decay on norms and biases), the schedule of `schedule.rate_factor`, the loss a
     mean over the trained tokens of a step. Full fine-tuning keeps its weights in float32 while it
-    trains; `dtype: bfloat16` computes and writes in bfloat16. Runs on one GPU where there is one and
+    trains; `dtype: bfloat16` computes and writes in bfloat16. A process runs on a GPU where there is one and
     `device` allows it, else on the processor, where the same seed, threads and versions give the same
     file.
 
@@ -99,20 +101,27 @@ def train(
             checkpoints.
         MissingDependency: a package of the extra `train` is not installed.
         ModelError: weights or tokenizer cannot be used.
-        TrainingError: a loss or weight is no finite number, there are several GPUs or processes, or shares of
-            `along` lie on one step, or at an end.
+        TrainingError: a loss or weight is no finite number, processes or GPUs are not the settings', a
+            process failed, or shares of `along` lie on one step, or at an end.
     """
-    need_packages()
+    need_packages(training.settings)
     kept = kept_steps(training, along)
     for folder in (out, *kept):
         check_out(folder)
     started = time.perf_counter()
+    if training.settings.processes > ranks.started():
+        resumed = launch(training, out, work, along or {}, only_along=False, progress=progress)
+        card = files.read_json(out / CARD)
+        result = _result(card["result"]["losses"], training)
+        return replace(result, seconds=time.perf_counter() - started, resumed_from=resumed)
     tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)
     run = training.fingerprint()
     student, losses, resumed = _trained(training, tokenizer, work, kept, None, progress)
     result = _result(losses, training)
-    _write(student, tokenizer, out, _card(run, training, result))
-    checkpoints.clear(work)
+    if ranks.is_first():
+        _write(student, tokenizer, out, _card(run, training, result))
+        checkpoints.clear(work)
+    ranks.meet(training.settings)
     return replace(result, seconds=time.perf_counter() - started, resumed_from=resumed)
 
 
@@ -135,21 +144,26 @@ def train_along(
         TrainingError: the student is of another training, so that these would not lie on its way; else as
             `train`.
     """
-    need_packages()
+    need_packages(training.settings)
     kept = kept_steps(training, along)
     for folder in kept:
         check_out(folder)
     if finished(out, training) is None:
+        versions = ", ".join(deciding(training.settings))
         raise TrainingError(
             f"{out}: is not what this training ends in (other examples, settings, seed, base or versions of "
-            f"{', '.join(DECIDING)}); what would be kept does not lie on its way. Train it again first"
+            f"{versions}); what would be kept does not lie on its way. Train it again first"
         )
     if all_kept(training, kept):
         return 0
+    if training.settings.processes > ranks.started():
+        return launch(training, out, work, along, only_along=True, progress=progress)
     last = max(kept.values())
     tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)
     _, _, resumed = _trained(training, tokenizer, work, kept, last, progress)
-    checkpoints.clear(work)
+    if ranks.is_first():
+        checkpoints.clear(work)
+    ranks.meet(training.settings)
     return last - resumed
 
 
@@ -165,7 +179,10 @@ def _trained(
     _no_telemetry()
     run, base = training.fingerprint(), _load(training)
     folders = {step: folder for folder, step in kept.items() if not _is_kept(folder, run, step)}
-    newest = checkpoints.discard_behind(work, checkpoints.open_work(work, run), [*folders])
+    if ranks.is_first():
+        checkpoints.discard_behind(work, checkpoints.open_work(work, run), [*folders])
+    ranks.meet(training.settings)
+    newest = checkpoints.newest(work)
 
     def keep(step: int, model: Any) -> None:
         _write(model, tokenizer, folders[step], _kept_card(run, training, step))
@@ -180,15 +197,15 @@ def _trained(
     return student, losses, checkpoints.step_of(newest)
 
 
-def need_packages() -> None:
+def need_packages(settings: TrainSettings) -> None:
     """Check that what training needs is installed.
 
     Raises:
         MissingDependency: with the line that installs it.
     """
-    for package in DECIDING:
+    for package in deciding(settings):
         if find_spec(package) is None:
-            raise MissingDependency(package, "train")
+            raise MissingDependency(package, "qlora" if package == "bitsandbytes" else "train")
 
 
 def check_out(out: Path) -> None:
@@ -251,6 +268,7 @@ def _run(
 ) -> tuple[Any, list[float]]:
     """Train from the checkpoint `newest` on: the student where it stops, and the loss of every step."""
     from mechcot.distill import sft
+    from mechcot.distill.student import student_of
 
     # TRL and transformers write into the config; the student keeps the base's own.
     config = copy.deepcopy(model.config)
@@ -263,15 +281,15 @@ def _run(
 
         def on_step(step: int, loss: float, model: Any) -> bool:
             bar.update(loss=loss)
-            if step in keeping.steps:
-                kept = sft.student_of(sft.copy_of(model), training.settings, step)
+            if step in keeping.steps and ranks.is_first():
+                kept = student_of(model, training, step, copied=True)
                 kept.config = copy.deepcopy(config)
                 keeping.keep(step, kept)
             return step == keeping.until
 
         trainer = sft.build_trainer(model, tokenizer, training, work, history, on_step)
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        student = sft.student_of(trainer.model, training.settings, total)
+        student = student_of(trainer.model, training, total)
     student.config = config
     return student, history.losses
 
@@ -279,20 +297,29 @@ def _run(
 def _load(training: Training) -> Any:
     import torch
 
+    from mechcot.distill.student import four_bits
     from mechcot.models.devices import usable_device
     from mechcot.models.weights import load_weights
 
     settings, folder = training.settings, training.base
+    ranks.check(settings)
     gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
-    if gpus > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if gpus > 1 and ranks.started() == 1:
         raise TrainingError(
-            "mechcot trains in one process on at most one GPU. Make a single one visible, for example "
-            "with CUDA_VISIBLE_DEVICES=0, and start without torchrun"
+            f"{gpus} GPUs are visible, and the setting processes is 1. Make a single one visible, for "
+            f"example with CUDA_VISIBLE_DEVICES=0, or set processes={gpus}: a process a GPU"
         )
+    quantised = settings.lora.base if settings.lora is not None else None
     # A frozen base may lie in bfloat16; weights that are trained need float32 for small updates.
     dtype = getattr(torch, settings.dtype) if settings.lora is not None else torch.float32
-    device = usable_device("auto" if gpus else "cpu")
-    model = load_weights(folder, dtype, device=device, trust_remote_code=training.trust_remote_code)
+    device = usable_device(f"cuda:{ranks.local()}" if gpus else "cpu")
+    model = load_weights(
+        folder,
+        dtype,
+        device=device,
+        trust_remote_code=training.trust_remote_code,
+        quantised=None if quantised is None else four_bits(dtype),
+    )
     rows = model.get_input_embeddings().weight.shape[0]
     largest = max(int(row.input_ids.max()) for row in training.data.rows)
     if largest >= rows:

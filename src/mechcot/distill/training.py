@@ -19,6 +19,12 @@ DECIDING = ("torch", "transformers", "trl", "peft", "accelerate")
 """Packages whose version may change the weights."""
 
 
+def deciding(settings: TrainSettings) -> tuple[str, ...]:
+    """The packages that a training needs, each of which may change the weights."""
+    quantised = settings.lora is not None and settings.lora.base is not None
+    return (*DECIDING, "bitsandbytes") if quantised else DECIDING
+
+
 @dataclass(frozen=True)
 class Training:
     """A training that has not begun.
@@ -49,8 +55,8 @@ class Training:
             {
                 "rows": self.data.digest,
                 "base": files.digest(self.base),
-                "settings": self.settings.model_dump(mode="json", exclude={"save_every"}),
+                "settings": self.settings.model_dump(mode="json", exclude={"save_every", "launch"}),
                 "seed": self.seed,
-                "versions": {name: metadata.version(name) for name in DECIDING},
+                "versions": {name: metadata.version(name) for name in deciding(self.settings)},
             }
         )

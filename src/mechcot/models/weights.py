@@ -61,7 +61,14 @@ def load_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
 
 
-def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_code: bool = False) -> Any:
+def load_weights(
+    folder: Path,
+    dtype: Any,
+    *,
+    device: Any = "cpu",
+    trust_remote_code: bool = False,
+    quantised: Any = None,
+) -> Any:
     """A checkpoint folder's causal LM with its weights, every one of them as it was saved.
 
     Args:
@@ -69,6 +76,7 @@ def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_
         dtype: a torch dtype, or `auto`: as saved.
         device: where they go, tensor by tensor as they are read: the host need not hold them all.
         trust_remote_code: whether the checkpoint's own code may run.
+        quantised: transformers' configuration by which linear weights are rounded as they are read.
 
     Raises:
         ModelError: see `load_config`; there is no causal model of its kind; weights are missing, damaged,
@@ -88,13 +96,14 @@ def load_weights(folder: Path, dtype: Any, *, device: Any = "cpu", trust_remote_
             dtype=dtype,
             device_map=None if str(device) == "cpu" else {"": device},
             trust_remote_code=trust_remote_code,
+            quantization_config=quantised,
             weights_only=True,  # what lies in a .bin may be code
             ignore_mismatched_sizes=True,  # then they are named in what is handed back, and refused here
             output_loading_info=True,
         )
     _refuse_other_tensors(folder, info)
     _refuse_broken_ties(folder, model)
-    if getattr(config, "quantization_config", None) is None:
+    if quantised is None and getattr(config, "quantization_config", None) is None:
         _refuse_packed(folder, model, stored)
     return model
 

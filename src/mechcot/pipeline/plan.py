@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _AGAIN = "What is made anew is counted on what is there now; seconds not foretold are those of its last run."
 ON_THE_HUB = "the questions are on the Hub and not yet fetched"
 NO_TEXTS = "the texts are not there yet"
+SKIPPED = "skipped.json"
+"""Which rows of the questions file are left out, and why."""
 
 
 def plan_stages(root: Path, stages: Sequence[Stage], restart_from: str | None = None) -> Plan:
@@ -59,6 +61,23 @@ def plan_stages(root: Path, stages: Sequence[Stage], restart_from: str | None = 
         rows.append(row)
     again = any(row.state != "cached" and row.what in recorded for row in rows)
     return Plan(tuple(rows), (_AGAIN,) if again else ())
+
+
+def skipped_ids(study: Study) -> tuple[str, ...]:
+    """The ids of the rows of the questions file that are left out, or will be.
+
+    Raises:
+        DataError: the file of questions cannot be used.
+    """
+    from mechcot.tasks.question_files import source_file
+    from mechcot.tasks.questions import read_questions
+
+    asked, path = study.settings.questions, study.path / SKIPPED
+    if path.exists():
+        return tuple(files.read_json(path).get("qids", ()))
+    if asked is None or not asked.leaves_out or source_file(asked) is None:
+        return ()
+    return read_questions(asked).skipped_ids
 
 
 def questions_of(study: Study) -> pd.DataFrame | None:
@@ -108,7 +127,7 @@ def traces_of(study: Study, arm: str, domain: str | None = None, each: int | Non
     elif source is not None and source not in (*TEACHER_VARIANTS, OWN_TEACHER):
         from mechcot.sampling.given import load_given
 
-        traces = load_given(Path(source).expanduser(), list(questions.qid))
+        traces = load_given(Path(source).expanduser(), list(questions.qid), skipped_ids(study))
     else:
         samples = study.settings.sampling_of(arm).samples
         return len(asked) * (samples if each is None else min(each, samples))

@@ -9,7 +9,7 @@ from mechcot.core import files, records
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
-from mechcot.pipeline.plan import ON_THE_HUB, questions_of
+from mechcot.pipeline.plan import ON_THE_HUB, SKIPPED, questions_of
 from mechcot.pipeline.text import given_traces
 from mechcot.pipeline.training import refuse_prompts
 from mechcot.pipeline.votes import asked_file
@@ -17,8 +17,6 @@ from mechcot.steps.of_study import world_of
 from mechcot.study.folder import Study
 
 _CAME_LATER = ("config", "revision", "options", "gold_is", "on_bad_row", "duplicates")
-SKIPPED = "skipped.json"
-"""Which rows of the questions file are left out, and why."""
 
 
 def question_stages(study: Study, progress: bool) -> list[Stage]:

@@ -99,7 +99,7 @@ def write_chains(study: Study, progress: bool, work: Path) -> None:
     if settings.traces is None:
         rows, about = _asked(study, questions, progress)
     else:
-        rows = given_chains(study, Path(settings.traces).expanduser(), loaded.table, questions)
+        rows = given_chains(study, Path(settings.traces).expanduser(), loaded, questions)
         about = {"traces": settings.traces}
         refuse_useless([row["outcome"] for row in rows], ("right",), settings.traces, "is right")
     table = pd.DataFrame(rows, columns=CHAINS.names)
@@ -213,15 +213,13 @@ def _asked(
     return done.rows, done.about
 
 
-def given_chains(
-    study: Study, path: Path, known: pd.DataFrame, questions: pd.DataFrame
-) -> list[dict[str, Any]]:
+def given_chains(study: Study, path: Path, known: Loaded, questions: pd.DataFrame) -> list[dict[str, Any]]:
     """Chains out of a file (`teacher_records.CHAINS`), of the questions that are left.
 
     Args:
         study: whose rules read the answers off.
         path: the file.
-        known: all questions of the teacher.
+        known: all questions of the teacher, and those that are left out.
         questions: those that do not leak.
 
     Raises:
@@ -232,7 +230,7 @@ def given_chains(
 
     settings, form = study.settings.teacher, task_of(study).format
     assert settings is not None
-    given, raw = load_given(path, list(known.qid)), records.read_any(path)
+    given, raw = load_given(path, list(known.table.qid), known.skipped_ids), records.read_any(path)
     exercises = exercises_of(questions)
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in records.rows(given):
@@ -287,7 +285,9 @@ def plan_teacher_calls(study: Study) -> Expense:
         n = (
             None
             if loaded is None
-            else len(load_given(Path(settings.traces).expanduser(), list(loaded.table.qid)))
+            else len(
+                load_given(Path(settings.traces).expanduser(), list(loaded.table.qid), loaded.skipped_ids)
+            )
         )
         return Expense("teacher", n, "chains", reason=ON_THE_HUB)
     if loaded is None or test is None:

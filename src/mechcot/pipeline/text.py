@@ -16,7 +16,7 @@ from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage
 from mechcot.core.teacher_settings import OWN_TEACHER
-from mechcot.pipeline.plan import ON_THE_HUB, questions_of, traces_of
+from mechcot.pipeline.plan import ON_THE_HUB, questions_of, skipped_ids, traces_of
 from mechcot.pipeline.prompts import check_asked
 from mechcot.pipeline.served import plan_served, served, server_basis
 from mechcot.pipeline.teacher_arm import basis_of, plan_examined, write_examined
@@ -257,7 +257,7 @@ def given_traces(study: Study, arm: str, source: str) -> pd.DataFrame:
         table = answers_to(world_of(study), source, questions, settings.seed, settings.sampling.samples)
         table = table.assign(finish_reason="stop", row=range(1, len(table) + 1))
     else:
-        table = load_given(given_file(source), list(questions.qid))
+        table = load_given(given_file(source), list(questions.qid), skipped_ids(study))
     asked = study.questions(settings.contrast.domain).qid
     if arm in settings.authors() and not asked.isin(table.qid).any():
         raise DataError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from mechcot.core.records import absent, check_encodable, read_any
 from mechcot.sampling.sampler import Completion
 from mechcot.tasks.tokens import Tokens, continuation, decode, shared_prefix, turn_marks
 
+log = logging.getLogger("mechcot")
+
 _COLUMNS = ["qid", "cid", "text", "finish_reason", "row"]
 
 
-def load_given(path: Path, qids: Sequence[str]) -> pd.DataFrame:
+def load_given(path: Path, qids: Sequence[str], left_out: Collection[str] = ()) -> pd.DataFrame:
     """Read a file of given traces: parquet, JSON Lines or CSV, told by its suffix.
 
     `qid` and `text` are needed; the text is what stands after the prompt, end of text excluded.
@@ -27,6 +30,7 @@ def load_given(path: Path, qids: Sequence[str]) -> pd.DataFrame:
     Args:
         path: the file.
         qids: of the study's questions.
+        left_out: of questions whose own rows cannot be used: their traces are left out with them.
 
     Returns:
         One row a trace: qid, cid, text, finish_reason, and row (its number in the file); questions in
@@ -50,9 +54,15 @@ def load_given(path: Path, qids: Sequence[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
     for number, values in enumerate(frame.to_dict("records"), start=1):
+        if str(values["qid"]) in left_out:
+            continue
         row = _checked(values, f"{path}, row {number}", place, counts)
         counts[row["qid"]] = counts.get(row["qid"], 0) + 1
         rows.append(row | {"row": number})
+    if len(rows) < len(frame):
+        log.info(
+            "%s: %d traces of questions that are left out are left out too", path, len(frame) - len(rows)
+        )
     _check_numbering(rows, counts, path)
     rows.sort(key=lambda row: (place[row["qid"]], row["cid"]))
     return pd.DataFrame(rows, columns=_COLUMNS)

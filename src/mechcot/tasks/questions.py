@@ -33,16 +33,19 @@ class Loaded:
         n_rows: how many rows the file has, up to the limit.
         skipped: why a row is left out, by its number; empty unless `on_bad_row` is `skip` or `duplicates`
             is `drop`.
+        skipped_ids: the ids of those rows, as far as they have one that no question that is kept has.
     """
 
     table: pd.DataFrame
     n_rows: int
     skipped: dict[int, str]
+    skipped_ids: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Any]:
         """For `skipped.json`: the rows left out and their number."""
         rows = [{"row": row, "why": why} for row, why in self.skipped.items()]
-        return {"rows": self.n_rows, "questions": len(self.table), "n_skipped": len(rows), "skipped": rows}
+        found = {"rows": self.n_rows, "questions": len(self.table), "n_skipped": len(rows), "skipped": rows}
+        return found | ({"qids": list(self.skipped_ids)} if self.skipped_ids else {})
 
 
 def load_questions(settings: QuestionSettings) -> pd.DataFrame:
@@ -89,7 +92,11 @@ def read_questions(settings: QuestionSettings) -> Loaded:
     if settings.duplicates == "drop":
         kept = rows.first_of_equals(kept)
     rows.tell(len(table), len(kept))
-    return Loaded(pd.DataFrame([row for _, row in kept]), len(table), dict(sorted(rows.skipped.items())))
+    skipped, questions = dict(sorted(rows.skipped.items())), pd.DataFrame([row for _, row in kept])
+    numbers = [number - 1 for number in skipped] if columns.qid in table else []
+    ids = [table[columns.qid].iloc[number] for number in numbers]
+    lost = {str(qid) for qid in ids if not absent(qid)} - {*questions.qid}
+    return Loaded(questions, len(table), skipped, tuple(sorted(lost)))
 
 
 _OPTIONS_HINT = (
