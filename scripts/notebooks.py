@@ -62,6 +62,7 @@ def run(path: Path, folder: Path) -> int:
             cell.outputs = [
                 _kept(output, folder) for output in cell.outputs if output.get("name") != "stderr"
             ]
+    notebook.metadata["language_info"] = {"name": "python"}
     text = nbformat.writes(notebook, version=4) + "\n"
     if len(text.encode()) > LARGEST:
         sys.exit(f"{path.name}: {len(text.encode())} bytes with its outputs; at most {LARGEST}")
@@ -71,12 +72,19 @@ def run(path: Path, folder: Path) -> int:
 
 def _kept(output: Any, folder: Path) -> Any:
     """An output without what is of this machine."""
-    here = f"{folder}/"
+    cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    places = {f"{folder}/": "", f"{ROOT}/": "../", f"{cache}/": "~/.cache/"}
+
+    def without(text: str) -> str:
+        for here, there in places.items():
+            text = text.replace(here, there)
+        return text
+
     if output.output_type == "stream":
-        output.text = output.text.replace(here, "")
+        output.text = without(output.text)
     for kind, value in output.get("data", {}).items():
         if isinstance(value, str):
-            output.data[kind] = value.replace(here, "")
+            output.data[kind] = without(value)
     return output
 
 

@@ -158,6 +158,31 @@ def bare(figure: go.Figure) -> go.Figure:
     )
 
 
+def widened(figure: go.Figure, width: int) -> go.Figure:
+    """A copy whose title and caption are broken into lines for a wide page; figures are broken for a phone.
+
+    Args:
+        figure: as `blank` begins one; another comes back as it is.
+        width: in pixels.
+    """
+    page = go.Figure(figure)
+    told, notes = page.layout.meta, page.layout.annotations
+    if not isinstance(told, Mapping) or "statement" not in told or not notes:
+        return page
+    share = width / 390
+    title = f"<b>{wrap(told['statement'], int(_TITLE_WIDTH * share))}</b>"
+    caption = wrap(told["caption"].replace(" %", f"{NBSP}%"), int(_CAPTION_WIDTH * share))
+    up = 20 * (page.layout.title.text.count("<br>") - title.count("<br>"))
+    down = 15 * (notes[0].text.count("<br>") - caption.count("<br>"))
+    old = page.layout.margin
+    notes[0].text = caption
+    return page.update_layout(
+        title_text=title,
+        height=page.layout.height - up - down,
+        margin={"t": old.t - up, "b": old.b - down},
+    )
+
+
 def rows_margin(labels: Sequence[str]) -> int:
     """The left margin that row labels need, in pixels, at most 150."""
     longest = max((len(html.unescape(part)) for label in labels for part in label.split("<br>")), default=0)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mechcot.report.figures import widened
 from mechcot.report.frame import PLOTLY, asset, embedded
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def pictures(figures: Sequence[go.Figure], *, width: int = WIDTH) -> list[str] |
     if browser is None:
         log.warning(_NONE)
         return None
-    told = embedded([json.loads(figure.to_json()) for figure in figures])
+    told = embedded([json.loads(widened(figure, width).to_json()) for figure in figures])
     page = _PAGE.format(plotly=asset(PLOTLY), figures=told, width=width)
     with tempfile.TemporaryDirectory(prefix="mechcot-") as name:
         folder = Path(name)
