@@ -44,8 +44,9 @@ def _loopback_only(self: socket.socket, address: Any) -> Any:
 
 
 LONG = (
-    "test_docs", "test_miniature", "test_distill_trainer", "test_devices", "test_golden", "test_distill_along",
-    "test_distill_pretrain", "test_distill_shared", "test_pipeline_served", "test_reading_memory",
+    "test_docs", "test_miniature", "test_distill_trainer", "test_devices", "test_golden",
+    "test_distill_along", "test_distill_pretrain", "test_distill_shared", "test_pipeline_served",
+    "test_reading_memory",
     "test_pipeline_kill", "test_cli", "test_probe_cli", "test_pipeline_given_traces", "test_notebooks",
     "test_pipeline_run", "test_report_page", "test_reading_certificate", "test_families", "test_probe_report",
     "test_serving", "test_sampling_served", "test_sampling_transformers_serve", "test_pipeline_damage",
