@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +12,21 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
+import mechcot
 from called import called
 from conftest import save_checkpoint
 from mechcot import Study
-from mechcot.cli.commands import EXTRAS, main
+from mechcot.cli.commands import EXTRAS, app, main
+from mechcot.cli.groups import GROUPS
 
 
 def test_help_is_light_and_shows_examples_first() -> None:
     words = [sys.executable, "-m", "mechcot", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.index("mechcot run studies/organism") < done.stdout.index("Commands")
+    assert done.stdout.index("mechcot run studies/organism") < done.stdout.index("Make a study:")
     code = (
         "import sys, mechcot.cli; print([m for m in ('torch', 'transformers', 'pandas') if m in sys.modules])"
     )
@@ -30,10 +34,30 @@ def test_help_is_light_and_shows_examples_first() -> None:
     assert light.stdout.strip() == "[]"
 
 
+def test_every_command_stands_under_one_heading() -> None:
+    named = [name for names in GROUPS.values() for name in names]
+    assert sorted(named) == sorted(typer.main.get_command(app).commands)
+    listed = called("--help").stdout.partition("Make a study:")[2]
+    assert re.findall(r"^  ([a-z-]+) {2,}\S", listed, re.M) == named
+    assert "..." not in listed
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert called("--version").stdout.split() == ["mechcot", mechcot.__version__]
+
+
+def test_a_report_is_found_or_what_writes_it_is_said(study: Study, tmp_path: Path) -> None:
+    assert called("report", str(study.path)).stdout.split() == ["Report:", str(study.path / "report.html")]
+    shutil.copy(study.path / "study.yaml", tmp_path)
+    done = called("report", str(tmp_path))
+    assert (done.returncode, f"`mechcot run {tmp_path}` writes it" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     "command",
     [
         "run",
+        "report",
         "audit",
         "commitment",
         "distill",

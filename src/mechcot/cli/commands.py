@@ -18,6 +18,7 @@ from mechcot.cli import people as cli_people
 from mechcot.cli import sharing as cli_sharing
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli import traces as cli_traces
+from mechcot.cli.groups import Grouped, with_version
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
@@ -35,6 +36,7 @@ EXTRAS = {
 _LESS = "Lower sampling.batch_rows, reading.max_tokens or train.batch_size, or free some; then run again"
 
 app = typer.Typer(
+    cls=Grouped,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -49,6 +51,9 @@ Two worked examples:
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.""",
 )
+
+
+app.callback()(with_version)
 
 
 @app.command(

@@ -22,6 +22,30 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @_commands.command(
+    help="""Where a finished study's report lies: one page that needs no network.
+
+\b
+  mechcot report studies/organism --open""",
+)
+def report(
+    study: StudyPath,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Say where the report is."""
+    import webbrowser
+
+    from mechcot.core.errors import AnalysisError
+    from mechcot.study.folder import Study
+
+    page = Study.open(study).report
+    if not page.is_file():
+        raise AnalysisError(f"{page} is not there yet. `mechcot run {study}` writes it")
+    typer.echo(f"Report: {page}")
+    if open_:
+        webbrowser.open(page.resolve().as_uri())
+
+
+@_commands.command(
     help="""Look at every trace of a study: filter, search, sort, open one, put two side by side.
 
 \b
