@@ -88,7 +88,7 @@ def reply(name: str, texts: list[str], **changes: Any) -> dict[str, Any]:
          "finish_reason": "stop"}
         for i, text in enumerate(texts)
     ]  # fmt: skip
-    body = {"id": "c", "object": "chat.completion", "model": "gpt-x", "choices": choices, "usage": {}}
+    body = {"id": "c", "object": "chat.completion", "created": 0, "model": "gpt-x", "choices": choices}
     return {
         "id": f"batch_req_{name}",
         "custom_id": name,

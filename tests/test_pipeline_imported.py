@@ -244,6 +244,24 @@ def test_logs_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         )
 
 
+def test_arms_with_other_numbers_of_answers_are_refused(tmp_path: Path) -> None:
+    files = logs(tmp_path, epochs=2)
+    inspect_log(files["distilled"], [sample(i, "a") for i in range(8)])
+    with pytest.raises(DataError, match=r"distilled\.eval: answers to question 'q0': 1, to most .*: 2"):
+        import_arms(tmp_path / "study", files, progress=False)
+    rows = [[reply(f"q{i}", [written("base", i)]) for i in range(n)] for n in (8, 7)]
+    pair = {arm: lines(tmp_path / f"{arm}.jsonl", own) for arm, own in zip(ARMS, rows, strict=True)}
+    asked = pd.DataFrame(QUESTIONS).rename(columns={"id": "qid", "stem": "question", "gold": "answer"})
+    asked.to_parquet(tmp_path / "questions.parquet")
+    with pytest.raises(DataError, match=r"answers to question 'q7': 0.*on_bad_row=skip"):
+        import_arms(tmp_path / "study", pair, questions=tmp_path / "questions.parquet", progress=False)
+    skip = ("questions.on_bad_row=skip",)
+    study = import_arms(
+        tmp_path / "study", pair, questions=tmp_path / "questions.parquet", overrides=skip, progress=False
+    )
+    assert len(study.questions()) == 7
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [

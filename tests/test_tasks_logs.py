@@ -256,6 +256,14 @@ def test_replies_of_a_batch_belong_to_the_question_of_their_id(tmp_path: Path) -
     ]  # fmt: skip
 
 
+def test_the_replies_of_these_tests_are_those_of_openai_s_own_class() -> None:
+    from openai.types.chat import ChatCompletion
+
+    body = reply("q1", ["a", "b"])["response"]["body"]
+    found = ChatCompletion.model_validate(body, strict=True)
+    assert [choice.message.content for choice in found.choices] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [

@@ -16,7 +16,7 @@ from mechcot.pipeline.run import take_in
 from mechcot.sampling import given_rows
 from mechcot.study.folder import Study
 from mechcot.tasks.base import LETTERS
-from mechcot.tasks.logs import Log, read_log
+from mechcot.tasks.logs import Log, is_log, read_log
 from mechcot.tasks.questions import load_questions
 
 JUDGE = "kimi"
@@ -69,7 +69,7 @@ def import_arms(
     preset, told = settings_of(arms, questions, judge, skip=_SKIPS in overrides)
     asked = resolve(preset=preset, overrides=(*told, *overrides)).questions
     assert asked is not None  # the settings name them
-    samples = _samples(arms, list(load_questions(asked).qid))
+    samples = _samples(arms, list(load_questions(asked).qid), _SKIPS in overrides)
     told = (*told, f"sampling.samples={samples}")
     beside = folder.with_name(f".{folder.name}.importing")  # a study appears whole or not at all
     files.remove(beside)
@@ -171,10 +171,29 @@ def _form(asked: Log) -> tuple[str, dict[str, Any]]:
     return "models", {"gold_is": "label"} if lettered else {}
 
 
-def _samples(arms: Mapping[str, str | Path], qids: Sequence[str]) -> int:
-    """Traces of a question: the number that most have."""
-    counts: Counter[int] = Counter()
-    for file in arms.values():
-        rows = given_rows(Path(file).expanduser(), qids)
-        counts.update(Counter(str(row["qid"]) for _, row in rows).values())
-    return counts.most_common(1)[0][0]
+def _samples(arms: Mapping[str, str | Path], qids: Sequence[str], skip: bool) -> int:
+    """Traces of a question: as many of every one in the two arms that are compared.
+
+    Raises:
+        DataError: an arm has more of a question, or of another one; with the first such question.
+    """
+    before, after, *_ = arms.values()
+    first, second = (_counted(Path(file).expanduser(), qids) for file in (before, after))
+    kept = [qid for qid in qids if not skip or (first[qid] and second[qid])]
+    most = Counter(first[qid] for qid in kept).most_common(1)[0][0] if kept else 1
+    for qid in kept:
+        for file, own in ((before, first), (after, second)):
+            if own[qid] == most and most:
+                continue
+            lost = not own[qid] and is_log(Path(file).expanduser())
+            fix = f"; or leave such questions out: --set {_SKIPS}" if lost else ""
+            raise DataError(
+                f"{file}: answers to question '{qid}': {own[qid]}, to most questions in {before}: {most}. "
+                "Both arms need as many of every question: ask for what is missing, or take out what is "
+                f"too much{fix}"
+            )
+    return most
+
+
+def _counted(path: Path, qids: Sequence[str]) -> Counter[str]:
+    return Counter(str(row["qid"]) for _, row in given_rows(path, qids))
