@@ -26,7 +26,7 @@ types: $(READY)
 # The site into site/: what is linked and not there, or documented wrongly, is an error. The reference is read off the
 # sources, so that mechcot itself need not be installed.
 docs: $(DOCS)/.ready
-	$(DOCS)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .

@@ -27,6 +27,7 @@ from mechcot.cli.commands import app
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.study.folder import FURTHER
+from mechcot.tasks.organism.checker import KINDS
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script> & 😀 </script>"
@@ -337,7 +338,7 @@ def _filters(tab, index: pd.DataFrame) -> None:
         "model": ("distilled", index.arm == "distilled"),
         "answer": ("wrong", index.state == "wrong"),
         "fate": ("gained", index.fate == "gained"),
-        "kind": ("find", index.kinds.map(lambda kinds: "find" in kinds)),
+        "kind": (KINDS["find"], index.kinds.map(lambda kinds: "find" in kinds)),
         "verdict": ("erroneous", wrong),
         "judges": ("disagree", index.disagree > 0),
         "probe": ("wrong", index.probe.map(lambda steps: steps is not None and len(steps) > 0)),
@@ -349,7 +350,7 @@ def _filters(tab, index: pd.DataFrame) -> None:
         tab.js(f"location.hash = '#/?{name}={value}'")
         tab.until(f"{HEAD}.startsWith('{rows.sum():,} of')")
         assert _rows(tab) == np.flatnonzero(rows)[:50].tolist(), name
-    tab.js("location.hash = '#/?kind=find&verdict=erroneous'")
+    tab.js(f"location.hash = '#/?kind=' + encodeURIComponent({KINDS['find']!r}) + '&verdict=erroneous'")
     both = [
         any(m == "e" and kind == "find" for m, kind in zip(strip, kinds, strict=True))
         for strip, kinds in zip(index.strip, index.kinds, strict=True)

@@ -3,8 +3,10 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 import mechcot
 from mechcot import commitment, plots, probe
@@ -46,3 +48,9 @@ def test_no_analysis_is_hidden_by_a_method_of_a_study():
     from mechcot.analyses.registry import ANALYSES
 
     assert {one.name for one in ANALYSES} & set(vars(mechcot.Study)) == set()
+
+
+def test_who_cites_cites_this_version() -> None:
+    cited = yaml.safe_load((Path(__file__).parent.parent / "CITATION.cff").read_text())
+    assert cited["version"] == mechcot.__version__
+    assert {"cff-version", "message", "title", "authors", "license"} <= cited.keys()
