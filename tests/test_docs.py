@@ -233,7 +233,8 @@ def _options(script: str) -> set[str]:
 def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
     put_in = [_given(word, files) for word in words]
     endless = words[0] in ENDLESS and "--export" not in words
-    if endless or "--miniature" in words:  # tests/test_miniature.py runs those
+    # tests/test_miniature.py and tests/test_reading_of_study.py run those, which take minutes here
+    if endless or {"--miniature", "knockouts"} & {*words}:
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return

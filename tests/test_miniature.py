@@ -80,18 +80,12 @@ def test_what_comes_out_empty_is_an_error(miniature: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["medqa-qwen3-8b", "gsm8k-qwen3-8b"])
-def test_other_examples_run_in_miniature(name: str, tmp_path: Path, examples_cache: Path) -> None:
-    """All of them: `python scripts/miniature.py`."""
-    done = run.run_miniature(tmp_path / "study", EXAMPLES / f"{name}.yaml", progress=False)
+def test_open_questions_run_in_miniature(tmp_path: Path, examples_cache: Path) -> None:
+    """All examples: `python scripts/miniature.py`."""
+    done = run.run_miniature(tmp_path / "study", EXAMPLES / "gsm8k-qwen3-8b.yaml", progress=False)
     assert min(one.n for one in done.counts) > 0
     assert verify(tmp_path / "study") == []
     assert "A miniature: it shows that the settings run" in done.text()
-    if name == "medqa-qwen3-8b":
-        stages = {one.stage for one in done.stages}
-        assert stages >= {"judge-glm-4-32b", "judge-hunyuan-a13b", "judge_controls-kimi", "sheet"}
-        assert {"chain", "verdict", "rewriting", "comparison", "guess"} <= done.asked.keys()
-        assert len(Study.open(tmp_path / "study").panel().judges) == 3
 
 
 def test_the_page_quotes_what_was_measured() -> None:

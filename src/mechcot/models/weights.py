@@ -96,7 +96,8 @@ def load_weights(
             dtype=dtype,
             device_map=None if str(device) == "cpu" else {"": device},
             trust_remote_code=trust_remote_code,
-            quantization_config=quantised,
+            # None would be taken as a request to leave out what config.json says
+            **({} if quantised is None else {"quantization_config": quantised}),
             weights_only=True,  # what lies in a .bin may be code
             ignore_mismatched_sizes=True,  # then they are named in what is handed back, and refused here
             output_loading_info=True,
