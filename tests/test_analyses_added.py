@@ -16,6 +16,7 @@ from documentation import ROOT
 from mechcot import Study
 from mechcot.analyses import registry
 from mechcot.cli import app
+from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.manifest import load_manifest
 from mechcot.pipeline import run as pipeline
 from test_report_page import Page
@@ -74,6 +75,19 @@ def test_the_command_shows_it(added: Study) -> None:
     assert "before" in one.output
     as_json = runner.invoke(app, ["show", str(added.path), "unanimity", "--json"])
     assert json.loads(as_json.output) == added.result("unanimity")
+
+
+def test_the_list_says_what_the_settings_ask_for_and_nothing_made(study: Study, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(study.path, tmp_path / "asked"))
+    asked = study.settings.model_copy(update={"handover": HandoverSettings()})
+    Study(folder, asked).save_settings()
+    done = CliRunner().invoke(app, ["show", str(folder)])
+    assert done.exit_code == 0, done.exception
+    (line,) = [line for line in done.output.splitlines() if line.startswith("handover ")]
+    assert "not here:" in line
+    told = json.loads(CliRunner().invoke(app, ["show", str(folder), "--json"]).output)
+    assert "handover.json does not exist" in told["handover"]["reason"]
+    assert CliRunner().invoke(app, ["show", str(folder), "handover"]).exit_code == 1
 
 
 def test_every_analysis_can_be_shown_and_an_unknown_one_is_named(study: Study) -> None:

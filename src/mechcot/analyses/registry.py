@@ -19,7 +19,7 @@ from mechcot.analyses.commitment.contrast import contrast
 from mechcot.analyses.confirmatory import analysis as confirmatory
 from mechcot.analyses.controls import analysis as controls
 from mechcot.analyses.coupling import analysis as coupling
-from mechcot.analyses.form import Analysis
+from mechcot.analyses.form import Analysis, missing
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
@@ -40,6 +40,7 @@ from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
+from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Result, frame_text
 from mechcot.core.settings import Settings
 
@@ -311,6 +312,17 @@ def shown_in(settings: Settings) -> dict[str, Analysis]:
 def json_of(analysis: Analysis, study: Study) -> dict[str, Any]:
     """The result of such an analysis as JSON values."""
     found: dict[str, Any] = analysis.found(study) if analysis.found else study.result(analysis.name)
+    return found
+
+
+def all_json(study: Study) -> dict[str, dict[str, Any]]:
+    """Every analysis that can be shown, by name; one that is asked for and was not made has a reason."""
+    found = {}
+    for name, analysis in shown_in(study.settings).items():
+        try:
+            found[name] = json_of(analysis, study)
+        except AnalysisError as error:
+            found[name] = missing(str(error))
     return found
 
 

@@ -207,16 +207,15 @@ def show(
     if name is not None and name not in known:
         raise UsageError(f"there is no analysis '{name}'; there are: {', '.join(known)}")
     if as_json:
-        found = {one: registry.json_of(known[one], opened) for one in ([name] if name else known)}
-        typer.echo(json.dumps(found[name] if name else found, ensure_ascii=False))
+        told = registry.json_of(known[name], opened) if name else registry.all_json(opened)
+        typer.echo(json.dumps(told, ensure_ascii=False))
     elif name is not None:
-        told = known[name].told or known[name].of
-        typer.echo(registry.shown(told(opened)))
+        typer.echo(registry.shown((known[name].told or known[name].of)(opened)))
     else:
         width = max(map(len, known))
-        for one, analysis in known.items():
-            missing = str(registry.json_of(analysis, opened).get("reason", ""))
-            typer.echo(f"{one:{width}s}  {analysis.says}{f' (not here: {missing})' if missing else ''}")
+        for one, found in registry.all_json(opened).items():
+            missing = str(found.get("reason", ""))
+            typer.echo(f"{one:{width}s}  {known[one].says}{f' (not here: {missing})' if missing else ''}")
 
 
 @app.command(
