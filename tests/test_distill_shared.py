@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,7 @@ from mechcot.distill.student import four_bits
 from mechcot.distill.trainer import train, train_along
 from mechcot.distill.training import Training
 from mechcot.models.weights import load_weights
-from test_distill_trainer import difference, rows, run, step_reached
+from test_distill_trainer import difference, rows, run, shot_at_step, step_reached
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +87,10 @@ def test_a_start_by_others_fits_the_settings(
 ) -> None:
     base, settings = save_checkpoint(tmp_path / "base"), shared(4, 2)
     data = rows(8, tokenizer, settings)
+    for processes in (1, 3):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(TrainingError, match=r"2 processes were started.*Set processes=2"):
+            run(base, data, tmp_path, "student", shared(4, processes))
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(TrainingError, match=r"3 processes were started.*Set processes=3"):
         run(base, data, tmp_path, "student", settings)
@@ -107,15 +107,6 @@ def test_students_that_use_nothing_of_this_keep_their_keys() -> None:
     assert TrainSettings(processes=2).model_dump(mode="json")["processes"] == 2
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import test_distill_shared as here
-here.longer(Path({folder!r}), "cut")
-"""
-
-
 def longer(folder: Path, name: str) -> None:
     settings = shared(2, 2, epochs=10, save_every=10)
     run(folder / "base", rows(40, word_tokenizer(folder / "base"), settings), folder, name, settings)
@@ -125,15 +116,7 @@ def longer(folder: Path, name: str) -> None:
 def test_two_processes_killed_go_on_and_end_with_the_same_weights(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "base")
     longer(tmp_path, "whole")
-    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", text], env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 180
-    while step_reached(tmp_path / "cut.work") < 40:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    shot_at_step(40, "test_distill_shared", tmp_path)
     time.sleep(3)  # its processes end with it: nothing more is written
     reached = step_reached(tmp_path / "cut.work")
     time.sleep(2)

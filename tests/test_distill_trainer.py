@@ -401,7 +401,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import test_distill_trainer as here
+import {module} as here
 here.torch.set_num_threads(1)
 here.longer(Path({folder!r}), "cut")
 """
@@ -418,19 +418,24 @@ def step_reached(work: Path) -> int:
     return max((int(name.split("-")[1]) for name in marks), default=0)
 
 
-@pytest.mark.slow
-def test_a_killed_process_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "base")
-    longer(tmp_path, "whole")
-    text = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+def shot_at_step(step: int, module: str, folder: Path) -> None:
+    """Run `longer` of a module of tests in a process, and kill it once a checkpoint holds the step."""
+    text = SCRIPT.format(tests=str(Path(__file__).parent), module=module, folder=str(folder))
     process = subprocess.Popen([sys.executable, "-c", text], env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while step_reached(tmp_path / "cut.work") < 40:
+    deadline = time.monotonic() + 180
+    while step_reached(folder / "cut.work") < step:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "base")
+    longer(tmp_path, "whole")
+    shot_at_step(40, "test_distill_trainer", tmp_path)
     assert not (tmp_path / "cut").exists()
     assert step_reached(tmp_path / "cut.work") >= 40  # by another process, and gone on from in this one
     longer(tmp_path, "cut")

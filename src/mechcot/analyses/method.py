@@ -133,8 +133,7 @@ def _given(study: Study, found: Findings) -> Iterator[Table]:
     head = ("arm", "file", "written by", "model", "traces a question", "asked")
     note = (
         "No weights are part of this study: what needs them was not asked. Nothing was sampled here, and "
-        "what the "
-        "files do not tell of their making is not known."
+        "what the files do not tell of their making is not known."
     )
     yield Table("Arms given as traces", head, tuple(rows), note)
     odd = [

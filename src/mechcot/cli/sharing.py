@@ -122,12 +122,11 @@ def export(
 
 
 @_commands.command(
-    help="""How often a judge finds the first wrong step that people marked: ProcessBench's F1, with
-    intervals.
+    help="""How often a judge finds the first wrong step that people marked, by ProcessBench's F1.
 
 \b
-  mechcot judge-accuracy gsm8k.json --judge kimi --out cards/kimi --dry-run     # calls and money; sends
-  nothing mechcot judge-accuracy gsm8k.json --judge kimi --out cards/kimi --solutions 200
+  mechcot judge-accuracy gsm8k.json --judge kimi --out cards/kimi --dry-run   # calls and money; sends nothing
+  mechcot judge-accuracy gsm8k.json --judge kimi --out cards/kimi --solutions 200
   mechcot judge-accuracy prm800k.jsonl --judge my-judge.yaml --out cards/mine --budget 20
 
 Reads rows of ProcessBench and of PRM800K (JSON, JSON Lines). Writes card.md, accuracy.json and every verdict.

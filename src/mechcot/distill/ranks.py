@@ -13,6 +13,11 @@ def started() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def are_missing(settings: TrainSettings) -> bool:
+    """Whether the processes of a training are still to be started: nobody else has started any."""
+    return settings.processes > 1 and started() == 1
+
+
 def is_first() -> bool:
     """Whether this is the process that writes."""
     return os.environ.get("RANK", "0") == "0"

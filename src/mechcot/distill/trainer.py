@@ -109,7 +109,7 @@ def train(
     for folder in (out, *kept):
         check_out(folder)
     started = time.perf_counter()
-    if training.settings.processes > ranks.started():
+    if ranks.are_missing(training.settings):
         resumed = launch(training, out, work, along or {}, only_along=False, progress=progress)
         card = files.read_json(out / CARD)
         result = _result(card["result"]["losses"], training)
@@ -156,7 +156,7 @@ def train_along(
         )
     if all_kept(training, kept):
         return 0
-    if training.settings.processes > ranks.started():
+    if ranks.are_missing(training.settings):
         return launch(training, out, work, along, only_along=True, progress=progress)
     last = max(kept.values())
     tokenizer = load_tokenizer(training.base, trust_remote_code=training.trust_remote_code)

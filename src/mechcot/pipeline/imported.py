@@ -49,14 +49,12 @@ def import_arms(
     Raises:
         UsageError: fewer than two arms, a folder that is a study already, or settings that do not fit.
         DataError: a file cannot be used, or two of them do not belong together; with file, row, value and
-        what
-            to do.
+            what to do.
     """
     if len(arms) < 2:
         raise UsageError(
             f"a study compares two arms, and {len(arms)} is named: give --arm NAME=FILE twice, the arm "
-            f"before "
-            "first"
+            "before first"
         )
     folder = Path(path)
     if (folder / SETTINGS).exists():

@@ -24,8 +24,7 @@ def rates_table(result: JudgeAccuracy) -> Table:
     rows = tuple((one.name, _share(one), f"{one.n:,} {one.unit}") for one in result.rates)
     note = (
         "F1 is the harmonic mean of the two shares below it (ProcessBench). Intervals: 95 %, jackknife of "
-        "problems, "
-        "whose solutions are left out together. An abstention counts as not called wrong."
+        "problems, whose solutions are left out together. An abstention counts as not called wrong."
     )
     return Table("", ("share", "value [95 % interval]", "of"), rows, note)
 
@@ -40,8 +39,7 @@ def terminal_text(result: JudgeAccuracy) -> str:
     """The result for a terminal."""
     head = (
         f"{result.instrument} on {PurePath(result.labels).name} ({result.form}): {result.n_solutions:,} "
-        f"solutions of "
-        f"{result.n_problems:,} problems"
+        f"solutions of {result.n_problems:,} problems"
     )
     return "\n".join([head, "", rates_table(result).text(), "", *_counts(result)])
 

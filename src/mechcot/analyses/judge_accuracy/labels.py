@@ -67,8 +67,7 @@ def read_labels(path: Path) -> Labels:
 
     Raises:
         DataError: with file, row, value and what to do: it cannot be read, its rows are in no known form, or
-        one
-            of them cannot be used.
+            one of them cannot be used.
     """
     rows = _rows(path)
     first = rows[0] if rows else {}
@@ -79,8 +78,7 @@ def read_labels(path: Path) -> Labels:
     else:
         raise DataError(
             f"{path}: its rows are neither ProcessBench's (id, problem, steps, label) nor PRM800K's "
-            f"(question, "
-            f"label); the first has {sorted(first)[:8]}"
+            f"(question, label); the first has {sorted(first)[:8]}"
         )
     left_out: Counter[str] = Counter()
     solutions: list[Solution] = []

@@ -1,9 +1,8 @@
 """Cards of a study in the form of the Hugging Face Hub: of the model after, and of the study's tables.
 
 Every number is read from summary.json and the study's results. Whatever a model, a file or a user wrote is
-escaped.
-The front matter is YAML as the Hub reads it (model-index, base_model, configs); no licence is written: it is
-the publisher's to choose.
+escaped. The front matter is YAML as the Hub reads it (model-index, base_model, configs); no licence is
+written: it is the publisher's to choose.
 """
 
 from __future__ import annotations
@@ -32,18 +31,14 @@ MODEL, DATASET = "model", "dataset"
 """Folders of the two cards."""
 _LICENCE = (
     "## Licence\n\nNone is set. Weights follow the licence of the model that they were trained from, "
-    "questions that of "
-    "their data set, texts of a teacher or a judge the terms of who served them: whoever publishes this "
-    "chooses, and "
-    "writes `license:` into the head of this file."
+    "questions that of their data set, texts of a teacher or a judge the terms of who served them: whoever "
+    "publishes this chooses, and writes `license:` into the head of this file."
 )
 _LIMITS = (
     "The numbers are of these questions, this prompt and this way of sampling, and of two checkpoints: "
-    "another "
-    "training seed may differ by as much, unless the study has several (`seeds`).",
-    "A verdict is the instrument's, not the truth. Steps that claim nothing are in no rate; abstentions "
-    "and failed "
-    "calls are counted apart.",
+    "another training seed may differ by as much, unless the study has several (`seeds`).",
+    "A verdict is the instrument's, not the truth. Steps that claim nothing are in no rate; abstentions and "
+    "failed calls are counted apart.",
     "A change of wrong steps between two models is an association with the training, not what caused an "
     "answer.",
     "Nothing here was tested for use in a clinic, in a classroom or in any decision about people.",
@@ -117,10 +112,8 @@ def data_card(told: _Told) -> str:
         "## Tables",
         table(_tables(told)),
         "A row bears its ids: `qid` (question), `arm` (whose text), `cid` (which sample), `sid` (which "
-        "step). The "
-        "columns stand in mechcot's `docs/study-folder.md`. Texts of models are as they were written: "
-        "nothing was "
-        "filtered, and some of it is wrong.",
+        "step). The columns stand in mechcot's `docs/study-folder.md`. Texts of models are as they were "
+        "written: nothing was filtered, and some of it is wrong.",
         "## Results",
         _results(told),
         *_how(told),
@@ -235,11 +228,9 @@ def _results(told: _Told) -> str:
         f"{audit[arm]['n_judged']:,} of {audit[arm]['n_steps']:,} steps" for arm in told.pair
     )
     note = (
-        f"{_asked(told)} Judged correct or erroneous: {judged} ({escaped(before)}, {escaped(after)}); a "
-        f"rate of wrong "
-        "steps is erroneous over these. A trace without an answer counts as wrong. Intervals: 95 %, "
-        "questions left out "
-        "one at a time."
+        f"{_asked(told)} Judged correct or erroneous: {judged} ({escaped(before)}, {escaped(after)}); a rate "
+        "of wrong steps is erroneous over these. A trace without an answer counts as wrong. Intervals: 95 %, "
+        "questions left out one at a time."
     )
     return f"{table(shown)}\n\n{note}"
 

@@ -52,8 +52,8 @@ def _samples(where: str, qid: str, row: Mapping[str, Any]) -> list[Sample]:
     if not all(isinstance(text, str) for text in texts) or not texts:
         raise DataError(
             f"{where}: its answers were scored by their log-probability and not written, so there is no "
-            f"text. "
-            "Run a task that generates (output_type: generate_until), such as one named ..._cot or ..._gen"
+            "text. Run a task that generates (output_type: generate_until), such as one named ..._cot or "
+            "..._gen"
         )
     prompt, stated = _asked(row)
     options = _options(doc)

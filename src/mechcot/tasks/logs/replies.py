@@ -130,8 +130,7 @@ def _one(path: Path, models: list[str]) -> str:
     if len(named) > 1:
         row = next(n for n, model in enumerate(models, start=1) if model == named[1])
         raise DataError(
-            f"{path}, row {row}: is by the model '{named[1]}', and the rows before are by '{named[0]}'. "
-            f"An arm "
-            "is one model: write a file for each"
+            f"{path}, row {row}: is by the model '{named[1]}', and the rows before are by '{named[0]}'. An "
+            "arm is one model: write a file for each"
         )
     return named[0] if named else ""
