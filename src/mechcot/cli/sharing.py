@@ -10,6 +10,7 @@ import typer
 
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
 from mechcot.core.errors import UsageError
+from mechcot.core.files import check_file
 
 _commands = typer.Typer()
 
@@ -21,6 +22,11 @@ def add_commands(app: typer.Typer) -> None:
         app: the command line.
     """
     app.registered_commands += _commands.registered_commands
+
+
+def _is_file(path: Path) -> Path:
+    check_file(path)  # before a command imports what it needs
+    return path
 
 
 @_commands.command(
@@ -56,13 +62,17 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make a study of other tools' logs."""
+    from mechcot.pipeline.import_check import check_import
+
+    arms = _named(arm)
+    check_import(study, arms)
     from mechcot.analyses import registry
     from mechcot.pipeline.imported import import_arms
 
     show_stages(quiet)
     done = import_arms(
         study,
-        _named(arm),
+        arms,
         questions=questions,
         judge=judge_file,
         overrides=tuple(set_ or ()),
@@ -133,7 +143,9 @@ Reads rows of ProcessBench and of PRM800K (JSON, JSON Lines). Writes card.md, ac
 Killed or stopped by its budget, the same command goes on: what was answered is not asked again."""
 )
 def judge_accuracy(
-    labels: Annotated[Path, typer.Argument(help="A file of step labels.", show_default=False)],
+    labels: Annotated[
+        Path, typer.Argument(help="A file of step labels.", show_default=False, callback=_is_file)
+    ],
     judge_file: Annotated[
         Path,
         typer.Option(

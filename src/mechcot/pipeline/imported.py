@@ -10,8 +10,8 @@ from typing import Any
 
 from mechcot.core import files
 from mechcot.core.config import resolve
-from mechcot.core.errors import DataError, UsageError
-from mechcot.core.manifest import SETTINGS
+from mechcot.core.errors import DataError
+from mechcot.pipeline.import_check import check_import
 from mechcot.pipeline.run import take_in
 from mechcot.sampling import given_rows
 from mechcot.study.folder import Study
@@ -51,19 +51,8 @@ def import_arms(
         DataError: a file cannot be used, or two of them do not belong together; with file, row, value and
             what to do.
     """
-    if len(arms) < 2:
-        raise UsageError(
-            f"a study compares two arms, and {len(arms)} is named: give --arm NAME=FILE twice, the arm "
-            "before first"
-        )
+    check_import(path, arms)
     folder = Path(path)
-    if (folder / SETTINGS).exists():
-        raise UsageError(
-            f"{path} is a study already. To add an arm to it: mechcot run {path} --set arms.NAME.traces=FILE "
-            "--restart-from given-NAME; else name a new folder"
-        )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{path} is not empty and no study. Name a new folder")
     preset, told = settings_of(arms, questions, judge, skip=_SKIPS in overrides)
     asked = resolve(preset=preset, overrides=(*told, *overrides)).questions
     assert asked is not None  # the settings name them
