@@ -98,7 +98,7 @@ the text of steps stands in the hover.
     ]
     for name, (call, page, _) in FIGURES.items():
         said = figures[name].layout.meta["statement"]
-        blocks.append(f"![{said}](gallery/{name}.svg)\n\n`{call}` ([{page.removesuffix('.md')}]({page}))\n")
+        blocks.append(f"`{call}` ([{page.removesuffix('.md')}]({page}))\n\n![{said}](gallery/{name}.svg)\n")
     PAGE.write_text("\n".join(blocks), encoding="utf-8")
 
 
