@@ -8,13 +8,16 @@ DOCS := $(VENV)-docs
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=15
 LOCK := pip compile pyproject.toml --all-extras --no-annotate --quiet --custom-compile-command "make lock"
 
-.PHONY: run test test-newest test-oldest lock lint types docs format clean
+.PHONY: run test test-slow test-newest test-oldest lock lint types docs format clean
 
 run: $(READY)
 	$(VENV)/bin/mechcot run $(STUDY) --seed $(SEED)
 
 test: $(READY)
-	$(VENV)/bin/python $(PYTEST)
+	$(VENV)/bin/python $(PYTEST) -m "not slow"
+
+test-slow: $(READY)
+	$(VENV)/bin/python $(PYTEST) -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -58,6 +58,7 @@ def shared(batch: int, processes: int, **others: Any) -> TrainSettings:
     return TrainSettings(batch_size=batch, processes=processes, device="cpu", **others)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_student_of_one_with_twice_the_rows(tokenizer: Any, tmp_path: Path) -> None:
     base = save_checkpoint(tmp_path / "base")
     # 21 rows: the last step has 5, three for one process and two for the other.
@@ -74,6 +75,7 @@ def test_two_processes_train_the_student_of_one_with_twice_the_rows(tokenizer: A
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "half", "one", "two"]
 
 
+@pytest.mark.slow
 def test_an_error_of_a_process_is_told_in_its_own_words(tokenizer: Any, tmp_path: Path) -> None:
     base = save_checkpoint(tmp_path / "base")
     settings = shared(4, 2, learning_rate=1e30, warmup_steps=0)

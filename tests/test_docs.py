@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from mechcot import Study
 from mechcot.cli.commands import app
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.handover_settings import HandoverSettings
-from mechcot.probe import ProbeSpec
+from mechcot.probe import FitSettings, ProbeSpec
 from mechcot.study.activations import Activations
 from test_analyses_traces import files_of
 
@@ -163,13 +163,19 @@ def files(copied: Path, tmp_path_factory):
         }
 
 
+@pytest.fixture(scope="module")
+def done() -> set[tuple[str, ...]]:
+    """Commands that a page's test has run: README shows many that other pages show again."""
+    return set()
+
+
 # tests/test_*_added.py put those of architecture.md where they belong.
 BLOCKS = [block for block in python_blocks() if block.page != "architecture.md"]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, monkeypatch) -> None:
-    """As it stands, but for the study's place and, as it is smaller, its last layer and sites."""
+    """As it stands, but for the study's place, its last layer and how long a probe is fitted."""
     if block.page == "bridges.md":
         pytest.importorskip("transformer_lens")
         pytest.importorskip("nnsight")
@@ -177,6 +183,9 @@ def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, mon
     code = code.replace("studies/organism", str(copied))
     last = Activations.open(copied / "readings" / "distilled" / "distilled" / "activations").layers[-1]
     code = re.sub(r'"resid_post", 3\b', f'"resid_post", {last}', code)
+    code = re.sub(r"\brefit=True\b", f"refit=True, spec=mechcot.probe.ProbeSpec(**{QUICK})", code)
+    quick = partial(FitSettings, folds=2, inner=2, draws=100, null_draws=5)
+    monkeypatch.setattr("mechcot.probe.fitting.FitSettings", quick)
     file = tmp_path / "block.py"  # from a file: nnsight reads the source of its `with` body
     file.write_text(code)
     monkeypatch.chdir(tmp_path)
@@ -186,7 +195,7 @@ def test_a_block_of_python_runs(block, study: Study, copied: Path, tmp_path, mon
 
 
 @pytest.mark.parametrize("page", sorted({command.page for command in commands()}))
-def test_the_commands_of_a_page_run(page, files, copied, tmp_path, monkeypatch) -> None:
+def test_the_commands_of_a_page_run(page, files, copied, done, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("JUDGE_KEY", KEY)
     monkeypatch.chdir(tmp_path)
@@ -198,10 +207,10 @@ def test_the_commands_of_a_page_run(page, files, copied, tmp_path, monkeypatch) 
         files = {name: places.get(place, place) for name, place in files.items()}
     for command in commands():
         if command.page == page:
-            _run(command, files)
+            _run(command, files, done)
 
 
-def _run(command: Command, files: dict[str, Path]) -> None:
+def _run(command: Command, files: dict[str, Path], done: set[tuple[str, ...]]) -> None:
     where = f"{command.page}:{command.line}: {' '.join(command.words)}"
     program, *words = command.words
     if program == "make":
@@ -213,7 +222,7 @@ def _run(command: Command, files: dict[str, Path]) -> None:
         assert all(word in _options(words[0]) for word in words if word.startswith("--")), where
     else:
         words = ["probe", *words[2:]] if words[:2] == ["-m", "mechcot.probe"] else words
-        _mechcot(where, words, command, files)
+        _mechcot(where, words, command, files, done)
 
 
 @cache
@@ -230,11 +239,13 @@ def _options(script: str) -> set[str]:
     return set(re.findall(r"--[\w-]+", usage))
 
 
-def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Path]) -> None:
+def _mechcot(
+    where: str, words: list[str], command: Command, files: dict[str, Path], done: set[tuple[str, ...]]
+) -> None:
     put_in = [_given(word, files) for word in words]
     endless = words[0] in ENDLESS and "--export" not in words
-    # tests/test_miniature.py and tests/test_reading_of_study.py run those, which take minutes here
-    if endless or {"--miniature", "knockouts"} & {*words}:
+    # test_miniature, test_reading_of_study and test_distill_shared run those, which take long here
+    if endless or {"--miniature", "knockouts", "processes=2"} & {*words}:
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return
@@ -250,14 +261,17 @@ def _mechcot(where: str, words: list[str], command: Command, files: dict[str, Pa
         put_in += ["--questions", SMALLER["200"]]
     if words[1:2] == ["draw"]:
         shutil.rmtree(files["STUDY"] / words[0], ignore_errors=True)
-    done = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
+    if tuple(put_in) in done:  # by another page
+        return
+    done.add(tuple(put_in))
+    ran = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
     said = next(
         (say for (page, word), say in REFUSED.items() if command.page == page and word in words), None
     )
     if said is not None:
-        assert said in str(done.exception), where
+        assert said in str(ran.exception), where
     else:
-        assert done.exit_code == 0, f"{where}: {done.output}\n{done.exception!r}"
+        assert ran.exit_code == 0, f"{where}: {ran.output}\n{ran.exception!r}"
 
 
 def _long(words: list[str]) -> bool:

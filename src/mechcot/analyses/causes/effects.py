@@ -39,6 +39,9 @@ STEP = records.STEP_KEY
 LEFT = [*STEP, "kind"]
 VALUES = ["arm", "qid", "kind", "estimand", "measure", "what", "value"]
 """One value a step: what a change did there."""
+CELL = ["estimand", "measure", "what"]
+COLUMNS = pd.MultiIndex.from_product([(0, 1), ("sum", "count")]).swaplevel()
+"""Sums and counts of the arm before, then of the arm after."""
 SWAPS = tuple(name for names in design.SWAPS_OF.values() for name in names)
 REGENERATED = (CHANGED, OWN, RIGHT, UNANSWERED)
 """Measures of answers written anew."""
@@ -185,17 +188,22 @@ def effects_of(
         groups: a name for several roles to these roles; each role stands for itself too.
     """
     kinds: dict[str, Collection[str]] = {**groups, **{kind: (kind,) for kind in sorted(set(values.kind))}}
+    # Numbered once: to group texts anew for each cell takes most of the time.
+    cells = values.groupby(CELL, sort=False)
+    named = values.assign(
+        cell=cells.ngroup().to_numpy(),
+        question=pd.factorize(values.qid, sort=True)[0],
+        place=values.arm.map({arm: place for place, arm in enumerate(pair)}).to_numpy(np.int64),
+    )
+    names = named.drop_duplicates("cell").set_index("cell")[CELL]
     found = []
     for kind, roles in kinds.items():
-        own = values[values.kind.isin(list(roles))]
-        for (estimand, measure, what), part in own.groupby(["estimand", "measure", "what"], sort=False):
-            sums = part.groupby(["qid", "arm"]).value.agg(["sum", "count"]).unstack("arm").fillna(0.0)
-            none = pd.Series(0.0, sums.index)
-            columns = [
-                np.asarray(sums.get((name, arm), none), np.float64)
-                for arm in pair
-                for name in ("sum", "count")
-            ]
+        own = named[named.kind.isin(list(roles))]
+        sums = own.groupby(["cell", "question", "place"]).value.agg(["sum", "count"])
+        sums = pd.DataFrame(sums.unstack("place")).reindex(columns=COLUMNS).fillna(0.0)
+        for cell in pd.unique(own.cell):
+            estimand, measure, what = names.loc[cell]
+            columns = [*np.ascontiguousarray(sums.loc[cell].to_numpy(np.float64).T)]
             mean = rate_interval if measure == FLIPPED else ratio_interval
             found.append(
                 Effect(
