@@ -50,12 +50,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("studies/real-small"))
     parser.add_argument("--questions", type=int, default=50)
     parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--page", action="store_true", help="only write the page from the table")
     given = parser.parse_args()
     if given.page:
-        page(json.loads(files.read_text(TABLE)))
+        files.write_text(PAGE, written(files.read_text(PAGE), json.loads(files.read_text(TABLE))))
         return
     missing = [path for path in (given.model, given.real) if path is None or not path.is_dir()]
     if missing:
@@ -70,7 +70,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """The study to its end, its times, and what it found."""
     given.out.parent.mkdir(parents=True, exist_ok=True)
     inputs = given.out.with_name(f"{given.out.name}-inputs")
-    with served(given.model, _port(inputs)) as server:
+    with served(given.model, _port(inputs), given.threads) as server:
         write_inputs(given, inputs, server)
         study = mechcot.run(given.out, config=inputs / "study.yaml")
     told = {
@@ -84,7 +84,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     }
     if given.questions >= 50:
         files.write_json(TABLE, told)
-        page(told)
+        files.write_text(PAGE, written(files.read_text(PAGE), told))
     return told
 
 
@@ -97,10 +97,10 @@ def _port(inputs: Path) -> str:
 
 
 @contextmanager
-def served(model: Path, port: str) -> Iterator[str]:
+def served(model: Path, port: str, threads: int) -> Iterator[str]:
     """The judge behind its server, a process of its own."""
     command = [sys.executable, "-m", "mechcot", "serve-local", str(model), "--port", port]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
             assert server.stdout is not None
@@ -122,7 +122,7 @@ def write_inputs(given: argparse.Namespace, folder: Path, server: str) -> None:
     written = right.assign(cid=right.groupby("qid").cumcount())[["qid", "cid", "text"]]
     written.to_json(folder / "chains.jsonl", orient="records", lines=True)
     judge = {"base_url": server, "model": given.model.name, "api_key_env": None, "max_tokens": 60,
-             "temperature": 0.0, "concurrency": 1, "timeout": 600}  # fmt: skip
+             "temperature": 0.0, "concurrency": 8, "timeout": 600}  # fmt: skip
     (folder / "judge.yaml").write_text(yaml.safe_dump(judge))
     columns = {"qid": "qid", "stem": "question", "options": "options"}
     train_settings = {"epochs": given.epochs, "batch_size": 2, "accumulation": 4, "learning_rate": 2e-4,
@@ -245,8 +245,8 @@ def _rate(work: Callable[[], int]) -> float:
     return round(work() / (time.perf_counter() - started), 1)
 
 
-def page(told: dict[str, Any]) -> None:
-    """Put the numbers into the page."""
+def written(text: str, told: dict[str, Any]) -> str:
+    """The page with the numbers put into it."""
     rows = ["| stage | seconds | tokens | tokens a second |", "|---|---|---|---|"]
     for name, one in told["stages"].items():
         rate = "" if one["tokens"] is None else f"{one['tokens'] / one['seconds']:.1f}"
@@ -263,10 +263,9 @@ def page(told: dict[str, Any]) -> None:
         "",
         f"Plain transformers on a part of the same work, tokens a second: {beside}.",
     ]
-    text = files.read_text(PAGE) if PAGE.exists() else f"# A small real study\n\n{START}\n{END}\n"
     head, _, rest = text.partition(START)
     _, _, tail = rest.partition(END)
-    files.write_text(PAGE, f"{head}{START}\n" + "\n".join(lines) + f"\n{END}{tail}")
+    return f"{head}{START}\n" + "\n".join(lines) + f"\n{END}{tail}"
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ def test_exact_counts_give_the_true_within_term():
     assert abs(within_corrected(tables).estimate - truth) > 0.01
 
 
+@pytest.mark.parametrize("questions", [0, 3])
+def test_without_a_judged_step_there_is_a_reason_and_no_number(questions):
+    found = within_corrected(np.zeros((questions, 4, 3)), 1e6 * CHANCES)
+    assert (found.estimate, found.n, found.reason) == (None, 0, "no step has a verdict")
+
+
 def test_without_mistakes_it_is_the_within_term_of_the_split():
     tables = sampled(np.random.default_rng(0))
     e0, m0, e1, m1 = tables.transpose(1, 0, 2)

@@ -51,6 +51,9 @@ WAYS = tuple(
 
 WHOLE = Way(None, padded=False)
 
+SHARED = 64
+"""From so many tokens on, what all texts of a pass begin with is read once, where that is asked for."""
+
 
 class Rows:
     """Rows of texts under way.
@@ -61,13 +64,22 @@ class Rows:
         prompts: how the texts begin, token ids.
         counts: how many rows go on from each prompt.
         room: by how many tokens they may go on.
+        shared: whether what padded prompts all begin with is read once (`ways.shares`); numbers then hang, by
+            rounding, on which prompts stand beside each other.
 
     Raises:
         SamplingError: a pass hands back no cache, and the way needs one.
     """
 
     def __init__(
-        self, model: Any, way: Way, prompts: Sequence[Ids], counts: Sequence[int], room: int
+        self,
+        model: Any,
+        way: Way,
+        prompts: Sequence[Ids],
+        counts: Sequence[int],
+        room: int,
+        *,
+        shared: bool = False,
     ) -> None:
         lengths, turn = [len(prompt) for prompt in prompts], turn_of(model.config)
         # Where the longest text of a pass decides how all are turned, only texts of one length share passes.
@@ -80,7 +92,9 @@ class Rows:
         for members in together.values():
             rows = [first[i] + n for i in members for n in range(counts[i])]
             index = [k for k, i in enumerate(members) for _ in range(counts[i])]
-            group = _Group(model, way, [prompts[i] for i in members], index, turn if level else None)
+            texts = [prompts[i] for i in members]
+            common = common_start(texts) if shared and way.select is not None and not level else 0
+            group = _Group(model, way, texts, index, turn if level else None, common)
             group.rows = torch.tensor(rows)
             self._groups.append(group)
         self._n = sum(counts)
@@ -117,13 +131,27 @@ class Rows:
             group.add(tokens if len(self._groups) == 1 else tokens[group.rows])
 
 
+def common_start(texts: Sequence[Ids]) -> int:
+    """How many tokens all of several texts begin with, one left to each; 0 if fewer than `SHARED`."""
+    first, last = min(map(list, texts)), max(map(list, texts))  # the two that differ first
+    most = min(map(len, texts)) - 1
+    same = next((i for i in range(most) if first[i] != last[i]), most)
+    return same if same >= SHARED and len(texts) > 1 else 0
+
+
 class _Group:
     """Rows that share passes: of any length, or of one length (`turn` or a way that is not padded)."""
 
     rows: Tensor
 
     def __init__(
-        self, model: Any, way: Way, texts: Sequence[Ids], index: list[int], turn: Turn | None
+        self,
+        model: Any,
+        way: Way,
+        texts: Sequence[Ids],
+        index: list[int],
+        turn: Turn | None,
+        common: int,
     ) -> None:
         self._model, self._way, self._turn = model, way, turn
         self._calling: Calling = calling_of(model)
@@ -134,23 +162,43 @@ class _Group:
             ids[i, longest - len(text) :] = torch.tensor(list(text))
             mask[i, longest - len(text) :] = 1
         self._ids, self._mask = ids.to(device), mask.to(device)
-        self._read()
+        self._read(common)
         self._take(torch.tensor(index))
 
-    def _read(self) -> None:
-        """Pass over all of the texts."""
+    def _read(self, common: int = 0) -> None:
+        """Pass over all of the texts, or over what stands behind the tokens that all begin with."""
         self._forget()
+        begun = self._begun(common) if common else {"use_cache": self._way.select is not None}
         output = self._model(
-            input_ids=self._ids,
+            input_ids=self._ids[:, common:],
             **({"attention_mask": self._mask} if self._way.padded else {}),
-            **self._positions((self._mask.cumsum(1) - 1).clamp(min=0)),
-            **self._calling.known(logits_to_keep=1, use_cache=self._way.select is not None),
+            **self._positions((self._mask.cumsum(1) - 1).clamp(min=0)[:, common:]),
+            **self._calling.known(logits_to_keep=1, **begun),
         )
         self._cache = cache_in(output) if self._way.select is not None else None
         if self._way.select is not None and self._cache is None:
             raise SamplingError(f"{self._calling.name}: a pass with use_cache=True hands back no cache")
         self._lengths = self._mask.sum(1)
         self.logits = output.logits[:, -1].float()
+
+    def _begun(self, common: int) -> dict[str, Any]:
+        """The keywords of a pass that goes on behind the first tokens, which are read once for all rows.
+
+        A row's keys and values are moved behind its padding. All of them are kept, also where a layer's
+        window is shorter, since a shorter row's window begins earlier.
+        """
+        from transformers import DynamicCache
+
+        cache, pads = DynamicCache(), (self._mask == 0).sum(1)
+        text = self._ids[:1, int(pads[0]) :][:, :common]
+        self._model(input_ids=text, **self._calling.known(logits_to_keep=1), **self._calling.going_on(cache))
+        place = (torch.arange(common, device=pads.device) - pads[:, None]).clamp(min=0)
+        for layer in cache.layers:
+            at = place.to(layer.keys.device)
+            layer.keys, layer.values = (
+                states[0][:, at].transpose(0, 1) for states in (layer.keys, layer.values)
+            )
+        return self._calling.going_on(cache)
 
     def _positions(self, ids: Tensor) -> dict[str, Tensor]:
         """Where tokens stand, if texts are padded; else the model counts, some not from 0 (RoBERTa)."""

@@ -18,7 +18,7 @@ from mechcot.models.causal import not_causal
 from mechcot.models.devices import input_device, out_of_memory
 from mechcot.models.edit_hooks import paused
 from mechcot.models.rotary import forget_lengths, turn_of
-from mechcot.models.rows import WAYS, WHOLE, Ids, Rows, Way
+from mechcot.models.rows import SHARED, WAYS, WHOLE, Ids, Rows, Way, common_start
 from mechcot.models.tolerance import allowed_for
 
 log = logging.getLogger(__name__)
@@ -148,6 +148,32 @@ def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
             "file as arms.NAME.traces"
         )
     return Continued(WHOLE, difference, over_cache, refused)
+
+
+def shares(model: Any, way: Way, text: Ids) -> bool:
+    """Whether texts that begin alike go on as each by itself would if their beginning is read once for all.
+
+    Args:
+        model: a causal language model.
+        way: in which its texts go on (`way_of`).
+        text: at least two tokens; texts are made of it.
+    """
+    start, tail = _drawn_out(text, SHARED)[:SHARED], _drawn_out(text[::-1], 8)
+    # Each differs from the others at once behind what all begin with.
+    texts = [[*start, *tail[i : 2 + 3 * i]] for i in (0, 1, 2)]
+    if way.select is None or not way.padded or common_start(texts) < SHARED or turn_of(model.config):
+        return False
+    with as_found(model), paused(), torch.inference_mode():
+        try:
+            rows = Rows(model, way, texts, (1, 1, 1), 1, shared=True)
+            off = _share(rows.logits, torch.stack([_last(model, one) for one in texts]))
+            rows.add(torch.tensor([one[0] for one in texts]))
+            plain = torch.stack([_last(model, [*one, one[0]]) for one in texts])
+        except Exception as error:  # a model may keep its text in another way
+            log.debug("%s: a common beginning is read for each text: %s", type(model).__name__, said(error))
+            return False
+        allowed = allowed_for(model.get_input_embeddings().weight.dtype)
+        return max(off, _share(rows.logits, plain)) <= allowed
 
 
 def _goings_on(model: Any, texts: Sequence[Ids], steps: int) -> list[list[list[int]]]:

@@ -102,7 +102,8 @@ class Decoder:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise MissingDependency("llguidance", "serve") from error
-        from mechcot.models.ways import way_of
+        from mechcot.models.rows import SHARED
+        from mechcot.models.ways import shares, way_of
 
         self._model = cast(Any, checkpoint.model)
         self._tokenizer = checkpoint.tokenizer
@@ -110,6 +111,9 @@ class Decoder:
         self._eos = frozenset(checkpoint.eos_ids)
         self._vocab = int(self._model.get_output_embeddings().weight.shape[0])
         self._way = way_of(self._model, self._texts(), TRIED_TOKENS).way
+        # A judge is asked about step after step of one trace: prompts that end apart.
+        fits = (self._context or MOST_TOKENS) >= SHARED + TRIED_TOKENS
+        self._shared = fits and shares(self._model, self._way, self._texts()[1])
         self._no_ends = np.array([token not in self._eos for token in range(self._vocab)])
         self._lock = threading.Lock()
         self._guide: Any = None
@@ -219,7 +223,8 @@ class Decoder:
         alive = [row for group in rows for row in group]
         prompts, counts = [item.prompt_ids for item in batch], [len(group) for group in rows]
         with torch.inference_mode():
-            going = Rows(self._model, self._way, prompts, counts, max(item.request.limit for item in batch))
+            room = max(item.request.limit for item in batch)
+            going = Rows(self._model, self._way, prompts, counts, room, shared=self._shared)
             while True:
                 logits = going.logits
                 for row in alive:

@@ -57,6 +57,8 @@ def within_corrected(
             f"{counts.shape} and {labelled.shape}"
         )
     counts = counts[counts.sum(axis=(1, 2)) > 0]
+    if not len(counts):
+        return Interval(None, None, None, 0, "", "no step has a verdict")
     met = (counts.sum(axis=(0, 1)) > 0) | (labelled.sum(axis=(0, 1)) > 0) | (labelled.sum(axis=(0, 2)) > 0)
     counts, labelled, kinds = counts[..., met], labelled[:, met][..., met], int(met.sum())
     if reason := _unfit(labelled):
