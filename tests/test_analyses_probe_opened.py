@@ -11,6 +11,7 @@ import pytest
 
 from mechcot import Study
 from mechcot.analyses.probe import opened
+from mechcot.analyses.probe.untrained import in_untrained_weights
 from mechcot.core.errors import AnalysisError, StudyError, UsageError
 from mechcot.probe import ProbeReport, ProbeSpec, solver
 from mechcot.study.writing import InUse, locked
@@ -54,6 +55,21 @@ def test_what_the_run_fitted_is_opened_and_nothing_is_fitted(study: Study, monke
     with pytest.raises(UsageError, match=r"not its card\. `mechcot probe STUDY`, or .*refit=True"):
         found.card.score([[0.0]])
     assert not hasattr(found, "cards")
+
+
+def test_two_probes_at_once_read_untrained_weights_apart(own, monkeypatch) -> None:
+    copy, _ = own
+    spec = FAST.model_copy(update={"untrained": True})
+    with in_untrained_weights(copy, "distilled", "distilled", spec, False) as (first, notes):
+        monkeypatch.setattr("os.getpid", lambda: 1)  # another process
+        with in_untrained_weights(copy, "distilled", "distilled", spec, False) as (second, _):
+            assert len(list((copy.path / "work" / "probe").glob("untrained-*"))) == 2
+            there, again = (one.layer("resid_post", 1) for one in (first, second))
+            assert np.array_equal(there, again)
+        assert len(first.layer("resid_post", 1)) == len(there)  # the second's end takes its own alone
+        monkeypatch.undo()
+    assert notes == ()
+    assert not list((copy.path / "work").glob("probe/untrained-*"))
 
 
 def test_a_probe_is_fitted_when_asked_and_then_opened_as_it_was(own) -> None:

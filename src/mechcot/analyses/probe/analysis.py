@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from mechcot import probe
 from mechcot.analyses.arms import on_questions
 from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.probe.ablate import Rereading, ablation, own_answers
+from mechcot.analyses.probe.untrained import in_untrained_weights
 from mechcot.core import files
-from mechcot.core.errors import AnalysisError, MechcotError
+from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.transfer import transfer_matrix
 from mechcot.probe.transfer_result import TransferResult
@@ -55,7 +55,7 @@ def probe_of(
     asked = _Asked(study, author, reader or author, spec, progress)
     store = study.activations(author, reader)
     table, dropped = _table(asked, store)
-    with _untrained(asked) as (untrained, notes):
+    with in_untrained_weights(study, author, asked.reader, spec, progress) as (untrained, notes):
         about = {
             "meaning": probe.MEANINGS[spec.label],
             "dropped": dropped,
@@ -294,81 +294,6 @@ def _ablation(asked: _Asked, report: probe.ProbeReport) -> AblationResult:
     given = Rereading(checkpoint.model, some, int(report.layer), answers, settings.reading.max_tokens)
     fit, direction = asked.settings, report.card.coef * report.card.scale
     return ablation(given, direction, draws=fit.draws, seed=fit.seed, progress=asked.progress)
-
-
-@contextmanager
-def _untrained(asked: _Asked) -> Iterator[tuple[Activations | None, tuple[str, ...]]]:
-    """The author's steps as read by the reader's architecture with fresh weights; gone afterwards.
-
-    Yields:
-        the store, or None with the reason where there is none.
-    """
-    if not asked.spec.untrained:
-        yield None, ()
-        return
-    # In the place of the stage's own work, so that what a kill leaves behind goes with it.
-    folder = asked.study.path / "work" / "probe" / "untrained"
-    files.remove(folder)
-    try:
-        store, notes = _read_untrained(asked, folder), ()
-    except (MechcotError, OSError) as error:
-        yield None, (f"no baseline of untrained weights: {error}",)
-    else:
-        yield store, notes
-    finally:
-        files.remove(folder)
-        with suppress(OSError):
-            folder.parent.rmdir()  # the stage's own folder holds its key and stays
-
-
-def _read_untrained(asked: _Asked, folder: Path) -> Activations:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from mechcot.models.checkpoint import load_tokenizer
-    from mechcot.models.weights import load_config
-    from mechcot.reading.folder import read_to_folder
-    from mechcot.reading.of_study import question_inputs
-    from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
-    from mechcot.steps.of_study import whole_checkpoint
-    from mechcot.study.activations import Activations
-
-    study, author, reader, spec = asked.study, asked.author, asked.reader, asked.spec
-    trust, weights = study.settings.arms[reader].trust_remote_code, whole_checkpoint(study, reader)
-    config = load_config(weights, trust_remote_code=trust)
-    tokenizer = load_tokenizer(weights, trust_remote_code=trust)
-    inputs = question_inputs(study, author, task_of(study, author), tokenizer)
-    bare = [
-        replace(
-            item,
-            forced=(),
-            prior_ids=(),
-            traces=tuple(replace(trace, targets=(), knock_outs=()) for trace in item.traces),
-        )
-        for item in inputs
-        if not item.permutation
-    ]
-    log.info("probe: reading with untrained weights")
-    with torch.random.fork_rng():
-        torch.manual_seed(asked.settings.seed)
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust, dtype=config.dtype)
-    device = study.settings.device
-    model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
-    read_to_folder(
-        Reader(model, "untrained", "untrained"),
-        bare,
-        ReadingSpec(
-            spec.layers,
-            (spec.site,),
-            spec.rules,
-            max_tokens=study.settings.reading.max_tokens,
-            skip_unreadable=True,
-        ),
-        ReadingFolder(folder / "out", folder / "work"),
-        check=False,
-        progress=asked.progress,
-    )
-    return Activations.open(folder / "out" / "activations")
 
 
 def _for_summary(report: Mapping[str, Any]) -> dict[str, Any]:
