@@ -83,6 +83,15 @@ def test_labelled_steps_widen_the_interval():
     assert few.estimate == many.estimate
 
 
+def test_what_labelled_steps_add_is_how_far_matrices_like_theirs_move_the_estimate():
+    tables, rng = sampled(np.random.default_rng(2)), np.random.default_rng(5)
+    few, sure = (within_corrected(tables, n * CHANCES) for n in (20, 1e9))
+    drawn = rng.standard_gamma(np.broadcast_to(20 * CHANCES + 0.5, (150, *CHANCES.shape)))
+    moved = [within_corrected(tables, 1e9 * one / one.sum(axis=-1, keepdims=True)).estimate for one in drawn]
+    own = np.subtract(*np.quantile(moved, [0.975, 0.025])) / 2
+    assert few.high - few.estimate == pytest.approx(np.hypot(sure.high - sure.estimate, own), rel=0.2)
+
+
 def test_what_cannot_be_undone_says_why():
     tables = sampled(np.random.default_rng(3))
     blank = 50 * CHANCES

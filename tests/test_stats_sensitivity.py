@@ -140,6 +140,8 @@ def test_an_arm_without_steps_has_no_bounds():
         (lambda: abstention_bounds([1], [-1], [0], [1], [1], [1]), AnalysisError, "correct, row 0"),
         (lambda: abstention_bounds([1], [1], [0], [1], [1], [1], level=2), UsageError, "level"),
         (lambda: imbens_manski(1, 0, 1, 1), UsageError, "in order"),
+        (lambda: imbens_manski(0, 1, 1, 1, level=0), UsageError, "a level in 0..1"),
+        (lambda: imbens_manski(0, 1, 1, 1, level=1), UsageError, "a level in 0..1"),
         (lambda: tipping_point(1.2, 0.5, prevalence=0.1, sensitivity=1), UsageError, "rate_before"),
         (lambda: tipping_point(0.2, 0.5, prevalence=1, sensitivity=1), UsageError, "below 1"),
         (lambda: tipping_interval(None, prevalence=1), UsageError, "prevalence"),
