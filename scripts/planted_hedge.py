@@ -348,8 +348,8 @@ def block(told: Mapping[str, Any]) -> str:
         *table(DIRECTION, [direction for direction, _ in rows]),
         *table(PATCHES, [patches for _, patches in rows]),
         *table(RISE, [_rise_row(rule, [one[rule] for one in late_ones]) for rule in RULES]),
-        f"The tool itself, of {len(tool)} such pairs at {PICKED} places each, has p ≤ .05 of {said}. All "
-        f"took {told['seconds']} s of one core.",
+        f"The tool itself, of {len(tool)} such pairs at {PICKED} places each, has p ≤ .05 of {said}. A "
+        f"whole run took {told['seconds']} s of one core.",
     )
     return "\n".join(map(plain_signs, lines))
 

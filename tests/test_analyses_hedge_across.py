@@ -50,7 +50,7 @@ def test_one_direction_in_both_arms_is_found_and_noise_is_not():
     part = told(found)
     assert "beyond refits on shuffled labels" in part.sentence
     assert "not beyond" not in part.sentence
-    assert "Reading and steering are not compared: mechcot hedge STUDY makes it." in part.sentence
+    assert "beside one steered with: mechcot hedge STUDY makes it." in part.tables[0].note
     frame = found.to_frame().set_index("layer")
     assert frame.cosine[1] == doubt.cosine
     assert frame.before_errors_low[1] > 0.6

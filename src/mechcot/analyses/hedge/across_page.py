@@ -59,7 +59,7 @@ def errors(result: Json) -> str:
 def steered(result: Json) -> str:
     """How far the direction that reads best is the one that was steered with."""
     if not result["steered"]:
-        return f" Reading and steering are not compared: {result['no_steered']}."
+        return ""
     first = result["steered"][0]
     named = {"means": "difference of means"}.get(first["read_form"], first["read_form"])
     told = [
@@ -101,6 +101,8 @@ def _layers(result: Json) -> Table:
     note = (
         f"Own directions: {counts}. Wrong told: AUROC along {result['before']}’s direction, asserted claims."
     )
+    if result["no_steered"]:
+        note += f" The direction that reads best beside one steered with: {result['no_steered']}."
     return Table("Hedge directions of both arms", head, rows, note)
 
 

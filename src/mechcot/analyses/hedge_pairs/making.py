@@ -34,7 +34,7 @@ TOKENS = 4096
 FEWEST = 20
 """Pairs below which nothing is said."""
 NO_PAIR, ONE_TEXT, OTHER_PLACE = (
-    "the rules for hedges do not treat it",
+    "it cannot be written both ways",
     "both texts are the same tokens",
     "nothing follows the hedge",
 )

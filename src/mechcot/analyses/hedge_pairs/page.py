@@ -26,8 +26,7 @@ def said(result: Json) -> str:
     own = [one for one in result["places"] if (one["arm"], one["position"]) == (before, END)]
     known = [one for one in own if number(one["foretells_rest"]) is not None]
     start = (
-        f"{result['n_pairs']} of {before}’s claims were written with a hedge and without "
-        f"({result['source']}) and read at the claim’s end."
+        f"{result['n_pairs']} of {before}’s claims were written with a hedge and without, and read behind it."
     )
     if not known:
         return f"{start} Whether that foretells hedges is not known ({own[0]['foretells_rest']['reason']})."
@@ -35,40 +34,20 @@ def said(result: Json) -> str:
     sure = (number(best["foretells_rest"]["low"]) or 0.0) > 0.5
     verdict = "still foretells" if sure else "does not foretell"
     return (
-        f"{start} At layer {best['layer']} (the best of {len(known)}, picked after looking) "
+        f"{start} At the claim’s end, layer {best['layer']} (the best, picked after looking), "
         f"{percent(best['held'], 0)} of held-out pairs lie on the hedged side, and "
-        f"{percent(best['word_share'], 0)} of the direction is the hedge’s own embedding and unembedding. "
-        f"Without that share it {verdict} hedges before they are said: "
-        f"AUROC {score(best['foretells_rest'])}, with it {score(best['foretells'])}.{_alike(result, best)}"
+        f"{percent(best['word_share'], 0)} of the direction is the hedge’s own embedding. "
+        f"Without that share it {verdict} hedges before they are said: AUROC {score(best['foretells_rest'])}."
     )
-
-
-def _alike(result: Json, place: Json) -> str:
-    """How alike both arms' directions are there, and that of claims that go on to be hedged."""
-    here = {
-        one["of"]: one
-        for one in result["cosines"]
-        if (one["position"], one["layer"]) == (place["position"], place["layer"])
-    }
-    told = [
-        f"{words} a cosine of {here[of]['cosine']:.2f} ({p_value(here[of]['chance']['p'])})"
-        for of, words in (
-            ("claims", "with the direction before claims that go on to be hedged it has"),
-            ("arms", f"with that of {result['after']} over the same texts"),
-        )
-        if of in here
-    ]
-    return f" There, without the word, {' and '.join(told)}." if told else ""
 
 
 def _places(result: Json) -> Table:
     rows = tuple(
         (
-            one["arm"],
-            one["position"],
+            f"{one['arm']}, {one['position']}",
             f"{one['layer']}",
             percent(one["held"], 0),
-            f"{one['word_in']:.2f} / {one['word_out']:.2f}",
+            f"{_short(one['word_in'])} / {_short(one['word_out'])}",
             percent(one["word_share"], 0),
             score(one["foretells"]),
             score(one["foretells_rest"]),
@@ -77,17 +56,17 @@ def _places(result: Json) -> Table:
         for one in result["places"]
     )
     head = (
-        "read by", "at", "layer", "held-out pairs", "cosine with embedding / unembedding", "word’s share",
+        "read by, at", "layer", "held-out pairs", "cosine with embedding / unembedding", "word’s share",
         "foretells hedges", "without the word", "wrong told, without the word",
     )  # fmt: skip
     lost = "; ".join(f"{n:,}: {why}" for why, n in result["lost"].items()) or "none"
     unread = "; ".join(f"{arm}: {why}" for arm, why in result["no_states"].items())
     note = (
         f"{result['n_pairs']} pairs of {result['n_questions']} questions, {result['n_was_hedged']} hedged "
-        "as written. Held-out pairs: share on the hedged side of the direction of the other half of the "
-        "questions; chance is one half. Behind: the first token that both texts share behind the hedge. "
-        "Foretells: AUROC before the place of a hedge, each half by the other’s direction. "
-        f"Steps without a pair: {lost}." + (f" Not read: {unread}." if unread else "")
+        f"as written; the other form by {result['source']}. Held-out pairs: share on the hedged side of the "
+        "direction of the other half of the questions; chance is one half. Behind: the first token that both "
+        "texts share behind the hedge. Foretells: AUROC before the place of a hedge, each half by the "
+        f"other’s direction. Steps without a pair: {lost}." + (f" Not read: {unread}." if unread else "")
     )
     return Table("The same claims with a hedge and without", head, rows, note)
 
@@ -102,7 +81,7 @@ def _cosines(result: Json) -> Table:
             names[one["of"]],
             one["position"],
             f"{one['layer']}",
-            f"{one['cosine']:.2f}",
+            _short(one["cosine"]),
             f"{one['chance']['low']:.2f} to {one['chance']['high']:.2f}",
             p_value(one["chance"]["p"]),
         )
@@ -110,3 +89,7 @@ def _cosines(result: Json) -> Table:
     )
     head = ("with the direction of", "at", "layer", "cosine", "95 %, texts exchanged", "p")
     return Table(f"Cosines with {result['before']}’s direction of pairs, without the word", head, rows)
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # nothing is minus nothing
