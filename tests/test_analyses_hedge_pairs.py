@@ -60,8 +60,7 @@ def planted(seed=0, *, doubt=1.0, word=3.0, after_doubt=DOUBT):
         {"base": states(DOUBT), "student": states(after_doubt)},
         {"base": claims, "student": None},
         about,
-        "base",
-        "student",
+        ("base", "student"),
         seed=seed,
     )
 
@@ -158,9 +157,14 @@ def test_a_study_is_read_both_ways(study, tmp_path):
     assert len(found.to_frame()) == len(found.places)
 
 
-def test_rules_write_the_other_form_where_the_task_cannot(study, tmp_path):
+def test_rules_write_the_other_form_where_the_task_cannot(study, tmp_path, monkeypatch):
     own = copied(study, tmp_path / "study")
     task = replace(task_of(own), hedge_pair=None)
     making.make(own, task, partial(checkpoint_folder, own), progress=False)
-    with pytest.raises(AnalysisError, match="claims can be written with a hedge and without; 20 are needed"):
+    found = own.hedge_pairs()
+    assert found.source == "rules for English (steps/hedging.py)"
+    assert found.n_pairs >= making.FEWEST
+    monkeypatch.setattr(making, "FEWEST", 10**6)
+    making.make(own, task, partial(checkpoint_folder, own), progress=False)
+    with pytest.raises(AnalysisError, match="claims can be written with a hedge and without; 1000000 are"):
         own.hedge_pairs()

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 _HERE = "mechcot.analyses"
+_ACROSS, _PAIRS = f"{_HERE}.hedge.across_page:part", f"{_HERE}.hedge_pairs.page:part"
 
 ANALYSES = (
     Analysis(
@@ -168,20 +169,14 @@ ANALYSES = (
     ),
     Analysis("hedge_directions", places.hedge_directions_of, version=None),
     Analysis(
-        "hedge_across",
-        across.hedge_across_of,
-        reads="across",
-        settings=("localisation", "steering"),
-        asked=across.asked,
-        pages={"doubt": f"{_HERE}.hedge.across_page:part"},
+        "hedge_across", across.hedge_across_of, reads="across", asked=across.asked, pages={"doubt": _ACROSS}
     ),
     Analysis(
         "hedge_pairs",
         hedge_pairs.hedge_pairs_of,
         reads="pairs",
-        settings=("localisation",),
         asked=hedge_pairs.asked,
-        pages={"doubt": f"{_HERE}.hedge_pairs.page:part"},
+        pages={"doubt": _PAIRS},
     ),
     Analysis(
         "probe",

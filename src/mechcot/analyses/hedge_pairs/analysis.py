@@ -84,7 +84,7 @@ def hedge_pairs_of(study: Study) -> HedgePairs:
     arms = [arm for arm in dict.fromkeys((before, after)) if arm not in about["no_states"]]
     states = {arm: _loaded(study.checked(folder / f"{arm}.safetensors")) for arm in arms}
     claims = {arm: claims_of(study, arm, group, same) for arm in arms}
-    return analyse(pairs, states, claims, about, before, after, group, same, seed=study.settings.seed)
+    return analyse(pairs, states, claims, about, (before, after), group, same, seed=study.settings.seed)
 
 
 def _loaded(path: Path) -> dict[str, NDArray[Any]]:
@@ -114,8 +114,7 @@ def analyse(
     states: Mapping[str, Mapping[str, NDArray[Any]]],
     claims: Mapping[str, Claims | None],
     about: Mapping[str, Any],
-    before: str,
-    after: str,
+    arms: tuple[str, str],
     group: Mapping[str, str] | None = None,
     same: Mapping[str, str] | None = None,
     *,
@@ -128,12 +127,12 @@ def analyse(
         states: arm to tensors of `making.states_of`, rows as in `pairs`.
         claims: arm to its own claims.
         about: `hedge-pairs/about.json`.
-        before: whose claims the pairs are.
-        after: the other arm.
+        arms: whose claims the pairs are, and the other one.
         group: question to group; a group is never split between the halves.
         same: question to the one it repeats.
         seed: of the halves, those of the claims too, and of everything drawn.
     """
+    before, after = arms
     kinds, names = pd.factorize(pairs.kind, sort=True)
     half = halves(pairs.qid, group, seed)
     question = (pairs.qid if same is None else pairs.qid.map(same)).to_numpy()
@@ -154,9 +153,7 @@ def analyse(
                 rest[key] = without(whole[key], plane)
                 drawn[key] = without(by_kind(D, kinds, signs), plane)
                 fitted = [by_kind(D[half == side], kinds[half == side]) for side in (0, 1)]
-                places.append(
-                    _place(key, D, whole[key], words, plane, fitted, half, question, claims.get(arm))
-                )
+                places.append(_place(key, D, whole[key], words, fitted, half, question, claims.get(arm)))
     for position in POSITIONS:
         for layer in about["layers"]:
             one, other = (before, position, layer), (after, position, layer)
@@ -180,13 +177,13 @@ def _place(
     D: Floats,
     whole: Floats,
     words: Floats,
-    plane: Floats,
     fitted: list[Floats],
     half: NDArray[np.int64],
     question: NDArray[Any],
     claims: Claims | None,
 ) -> PairPlace:
     arm, position, layer = key
+    plane = _plane(words)
     side = np.where(half == 0, D @ fitted[1], D @ fitted[0])
     counts = pd.DataFrame({"q": question, "right": side > 0, "tie": side == 0}).groupby("q")
     right = (counts.right.sum() + counts.tie.sum() / 2).to_numpy(float)
