@@ -42,6 +42,7 @@ from mechcot.core.settings import Settings
 from mechcot.models.checkpoint import load
 from mechcot.models.heads import heads_in, patch_head, record_heads
 from mechcot.models.interventions import record
+from mechcot.pipeline.localisation import price
 from mechcot.steps.of_study import checkpoint_folder, task_of
 
 PLANTED = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "planted_hedge.py"))
@@ -404,6 +405,17 @@ def test_a_study_is_localised_and_a_killed_one_ends_the_same(study, tmp_path, mo
     hedge = pd.read_parquet(whole.path / "localisation" / "sets.parquet").tokens[0]
     tokenizer = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu").tokenizer
     assert [tokenizer.decode([int(token)]).strip() for token in hedge] == ["perhaps"]
+
+
+def test_the_price_counts_a_pass_for_each_head(study, tmp_path):
+    asked = copied(study, tmp_path / "study")
+    without = asked.settings.localisation.model_copy(update={"heads": False})
+    bare = Study(asked.path, asked.settings.model_copy(update={"localisation": without}))
+    claims = study.claims("base")
+    slots = claims[claims.qid.isin(study.questions("clinical").qid)].qid.nunique()
+    model = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu").model
+    heads = 2 * heads_in(model, [1, 2])  # of two layers
+    assert price(asked).n - price(bare).n == len(WAYS) * heads * slots
 
 
 def test_a_task_without_hedges_leaves_the_reason(study, tmp_path):

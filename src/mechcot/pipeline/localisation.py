@@ -69,7 +69,7 @@ def price(study: Study) -> Expense:
     questions = set(study.questions(settings.contrast.domain).qid)
     claims = study.claims(before)
     slots = int(claims[claims.qid.isin(questions)].groupby("qid").size().clip(upper=asked.slots).sum())
-    heads = config.get_text_config().num_attention_heads if asked.heads else 0
+    heads = getattr(config.get_text_config(), "num_attention_heads", 0) if asked.heads else 0
     runs = sum(len(runs_of(layers_of(depth, asked.layers), asked.tokens, way, heads)) + 2 for way in WAYS)
     prompt = study.traces(before).prompt_ids.map(len).mean()
     each = prompt + (claims.tok_decision.mean() if len(claims) else 0)
