@@ -16,6 +16,8 @@ from mechcot.report.figures import AFTER, BEFORE, NULL, tint
 Json = Mapping[str, Any]
 FRAMED = 0.1
 """Nats below which a patch does too little to be framed."""
+LEAST_FULL = 0.2
+"""A head that brings back so much of the gap has the full colour, if none brings back more."""
 MANY = 8
 """With more heads their columns are called by number alone."""
 _SITES = {RESID: "stream", ATTENTION: "attention", MLP: "MLP"}
@@ -110,13 +112,13 @@ def head_map(result: Json, *, title: str | None = None) -> go.Figure:
     heads = sorted({head for _, head in known})
     whole = number(way["gap"]) or 1.0
     cells = [[_cell(known.get((layer, head)), whole) for head in heads] for layer in layers]
-    best = max(0.01, *(number(cell.value) or 0.0 for row in cells for cell in row))
+    best = max(LEAST_FULL, *(number(cell.value) or 0.0 for row in cells for cell in row))
     statement = title or (
         f"Single attention heads of {way['donor']} put into {way['host']}: share of the gap that comes back"
     )
     caption = (
         "What one head writes at the last token in front of a hedge’s place. "
-        f"Full colour: {percent(best)}. "
+        f"Full colour: {percent(best, 0)}. "
         f"Framed: {FRAMED} nats and more, outside 95 % of {result['n_sets']} sets of other tokens."
     )
     names = [f"layer {layer}" for layer in layers]
