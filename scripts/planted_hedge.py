@@ -46,7 +46,7 @@ from mechcot.models.interventions import record
 
 DOCS = Path(__file__).parent.parent / "docs"
 OUT, PAGE = DOCS / "planted-hedge.json", DOCS / "hedge.md"
-FIRST_SEED = 1000
+FIRST_SEED, MORE_SEED = 1000, 2000
 STRENGTHS = (1.0, 2.0, 4.0)
 """Nats between a marked and an unmarked subject."""
 WIRED, WITHOUT, LATE = 25, 100, 100
@@ -250,6 +250,12 @@ def measured(seed: int, strength: float) -> dict[str, Any]:
     }
 
 
+def without(seed: int) -> float:
+    """The p of the largest stretch in a toy without a wire, patches alone."""
+    toy, slots = toy_of(seed, 0.0), slots_of(seed)[::TRACES]
+    return round(located((toy.before, toy.after), slots, [HEDGE], WITHOUT_HEADS).restored.peak_p or 0.0, 4)
+
+
 def beyond(score: Any) -> bool:
     """Whether hedges are foretold at a layer beyond refits on shuffled labels, all layers counted."""
     return score.auroc.estimate > 0.5 and score.shuffled.p * (DEPTH + 1) <= 0.05
@@ -348,8 +354,9 @@ def block(told: Mapping[str, Any]) -> str:
         *table(DIRECTION, [direction for direction, _ in rows]),
         *table(PATCHES, [patches for _, patches in rows]),
         *table(RISE, [_rise_row(rule, [one[rule] for one in late_ones]) for rule in RULES]),
-        f"The tool itself, of {len(tool)} such pairs at {PICKED} places each, has p ≤ .05 of {said}. A "
-        f"whole run took {told['seconds']} s of one core.",
+        f"The tool itself, of {len(tool)} such pairs at {PICKED} places each, has p ≤ .05 of {said}. Of "
+        f"{len(told['more'])} further toys without a wire {sum(p <= 0.05 for p in told['more'])} are beyond "
+        f"other tokens. All but these took {told['seconds']} s of one core.",
     )
     return "\n".join(map(plain_signs, lines))
 
@@ -398,7 +405,8 @@ def everything() -> dict[str, Any]:
     asked = [(strength, WIRED) for strength in STRENGTHS] + [(0.0, WITHOUT)]
     toys = [measured(FIRST_SEED + at, strength) for strength, n in asked for at in range(n)]
     told = [late(FIRST_SEED + at) for at in range(LATE)]
-    return {"toys": toys, "late": told, "seconds": round(time.process_time() - start)}
+    found = {"toys": toys, "late": told, "seconds": round(time.process_time() - start)}
+    return found | {"more": [without(MORE_SEED + at) for at in range(WITHOUT)]}
 
 
 def main() -> None:
@@ -409,9 +417,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the numbers and write docs/hedge.md")
     parser.add_argument("--kept", action="store_true", help="the block of the numbers that are kept")
     parser.add_argument("--late", action="store_true", help="measure the late rise anew, keep the toys")
+    parser.add_argument("--more", action="store_true", help="further toys without a wire, keep all else")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    told = json.loads(OUT.read_text()) if given.kept or given.late else everything()
+    told = json.loads(OUT.read_text()) if given.kept or given.late or given.more else everything()
+    if given.more:
+        told["more"] = [without(MORE_SEED + at) for at in range(WITHOUT)]
     if given.late:
         told["late"] = [late(FIRST_SEED + at) for at in range(LATE)]
     print(block(told))

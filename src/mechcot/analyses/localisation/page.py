@@ -16,7 +16,7 @@ from mechcot.core.words import Table, bracket, number, p_value, percent, signed,
 from mechcot.report.parts import Findings, Part, Section, nothing
 
 MANY = 1.5
-"""Sets that are so many times as many tokens as the hedge move less."""
+"""Sets that are so many times as many tokens as the hedge are no close match."""
 ENOUGH = 100
 """Fewer sets of other tokens than this are a smoke null."""
 _TITLE = "At which layer is the hedge lost?"
@@ -203,13 +203,13 @@ def _increments(result: Json) -> Table:
 
 
 def _many(result: Json) -> str:
-    """What sets of more tokens than the hedge do to p."""
+    """Whether sets are of more tokens than the hedge."""
     hedge, others = result["parts"]
     if others < MANY * hedge:
         return ""
     return (
-        f" A set is {others:.1f} tokens in effect and the hedge {hedge:.1f}: changes of many cancel in "
-        "their sum, so p is too small."
+        f" A set is {others:.1f} tokens in effect and the hedge {hedge:.1f}: no close match, and p may be "
+        "too small."
     )
 
 

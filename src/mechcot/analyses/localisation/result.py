@@ -141,8 +141,8 @@ class LocalisationResult(Result):
         reads: what the hedge direction of the arm before says by itself.
         no_heads: why single attention heads were not patched, else "".
         parts: how many tokens the hedge is in effect, and a matched set on average (1 / sum of squared shares
-            of the probability). The changes of many tokens cancel in their sum, so where sets are more
-            tokens than the hedge, they move less and p is too small.
+            of the probability). Where sets are more tokens than the hedge they match it less well than the
+            probabilities say, and p may be too small (docs/hedge.md).
     """
 
     before: str
