@@ -68,6 +68,7 @@ KINDS = {
     r"weights/.*": "models made of two checkpoints",
     r"causes/.*": "changed traces, and what follows them",
     r"localisation/.*": "states put into the other checkpoint",
+    r"hedge-pairs/.*": "claims with a hedge and without",
     r"steering/.*": "what was written under an edit",
     r"results/sheet\.json": "what people said",
     r"results/.*": "results",
@@ -185,9 +186,14 @@ def opened(study: str, name: str) -> None:
         said = found.known(parts[1])
     elif parts[0] == "arms" and parts[2] == "greedy":
         said = found.greedy_table(parts[1], parts[3])
-    elif parts[0] in ("handover", "weights", "causes", "localisation", "steering") and name.endswith(
-        ".parquet"
-    ):
+    elif parts[0] in (
+        "handover",
+        "weights",
+        "causes",
+        "localisation",
+        "hedge-pairs",
+        "steering",
+    ) and name.endswith(".parquet"):
         said = pd.read_parquet(found.checked(found.path / name))
     elif parts[0] == "arms" and parts[2] == "verdicts":
         said = found.verdicts(parts[1], parts[3])

@@ -26,7 +26,7 @@ KINDS = {
     "training": ("distill",),
     "sampling": ("sample",),
     "judges": ("judge", "judge_controls"),
-    "readings, localisation": ("read", "localisation-patches"),
+    "readings, localisation": ("read", "localisation-patches", "localisation-pairs"),
 }
 _ONE = """
 import json, sys, time

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import runpy
 import shutil
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,11 +15,12 @@ import pytest
 import torch
 
 from conftest import tiny_model
-from mechcot import Study
+from mechcot import Study, plots
 from mechcot.analyses.localisation import making, page
 from mechcot.analyses.localisation.analysis import analyse
 from mechcot.analyses.localisation.design import (
     ATTENTION,
+    HEAD,
     MEANS,
     MLP,
     READS,
@@ -28,18 +32,20 @@ from mechcot.analyses.localisation.design import (
     layers_of,
     runs_of,
 )
-from mechcot.analyses.localisation.making import Bench, _patched, _set_rows, _tables
+from mechcot.analyses.localisation.making import bench_of, patch_batch, set_rows, tables
 from mechcot.analyses.localisation.matched import described, matched_sets
 from mechcot.analyses.localisation.page import most
 from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, log_odds, patched
 from mechcot.core.errors import ModelError, ReadingError
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.settings import Settings
-from mechcot.core.work import WorkUnit
 from mechcot.models.checkpoint import load
+from mechcot.models.heads import heads_in, patch_head, record_heads
 from mechcot.models.interventions import record
+from mechcot.pipeline.localisation import price
 from mechcot.steps.of_study import checkpoint_folder, task_of
 
+PLANTED = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "planted_hedge.py"))
 TOKEN = 9
 
 
@@ -124,6 +130,84 @@ def test_a_patch_is_the_donors_state_at_its_token_and_nothing_else():
             assert torch.allclose(row, own, atol=1e-4), run
 
 
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_a_heads_patch_is_what_it_writes_through_its_own_projection(family):
+    """By hand: the host's head writes W_host z_host, the donor's W_donor z_donor, at the last token."""
+    donor, host, batch = tiny_model(family, seed=0), tiny_model(family, seed=5), slots(4)
+
+    def projection(model):
+        return (
+            model.model.layers[1].self_attn.o_proj
+            if family == "qwen3"
+            else model.transformer.h[1].attn.c_proj
+        )
+
+    def written(model, given):
+        weight = projection(model).weight
+        return given[0][:, -1, 16:] @ (weight[:, 16:].T if family == "qwen3" else weight[16:])
+
+    assert heads_in(host, [1, 2]) == 2
+    found = next(patched(donor, host, batch, [Run("denoise", HEAD, 2, 0, 1)], heads=2))
+    for row, slot in zip(found, batch, strict=True):
+        ids, seen = torch.tensor([list(slot.ids)]), {}
+
+        def keep(module, given, output, seen=seen):
+            seen["head"] = written(donor, given)
+
+        def put(module, given, output, seen=seen):
+            new = output.clone()
+            new[:, -1] += seen["head"] - written(host, given)
+            return new
+
+        with torch.inference_mode():
+            hook = projection(donor).register_forward_hook(keep)
+            donor(input_ids=ids)
+            hook.remove()
+            hook = projection(host).register_forward_hook(put)
+            own = host(input_ids=ids).logits[0, -1].log_softmax(-1)
+            hook.remove()
+        assert torch.allclose(row, own, atol=1e-4)
+    assert not projection(host)._forward_hooks
+
+
+def test_all_heads_of_a_layer_are_its_attention():
+    donor, host, batch = tiny_model("qwen3", seed=0), tiny_model("qwen3", seed=5), slots(4)
+    at = [len(slot.ids) - 1 for slot in batch]
+    with record_heads(donor, [2], 2, at) as kept:
+        at_the_place(donor, batch)
+    whole = next(patched(donor, host, batch, [Run("denoise", ATTENTION, 2, 0)]))
+    with (
+        patch_head(host, kept[2][:, 0], layer=2, head=0, heads=2, at=at),
+        patch_head(host, kept[2][:, 1], layer=2, head=1, heads=2, at=at),
+    ):
+        both = at_the_place(host, batch)
+    assert torch.allclose(whole, both, atol=1e-4)
+    with (
+        pytest.raises(ReadingError, match="was given for"),
+        patch_head(host, kept[2][:2, 0], layer=2, head=0, heads=2, at=at),
+    ):
+        at_the_place(host, batch)
+
+
+def test_heads_that_cannot_be_told_apart_are_left_out_with_a_word():
+    model = tiny_model("qwen3")
+    asked = LocalisationSettings(sets=5, tokens=1)
+    model.config.num_attention_heads = 3
+    with pytest.raises(ReadingError, match="takes 32 numbers, which are not 3 heads"):
+        heads_in(model, [1])
+    bench, about = bench_of({"before": model, "after": model}, slots(), [TOKEN], asked, 0)
+    assert bench.heads == about["heads"] == 0
+    assert "which are not 3 heads" in about["no_heads"]
+    assert all(run.site != HEAD for run in bench.runs["denoise"])
+    model.config.num_attention_heads = 2
+    off = asked.model_copy(update={"heads": False})
+    bench, about = bench_of({"before": model, "after": model}, slots(), [TOKEN], off, 0)
+    assert "localisation.heads" in about["no_heads"]
+    del model.model.layers[0].self_attn.o_proj
+    with pytest.raises(ReadingError, match="layer 1: Qwen3Attention has no output projection named"):
+        heads_in(model, [1, 2])
+
+
 def test_log_odds_of_sets():
     logp = torch.log(torch.tensor([[0.2, 0.3, 0.5], [0.9, 0.05, 0.05]]))
     found = log_odds(logp, [[0], [0, 1]])
@@ -163,25 +247,13 @@ def test_layers_are_spread_and_hold_the_ends():
 # --- places ---------------------------------------------------------------------------------------
 
 
-def localised(before, after, batch, token, *, n_sets=20, layers=None):
+def localised(before, after, batch, token, *, n_sets=20):
     """The analysis of two models, without a study."""
-    depth = len(before.model.layers)
-    cut = tuple(tuple(b) for b in batches(batch))
-    p = np.concatenate([at_the_place(before, b).exp().double().numpy() for b in cut])
-    chosen = (described(p, [token]), *matched_sets(p, [token], n_sets, 0))
-    own = layers or layers_of(depth, None)
-    bench = Bench(
-        {"before": before, "after": after},
-        [one.tokens for one in chosen],
-        {way: runs_of(own, 1, way) for way in WAYS},
-        cut,
-    )
-    done = [
-        (way, _patched(bench, WorkUnit("", (way, number), 0))) for way in WAYS for number in range(len(cut))
-    ]
-    values, means = (pd.DataFrame(rows) for rows in _tables(bench, done))
-    about = {"depth": depth, "layers": list(own), "n_slots": len(batch)}
-    sets, reads = pd.DataFrame(_set_rows(chosen)), pd.DataFrame(columns=READS.names)
+    asked = LocalisationSettings(sets=n_sets, tokens=1, layers=None)
+    bench, about = bench_of({"before": before, "after": after}, batch, [token], asked, 0)
+    done = [(unit.arguments[0], patch_batch(bench, unit)) for unit in bench.units]
+    values, means = (pd.DataFrame(rows) for rows in tables(bench, done))
+    sets, reads = pd.DataFrame(set_rows(bench.chosen)), pd.DataFrame(columns=READS.names)
     return analyse(values, means, sets, reads, about, "base", "student")
 
 
@@ -236,6 +308,29 @@ def test_the_layer_that_was_given_the_word_is_found_and_its_strength_too(layer):
     assert "smoke" not in page._increments(many).note
 
 
+def test_the_head_that_was_wired_is_found():
+    """A toy in which head 0 of one layer writes the hedge, all by weights (scripts/planted_hedge.py)."""
+    toy, places = PLANTED["toy_of"](100, 4.0), PLANTED["slots_of"](100)[:: PLANTED["TRACES"]]
+    found = localised(toy.before, toy.after, places, PLANTED["HEDGE"], n_sets=39)
+    way = found.restored
+    shares = {(one.layer, one.head): share for one, share in way.head_shares}
+    assert len(shares) == PLANTED["DEPTH"] * PLANTED["HEADS"]
+    assert max(shares, key=shares.get) == (toy.layer, 0)
+    assert shares[toy.layer, 0] == pytest.approx(1.0, abs=0.15)
+    assert max(abs(share) for key, share in shares.items() if key != (toy.layer, 0)) < 0.1
+    assert way.heads_p == pytest.approx(1 / (1 + found.n_sets))
+    told = " ".join(page.terminal_text(found).split())
+    assert f"head 0 of layer {toy.layer} brings most back" in told
+    assert "more than any head gains for sets of other tokens" in told
+    frame = found.to_frame()
+    assert frame["head"].notna().sum() == 2 * len(shares)
+    assert any(row[1] == "head 0" for row in page._cells(found.to_json()).rows)
+    assert len(plots.head_map(found).data[0].z) == PLANTED["DEPTH"]
+    without = replace(found, no_heads="its heads cannot be told apart")
+    assert "Single heads were not patched: its heads" in " ".join(page.terminal_text(without).split())
+    assert page._heads(without.to_json()).reason
+
+
 def test_what_the_layers_add_is_the_whole_gap_both_ways():
     before, after = tiny_model("qwen3", seed=0), tiny_model("qwen3", seed=4)
     found = localised(before, after, slots(16), TOKEN)
@@ -286,7 +381,7 @@ def made(study, work):
 def test_a_study_is_localised_and_a_killed_one_ends_the_same(study, tmp_path, monkeypatch):
     whole = copied(study, tmp_path / "whole")
     files = made(whole, tmp_path / "work-whole")
-    again, real, calls = copied(study, tmp_path / "again"), making._patched, []
+    again, real, calls = copied(study, tmp_path / "again"), making.patch_batch, []
 
     def killed(*arguments):
         calls.append(1)
@@ -294,7 +389,7 @@ def test_a_study_is_localised_and_a_killed_one_ends_the_same(study, tmp_path, mo
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(making, "_patched", killed)
+    monkeypatch.setattr(making, "patch_batch", killed)
     with pytest.raises(KeyboardInterrupt):
         made(again, tmp_path / "work")
     assert made(again, tmp_path / "work") == files
@@ -312,9 +407,18 @@ def test_a_study_is_localised_and_a_killed_one_ends_the_same(study, tmp_path, mo
     assert [tokenizer.decode([int(token)]).strip() for token in hedge] == ["perhaps"]
 
 
-def test_a_task_without_hedges_leaves_the_reason(study, tmp_path):
-    from dataclasses import replace
+def test_the_price_counts_a_pass_for_each_head(study, tmp_path):
+    asked = copied(study, tmp_path / "study")
+    without = asked.settings.localisation.model_copy(update={"heads": False})
+    bare = Study(asked.path, asked.settings.model_copy(update={"localisation": without}))
+    claims = study.claims("base")
+    slots = claims[claims.qid.isin(study.questions("clinical").qid)].qid.nunique()
+    model = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu").model
+    heads = 2 * heads_in(model, [1, 2])  # of two layers
+    assert price(asked).n - price(bare).n == len(WAYS) * heads * slots
 
+
+def test_a_task_without_hedges_leaves_the_reason(study, tmp_path):
     other = copied(study, tmp_path / "study")
     task = replace(task_of(study), hedge_pair=None)
     making.make(other, task, partial(checkpoint_folder, other), tmp_path / "work", progress=False)

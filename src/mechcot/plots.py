@@ -31,7 +31,7 @@ from mechcot.analyses.judge_controls.controls.decoys import judge_decoys
 from mechcot.analyses.judge_controls.controls.tone_swap import judge_manner
 from mechcot.analyses.judge_controls.figures import judge_flips, judge_forest, judge_strata
 from mechcot.analyses.knowledge.figures import facts_known, knowledge_bars
-from mechcot.analyses.localisation.figures import localisation, patch_map
+from mechcot.analyses.localisation.figures import head_map, localisation, patch_map
 from mechcot.analyses.panel.figures import judges
 from mechcot.analyses.probe.figures import probe_bars, probe_by_layer, probe_map
 from mechcot.analyses.probe.worth_figures import probe_calibration, probe_null, probe_risk, probe_transfer
@@ -64,6 +64,7 @@ __all__ = [
     "forced",
     "gains",
     "greedy",
+    "head_map",
     "headline",
     "hedge_by_layer",
     "hedge_words",

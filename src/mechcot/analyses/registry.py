@@ -23,8 +23,9 @@ from mechcot.analyses.form import Analysis, missing
 from mechcot.analyses.gains.analysis import gains_of
 from mechcot.analyses.greedy import analysis as greedy
 from mechcot.analyses.handover import analysis as handover
+from mechcot.analyses.hedge import across, places
 from mechcot.analyses.hedge import analysis as hedge
-from mechcot.analyses.hedge import places
+from mechcot.analyses.hedge_pairs import analysis as hedge_pairs
 from mechcot.analyses.hedge_words import analysis as hedge_words
 from mechcot.analyses.judge_controls.run import judge_controls_of
 from mechcot.analyses.judge_controls.study_report import results_of
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 _HERE = "mechcot.analyses"
+_ACROSS, _PAIRS = f"{_HERE}.hedge.across_page:part", f"{_HERE}.hedge_pairs.page:part"
 
 ANALYSES = (
     Analysis(
@@ -167,6 +169,16 @@ ANALYSES = (
     ),
     Analysis("hedge_directions", places.hedge_directions_of, version=None),
     Analysis(
+        "hedge_across", across.hedge_across_of, reads="across", asked=across.asked, pages={"doubt": _ACROSS}
+    ),
+    Analysis(
+        "hedge_pairs",
+        hedge_pairs.hedge_pairs_of,
+        reads="pairs",
+        asked=hedge_pairs.asked,
+        pages={"doubt": _PAIRS},
+    ),
+    Analysis(
         "probe",
         probe_in,
         version=7,
@@ -218,6 +230,7 @@ ANALYSES = (
     Analysis(
         "localisation",
         localisation.localisation_of,
+        version=2,
         reads="localisation",
         settings=("localisation",),
         asked=localisation.asked,

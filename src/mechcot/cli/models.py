@@ -187,11 +187,11 @@ def weights(
   mechcot hedge studies/organism
   mechcot hedge studies/mine --thorough        # more questions, traces and random directions
 
-States of one checkpoint are put into the other in front of a hedge's place, beside sets of other tokens. Then
-both arms write while the hedge direction of the arm before is added or taken out, over a range of strengths
-and beside random directions. Made of a finished study and kept in it: STUDY/localisation, STUDY/steering,
-results of these names, two sections of the report (docs/hedge.md). Killed at any instant, the same command
-goes on where it stopped."""
+States of one checkpoint are put into the other in front of a hedge's place, beside sets of other tokens;
+claims are read with a hedge and without. Then both arms write while the hedge direction of the arm before is
+added or taken out, over a range of strengths and beside random directions. Made of a finished study and kept
+in it: STUDY/localisation, STUDY/hedge-pairs, STUDY/steering, results of these names, sections of the report
+(docs/hedge.md). Killed at any instant, the same command goes on where it stopped."""
 )
 def hedge(
     study: StudyPath,
@@ -204,7 +204,7 @@ def hedge(
 ) -> None:
     """Look for the place of the hedge, and put it back."""
     from mechcot.analyses import registry
-    from mechcot.pipeline import localisation, steering
+    from mechcot.pipeline import hedge_pairs, localisation, steering
     from mechcot.pipeline import run as pipeline
     from mechcot.study.folder import Study
 
@@ -216,7 +216,7 @@ def hedge(
     )
     steering.plan_steering(opened, overrides)  # refused before the study is asked
     if dry_run:
-        stages = (localisation.STAGE, steering.STAGE)
+        stages = (localisation.STAGE, hedge_pairs.STAGE, steering.STAGE)
         show_plan(pipeline.plan_added(study, overrides, stages), as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)

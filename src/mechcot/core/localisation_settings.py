@@ -15,6 +15,8 @@ class LocalisationSettings(Section):
     tokens: int = Field(4, ge=1, description="tokens up to the place of a hedge that are patched, each alone")
     layers: int | None = Field(12, ge=2, description="layers looked at, evenly spread; null: each of them")
 
+    heads: bool = Field(True, description="whether attention heads are patched one by one, at each layer")
+
 
 THOROUGH = {"slots": 4, "sets": 200, "tokens": 8, "layers": None}
 """What `mechcot hedge --thorough` sets."""

@@ -115,6 +115,8 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "weights": ("weights",),
         "localisation": ("questions.parquet", "localisation"),
         "steering": ("questions.parquet", "steering"),
+        "pairs": (*inside, "hedge-pairs"),
+        "across": (*inside, *(name for name in ("localisation", "steering") if getattr(settings, name))),
         "causes": (*inside, *changed),
         "inside": inside,
         "traces": ("questions.parquet", *cut, *forced),

@@ -12,6 +12,7 @@ from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.forced_traces import forced_trace_stages
 from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.handover import handover_stages
+from mechcot.pipeline.hedge_pairs import hedge_pair_stages
 from mechcot.pipeline.judge import judge_stages
 from mechcot.pipeline.localisation import localisation_stages
 from mechcot.pipeline.own_chains import own_stages
@@ -50,6 +51,7 @@ STAGES = (
     handover_stages,
     weights_stages,
     localisation_stages,
+    hedge_pair_stages,
     steering_stages,
     cause_stages,
     forced_trace_stages,

@@ -29,12 +29,13 @@ def localisation_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            1,
+            2,
             basis | task_basis(study),
             (
                 "questions.parquet",
                 *(f"arms/{before}/{name}.parquet" for name in ("traces", "steps", "claims")),
-                f"readings/{before}/{before}",
+                f"arms/{after}/claims.parquet",
+                *(f"readings/{arm}/{arm}" for arm in dict.fromkeys((before, after))),
                 *(name for own, _ in folders for name in own),
             ),
             ("localisation",),
@@ -68,7 +69,8 @@ def price(study: Study) -> Expense:
     questions = set(study.questions(settings.contrast.domain).qid)
     claims = study.claims(before)
     slots = int(claims[claims.qid.isin(questions)].groupby("qid").size().clip(upper=asked.slots).sum())
-    runs = sum(len(runs_of(layers_of(depth, asked.layers), asked.tokens, way)) + 2 for way in WAYS)
+    heads = getattr(config.get_text_config(), "num_attention_heads", 0) if asked.heads else 0
+    runs = sum(len(runs_of(layers_of(depth, asked.layers), asked.tokens, way, heads)) + 2 for way in WAYS)
     prompt = study.traces(before).prompt_ids.map(len).mean()
     each = prompt + (claims.tok_decision.mean() if len(claims) else 0)
     note = f"{runs} passes over each of {slots} places of hedges, up to where the hedge would stand"

@@ -22,7 +22,7 @@ from mechcot.core.records import STEP_KEY
 from mechcot.core.results import UNSTORED, Interval, Result
 from mechcot.models.directions import Direction, save_directions
 from mechcot.probe.spec import AFTER_THE_HEDGE
-from mechcot.probe.stored import positions
+from mechcot.probe.stored import positions as rows_of
 from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.direction_forms import FORMS
 from mechcot.stats.directions import MIN_CELL, halves, tied, usable_rows
@@ -114,12 +114,15 @@ class HedgeDirections(Result):
             save_directions(Path(folder) / f"{position}-{form}", vectors, card)
 
 
-def hedge_directions_of(study: Study, *, layers: Sequence[int] | None = None) -> HedgeDirections:
+def hedge_directions_of(
+    study: Study, *, layers: Sequence[int] | None = None, positions: Sequence[str] = POSITIONS
+) -> HedgeDirections:
     """Hedge directions of the arm before at every layer and position, in three forms.
 
     Args:
         study: with the arm's reading of itself.
         layers: of those that were read; None: all.
+        positions: of `POSITIONS`, those that are looked at.
 
     Raises:
         AnalysisError: the task reads no claims, or too few are hedged or asserted.
@@ -128,10 +131,10 @@ def hedge_directions_of(study: Study, *, layers: Sequence[int] | None = None) ->
     store, questions = study.activations(before), study.questions(study.settings.contrast.domain)
     index = store.frame()[STEP_KEY]
     claims = study.claims(before).merge(index, on=STEP_KEY)
-    rows = positions(index, claims)
+    rows = rows_of(index, claims)
     states = {
         (rule, layer): store.layer("resid_post", layer, rule)[rows]
-        for rule in POSITIONS
+        for rule in positions
         if rule in store.rules
         for layer in (store.layers if layers is None else layers)
     }

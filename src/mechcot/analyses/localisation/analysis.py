@@ -23,6 +23,7 @@ from mechcot.analyses.localisation.design import (
     AFTER,
     BEFORE,
     DENOISE,
+    HEAD,
     MEANS,
     NOISE,
     READS,
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 LEAST_GAP = 0.05
 """A set whose log-odds differ by less between the checkpoints, nats, has no gap to share out."""
-_RUN = ["site", "layer", "back"]
-Key = tuple[str, int, int]
-"""Site, layer, and tokens back."""
+_RUN = ["site", "layer", "back", "head"]
+Key = tuple[str, int, int, int]
+"""Site, layer, tokens back, and head."""
 
 
 def asked(settings: Settings) -> bool:
@@ -68,7 +69,9 @@ def localisation_of(study: Study) -> LocalisationResult:
         records.read_table(study.checked(folder / f"{name}.parquet"), schema)
         for name, schema in (("values", VALUES), ("means", MEANS), ("sets", SETS), ("reads", READS))
     )
-    return analyse(values.assign(qid=values.qid.map(same)), means, sets, reads, about, *pair_of(study))
+    before, after = pair_of(study)
+    reads = reads[reads.arm == before]
+    return analyse(values.assign(qid=values.qid.map(same)), means, sets, reads, about, before, after)
 
 
 def analyse(
@@ -86,7 +89,7 @@ def analyse(
         values: rows of `design.VALUES`; equal questions go by one name.
         means: rows of `design.MEANS`.
         sets: rows of `design.SETS`.
-        reads: rows of `design.READS`.
+        reads: rows of `design.READS`, of the arm before.
         about: `localisation/about.json`.
         before: the arm that hedges.
         after: the other one.
@@ -106,6 +109,8 @@ def analyse(
             Reads(int(row.layer), float(row.cosine), float(row.low), float(row.high), tuple(row.tokens))
             for row in records.rows(reads)
         ),
+        about.get("no_heads", ""),
+        (float(hedge.parts), float(others.parts.mean()) if len(others) else 0.0),
     )
 
 
@@ -114,16 +119,11 @@ def _way(
 ) -> Way:
     """One way: signed so that a recovery leads from the host to the donor."""
     roles = (BEFORE, AFTER) if way == DENOISE else (AFTER, BEFORE)
-    donor, host = (_whole(values, means, role) for role in roles)
-    found: dict[Key, tuple[Floats, Floats]] = {}
-    own = values[values.way == way]
-    for row in records.rows(own[_RUN].drop_duplicates()):
-        key = (str(row.site), int(row.layer), int(row.back))
-        here = (own.site == row.site) & (own.layer == row.layer) & (own.back == row.back)
-        found[key] = _questions(own[here]), _sets(means, way, key)
+    donor, host = (_runs(values, means, role)["", -1, -1, -1] for role in roles)
+    found = _runs(values, means, way)
     gap = (donor[0] - host[0], donor[1] - host[1])
     layers = about["layers"]
-    reached = [host, *(found[RESID, layer, 0] for layer in layers), donor]
+    reached = [host, *(found[RESID, layer, 0, -1] for layer in layers), donor]
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(reached)]
     n = _counts(values)
     usable = np.abs(gap[1][1:]) >= LEAST_GAP
@@ -137,6 +137,8 @@ def _way(
     late = shares[third].sum(axis=0)
     peak = (np.array([step[1] for step in steps]) * toward).max(axis=0)
     most = int(np.argmax([step[1][0] * toward[0] for step in steps]))
+    heads = [(mean - host[1]) * toward for key, (_, mean) in found.items() if key[0] == HEAD]
+    best = np.max(heads, axis=0) if heads else None
     return Way(
         *names,
         ratio_interval(gap[0], n),
@@ -147,34 +149,34 @@ def _way(
         _known(late[0]),
         None if np.isnan(late[0]) else _at_least(late[0], late[1:][usable]),
         tuple(
-            Cell(*key, ratio_interval(sums - host[0], n), _null(mean[0] - host[1][0], mean[1:] - host[1][1:]))
+            Cell(
+                *key[:3],
+                ratio_interval(sums - host[0], n),
+                _null(mean[0] - host[1][0], mean[1:] - host[1][1:]),
+                key[3] if key[0] == HEAD else None,
+            )
             for key, (sums, mean) in found.items()
         ),
+        None if best is None else _at_least(best[0], best[1:]),
     )
 
 
-def _whole(values: pd.DataFrame, means: pd.DataFrame, role: str) -> tuple[Floats, Floats]:
-    own = values[values.way == role]
-    return _questions(own), _sets(means, role, ("", -1, -1))
-
-
-def _questions(own: pd.DataFrame) -> Floats:
-    """Sums of log-odds, [questions] in order of their names."""
-    found: Floats = own.groupby("qid").log_odds.sum().sort_index().to_numpy(np.float64)
-    return found
+def _runs(values: pd.DataFrame, means: pd.DataFrame, way: str) -> dict[Key, tuple[Floats, Floats]]:
+    """Each pass of one way: sums of the hedge by question, and the means of all sets, the hedge first."""
+    sums, by_set = (
+        table[table.way == way]
+        .pivot_table(index=_RUN, columns=across, values="log_odds", aggfunc="sum", sort=False)
+        .sort_index(axis=1)
+        for table, across in ((values, "qid"), (means, "set"))
+    )
+    places = sums.index.to_frame(index=False)
+    keys = [(str(row.site), int(row.layer), int(row.back), int(row.head)) for row in records.rows(places)]
+    return dict(zip(keys, zip(sums.to_numpy(), by_set.loc[sums.index].to_numpy(), strict=True), strict=True))
 
 
 def _counts(values: pd.DataFrame) -> Floats:
     """Slots, [questions]."""
     found: Floats = values[values.way == AFTER].groupby("qid").n.sum().sort_index().to_numpy(np.float64)
-    return found
-
-
-def _sets(means: pd.DataFrame, way: str, key: Key) -> Floats:
-    """Means of log-odds, [sets], the hedge first."""
-    site, layer, back = key
-    own = means[(means.way == way) & (means.site == site) & (means.layer == layer) & (means.back == back)]
-    found: Floats = own.sort_values("set").log_odds.to_numpy(np.float64)
     return found
 
 

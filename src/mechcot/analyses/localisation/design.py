@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-RESID, ATTENTION, MLP = "resid_post", "attn_out", "mlp_out"
+RESID, ATTENTION, MLP, HEAD = "resid_post", "attn_out", "mlp_out", "head"
 DENOISE, NOISE = "denoise", "noise"
 WAYS = (DENOISE, NOISE)
 BEFORE, AFTER = "before", "after"
@@ -18,9 +18,10 @@ _str, _i32, _f64 = pa.string(), pa.int32(), pa.float64()
 _RUN = [
     ("way", _str),  # denoise: states of the arm before in the arm after; noise: the other way round;
     # before, after: that arm as it is
-    ("site", _str),  # "" as it is
+    ("site", _str),  # "" as it is; head: what one attention head writes
     ("layer", _i32),  # -1 as it is
     ("back", _i32),  # tokens before the last one in front of the hedge's place; -1 as it is
+    ("head", _i32),  # of the layer, from 0; -1: not a head
 ]
 VALUES = pa.schema(
     [
@@ -37,12 +38,14 @@ SETS = pa.schema(
         ("tokens", pa.list_(_i32)),
         ("logp", _f64),  # of any of them under the arm before, mean over slots, nats
         ("spread", _f64),  # standard deviation over slots
+        ("parts", _f64),  # how many tokens it is in effect
     ]
 )
 MEANS = pa.schema([*_RUN, ("set", _i32), ("log_odds", _f64)])
 """Every set's mean over slots."""
 READS = pa.schema(
     [
+        ("arm", _str),  # whose hedge direction
         ("layer", _i32),
         ("cosine", _f64),  # of the hedge direction and the unembedding of the hedge's first token
         ("low", _f64),  # 2.5 % of random directions with the claims' covariance
@@ -60,11 +63,12 @@ class Run:
     site: str = ""
     layer: int = -1
     back: int = -1
+    head: int = -1
 
     @property
     def row(self) -> dict[str, Any]:
         """Its columns."""
-        return {"way": self.way, "site": self.site, "layer": self.layer, "back": self.back}
+        return {"way": self.way, "site": self.site, "layer": self.layer, "back": self.back, "head": self.head}
 
 
 def layers_of(depth: int, most: int | None) -> tuple[int, ...]:
@@ -79,8 +83,9 @@ def layers_of(depth: int, most: int | None) -> tuple[int, ...]:
     return (0, *(int(layer) for layer in np.unique(np.round(np.linspace(depth / most, depth, most)))))
 
 
-def runs_of(layers: Sequence[int], tokens: int, way: str) -> tuple[Run, ...]:
-    """Every patch of one way: the stream at each token by itself; attention and MLP at the last one."""
+def runs_of(layers: Sequence[int], tokens: int, way: str, heads: int = 0) -> tuple[Run, ...]:
+    """Every patch of one way: the stream at each token by itself; parts and single heads at the last one."""
     stream = (Run(way, RESID, layer, back) for back in range(tokens) for layer in layers)
     parts = (Run(way, site, layer, 0) for site in (ATTENTION, MLP) for layer in layers if layer > 0)
-    return (*stream, *parts)
+    single = (Run(way, HEAD, layer, 0, head) for layer in layers if layer > 0 for head in range(heads))
+    return (*stream, *parts, *single)

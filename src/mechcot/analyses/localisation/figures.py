@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mechcot.analyses.localisation.design import ATTENTION, MLP, RESID
+from mechcot.analyses.localisation.design import ATTENTION, HEAD, MLP, RESID
 from mechcot.core.words import number, percent
 from mechcot.report.areas import Cell, heat_map
 from mechcot.report.charts import Axis, Mark, Row, Span, row_chart
@@ -16,6 +16,10 @@ from mechcot.report.figures import AFTER, BEFORE, NULL, tint
 Json = Mapping[str, Any]
 FRAMED = 0.1
 """Nats below which a patch does too little to be framed."""
+LEAST_FULL = 0.2
+"""A head that brings back so much of the gap has the full colour, if none brings back more."""
+MANY = 8
+"""With more heads their columns are called by number alone."""
 _SITES = {RESID: "stream", ATTENTION: "attention", MLP: "MLP"}
 
 
@@ -76,7 +80,7 @@ def patch_map(result: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     way = result["restored"]
-    keys = list(dict.fromkeys((one["site"], one["back"]) for one in way["cells"]))
+    keys = list(dict.fromkeys((one["site"], one["back"]) for one in way["cells"] if one["site"] in _SITES))
     order = sorted(keys, key=lambda key: (list(_SITES).index(key[0]), -key[1]))
     layers = sorted({one["layer"] for one in way["cells"]}, reverse=True)
     known = {(one["site"], one["back"], one["layer"]): one for one in way["cells"]}
@@ -95,6 +99,35 @@ def patch_map(result: Json, *, title: str | None = None) -> go.Figure:
     return heat_map(statement, caption, names, columns, cells, BEFORE, ends=(0.0, 1.0))
 
 
+def head_map(result: Json, *, title: str | None = None) -> go.Figure:
+    """Every single attention head of the arm before put into the arm after: layer by head.
+
+    Args:
+        result: `LocalisationResult.to_json()`, with heads.
+        title: a statement in place of the one read off the numbers.
+    """
+    way = result["restored"]
+    known = {(one["layer"], one["head"]): one for one in way["cells"] if one["site"] == HEAD}
+    layers = sorted({layer for layer, _ in known}, reverse=True)
+    heads = sorted({head for _, head in known})
+    whole = number(way["gap"]) or 1.0
+    cells = [[_cell(known.get((layer, head)), whole) for head in heads] for layer in layers]
+    best = max(LEAST_FULL, *(number(cell.value) or 0.0 for row in cells for cell in row))
+    statement = title or (
+        f"Single attention heads of {way['donor']} put into {way['host']}: share of the gap that comes back"
+    )
+    caption = (
+        "What one head writes at the last token in front of a hedge’s place. "
+        f"Full colour: {percent(best, 0)}. "
+        f"Framed: {FRAMED} nats and more, outside 95 % of {result['n_sets']} sets of other tokens."
+    )
+    names = [f"layer {layer}" for layer in layers]
+    columns = [f"head {head}" if len(heads) <= MANY else str(head) for head in heads]
+    return heat_map(
+        statement, caption, names, columns, cells, BEFORE, across="attention head", ends=(0.0, best)
+    )
+
+
 def _column(site: str, back: int) -> str:
     if site != RESID:
         return _SITES[site]
@@ -105,6 +138,7 @@ def _cell(one: Json | None, whole: float) -> Cell:
     if one is None:
         return Cell(None, "", "not patched")
     nats, null = number(one["nats"]) or 0.0, one["null"]
-    share = round(nats / whole, 3) + 0.0  # no share is minus nothing
+    share = nats / whole
     outside = null is not None and not null["low"] <= nats <= null["high"] and abs(nats) >= FRAMED
-    return Cell(share, percent(share, 0), f"{percent(share)} of the gap", outside)
+    said = percent(round(share, 2) + 0.0, 0)  # no share is minus nothing
+    return Cell(round(share, 3), said, f"{percent(share)} of the gap", outside)

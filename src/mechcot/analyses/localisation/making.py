@@ -29,13 +29,15 @@ from mechcot.analyses.localisation.design import (
 from mechcot.analyses.localisation.matched import TokenSet, described, matched_sets
 from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, log_odds, patched
 from mechcot.core import files, records
-from mechcot.core.errors import AnalysisError, ModelError
+from mechcot.core.errors import AnalysisError, ModelError, ReadingError
 from mechcot.core.journal import Journal
+from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.progress import Progress
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.models.devices import device_of
+from mechcot.models.heads import heads_in
 from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, random_directions
 from mechcot.steps.hedge_places import hedge_token
@@ -56,15 +58,33 @@ class Bench:
 
     Attributes:
         models: `before` and `after`.
-        sets: token ids, the hedge first.
+        chosen: sets of tokens, the hedge first.
         runs: what is patched, both ways.
         batches: slots.
+        heads: attention heads of a layer, where single ones are patched.
     """
 
     models: Mapping[str, Any]
-    sets: Sequence[Sequence[int]]
+    chosen: tuple[TokenSet, ...]
     runs: Mapping[str, tuple[Run, ...]]
     batches: tuple[tuple[Slot, ...], ...]
+    heads: int = 0
+
+    @property
+    def sets(self) -> list[tuple[int, ...]]:
+        """Token ids, the hedge first."""
+        return [one.tokens for one in self.chosen]
+
+    @property
+    def units(self) -> list[WorkUnit]:
+        """The work: a way and a batch each."""
+        return [
+            WorkUnit(
+                content_key(way, number, [slot.ids for slot in batch], self.sets), (way, number), len(batch)
+            )
+            for way in WAYS
+            for number, batch in enumerate(self.batches)
+        ]
 
 
 def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path, *, progress: bool) -> None:
@@ -95,36 +115,67 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
     except AnalysisError as error:  # the rest of the study says what it can
         _write(out, [], [], [], [], {"reason": str(error)})
         return
-    cut = tuple(tuple(batch) for batch in batches(slots))
-    p = np.concatenate(
-        [at_the_place(pair[BEFORE].model, batch).exp().double().cpu().numpy() for batch in cut]
-    )
-    chosen = (described(p, hedge), *matched_sets(p, hedge, settings.sets, study.settings.seed))
-    depth = len(anatomy_of(pair[BEFORE].model).blocks)
-    layers = layers_of(depth, settings.layers)
-    bench = Bench(
-        {role: checkpoint.model for role, checkpoint in pair.items()},
-        [one.tokens for one in chosen],
-        {way: runs_of(layers, settings.tokens, way) for way in WAYS},
-        cut,
-    )
-    units = [
-        WorkUnit(
-            content_key(way, number, [slot.ids for slot in batch], bench.sets), (way, number), len(batch)
-        )
-        for way in WAYS
-        for number, batch in enumerate(cut)
-    ]
+    models = {role: checkpoint.model for role, checkpoint in pair.items()}
+    bench, about = bench_of(models, slots, hedge, settings, study.settings.seed)
+    units = bench.units
     with closing(Journal(work / "patches.jsonl")) as journal:
         with Progress(
             "patching", 2 * len(slots), "slot", shown=progress, done=done_of(units, journal)
         ) as bar:
-            map_tasks(_patched, units, bench, journal=journal, bar=bar)
+            map_tasks(patch_batch, units, bench, journal=journal, bar=bar)
         done = [(unit.arguments[0], journal.results[unit.key]) for unit in units]
-    values, means = _tables(bench, done)
+    values, means = tables(bench, done)
+    reads = [
+        row
+        for arm, role in ((before, BEFORE), (after, AFTER))
+        for row in reads_of(study, arm, pair[role], hedge, about["layers"])
+    ]
+    _write(out, values, means, set_rows(bench.chosen), reads, about)
+
+
+def bench_of(
+    models: Mapping[str, Any],
+    slots: Sequence[Slot],
+    hedge: Sequence[int],
+    asked: LocalisationSettings,
+    seed: int,
+) -> tuple[Bench, dict[str, Any]]:
+    """What is patched between two models, the sets that go the same way, and `about.json`.
+
+    Args:
+        models: `before` and `after`, of one build.
+        slots: places where a claim is hedged or asserted.
+        hedge: first tokens of the hedge.
+        asked: how much of it.
+        seed: of the sets.
+    """
+    cut = tuple(tuple(batch) for batch in batches(slots))
+    p = np.concatenate([at_the_place(models[BEFORE], batch).exp().double().cpu().numpy() for batch in cut])
+    depth = len(anatomy_of(models[BEFORE]).blocks)
+    layers = layers_of(depth, asked.layers)
+    heads, no_heads = reached_heads(models, layers[1:], wanted=asked.heads)
+    bench = Bench(
+        models,
+        (described(p, hedge), *matched_sets(p, hedge, asked.sets, seed)),
+        {way: runs_of(layers, asked.tokens, way, heads) for way in WAYS},
+        cut,
+        heads,
+    )
     about = {"depth": depth, "layers": list(layers), "n_slots": len(slots), "hedge": list(hedge)}
-    reads = reads_of(study, before, pair[BEFORE], hedge, layers)
-    _write(out, values, means, _set_rows(chosen), reads, about)
+    return bench, about | {"heads": heads, "no_heads": no_heads}
+
+
+def reached_heads(models: Mapping[str, Any], layers: Sequence[int], *, wanted: bool) -> tuple[int, str]:
+    """Heads of a layer that can be patched one by one, and why there are none."""
+    if not wanted:
+        return 0, "the settings do not ask for them (localisation.heads)"
+    try:
+        before, after = (heads_in(models[role], layers) for role in (BEFORE, AFTER))
+    except ReadingError as error:  # all else is patched without them
+        return 0, str(error)
+    if before != after:
+        return 0, f"one checkpoint has {before} heads a layer, the other {after}"
+    return before, ""
 
 
 def refuse_unlike(pair: Mapping[str, Checkpoint], names: tuple[str, str]) -> None:
@@ -181,18 +232,19 @@ def slots_of(
     return slots, tuple(hedge)
 
 
-def _patched(bench: Bench, unit: WorkUnit) -> dict[str, Any]:
+def patch_batch(bench: Bench, unit: WorkUnit) -> dict[str, Any]:
     """Log-odds of one batch both unpatched and under every run of one way: by slot, and summed by set."""
     way, number = unit.arguments
     batch = bench.batches[number]
     donor, host = (bench.models[role] for role in ((BEFORE, AFTER) if way == DENOISE else (AFTER, BEFORE)))
     found = [log_odds(at_the_place(host, batch), bench.sets)]
-    found += [log_odds(logp, bench.sets) for logp in patched(donor, host, batch, bench.runs[way])]
+    runs = patched(donor, host, batch, bench.runs[way], bench.heads)
+    found += [log_odds(logp, bench.sets) for logp in runs]
     table = np.stack(found)  # [1 + runs, slots, sets]
     return {"hedge": table[:, :, 0].tolist(), "sums": table.sum(axis=1).tolist()}
 
 
-def _tables(
+def tables(
     bench: Bench, done: Sequence[tuple[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of `VALUES` and of `MEANS`."""
@@ -215,9 +267,10 @@ def _tables(
     return values, means
 
 
-def _set_rows(chosen: Sequence[TokenSet]) -> list[dict[str, Any]]:
+def set_rows(chosen: Sequence[TokenSet]) -> list[dict[str, Any]]:
+    """Rows of `SETS`."""
     return [
-        {"set": at, "tokens": list(one.tokens), "logp": one.logp, "spread": one.spread}
+        {"set": at, "tokens": list(one.tokens), "logp": one.logp, "spread": one.spread, "parts": one.parts}
         for at, one in enumerate(chosen)
     ]
 
@@ -247,7 +300,14 @@ def reads_of(
         cosine = float(_cosines(direction[None], word)[0])
         told = _top_tokens(anatomy, checkpoint.tokenizer, direction)
         found.append(
-            {"layer": layer, "cosine": cosine, "low": float(low), "high": float(high), "tokens": told}
+            {
+                "arm": arm,
+                "layer": layer,
+                "cosine": cosine,
+                "low": float(low),
+                "high": float(high),
+                "tokens": told,
+            }
         )
     return found
 

@@ -27,11 +27,13 @@ class TokenSet:
         tokens: ids.
         logp: log-probability of any of them, mean over slots, nats.
         spread: its standard deviation over slots.
+        parts: how many tokens it is in effect, 1 / sum of squared shares of the probability.
     """
 
     tokens: tuple[int, ...]
     logp: float
     spread: float
+    parts: float
 
 
 def described(p: Floats, tokens: Sequence[int]) -> TokenSet:
@@ -41,8 +43,11 @@ def described(p: Floats, tokens: Sequence[int]) -> TokenSet:
         p: probabilities, [slots, vocabulary].
         tokens: ids.
     """
-    own = np.log(np.maximum(p[:, list(tokens)].sum(axis=1), 1e-300))
-    return TokenSet(tuple(int(token) for token in tokens), float(own.mean()), float(own.std()))
+    table = p[:, list(tokens)]
+    own = np.log(np.maximum(table.sum(axis=1), 1e-300))
+    each = table.mean(axis=0)
+    parts = float(each.sum() ** 2 / max(float(each @ each), 1e-300))
+    return TokenSet(tuple(int(token) for token in tokens), float(own.mean()), float(own.std()), parts)
 
 
 def matched_sets(p: Floats, hedge: Sequence[int], count: int, seed: int) -> tuple[TokenSet, ...]:

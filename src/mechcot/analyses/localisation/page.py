@@ -8,13 +8,15 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.localisation import figures
-from mechcot.analyses.localisation.design import ATTENTION, MLP
+from mechcot.analyses.localisation.design import ATTENTION, HEAD, MLP
 from mechcot.analyses.localisation.figures import stretch
 from mechcot.analyses.localisation.result import LocalisationResult
 from mechcot.core.localisation_settings import THOROUGH
 from mechcot.core.words import Table, bracket, number, p_value, percent, signed, wrapped
 from mechcot.report.parts import Findings, Part, Section, nothing
 
+MANY = 1.5
+"""Sets that are so many times as many tokens as the hedge are no close match."""
 ENOUGH = 100
 """Fewer sets of other tokens than this are a smoke null."""
 _TITLE = "At which layer is the hedge lost?"
@@ -29,6 +31,7 @@ def section(found: Findings) -> Section:
     parts = (
         Part("localisation", most(result), figures.localisation(result), tables=(_increments(result),)),
         Part("localisation-map", parts_of(result), figures.patch_map(result), tables=(_cells(result),)),
+        _heads(result),
         *((Part("localisation-reads", reads(result), tables=(_reads(result),)),) if result["reads"] else ()),
     )
     reading = Markup(
@@ -44,11 +47,19 @@ def section(found: Findings) -> Section:
     limits = Markup(
         "That a layer alone loses the hedge: additions hang on all layers before. A layer "
         "whose addition lies "
-        "among those of the matched sets is no place of hedging in particular. Single "
-        "attention heads are not "
-        "patched. Texts are {before}’s own; what {after} would write is asked elsewhere."
+        "among those of the matched sets is no place of hedging in particular. What heads add "
+        "one by one need not "
+        "add up. Texts are {before}’s own; what {after} would write is asked elsewhere."
     ).format(before=found.before, after=found.after)
     return Section("localisation", _TITLE, parts, reading, limits)
+
+
+def _heads(result: Json) -> Part:
+    if result["no_heads"]:
+        return Part(
+            "localisation-heads", "Single attention heads were not patched.", reason=result["no_heads"]
+        )
+    return Part("localisation-heads", heads(result), figures.head_map(result))
 
 
 def nats(leaf: Json) -> str:
@@ -129,6 +140,27 @@ def parts_of(result: Json) -> str:
     return f"Of single parts at the last token, most comes back with the output {' and '.join(told)}{tail}."
 
 
+def heads(result: Json) -> str:
+    """The strongest single attention head, and whether any head does as much for other tokens."""
+    way = result["restored"]
+    whole = number(way["gap"]) or 1.0
+    if number(way["late"]) is None:
+        return "The gap is too little to place in single attention heads."
+    own = [row for row in way["cells"] if row["site"] == HEAD]
+    best = max(own, key=lambda row: (number(row["nats"]) or 0.0) / whole)
+    share = percent((number(best["nats"]) or 0.0) / whole, 0)
+    told = (
+        f"Of {len(own)} single attention heads, head {best['head']} of layer {best['layer']} brings most "
+        f"back: {nats(best['nats'])}, {share} of the gap"
+    )
+    p = number(way.get("heads_p"))
+    if p is None:
+        return f"{told} (there is no other set of tokens to compare)."
+    if p > 0.05:
+        return f"{told}; some head gains as much for sets of other tokens ({p_value(p)}): no head of its own."
+    return f"{told}, more than any head gains for sets of other tokens ({p_value(p)})."
+
+
 def reads(result: Json) -> str:
     """Where the direction lies along the hedge's own unembedding."""
     rows = result["reads"]
@@ -164,10 +196,21 @@ def _increments(result: Json) -> Table:
         f"{result['n_sets']} sets of other tokens; on average they differ from the hedge by "
         f"{logp:.2f} nats in the "
         f"mean of the log-probability and by {spread:.2f} in its spread over places. p is at least "
-        f"{1 / (1 + result['n_sets']):.3f}.{_smoke(result)}"
+        f"{1 / (1 + result['n_sets']):.3f}.{_many(result)}{_smoke(result)}"
     )
     head = ("states of", "", "log-odds added", "share of the gap", "95 % of other tokens, nats", "p")
     return Table("What each layer adds", head, rows, note)
+
+
+def _many(result: Json) -> str:
+    """Whether sets are of more tokens than the hedge."""
+    hedge, others = result["parts"]
+    if others < MANY * hedge:
+        return ""
+    return (
+        f" A set is {others:.1f} tokens in effect and the hedge {hedge:.1f}: no close match, and p may be "
+        "too small."
+    )
 
 
 def _smoke(result: Json) -> str:
@@ -185,7 +228,7 @@ def _cells(result: Json) -> Table:
     rows = tuple(
         (
             f"{way['donor']} into {way['host']}",
-            row["site"],
+            f"head {row['head']}" if "head" in row else row["site"],
             f"{row['layer']}",
             f"−{row['back']}" if row["back"] else "last",
             nats(row["nats"]),
@@ -232,6 +275,7 @@ def terminal_text(result: LocalisationResult) -> str:
     table = Table(
         "", ("adds", into, "nats", "other tokens, nats", f"{found['after']} into {found['before']}"), rows
     )
-    told = f"{most(found)} {parts_of(found)}" + (f" {reads(found)}" if found["reads"] else "")
-    told += f" {found['n_sets']} sets of other tokens.{_smoke(found)}"
+    single = f"Single heads were not patched: {found['no_heads']}." if found["no_heads"] else heads(found)
+    told = f"{most(found)} {parts_of(found)} {single}" + (f" {reads(found)}" if found["reads"] else "")
+    told += f" {found['n_sets']} sets of other tokens.{_many(found)}{_smoke(found)}"
     return f"{table.text()}\n\n{wrapped(told)}"

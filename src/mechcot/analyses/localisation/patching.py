@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mechcot.analyses.localisation.design import Run
+from mechcot.analyses.localisation.design import HEAD, Run
 from mechcot.models.anatomy import as_found
 from mechcot.models.calling import calling_of
 from mechcot.models.devices import input_device
+from mechcot.models.heads import patch_head, record_heads
 from mechcot.models.interventions import patch, record
 
 Floats = NDArray[np.float64]
@@ -61,7 +63,9 @@ def at_the_place(model: Any, batch: Sequence[Slot]) -> Tensor:
         return logits[torch.arange(len(batch)), last.to(logits.device)].float().log_softmax(-1)
 
 
-def patched(donor: Any, host: Any, batch: Sequence[Slot], runs: Sequence[Run]) -> Iterator[Tensor]:
+def patched(
+    donor: Any, host: Any, batch: Sequence[Slot], runs: Sequence[Run], heads: int = 0
+) -> Iterator[Tensor]:
     """`at_the_place` of the host under each run, with the donor's states over the same texts.
 
     Args:
@@ -69,21 +73,42 @@ def patched(donor: Any, host: Any, batch: Sequence[Slot], runs: Sequence[Run]) -
         host: into whom.
         batch: slots.
         runs: one site, layer and token each.
+        heads: attention heads of each layer, where single ones are among the runs.
     """
     states: dict[str, Mapping[int, Tensor]] = {}
+    last = [len(slot.ids) - 1 for slot in batch]
     for site in dict.fromkeys(run.site for run in runs):
         layers = sorted({run.layer for run in runs if run.site == site})
-        with record(donor, layers=layers, site=site) as kept:
+        seen = (
+            record_heads(donor, layers, heads, last)
+            if site == HEAD
+            else record(donor, layers=layers, site=site)
+        )
+        with seen as kept:
             at_the_place(donor, batch)
         states[site] = kept
-    rows = torch.arange(len(batch))
     for run in runs:
-        at = [len(slot.ids) - 1 - run.back for slot in batch]
-        given = states[run.site][run.layer]
-        put = given[rows.to(given.device), torch.tensor(at, device=given.device)][:, None]
-        with patch(host, put, layers=[run.layer], site=run.site, positions=[[i] for i in at]):
+        at = [index - run.back for index in last]
+        with _put(host, states[run.site][run.layer], run, at, heads):
             found = at_the_place(host, batch)
         yield found  # the host is as it was while its reader goes on
+
+
+def _put(host: Any, given: Tensor, run: Run, at: Sequence[int], heads: int) -> AbstractContextManager[None]:
+    """The host with the donor's state of each text at one token in its place.
+
+    Args:
+        host: into whom.
+        given: [batch, tokens, d_model]; of heads [batch, heads, d_model], at that token.
+        run: which state.
+        at: index of the token in each text.
+        heads: of each layer.
+    """
+    if run.site == HEAD:
+        return patch_head(host, given[:, run.head], layer=run.layer, head=run.head, heads=heads, at=at)
+    rows = torch.arange(len(given), device=given.device)
+    put = given[rows, torch.tensor(at, device=given.device)][:, None]
+    return patch(host, put, layers=[run.layer], site=run.site, positions=[[i] for i in at])
 
 
 def log_odds(logp: Tensor, sets: Sequence[Sequence[int]]) -> Floats:

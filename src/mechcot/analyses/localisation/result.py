@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechcot.core.results import Interval, Result, because, cells
+from mechcot.core.results import OPTIONAL, Interval, Result, because, cells
 
 NO_GAP = "there is no gap to share out"
 
@@ -54,6 +54,7 @@ class Cell(Result):
         back: tokens before the last one in front of the hedge's place.
         nats: log-odds of the hedge that it brings towards the donor's.
         null: the same of matched sets, nats.
+        head: of the layer, from 0, where one attention head is patched.
     """
 
     site: str
@@ -61,6 +62,7 @@ class Cell(Result):
     back: int
     nats: Interval
     null: Null | None
+    head: int | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Way(Result):
         late_p: share of matched sets with a gap (and the hedge itself) that gain as large a share of theirs
             there.
         cells: every patch.
+        heads_p: share of matched sets (and the hedge itself) that gain as much, in nats, with any one
+            attention head; None where single heads were not patched, or there is no set.
     """
 
     donor: str
@@ -92,6 +96,14 @@ class Way(Result):
     late: float | None = field(metadata=because(NO_GAP))
     late_p: float | None = field(metadata=because(NO_GAP))
     cells: tuple[Cell, ...]
+    heads_p: float | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def head_shares(self) -> list[tuple[Cell, float | None]]:
+        """Each single head and its share of the gap; None where there is no gap to share out."""
+        whole = self.gap.estimate or 0.0
+        heads = [one for one in self.cells if one.head is not None]
+        return [(one, None if self.late is None else (one.nats.estimate or 0.0) / whole) for one in heads]
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,10 @@ class LocalisationResult(Result):
         restored: the arm before's states put into the arm after (denoising).
         removed: the arm after's put into the arm before (noising).
         reads: what the hedge direction of the arm before says by itself.
+        no_heads: why single attention heads were not patched, else "".
+        parts: how many tokens the hedge is in effect, and a matched set on average (1 / sum of squared shares
+            of the probability). Where sets are more tokens than the hedge they match it less well than the
+            probabilities say, and p may be too small (docs/hedge.md).
     """
 
     before: str
@@ -138,17 +154,26 @@ class LocalisationResult(Result):
     restored: Way
     removed: Way
     reads: tuple[Reads, ...]
+    no_heads: str = ""
+    parts: tuple[float, float] = (1.0, 1.0)
 
     table = "rows"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a way and stretch of layers."""
-        return [
-            {"donor": way.donor, "host": way.host, "layer": one.layer, **cells(one.nats), "share": one.share}
-            for way in (self.restored, self.removed)
-            for one in way.increments
-        ]
+        """A row a way and stretch of layers, and one a way and attention head (`head`, from 0)."""
+        found = []
+        for way in (self.restored, self.removed):
+            arms = {"donor": way.donor, "host": way.host}
+            found += [
+                {**arms, "layer": one.layer, "head": None, **cells(one.nats), "share": one.share}
+                for one in way.increments
+            ]
+            found += [
+                {**arms, "layer": one.layer, "head": one.head, **cells(one.nats), "share": share}
+                for one, share in way.head_shares
+            ]
+        return found
 
     def __repr__(self) -> str:
         peak = "norm and unembedding" if self.restored.peak is None else f"layer {self.restored.peak}"
