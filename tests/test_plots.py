@@ -284,7 +284,7 @@ def test_few_questions_are_grey_and_keep_the_arm_s_shape(results):
     for name in ("both", "only_after", "only_before"):
         broken["strata"][name]["n_questions"] = style.FEW
     figure = plots.error_by_answers(broken)
-    grey = [trace for trace in figure.data if trace.marker.color == plots.NULL]
+    grey = [trace for trace in figure.data if trace.marker.color == style.tint(plots.NULL, 0.7)]
     assert [(list(trace.y), trace.marker.symbol) for trace in grey] == [
         ([3 + shift], style.look(colour).symbol)
         for shift, colour in ((-0.14, plots.BEFORE), (0.14, plots.AFTER))

@@ -27,6 +27,7 @@ from mechcot.report.figures import (
     pattern,
     rows_axis,
     rows_margin,
+    tint,
     triple,
     whisker,
     wrap,
@@ -36,6 +37,8 @@ _ROW_WIDTH, _SIDE_WIDTH = 20, 34
 """Characters in a line of a row's name and of the title of the y axis."""
 _GAP = 0.08
 """Between two columns, as a share of the width."""
+_LAST = 2000
+"""Place in the legend of what is greyed."""
 DOTTED = {"color": NULL, "width": 1, "dash": "dot"}
 END = "<extra></extra>"
 
@@ -140,7 +143,7 @@ class Row:
 
 def _height(rows: Sequence[Row], apart: float) -> int:
     """Of a row in pixels: words below a mark take most, two marks beside each other more than one."""
-    return 85 if any(row.note for row in rows) else 60 if apart else 46
+    return 96 if any(row.note for row in rows) else 60 if apart else 46
 
 
 def row_chart(
@@ -179,7 +182,7 @@ def row_chart(
         for span in row.spans:
             _span(figure, place, span, x.scale)
         if row.note:
-            at = {"x": 0, "xref": "paper", "xanchor": "left", "y": place, "yshift": 26}
+            at = {"x": 0, "xref": "paper", "xanchor": "left", "y": place, "yshift": 33}
             figure.add_annotation(text=esc(row.note), showarrow=False, **at)
     for same in bars:
         _bars(figure, same, None if stacked else 0.5)
@@ -204,16 +207,21 @@ def _series(rows: Sequence[Sequence[Bar]]) -> list[list[tuple[int, Bar]]]:
     return [[(place, one)] for place, row in enumerate(rows) for one in row]
 
 
-def _groups(rows: Sequence[Row], columns: bool) -> dict[tuple[int, str, bool, str], list[tuple[int, Mark]]]:
-    """The marks that are one trace, with their rows, by place in the row, name, and whether they are faint.
+_Key = tuple[int, str, bool, bool, str]
 
-    What has neither a name nor a column stands alone, as whiskers of one trace have one colour.
+
+def _groups(rows: Sequence[Row], columns: bool) -> dict[_Key, list[tuple[int, Mark]]]:
+    """The marks that are one trace, with their rows.
+
+    By place in the row, name, whether they are faint and whether they have whiskers. What has neither a name
+    nor a column stands alone, as whiskers of one trace have one colour.
     """
-    found: dict[tuple[int, str, bool, str], list[tuple[int, Mark]]] = {}
+    found: dict[_Key, list[tuple[int, Mark]]] = {}
     for place, row in enumerate(rows):
         for number, mark in enumerate(row.marks):
             alone = "" if mark.name or columns or mark.faint else f"{place} {number}"
-            found.setdefault((number, mark.name, mark.faint, alone), []).append((place, mark))
+            key = (number, mark.name, mark.faint, bool(no_interval(mark.value)), alone)
+            found.setdefault(key, []).append((place, mark))
     return found
 
 
@@ -222,9 +230,11 @@ def _marks(
 ) -> None:
     """All marks; each name is once in the legend, those too whose marks are all faint."""
     known: set[str] = set()
-    for (number, name, faint, _), series in _groups(rows, columns).items():
+    over_bars = {"marker_line": {"width": 1.5, "color": "white"}} if any(row.bars for row in rows) else {}
+    for (number, name, faint, _, _), series in _groups(rows, columns).items():
         called = FAINT if faint else name
         more = entry("" if called in known else called) | ({"xaxis": _axis(number)} if columns else {})
+        more |= over_bars | ({"legendrank": _LAST} if faint else {})
         _dots(figure, series, scale, (2 * number - 1) * apart, whiskers, **more)
         known.add(called)
     for mark in (mark for row in rows for mark in row.marks):
@@ -249,7 +259,7 @@ def _dots(
     """One trace of marks; their whiskers are in the marks' colour where they have none of their own."""
     places, marks = zip(*series, strict=True)
     mids, lows, highs = numbers([mark.value for mark in marks], scale)
-    colours = [NULL if mark.faint else mark.colour for mark in marks]
+    colours = [tint(NULL, 0.7) if mark.faint else mark.colour for mark in marks]
     hovers = [
         "\n".join(filter(None, [mark.hover, FAINT if mark.faint else "", no_interval(mark.value)]))
         for mark in marks
@@ -257,7 +267,7 @@ def _dots(
     figure.add_scatter(
         x=mids,
         y=[place + shift for place in places],
-        error_x=whisker(mids, lows, highs, whiskers or colours[0]),
+        error_x=None if no_interval(marks[0].value) else whisker(mids, lows, highs, whiskers or colours[0]),
         mode="markers",
         marker=marker(colours, [mark.symbol or look(mark.colour).symbol for mark in marks], 10),
         cliponaxis=False,
@@ -282,6 +292,7 @@ def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | N
         orientation="h",
         width=width,
         marker_color=bars[0].colour,
+        marker_opacity=1 if bars[0].start is None and bars[0].name else 0.75,  # whiskers are seen on them
         marker_pattern=pattern(look(bars[0].colour).pattern if bars[0].pattern is None else bars[0].pattern),
         customdata=hovers if many else None,
         hovertemplate=("%{customdata}" if many else hovers[0]) + END,

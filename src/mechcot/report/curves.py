@@ -94,7 +94,14 @@ def line_chart(
     if y.null is not None:
         figure.add_hline(y=y.null, line=DOTTED)
     figure.update_yaxes(**y.layout())
-    return figure.update_xaxes(**x.layout())
+    return figure.update_xaxes(**({"range": _whole(lines)} | x.layout()))
+
+
+def _whole(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """The ends of lines without dots of their own: what tells them apart adds no room; None: as it fits."""
+    places = [x for line in lines for x in line.x if not isinstance(x, str)]
+    dotted = any("markers" in line.mode for line in lines)
+    return None if dotted or not places or min(places) == max(places) else (min(places), max(places))
 
 
 def _curve(figure: go.Figure, line: Line) -> None:
@@ -109,6 +116,7 @@ def _curve(figure: go.Figure, line: Line) -> None:
             y=mids,
             error_y=whisker(mids, lows, highs, line.colour) if line.whiskers else None,
             line={"color": line.colour, "width": 2.5} | _dashed(line),
+            cliponaxis=False,
             **_points(line),
             **entry(line.name),
         )

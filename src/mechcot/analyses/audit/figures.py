@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from mechcot.analyses.form import STRATA
 from mechcot.core.words import direction, number, parts_in_points, percent, points
-from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
-from mechcot.report.figures import AFTER, COLOURS, FEW, RULE, Json, greyed, n_questions, tint, with_interval
+from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
+from mechcot.report.figures import AFTER, COLOURS, FEW, Json, greyed, n_questions, tint, with_interval
 
 _APART = 0.14
 
@@ -45,9 +45,8 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
             )
             for when, colour in COLOURS.items()
         ]
-        ends = [number(mark.value) for mark in marks]
-        rows.append(Row(label, marks, spans=[Span(ends[0], ends[1], RULE, 5)], note=points(delta)))
-    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)))
+        rows.append(Row(label, marks, note=points(delta)))
+    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), apart=_APART)
 
 
 def _moved(delta: Any) -> str:
