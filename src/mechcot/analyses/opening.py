@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mechcot.core.errors import ModelError, StudyError
 from mechcot.core.words import counted, direction, listed, percent
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.report.parts import Findings
     from mechcot.study.folder import Study
-
-KIND_KEYS = ("role", "kind")
-"""Keys of results under which a kind of step stands."""
 
 _FOLLOWS = {
     ("up", "up"): "Answers got better and steps got worse: right answers do not vouch for the reasoning.",
@@ -56,31 +52,6 @@ def follows(found: Findings) -> str:
         f"{_FOLLOWS[ways]} A wrong claim is in {after} of the traces of {found.after} and in {before} of "
         f"those of {found.before}."
     )
-
-
-def worded(value: Any, names: Mapping[str, str]) -> Any:
-    """A result with the kinds of its steps by their readable names.
-
-    Args:
-        value: JSON values; a kind stands under `KIND_KEYS`, alone or before " / ", or all keys are kinds.
-        names: `Task.role_names`.
-    """
-    if isinstance(value, list):
-        return [worded(one, names) for one in value]
-    if not isinstance(value, dict) or not names:
-        return value
-    own = bool(value) and value.keys() <= names.keys()
-    return {
-        names[key] if own else key: _named(inner, names) if key in KIND_KEYS else worded(inner, names)
-        for key, inner in value.items()
-    }
-
-
-def _named(kind: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(kind, str):
-        return worded(kind, names)
-    head, *rest = kind.split(" / ")
-    return " / ".join([names.get(head, head), *rest])
 
 
 def export_of(study: Study) -> str | None:

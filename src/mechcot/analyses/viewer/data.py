@@ -23,7 +23,7 @@ from mechcot.core.errors import DataError, UsageError
 from mechcot.report.figures import ARMS
 from mechcot.report.frame import embedded
 from mechcot.report.page import VERDICTS
-from mechcot.steps.of_study import task_of
+from mechcot.steps.of_study import kind_names
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -104,7 +104,7 @@ class Data:
         index, settings = self.index, self.study.settings
         arms = [arm for arm in shown_arms(self.study) if arm in set(index.arm)]
         kinds = sorted({kind for kinds in index.kinds for kind in kinds})
-        named = task_of(self.study).role_names
+        named = kind_names(self.study)
         code = {kind: i for i, kind in enumerate(kinds)}
         questions = self.study.questions().set_index("qid")
         number = {qid: i for i, qid in enumerate(self.qids)}
