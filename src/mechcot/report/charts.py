@@ -35,8 +35,8 @@ from mechcot.report.figures import (
 
 _ROW_WIDTH, _SIDE_WIDTH = 20, 34
 """Characters in a line of a row's name and of the title of the y axis."""
-_GAP = 0.08
-"""Between two columns, as a share of the width."""
+_GAP = 0.14
+"""Between two columns, as a share of the width; of more columns a part of it."""
 _LAST = 2000
 """Place in the legend of what is greyed."""
 DOTTED = {"color": NULL, "width": 1, "dash": "dot"}
@@ -261,8 +261,7 @@ def _dots(
     mids, lows, highs = numbers([mark.value for mark in marks], scale)
     colours = [tint(NULL, 0.7) if mark.faint else mark.colour for mark in marks]
     hovers = [
-        "\n".join(filter(None, [mark.hover, FAINT if mark.faint else "", no_interval(mark.value)]))
-        for mark in marks
+        "\n".join(filter(None, [mark.hover, FAINT if mark.faint else "", _unsaid(mark)])) for mark in marks
     ]
     figure.add_scatter(
         x=mids,
@@ -274,6 +273,11 @@ def _dots(
         customdata=list(map(esc_lines, hovers)),
         **({"hovertemplate": "%{customdata}" + END} | more),
     )
+
+
+def _unsaid(mark: Mark) -> str:
+    """Why a dot has no whisker, unless what is said of it says so."""
+    return "" if "no interval" in mark.hover else no_interval(mark.value)
 
 
 def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | None) -> None:
@@ -322,9 +326,10 @@ def _upright(figure: go.Figure, kind: str, low: float, high: float, **style: Any
 
 def _columns(figure: go.Figure, columns: Sequence[str]) -> None:
     """Part the width among columns, each with an axis and a name."""
-    style, wide = figure.layout.xaxis.to_plotly_json(), (1 + _GAP) / max(1, len(columns))
+    gap = 2 * _GAP / max(2, len(columns))
+    style, wide = figure.layout.xaxis.to_plotly_json(), (1 + gap) / max(1, len(columns))
     for number, column in enumerate(columns):
-        ends = [number * wide, (number + 1) * wide - _GAP]
+        ends = [number * wide, (number + 1) * wide - gap]
         own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 4, "tickangle": 0}
         own["title"] = style["title"] | {"text": esc(column)}
         figure.update_layout({_axis(number).replace("x", "xaxis"): own})

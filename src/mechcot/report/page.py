@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mechcot.report import figures as style
 from mechcot.report import traces
 from mechcot.report.frame import drawn, template
-from mechcot.report.parts import Findings, Section, Table
+from mechcot.report.parts import Findings, Section, Table, finished
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -78,15 +78,17 @@ def render(
     Returns:
         HTML with plotly.js inlined once; the same study gives the same text.
     """
+    done, undone = finished(sections)
     return template("page.html").render(
         found=found,
         summary=summary,
-        sections=sections,
+        sections=done,
+        undone=undone,
         top=top,
         cards=top.cards,
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
         tables=tables,
         verdicts=VERDICTS,
         colours={"before": style.BEFORE, "after": style.AFTER},
-        **drawn(sections),
+        **drawn(done),
     )
