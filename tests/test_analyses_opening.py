@@ -36,6 +36,20 @@ def test_the_report_says_who_answered_what_and_who_judged(study: Study) -> None:
     assert f'<p class="follows">{opening.follows(found)}</p>' in page
 
 
+def test_questions_have_one_name() -> None:
+    def name(**given: str | None) -> str:
+        told = {"set": None, "path": "", "revision": None, "split": "test"} | given
+        return opening.questions_name(SimpleNamespace(questions=SimpleNamespace(**told)))
+
+    assert opening.questions_name(SimpleNamespace(questions=None)) == "an invented world"
+    assert name(path="data/exam.csv") == "exam.csv"
+    assert (
+        name(path="hub:me/exam", revision="0123456789abcdef")
+        == "me/exam, split test at revision 0123456789ab"
+    )
+    assert name(path="hub:me/exam", set="exam") == "exam, split test"
+
+
 @pytest.mark.parametrize(
     ("answers", "steps", "says"),
     [

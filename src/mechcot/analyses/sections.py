@@ -115,8 +115,8 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
     found = findings_of(study)
     tables = method.tables(study, found, summary, versions)
     top = Top(
-        opening.asked(study, found), opening.follows(found), _cards(found), opening.export_of(study),
-        kind_names(study),
+        opening.heading(study), opening.asked(study, found), opening.follows(found), _cards(found),
+        opening.export_of(study), kind_names(study),
     )  # fmt: skip
     return render(study, found, summary, sections=sections_of(found), top=top, tables=tables)
 

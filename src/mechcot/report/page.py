@@ -42,6 +42,7 @@ class Top:
     """How the page begins, and what it calls things.
 
     Attributes:
+        heading: what is compared, before the arms' names.
         asked: the questions, the models and the judge in one line.
         follows: one sentence of consequence.
         cards: the numbers at the top.
@@ -49,6 +50,7 @@ class Top:
         kinds: readable names of the kinds of step.
     """
 
+    heading: str
     asked: str
     follows: str
     cards: Sequence[Card]
