@@ -90,8 +90,8 @@ def write(study: Any) -> None:
     blocks = [
         f"""# Gallery
 
-Made by `python scripts/gallery.py` of a small study of the organism ({n} questions, a student of width
-{study.settings.organism.hidden_size}): they show what the figures look like, and their numbers are those of a
+Made by `python scripts/gallery.py` of a study of the organism (preset {study.summary()["study"]}, seed
+{study.settings.seed}, {n} questions, a student of width {study.settings.organism.hidden_size}): they show what the figures look like, and their numbers are those of a
 toy. Every figure states what it shows, with denominators and intervals; in a notebook it is interactive, and
 the text of steps stands in the hover.
 """

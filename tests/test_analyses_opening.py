@@ -87,6 +87,7 @@ def test_kinds_of_step_are_named_in_words_and_nothing_else_is(study: Study) -> N
     assert task_of(study).role_names == KINDS
     found = study.audit()
     assert {role.role for role in found.roles} <= set(ROLES)  # the result holds codes, its figures say words
+    assert study.probe("distilled").figure().data  # it was read back: what is not stored is not asked for
     for figure in (found.figure(), plots.error_by_kind(found), plots.error_by_kind(audit=study.audit())):
         said = figure.to_json().replace("<br>", " ")
         assert KINDS["find"] in said

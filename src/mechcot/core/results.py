@@ -337,7 +337,8 @@ def _results(value: Any) -> Iterator[Result]:
         return
     if isinstance(value, Result):
         yield value
-        value = [getattr(value, one.name, None) for one in dataclasses.fields(value)]  # type: ignore[arg-type]
+        held = vars(value)  # a result that was read back lacks what is not stored
+        value = [held.get(one.name) for one in dataclasses.fields(value)]  # type: ignore[arg-type]
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     for part in parts:
         if isinstance(part, Result | Mapping | list | tuple):

@@ -260,6 +260,7 @@ def _dots(
     places, marks = zip(*series, strict=True)
     mids, lows, highs = numbers([mark.value for mark in marks], scale)
     colours = [tint(NULL, 0.7) if mark.faint else mark.colour for mark in marks]
+    size = 8 if "xaxis" in more else 10  # of a column, where whiskers are short
     hovers = [
         "\n".join(filter(None, [mark.hover, FAINT if mark.faint else "", _unsaid(mark)])) for mark in marks
     ]
@@ -268,7 +269,7 @@ def _dots(
         y=[place + shift for place in places],
         error_x=None if no_interval(marks[0].value) else whisker(mids, lows, highs, whiskers or colours[0]),
         mode="markers",
-        marker=marker(colours, [mark.symbol or look(mark.colour).symbol for mark in marks], 10),
+        marker=marker(colours, [mark.symbol or look(mark.colour).symbol for mark in marks], size),
         cliponaxis=False,
         customdata=list(map(esc_lines, hovers)),
         **({"hovertemplate": "%{customdata}" + END} | more),
