@@ -92,8 +92,8 @@ def write(study: Any) -> None:
 
 Made by `python scripts/gallery.py` of a study of the organism (preset {study.summary()["study"]}, seed
 {settings.seed}, {n} questions, a student of width {settings.organism.hidden_size}): they show what the
-figures look like, and their numbers are those of a toy. Every figure states what it shows, with denominators and intervals; in a notebook it is interactive, and
-the text of steps stands in the hover.
+figures look like, and their numbers are those of a toy. Every figure states what it shows, with denominators
+and intervals; in a notebook it is interactive, and the text of steps stands in the hover.
 """
     ]
     for name, (call, page, _) in FIGURES.items():
