@@ -86,14 +86,14 @@ def write(study: Any) -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, picture in zip(figures, drawn, strict=True):
         (FOLDER / f"{name}.svg").write_text(picture + "\n", encoding="utf-8")
-    n = study.summary()["answers"]["base"]["n_questions"]
+    n, settings = study.summary()["answers"]["base"]["n_questions"], study.settings
     blocks = [
         f"""# Gallery
 
-Made by `python scripts/gallery.py` of a small study of the organism ({n} questions, a student of width
-{study.settings.organism.hidden_size}): they show what the figures look like, and their numbers are those of a
-toy. Every figure states what it shows, with denominators and intervals; in a notebook it is interactive, and
-the text of steps stands in the hover.
+Made by `python scripts/gallery.py` of a study of the organism (preset {study.summary()["study"]}, seed
+{settings.seed}, {n} questions, a student of width {settings.organism.hidden_size}): they show what the
+figures look like, and their numbers are those of a toy. Every figure states what it shows, with denominators
+and intervals; in a notebook it is interactive, and the text of steps stands in the hover.
 """
     ]
     for name, (call, page, _) in FIGURES.items():

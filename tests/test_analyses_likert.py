@@ -346,7 +346,8 @@ def test_the_page_and_the_studys_report_say_what_people_made_of_it(case, tmp_pat
     assert [part.name for part in parts] == ["likert-interpretability", "likert-load", "likert-ratings"]
     assert "The most right answers" in parts[0].sentence
     figure = result.figure()
-    assert [one.text[0] for one in figure.data if one.text is not None] == list(ARMS)
+    assert [one.text for one in figure.layout.annotations[1:]] == list(ARMS)
+    assert len({one.marker.symbol for one in figure.data if one.mode == "markers"}) == len(ARMS)
     traces = study.arm_path("base") / "traces.parquet"
     traces.write_bytes(traces.read_bytes() + b" ")
     assert found(study) is None  # other traces than those that were rated

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechcot import Study
+from mechcot import Study, plots
 from mechcot.analyses import opening
 from mechcot.analyses.sections import findings_of, page_of
+from mechcot.core.naming import worded
 from mechcot.steps.of_study import task_of
 from mechcot.tasks.organism.checker import KINDS, ROLES
 
@@ -33,6 +34,20 @@ def test_the_report_says_who_answered_what_and_who_judged(study: Study) -> None:
     page = study.report.read_text()
     assert f'<p class="asked">{told}</p>' in page
     assert f'<p class="follows">{opening.follows(found)}</p>' in page
+
+
+def test_questions_have_one_name() -> None:
+    def name(**given: str | None) -> str:
+        told = {"set": None, "path": "", "revision": None, "split": "test"} | given
+        return opening.questions_name(SimpleNamespace(questions=SimpleNamespace(**told)))
+
+    assert opening.questions_name(SimpleNamespace(questions=None)) == "an invented world"
+    assert name(path="data/exam.csv") == "exam.csv"
+    assert (
+        name(path="hub:me/exam", revision="0123456789abcdef")
+        == "me/exam, split test at revision 0123456789ab"
+    )
+    assert name(path="hub:me/exam", set="exam") == "exam, split test"
 
 
 @pytest.mark.parametrize(
@@ -62,14 +77,21 @@ def test_kinds_of_step_are_named_in_words_and_nothing_else_is(study: Study) -> N
         "no_other": {"rev": 1, "find": 2},
         "choice": {"value": None, "reason": "rev"},
     }
-    assert opening.worded(given, KINDS) == {
+    assert worded(given, KINDS) == {
         "roles": [{"role": KINDS["rev"], "choice": 1}],
         "kinds": [{"kind": f"{KINDS['rev']} / head"}, {"kind": "position"}],
         "no_other": {KINDS["rev"]: 1, KINDS["find"]: 2},
         "choice": {"value": None, "reason": "rev"},
     }
-    assert opening.worded(given, {}) == given
+    assert worded(given, {}) == given
     assert task_of(study).role_names == KINDS
+    found = study.audit()
+    assert {role.role for role in found.roles} <= set(ROLES)  # the result holds codes, its figures say words
+    assert study.probe("distilled").figure().data  # it was read back: what is not stored is not asked for
+    for figure in (found.figure(), plots.error_by_kind(found), plots.error_by_kind(audit=study.audit())):
+        said = figure.to_json().replace("<br>", " ")
+        assert KINDS["find"] in said
+        assert not any(f'"{role}<' in figure.to_json() for role in ROLES)
     page = study.report.read_text()
     figures = page.split('id="figures">')[1].split("</script>")[0]
     assert KINDS["rev"] in figures.replace("<br>", " ").replace("\\u003cbr\\u003e", " ")

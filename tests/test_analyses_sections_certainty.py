@@ -178,9 +178,9 @@ def test_a_change_that_is_not_clear_is_not_explained_away(study):
 
 
 def test_without_a_second_judge_or_people_the_page_says_how_to_get_them(page):
-    told = page.said("sure")
-    assert "one judge alone has judged these steps; mechcot judge STUDY --judge FILE adds one" in told
-    assert "no sheet was filled; mechcot sheet draw STUDY makes one" in told
+    told = page.said("undone")
+    assert "One judge alone has judged these steps; mechcot judge STUDY --judge FILE adds one" in told
+    assert "No sheet was filled; mechcot sheet draw STUDY makes one" in told
 
 
 def test_a_panel_shows_every_judge_and_warns_of_kappa(copied):

@@ -14,6 +14,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from called import called
 from mechcot import Study
 from mechcot.analyses.judge_accuracy import accuracy_of, read_labels
+from mechcot.analyses.opening import questions_name
 from mechcot.analyses.sharing.card import write_cards
 from mechcot.analyses.sharing.steps import step_rows_of
 from mechcot.core.errors import StudyError
@@ -110,7 +111,10 @@ def test_the_hub_s_own_parser_reads_both_cards(study: Study, cards: tuple[str, s
 
 def test_numbers_stand_with_intervals_denominators_and_controls(study: Study, cards: tuple[str, str]) -> None:
     summary = study.summary()
+    name = questions_name(study.settings)
+    assert f"questions of {name}, " in study.report.read_text().replace("\u00a0", " ")
     for text in cards:
+        assert f"questions of {name}, " in text  # as the report has it
         assert percent(summary["audit"]["distilled"]["error_rate"]).replace("\u00a0", " ") in text
         assert f"{summary['audit']['distilled']['n_judged']:,} of" in text
         assert f"{summary['answers']['base']['n_questions']} questions" in text

@@ -65,6 +65,10 @@ def test_an_arm_s_own_prompt_is_the_study_s_but_for_what_it_says(tmp_path: Path)
         ),
         (("arms.t={traces: t.csv, prompt: {system: x}}",), "prompt: the arm is given as traces"),
         (
+            ("contrast.differs=[temperature]",),
+            "contrast.differs: temperature: this is declared of arms out of files, and 'base' is sampled",
+        ),
+        (
             ("arms.terse.prompt.thinking=true",),
             "arms.terse.prompt: it learns from examples that are written with the study's prompt",
         ),

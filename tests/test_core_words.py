@@ -9,6 +9,7 @@ from mechcot.core.words import (
     counted,
     direction,
     listed,
+    minus_signs,
     number,
     percent,
     plain_signs,
@@ -92,4 +93,10 @@ def test_a_table_for_a_terminal_has_a_line_a_row_and_no_control_character(rows):
 def test_signs_that_a_terminal_may_lack_are_written_plainly():
     assert (
         plain_signs(f"{MINUS}1.0{NBSP}points, base’s “x” → y\x1b[31m") == '-1.0 points, base\'s "x" -> y?[31m'
+    )
+
+
+def test_numbers_below_0_have_a_true_minus_and_hyphens_stay():
+    assert minus_signs("-0.08 [-0.24, +0.1], step-error, 2026-11-30, q-3, --set") == (
+        "−0.08 [−0.24, +0.1], step-error, 2026-11-30, q-3, --set"
     )

@@ -53,9 +53,17 @@ def judged_by_table(study: Study, path: Path) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("imported")
     files = logs(folder, distilled={"temperature": 1.0, "max_tokens": 9})
-    done = called(
-        "import", folder / "study", *(f"--arm={arm}={file}" for arm, file in files.items()), "--quiet"
+    named = ("import", folder / "study", *(f"--arm={arm}={file}" for arm, file in files.items()), "--quiet")
+    refused = called(*named)
+    assert refused.returncode != 0
+    assert (
+        "contrast: 'base' (base.eval) and 'distilled' (distilled.eval) were not asked alike: temperature: "
+        "0.7 and 1.0. Compare" in refused.stderr
     )
+    assert "--set 'contrast.differs=[temperature]'" in refused.stderr
+    assert "max_new_tokens" not in refused.stderr.split("error:")[-1]  # one file alone tells it
+    assert not (folder / "study").exists()
+    done = called(*named, "--set", "contrast.differs=[temperature]")
     assert done.returncode == 0, done.stderr
     assert "'base' and 'distilled' were not asked alike: temperature: 0.7 and 1.0" in done.stderr
     assert f"Next: mechcot run {folder / 'study'} judges them (kimi)" in done.stdout
@@ -114,6 +122,8 @@ def test_the_report_says_how_the_arms_were_made(made: Study) -> None:
         "mockllm/model",
         "Inspect",
         "Arms that were not asked alike",
+        "Two imported logs:",
+        "base (base.eval, written by Inspect, model mockllm/model)",
         "0.7",
     ):
         assert words in page, words

@@ -25,7 +25,9 @@ from mechcot.core.results import Pair
 from mechcot.core.words import NBSP
 from mechcot.report import figures as style
 from mechcot.report.areas import Cell, Draws, heat_map, histogram
-from mechcot.report.charts import Axis, Bar, Line, Mark, Row, Span, line_chart, row_chart
+from mechcot.report.charts import Axis, Bar, Mark, Row, Span, auroc, row_chart
+from mechcot.report.curves import Line, line_chart
+from mechcot.report.plane import Spot, plane_chart
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 ARMS = ("base", "distilled")
@@ -221,6 +223,96 @@ def test_an_arm_has_one_colour(figures):
         assert by_arm == {"base": {plots.BEFORE}, "distilled": {plots.AFTER}}, name
 
 
+def each(value, n):
+    """One value a point, of a trace that may have one for all."""
+    return list(value) if isinstance(value, list | tuple) else [value] * n
+
+
+def drawn_as(trace):
+    """What tells a trace apart without its colour."""
+    if trace.type in ("bar", "histogram"):
+        return trace.marker.pattern.shape
+    return (set(each(trace.marker.symbol, 1)) if "markers" in trace.mode else set(), trace.line.dash)
+
+
+def test_what_is_in_a_legend_is_told_apart_without_its_colour(figures):
+    for name, figure in figures.items():
+        looks = {}
+        for trace in figure.data:
+            if trace.name and trace.type != "heatmap" and "fillcolor" not in trace:
+                looks[trace.name] = str(drawn_as(trace))
+        few = [look for called, look in looks.items() if called != style.FAINT]
+        assert len(set(few)) == len(few), (name, looks)
+    assert len(set(style.LOOKS.values())) == len(style.LOOKS)
+    for part in zip(*style.LOOKS.values(), strict=True):
+        assert len(set(part)) >= len(part) - 1
+    pale = style.look(style.tint(plots.BEFORE, 0.6))
+    assert pale[1:] == style.look(plots.BEFORE)[1:]
+    assert pale.symbol != style.look(plots.BEFORE).symbol
+
+
+def test_a_dot_has_its_interval_or_says_why_it_has_none(figures):
+    n = 0
+    for name, figure in figures.items():
+        bands = {trace.fillcolor for trace in figure.data if "fillcolor" in trace}
+        for trace in figure.data:
+            if trace.type != "scatter" or "markers" not in trace.mode or trace.marker.opacity == 0:
+                continue
+            ends = trace.error_x if trace.error_x.array is not None else trace.error_y
+            said = each(trace.hovertemplate, len(trace.x))
+            for i, (x, y) in enumerate(zip(trace.x, trace.y, strict=True)):
+                text = f"{said[i]} {'' if trace.customdata is None else trace.customdata[i]}"
+                seen = (ends.array is not None and ends.array[i] + ends.arrayminus[i] > 0) or style.tint(
+                    trace.line.color or plots.NULL, 0.2
+                ) in bands
+                n += 1
+                assert x is None or y is None or seen or "interval" in text, (name, trace.name, i, text)
+    assert n > 100
+
+
+def test_auroc_is_drawn_from_chance_on_or_from_where_an_interval_begins():
+    above = auroc([{"estimate": 0.7, "low": 0.55, "high": 0.9}, None])
+    assert (above.ends[0], above.null) == (0.5, 0.5)
+    assert above.ends[1] > 0.9
+    below = auroc([{"estimate": 0.7, "low": 0.42, "high": 0.9}])
+    assert 0.38 < below.ends[0] < 0.42
+
+
+def test_few_questions_are_grey_and_keep_the_arm_s_shape(results):
+    broken = json.loads(json.dumps(results["audit"]))
+    broken["strata"]["neither"]["n_questions"] = style.FEW - 1
+    for name in ("both", "only_after", "only_before"):
+        broken["strata"][name]["n_questions"] = style.FEW
+    figure = plots.error_by_answers(broken)
+    grey = [trace for trace in figure.data if trace.marker.color == style.tint(plots.NULL, 0.7)]
+    assert [(list(trace.y), trace.marker.symbol) for trace in grey] == [
+        ([3 + shift], style.look(colour).symbol)
+        for shift, colour in ((-0.14, plots.BEFORE), (0.14, plots.AFTER))
+    ]
+    assert [trace.name for trace in grey if trace.name] == [style.FAINT]
+    assert all(style.FAINT in text for trace in grey for text in trace.customdata)
+    assert style.FAINT in figure.layout.meta["caption"]
+    for part in broken["strata"].values():
+        part["n_questions"] = 1
+    legend = {trace.name for trace in plots.error_by_answers(broken).data if trace.name}
+    assert legend == {*ARMS, style.FAINT}
+
+
+def test_names_in_the_plane_do_not_cover_each_other():
+    outline = np.array([[0.0, 1.0], [0.0, 1.0]])
+    spots = [
+        Spot(f"contrast {i}", 0.5 + 0.01 * i, 0.5, outline, plots.AFTER, "said", "split") for i in range(6)
+    ]
+    figure = plane_chart("a statement", "a caption", spots, Axis(), Axis())
+    boxes = [
+        (290 * (note.x + 0.06) / 1.12 + note.ax, 420 * (1.06 - note.y) / 1.12 + note.ay)
+        for note in figure.layout.annotations[1:]
+    ]
+    for i, (x, y) in enumerate(boxes):
+        assert all(abs(x - a) > 60 or abs(y - b) >= 14 for a, b in boxes[:i])
+    assert [trace.name for trace in figure.data if trace.name] == ["split"]
+
+
 def luminance(colour):
     channel = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channel]
@@ -283,7 +375,7 @@ def test_missing_values_leave_gaps_and_not_errors(results):
     figure = plots.hedge_by_layer({**results["hedge"], "by_layer": rows})
     assert "Too few claims" in figure.layout.meta["statement"]
     broken = json.loads(json.dumps(results["audit"]))
-    broken["roles"][0]["rate_before"] = empty
+    broken["roles"][0]["rate_before_interval"] = no_auroc
     assert plots.error_by_kind(broken).data[0].x[0] is None or None in plots.error_by_kind(broken).data[0].x
 
 
@@ -380,7 +472,10 @@ def test_a_level_is_dashed_in_its_lines_colour_and_each_point_has_its_own_hover(
     level, chance = figure.layout.shapes
     assert (level.y0, level.line.color, level.line.dash) == (0.65, plots.AFTER, "dash")
     assert (chance.y0, chance.line.color) == (0.5, plots.NULL)
-    assert list(figure.data[0].customdata) == ["first<br>low", "second"]
+    assert list(figure.data[0].customdata) == [
+        "first<br>low<br>without an interval of its own",
+        "second<br>without an interval of its own",
+    ]
     assert (figure.data[0].hovertemplate, figure.data[0].line.dash) == ("%{customdata}<extra></extra>", "dot")
 
 
@@ -407,7 +502,8 @@ def test_rows_with_long_names_are_higher():
 
 def test_a_vote_is_of_whole_traces(results):
     figure = vote_curves(results["answers"])
-    assert list(figure.data[0].x) == list(range(1, results["answers"]["before"]["k"] + 1))
+    base = next(trace for trace in figure.data if trace.name == "base")
+    assert list(base.x) == list(range(1, results["answers"]["before"]["k"] + 1))
     assert figure.layout.xaxis.dtick == 1
 
 

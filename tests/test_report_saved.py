@@ -11,7 +11,7 @@ from browser import chromium, needs_chromium
 from mechcot import plots
 from mechcot.report.charts import Axis, Mark, Row, row_chart
 from mechcot.report.frame import drawn, template
-from mechcot.report.parts import Part, Section
+from mechcot.report.parts import Part, Section, Table
 
 HOSTILE = '=1+1 <b>"x"</b>'
 
@@ -21,7 +21,13 @@ def page() -> str:
         Row("kind, first", [Mark({"estimate": 0.2, "low": 0.1, "high": 0.4}, plots.AFTER, "hover", HOSTILE)]),
         Row("second", [Mark(0.3, plots.AFTER, "hover", HOSTILE)]),
     ]
-    part = Part("kinds", "Wrong steps are up.", row_chart("Wrong steps are up", "12 questions", rows, Axis()))
+    wide = Table("Wide", tuple("abcdefgh"), (("123456789" * 2,) * 8,))
+    part = Part(
+        "kinds",
+        "Wrong steps are up.",
+        row_chart("Wrong steps are up", "12 questions", rows, Axis()),
+        tables=(wide,),
+    )
     sections = [Section("changed", "What changed?", (part,), "", "")]
     return template("result.html").render(
         tab="t", kicker="k", title="T", verdict="v", cards=(), sections=sections, tables=(),
@@ -48,6 +54,25 @@ def test_a_figure_is_saved_as_numbers_and_as_a_picture_and_a_statement_has_an_ad
         assert [float(first[i]) for i in (1, 3, 4)] == pytest.approx([0.2, 0.1, 0.4])
         assert [first[2], second[1:3]] == ["kind, first", ["0.3", "second"]]
         assert tab.js("document.querySelector('.part').id") == "changed-kinds"
+        tab.click(".plot")  # larger, by a click and by keys
+        tab.until("large.open && large.querySelector('.held .main-svg')")
+        held = "large.querySelector('.held')._fullLayout"
+        small = "document.querySelector('.plot')._fullLayout"
+        assert tab.js(f"{held}.width / {small}.width") > 1.15
+        assert tab.js(f"{held}.font.size / {small}.font.size") > 1.15
+        assert tab.js("large.querySelector('.sentence').textContent.trim()") == "Wrong steps are up."
+        tab.press("Escape")
+        tab.until("!large.open && !large.querySelector('.main-svg')")
+        tab.js("document.querySelector('[data-as=large]').focus()")
+        tab.press("Enter")
+        tab.until("large.open && large.querySelector('.held .main-svg')")
+        tab.press("Escape")
+        tab.size(390, 800)
+        tab.js("document.querySelector('details').open = true")
+        tab.until("document.querySelector('.scroll.wide')")
+        assert tab.js("getComputedStyle(document.querySelector('.scroll'), '::before').content") != "none"
+        assert tab.js("document.querySelector('.scroll').tabIndex") == 0
+        assert tab.problems == []
         assert tab.js("document.querySelector('.anchor').hash") == "#changed-kinds"
 
 

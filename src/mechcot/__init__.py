@@ -28,6 +28,7 @@ offer(
     figures="mechcot.analyses.registry:FIGURES",
     texts="mechcot.analyses.registry:TEXTS",
     tasks="mechcot.tasks.registry:TASKS",
+    kind_names="mechcot.steps.of_study:kind_names",
     headline="mechcot.analyses.headline:headline_html",
     main="mechcot.cli:main",
     trace_shown="mechcot.analyses.viewer.shown:trace_shown",

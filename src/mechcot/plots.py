@@ -40,7 +40,7 @@ from mechcot.analyses.steering.figures import steering_doses
 from mechcot.analyses.traces.figures import forced, sub_steps, traces
 from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.core.errors import UsageError
-from mechcot.core.results import plain
+from mechcot.core.results import for_figure
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
 from mechcot.report.pictures import keep_pictures, pictures
 
@@ -102,9 +102,9 @@ def _of_results(figure: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
 
     @wraps(figure)
     def drawn(*given: Any, **named: Any) -> go.Figure:
-        told = [plain(value) for value in given]
+        told = [for_figure(value) for value in given]
         try:
-            return figure(*told, **{name: plain(value) for name, value in named.items()})
+            return figure(*told, **{name: for_figure(value) for name, value in named.items()})
         except KeyError as error:
             raise UsageError(
                 f"plots.{figure.__name__} finds no {error} in what it was given; its docstring names the "

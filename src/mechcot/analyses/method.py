@@ -11,6 +11,7 @@ from mechcot.analyses.headline import rows as headline_rows
 from mechcot.core import files
 from mechcot.core.manifest import load_manifest
 from mechcot.core.offers import at
+from mechcot.core.words import minus_signs
 from mechcot.report.parts import Findings, Table
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def _headline(found: Findings, summary: Mapping[str, Any]) -> Table:
         "ECE is the average gap between the share of votes that the winning answer has and how often such "
         "winners are right. A control’s columns are its own arms before and after."
     )
-    return Table("Headline numbers", head, tuple(tuple(row) for row in headline_rows(summary)), note)
+    return Table(
+        "Headline numbers", head, tuple(tuple(map(minus_signs, row)) for row in headline_rows(summary)), note
+    )
 
 
 def _of_analyses(found: Findings) -> Iterator[Table]:

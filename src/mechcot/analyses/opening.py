@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mechcot.core import files
 from mechcot.core.errors import ModelError, StudyError
 from mechcot.core.words import counted, direction, listed, percent
 from mechcot.models.checkpoint import arm_folder, without_fetching
 from mechcot.models.weights import read_config
 from mechcot.study.tensor_file import TensorFile
+from mechcot.tasks.question_files import HUB
 
 if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.report.parts import Findings
     from mechcot.study.folder import Study
-
-KIND_KEYS = ("role", "kind")
-"""Keys of results under which a kind of step stands."""
 
 _FOLLOWS = {
     ("up", "up"): "Answers got better and steps got worse: right answers do not vouch for the reasoning.",
@@ -35,12 +34,29 @@ _FOLLOWS = {
 """By where answers and wrong steps point."""
 
 
+def heading(study: Study) -> str:
+    """What is compared, before the arms' names."""
+    settings = study.settings
+    if settings.given:
+        told = [_told(study, arm) for arm in (settings.contrast.before, settings.contrast.after)]
+        return (
+            "Two imported logs" if all(own["written_by"] for own in told) else "Two imported files of traces"
+        )
+    return "What distilling did" if len(settings.contrast.replicates) > 1 else "Two checkpoints"
+
+
+def _told(study: Study, arm: str) -> Mapping[str, Any]:
+    """What an imported arm's file says of its making (`parity.json`)."""
+    found: Mapping[str, Any] = files.read_json(study.checked(study.path / "parity.json"))["given"][arm]
+    return found
+
+
 def asked(study: Study, found: Findings) -> str:
     """What the questions are, which models answered them and how big they are, and who judged the steps."""
     settings, votes = found.settings, found.results["answers"]["before"]
     return (
-        f"{counted(votes['n_questions'], 'question')} {_source(settings)}, {votes['k']} traces of each by "
-        f"{_models(study, (found.before, found.after))}; steps judged by {_judge(study)}."
+        f"{counted(votes['n_questions'], 'question')} of {questions_name(settings)}, {votes['k']} traces of "
+        f"each by {_models(study, (found.before, found.after))}; steps judged by {_judge(study)}."
     )
 
 
@@ -58,47 +74,21 @@ def follows(found: Findings) -> str:
     )
 
 
-def worded(value: Any, names: Mapping[str, str]) -> Any:
-    """A result with the kinds of its steps by their readable names.
-
-    Args:
-        value: JSON values; a kind stands under `KIND_KEYS`, alone or before " / ", or all keys are kinds.
-        names: `Task.role_names`.
-    """
-    if isinstance(value, list):
-        return [worded(one, names) for one in value]
-    if not isinstance(value, dict) or not names:
-        return value
-    own = bool(value) and value.keys() <= names.keys()
-    return {
-        names[key] if own else key: _named(inner, names) if key in KIND_KEYS else worded(inner, names)
-        for key, inner in value.items()
-    }
-
-
-def _named(kind: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(kind, str):
-        return worded(kind, names)
-    head, *rest = kind.split(" / ")
-    return " / ".join([names.get(head, head), *rest])
-
-
 def export_of(study: Study) -> str | None:
     """The folder inside a study that holds the viewer's pages (`mechcot view --export`), relative to it."""
     found = sorted(path.parent.name for path in study.path.glob("*/viewer.js"))
     return found[0] if found else None
 
 
-def _source(settings: Settings) -> str:
-    questions = settings.questions
-    if questions is None:
-        return "of an invented world"
-    at = f" at revision {questions.revision[:12]}" if questions.revision else ""
-    if questions.set:
-        return f"of the set {questions.set}{at}"
-    if questions.path.startswith("hub:"):
-        return f"of {questions.path.removeprefix('hub:')}{at}"
-    return f"of the file {Path(questions.path).name}"
+def questions_name(settings: Settings) -> str:
+    """What the questions are called: on the report's first line, and in the cards."""
+    asked = settings.questions
+    if asked is None:
+        return "an invented world"
+    on_hub = asked.path.startswith(HUB)
+    name = asked.set or (asked.path.removeprefix(HUB) if on_hub else Path(asked.path).name)
+    split = f", split {asked.split}" if on_hub else ""
+    return name + split + (f" at revision {asked.revision[:12]}" if asked.revision else "")
 
 
 def _judge(study: Study) -> str:
@@ -122,6 +112,10 @@ def _models(study: Study, arms: tuple[str, str]) -> str:
 def _built(study: Study, arm: str) -> str:
     """Family, layers and weights of an arm's checkpoint, "" where it does not lie on this machine."""
     settings = study.settings.arms[arm]
+    if settings.traces is not None and study.settings.given:
+        own = _told(study, arm)
+        parts = [own["file"], own["written_by"] and f"written by {own['written_by']}"]
+        return ", ".join(filter(None, [*parts, own["model"] and f"model {own['model']}"]))
     if settings.traces is not None:
         return "given as traces"
     try:

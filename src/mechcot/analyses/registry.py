@@ -55,7 +55,7 @@ ANALYSES = (
     Analysis(
         "answers",
         answers.answers_of,
-        version=7,
+        version=8,
         needed=True,
         summary=answers.summarised,
         pages={"gains": f"{_HERE}.answers.page:calibration"},
@@ -72,7 +72,7 @@ ANALYSES = (
     Analysis(
         "audit",
         audit.audit_of,
-        version=11,
+        version=12,
         settings=("confirmatory",),
         needed=True,
         summary=audit.summarised,
@@ -99,7 +99,7 @@ ANALYSES = (
         needed=True,
         pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
     ),
-    Analysis("gains", gains_of, version=3, pages={"gains": f"{_HERE}.gains.page:gains"}),
+    Analysis("gains", gains_of, version=4, pages={"gains": f"{_HERE}.gains.page:gains"}),
     Analysis(
         "coupling",
         coupling.coupling_of,
@@ -118,7 +118,7 @@ ANALYSES = (
     Analysis(
         "controls",
         controls.controls_of,
-        version=11,
+        version=12,
         stored=controls.controls_of,
         settings=("controls", "confirmatory"),
         needed=True,

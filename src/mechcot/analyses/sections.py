@@ -11,11 +11,12 @@ from markupsafe import Markup
 from mechcot.analyses import method, opening, registry
 from mechcot.analyses.confirmatory.page import marked
 from mechcot.analyses.form import Analysis
+from mechcot.core.naming import worded
 from mechcot.core.offers import at
 from mechcot.core.words import direction, number, percent, points
 from mechcot.report.page import Card, Top, render
 from mechcot.report.parts import Findings, Part, Section
-from mechcot.steps.of_study import task_of
+from mechcot.steps.of_study import kind_names
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -100,7 +101,7 @@ def findings_of(study: Study) -> Findings:
     """Read a study's results, and what else its pages need."""
     others = {one.name: one.found(study) for one in registry.ANALYSES if one.found is not None}
     results = {name: study.result(name) for name in registry.results(study.settings)} | others
-    return Findings(study.settings, opening.worded(results, task_of(study).role_names))
+    return Findings(study.settings, worded(results, kind_names(study)))
 
 
 def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]) -> str:
@@ -114,8 +115,8 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
     found = findings_of(study)
     tables = method.tables(study, found, summary, versions)
     top = Top(
-        opening.asked(study, found), opening.follows(found), _cards(found), opening.export_of(study),
-        task_of(study).role_names,
+        opening.heading(study), opening.asked(study, found), opening.follows(found), _cards(found),
+        opening.export_of(study), kind_names(study),
     )  # fmt: skip
     return render(study, found, summary, sections=sections_of(found), top=top, tables=tables)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mechcot.core.results import SPREAD, UNSTORED, Interval, Result, because
+from mechcot.core.results import OPTIONAL, SPREAD, UNSTORED, Interval, Result, because
 from mechcot.stats.cluster import Floats, Ints, ratio_difference
-from mechcot.stats.jackknife import by_text, ratio_difference_interval
+from mechcot.stats.jackknife import by_text, rate_interval, ratio_difference_interval
 
 
 def right_share(votes: Ints, gold: Ints) -> Floats:
@@ -68,6 +68,8 @@ class SubsetDelta(Result):
         n_questions: questions with a weight above 0, those without judged steps included.
         weight: sum of the questions' weights: how many questions the part amounts to. It is
             n_questions where a question is in the part or not.
+        rate_before_interval: `rate_before` with its own interval; None in results made before it was there.
+        rate_after_interval: the same after.
     """
 
     name: str = field(metadata=UNSTORED)
@@ -78,6 +80,8 @@ class SubsetDelta(Result):
     n_judged_after: int
     n_questions: int
     weight: float
+    rate_before_interval: Interval | None = field(default=None, metadata=OPTIONAL)
+    rate_after_interval: Interval | None = field(default=None, metadata=OPTIONAL)
 
     @classmethod
     def of(
@@ -106,4 +110,6 @@ class SubsetDelta(Result):
             n_judged_after=int(sums[3][inside].sum()),
             n_questions=int(inside.sum()),
             weight=float(weights.sum()),
+            rate_before_interval=rate_interval(num0, den0),
+            rate_after_interval=rate_interval(num1, den1),
         )

@@ -32,17 +32,27 @@ class Asked:
     given: bool
 
 
-def check_contrast(asked: Mapping[str, Asked], before: str, others: Sequence[str]) -> None:
+def check_contrast(
+    asked: Mapping[str, Asked], before: str, others: Sequence[str], differs: Sequence[str] = ()
+) -> None:
     """Refuse a headline whose arms are not asked, sampled and judged alike.
 
     Args:
         asked: by arm.
         before: the arm that all others are compared with.
         others: the arm after, and its replicates.
+        differs: in what they may differ by what their files say; of arms that are given as traces alone.
 
     Raises:
         ValueError: with both values, and what to do.
     """
+    sampled = [arm for arm in (before, *others) if not asked[arm].given]
+    if differs and sampled:
+        raise ValueError(
+            f"contrast.differs: {', '.join(differs)}: this is declared of arms out of files, and "
+            f"'{sampled[0]}' is sampled here. Sample both alike, or compare them in a control that declares "
+            "it (controls.NAME.differs)"
+        )
     for after in others:
         check_control(asked, "contrast", (before, after), ())
     for arm in (before, *others):

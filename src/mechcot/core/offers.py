@@ -32,8 +32,12 @@ def offered(what: str) -> Any:
     return at(_PLACES[what])
 
 
-def figure_of(result: Any) -> Any:
+def figure_of(result: Any, told: Any) -> Any:
     """The figure of a result, by its class.
+
+    Args:
+        result: whose figure.
+        told: what it is drawn from: the result's JSON, kinds of steps by readable names.
 
     Raises:
         UsageError: none is offered for it.
@@ -41,7 +45,7 @@ def figure_of(result: Any) -> Any:
     places, name = offered("figures"), type(result).__name__
     if name not in places:
         raise UsageError(f"{name} is a table without a figure; figures have: {', '.join(sorted(places))}")
-    return at(places[name])(result.to_json())
+    return at(places[name])(told)
 
 
 def text_of(result: Any) -> str:

@@ -29,6 +29,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from mechcot.core.errors import UsageError
+from mechcot.core.naming import worded
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.words import aligned
 
@@ -78,6 +79,8 @@ def leaf(value: float | int | None, reason: str = "") -> Any:
 
 class Result:
     """What every result inherits: its JSON, its frame, its text, its figure, how a notebook shows it."""
+
+    __slots__ = ("_kind_names",)  # what its kinds of steps are called; no field, and not in vars()
 
     derived: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[str] = ""
@@ -142,7 +145,7 @@ class Result:
         Raises:
             UsageError: it is a table and no more.
         """
-        return figure_of(self)
+        return figure_of(self, for_figure(self))
 
     def show(self) -> None:
         """Show the figure: in a notebook below the cell, elsewhere in the browser."""
@@ -305,3 +308,38 @@ def _cells(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _without(row: Result, name: str) -> dict[str, Any]:
     return {key: value for key, value in row.to_json().items() if key != name}
+
+
+def remembered(found: T, names: Mapping[str, str]) -> T:
+    """The same result, which remembers the names for its figures; its values stay codes.
+
+    Args:
+        found: a result, or several in a tuple or by name; what is none passes.
+        names: `Task.role_names`.
+    """
+    for result in _results(found) if names else ():
+        object.__setattr__(result, "_kind_names", names)
+    return found
+
+
+def for_figure(value: Any) -> Any:
+    """What a figure is drawn from: JSON values, kinds by the names that their result remembers."""
+    if isinstance(value, Result):
+        return worded(value.to_json(), getattr(value, "_kind_names", {}))
+    if isinstance(value, Mapping):
+        return {key: for_figure(part) for key, part in value.items()}
+    return [for_figure(part) for part in value] if isinstance(value, list | tuple) else plain(value)
+
+
+def _results(value: Any) -> Iterator[Result]:
+    """A result and all that are inside it."""
+    if isinstance(value, Interval):
+        return
+    if isinstance(value, Result):
+        yield value
+        held = vars(value)  # a result that was read back lacks what is not stored
+        value = [held.get(one.name) for one in dataclasses.fields(value)]  # type: ignore[arg-type]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        if isinstance(part, Result | Mapping | list | tuple):
+            yield from _results(part)

@@ -337,7 +337,7 @@ class Settings(Section):
                     "`prompt` out"
                 )
         before, after = self.contrast.before, self.contrast.after
-        check_contrast(asked, before, (after, *self.contrast.replicates))
+        check_contrast(asked, before, (after, *self.contrast.replicates), self.contrast.differs)
         for name, control in self.controls.items():
             pair = (control.before or before, control.after or after)
             check_control(asked, f"controls.{name}", pair, control.differs)

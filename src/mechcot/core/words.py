@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ def signed(value: float, digits: int = 1) -> str:
     """A number with its sign, a true minus, and no sign at zero."""
     text = f"{value:+.{digits}f}".replace("-", MINUS)
     return text[1:] if float(f"{value:.{digits}f}") == 0 else text
+
+
+def minus_signs(text: str) -> str:
+    """A text for a page: numbers below 0 have a true minus, hyphens stay."""
+    return re.sub(r"(?<![\w-])-(?=\d)", MINUS, text)
 
 
 def percent(leaf: Any, digits: int = 1) -> str:

@@ -18,6 +18,8 @@ from mechcot.report.figures import (
     blank,
     esc,
     esc_lines,
+    look,
+    pattern,
     rows_axis,
     rows_margin,
     triple,
@@ -69,6 +71,7 @@ def histogram(
     for one in groups:
         hover = f"{esc(one.name)}: %{{y}} draws at %{{x}}{_END}"
         style = {"marker_color": one.colour, "opacity": 0.6, "nbinsx": 40, "showlegend": True}
+        style["marker_pattern"] = pattern(look(one.colour).pattern)
         figure.add_histogram(x=one.values, name=esc(one.name), hovertemplate=hover, **style)
     if observed is not None:
         figure.add_vline(x=observed, line={"color": colour, "width": 2.5})

@@ -1,27 +1,33 @@
-"""The two charts that most figures are asked for in: marks and bars on named rows, and curves.
+"""The chart that most figures are asked for in: marks and bars on named rows.
 
 Texts are plain; they are escaped and wrapped here. A value is what `triple` reads: a number, an interval, or
-nothing. In a hover that is the same for a whole series, `%{x}` and `%{y}` stand for a point's own numbers.
+nothing. In a hover that is the same for a whole series, `%{x}` stands for a bar's own number.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from mechcot.report.figures import (
+    FAINT,
     INK,
     NULL,
-    band,
     blank,
+    entry,
     esc,
     esc_lines,
+    look,
+    marker,
+    no_interval,
+    numbers,
+    pattern,
     rows_axis,
     rows_margin,
+    tint,
     triple,
     whisker,
     wrap,
@@ -29,10 +35,12 @@ from mechcot.report.figures import (
 
 _ROW_WIDTH, _SIDE_WIDTH = 20, 34
 """Characters in a line of a row's name and of the title of the y axis."""
-_GAP = 0.08
-"""Between two columns, as a share of the width."""
-_DOTTED = {"color": NULL, "width": 1, "dash": "dot"}
-_END = "<extra></extra>"
+_GAP = 0.14
+"""Between two columns, as a share of the width; of more columns a part of it."""
+_LAST = 2000
+"""Place in the legend of what is greyed."""
+DOTTED = {"color": NULL, "width": 1, "dash": "dot"}
+END = "<extra></extra>"
 
 
 @dataclass(frozen=True)
@@ -73,24 +81,43 @@ ERRORS = Axis("erroneous among judged claims", ".0%", zero=True)
 """Of a rate of errors."""
 
 
+def auroc(leaves: Sequence[Any], title: str = "AUROC") -> Axis:
+    """An axis of AUROCs from chance on; it begins lower where a value or an end of an interval does.
+
+    Args:
+        leaves: all that is drawn.
+        title: what they are.
+    """
+    ends = [end for leaf in leaves for end in triple(leaf) if end is not None]
+    low, high = min([0.5, *ends]), max([0.6, *ends])
+    room = 0.03 * (high - low)
+    return Axis(title, ".2f", ends=(low - room if low < 0.5 else 0.5, high + room), null=0.5)
+
+
 class Mark(NamedTuple):
-    """A dot with its interval; those of one name are one entry of the legend."""
+    """A dot with its interval; those of one name are one entry of the legend.
+
+    A dot has the shape of its colour. What is `faint` is grey and keeps its shape: few questions stand
+    behind it.
+    """
 
     value: Any
     colour: str
     hover: str
     name: str = ""
     symbol: str | None = None
+    faint: bool = False
 
 
 class Bar(NamedTuple):
-    """A bar with its interval; those of one name are one entry of the legend."""
+    """A bar with its interval; those of one name are one entry of the legend and have one pattern."""
 
     value: Any
     colour: str
     hover: str
     name: str = ""
     start: float | None = None
+    pattern: str | None = None
 
 
 class Span(NamedTuple):
@@ -114,38 +141,9 @@ class Row:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve, with a band or with whiskers where its values have intervals.
-
-    Attributes:
-        x: numbers, or names.
-        values: one a point.
-        colour: of the line and of its band.
-        name: its entry in the legend.
-        hover: what is said of each point: one text for all, or one a point.
-        mode: "lines", "lines+markers", or "none" for the band alone.
-        dash: "solid", "dash" or "dot".
-        whiskers: whether intervals are whiskers.
-        level: a dashed line of its colour at this height, None for none.
-        counts: units behind each point, `%{customdata}` in the hover; larger dots hold more.
-    """
-
-    x: Sequence[float | str]
-    values: Sequence[Any]
-    colour: str
-    name: str = ""
-    hover: str | Sequence[str] = ""
-    mode: str = "lines+markers"
-    dash: str = "solid"
-    whiskers: bool = False
-    level: float | None = None
-    counts: Sequence[int] = ()
-
-
 def _height(rows: Sequence[Row], apart: float) -> int:
     """Of a row in pixels: words below a mark take most, two marks beside each other more than one."""
-    return 85 if any(row.note for row in rows) else 60 if apart else 46
+    return 96 if any(row.note for row in rows) else 60 if apart else 46
 
 
 def row_chart(
@@ -171,9 +169,10 @@ def row_chart(
     """
     labels = ["<br>".join(wrap(line, _ROW_WIDTH) for line in row.name.split("\n")) for row in rows]
     high = max([_height(rows, apart), *(15 * label.count("<br>") + 21 for label in labels)])
-    bars, marks = _series([row.bars for row in rows]), _series([row.marks for row in rows], bool(columns))
+    bars = _series([row.bars for row in rows])
     names = {bar.name for row in rows for bar in row.bars} | {mark.name for row in rows for mark in row.marks}
-    named = len(names - {""})
+    faint = any(mark.faint for row in rows for mark in row.marks)
+    named = len(names - {""}) + faint
     figure = blank(title, caption, height=int(high * len(rows) + 20), left=rows_margin(labels), legend=named)
     if x.region is not None:
         low, up, colour = x.region
@@ -183,16 +182,12 @@ def row_chart(
         for span in row.spans:
             _span(figure, place, span, x.scale)
         if row.note:
-            at = {"x": 0, "xref": "paper", "xanchor": "left", "y": place, "yshift": 26}
+            at = {"x": 0, "xref": "paper", "xanchor": "left", "y": place, "yshift": 33}
             figure.add_annotation(text=esc(row.note), showarrow=False, **at)
     for same in bars:
         _bars(figure, same, None if stacked else 0.5)
-    for number, series in enumerate(marks):
-        more: dict[str, Any] = {"showlegend": number == 0} if bars else {}
-        if columns:
-            more["xaxis"] = _axis(number)
-        grey = NULL if bars or columns else None
-        _dots(figure, series, x.scale, (2 * number - 1) * apart, grey, **more)
+    grey = NULL if bars or columns else None
+    _marks(figure, rows, x.scale, apart, grey, bool(columns))
     if named and bars:
         figure.update_layout(barmode="stack" if stacked else "overlay")
     if stacked:
@@ -200,67 +195,57 @@ def row_chart(
     _columns(figure, columns)
     if x.null is not None:
         for axis in map(_axis, range(len(columns))) if columns else [None]:
-            _upright(figure, "line", x.null, x.null, xref=axis, line=_DOTTED)
+            _upright(figure, "line", x.null, x.null, xref=axis, line=DOTTED)
     rows_axis(figure, labels)
     return figure.update_xaxes(**x.layout())
 
 
-def line_chart(
-    title: str,
-    caption: str,
-    lines: Sequence[Line],
-    x: Axis,
-    y: Axis,
-    *,
-    height: int = 320,
-    diagonal: bool = False,
-) -> go.Figure:
-    """Curves over one axis.
-
-    Args:
-        title: the statement.
-        caption: denominators and method.
-        lines: what is drawn, the lowest first.
-        x: what it is drawn over.
-        y: what is drawn.
-        height: of the plotting area in pixels.
-        diagonal: whether a line marks where both axes say the same.
-    """
-    figure = blank(title, caption, height=height, legend=sum(bool(line.name) for line in lines))
-    if diagonal:
-        style = {"line": {"color": NULL, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False}
-        figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", **style)
-    for one in lines:
-        _curve(figure, one)
-    if y.null is not None:
-        figure.add_hline(y=y.null, line=_DOTTED)
-    figure.update_yaxes(**y.layout())
-    return figure.update_xaxes(**x.layout())
-
-
-T = TypeVar("T")
-_Drawn = TypeVar("_Drawn", Mark, Bar)
-
-
-def _series(rows: Sequence[Sequence[_Drawn]], whole: bool = False) -> list[list[tuple[int, _Drawn]]]:
-    """What is one trace, with its rows: all of a name or of a column together, what has no name alone."""
-    if whole or any(one.name for row in rows for one in row):
+def _series(rows: Sequence[Sequence[Bar]]) -> list[list[tuple[int, Bar]]]:
+    """The bars that are one trace, with their rows: all of a name together, what has no name alone."""
+    if any(one.name for row in rows for one in row):
         return [list(enumerate(column)) for column in zip(*rows, strict=True)]
     return [[(place, one)] for place, row in enumerate(rows) for one in row]
 
 
-def _numbers(values: Sequence[Any], scale: float = 1) -> tuple[list[float | None], ...]:
-    """Estimates, lower ends and upper ends."""
-    leaves = [[None if end is None else scale * end for end in triple(value)] for value in values]
-    return tuple([leaf[i] for leaf in leaves] for i in range(3))
+_Key = tuple[int, str, bool, bool, str]
+
+
+def _groups(rows: Sequence[Row], columns: bool) -> dict[_Key, list[tuple[int, Mark]]]:
+    """The marks that are one trace, with their rows.
+
+    By place in the row, name, whether they are faint and whether they have whiskers. What has neither a name
+    nor a column stands alone, as whiskers of one trace have one colour.
+    """
+    found: dict[_Key, list[tuple[int, Mark]]] = {}
+    for place, row in enumerate(rows):
+        for number, mark in enumerate(row.marks):
+            alone = "" if mark.name or columns or mark.faint else f"{place} {number}"
+            key = (number, mark.name, mark.faint, bool(no_interval(mark.value)), alone)
+            found.setdefault(key, []).append((place, mark))
+    return found
+
+
+def _marks(
+    figure: go.Figure, rows: Sequence[Row], scale: float, apart: float, whiskers: str | None, columns: bool
+) -> None:
+    """All marks; each name is once in the legend, those too whose marks are all faint."""
+    known: set[str] = set()
+    over_bars = {"marker_line": {"width": 1.5, "color": "white"}} if any(row.bars for row in rows) else {}
+    for (number, name, faint, _, _), series in _groups(rows, columns).items():
+        called = FAINT if faint else name
+        more = entry("" if called in known else called) | ({"xaxis": _axis(number)} if columns else {})
+        more |= over_bars | ({"legendrank": _LAST} if faint else {})
+        _dots(figure, series, scale, (2 * number - 1) * apart, whiskers, **more)
+        known.add(called)
+    for mark in (mark for row in rows for mark in row.marks):
+        if mark.name and mark.name not in known:
+            unseen = mark._replace(value=None, faint=False)
+            _dots(figure, [(0, unseen)], scale, 0, whiskers, **entry(mark.name), hoverinfo="skip")
+            known.add(mark.name)
 
 
 def _axis(number: int) -> str:
     return f"x{number + 1}" if number else "x"
-
-
-def _entry(name: str) -> dict[str, Any]:
-    return {"name": esc(name)} if name else {"showlegend": False}
 
 
 def _dots(
@@ -273,30 +258,33 @@ def _dots(
 ) -> None:
     """One trace of marks; their whiskers are in the marks' colour where they have none of their own."""
     places, marks = zip(*series, strict=True)
-    mids, lows, highs = _numbers([mark.value for mark in marks], scale)
-    name, colours, symbols = marks[0].name, [mark.colour for mark in marks], [mark.symbol for mark in marks]
+    mids, lows, highs = numbers([mark.value for mark in marks], scale)
+    colours = [tint(NULL, 0.7) if mark.faint else mark.colour for mark in marks]
+    size = 8 if "xaxis" in more else 10  # of a column, where whiskers are short
+    hovers = [
+        "\n".join(filter(None, [mark.hover, FAINT if mark.faint else "", _unsaid(mark)])) for mark in marks
+    ]
     figure.add_scatter(
         x=mids,
         y=[place + shift for place in places],
-        error_x=whisker(mids, lows, highs, whiskers or (None if name else colours[0])),
+        error_x=None if no_interval(marks[0].value) else whisker(mids, lows, highs, whiskers or colours[0]),
         mode="markers",
-        marker={"size": 12 if any(symbols) else 10, "color": _one(colours), "symbol": _one(symbols)},
-        cliponaxis=False if name and not whiskers else None,
-        customdata=[esc_lines(mark.hover) for mark in marks],
-        hovertemplate="%{customdata}" + _END,
-        **(_entry(name) | more),
+        marker=marker(colours, [mark.symbol or look(mark.colour).symbol for mark in marks], size),
+        cliponaxis=False,
+        customdata=list(map(esc_lines, hovers)),
+        **({"hovertemplate": "%{customdata}" + END} | more),
     )
 
 
-def _one(values: Sequence[T]) -> T | Sequence[T]:
-    """The value where all are the same."""
-    return values[0] if len(set(values)) == 1 else values
+def _unsaid(mark: Mark) -> str:
+    """Why a dot has no whisker, unless what is said of it says so."""
+    return "" if "no interval" in mark.hover else no_interval(mark.value)
 
 
 def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | None) -> None:
     """One trace of bars; none where no value is known."""
     places, bars = zip(*series, strict=True)
-    mids, lows, highs = _numbers([bar.value for bar in bars])
+    mids, lows, highs = numbers([bar.value for bar in bars])
     if all(mid is None for mid in mids):
         return
     hovers = [esc_lines(bar.hover) for bar in bars]
@@ -309,9 +297,11 @@ def _bars(figure: go.Figure, series: Sequence[tuple[int, Bar]], width: float | N
         orientation="h",
         width=width,
         marker_color=bars[0].colour,
+        marker_opacity=1 if bars[0].start is None and bars[0].name else 0.75,  # whiskers are seen on them
+        marker_pattern=pattern(look(bars[0].colour).pattern if bars[0].pattern is None else bars[0].pattern),
         customdata=hovers if many else None,
-        hovertemplate=("%{customdata}" if many else hovers[0]) + _END,
-        **_entry(bars[0].name),
+        hovertemplate=("%{customdata}" if many else hovers[0]) + END,
+        **entry(bars[0].name),
     )
 
 
@@ -319,7 +309,7 @@ def _span(figure: go.Figure, place: int, span: Span, scale: float) -> None:
     """A thick line; one that says something has markers, unseen, for room at the ends of the axis."""
     said: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip"}
     if span.hover:
-        hover = esc_lines(span.hover) + _END
+        hover = esc_lines(span.hover) + END
         said = {"mode": "lines+markers", "marker": {"opacity": 0}, "hovertemplate": hover}
     figure.add_scatter(
         x=[None if end is None else scale * end for end in (span.low, span.high)],
@@ -337,35 +327,10 @@ def _upright(figure: go.Figure, kind: str, low: float, high: float, **style: Any
 
 def _columns(figure: go.Figure, columns: Sequence[str]) -> None:
     """Part the width among columns, each with an axis and a name."""
-    style, wide = figure.layout.xaxis.to_plotly_json(), (1 + _GAP) / max(1, len(columns))
+    gap = 2 * _GAP / max(2, len(columns))
+    style, wide = figure.layout.xaxis.to_plotly_json(), (1 + gap) / max(1, len(columns))
     for number, column in enumerate(columns):
-        ends = [number * wide, (number + 1) * wide - _GAP]
+        ends = [number * wide, (number + 1) * wide - gap]
         own = {**style, "domain": ends, "anchor": "y" if number else None, "nticks": 4, "tickangle": 0}
         own["title"] = style["title"] | {"text": esc(column)}
         figure.update_layout({_axis(number).replace("x", "xaxis"): own})
-
-
-def _curve(figure: go.Figure, line: Line) -> None:
-    """A line with its band under it."""
-    mids, lows, highs = _numbers(line.values)
-    x = [esc(value) if isinstance(value, str) else value for value in line.x]
-    if not line.whiskers:
-        band(figure, x, lows, highs, line.colour)
-    if line.mode != "none":
-        most = max(line.counts, default=1)
-        sizes = [6 + 14 * math.sqrt(count / most) for count in line.counts]
-        one = isinstance(line.hover, str)
-        hovers = [esc_lines(text) for text in ([line.hover] if isinstance(line.hover, str) else line.hover)]
-        figure.add_scatter(
-            x=x,
-            y=mids,
-            error_y=whisker(mids, lows, highs) if line.whiskers else None,
-            mode=line.mode,
-            line={"color": line.colour, "width": 2.5} | ({} if line.dash == "solid" else {"dash": line.dash}),
-            marker_size=sizes or (9 if line.whiskers else None),
-            customdata=(line.counts or None) if one else hovers,
-            hovertemplate=(hovers[0] if one else "%{customdata}") + _END,
-            **_entry(line.name),
-        )
-    if line.level is not None:
-        figure.add_hline(y=line.level, line={"color": line.colour, "width": 1.4, "dash": "dash"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import plotly.graph_objects as go
 
-from mechcot.core.words import NBSP
+from mechcot.core.words import NBSP, why
 
 Json = Mapping[str, Any]
 
@@ -22,6 +22,44 @@ ARMS = (BEFORE, AFTER, TEACHER, "#a069b4", "#c2940e", "#4f9aa8", "#b5606b")
 """Of many arms in order, the contrast's first."""
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
+
+
+class Look(NamedTuple):
+    """What tells a colour apart where it cannot be seen: in print, in greyscale, by many eyes.
+
+    Attributes:
+        symbol: of its marks.
+        dash: of its lines.
+        pattern: on its bars.
+    """
+
+    symbol: str
+    dash: str
+    pattern: str
+
+
+LOOKS = dict(
+    zip(
+        (*ARMS, NULL, INK),
+        (
+            Look("circle-open", "dash", "/"),
+            Look("square", "solid", ""),
+            Look("triangle-up", "dashdot", "x"),
+            Look("triangle-down-open", "longdash", "\\"),
+            Look("star", "longdashdot", "|"),
+            Look("pentagon-open", "5px,2px", "+"),
+            Look("hexagon", "9px,2px", "-"),
+            Look("x", "dot", "."),
+            Look("diamond", "solid", "-"),
+        ),
+        strict=True,
+    )
+)
+"""Shape, dash and pattern of every colour: an arm has one of each, as it has one colour."""
+FEW = 10
+"""Questions below which what is drawn of a part of them is greyed."""
+FAINT = f"fewer than {FEW} questions"
+"""The legend's entry of what is greyed."""
 
 PALE, DARK = "#f1efec", "#1c2027"
 """The low end of a heat map and the text on its cells: opaque, so that both read on any page."""
@@ -38,6 +76,7 @@ _LOOK = go.layout.Template(
     },
 )
 """What plotly sets where a figure sets nothing."""
+T = TypeVar("T")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
@@ -76,6 +115,26 @@ def tint(colour: str, alpha: float) -> str:
     """A hex colour with an opacity."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
+
+
+def look(colour: str) -> Look:
+    """Shape, dash and pattern of a colour; of a tint of it the shape is open, with a dot."""
+    if not colour.startswith("rgba("):
+        return LOOKS.get(colour, Look("circle", "solid", ""))
+    channels = colour.removeprefix("rgba(").split(",")[:3]
+    full = look("#" + "".join(f"{int(one):02x}" for one in channels))
+    return full._replace(symbol=full.symbol.removesuffix("-open") + "-open-dot")
+
+
+def pattern(shape: str) -> dict[str, Any]:
+    """A pattern over the colour of bars."""
+    return {
+        "shape": shape,
+        "fillmode": "overlay",
+        "fgcolor": "rgba(255,255,255,0.8)",
+        "size": 7,
+        "solidity": 0.25,
+    }
 
 
 def blank(title: str, caption: str, *, height: int = 320, left: int = 64, legend: int = 1) -> go.Figure:
@@ -210,7 +269,14 @@ def whisker(
     }
 
 
-def band(figure: go.Figure, x: Sequence[Any], low: Sequence[Any], high: Sequence[Any], colour: str) -> None:
+def band(
+    figure: go.Figure,
+    x: Sequence[Any],
+    low: Sequence[Any],
+    high: Sequence[Any],
+    colour: str,
+    name: str = "",
+) -> None:
     """Fill between two lines where both are known."""
     kept = [(a, lo, hi) for a, lo, hi in zip(x, low, high, strict=True) if lo is not None and hi is not None]
     if kept:
@@ -223,7 +289,7 @@ def band(figure: go.Figure, x: Sequence[Any], low: Sequence[Any], high: Sequence
             fillcolor=tint(colour, 0.2),
             line={"width": 0},
             hoverinfo="skip",
-            showlegend=False,
+            **entry(name),
         )
 
 
@@ -239,6 +305,47 @@ def rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
     )
 
 
+def with_interval(part: Json, key: str) -> Any:
+    """A number of a result with its own interval, or alone where an older result has none."""
+    return part.get(f"{key}_interval", part[key])
+
+
+def greyed(few: Iterable[bool]) -> str:
+    """The caption's words for what is grey, where something is."""
+    return f" Grey: {FAINT}." if any(few) else ""
+
+
 def n_questions(n: int) -> str:
     """How many questions, in words."""
     return f"{n} question{'' if n == 1 else 's'}"
+
+
+def numbers(values: Sequence[Any], scale: float = 1) -> tuple[list[float | None], ...]:
+    """Estimates, lower ends and upper ends."""
+    leaves = [[None if end is None else scale * end for end in triple(value)] for value in values]
+    return tuple([leaf[i] for leaf in leaves] for i in range(3))
+
+
+def entry(name: str) -> dict[str, Any]:
+    """Its line in the legend; none without a name."""
+    return {"name": esc(name)} if name else {"showlegend": False}
+
+
+def marker(colours: Sequence[str], symbols: Sequence[str], size: int) -> dict[str, Any]:
+    """Marks in their shapes; open ones have a line that is seen."""
+    widths = [1.2 if "-open" in symbol else 0 for symbol in symbols]
+    return {"size": size, "color": only(colours), "symbol": only(symbols), "line": {"width": only(widths)}}
+
+
+def no_interval(value: Any) -> str:
+    """Why no whisker stands at a dot; "" where one does, or no dot."""
+    mid, low, high = triple(value)
+    if mid is None or (low is not None and high is not None):
+        return ""
+    reason = why(value.get("low")) if isinstance(value, Mapping) else ""
+    return f"no interval: {reason}" if reason not in ("", "not known") else "without an interval of its own"
+
+
+def only(values: Sequence[T]) -> T | Sequence[T]:
+    """The value where all are the same."""
+    return values[0] if len(set(values)) == 1 else values

@@ -73,11 +73,59 @@
     if (!as || !name) return;
     const plot = document.getElementById(`fig-${name}`);
     if (!drawn.has(plot)) draw(plot);
+    if (as === "large") return enlarge(plot);
     if (as === "csv") return save(new Blob(["\ufeff", table(plot)], { type: "text/csv" }), `${name}.csv`);
     const size = { format: "png", width: plot.clientWidth, height: plot.clientHeight, scale: 2 };
     const bytes = atob((await Plotly.toImage(plot, size)).split(",")[1]);
     save(new Blob([Uint8Array.from(bytes, (one) => one.charCodeAt(0))], { type: "image/png" }), `${name}.png`);
   });
+
+  // A figure on the whole window: drawn again, with all that is written or has a width larger too.
+  const dialog = document.getElementById("large");
+  const held = dialog.querySelector(".held");
+  const sizes = new Set(["size", "l", "r", "t", "b", "width", "standoff", "xshift", "yshift", "ax", "ay", "thickness"]);
+  const grown = (value, by, key, inside) => {
+    if (Array.isArray(value)) return value.map((one) => grown(one, by, key, inside));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, grown(one, by, name, key)]));
+    }
+    const fixed = key === "width" && inside === undefined; // of a bar, in rows
+    return typeof value === "number" && sizes.has(key) && !fixed ? value * by : value;
+  };
+  const enlarge = (plot) => {
+    const name = plot.id.slice("fig-".length), { data, layout } = figures[name], figure = plot.closest("figure");
+    const phone = innerWidth < 700; // there it is wider than the window, and scrolled
+    const fits = Math.min((innerWidth * 0.96 - 64) / plot.clientWidth, (innerHeight * 0.96 - 180) / plot.clientHeight);
+    const by = Math.max(1.2, Math.min(1.8, fits)), width = plot.clientWidth * (phone ? 1.9 : by);
+    dialog.querySelector(".sentence").textContent = figure.querySelector(".sentence").firstChild.textContent;
+    dialog.querySelector(".soft").textContent = figure.querySelector("figcaption").firstChild.textContent;
+    dialog.showModal();
+    const large = { ...grown(layout, by), width, height: plot.clientHeight * by, autosize: false };
+    large.font = { ...large.font, color: ink() };
+    Plotly.newPlot(held, grown(data, by), large, config);
+  };
+  dialog.addEventListener("close", () => Plotly.purge(held));
+  dialog.addEventListener("click", ({ target }) => { if (target === dialog) dialog.close(); });
+  let pressed = null; // a press that does not move, and is on no legend, whose entries are switched by it
+  addEventListener("pointerdown", ({ target, button, clientX, clientY }) => {
+    const plot = button || target.closest?.(".legend") ? null : target.closest?.(".plot");
+    pressed = plot ? { plot, clientX, clientY } : null;
+  }, true);
+  addEventListener("pointerup", ({ clientX, clientY }) => {
+    if (pressed && Math.hypot(clientX - pressed.clientX, clientY - pressed.clientY) < 6) {
+      const { plot } = pressed;
+      setTimeout(() => enlarge(plot), 0);
+    }
+    pressed = null;
+  }, true);
+
+  // Tables that are wider than the page say so, and can be scrolled by keys.
+  const wide = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+    const over = target.scrollWidth > target.clientWidth + 1;
+    target.classList.toggle("wide", over);
+    if (over) target.tabIndex = 0; else target.removeAttribute("tabindex");
+  }));
+  document.querySelectorAll(".scroll").forEach((one) => wide.observe(one));
 
   const closed = [];
   addEventListener("beforeprint", () => {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mechcot.report import figures as style
 from mechcot.report import traces
 from mechcot.report.frame import drawn, template
-from mechcot.report.parts import Findings, Section, Table
+from mechcot.report.parts import Findings, Section, Table, finished
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -42,6 +42,7 @@ class Top:
     """How the page begins, and what it calls things.
 
     Attributes:
+        heading: what is compared, before the arms' names.
         asked: the questions, the models and the judge in one line.
         follows: one sentence of consequence.
         cards: the numbers at the top.
@@ -49,6 +50,7 @@ class Top:
         kinds: readable names of the kinds of step.
     """
 
+    heading: str
     asked: str
     follows: str
     cards: Sequence[Card]
@@ -78,15 +80,17 @@ def render(
     Returns:
         HTML with plotly.js inlined once; the same study gives the same text.
     """
+    done, undone = finished(sections)
     return template("page.html").render(
         found=found,
         summary=summary,
-        sections=sections,
+        sections=done,
+        undone=undone,
         top=top,
         cards=top.cards,
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
         tables=tables,
         verdicts=VERDICTS,
         colours={"before": style.BEFORE, "after": style.AFTER},
-        **drawn(sections),
+        **drawn(done),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from mechcot.core.settings import Settings
 
-__all__ = ["AUROC", "Findings", "Part", "Section", "Table", "nothing"]
+__all__ = ["AUROC", "Findings", "Part", "Section", "Table", "finished", "nothing"]
 
 AUROC = Markup(
     "<dfn>AUROC</dfn> says how often a score puts the right one of two claims higher: 0.5 is chance, 1 is "
@@ -34,6 +35,8 @@ class Part:
         reason: why there is nothing, else "".
         tables: numbers in full; folded under a figure, and where they are long.
         mark: what kind of finding it is, in a small line above it; "" where there is nothing to say.
+        undone: whether the reason is work that the study's author has not done: such parts stand together at
+            the page's end.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Part:
     reason: str = ""
     tables: tuple[Table, ...] = ()
     mark: str = ""
+    undone: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,17 @@ class Findings:
         if judge.kind == "llm":
             return "the judge, a language model, calls it erroneous"
         return "the table of verdicts that came with the study calls it erroneous"
+
+
+def finished(sections: Iterable[Section]) -> tuple[tuple[Section, ...], tuple[Part, ...]]:
+    """The sections without what their author has not done, and that; one of nothing else is left out."""
+    kept, undone = [], []
+    for section in sections:
+        parts = tuple(part for part in section.parts if not part.undone)
+        undone += [part for part in section.parts if part.undone]
+        if parts or not section.parts:
+            kept.append(replace(section, parts=parts))
+    return tuple(kept), tuple(undone)
 
 
 def nothing(name: str, title: str, sentence: str, reason: str) -> Section:

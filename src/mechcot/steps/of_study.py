@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def world_of(study: Study) -> Any:
 def task_of(study: Study, arm: str | None = None) -> Task:
     """The study's task, put as to an arm; None: as to those without a prompt of their own."""
     return task_for(study.settings, arm)
+
+
+def kind_names(study: Study) -> Mapping[str, str]:
+    """What people read in place of a kind of step."""
+    return task_of(study).role_names
 
 
 def audited_steps(study: Study, *arms: str) -> pd.DataFrame:

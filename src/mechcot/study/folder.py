@@ -32,6 +32,7 @@ from mechcot.core.offers import offered
 from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
+from mechcot.study.readable import readable
 from mechcot.study.step_kinds import with_kinds
 from mechcot.study.trace_table import TraceTable, trace_table
 
@@ -346,7 +347,7 @@ class Study:
         """An analysis by its name, as a method: `study.audit()`, `study.commitment("base")`."""
         for analysis in () if name.startswith("_") else offered("analyses"):
             if analysis.name == name:
-                return MethodType(analysis.of, self)
+                return MethodType(readable(analysis.of), self)
         raise AttributeError(f"a study has no '{name}'; its analyses are in dir(study)")
 
     def __dir__(self) -> list[str]:

@@ -10,16 +10,17 @@ import plotly.graph_objects as go
 from mechcot.analyses.along.counts import MEASURES
 from mechcot.analyses.along.wording import halves
 from mechcot.core.words import number, percent
-from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER
 
 Json = Mapping[str, Any]
 _LOOK = {
     "answers": (AFTER, "solid"),
-    "step_error": (BEFORE, "solid"),
-    "at_prompt": (TEACHER, "solid"),
-    "locked": (TEACHER, "dash"),
-    "hedged": (NULL, "solid"),
+    "step_error": (BEFORE, "dash"),
+    "at_prompt": (TEACHER, "dashdot"),
+    "locked": (TEACHER, "solid"),
+    "hedged": (NULL, "longdash"),
 }
 
 

@@ -18,7 +18,7 @@ from mechcot.analyses.arms import contrast_of, traces_of
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import rows
-from mechcot.core.results import SPREAD, Interval, Pair, Result, because
+from mechcot.core.results import OPTIONAL, SPREAD, Interval, Pair, Result, because
 from mechcot.stats.calibration import (
     brier_terms,
     ece,
@@ -37,7 +37,7 @@ from mechcot.stats.frames import (
     text_codes,
     trace_votes,
 )
-from mechcot.stats.jackknife import by_text, mean_interval
+from mechcot.stats.jackknife import by_text, mean_interval, rate_interval
 from mechcot.stats.mcnemar import ClusteredMcNemar, McNemar, mcnemar_clustered, mcnemar_exact
 from mechcot.stats.self_consistency import sc_at_k
 from mechcot.stats.votes import plurality_right, shared_tie_score, vote_confidence
@@ -114,6 +114,8 @@ class ArmAnswers(Result):
         unread: some traces without an answer, at most five: how they end.
         sc_at_k: expected plurality score of a vote over 1, 2, ... of the k traces, "no answer" a
             class that can win; entry i is SC@(i + 1), the last is `votes.sc` (up to k = 128).
+        sc_interval: `votes.sc` with its own interval, questions left out one by one.
+        sc_at_k_interval: each entry of `sc_at_k` with its own.
     """
 
     arm: str
@@ -128,6 +130,8 @@ class ArmAnswers(Result):
     unread: tuple[Unread, ...]
     sc_at_k: tuple[float, ...]
     answered_only: VoteScores | None = field(metadata=because(_NO_ANSWER_AT_ALL))
+    sc_interval: Interval | None = field(default=None, metadata=OPTIONAL)
+    sc_at_k_interval: tuple[Interval, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,7 @@ def _arm(table: Ints, gold: Ints, text: Ints, traces: pd.DataFrame, what: str) -
     parsed = table.copy()
     parsed[:, -1] = 0
     some = parsed.sum(axis=1) > 0
+    curve = sc_at_k(table, gold, min(int(table[0].sum()), _LONGEST_CURVE))
     return ArmAnswers(
         arm=one_arm(traces, what),
         accuracy=float(_accuracy(table, gold).mean()),
@@ -276,8 +281,15 @@ def _arm(table: Ints, gold: Ints, text: Ints, traces: pd.DataFrame, what: str) -
         answered_only=_vote_scores(parsed[some], gold[some], text[some]) if some.any() else None,
         rules=_rules(traces),
         unread=_unread(traces),
-        sc_at_k=_sc_curve(table, gold),
+        sc_at_k=tuple(float(value) for value in curve.mean(axis=0)),
+        sc_interval=_share(shared_tie_score(table, gold), text),
+        sc_at_k_interval=tuple(_share(column, text) for column in curve.T),
     )
+
+
+def _share(score: Floats, text: Ints) -> Interval:
+    """Mean of a number between 0 and 1 a question, with its interval."""
+    return rate_interval(by_text(score, text), by_text(np.ones(len(score)), text))
 
 
 def _rules(traces: pd.DataFrame) -> dict[str, float]:
@@ -298,11 +310,6 @@ def _unread(traces: pd.DataFrame) -> tuple[Unread, ...]:
         Unread(row.qid, int(row.cid), row.answer_rule, " ".join(row.text.split())[-_LAST:])
         for row in rows(own)
     )
-
-
-def _sc_curve(table: Ints, gold: Ints) -> tuple[float, ...]:
-    curves = sc_at_k(table, gold, min(int(table[0].sum()), _LONGEST_CURVE))
-    return tuple(float(value) for value in curves.mean(axis=0))
 
 
 def _minus(after: float | None, before: float | None) -> float | None:

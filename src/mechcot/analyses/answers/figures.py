@@ -8,8 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mechcot.core.words import percent
-from mechcot.report.charts import Axis, Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, Json
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
+from mechcot.report.figures import AFTER, BEFORE, Json, with_interval
 
 
 def reliability(
@@ -59,7 +60,7 @@ def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
     lines = [
         Line(
             range(1, len(arm["sc_at_k"]) + 1),
-            arm["sc_at_k"],
+            with_interval(arm, "sc_at_k"),
             colour,
             arm["arm"],
             f"{arm['arm']}: %{{y:.1%}} right with %{{x}} votes",
@@ -68,7 +69,8 @@ def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
     ]
     return line_chart(
         title or f"Right answers by vote of {arms[0]['k']} traces: {ends}",
-        f"{arms[0]['n_questions']} questions. At k the mean over all choices of k of a question's traces.",
+        f"{arms[0]['n_questions']} questions. At k the mean over all choices of k of a question's traces. "
+        "Bands: 95 % intervals over questions.",
         lines,
         Axis("traces that vote", step=max(1, arms[0]["k"] // 8)),
         Axis("questions answered right", ".0%", ends=(0, 1.02)),

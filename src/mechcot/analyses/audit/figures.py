@@ -8,8 +8,10 @@ import plotly.graph_objects as go
 
 from mechcot.analyses.form import STRATA
 from mechcot.core.words import direction, number, parts_in_points, percent, points
-from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, Span, row_chart
-from mechcot.report.figures import AFTER, COLOURS, RULE, Json, n_questions, tint
+from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
+from mechcot.report.figures import AFTER, COLOURS, FEW, Json, greyed, n_questions, tint, with_interval
+
+_APART = 0.14
 
 
 def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figure:
@@ -29,18 +31,22 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     judged = ", ".join(f"{audit[when]['n_judged']} {audit[when]['arm']}" for when in ("before", "after"))
     caption = (
         f"{answers['before']['n_questions']} questions, {answers['before']['k']} traces of each. "
-        f"Judged steps: {judged}. Differences with 95 % intervals over questions."
+        f"Judged steps: {judged}. 95 % intervals over questions; above each row the difference."
     )
     parts = (("answers\nright (vote)", answers, "sc"), ("steps\nerroneous", audit, "error_rate"))
     rows = []
     for (label, part, key), delta in zip(parts, deltas, strict=True):
         marks = [
-            Mark(part[when][key], colour, f"{names[when]}: {percent(part[when][key])}", names[when])
+            Mark(
+                with_interval(part[when], key),
+                colour,
+                f"{names[when]}: {percent(part[when][key])}",
+                names[when],
+            )
             for when, colour in COLOURS.items()
         ]
-        ends = [number(mark.value) for mark in marks]
-        rows.append(Row(label, marks, spans=[Span(ends[0], ends[1], RULE, 5)], note=points(delta)))
-    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)))
+        rows.append(Row(label, marks, note=points(delta)))
+    return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), apart=_APART)
 
 
 def _moved(delta: Any) -> str:
@@ -72,23 +78,25 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
     caption = (
         f"Under each kind: claims per trace, {names['before']} → {names['after']}. Judged steps: "
         f"{audit['before']['n_judged']} → {audit['after']['n_judged']}. "
-        "An arm without a dot has no judged claim of that kind; kinds that claim nothing are not shown."
+        "An arm without a dot has no judged claim of that kind; kinds that claim nothing are not shown. "
+        f"95 % intervals over questions.{greyed(map(few, kinds))}"
     )
     rows = []
     for kind in kinds:
         often = " → ".join(_count(kind[f"claims_per_trace_{when}"]) for when in COLOURS)
         marks = [
             Mark(
-                kind[f"rate_{when}"],
+                with_interval(kind, f"rate_{when}"),
                 colour,
                 f"{kind['role']}, {names[when]}: {percent(kind[f'rate_{when}'])} of "
                 f"{kind[f'n_judged_{when}']} steps\nafter minus before: {points(kind)}",
                 names[when],
+                faint=few(kind),
             )
             for when, colour in COLOURS.items()
         ]
         rows.append(Row(f"{kind['role']}\n{often}", marks))
-    return row_chart(statement, caption, rows, ERRORS, apart=0.12)
+    return row_chart(statement, caption, rows, ERRORS, apart=_APART)
 
 
 def _count(value: Any) -> str:
@@ -146,19 +154,26 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
     statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
     caption = (
         f"{sum(cell['n_questions'] for cell in cells)} questions, by whose vote is right (a tie is not). "
-        f"Judged steps: {audit['before']['n_judged']} → {audit['after']['n_judged']}."
+        f"Judged steps: {audit['before']['n_judged']} → {audit['after']['n_judged']}. "
+        f"95 % intervals over questions.{greyed(map(few, cells))}"
     )
     rows = []
     for label, cell in zip(STRATA.values(), cells, strict=True):
         marks = [
             Mark(
-                cell[f"rate_{when}"],
+                with_interval(cell, f"rate_{when}"),
                 colour,
                 f"{names[when]}: {percent(cell[f'rate_{when}'])} of {cell[f'n_judged_{when}']} steps wrong\n"
                 f"after minus before: {points(cell)}",
                 names[when],
+                faint=few(cell),
             )
             for when, colour in COLOURS.items()
         ]
         rows.append(Row(f"{label.format(**names)}\n{n_questions(cell['n_questions'])}", marks))
-    return row_chart(statement, caption, rows, ERRORS)
+    return row_chart(statement, caption, rows, ERRORS, apart=_APART)
+
+
+def few(part: Json) -> bool:
+    """Whether so few questions stand behind a part that it is drawn in grey."""
+    return bool(part["n_questions"] < FEW)

@@ -12,6 +12,7 @@ from mechcot.core.words import (
     clause,
     counted,
     direction,
+    minus_signs,
     number,
     parts_in_points,
     percent,
@@ -117,7 +118,7 @@ def _naming(share: Any) -> str:
         return f"What share of the gain is naming an option at all is not asked: {why(share)}."
     told = f"{percent(share, 0)} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
     if ends[0] <= 0:
-        return f"Whether naming an option at all is part of the gain cannot be told ({told})."
+        return f"Whether naming an option at all is part of the gain cannot be told ({minus_signs(told)})."
     return f"About {told} of the gain is naming an option at all."
 
 

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 
 from mechcot.core.words import number, points
 from mechcot.report.charts import POINTS
-from mechcot.report.figures import AFTER, NULL, TEACHER, Json
+from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json
 from mechcot.report.plane import Spot, plane_chart
 
-_COLOURS = {"split": AFTER, "no split": TEACHER, "answers do not rise": NULL, "open": NULL}
+_COLOURS = {"split": AFTER, "no split": TEACHER, "answers do not rise": BEFORE, "open": NULL}
 _TURNS = np.linspace(0, 2 * np.pi, 73)
 
 
@@ -36,7 +36,7 @@ def boundary(result: Json, *, title: str | None = None) -> go.Figure:
         if x is not None and y is not None:
             both = f"answers {points(one['answers'])}, wrong steps {points(one['steps'])}"
             said = f"{name}: {both}; {one['reads']}"
-            spots.append(Spot(name, x, y, _ellipse(x, y, one), _COLOURS[one["reads"]], said))
+            spots.append(Spot(name, x, y, _ellipse(x, y, one), _COLOURS[one["reads"]], said, one["reads"]))
     return plane_chart(
         title or f"Of {len(drawn)} contrasts: {told}",
         caption,

@@ -26,7 +26,8 @@ from mechcot.analyses.causes.result import (
 )
 from mechcot.analyses.causes.wording import effect
 from mechcot.core.words import counted, direction, number, percent, points, signed
-from mechcot.report.charts import POINTS, Axis, Line, Mark, Row, line_chart, row_chart
+from mechcot.report.charts import POINTS, Axis, Mark, Row, row_chart
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json
 
 _APART = 0.16

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from mechcot.analyses.commitment.curve_tables import AT, BY, CURVES
 from mechcot.core.errors import UsageError
 from mechcot.core.words import direction, number, percent, points
-from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json
 
 _MORE = (BEFORE, AFTER, TEACHER, NULL)
@@ -64,7 +65,11 @@ def commitment_curves(
             if not rows:
                 empty.append(called)
                 continue
-            dash = _DASHES[max(nth, place // len(_MORE)) % len(_DASHES)]
+            dash = (
+                _DASHES[max(nth, place // len(_MORE)) % len(_DASHES)]
+                if answers or place >= len(_MORE)
+                else ""
+            )
             lines.append(_line(called, rows, (colour, dash), by, measure))
     caption = _caption(results, by, measure, answers)
     caption += f" Not drawn, nothing to show: {', '.join(empty)}." if empty else ""

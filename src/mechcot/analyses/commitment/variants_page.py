@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from mechcot.analyses.commitment.variants import ASKED, LITTLE_MASS
 from mechcot.core.words import NBSP, Table, bracket, listed, number, percent, points
 from mechcot.report.areas import Cell, heat_map
-from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, Json
 from mechcot.report.parts import Part
 
@@ -109,12 +110,13 @@ def way_curves(arms: Json, title: str | None = None) -> go.Figure:
             lines.append(
                 Line(
                     [row["k"] for row in rows],
-                    values if nth == 0 else [row["p_own"] for row in rows],
+                    values,
                     _COLOURS[place % 2],
                     f"{name}, {called}",
                     f"{name}, {called}: %{{y:.1%}} after %{{x}} steps",
                     mode="lines",
-                    dash=_DASHES[nth % len(_DASHES)],
+                    dash=_DASHES[nth % len(_DASHES)] if len(numbers) > 1 else "",
+                    band=nth == 0,
                 )
             )
     counts = "; ".join(

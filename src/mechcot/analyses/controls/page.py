@@ -24,7 +24,7 @@ def controls(found: Findings) -> Section:
     )
     title = "Does it happen where it should not?"
     if not results:
-        part = Part("controls", "This study has no controls.", reason="its settings name none")
+        part = Part("controls", "This study has no controls.", reason="its settings name none", undone=True)
         return Section("controls", title, (part,), reading, limits)
     rows = [{"name": "headline", "answers": found.results["answers"], "audit": found.results["audit"]}]
     rows += [{"name": name, **result} for name, result in results.items()]

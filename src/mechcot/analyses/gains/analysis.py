@@ -249,6 +249,8 @@ def _transitions(
             change=_interval(table[:, [i]], np.ones(1)),
             error_before=float(totals[i, 0] / totals[i, 1]) if totals[i, 1] else None,
             error_after=float(totals[i, 2] / totals[i, 3]) if totals[i, 3] else None,
+            error_before_interval=rate_interval(table[:, i, 0], table[:, i, 1]),
+            error_after_interval=rate_interval(table[:, i, 2], table[:, i, 3]),
         )
         for i, name in enumerate(TRANSITIONS)
     )

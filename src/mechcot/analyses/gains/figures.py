@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from mechcot.core.words import percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, COLOURS, NULL, Json, tint
+from mechcot.report.figures import AFTER, BEFORE, COLOURS, FEW, NULL, Json, greyed, tint, with_interval
 
 
 def gains(margins: Json, *, title: str | None = None) -> go.Figure:
@@ -37,9 +37,9 @@ def gains(margins: Json, *, title: str | None = None) -> go.Figure:
 
 
 def _null(one: Json, key: str, sign: int) -> Mark:
-    """What luck alone does in a bin."""
+    """What luck alone does in a bin; nothing where no question can be."""
     low, high = sorted(sign * value for value in one[f"null_{key}_range"])
-    leaf = {"estimate": sign * one[f"null_{key}"], "low": low, "high": high}
+    leaf = None if low == high else {"estimate": sign * one[f"null_{key}"], "low": low, "high": high}
     hover = f"{key} if both were alike: {one[f'null_{key}']:.1f}"
     return Mark(leaf, NULL, hover, "if both were alike", "line-ns-open")
 
@@ -68,20 +68,22 @@ def error_by_transition(margins: Json, *, title: str | None = None) -> go.Figure
     )
     caption = (
         f"{margins['n_questions']} questions, sorted by votes of {margins['half']} traces; the steps are "
-        "those of the other traces. A tie counts in part, so questions are no whole numbers."
+        "those of the other traces. A tie counts in part, so questions are no whole numbers. 95 % intervals "
+        f"over questions.{greyed(cell['n'] < FEW for cell in margins['transitions'].values())}"
     )
     rows = []
     for key, label in _TRANSITIONS.items():
         cell = margins["transitions"][key]
         marks = [
             Mark(
-                cell[f"error_{when}"],
+                with_interval(cell, f"error_{when}"),
                 colour,
                 f"{margins['arms'][when]}: {percent(cell[f'error_{when}'])} of judged steps wrong\n"
                 f"after minus before: {points(cell['change'])}",
                 margins["arms"][when],
+                faint=cell["n"] < FEW,
             )
             for when, colour in COLOURS.items()
         ]
         rows.append(Row(f"{label}\n{cell['n']:.1f} questions", marks))
-    return row_chart(statement, caption, rows, ERRORS)
+    return row_chart(statement, caption, rows, ERRORS, apart=0.14)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mechcot.core.results import SPREAD, Interval, Pair, Result, because, keyed
+from mechcot.core.results import OPTIONAL, SPREAD, Interval, Pair, Result, because, keyed
 from mechcot.stats.margin import Flow
 from mechcot.stats.vote_split import VoteSplit
 
@@ -71,6 +71,8 @@ class Transition(Result):
         change: step error after minus before.
         error_before: step error before; None without judged steps.
         error_after: step error after; None without judged steps.
+        error_before_interval: `error_before` with its own interval.
+        error_after_interval: the same after.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Transition(Result):
     change: Interval
     error_before: float | None = field(metadata=because("no judged steps before"))
     error_after: float | None = field(metadata=because("no judged steps after"))
+    error_before_interval: Interval | None = field(default=None, metadata=OPTIONAL)
+    error_after_interval: Interval | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

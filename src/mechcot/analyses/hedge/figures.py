@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
 from mechcot.analyses.hedge.origin import MATTERS, NOTHING, ORIGINS
 from mechcot.core.words import score
-from mechcot.report.charts import Axis, Line, Mark, Row, line_chart, row_chart
+from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
 
 
@@ -38,7 +40,7 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
     rows = result["by_layer"]
     layers = [row["layer"] for row in rows]
     lines: list[Line] = [
-        Line(layers, [row["random"] for row in rows], NULL, mode="none"),
+        Line(layers, [row["random"] for row in rows], NULL, "95 % of random directions", mode="none"),
         Line(layers, [row["auroc"] for row in rows], colour, "the direction", "layer %{x}: AUROC %{y:.3f}"),
     ]
     beside = [row for row in rows if "frequency" in row]
@@ -54,6 +56,8 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
                 tint(colour, 0.5),
                 "subjects met as often",
                 "layer %{x}, subjects met as often: %{y:.3f}",
+                "lines",
+                "longdashdot",
             ),
         ]
     return line_chart(
@@ -61,7 +65,7 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
         caption,
         lines,
         Axis("layer (0: embedding)", step=max(1, len(layers) // 8)),
-        Axis("AUROC within kind", ".2f", null=0.5),
+        auroc([leaf for line in lines for leaf in line.values], "AUROC within kind"),
     )
 
 
@@ -80,6 +84,7 @@ def origin(result: Json, *, title: str | None = None) -> go.Figure:
                     result[name],
                     BEFORE if name == result["decided_by"] else NULL,
                     f"AUROC {score(result[name])}",
+                    "decides" if name == result["decided_by"] else "does not decide",
                 )
             ],
         )
@@ -90,7 +95,10 @@ def origin(result: Json, *, title: str | None = None) -> go.Figure:
         "asserted claim of one kind. Bars: 95 % intervals, subjects left out in turn. All of it right of "
         f"{MATTERS}: it tells something; left of {NOTHING}: nothing to speak of. In colour: which decides."
     )
-    x = Axis("AUROC of a hedge", ".2f", null=0.5, region=(MATTERS, NOTHING, tint(NULL, 0.18)))
+    x = replace(
+        auroc([result[name] for name in ORIGINS], "AUROC of a hedge"),
+        region=(MATTERS, NOTHING, tint(NULL, 0.18)),
+    )
     return row_chart(title or f"What hedges follow: {result['answer']}", caption, rows, x)
 
 

@@ -12,7 +12,7 @@ from mechcot.analyses.judge_controls.tables import WEIGHTS
 from mechcot.analyses.judge_controls.wording import ALPHA, ROLES, is_apart, points
 from mechcot.core.words import percent
 from mechcot.report.charts import POINTS, Axis, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, COLOURS, INK, NULL, Json, tint, triple
+from mechcot.report.figures import AFTER, COLOURS, FEW, INK, NULL, Json, greyed, tint, triple
 
 
 def judge_forest(found: Json, *, title: str | None = None) -> go.Figure:
@@ -128,6 +128,7 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
         for key in STRATA
     ]
     both = found["strata_weighted"]["both"]
+    weights = [one["weight"] for kind in WEIGHTS for one in found[kind].values()]
     statement = title or (
         "The change of the step error by whose answer is right"
         if triple(both)[0] is None
@@ -137,7 +138,7 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
         "Weighted by shares of votes, every question is in all four groups by the chance that each arm "
         "answers it rightly; by the vote it is in one. Questions: what each group amounts to, weighted or "
         "by the vote. "
-        "95 % intervals over questions."
+        f"95 % intervals over questions.{greyed(weight < FEW for weight in weights)}"
     )
     rows = []
     for key, label, size in zip(STRATA, labels, sizes, strict=True):
@@ -149,6 +150,7 @@ def judge_strata(found: Json, *, title: str | None = None) -> go.Figure:
                 f"{label}, {name}: {points(leaf)}\njudged steps {leaf['n_judged_before']} → "
                 f"{leaf['n_judged_after']}",
                 name,
+                faint=leaf["weight"] < FEW,
             )
             for leaf, name, colour in zip(leaves, WEIGHTS.values(), (AFTER, NULL), strict=True)
         ]

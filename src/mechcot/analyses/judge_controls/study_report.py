@@ -42,7 +42,7 @@ def controls_part(found: Findings) -> Part:
     results = found.results["judge_controls"]
     if not results:
         reason = "no control of the judge was run; mechcot judge-controls STUDY runs them"
-        return Part("controlled", "The judge was not put to the test.", reason=reason)
+        return Part("controlled", "The judge was not put to the test.", reason=reason, undone=True)
     own = found.settings.judge.kind
     first = own if own in results else next(iter(results))
     rows = tuple(_row(name, result) for name, result in results.items())

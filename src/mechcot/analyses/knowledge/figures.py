@@ -6,11 +6,9 @@ import plotly.graph_objects as go
 
 from mechcot.core.words import counted, number, percent
 from mechcot.report.charts import Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, INK, NULL, TEACHER, Json
+from mechcot.report.figures import AFTER, ARMS, BEFORE, INK, NULL, TEACHER, Json
 
-_KNOWLEDGE = {"knew": "#a069b4", "forgot": "#c2940e", "learned": TEACHER, "never_knew": NULL}
-_OTHERS = ("#a069b4", "#3f9fb5", "#b0566b", "#7d8c3a")
-"""Of arms beside the contrast's, in the order of the settings."""
+_KNOWLEDGE = {"knew": ARMS[3], "forgot": ARMS[4], "learned": TEACHER, "never_knew": NULL}
 
 
 def knowledge(result: Json) -> go.Figure:
@@ -34,7 +32,7 @@ def facts_known(result: Json, *, after: str = "", title: str | None = None) -> g
     """
     arms, place = result["arms"], f"in a {result['placed_in']}"
     after = after or [*arms][min(1, len(arms) - 1)]
-    others = iter(_OTHERS * len(arms))
+    others = iter(ARMS[3:] * len(arms))
     colours = {
         arm: BEFORE if arm == result["before"] else AFTER if arm == after else next(others) for arm in arms
     }
@@ -61,7 +59,8 @@ def facts_known(result: Json, *, after: str = "", title: str | None = None) -> g
         "name: facts."
     )
     x = Axis("share of facts known", ".0%", ends=(0, 1))
-    return row_chart(title or f"Known of a fixed list, asked alone: {told}", caption, rows, x)
+    said = title or f"Known of a fixed list, asked alone: {told}"
+    return row_chart(said, caption, rows, x, apart=0.13)  # whiskers beside each other
 
 
 def knowledge_bars(result: Json, *, title: str | None = None) -> go.Figure:

@@ -16,6 +16,8 @@ from mechcot.report.plane import Spot, plane_chart
 
 ANSWERS = ("#8c4a8f", "#c9a3cc", "#a9adb4", "#8fc3a3", "#2f7d57")
 """From strongly disagree to strongly agree: purple to green, apart for colour-blind readers."""
+_PATTERNS = ("x", "/", "", ".", "+")
+"""On the bars of the same."""
 _SHARE = Axis("share of ratings", ".0%", ends=(0, 1))
 
 
@@ -125,7 +127,13 @@ def _stacked(result: Json, scales: Sequence[str], title: str) -> go.Figure:
             counts = [row[str(point)] for point in range(1, len(POINTS) + 1)]
             total = max(1, sum(counts))
             bars = [
-                Bar(n / total, ANSWERS[i], f"{row['arm']}, {scale}: {n} of {total} “{POINTS[i]}”", POINTS[i])
+                Bar(
+                    n / total,
+                    ANSWERS[i],
+                    f"{row['arm']}, {scale}: {n} of {total} “{POINTS[i]}”",
+                    POINTS[i],
+                    pattern=_PATTERNS[i],
+                )
                 for i, n in enumerate(counts)
             ]
             rows.append(Row(row["arm"] if len(scales) == 1 else f"{row['arm']}\n{scale}", bars=bars))

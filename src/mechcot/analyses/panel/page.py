@@ -26,7 +26,9 @@ def panel(found: Findings) -> Part:
     result = found.results["panel"]
     if "judges" not in result:
         hint = "; mechcot judge STUDY --judge FILE adds one, and mechcot run STUDY then compares them"
-        return Part("judges", "No other judge stands beside this one.", reason=result["reason"] + hint)
+        return Part(
+            "judges", "No other judge stands beside this one.", reason=result["reason"] + hint, undone=True
+        )
     judges = _own_first(found, result["judges"])
     ways: list[str] = [direction(one["delta"]) for one in judges.values()]
     seen = [
@@ -161,7 +163,7 @@ def people(found: Findings) -> Part:
     judge = own.judge(found.settings.judge.kind)
     if judge is None:
         reason = own.reason or "the sheet says nothing of the study's own judge"
-        return Part("people", "No steps were judged by people.", reason=reason)
+        return Part("people", "No steps were judged by people.", reason=reason, undone=bool(own.reason))
     sheet = own.sheet
     corrected, naive = judge["design"]["difference"], judge["design"]["naive"]
     checked = sheet["n_checked"]

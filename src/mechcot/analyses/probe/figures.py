@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from mechcot.report.areas import Cell, heat_map
-from mechcot.report.charts import Axis, Line, Mark, Row, line_chart, row_chart
+from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
 
 RULES = {
@@ -29,6 +30,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         title: a statement in place of the report's own verdict.
     """
     pale = tint(colour, 0.6)
+    groups = {colour: "probe", pale: "probe, something held fixed", NULL: "without the probe"}
     entries = [("probe", report["auroc"], colour)]
     entries += [
         (f"probe, within one {name} ({report['pairs'][name]:,} pairs)", leaf, pale)
@@ -54,10 +56,10 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         f"the fitted probes held fixed.{_deals(report)}"
     )
     rows = [
-        Row(name, [Mark(leaf, tone, f"{name}: AUROC {said(leaf, 3, ends=True)}")])
+        Row(name, [Mark(leaf, tone, f"{name}: AUROC {said(leaf, 3, ends=True)}", groups[tone])])
         for name, leaf, tone in entries
     ]
-    axis = Axis("AUROC", ".2f", null=0.5)
+    axis = auroc([leaf for _, leaf, _ in entries])
     return row_chart(title or report["verdict"], caption, rows, axis)
 
 
@@ -91,7 +93,7 @@ def probe_by_layer(
     )
     caption = (
         "Points: each layer on the test folds; picking the best of them is optimistic. Dashed: layer and "
-        "penalty chosen without the test questions. "
+        "penalty chosen without the test questions. Bands: 95 % intervals over questions. "
         + "; ".join(
             f"{name}: {r['n_steps']} steps of {r['n_questions']} questions" for name, r in reports.items()
         )
@@ -108,7 +110,7 @@ def probe_by_layer(
         )
         for (name, report), colour in zip(reports.items(), colours, strict=False)
     ]
-    axis = Axis("AUROC", ".2f", null=0.5)
+    axis = auroc([row["auroc"] for report in reports.values() for row in report["by_layer"]])
     return line_chart(statement, caption, lines, Axis("layer (0: embedding)", step=1), axis)
 
 

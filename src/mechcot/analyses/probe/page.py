@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mechcot.analyses.probe import figures
-from mechcot.core.words import number, percent, why
+from mechcot.core.words import minus_signs, number, percent, why
 from mechcot.report import figures as style
 from mechcot.report.parts import AUROC, Findings, Part, Section, Table
 
@@ -55,7 +55,7 @@ _BASELINES = (
 def _probe(name: str, report: dict[str, Any], colour: str) -> Part:
     if "auroc" not in report:
         return Part(f"probe-{name}", f"In {name}, no probe can be fitted.", reason=report["reason"])
-    verdict = report["verdict"][:1].lower() + report["verdict"][1:]
+    verdict = minus_signs(report["verdict"][:1].lower() + report["verdict"][1:])
     shown = {
         "auroc", "verdict", "meaning", "stack", "fold_draws", "n_steps", "n_errors", "n_questions", "n_folds",
     }  # fmt: skip

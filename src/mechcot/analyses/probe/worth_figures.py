@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 from mechcot.analyses.probe.figures import said
 from mechcot.core.words import percent
 from mechcot.report.areas import Cell, Draws, heat_map, histogram
-from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json, finite, triple
 
 _NULLS = {"permuted": BEFORE, "redrawn": NULL}
@@ -88,12 +89,12 @@ def probe_calibration(metrics: Json, *, colour: str = AFTER, title: str | None =
 
 _RISK = {
     "probe_max": (AFTER, "solid"),
-    "probe_mean": (AFTER, "dash"),
-    "entropy": (BEFORE, "solid"),
+    "probe_mean": (AFTER, "longdash"),
+    "entropy": (BEFORE, "dash"),
     "length": (BEFORE, "dot"),
-    "vote_share": (TEACHER, "solid"),
-    "random": (NULL, "solid"),
-    "oracle": (NULL, "dot"),
+    "vote_share": (TEACHER, "dashdot"),
+    "random": (NULL, "longdashdot"),
+    "oracle": (NULL, "2px,6px"),
 }
 
 

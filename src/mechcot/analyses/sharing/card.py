@@ -16,6 +16,7 @@ import yaml
 
 from mechcot.analyses import registry
 from mechcot.analyses.headline import rows as headline_rows
+from mechcot.analyses.opening import questions_name
 from mechcot.core import files, records
 from mechcot.core.errors import StudyError
 from mechcot.core.settings import ArmSettings, Settings
@@ -155,7 +156,7 @@ def _index(told: _Told) -> dict[str, Any]:
         for kind, name, value in values
         if value is not None
     ]
-    asked = {"type": _hub_set(told) or "questions", "name": _questions_name(told)}
+    asked = {"type": _hub_set(told) or "questions", "name": questions_name(told.settings)}
     return {
         "name": after,
         "results": [{"task": {"type": "text-generation"}, "dataset": asked, "metrics": metrics}],
@@ -215,7 +216,7 @@ def _made(told: _Told, arm: str) -> str:
 def _asked(told: _Told) -> str:
     answers = told.summary["answers"][told.pair[0]]
     asked = counted(answers["n_questions"], "question").replace("\u00a0", " ")
-    return f"{asked} of {escaped(_questions_name(told))}, {answers['k']} traces each."
+    return f"{asked} of {escaped(questions_name(told.settings))}, {answers['k']} traces each."
 
 
 def _results(told: _Told) -> str:
@@ -272,7 +273,7 @@ def _how(told: _Told) -> list[str]:
     """How it was measured, its limits, the licence."""
     settings = told.settings
     rows = [
-        ("questions", _questions_name(told)),
+        ("questions", questions_name(told.settings)),
         *((f"arm {arm}", _made(told, arm)) for arm in settings.arms),
         *_given(told),
         ("judge", _judge(told)),
@@ -345,17 +346,6 @@ def _judge(told: _Told) -> str:
     shown = ", ".join(name for name, there in dict(about.get("fields") or {}).items() if there)
     digest = about["digest"][:12]
     return f"{about['returned_model']}, a language model, shown {shown} beside each step (digest {digest})"
-
-
-def _questions_name(told: _Told) -> str:
-    asked = told.settings.questions
-    if asked is None:
-        return "an invented world (mechcot's organism)"
-    name = asked.set or Path(asked.path.removeprefix(HUB)).name
-    if asked.path.startswith(HUB):
-        revision = f" at {asked.revision[:12]}" if asked.revision else ""
-        name = f"{asked.path.removeprefix(HUB)}, split {asked.split}{revision}"
-    return name
 
 
 def _hub_set(told: _Told) -> str | None:

@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mechcot.analyses.steering.design import ADD
-from mechcot.report.charts import Axis, Line, line_chart
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL
 
 Json = Mapping[str, Any]

@@ -37,7 +37,7 @@ const arm = (name) => mechcot.data.index.arms.find((one) => one.name === name);
 const hash = (...parts) => "#/" + parts.map((part) => encodeURIComponent(part)).join("/");
 
 function armTag(name) {
-  return el("span", { class: "arm", style: { "--arm": arm(name).colour } }, name);
+  return el("span", { class: "arm " + arm(name).shape, style: { "--arm": arm(name).colour } }, name);
 }
 
 function strip(letters) {

@@ -13,7 +13,7 @@ from mechcot.analyses.viewer.index import NEVER, PAIR, UNREAD, flags, judged_ste
 from mechcot.analyses.viewer.tables import ArmFiles, ArmTables
 from mechcot.core import records
 from mechcot.steps.hedge_words import found_in
-from mechcot.steps.of_study import task_of
+from mechcot.steps.of_study import kind_names
 from mechcot.tasks.base import LETTERS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def questions_of(
     """
     listed = index[index.qid.isin(qids)]
     arms = {arm: ArmTables.of(files[arm], qids) for arm in dict.fromkeys(listed.arm)}
-    kinds = task_of(study).role_names
+    kinds = kind_names(study)
     traces = {
         arm: {(one["qid"], one["cid"]): one for one in _traces(tables, listed[listed.arm == arm], kinds)}
         for arm, tables in arms.items()

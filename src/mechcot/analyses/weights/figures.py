@@ -10,8 +10,12 @@ import plotly.graph_objects as go
 from mechcot.analyses.weights.wording import OUTCOMES, placed, said
 from mechcot.core.words import number, signed
 from mechcot.report.areas import Cell, heat_map
-from mechcot.report.charts import Axis, Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, Json
+from mechcot.report.charts import Axis
+from mechcot.report.curves import Line, line_chart
+from mechcot.report.figures import AFTER, BEFORE, Json, triple
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+"""Of outcomes, in their order."""
 
 
 def weights_map(result: Json, *, title: str | None = None) -> go.Figure:
@@ -74,19 +78,23 @@ def weights_line(result: Json, *, title: str | None = None) -> go.Figure:
             for point in result["line"]
             if (point["outcome"], point["author"]) == (change["outcome"], change["author"])
         ]
+        name = f"{OUTCOMES[change['outcome']].short}, {change['author']}’s text"
         start, whole = number(own[0]["value"]) or 0.0, number(change["change"]) or 1.0
         lines.append(
             Line(
                 [point["share"] for point in own],
-                [((number(point["value"]) or 0.0) - start) / whole for point in own],
+                [_moved_by(point["value"], start, whole) for point in own],
                 colours[change["author"]],
-                f"{OUTCOMES[change['outcome']].short}, {change['author']}’s text",
-                f"{OUTCOMES[change['outcome']].short}, {change['author']}’s text: %{{y:.0%}} at %{{x:.0%}}",
+                name,
+                f"{name}: %{{y:.0%}} at %{{x:.0%}}",
+                dash=_DASHES[list(OUTCOMES).index(change["outcome"]) % len(_DASHES)],
+                whiskers=True,
             )
         )
     caption = (
         "Weights on the straight line between both checkpoints, five points. Each outcome starts at 0 and "
-        f"ends at 1 where it changed. {result['n_questions']} questions; changes apart from 0 alone."
+        f"ends at 1 where it changed. {result['n_questions']} questions; changes apart from 0 alone. "
+        "Whiskers: 95 % intervals of the outcome itself, both ends of the scale held; shapes: whose text."
     )
     statement = (
         title or f"Halfway between {result['before']} and {result['after']}, outcomes have moved this far"
@@ -94,6 +102,13 @@ def weights_line(result: Json, *, title: str | None = None) -> go.Figure:
     return line_chart(
         statement, caption, lines, Axis("share of the way", ".0%"), Axis("share of the change", ".0%")
     )
+
+
+def _moved_by(value: Any, start: float, whole: float) -> dict[str, float | None]:
+    """An outcome with its interval, on the scale from its start to its end."""
+    mid, *ends = (None if end is None else (end - start) / whole for end in triple(value))
+    low, high = ends[:: -1 if whole < 0 else 1]
+    return {"estimate": mid, "low": low, "high": high}
 
 
 def _moved(change: Mapping[str, Any]) -> bool:
