@@ -58,15 +58,29 @@ def test_questions_have_one_name() -> None:
         (OPEN, UP, "Steps got worse; whether answers changed is open."),
         (OPEN, OPEN, "Whether answers or steps changed is open: both intervals hold 0."),
         ({"value": None, "reason": "one question"}, UP, "What changed is not known"),
+        (OPEN, {"estimate": 0.0, "low": None, "high": None}, "What changed is not known"),
     ],
 )
 def test_the_sentence_says_what_the_intervals_exclude(answers, steps, says) -> None:
-    claims = {"any_wrong": {"before": 0.2, "after": 0.9}}
-    results = {"answers": {"delta_sc": answers}, "audit": {"delta": steps, "claims": claims}}
-    told = opening.follows(SimpleNamespace(results=results, before="b", after="a"))
+    told = opening.follows(_found(answers, steps, 0.5, {"value": None, "reason": "nothing judged"}))
     assert told.startswith(says)
     if says != "What changed is not known":
         assert told.endswith("in 90\u00a0% of the traces of a and in 20\u00a0% of those of b.")
+
+
+def _found(answers, steps, *abstained):
+    claims = {"any_wrong": {"before": 0.2, "after": 0.9}}
+    left = {when: {"abstain_rate": share} for when, share in zip(("before", "after"), abstained, strict=True)}
+    results = {"answers": {"delta_sc": answers}, "audit": {"delta": steps, "claims": claims, **left}}
+    return SimpleNamespace(results=results, before="b", after="a")
+
+
+def test_a_judge_that_decides_little_is_named_at_once() -> None:
+    told = opening.follows(_found(OPEN, DOWN, 0.94, 0.4)).replace("\u00a0", " ")
+    assert (
+        "The judge decides few steps: it abstains on 94 % of the claims of b and 40 % of those of a" in told
+    )
+    assert "decides few" not in opening.follows(_found(OPEN, DOWN, 0.5, 0.0))
 
 
 def test_kinds_of_step_are_named_in_words_and_nothing_else_is(study: Study) -> None:

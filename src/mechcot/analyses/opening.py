@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcot.core import files
 from mechcot.core.errors import ModelError, StudyError
-from mechcot.core.words import counted, direction, listed, percent
+from mechcot.core.words import counted, direction, listed, number, percent
 from mechcot.models.checkpoint import arm_folder, without_fetching
 from mechcot.models.weights import read_config
 from mechcot.study.tensor_file import TensorFile
@@ -32,6 +32,9 @@ _FOLLOWS = {
     ("unclear", "unclear"): "Whether answers or steps changed is open: both intervals hold 0.",
 }
 """By where answers and wrong steps point."""
+
+UNDECIDED = 0.5
+"""A judge that abstains on more of an arm's claims than this is named in the report's first sentences."""
 
 
 def heading(study: Study) -> str:
@@ -61,16 +64,25 @@ def asked(study: Study, found: Findings) -> str:
 
 
 def follows(found: Findings) -> str:
-    """One sentence of consequence, of what the two headline intervals exclude."""
-    votes, steps = found.results["answers"], found.results["audit"]
-    ways = (direction(votes["delta_sc"]), direction(steps["delta"]))
-    if ways not in _FOLLOWS:
-        return "What changed is not known: one of the two numbers below has no interval."
-    share = steps["claims"]["any_wrong"]
-    before, after = (percent(share[when], 0) for when in ("before", "after"))
+    """Consequence in a sentence or two, of what the two headline intervals exclude and what was decided."""
+    votes, steps = found.results["answers"]["delta_sc"], found.results["audit"]["delta"]
+    ways = (direction(votes), direction(steps))
+    if ways not in _FOLLOWS or None in (number(votes["low"]), number(steps["low"])):
+        told = "What changed is not known: one of the two numbers below has no interval."
+    else:
+        share = found.results["audit"]["claims"]["any_wrong"]
+        before, after = (percent(share[when], 0) for when in ("before", "after"))
+        told = (
+            f"{_FOLLOWS[ways]} A wrong claim is in {after} of the traces of {found.after} and in {before} of "
+            f"those of {found.before}."
+        )
+    left = [found.results["audit"][when]["abstain_rate"] for when in ("before", "after")]
+    if max(number(share) or 0.0 for share in left) <= UNDECIDED:
+        return told
+    before, after = (percent(share, 0) for share in left)
     return (
-        f"{_FOLLOWS[ways]} A wrong claim is in {after} of the traces of {found.after} and in {before} of "
-        f"those of {found.before}."
+        f"{told} The judge decides few steps: it abstains on {before} of the claims of {found.before} and "
+        f"{after} of those of {found.after}, and no number of wrong steps holds these."
     )
 
 
