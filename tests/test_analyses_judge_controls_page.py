@@ -131,11 +131,16 @@ def test_equal_results_give_equal_files(result, page, tmp_path):
 def test_the_figures_show_the_result(result):
     found = result.to_json()
     forest = plots.judge_forest(found)
-    differences, minus = forest.data
-    assert list(differences.x) == [100 * row.error.difference.estimate for row in result.controls]
-    assert minus.x[0] is None
-    assert list(minus.x[1:]) == [100 * row.minus_primary.estimate for row in result.controls[1:]]
-    diamonds = [symbol == "diamond" for symbol in differences.marker.symbol]
+    drawn = {axis: {} for axis in ("x", "x2")}  # what has no interval is a trace of its own
+    for trace in forest.data:
+        drawn[trace.xaxis] |= dict(zip(trace.y, trace.x, strict=True))
+    rows = range(len(result.controls))
+    assert [drawn["x"][i] for i in rows] == [100 * row.error.difference.estimate for row in result.controls]
+    assert drawn["x2"][0] is None
+    assert [drawn["x2"][i] for i in rows[1:]] == [
+        100 * row.minus_primary.estimate for row in result.controls[1:]
+    ]
+    diamonds = [symbol == "diamond" for symbol in forest.data[0].marker.symbol]
     assert diamonds == [row.p_family is not None and row.p_family < 0.05 for row in result.controls]
     assert result.figure() == forest
     own = result.primary.error.difference

@@ -259,11 +259,11 @@ def _mechcot(
         _rate(files["STUDY"] / "likert", files["ratings.csv"])
     if words[0] == "judge-controls" and "--judge" in words and "--questions" not in words:
         put_in += ["--questions", SMALLER["200"]]
-    if words[1:2] == ["draw"]:
-        shutil.rmtree(files["STUDY"] / words[0], ignore_errors=True)
     if tuple(put_in) in done:  # by another page
         return
     done.add(tuple(put_in))
+    if words[1:2] == ["draw"]:
+        shutil.rmtree(files["STUDY"] / words[0], ignore_errors=True)
     ran = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
     said = next(
         (say for (page, word), say in REFUSED.items() if command.page == page and word in words), None

@@ -17,6 +17,8 @@ from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json
 _MORE = (BEFORE, AFTER, TEACHER, NULL)
 """Colours of results in order; beyond them, the same with other dashes."""
 _DASHES = ("solid", "dash", "dot")
+_AGAIN = ("longdash", "longdashdot", "9px,2px")
+"""Dashes that no colour has of itself."""
 _TITLES = {
     "locked_share": Axis("traces locked", ".0%", ends=(0, 1.02)),
     "p_own": Axis("P(the trace's own answer)", ".0%", ends=(0, 1.02)),
@@ -65,11 +67,11 @@ def commitment_curves(
             if not rows:
                 empty.append(called)
                 continue
-            dash = (
-                _DASHES[max(nth, place // len(_MORE)) % len(_DASHES)]
-                if answers or place >= len(_MORE)
-                else ""
-            )
+            again = place // len(_MORE)
+            if answers:
+                dash = _DASHES[max(nth, again) % len(_DASHES)]
+            else:
+                dash = _AGAIN[(again - 1) % len(_AGAIN)] if again else ""
             lines.append(_line(called, rows, (colour, dash), by, measure))
     caption = _caption(results, by, measure, answers)
     caption += f" Not drawn, nothing to show: {', '.join(empty)}." if empty else ""
