@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, nargs="?", help="the checkpoint's folder")
     parser.add_argument("--real", type=Path, default=ROOT.parent / "shared" / "real")
     parser.add_argument("--out", type=Path, default=Path("studies/real-small"))
-    parser.add_argument("--questions", type=int, default=50)
+    parser.add_argument("--questions", type=int, default=52, help="rows; those with a fault are skipped")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
@@ -165,8 +165,9 @@ def stages(study: Study) -> dict[str, Any]:
     tokens = {f"sample-{arm}": int(_lengths(study, arm).sum()) for arm in ("base", "distilled")}
     card = files.read_json(study.path / "models" / "distilled" / "distillation.json")
     tokens["distill-distilled"] = card["result"]["tokens"]
-    read = sum(int(_lengths(study, arm)[study.traces(arm).cid == 0].sum()) for arm in ("base", "distilled"))
-    tokens |= {name: read for name in manifest["stages"] if name.startswith("read-")}
+    for author in ("base", "distilled"):
+        read = int(_lengths(study, author)[study.traces(author).cid == 0].sum())
+        tokens |= {f"read-{author}-by-{reader}": read for reader in ("base", "distilled")}
     return {
         name: {"seconds": stage["seconds"], "tokens": tokens.get(name)}
         for name, stage in manifest["stages"].items()
@@ -186,6 +187,7 @@ def counts(study: Study) -> dict[str, Any]:
         found[arm] = {
             "traces": len(traces),
             "answers": int((traces.answer >= 0).sum()),
+            "cut": int((traces.finish_reason == "length").sum()),
             "steps": len(study.steps(arm)),
             "verdicts": verdicts.label.value_counts().to_dict(),
         }
@@ -252,12 +254,23 @@ def written(text: str, told: dict[str, Any]) -> str:
         rate = "" if one["tokens"] is None else f"{one['tokens'] / one['seconds']:.1f}"
         many = "" if one["tokens"] is None else f"{one['tokens']:,}"
         rows.append(f"| {name} | {one['seconds']:.0f} | {many} | {rate} |")
+    found = [
+        "| | traces | cut by the limit | with an answer | steps | verdicts |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm, one in told["counts"].items():
+        verdicts = ", ".join(f"{label} {n}" for label, n in one["verdicts"].items())
+        found.append(
+            f"| {arm} | {one['traces']} | {one['cut']} | {one['answers']} | {one['steps']} | {verdicts} |"
+        )
     minutes = sum(one["seconds"] for one in told["stages"].values()) / 60
     beside = ", ".join(f"{name} {rate:.1f}" for name, rate in told["plain"].items())
     lines = [
         f"{told['questions']} questions, {told['samples']} samples each; {minutes:.0f} minutes in all.",
         "",
         *(f"    {line}".rstrip() for line in told["headline"].splitlines()),
+        "",
+        *found,
         "",
         *rows,
         "",
