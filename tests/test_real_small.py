@@ -77,6 +77,12 @@ def test_the_small_real_study_runs_to_its_end(tmp_path: Path) -> None:
     assert told["headline"].splitlines()[0] in page
 
 
+def test_the_page_quotes_its_table() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "real_small.py"))
+    page = script["PAGE"].read_text()
+    assert script["written"](page, json.loads(script["TABLE"].read_text())) == page
+
+
 def test_without_the_model_nothing_is_run_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
