@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,11 @@ def test_no_two_stages_share_a_name(study):
     names = [stage.name for stage in stages_of(Study(study.path, settings))]
     assert len(names) == len(set(names))
     assert {"steering-texts", "steering", "localisation-patches", "localisation"} <= set(names)
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "organsim.yml", "a.json"])
+def test_a_settings_file_that_is_not_there_is_no_new_study(name: str, tmp_path: Path) -> None:
+    for call in (pipeline.run, pipeline.plan):
+        with pytest.raises(StudyError, match=rf"{re.escape(name)}: there is no such file.*--config FILE"):
+            call(tmp_path / name)
+    assert not (tmp_path / name).exists()

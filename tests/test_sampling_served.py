@@ -357,7 +357,8 @@ def test_a_server_out_of_reach_an_unknown_model_and_a_short_context_are_told(
         port = free.getsockname()[1]
     study = study_of(tmp_path / "a", folder, sampler_file(tmp_path / "s.yaml", f"http://127.0.0.1:{port}/v1"))
     with pytest.raises(
-        JudgeError, match=r"sampling base stopped at the start-up call: the connection failed"
+        JudgeError,
+        match=rf"at the start-up call: the connection failed .*127\.0\.0\.1:{port}.* correct base_url",
     ):
         traces(study)
     study = study_of(tmp_path / "b", folder, sampler_file(tmp_path / "s.yaml", local.url, model="other"))

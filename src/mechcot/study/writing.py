@@ -50,6 +50,10 @@ def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
     exists = (path / SETTINGS).exists()
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path} is a file; a study is a folder")
+    if not path.exists() and path.suffix in (".yaml", ".yml", ".json"):
+        raise StudyError(
+            f"{path}: there is no such file. A study is a folder; its settings are given by --config FILE"
+        )
     if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
         raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
     if exists and not (path / MANIFEST).exists():
