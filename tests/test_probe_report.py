@@ -298,12 +298,16 @@ NULL = Null(0.8, 0.7, 0.75, 0.005, None, 900, 200)
 NULLS = Nulls(NULL, NULL, {0: 0.8}, 0.01)
 
 
+KEPT = dict.fromkeys(("question", "position", "position and length", "kind"), interval(0.7, 0.6, 0.8))
+"""Strata of all that the null can keep."""
+
+
 def said_of(auroc, within, baselines, nulls=NULLS, **more):
     return verdict_of(Evidence(interval(*auroc), within, baselines, None, nulls, **more))
 
 
 def test_verdicts_say_no_more_than_the_intervals():
-    within = {"kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
+    within = {**KEPT, "kind": interval(0.66, 0.6, 0.7), "position": interval(0.7, 0.6, 0.8)}
     kind = baseline((0.81, 0.78, 0.84), (-0.02, -0.05, 0.01))
     auroc = (0.79, 0.76, 0.82)
     assert said_of(auroc, within, {"kind_only": kind}) == (
@@ -345,7 +349,20 @@ def test_verdicts_say_no_more_than_the_intervals():
 )
 def test_a_verdict_reads_its_own_p(p, draws, says):
     null = replace(NULL, p=p, draws=draws)
-    assert says in said_of((0.79, 0.76, 0.82), {}, {}, Nulls(null, null, {0: 0.8}, 0.01))
+    assert says in said_of((0.79, 0.76, 0.82), KEPT, {}, Nulls(null, null, {0: 0.8}, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("question",), "scores more than question explains: p"),
+        (("question", "kind", "position"), "scores more than question, position and kind explain: p"),
+        ((), "scores more than on labels dealt out at random: p"),
+    ],
+)
+def test_what_the_null_kept_is_what_was_given(given, says):
+    within = {name: interval(0.7, 0.6, 0.8) for name in given}
+    assert says in said_of((0.79, 0.76, 0.82), within, {})
 
 
 ALONE = baseline((0.78, 0.74, 0.82), (0.01, -0.02, 0.04))

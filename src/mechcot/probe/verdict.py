@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mechcot.core.words import listed
 from mechcot.probe.baselines import Baseline, OnTheStack
 from mechcot.probe.incremental import NOT_USED, BeyondPosition
 from mechcot.probe.nulls import Nulls
@@ -25,6 +26,9 @@ _COMPARED = {
 _SIGNALS = {"position_only": ("the step's position", "position"), "kind_only": ("the kind of step", "kind")}
 """What is named first, if nothing can be told from chance where it is held fixed."""
 
+
+_KEPT = {"question": "question", "position": "position", "length": "position and length", "kind": "kind"}
+"""What the null keeps, by the stratum that is there where it was given."""
 
 _ENOUGH = 0.05
 """The p from which on chance is not told apart from what the null keeps."""
@@ -48,7 +52,7 @@ def verdict_of(found: Evidence) -> str:
 
     That it knows subjects is said where holding them out costs more than as many steps left out at random.
     """
-    p, headline = _null(found.nulls), found.auroc
+    p, headline = _null(found.nulls, found.within), found.auroc
     if headline.estimate is None:
         return f"The probe cannot be scored: {headline.reason}."
     if headline.high is not None and headline.high < 0.5:
@@ -160,20 +164,18 @@ def _known(subjects: HeldOutSubjects | None) -> str:
     )
 
 
-def _null(nulls: Nulls) -> str:
-    """What the primary null's p says and no more, or why there is none."""
-    null = nulls.redrawn
+def _null(nulls: Nulls, within: Mapping[str, Interval]) -> str:
+    """What the primary null's p says and no more, or why there is none; it keeps what was given alone."""
+    null, kept = nulls.redrawn, [name for name, stratum in _KEPT.items() if stratum in within]
     if null.p is None:
         return f"No p against redrawn labels: {null.reason}."
     least = 1 / (1 + null.draws)
     given = f"p = {null.p:.3f} against labels redrawn given these ({null.draws} draws)"
+    known = f"{listed(kept)} explain{'s' * (len(kept) == 1)}" if kept else "on labels dealt out at random"
     if least >= _ENOUGH:
-        return (
-            "Whether the best layer scores more than question, position, length and kind explain cannot be "
-            f"said with so few draws: {given}."
-        )
+        return f"Whether the best layer scores more than {known} cannot be said with so few draws: {given}."
     how = "more than" if null.p < _ENOUGH else "not clearly more than"
-    return f"The best layer scores {how} question, position, length and kind explain: {given}."
+    return f"The best layer scores {how} {known}: {given}."
 
 
 def told(value: Interval, form: str = ".2f") -> str:
