@@ -363,14 +363,14 @@ def audit_text(result: AuditResult) -> str:
         _row("judging failed", (f"{arm.n_api_failure + arm.n_parse_failure:,}" for arm in arms)),
         _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
     ]
-    split = result.split.to_json()
-    mix, within, alone = parts_in_points(
-        [split[key] for key in ("common_composition", "common_within", "unshared")]
-    )
+    terms = ("common_composition", "common_within", "unshared")
+    mix, within, alone = parts_in_points([result.split.to_json()[term] for term in terms])
+    finer = result.within_reads  # what the report says of it: by the cells that were settled beforehand
     lines = [
         f"split: mix of shared kinds {mix}",
         f"       within shared kinds {within}",
         f"       kinds that one arm alone writes {alone}",
+        *([f"       by finer cells within is {finer}"] if finer.startswith("not identifiable") else []),
     ]
     return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
 
