@@ -259,10 +259,11 @@ def _mechcot(
         _rate(files["STUDY"] / "likert", files["ratings.csv"])
     if words[0] == "judge-controls" and "--judge" in words and "--questions" not in words:
         put_in += ["--questions", SMALLER["200"]]
-    if tuple(put_in) in done:  # by another page
+    draws = words[1:2] == ["draw"]
+    if tuple(put_in) in done and not draws:  # by another page
         return
     done.add(tuple(put_in))
-    if words[1:2] == ["draw"]:
+    if draws:
         shutil.rmtree(files["STUDY"] / words[0], ignore_errors=True)
     ran = CliRunner().invoke(app, [*put_in, *(["--quiet"] if _long(words) else [])])
     said = next(
