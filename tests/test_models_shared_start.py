@@ -6,6 +6,7 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, MambaConfig, MambaForCausalLM
 
 from conftest import tiny_model
+from mechcot.models import ways
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.models.rows import SHARED, WAYS, WHOLE, Rows, common_start
 from mechcot.models.ways import shares
@@ -17,12 +18,12 @@ START = [5 + (7 * i) % 40 for i in range(SHARED + 9)]
 TEXTS = [[*START, 6, 7], [*START, 8], [*START, 9, 10, 11, 12, 13, 14], [*START, 9, 10, 3, 4]]
 
 
-def gemma():
+def gemma(window=12):
     """Layers whose window is far shorter than what is shared, and layers that see all."""
     torch.manual_seed(0)
     config = Gemma3TextConfig(
         vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, sliding_window=12, max_position_embeddings=256,
+        num_key_value_heads=1, head_dim=16, sliding_window=window, max_position_embeddings=256,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"], pad_token_id=0,
     )  # fmt: skip
     return Gemma3ForCausalLM(config).eval()
@@ -60,7 +61,7 @@ def test_rows_behind_a_shared_start_are_each_texts_own(family):
     rows.add(torch.tensor([22, 23]))
     expected = [alone(model, [*texts[0], 22]), alone(model, [*texts[3], 23])]
     torch.testing.assert_close(rows.logits, torch.stack(expected))
-    assert shares(model, WAYS[0], TEXTS[0])
+    assert shares(model, WAYS[0], TEXTS[0], 256)
 
 
 def test_what_is_shared_is_counted_and_leaves_a_token_to_each():
@@ -85,16 +86,28 @@ def test_where_nothing_is_shared_or_nothing_is_asked_texts_are_read_whole():
 def test_a_model_that_keeps_its_text_otherwise_does_not_share():
     torch.manual_seed(0)
     mamba = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=4))
-    assert not shares(mamba.eval(), WAYS[0], TEXTS[0])
-    assert not shares(tiny_model("qwen3"), WHOLE, TEXTS[0])
+    assert not shares(mamba.eval(), WAYS[0], TEXTS[0], 256)
+    assert not shares(tiny_model("qwen3"), WHOLE, TEXTS[0], 256)
+
+
+def test_it_is_tried_beyond_a_window_or_not_shared(monkeypatch):
+    tried = []
+    monkeypatch.setattr(ways, "Rows", lambda model, way, texts, *more, **named: tried.append(texts))
+    assert not shares(gemma(window=100), WAYS[0], TEXTS[0], 256)  # what stands in for rows is none
+    assert [common_start(texts) for texts in tried] == [108]
+    assert not shares(gemma(window=100), WAYS[0], TEXTS[0], 100)
+    assert not shares(gemma(window=2000), WAYS[0], TEXTS[0], 4096)
+    assert len(tried) == 1
+    monkeypatch.undo()
+    assert shares(gemma(window=100), WAYS[0], TEXTS[0], 256)
 
 
 def test_a_wrong_start_is_found_out(monkeypatch):
     """The keys of a row that is padded are not moved: its text is another one."""
     model = tiny_model("qwen3")
-    assert shares(model, WAYS[0], TEXTS[0])
+    assert shares(model, WAYS[0], TEXTS[0], 256)
     monkeypatch.setattr(torch, "arange", lambda n, **more: torch.zeros(n, dtype=torch.long))
-    assert not shares(model, WAYS[0], TEXTS[0])
+    assert not shares(model, WAYS[0], TEXTS[0], 256)
 
 
 def test_replies_are_those_of_requests_one_by_one(tmp_path):

@@ -202,9 +202,8 @@ class Client:
         most = dict.fromkeys(_TRANSIENT, self._server.max_retries)
         if server_errors is not None:  # a start-up call
             most["server_error"] = server_errors
-            most["connection"] = min(
-                1, self._server.max_retries
-            )  # nobody waits for a server that is not there
+            # Nobody waits for a server that is not there.
+            most["connection"] = min(1, self._server.max_retries)
         retries, broken = 0, 0
         while True:
             found = await self._attempt(request, sent, read, sending)
@@ -256,8 +255,7 @@ class Client:
         except (TimeoutError, httpx2.TimeoutException):
             return Failure("timeout", f"no whole answer within {self._server.timeout:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            what = f"the connection failed ({type(error).__name__}): does {self._server.endpoint} answer?"
-            return Failure("connection", what)
+            return Failure("connection", f"the connection failed ({type(error).__name__})")
         except _UnreadableBody as error:
             return Failure("no_completion", self._shown(str(error)))
         found = read(body)

@@ -177,7 +177,8 @@ class Run(Generic[ItemT, FoundT]):
             if self._server.api_key_env is not None:
                 what += f" and the environment variable {self._server.api_key_env}"
         elif failure.kind == "connection":
-            what += f" Start the server, or correct base_url of the {self._server.role} file"
+            what += f"; does {self._server.endpoint} answer? Start it, or correct base_url of the "
+            what += f"{self._server.role} file"
         elif self._server.response_format == "json_schema":
             what += f"; the server was asked in every way ({', '.join(WALK)})"
         elif failure.kind in ("http_400", "http_422"):

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 STEPS = 4
 """Tokens by which the texts go on when a way is tried."""
 
+WIDEST = 1024
+"""Tokens that a layer with a window may see at once for it to be tried how texts share a beginning."""
+
 
 @dataclass(frozen=True)
 class Continued:
@@ -150,18 +153,27 @@ def _way_of(model: Any, texts: Sequence[list[int]], room: int) -> Continued:
     return Continued(WHOLE, difference, over_cache, refused)
 
 
-def shares(model: Any, way: Way, text: Ids) -> bool:
+def shares(model: Any, way: Way, text: Ids, context: int) -> bool:
     """Whether texts that begin alike go on as each by itself would if their beginning is read once for all.
+
+    It is tried on a beginning that is longer than what a layer sees at once; where that is wider than
+    `WIDEST`, nothing is shared.
 
     Args:
         model: a causal language model.
         way: in which its texts go on (`way_of`).
         text: at least two tokens; texts are made of it.
+        context: the most tokens that the model takes.
     """
-    start, tail = _drawn_out(text, SHARED)[:SHARED], _drawn_out(text[::-1], 8)
+    config = model.config.get_text_config()
+    seen = max(getattr(config, name, None) or 0 for name in ("sliding_window", "attention_chunk_size"))
+    length = max(SHARED, seen + 8)
+    start, tail = _drawn_out(text, length)[:length], _drawn_out(text[::-1], 8)
     # Each differs from the others at once behind what all begin with.
     texts = [[*start, *tail[i : 2 + 3 * i]] for i in (0, 1, 2)]
-    if way.select is None or not way.padded or common_start(texts) < SHARED or turn_of(model.config):
+    if seen > WIDEST or max(map(len, texts)) >= context:
+        return False
+    if way.select is None or not way.padded or common_start(texts) < length or turn_of(model.config):
         return False
     with as_found(model), paused(), torch.inference_mode():
         try:

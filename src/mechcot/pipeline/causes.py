@@ -15,7 +15,7 @@ from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, calls_expense, no_calls_yet, there
 from mechcot.pipeline.step_kinds import kind_files
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, checkpoints_of, task_basis, task_of
 from mechcot.study.folder import Study
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _rewriting(study: Study, progress: bool) -> list[Stage]:
     servers = _servers(study)
     if servers is None:
         return []
-    folders = [checkpoint_of(study, arm) for arm in pair_of(study)]
+    weights, outside = checkpoints_of(study, pair_of(study))
     tables = tuple(f"arms/{arm}/{name}.parquet" for arm in pair_of(study) for name in ("traces", "steps"))
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in pair_of(study))
     basis = settings.causes.asks() | {"seed": settings.seed, "contrast": settings.contrast.domain}
@@ -51,11 +51,11 @@ def _rewriting(study: Study, progress: bool) -> list[Stage]:
                 *tables,
                 *kind_files(study, pair_of(study)),
                 *verdicts,
-                *(name for own, _ in folders for name in own),
+                *weights,
             ),
             (*(f"rewritten/{arm}.parquet" for arm in pair_of(study)), "instruments/rewriter.json"),
             partial(rewrite, study, progress),
-            outside=(*servers, *(path for _, outside in folders for path in outside)),
+            outside=(*servers, *outside),
             plan=partial(price_rewriting, study),
         )
     ]

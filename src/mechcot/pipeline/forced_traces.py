@@ -8,7 +8,7 @@ from pathlib import Path
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.pipeline.facts import with_weights
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis
+from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis
 from mechcot.study.folder import Study
 
 STAGE = "forced-traces"
@@ -19,7 +19,7 @@ def forced_trace_stages(study: Study, progress: bool) -> list[Stage]:
     settings = study.settings
     if settings.traces is None or not settings.traces.forced:
         return []
-    folders = [checkpoint_of(study, arm) for arm in with_weights(study)]
+    weights, outside = checkpoints_of(study, with_weights(study))
     basis = {
         "forced": settings.traces.forced,
         "seed": settings.seed,
@@ -33,10 +33,10 @@ def forced_trace_stages(study: Study, progress: bool) -> list[Stage]:
             STAGE,
             1,
             basis | task_basis(study),
-            ("questions.parquet", *(name for own, _ in folders for name in own)),
+            ("questions.parquet", *weights),
             ("forced-traces/answers.parquet",),
             partial(force, study),
-            outside=tuple(folder for _, outside in folders for folder in outside),
+            outside=outside,
             plan=partial(plan_forcing, study),
         )
     ]

@@ -9,7 +9,7 @@ from mechcot.analyses.arms import pair_of
 from mechcot.core.plan import Expense
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis, task_of
 from mechcot.study.folder import Study
 
 STAGE = "localisation-pairs"
@@ -21,7 +21,7 @@ def hedge_pair_stages(study: Study, progress: bool) -> list[Stage]:
     if settings.localisation is None:
         return []
     before, after = pair_of(study)
-    folders = [checkpoint_of(study, arm) for arm in dict.fromkeys((before, after))]
+    weights, outside = checkpoints_of(study, (before, after))
     basis = {"slots": settings.localisation.slots, "contrast": settings.contrast.model_dump(mode="json")}
     return [
         Stage(
@@ -32,11 +32,11 @@ def hedge_pair_stages(study: Study, progress: bool) -> list[Stage]:
                 "questions.parquet",
                 *(f"arms/{before}/{name}.parquet" for name in ("traces", "steps", "claims")),
                 f"readings/{before}/{before}",
-                *(name for own, _ in folders for name in own),
+                *weights,
             ),
             ("hedge-pairs",),
             partial(make, study, progress),
-            outside=tuple(folder for _, outside in folders for folder in outside),
+            outside=outside,
             plan=partial(price, study),
         )
     ]

@@ -11,7 +11,7 @@ from mechcot.core.plan import Expense
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis, task_of
 from mechcot.study.folder import Study
 
 STAGE = "localisation-patches"
@@ -23,7 +23,7 @@ def localisation_stages(study: Study, progress: bool) -> list[Stage]:
     if settings.localisation is None:
         return []
     before, after = pair_of(study)
-    folders = [checkpoint_of(study, arm) for arm in dict.fromkeys((before, after))]
+    weights, outside = checkpoints_of(study, (before, after))
     dump = settings.model_dump(mode="json")
     basis = {name: dump[name] for name in ("localisation", "contrast", "seed", "threads")}
     return [
@@ -36,11 +36,11 @@ def localisation_stages(study: Study, progress: bool) -> list[Stage]:
                 *(f"arms/{before}/{name}.parquet" for name in ("traces", "steps", "claims")),
                 f"arms/{after}/claims.parquet",
                 *(f"readings/{arm}/{arm}" for arm in dict.fromkeys((before, after))),
-                *(name for own, _ in folders for name in own),
+                *weights,
             ),
             ("localisation",),
             partial(make, study, progress),
-            outside=tuple(folder for _, outside in folders for folder in outside),
+            outside=outside,
             plan=partial(price, study),
         )
     ]

@@ -13,7 +13,7 @@ from mechcot.core.stages import Stage
 from mechcot.core.steering_settings import THOROUGH
 from mechcot.pipeline import localisation
 from mechcot.pipeline.plan import NO_TEXTS, there
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_basis, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis, task_of
 from mechcot.study.folder import Study
 
 STAGE = "steering-texts"
@@ -28,7 +28,7 @@ def steering_stages(study: Study, progress: bool) -> list[Stage]:
     arms = tuple(dict.fromkeys((before, after)))
     tables = tuple(f"arms/{arm}/{name}.parquet" for arm in arms for name in ("traces", "steps", "claims"))
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in arms)
-    folders = [checkpoint_of(study, arm) for arm in arms]
+    weights, outside = checkpoints_of(study, arms)
     dump = settings.model_dump(mode="json")
     basis = {name: dump[name] for name in ("steering", "contrast", "steps", "seed", "threads")}
     basis |= {"prompt": settings.prompt.whole()}
@@ -43,11 +43,11 @@ def steering_stages(study: Study, progress: bool) -> list[Stage]:
                 *tables,
                 *verdicts,
                 f"readings/{before}/{before}",
-                *(name for own, _ in folders for name in own),
+                *weights,
             ),
             ("steering",),
             partial(make, study, progress),
-            outside=tuple(folder for _, outside in folders for folder in outside),
+            outside=outside,
             plan=partial(price, study),
         )
     ]

@@ -12,7 +12,7 @@ from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.core.weight_settings import THOROUGH
 from mechcot.pipeline.plan import NO_TEXTS, there
-from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
+from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_of
 from mechcot.study.folder import Study
 
 STAGE = "weights-hybrids"
@@ -26,7 +26,7 @@ def weights_stages(study: Study, progress: bool) -> list[Stage]:
     pair = (settings.contrast.before, settings.contrast.after)
     tables = tuple(f"arms/{arm}/{name}.parquet" for arm in pair for name in ("traces", "steps", "claims"))
     verdicts = tuple(f"arms/{arm}/verdicts/{settings.judge.kind}.parquet" for arm in pair)
-    folders = [checkpoint_of(study, arm) for arm in pair]
+    weights, outside = checkpoints_of(study, pair)
     reading = settings.reading
     basis = {
         "weights": settings.weights.model_dump(mode="json"),
@@ -41,10 +41,10 @@ def weights_stages(study: Study, progress: bool) -> list[Stage]:
             STAGE,
             2,
             basis,
-            ("questions.parquet", *tables, *verdicts, *(name for own, _ in folders for name in own)),
+            ("questions.parquet", *tables, *verdicts, *weights),
             ("weights",),
             partial(make, study, progress),
-            outside=tuple(folder for _, outside in folders for folder in outside),
+            outside=outside,
             plan=partial(price, study),
         )
     ]

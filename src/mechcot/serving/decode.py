@@ -102,7 +102,6 @@ class Decoder:
             from llguidance.hf import from_tokenizer
         except ImportError as error:
             raise MissingDependency("llguidance", "serve") from error
-        from mechcot.models.rows import SHARED
         from mechcot.models.ways import shares, way_of
 
         self._model = cast(Any, checkpoint.model)
@@ -112,8 +111,8 @@ class Decoder:
         self._vocab = int(self._model.get_output_embeddings().weight.shape[0])
         self._way = way_of(self._model, self._texts(), TRIED_TOKENS).way
         # A judge is asked about step after step of one trace: prompts that end apart.
-        fits = (self._context or MOST_TOKENS) >= SHARED + TRIED_TOKENS
-        self._shared = fits and shares(self._model, self._way, self._texts()[1])
+        longest, most = self._texts()[1], self._context or MOST_TOKENS
+        self._shared = shares(self._model, self._way, longest, most)
         self._no_ends = np.array([token not in self._eos for token in range(self._vocab)])
         self._lock = threading.Lock()
         self._guide: Any = None

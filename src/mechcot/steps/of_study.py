@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +88,9 @@ def checkpoint_of(study: Study, arm: str) -> tuple[tuple[str, ...], tuple[Path, 
     if folder.is_relative_to(study.path / "models"):
         return (folder.relative_to(study.path).as_posix(),), ()
     return (), (folder,)
+
+
+def checkpoints_of(study: Study, arms: Iterable[str]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """The same of several arms: (the study's own folders) and (folders outside)."""
+    found = [checkpoint_of(study, arm) for arm in dict.fromkeys(arms)]
+    return tuple(name for own, _ in found for name in own), tuple(path for _, out in found for path in out)
