@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcot.core.errors import ReadingError
-from mechcot.reading.attention import gathers_of
+from mechcot.reading.gathers import gathers_of
 from mechcot.reading.inputs import KnockOut, LeadIn, QuestionInput, Seam, TraceInput
 from mechcot.reading.layout import lay_out
 from mechcot.reading.plan import plan_reading, with_budget
@@ -58,27 +58,20 @@ def with_seams(draw, trace, n_leads):
 def attended(layouts, window=None):
     """Which nodes each node of the row attends to, as its gather says, in the order of their depth."""
     seen = {}
-    for gather in (gather for group in gathers_of(layouts) for gather in group):
-        n, keys = gather.query.shape[1], gather.key.shape[1]
-        for flat, node in zip(gather.source, gather.target, strict=True):
-            text, query = divmod(int(flat), n)
+    for key, gather in ((group.key, gather) for group in gathers_of(layouts) for gather in group.calls):
+        key = key[:, gather.keys]
+        n, keys = gather.query.shape[1], key.shape[1]
+        for flat, node in enumerate(gather.target.ravel()):
+            if node < 0:
+                continue
+            text, query = divmod(flat, n)
             assert gather.query[text, query] == node
             row = np.arange(keys) <= query if gather.allowed is None else gather.allowed[text, query]
-            found = gather.key[text][row]
+            found = key[text][row]
             assert node not in seen, "each node is computed once"
-            depth = np.broadcast_to(gather.key_depth, gather.key.shape)[text][row]
+            depth = np.broadcast_to(gather.key_depth, key.shape)[text][row]
             seen[int(node)] = [int(k) for _, k in sorted(zip(depth, found, strict=True))]
     return seen
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(question_inputs(), min_size=1, max_size=2))
-def test_the_keys_of_a_group_are_the_first_of_its_last_call(questions):
-    layouts = [lay_out(q, range(len(q.traces)), True, ()) for q in questions]
-    for group in gathers_of(layouts):
-        for gather in group:
-            n = gather.key.shape[1]
-            assert np.array_equal(gather.key, group[-1].key[:, :n])
 
 
 def moved(forced, seam):
@@ -143,6 +136,24 @@ def test_every_node_attends_to_its_own_text(questions):
                 assert depth[seen[node]].tolist() == kept
                 assert row[seen[node]].tolist() == [whole[p] for p in kept]
         first += len(layout.token_ids)
+
+
+@pytest.mark.parametrize(("prompt", "length", "causal"), [(30, 50, 2), (30, 300, 4), (200, 100, 2)])
+def test_short_texts_below_a_shared_prompt_attend_in_one_call(prompt, length, causal):
+    """Of two texts each, the first has computed the prompt for both."""
+    lead = LeadIn((1, 2), ((3, 4), (5, 4)))
+    traces = [
+        TraceInput("q", "a", cid, tuple(range(9 + cid, 9 + cid + length)), ((0, 0, 9), (1, 9, length)))
+        for cid in range(4)
+    ]
+    layouts = [lay_out(QuestionInput("q", tuple(range(prompt)), traces[i : i + 2], (lead,)), (0, 1), True, ())
+               for i in (0, 2)]  # fmt: skip
+    calls = [gather for group in gathers_of(layouts) for gather in group.calls]
+    assert sum(len(gather.query) for gather in calls if gather.allowed is None) == causal
+    assert sorted(attended(layouts)) == list(range(sum(len(layout.token_ids) for layout in layouts)))
+    asked = sum((gather.target >= 0).sum() for gather in calls)
+    whole = sum(gather.query.size for gather in calls)
+    assert asked > 0.6 * whole, "little is computed for nothing"
 
 
 @settings(max_examples=100, deadline=None)

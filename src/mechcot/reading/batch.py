@@ -174,6 +174,8 @@ def _not_finite(plan: ReadingPlan, batch: ReadBatch) -> dict[tuple[int, int], st
                     key,
                     f"{trace.name}, step {sid}: {name} is not finite (NaN or infinite); is the model sound?",
                 )
+    if all(np.isfinite(values).all() for values in as_numbers(batch).values()):
+        return broken
     for reading in unpack(plan, batch):
         for name in ("entropy", "surprisal", "forced", "knocked", "truth"):
             if not np.isfinite(getattr(reading, name)).all():

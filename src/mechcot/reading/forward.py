@@ -103,8 +103,8 @@ def _prefixes_of(
     if prompt:
         yield start, question.forced
     for trace in (question.traces[i] for i in members):
-        for step in range(len(trace.steps)):
-            yield [*start, *trace.token_ids[: trace.cut(step)]], question.asked(trace, step)
+        for cut, forced in question.prefixes(trace):
+            yield [*start, *trace.token_ids[:cut]], forced
 
 
 def _run(

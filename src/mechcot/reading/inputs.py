@@ -176,8 +176,15 @@ class QuestionInput:
         seam = trace.seams.get(step)
         if seam is None:
             return self.forced
-        pairs = zip(self.forced, seam.leads, strict=True)
-        return tuple(replace(lead, ids=ids) for lead, ids in pairs)
+        if all(lead.ids == ids for lead, ids in zip(self.forced, seam.leads, strict=True)):
+            return self.forced
+        return tuple(replace(lead, ids=ids) for lead, ids in zip(self.forced, seam.leads, strict=True))
+
+    def prefixes(self, trace: TraceInput) -> list[tuple[int, tuple[LeadIn, ...]]]:
+        """Of each step how many of the trace's tokens stand before the lead-ins, and these."""
+        if not trace.seams:
+            return [(end, self.forced) for _, _, end in trace.steps]
+        return [(trace.cut(step), self.asked(trace, step)) for step in range(len(trace.steps))]
 
 
 @lru_cache(maxsize=4096)
@@ -188,7 +195,7 @@ def forced_length(forced: tuple[LeadIn, ...]) -> int:
 
 def whole_length(question: QuestionInput, trace: TraceInput) -> int:
     """Tokens of the longest text that is run for a trace: its prompt, the trace or a prefix, an answer."""
-    asked = [trace.cut(i) + forced_length(question.asked(trace, i)) for i in range(len(trace.steps))]
+    asked = [cut + forced_length(forced) for cut, forced in question.prefixes(trace)]
     longest = max(len(trace.token_ids), forced_length(question.forced), *asked, 0)
     return max(len(question.prompt_ids) + longest, len(question.prior_ids) + forced_length(question.forced))
 
@@ -282,7 +289,7 @@ def trace_problem(
     if problem or max_positions is None:
         return problem
     prompt, answer = len(question.prompt_ids), forced_length(question.forced)
-    asked = [trace.cut(i) + forced_length(question.asked(trace, i)) for i in range(len(trace.steps))]
+    asked = [cut + forced_length(forced) for cut, forced in question.prefixes(trace)]
     longest = prompt + max(trace.trunk_length(rules), answer, *asked)
     if longest > max_positions:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -137,8 +138,16 @@ class Layout:
     target_row: Ints
 
 
+class Hung(NamedTuple):
+    """A branch below a prefix: the prefix's last node, the branch's first, and what hangs there."""
+
+    node: int
+    first: int
+    branch: Branch
+
+
 class _Nodes:
-    """Nodes, trunks and copies of a tree that is being laid out."""
+    """Nodes, trunks and copies of a tree that is being laid out; copies come after all trunks."""
 
     def __init__(self, texts: Sequence[Ints]) -> None:
         tree, paths = build_trie(texts)
@@ -168,16 +177,24 @@ class _Nodes:
         self.trunks.append(Trunk(path, len(before), blind))
         return len(self.trunks) - 1
 
-    def hang(
-        self, trunk: int, at: int, blind: tuple[int, int], forced: tuple[LeadIn, ...]
-    ) -> tuple[Ints, Branch]:
-        """The node before each option token of a branch below a prefix, and the branch."""
+    def hang(self, trunk: int, at: int, blind: tuple[int, int], forced: tuple[LeadIn, ...]) -> Hung:
+        """Put a branch below a prefix, or find it there."""
         node, (number, branch) = int(self.trunks[trunk].path[at]), self.branch(forced)
         copy = self.copies.get((node, blind, number))
         if copy is None:
-            first = self.grow(branch.tree.token_ids, at + 1 + branch.tree.depth)
-            copy = self.copies[node, blind, number] = Copy(branch.tree, trunk, at, first, blind)
-        return np.where(branch.parent < 0, node, copy.first + branch.parent), branch
+            copy = self.copies[node, blind, number] = Copy(branch.tree, trunk, at, self.size, blind)
+            self.size += len(branch.tree)
+        return Hung(node, copy.first, branch)
+
+    def laid(self) -> tuple[Ints, Ints]:
+        """The token at each node and its depth; branches lie behind the trunks as they were hung."""
+        copies = self.copies.values()
+        below = np.repeat([copy.at + 1 for copy in copies], [len(copy.tree) for copy in copies])
+        inside = _joined([copy.tree.depth for copy in copies])
+        return (
+            np.concatenate([*self.tokens, *(copy.tree.token_ids for copy in copies)]),
+            np.concatenate([*self.depths, below.astype(np.int64) + inside]),
+        )
 
     def branch(self, forced: tuple[LeadIn, ...]) -> tuple[int, Branch]:
         """The branch of some lead-ins, and its number here; nearly all prefixes have the question's own."""
@@ -205,7 +222,6 @@ def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, ru
         if question.n_options
         else []
     )
-    first = np.cumsum([0, *(len(rows) for rows, _ in below)], dtype=np.int64)
     both = list(zip(traces, paths, strict=True))
     scored = [] if question.permutation else both
     empty = np.empty(0, np.int64)
@@ -214,23 +230,34 @@ def lay_out(question: QuestionInput, members: Sequence[int], at_prompt: bool, ru
         found = [(path[prompt + a : prompt + b], b - a) for t, path in both for a, b in t.spans(rule)]
         lengths = np.array([length for _, length in found], np.int64)
         spans[rule] = (np.concatenate([empty, *(part for part, _ in found)]), lengths)
+    token_ids, depth = nodes.laid()
+    pairs = np.array([len(hung.branch.parent) for hung in below], np.int64)
+    parent = _joined([hung.branch.parent for hung in below])
+    node, start = (
+        np.repeat(np.array(ids, np.int64), pairs)
+        for ids in ([hung.node for hung in below], [hung.first for hung in below])
+    )
+    answers = [len(hung.branch.start) for hung in below]
     return Layout(
-        token_ids=np.concatenate(nodes.tokens),
-        depth=np.concatenate(nodes.depths),
+        token_ids=token_ids,
+        depth=depth,
         trunks=tuple(nodes.trunks),
         copies=tuple(nodes.copies.values()),
         signal_row=np.concatenate(
             [empty, *(path[prompt - 1 : prompt - 1 + len(t.token_ids)] for t, path in scored)]
         ),
         signal_token=np.array([token for trace, _ in scored for token in trace.token_ids], np.int64),
-        pair_row=np.concatenate([empty, *(rows for rows, _ in below)]),
-        pair_token=np.concatenate([empty, *(branch.token for _, branch in below)]),
-        answer_start=np.concatenate(
-            [empty, *(branch.start + a for (_, branch), a in zip(below, first, strict=False))]
-        ),
+        pair_row=np.where(parent < 0, node, start + parent),
+        pair_token=_joined([hung.branch.token for hung in below]),
+        answer_start=_joined([hung.branch.start for hung in below])
+        + np.repeat(np.cumsum(pairs) - pairs, answers),
         spans=spans,
         target_row=np.array([p[prompt - 1 + a.position] for t, p in scored for a in t.targets], np.int64),
     )
+
+
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def _prefixes(
@@ -245,8 +272,8 @@ def _prefixes(
     if at_prompt:
         found.append((0, prompt - 1, (0, 0), forced))
     for number, trace in enumerate(traces):
-        for i in range(len(trace.steps)):
-            found.append((number, prompt + trace.cut(i) - 1, (0, 0), question.asked(trace, i)))
+        places = question.prefixes(trace)
+        found += [(number, prompt + cut - 1, (0, 0), leads) for cut, leads in places]
     for number, trace in enumerate(traces):
         for knock_out in trace.knock_outs:
             lo, hi = (prompt + place for place in knock_out.hidden)

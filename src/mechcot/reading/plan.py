@@ -145,9 +145,8 @@ def _planned(
 
 def _separate(question: QuestionInput, trace: TraceInput) -> int:
     prompt, runs = len(question.prompt_ids), max(len(question.forced), 1)
-    steps = range(len(trace.steps))
     prefixes = prompt + forced_length(question.forced)
-    prefixes += sum(prompt + trace.cut(i) + forced_length(question.asked(trace, i)) for i in steps)
+    prefixes += sum(prompt + cut + forced_length(forced) for cut, forced in question.prefixes(trace))
     return runs * prefixes + len(trace.token_ids)
 
 
@@ -175,9 +174,7 @@ def _parts_of(
     nodes = 0
     for i, path in zip(traces, paths, strict=True):
         trace = question.traces[i]
-        asked = [
-            (int(path[start + trace.cut(i) - 1]), question.asked(trace, i)) for i in range(len(trace.steps))
-        ]
+        asked = [(int(path[start + cut - 1]), forced) for cut, forced in question.prefixes(trace)]
         ends = set(asked)
         later = sum(trace.cut(k.k - 1) - k.hidden[1] for k in trace.knock_outs if k.later)
         hidden = later + _sizes(asked[k.k - 1] for k in trace.knock_outs)

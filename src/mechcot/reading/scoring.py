@@ -141,8 +141,8 @@ class _Softmax:
         # What was summed below a lower top shrinks; nothing has been where there was none.
         drop = torch.where(self.total > 0, self.top - top, 0.0)
         shrink = drop.exp()
-        logits = logits - top[:, None]
-        weight = logits.exp()
+        logits.sub_(top[:, None])  # they are read no more
+        weight = logits.exp() if self._entropy else logits.exp_()
         if self._entropy:
             self.dot = shrink * (self.dot + drop * self.total) + torch.linalg.vecdot(weight, logits)
         self.total = shrink * self.total + weight.sum(-1)
