@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+import seeds_commitment
 from mechcot import Study
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.form import INTERVAL, pick
@@ -53,6 +54,7 @@ def kept(study: Study) -> dict[str, Any]:
     if study.settings.weights is not None:
         found = study.result("weights")
         own["weights"] = {name: found[name] for name in ("before", "after", "places", "changes", "n_models")}
+    own["commitment"] = seeds_commitment.kept(study)
     if greedy:
         own["greedy"] = {name: one["delta"] for name, one in greedy.items()}
         own["sampled"] = {"wrong steps": summary["audit"]["delta"]}
@@ -326,6 +328,8 @@ SECTIONS: dict[str, Callable[[Sequence[Row]], Told]] = {
     "choice": chosen,
     "knowledge": known,
     "weights": placed,
+    "locks": seeds_commitment.locked,
+    "moves": seeds_commitment.moved,
     "greedy": greedy,
 }
 """Block of the page to what writes it."""
