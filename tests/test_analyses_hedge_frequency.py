@@ -10,9 +10,10 @@ import torch
 from conftest import tiny_model, word_tokenizer
 from mechcot.analyses.hedge import analysis as hedge
 from mechcot.analyses.hedge import frequency
-from mechcot.analyses.hedge.frequency import alone, beside_held_out, thirds
+from mechcot.analyses.hedge.frequency import beside_held_out, thirds
 from mechcot.analyses.hedge.page import doubt
 from mechcot.analyses.hedge.result import beyond_frequency
+from mechcot.reading.words import words_alone
 from mechcot.stats import stratified_auroc
 from mechcot.stats.directions import held_out_scores, pairs_in_order, tied
 
@@ -132,8 +133,9 @@ def test_words_alone_are_scored_with_nothing_before_them(tmp_path):
             )
             for ids, said in (([end], first), ([end, first], second))
         ]
-    assert alone(checkpoint, "w14") == pytest.approx(logp[0], abs=1e-5)  # float32: in other batches
-    assert alone(checkpoint, "w14 w3") == pytest.approx(sum(logp), abs=1e-5)
+    found = words_alone(checkpoint, ["w14", "w14 w3", "w14"])
+    assert found == pytest.approx({"w14": logp[0], "w14 w3": sum(logp)}, abs=1e-5)  # float32: in one pass
+    assert words_alone(checkpoint, []) == {}
 
 
 def test_two_frequencies_are_enough_and_one_says_nothing():

@@ -25,7 +25,7 @@ from mechcot.report.parts import Findings
 from mechcot.tasks.kinds import KINDS
 from written_text import ARMS, SENTENCES, stages_named, written_text
 
-NAMES = ("step-kinds", "judge", "audit", "kinds")
+NAMES = ("step-kinds", "step-strata", "judge", "audit", "kinds")
 PLANTED = {words.split("{")[0]: kind for kind, words in SENTENCES.items()}
 
 
@@ -68,7 +68,7 @@ def test_every_step_has_the_kind_that_was_written(made):
         assert set(own.by) == {"rules"}
     found = made.result("audit")
     assert {row["role"] for row in found["roles"]} == set(KINDS)
-    assert found["cells"] == "kind"
+    assert found["cells"] == "kind x stratum"
 
 
 def test_kinds_stand_in_place_of_the_roles_that_steps_were_cut_with(study):

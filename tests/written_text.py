@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from conftest import tiny_model
 from mechcot.core import config, records
 from mechcot.core.files import write_text
 from mechcot.core.stages import Stage, run_stages
@@ -45,9 +46,9 @@ def written_text(folder, *overrides, n_questions=12, n_traces=2):
             for i in range(n_questions)
         ]
     )  # fmt: skip
-    for name in ARMS:  # no weights: what is tested here loads none
-        (beside / name).mkdir(exist_ok=True)
-        write_text(beside / name / "config.json", json.dumps({"model_type": "gpt2"}))
+    letters_checkpoint(beside / ARMS[0])
+    (beside / ARMS[1]).mkdir(exist_ok=True)  # no weights: what is tested here loads none of its
+    write_text(beside / ARMS[1] / "config.json", json.dumps({"model_type": "gpt2"}))
     questions.to_csv(beside / "questions.csv", index=False)
     named = (f"questions.path={beside / 'questions.csv'}", f"judge.path={beside / VERDICTS}")
     settings = config.resolve(
@@ -82,6 +83,21 @@ def written_text(folder, *overrides, n_questions=12, n_traces=2):
     verdicts = pd.concat([_judged(study.cut_steps(arm), WRONG[arm]) for arm in ARMS])
     verdicts.to_csv(beside / VERDICTS, index=False)
     return study
+
+
+def letters_checkpoint(folder):
+    """A random tiny checkpoint whose tokens are bytes, so that any two words differ to it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={"<eos>": 0, **{c: 1 + i for i, c in enumerate(alphabet)}}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<eos>", pad_token="<eos>")
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    tokenizer.save_pretrained(folder)
+    tiny_model("llama", vocab=257).save_pretrained(folder)
 
 
 def _ask(study):

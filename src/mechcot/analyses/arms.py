@@ -73,7 +73,9 @@ class Arms:
         """The arms of any contrast of a study's."""
         questions = study.questions(contrast.domain)
         pair = (contrast.before, contrast.after)
-        return cls._joined(questions, pair, (study.traces, study.steps, study.verdicts), study.claims)
+        return cls._joined(
+            questions, pair, (study.traces, study.steps, study.verdicts), study.claims, study.strata
+        )
 
     @classmethod
     def greedy(cls, study: Study, control: str | None = None) -> Arms:
@@ -92,11 +94,19 @@ class Arms:
         pair: tuple[str, str],
         sources: tuple[Callable[[str], pd.DataFrame], ...],
         claimed: Callable[[str], pd.DataFrame],
+        asked: Callable[[str], pd.DataFrame | None] = lambda arm: None,
     ) -> Arms:
         tables = [on_questions(questions, table(arm)) for arm in pair for table in sources]
         traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables
         claims = on_questions(questions, pd.concat([claimed(arm) for arm in sorted(set(pair))]))
-        strata = claims[[*STEP_KEY, "stratum", "subject"]] if (claims.stratum != "").any() else None
+        columns = [*STEP_KEY, "stratum", "subject"]
+        found = [asked(arm) for arm in sorted(set(pair))]
+        if (claims.stratum != "").any():
+            strata = claims[columns]
+        elif all(own is not None for own in found):
+            strata = on_questions(questions, pd.concat(found))[columns]
+        else:
+            strata = None
         return cls(questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1, strata)
 
     def _as_many(self) -> Arms:

@@ -19,6 +19,7 @@ from mechcot.pipeline.greedy import greedy_stages
 from mechcot.pipeline.judge import verdict_files
 from mechcot.pipeline.plan import probe_expense
 from mechcot.pipeline.step_kinds import kind_files
+from mechcot.pipeline.step_strata import strata_files
 from mechcot.study.folder import Study
 
 
@@ -84,7 +85,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
     settings = study.settings
     pair = (settings.contrast.before, settings.contrast.after)
     cut = tuple(f"arms/{arm}/{name}.parquet" for arm in settings.arms for name in ("traces", "steps"))
-    cut += kind_files(study, settings.arms)
+    cut += kind_files(study, settings.arms) + strata_files(study, settings.arms)
     own = verdict_files(study, settings.judge.kind)
     claims = tuple(f"arms/{arm}/claims.parquet" for arm in pair)
     readings = tuple(

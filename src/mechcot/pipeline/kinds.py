@@ -25,6 +25,7 @@ from mechcot.pipeline.report import report_stages
 from mechcot.pipeline.sheet import sheet_stages
 from mechcot.pipeline.steering import steering_stages
 from mechcot.pipeline.step_kinds import step_kind_stages
+from mechcot.pipeline.step_strata import step_strata_stages
 from mechcot.pipeline.teacher import teacher_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
@@ -41,6 +42,7 @@ STAGES = (
     parity_stages,
     text_stages,
     step_kind_stages,
+    step_strata_stages,
     answer_stages,
     judge_stages,
     panel_stages,

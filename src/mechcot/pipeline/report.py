@@ -13,6 +13,7 @@ from mechcot.core.registration import registrations
 from mechcot.core.stages import Stage
 from mechcot.pipeline.controls import control_stages
 from mechcot.pipeline.step_kinds import kind_files
+from mechcot.pipeline.step_strata import strata_files
 from mechcot.study.folder import Study
 
 
@@ -26,7 +27,8 @@ def report_stages(study: Study, progress: bool) -> list[Stage]:
         for arm in (contrast.before, contrast.after)
         for name in ("traces.parquet", "steps.parquet", f"verdicts/{study.settings.judge.kind}.parquet")
     )
-    tables += kind_files(study, (contrast.before, contrast.after))
+    for files_of in (kind_files, strata_files):
+        tables += files_of(study, (contrast.before, contrast.after))
     readings = tuple(f"readings/{arm}/{arm}" for arm in (contrast.before, contrast.after) if not given)
     results = tuple(f"results/{name}.json" for name in registry.results(study.settings))
     # Made beside the pipeline: what people said, and what the controls of a judge did.

@@ -32,6 +32,7 @@ from mechcot.core.offers import offered
 from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
+from mechcot.core.stratum_records import STRATA
 from mechcot.study.readable import readable
 from mechcot.study.step_kinds import with_kinds
 from mechcot.study.trace_table import TraceTable, trace_table
@@ -172,6 +173,11 @@ class Study:
     def cut_steps(self, arm: str) -> pd.DataFrame:
         """An arm's steps as they were cut, with the roles that they had then."""
         return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, arm=arm)
+
+    def strata(self, arm: str) -> pd.DataFrame | None:
+        """How often the arm before met what an arm's steps are about (schema `STRATA`); None: not asked."""
+        path = self.arm_path(arm) / "strata.parquet"
+        return self._table(path, STRATA, arm=arm) if path.exists() else None
 
     def claims(self, arm: str) -> pd.DataFrame:
         """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""

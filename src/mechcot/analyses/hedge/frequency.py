@@ -61,7 +61,9 @@ def frequency_of(study: Study, arms: Sequence[str]) -> tuple[pd.DataFrame | None
         checkpoint = load(study.settings.arms[before], whole_checkpoint(study, before), study.settings.device)
     except MechcotError as error:
         return None, str(error)
-    names = {name: alone(checkpoint, name) for name in sorted(set(claims["subject"]))}
+    from mechcot.reading.words import words_alone
+
+    names = words_alone(checkpoint, claims["subject"])
     met = claims[STEP_KEY].assign(frequency=claims["subject"].map(names))
     return _spread(met, f"{OWN} under {before}")
 
@@ -70,25 +72,6 @@ def _spread(met: pd.DataFrame, what: str) -> tuple[pd.DataFrame | None, str]:
     if met["frequency"].nunique() < 2:
         return None, f"{what} is the same for all"
     return met, what
-
-
-def alone(checkpoint: Any, words: str) -> float:
-    """Log-probability of some words with nothing before them but the token that opens a text, nats.
-
-    Where a tokenizer has no such token the one that ends a text stands for it, as between the documents of
-    a training text.
-    """
-    import torch
-
-    from mechcot.reading.sample import token_ids
-
-    tokenizer, model = checkpoint.tokenizer, checkpoint.model
-    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    ids = [first, *(i for i in token_ids(tokenizer, words) if i != first)]
-    given = torch.tensor([ids], device=next(model.parameters()).device)
-    with torch.inference_mode():
-        logp = torch.log_softmax(model(input_ids=given).logits[0, :-1].double(), dim=-1)
-    return float(logp.gather(1, given[0, 1:, None]).sum())
 
 
 def thirds(frequency: FloatArray) -> IntArray:
