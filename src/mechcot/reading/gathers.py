@@ -241,8 +241,8 @@ def _masked_gather(texts: Sequence[_Text], branches: _Branches, hung: int, fresh
     allowed[:, :hung, :hung] = (copy[:, None] == copy[:, :, None]) & (inside | (copy < 0)[:, None])
     allowed[:, :hung, hung:] = along <= at[:, :, None]
     if branches.blind.any():
-        since, until = (laid(side, 0)[:, :, None] for side in branches.blind.T)
-        allowed[:, :hung, hung:] &= (along < since) | (along >= until)
+        begin, until = (laid(side, 0)[:, :, None] for side in branches.blind.T)
+        allowed[:, :hung, hung:] &= (along < begin) | (along >= until)
     if fresh:
         own = np.array([text.trunk.own for text in texts])
         depth[:, hung:] = own[:, None] + np.arange(fresh)
