@@ -13,6 +13,7 @@ from mechcot import Study
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+import along_organism  # noqa: E402
 import report_seeds  # noqa: E402
 import seeds_page  # noqa: E402
 
@@ -21,6 +22,12 @@ def test_every_table_of_the_page_is_that_of_the_numbers() -> None:
     rows, page = json.loads(seeds_page.NUMBERS.read_text()), seeds_page.PAGE.read_text()
     for name in seeds_page.SECTIONS:
         assert f"<!-- {name} -->\n{seeds_page.block(name, rows)}\n<!-- /{name} -->" in page
+
+
+def test_the_page_of_checkpoints_is_that_of_its_numbers() -> None:
+    told = json.loads(along_organism.NUMBERS.read_text())
+    page = along_organism.PAGE.read_text()
+    assert f"<!-- along -->\n{along_organism.block(told)}\n<!-- /along -->" in page
 
 
 def test_a_finished_study_is_taken_as_it_is(
