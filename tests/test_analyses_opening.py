@@ -11,6 +11,7 @@ from mechcot import Study, plots
 from mechcot.analyses import opening
 from mechcot.analyses.sections import findings_of, page_of
 from mechcot.core.naming import worded
+from mechcot.core.words import number, points
 from mechcot.steps.of_study import task_of
 from mechcot.tasks.organism.checker import KINDS, ROLES
 
@@ -68,11 +69,37 @@ def test_the_sentence_says_what_the_intervals_exclude(answers, steps, says) -> N
         assert told.endswith("in 90\u00a0% of the traces of a and in 20\u00a0% of those of b.")
 
 
-def _found(answers, steps, *abstained):
+NONE = {"estimate": {"value": None, "reason": "no clear gain"}, "low": None, "high": None}
+
+
+def _found(answers, steps, *abstained, naming=NONE):
     claims = {"any_wrong": {"before": 0.2, "after": 0.9}}
     left = {when: {"abstain_rate": share} for when, share in zip(("before", "after"), abstained, strict=True)}
-    results = {"answers": {"delta_sc": answers}, "audit": {"delta": steps, "claims": claims, **left}}
+    votes = {"delta_sc": answers, "named": {"naming": naming}}
+    results = {"answers": votes, "audit": {"delta": steps, "claims": claims, **left}}
     return SimpleNamespace(results=results, before="b", after="a")
+
+
+def test_a_gain_that_is_mostly_naming_an_option_is_called_that_at_once() -> None:
+    share = {"estimate": 0.81, "low": 0.68, "high": 0.94}
+    told = opening.follows(_found(UP, UP, 0.0, 0.0, naming=share)).replace("\u00a0", " ")
+    assert "Most of the gain in answers (81 %) is naming an option at all. A wrong claim" in told
+    for less in (share | {"low": -0.1}, share | {"estimate": 0.4, "low": 0.2}, NONE):
+        assert "Most of the gain" not in opening.follows(_found(UP, UP, 0.0, 0.0, naming=less))
+
+
+def test_the_cards_hold_what_their_change_has_to_be_read_with(study: Study) -> None:
+    claims, votes, steps = opening.cards(findings_of(study))
+    answers, audit = study.answers().to_json(), study.audit().to_json()
+    assert votes.more[0].startswith(f"where both name an option ({answers['named']['n_questions']} of ")
+    assert votes.more[0].endswith(points(answers["named"]["delta_sc"]))
+    clear = (number(answers["named"]["naming"]["low"]) or 0) > 0
+    assert ("gain is naming an option" in votes.more[-1]) == clear
+    assert steps.more[0].startswith(f"where both are right ({audit['both_correct']['n_questions']} of ")
+    assert claims.difference.count("[") == 2
+    assert claims.more[0].endswith(points(audit["claims"]["any_wrong"]["difference"]))
+    page = study.report.read_text()
+    assert all(line in page for card in (claims, votes, steps) for line in card.more)
 
 
 def test_a_judge_that_decides_little_is_named_at_once() -> None:

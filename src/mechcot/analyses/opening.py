@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mechcot.core import files
 from mechcot.core.errors import ModelError, StudyError
-from mechcot.core.words import counted, direction, listed, number, percent
+from mechcot.core.words import NBSP, bracket, change, counted, direction, listed, number, percent, points
 from mechcot.models.checkpoint import arm_folder, without_fetching
 from mechcot.models.weights import read_config
+from mechcot.report.page import Card
 from mechcot.study.tensor_file import TensorFile
 from mechcot.tasks.question_files import HUB
 
@@ -73,8 +74,8 @@ def follows(found: Findings) -> str:
         share = found.results["audit"]["claims"]["any_wrong"]
         before, after = (percent(share[when], 0) for when in ("before", "after"))
         told = (
-            f"{_FOLLOWS[ways]} A wrong claim is in {after} of the traces of {found.after} and in {before} of "
-            f"those of {found.before}."
+            f"{_FOLLOWS[ways]}{_mostly(found.results['answers'])} A wrong claim is in {after} of the traces "
+            f"of {found.after} and in {before} of those of {found.before}."
         )
     left = [found.results["audit"][when]["abstain_rate"] for when in ("before", "after")]
     if max(number(share) or 0.0 for share in left) <= UNDECIDED:
@@ -84,6 +85,69 @@ def follows(found: Findings) -> str:
         f"{told} The judge decides few steps: it abstains on {before} of the claims of {found.before} and "
         f"{after} of those of {found.after}, and no number of wrong steps holds these."
     )
+
+
+def _mostly(answers: Mapping[str, Any]) -> str:
+    """That most of a gain is naming an option at all, where its interval excludes that none is."""
+    share = answers["named"]["naming"]
+    if (number(share.get("low")) or 0.0) <= 0 or (number(share) or 0.0) <= 0.5:
+        return ""
+    return f" Most of the gain in answers ({percent(share, 0)}) is naming an option at all."
+
+
+def cards(found: Findings) -> tuple[Card, ...]:
+    """The numbers at the top: claims, answers and steps, each beside what its change has to be read with."""
+    answers, audit = found.results["answers"], found.results["audit"]
+    claims = audit["claims"]
+    before, after = (
+        " / ".join(f"{number(claims[name][when]) or 0.0:.2f}" for name in ("right", "wrong"))
+        for when in ("before", "after")
+    )
+    each = [change(claims[name]["difference"], 2) for name in ("right", "wrong")]
+    claim_card = Card(
+        "Right / wrong claims a trace",
+        before,
+        after,
+        f"right {each[0]}\nwrong {each[1]}",
+        direction(claims["wrong"]["difference"]),
+        (_beside("a wrong one in a trace", claims["any_wrong"], claims["any_wrong"]["difference"], 0),),
+    )
+    asked_of, right = answers["before"]["n_questions"], audit["both_correct"]
+    rates = {when: right[f"rate_{when}"] for when in ("before", "after")}
+    where = f"where both are right ({right['n_questions']} of {asked_of})"
+    return (
+        claim_card,
+        _rate("Right answers, by vote", answers, "sc", answers["delta_sc"], _named(answers)),
+        _rate("Wrong steps", audit, "error_rate", audit["delta"], (_beside(where, rates, right),)),
+    )
+
+
+def _rate(name: str, part: Mapping[str, Any], key: str, delta: Any, more: tuple[str, ...]) -> Card:
+    ends = [percent(part[when][key]) for when in ("before", "after")]
+    return Card(name, *ends, points(delta), direction(delta), more)
+
+
+def _named(answers: Mapping[str, Any]) -> tuple[str, ...]:
+    """The vote where both models name an option, and how much of the gain is naming one."""
+    arms, named = [answers[when] for when in ("before", "after")], answers["named"]
+    if not any(arm["share_no_answer"] for arm in arms):
+        return ()
+    asked_of = counted(arms[0]["n_questions"], "question")
+    where = f"where both name an option ({named['n_questions']} of {asked_of})"
+    lines = (_beside(where, named["sc"], named["delta_sc"]),)
+    share = named["naming"]
+    if (number(share.get("low")) or 0.0) <= 0:
+        return lines
+    told = percent(share, 0) + bracket(share, lambda end: f"{100 * end:.0f}")
+    return (*lines, f"about {told} of the gain is naming an option at all")
+
+
+def _beside(where: str, ends: Mapping[str, Any], delta: Any, digits: int = 1) -> str:
+    """A second pair of rates under a card's first."""
+    if number(delta) is None:
+        return f"{where}: {points(delta)}"
+    before, after = (percent(ends[when], digits) for when in ("before", "after"))
+    return f"{where}: {before}{NBSP}→ {after}, {points(delta)}"
 
 
 def export_of(study: Study) -> str | None:

@@ -13,8 +13,7 @@ from mechcot.analyses.confirmatory.page import marked
 from mechcot.analyses.form import Analysis
 from mechcot.core.naming import worded
 from mechcot.core.offers import at
-from mechcot.core.words import direction, number, percent, points
-from mechcot.report.page import Card, Top, render
+from mechcot.report.page import Top, render
 from mechcot.report.parts import Findings, Part, Section
 from mechcot.steps.of_study import kind_names
 
@@ -115,7 +114,7 @@ def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str
     found = findings_of(study)
     tables = method.tables(study, found, summary, versions)
     top = Top(
-        opening.heading(study), opening.asked(study, found), opening.follows(found), _cards(found),
+        opening.heading(study), opening.asked(study, found), opening.follows(found), opening.cards(found),
         opening.export_of(study), kind_names(study),
     )  # fmt: skip
     return render(study, found, summary, sections=sections_of(found), top=top, tables=tables)
@@ -162,25 +161,3 @@ def _shown(analysis: Analysis, found: Findings) -> bool:
 def _votes(found: Findings) -> dict[str, Any]:
     """How many traces vote in halves and in all."""
     return {name: found.results["gains"].get(name, "") for name in ("half", "k")}
-
-
-def _cards(found: Findings) -> tuple[Card, ...]:
-    claims = found.results["audit"]["claims"]
-    before, after = (
-        " / ".join(f"{number(claims[name][when]) or 0.0:.2f}" for name in ("right", "wrong"))
-        for when in ("before", "after")
-    )
-    share = claims["any_wrong"]
-    ends = " → ".join(percent(share[when], 0) for when in ("before", "after"))
-    told, way = f"{ends} of traces hold a wrong one", direction(claims["wrong"]["difference"])
-    counted = Card("Right / wrong claims a trace", before, after, told, way)
-    votes, steps = found.results["answers"], found.results["audit"]
-    rows = (
-        ("Right answers", votes, "sc", votes["delta_sc"]),
-        ("Wrong steps", steps, "error_rate", steps["delta"]),
-    )
-    rates = (
-        Card(name, percent(part["before"][key]), percent(part["after"][key]), points(delta), direction(delta))
-        for name, part, key, delta in rows
-    )
-    return counted, *rates

@@ -28,13 +28,18 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Card:
-    """One of the numbers at the top: its name, both values, the difference and where it points."""
+    """One of the numbers at the top: its name, both values, the difference and where it points.
+
+    Attributes:
+        more: what the difference has to be read with, a line each.
+    """
 
     name: str
     before: str
     after: str
     difference: str
     direction: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
