@@ -9,6 +9,7 @@ import pytest
 
 from mechcot import plots
 from mechcot.analyses.probe.report_page import render_probe, write_probe
+from mechcot.core.words import first_sentence
 from mechcot.probe import Data, FitSettings, fit_data
 
 HOSTILE = "<script>alert(1)</script>"
@@ -50,7 +51,8 @@ def test_the_page_needs_no_network_and_runs_no_text(page):
 
 
 def test_the_page_says_the_verdict_and_every_number(report, page):
-    assert html.escape(report.verdict, quote=False).replace("'", "&#39;") in page
+    for sentence in first_sentence(report.verdict):
+        assert html.escape(sentence, quote=False).replace("'", "&#39;") in page
     for value in (report.auroc, report.baselines["stack"].auroc, report.within["position"]):
         assert f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]" in page
     held = report.subjects.auroc
@@ -72,6 +74,8 @@ def test_equal_reports_give_equal_pages_and_the_folder_is_whole(report, page, tm
 def test_figures_show_the_report(report):
     found = report.to_json()
     bars = plots.probe_bars(found)
+    assert bars.layout.meta["statement"] == first_sentence(report.verdict)[0]
+    assert first_sentence(report.verdict)[1]
     drawn = {x for trace in bars.data for x in trace.x}
     assert drawn >= {report.auroc.estimate, report.mass_mean.estimate}
     cells = plots.probe_map(found).data[0]

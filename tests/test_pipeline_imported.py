@@ -117,6 +117,9 @@ def test_what_needs_weights_says_so_and_runs_nothing(made: Study, tmp_path: Path
 
 def test_the_report_says_how_the_arms_were_made(made: Study) -> None:
     page = made.report.read_text()
+    assert page.count("a model&#39;s weights, and all arms") == 1  # said once for all that it leaves open
+    assert "not known: see “What could not be asked”" in page
+    assert "<h2>What could not be asked</h2>" in page
     for words in (
         "Arms given as traces",
         "mockllm/model",

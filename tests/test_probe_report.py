@@ -120,6 +120,8 @@ def test_the_report_of_bare_arrays_names_no_baseline_that_it_was_not_given():
     assert list(report.within) == ["question"]
     assert "no texts" in report.notes[0]
     assert "chance" in report.verdict
+    assert report.text().splitlines()[0] == "Probe: the label is 1"
+    assert "judged" not in report.text()
 
 
 def test_some_duplicates_are_purged_and_the_share_is_reported(by_position):
@@ -146,9 +148,10 @@ def test_arrays_alone_are_the_short_way_to_the_same_report():
     y = rng.integers(0, 2, len(sid))
     text = [f"claim {row}" for row in range(len(sid))]
     settings = FitSettings(draws=100, null_draws=5, seed=3)
-    short = fit_report(X, y, **given, text=text, settings=settings)
-    long = fit_data(Data(X, y, text=text, **given), settings)
+    short = fit_report(X, y, **given, text=text, settings=settings, meaning="a drug is named")
+    long = fit_data(Data(X, y, text=text, **given, meaning="a drug is named"), settings)
     assert short.to_json() == long.to_json()
+    assert short.text().splitlines()[0] == "Probe: a drug is named"
 
 
 @pytest.mark.parametrize("kind", [np.array, pd.Series, lambda x: pd.Series(x, index=range(7, 7 + len(x)))])

@@ -1,6 +1,7 @@
 import base64
 import dataclasses
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -8,9 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mechcot.analyses.sections import findings_of, sections_of
 from mechcot.core import files
 from mechcot.core.manifest import FORMAT, save_manifest
-from mechcot.core.words import signed
+from mechcot.core.words import first_sentence, signed
 from mechcot.pipeline.report import write_report
 from mechcot.report.frame import embedded
 from mechcot.study.folder import Study
@@ -113,6 +115,20 @@ def test_the_page_is_an_argument_in_order_with_a_figure_a_part(page):
         assert "text" not in figure["layout"].get("title", {}), name
     for section in SECTIONS[:-2]:
         assert page.said(section).count("What this does not show") == 1
+
+
+def test_a_finding_is_one_sentence_and_what_is_more_is_folded(study):
+    """Nobody reads twelve lines in bold; what is folded can still be searched, printed and read."""
+    page = study.report.read_text(encoding="utf-8")
+    first = [html.unescape(re.sub("<[^>]*>", "", one)).strip() for one in re.findall(
+        r'<p class="sentence">(.+?)</p>', page)]  # fmt: skip
+    assert len(first) > 20
+    for sentence in first:
+        assert first_sentence(sentence) == (sentence, "")
+        assert len(sentence.split()) <= 60, sentence
+    told = [part.sentence for section in sections_of(findings_of(study)) for part in section.parts]
+    rest = [html.unescape(one) for one in re.findall(r"<summary>More</summary><p>(.+?)</p>", page)]
+    assert {rest for _, rest in map(first_sentence, told) if rest} >= set(rest) > set()
 
 
 def test_anchors_lead_somewhere_and_ids_are_given_once(page):

@@ -143,6 +143,23 @@ def counted(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,}{NBSP}{one if n == 1 else many or one + 's'}"
 
 
+def first_sentence(text: str) -> tuple[str, str]:
+    """The first sentence of a text and the rest of it, "" where it is alone; a question goes with its answer.
+
+    Example:
+        >>> first_sentence("Of 3 facts (e.g. a), 1 holds. Two do not.")
+        ('Of 3 facts (e.g. a), 1 holds.', 'Two do not.')
+    """
+    for end in re.finditer(r"\. +(?=\S)", text):
+        if not _NO_END.search(text[: end.start()]):
+            return text[: end.start() + 1], text[end.end() :]
+    return text, ""
+
+
+_NO_END = re.compile(r"(?:^|[\s(“])(?:\w|\w\.\w|vs|cf|etc|approx|no|al|Dr|St)$", re.IGNORECASE)
+"""A text whose next full stop ends a word and no sentence."""
+
+
 def listed(parts: Sequence[str]) -> str:
     """Parts in a row: a, b and c."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

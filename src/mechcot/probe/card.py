@@ -31,6 +31,15 @@ TENSORS = ("mean", "scale", "coef", "intercept")
 """Of each column its mean, one over its standard deviation (0: it was constant) and its coefficient."""
 
 
+UNNAMED = "probe"
+"""The name of a probe that was given none."""
+
+
+def called(name: str) -> str:
+    """A probe's name as a heading."""
+    return "Probe" if name == UNNAMED else f"Probe {name}"
+
+
 @dataclass(frozen=True, eq=False)
 class ProbeCard:
     """A probe fitted on all rows at the source and penalty that the folds chose, and what it is worth.

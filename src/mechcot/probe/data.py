@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.text import said, same_text
-from mechcot.probe.judged_steps import ORACLE, SIGNALS, SIGNALS_AT
+from mechcot.probe.judged_steps import ERRONEOUS, ORACLE, SIGNALS, SIGNALS_AT
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -29,6 +29,9 @@ Column: TypeAlias = "Sequence[Any] | NDArray[Any] | pd.Series[Any]"
 MIN_QUESTIONS = 10
 GIVEN = "given"
 """Position rule of activations whose source does not name one."""
+
+LABEL = "the label is 1"
+"""What labels say of which nothing is said."""
 
 GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse penalties of a probe on activations: strong ones for wide layers, weak ones for narrow."""
@@ -94,6 +97,7 @@ class Data:
             the subjects of each test fold.
         beside: sources that are shown in the map, outside the choice.
         untrained: the same sources in untrained weights of the same architecture; a baseline.
+        meaning: what a label of 1 says, as half a sentence: "the step names a drug".
 
     Raises:
         AnalysisError: lengths differ, values are not finite, one class only, or fewer than `MIN_QUESTIONS`
@@ -110,6 +114,7 @@ class Data:
     subject: Column | None = None
     beside: Sources | None = None
     untrained: Sources | None = None
+    meaning: str = LABEL
 
     def __post_init__(self) -> None:
         n, errors = len(self.labels), int(self.labels.sum())
@@ -138,6 +143,7 @@ class Data:
         *,
         beside: Sources | None = None,
         untrained: Sources | None = None,
+        meaning: str = ERRONEOUS,
     ) -> Data:
         """The columns of `probe.step_table`; activations have its rows, [steps, d_model].
 
@@ -151,7 +157,7 @@ class Data:
         given = {name: table[column].tolist() for name, column in columns.items() if column in table}
         confounds = table.drop(columns=[name for name in spoken if name in table])
         y, qid = table["y"].to_numpy(), table["qid"].tolist()
-        return cls(X, y, qid, confounds, beside=beside, untrained=untrained, **given)
+        return cls(X, y, qid, confounds, beside=beside, untrained=untrained, meaning=meaning, **given)
 
     @cached_property
     def labels(self) -> IntArray:

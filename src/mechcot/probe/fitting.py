@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.probe.baselines import compare_baselines, feature_blocks, position_features
-from mechcot.probe.card import ProbeCard
+from mechcot.probe.card import UNNAMED, ProbeCard
 from mechcot.probe.control_task import control_job
 from mechcot.probe.cost import LONG, Fits, report_cost
 from mechcot.probe.cross_fitting import probe_scores
-from mechcot.probe.data import Column, Data, FitSettings, Sources, loaded, place
+from mechcot.probe.data import LABEL, Column, Data, FitSettings, Sources, loaded, place
 from mechcot.probe.fit import Nested, mass_mean_job, nested, nested_job
 from mechcot.probe.fold_draws import fold_draws
 from mechcot.probe.folds import Design, design
@@ -30,8 +30,6 @@ from mechcot.probe.subjects import HeldOutSubjects, held_out_subjects, subject_c
 from mechcot.probe.sweeps import SweepJob, logistic, sweep
 
 log = logging.getLogger("mechcot")
-
-ERRONEOUS = "the step is judged erroneous"
 
 UNGROUPED = (
     "no groups were given, so each of the {n:,} rows is a question of its own: where rows share a question, "
@@ -50,6 +48,7 @@ def fit_report(
     confounds: pd.DataFrame | None = None,
     text: Column | None = None,
     settings: FitSettings | None = None,
+    meaning: str = LABEL,
 ) -> ProbeReport:
     """Fit a linear probe on arrays and report it with its controls.
 
@@ -62,11 +61,12 @@ def fit_report(
         confounds: a row a step, see `Data`.
         text: of each step.
         settings: how to fit; None: the default ones.
+        meaning: what a label of 1 says, as half a sentence: "the step names a drug".
 
     Raises:
         AnalysisError: as `Data` and `fit_data`.
     """
-    return fit_data(Data(X, y, groups, confounds, text), settings)
+    return fit_data(Data(X, y, groups, confounds, text, meaning=meaning), settings)
 
 
 def fit_data(
@@ -83,15 +83,15 @@ def fit_data(
     Args:
         data: the steps.
         settings: how to fit; None: the default ones.
-        about: what the card shall say beside: `meaning` (of the label 1), `name`, `site`, `spec`, `source`,
-            `dropped` (how many steps are left out, by reason).
+        about: what the card shall say beside: `meaning` (in place of the data's), `name`, `site`, `spec`,
+            `source`, `dropped` (how many steps are left out, by reason).
         progress: whether to draw a bar.
 
     Raises:
         AnalysisError: values are not finite, one class only in a training fold, fewer blocks than folds, or
             more confounds than steps.
     """
-    about = {"meaning": ERRONEOUS, "dropped": {}, **(about or {})}
+    about = {"meaning": data.meaning, "dropped": {}, **(about or {})}
     plan = design(data, settings or FitSettings())
     jobs, notes = _jobs(data, plan)
     if data.groups is None:
@@ -254,7 +254,7 @@ def _card(data: Data, plan: Design, source: Any, C: float, about: Mapping[str, A
         coef=np.divide(coef, scale, out=np.zeros_like(coef), where=scale > 0),
         intercept=float(fits.intercept[0] + coef @ centre),
         about={
-            "name": "probe",
+            "name": UNNAMED,
             "source": {},
             **told,
             "meaning": about["meaning"],

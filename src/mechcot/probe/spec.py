@@ -12,12 +12,13 @@ from mechcot.core.errors import ConfigError
 from mechcot.core.reading_settings import SiteName
 from mechcot.core.section import Section
 from mechcot.probe.data import GRID, FitSettings
+from mechcot.probe.judged_steps import ERRONEOUS
 
 SHIPPED = Path(__file__).parent / "specs"
 """The specifications that come with mechcot."""
 
 MEANINGS = {
-    "step_error": "the step is judged erroneous",
+    "step_error": ERRONEOUS,
     "answer_correct": "the trace's final answer turns out right",
     "hedged": "the claim is hedged",
 }

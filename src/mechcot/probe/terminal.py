@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping
 
 from mechcot.probe.ablation_result import AblationResult
+from mechcot.probe.card import called
 from mechcot.probe.fold_draws import FoldDraws
 from mechcot.probe.report import TABLE, ProbeReport
 from mechcot.probe.subjects import HeldOutSubjects
@@ -18,7 +19,7 @@ _WIDTH = 100
 
 def report_text(report: ProbeReport) -> str:
     """The report as a person reads it in a terminal."""
-    head = f"Probe {report.about['name']}: {report.meaning}"
+    head = f"{called(report.about['name'])}: {report.meaning}"
     where = f"{report.about['site']}, layer {report.layer}, rule {report.rule}, C {report.C:g}"
     folds = sum((row["rule"], row["layer"]) == (report.rule, report.layer) for row in report.chosen)
     lines = [

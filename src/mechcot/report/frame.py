@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from mechcot.core.files import source_of
-from mechcot.core.words import NBSP
+from mechcot.core.words import NBSP, first_sentence
 from mechcot.report import figures as style
 from mechcot.report.parts import Part, Section
 
@@ -49,6 +49,7 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["decimal"] = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["sentences"] = first_sentence
     return environment.get_template(name)
 
 

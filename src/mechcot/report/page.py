@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mechcot.report import figures as style
 from mechcot.report import traces
 from mechcot.report.frame import drawn, template
-from mechcot.report.parts import Findings, Section, Table, finished
+from mechcot.report.parts import UNASKED, Findings, Section, Table, finished, said_once
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -49,7 +49,7 @@ class Top:
     Attributes:
         heading: what is compared, before the arms' names.
         asked: the questions, the models and the judge in one line.
-        follows: one sentence of consequence.
+        follows: one sentence of consequence, and what it has to be read with.
         cards: the numbers at the top.
         viewer: the folder beside the page that holds the viewer's pages; None: there is none.
         kinds: readable names of the kinds of step.
@@ -85,16 +85,18 @@ def render(
     Returns:
         HTML with plotly.js inlined once; the same study gives the same text.
     """
-    done, undone = finished(sections)
+    done, unasked, undone = finished(sections)
     return template("page.html").render(
         found=found,
         summary=summary,
         sections=done,
+        unasked=unasked,
         undone=undone,
         top=top,
         cards=top.cards,
         pairs=traces.pairs(study, study.settings.analysis.traces_shown),
-        tables=tables,
+        tables=said_once(tables, unasked),
+        UNASKED=UNASKED,
         verdicts=VERDICTS,
         colours={"before": style.BEFORE, "after": style.AFTER},
         **drawn(done),

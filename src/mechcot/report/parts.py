@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mechcot.core.words import Table
+from mechcot.core.words import Table, first_sentence
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,13 +26,17 @@ AUROC = Markup(
 """The term where a page first uses it."""
 
 
+UNASKED = "What could not be asked"
+"""The box of what several parts of a page lack for one reason."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One statement of a section.
 
     Attributes:
         name: id of its figure on the page.
-        sentence: what the numbers say, plain text; the title of the figure.
+        sentence: what the numbers say, plain text; its first sentence is read at once, the rest is folded.
         figure: what shows it; None where there is nothing to draw.
         reason: why there is nothing, else "".
         tables: numbers in full; folded under a figure, and where they are long.
@@ -101,15 +107,45 @@ class Findings:
         return "the table of verdicts that came with the study calls it erroneous"
 
 
-def finished(sections: Iterable[Section]) -> tuple[tuple[Section, ...], tuple[Part, ...]]:
-    """The sections without what their author has not done, and that; one of nothing else is left out."""
+def finished(
+    sections: Iterable[Section],
+) -> tuple[tuple[Section, ...], dict[str, list[str]], tuple[Part, ...]]:
+    """What is shown where it belongs, and what stands in a box at the end; empty sections are left out.
+
+    Returns:
+        the sections; for each reason that several sections have, said once, the questions that it leaves
+        open; what the author has not done.
+    """
+    sections = tuple(sections)
+    reasons = [{part.reason for part in section.parts if not part.undone} for section in sections]
+    shared = {reason for reason, n in Counter(chain(*reasons)).items() if reason and n > 1}
     kept, undone = [], []
+    unasked: dict[str, list[str]] = {reason: [] for reason in sorted(shared)}
     for section in sections:
-        parts = tuple(part for part in section.parts if not part.undone)
+        parts = [part for part in section.parts if not part.undone and part.reason not in shared]
         undone += [part for part in section.parts if part.undone]
+        for part in section.parts:
+            if part.reason in shared and not part.undone:
+                told = unasked[part.reason]
+                what = first_sentence(part.sentence)[0] if parts else section.title
+                told += [] if what in told else [what]
         if parts or not section.parts:
-            kept.append(replace(section, parts=parts))
-    return tuple(kept), tuple(undone)
+            once = tuple(replace(part, tables=said_once(part.tables, unasked)) for part in parts)
+            kept.append(replace(section, parts=once))
+    return tuple(kept), unasked, tuple(undone)
+
+
+def said_once(tables: Iterable[Table], reasons: Iterable[str]) -> tuple[Table, ...]:
+    """Tables that point to the box of reasons where one of these stands in a cell."""
+
+    def pointed(cell: str) -> str:
+        for reason in reasons:
+            cell = cell.replace(reason, f"see “{UNASKED}”")
+        return cell
+
+    return tuple(
+        replace(table, rows=tuple(tuple(map(pointed, row)) for row in table.rows)) for table in tables
+    )
 
 
 def nothing(name: str, title: str, sentence: str, reason: str) -> Section:

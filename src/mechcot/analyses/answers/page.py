@@ -15,7 +15,7 @@ def calibration(found: Findings) -> Part:
     sentence = (
         f"The vote of all {answers['before']['k']} traces, a tie being no win, gains {test['gained']} and "
         f"loses {test['lost']} of {answers['before']['n_questions']} questions (exact McNemar test, "
-        f"{p_value(test['p_value'])}); {_calibrated(answers)}."
+        f"{p_value(test['p_value'])}). {_calibrated(answers)}."
     )
     if found.settings.open_questions:
         sentence = f"The questions are open: the options are the answers that the arms gave. {sentence}"
@@ -27,9 +27,9 @@ def _calibrated(answers: dict[str, Any]) -> str:
     """How sure the votes are beside how often they are right, or why that cannot be said."""
     before, after = answers["before"], answers["after"]
     if number(answers["delta_gap"]) is None:
-        return f"whether the vote knows how sure it may be is not known: {why(answers['delta_gap'])}"
+        return f"Whether the vote knows how sure it may be is not known: {why(answers['delta_gap'])}"
     return (
-        f"the winner’s share of the votes is off by {percent(before['ece'])} on average before and "
+        f"The winner’s share of the votes is off by {percent(before['ece'])} on average before and "
         f"{percent(after['ece'])} after. It is {_sureness(before)} before and {_sureness(after)} after, a "
         f"change of {points(answers['delta_gap'])}"
     )

@@ -28,7 +28,7 @@ def difference(found: Findings) -> Part:
     reached = round(p * (result["draws"] + 1)) - 1  # the observed signs count as one draw more
     sentence = (
         f"If it were chance, question by question, which model is which, a change of wrong steps as large as "
-        f"the one found ({points(step)}) would turn up in {reached:,} of {result['draws']:,} tries; "
+        f"the one found ({points(step)}) would turn up in {reached:,} of {result['draws']:,} tries. "
         f"{_would_be_found(result, seen)}."
     )
     people = found.results["people"]
@@ -45,9 +45,9 @@ def difference(found: Findings) -> Part:
 def _would_be_found(result: Mapping[str, Any], seen: float | None) -> str:
     """The smallest true change that studies like this one find, or why nobody can tell."""
     if seen is None:
-        return f"what true change would be found is not known: {why(result['step_weighted']['detectable'])}"
+        return f"What true change would be found is not known: {why(result['step_weighted']['detectable'])}"
     return (
-        f"a true change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of "
+        f"A true change of {100 * seen:.1f} points would be found in {percent(result['power'], 0)} of "
         "studies like this one"
     )
 
@@ -176,8 +176,8 @@ def scales(found: Findings) -> Part:
     )
     sentence = (
         f"Counted per 100 words, wrong steps go from {_plain(words['before'])} to {_plain(words['after'])} "
-        f"(per step from {percent(scales['risk']['before'])} to {percent(scales['risk']['after'])}); with "
-        f"the length of every step held, {found.after} has {told}."
+        f"(per step from {percent(scales['risk']['before'])} to {percent(scales['risk']['after'])}). "
+        f"With the length of every step held, {found.after} has {told}."
     )
     rows = [_scale(name, label, scales[name]) for name, label in _SCALES.items()]
     rows.insert(1, _scale("risk", "wrong steps per step, by GEE", result["gee"]))

@@ -106,8 +106,8 @@ def _named(found: Findings, answers: dict[str, Any]) -> tuple[Part, ...]:
     sides = (named["sc"]["before"], named["sc"]["after"], named["delta_sc"])
     sentence = (
         f"On the {named['n_questions']} of {counted(n, 'question')} {where}, by the traces that do, "
-        f"{clause('right answers', *sides)}, and the calibration error goes {errors} (on all questions, by "
-        f"all traces, {everywhere}). {_naming(named['naming'])}"
+        f"{clause('right answers', *sides)}. {_naming(named['naming'])} The calibration error goes {errors} "
+        f"there (on all questions, by all traces, {everywhere})."
     )
     return (Part("named", sentence),)
 
@@ -134,7 +134,7 @@ def both_right(audit: dict[str, Any]) -> str:
     if named["n_questions"] == part["n_questions"] or number(named) is None:
         return f"{told}."
     return (
-        f"{told}; on the {named['n_questions']} where both are right by the traces that name an option, "
+        f"{told}. On the {named['n_questions']} where both are right by the traces that name an option, "
         f"they change by {points(named)}."
     )
 
@@ -195,8 +195,8 @@ def split(found: Findings, audit: dict[str, Any]) -> Part:
     sentence = (
         f"Counted by {name.replace(' x ', ' × ')}, the change of {signed(mix + within + unshared)} points "
         f"is {signed(mix)} from the mix of cells that both models write, {signed(within)} from the error "
-        f"inside them ({weights}) and {signed(unshared)} from cells that only one of the two writes: {told}. "
-        "This is accounting, not mechanism."
+        f"inside them and {signed(unshared)} from cells that only one of the two writes. This is accounting, "
+        f"not mechanism: {told} ({weights})."
     )
     return Part("split", sentence, figures.split(audit), tables=(_sizes(sizes),))
 

@@ -72,7 +72,7 @@ def _apart(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) ->
         difference["differences"][named],
     )
     sentence = (
-        f"From {found.before} to {found.after}, among traces that answer rightly, {told[0]}; among those "
+        f"From {found.before} to {found.after}, among traces that answer rightly, {told[0]}. Among those "
         f"that answer wrongly, {told[1]}. Of all, {later}."
     )
     yield Part("settled-apart", sentence, figures.commitment_curves(arms, answers=("right", "wrong")))
@@ -118,7 +118,7 @@ def _settled(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) 
     )
     chance = " and ".join(percent(arm["chance_at_prompt"]) for arm in (a, b))
     return (
-        f"From {found.before} to {found.after}, {first}; were answers drawn whatever the question, {chance} "
+        f"From {found.before} to {found.after}, {first}. Were answers drawn whatever the question, {chance} "
         f"would be. A lock over all prefixes grows rarer with the length of a trace alone; over {MATCHED} "
         f"prefixes of each, locks change by {points(moved['locked_by_count'])} (spread over the trace) and "
         f"by {points(moved['locked_by_horizon'])} (the first ones); {percent(a['never_share'])} and "
@@ -129,13 +129,13 @@ def _settled(found: Findings, arms: dict[str, Any], difference: dict[str, Any]) 
 def _whose(found: Findings, cross: dict[str, Any]) -> str:
     effects = cross["measures"]["mean_p_own"]
     return (
-        f"Putting {found.after}’s text in place of {found.before}’s moves the probability of the trace’s own "
-        f"answer by {points(effects['text_read_by_before'])} as {found.before} reads it and by "
-        f"{points(effects['text_read_by_after'])} as {found.after} does (on average "
-        f"{points(effects['effect_text'])}); putting {found.after} in place of {found.before} as the reader "
-        f"moves it by {points(effects['reader_of_before'])} on {found.before}’s text and by "
-        f"{points(effects['reader_of_after'])} on {found.after}’s (on average "
-        f"{points(effects['effect_reader'])})."
+        f"On average, {found.after}’s text in place of {found.before}’s moves the probability of the trace’s "
+        f"own answer by {points(effects['effect_text'])}, and {found.after} in place of {found.before} as "
+        f"its reader by {points(effects['effect_reader'])}. The text moves it by "
+        f"{points(effects['text_read_by_before'])} as {found.before} reads it and by "
+        f"{points(effects['text_read_by_after'])} as {found.after} does; the reader by "
+        f"{points(effects['reader_of_before'])} on {found.before}’s text and by "
+        f"{points(effects['reader_of_after'])} on {found.after}’s."
     )
 
 

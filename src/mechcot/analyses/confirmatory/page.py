@@ -65,11 +65,11 @@ def sentence(result: Mapping[str, Any]) -> str:
         return f"{_late('verdicts', registered['verdicts'])}: everything is exploratory."
     tested = [one for one in findings if one["confirmatory"]]
     held = [f"{one['says']} ({one['reads']})" for one in tested if _holds(one)]
-    told = listed(held) if held else "none"
+    told = f" These are {listed(held)}." if held else ""
     before = f" {late[0]}: findings on answers are exploratory." if late else ""
     return (
         f"Of {counted(len(tested), 'finding')} registered before any outcome was known, "
-        f"{len(held)} {'says' if len(held) == 1 else 'say'} something after correction: {told}.{before}"
+        f"{len(held)} {'says' if len(held) == 1 else 'say'} something after correction.{told}{before}"
     )
 
 

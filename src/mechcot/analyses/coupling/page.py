@@ -21,8 +21,14 @@ def coupling(found: Findings) -> Part:
             "coupling", "Whether wrong steps and answers go together is not known.", reason=result["reason"]
         )
     head = result["contrasts"]["headline"]
-    sentence = " ".join([*(_told(head[role]) for role in _ROLES), _same(head)])
+    sentence = " ".join([_gaps(head), *(_told(head[role]) for role in _ROLES), _same(head)])
     return Part("coupling", sentence, figures.coupling(result), tables=(_table(result), _cells(result)))
+
+
+def _gaps(head: Json) -> str:
+    """How much oftener clean traces are right, in both arms."""
+    told = [f"{points(head[role]['gap'])} ({head[role]['arm']})" for role in _ROLES]
+    return f"Right answers of clean minus flawed traces: {' and '.join(told)}."
 
 
 def _told(arm: Json) -> str:
@@ -31,8 +37,7 @@ def _told(arm: Json) -> str:
     lead = {"up": "go together", "down": "go apart"}.get(direction(arm["gap"]), "do not clearly go together")
     return (
         f"In {arm['arm']} wrong claims and wrong answers {lead}: clean traces are right in "
-        f"{percent(arm['right_if_clean'])}, flawed ones in {percent(arm['right_if_flawed'])} "
-        f"({points(arm['gap'])})."
+        f"{percent(arm['right_if_clean'])}, flawed ones in {percent(arm['right_if_flawed'])}."
     )
 
 

@@ -16,14 +16,14 @@ def by_margin(result: Mapping[str, Any]) -> Part:
     near = result["boundary"][-1]
     share = number(near["share"])
     told = (
-        "nothing is gained."
+        "Nothing is gained."
         if share is None
         else f"{percent(share)} of the gain comes from questions at most {near['distance']:g} below a tie"
         + ("." if number(near["null"]) is None else f", {percent(near['null'])} if both models were alike.")
     )
     sentence = (
         f"A vote of {result['half']} traces gains {gain:.1f} of {result['n_questions']} questions and loses "
-        f"{loss:.1f}; {told}"
+        f"{loss:.1f}. {told}"
     )
     rows = tuple(
         (

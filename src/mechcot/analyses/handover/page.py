@@ -72,7 +72,7 @@ def _whose(result: Json) -> str:
     free = row_of(result["effects"], form=FREE, decoding=SAMPLED)
     return (
         f"Behind {b}’s text the next step is wrong in {_rate(result, b, b)} when {b} writes it and in "
-        f"{_rate(result, b, a)} when {a} does; behind {a}’s text in {_rate(result, a, b)} and "
+        f"{_rate(result, b, a)} when {a} does. Behind {a}’s text it is in {_rate(result, a, b)} and "
         f"{_rate(result, a, a)}. From {b}’s own to {a}’s own this is {points(free['change'])}: text first "
         f"{points(free['text_first'])}, then weights {points(free['weights_then'])}; weights first "
         f"{points(free['weights_first'])}, then text {points(free['text_then'])} (interaction "
@@ -87,8 +87,8 @@ def _terms(result: Json, mean: Json) -> str:
     )
     return (
         f"With {a}’s weights in place of {b}’s, behind the same text and on average over both models’ text, "
-        f"wrong next steps change by {points(mean['weights'])}: the first choice at the author’s claims by "
-        f"{knowledge}, what sampling adds to it by {decoding}, and which claim is made by {choice}."
+        f"wrong next steps change by {points(mean['weights'])}. Of that, {knowledge} is the first choice at "
+        f"the author’s claims, {decoding} what sampling adds to it, and {choice} which claim is made."
     )
 
 
@@ -118,7 +118,7 @@ def _drift(result: Json) -> str:
         for prefix, writer in ((a, b), (b, a))
     ]
     return (
-        f"{'; '.join(said)}. At the claims that a model makes itself, its probability of the truth is above "
+        f"{'. '.join(said)}. At the claims that a model makes itself, its probability of the truth is above "
         f"that at the author’s next claims of the same kind by: {listed(chosen)}."
     )
 

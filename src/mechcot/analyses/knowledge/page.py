@@ -156,7 +156,7 @@ def _selected(found: Findings, result: Json) -> Part:
     share = {name: percent(leaf) for name, leaf in errors["shares"].items()}
     sentence = (
         f"Selected on error: of {counted(errors['n_claims'], 'wrong claim')} that {found.after} asserts, the "
-        f"truth was neither model’s first choice at that place in {share['never_knew']}; in "
+        f"truth was neither model’s first choice at that place in {share['never_knew']}. In "
         f"{share['learned']} it is {found.after}’s own first choice by now, and something else was written; "
         f"{share['forgot']} were known to {found.before} and forgotten, and {share['knew']} both models know."
     )

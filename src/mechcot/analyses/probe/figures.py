@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from mechcot.core.words import first_sentence
 from mechcot.report.areas import Cell, heat_map
 from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
 from mechcot.report.curves import Line, line_chart
@@ -27,7 +28,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
     Args:
         report: `ProbeReport.to_json()`; parts that it lacks are left out.
         colour: of the arm whose steps are scored.
-        title: a statement in place of the report's own verdict.
+        title: a statement in place of the first sentence of the report's verdict.
     """
     pale = tint(colour, 0.6)
     groups = {colour: "probe", pale: "probe, something held fixed", NULL: "without the probe"}
@@ -60,7 +61,7 @@ def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -
         for name, leaf, tone in entries
     ]
     axis = auroc([leaf for _, leaf, _ in entries])
-    return row_chart(title or report["verdict"], caption, rows, axis)
+    return row_chart(title or first_sentence(report["verdict"])[0], caption, rows, axis)
 
 
 def _deals(report: Json) -> str:

@@ -14,6 +14,7 @@ from mechcot.core import files, records
 from mechcot.core.score_records import SCORES
 from mechcot.core.words import number, percent, score, signed, why
 from mechcot.probe import ProbeReport, save_card
+from mechcot.probe.card import UNNAMED, called
 from mechcot.probe.incremental import NOT_USED
 from mechcot.probe.report import TABLE, Measure
 from mechcot.report import figures as style
@@ -71,10 +72,11 @@ def render_probe(result: ProbeReport) -> str:
     source = about.get("source", {})
     who = f"steps of {source['author']}" if "author" in source else "steps as given"
     who += f", read by {source['reader']}" if source.get("reader") else ""
-    name = about.get("name", "probe")
+    name = about.get("name", UNNAMED)
+    kicker = " · ".join(["mechcot probe", *([] if name == UNNAMED else [name]), who])
     return template("result.html").render(
-        tab=f"Probe {name}",
-        kicker=f"mechcot probe · {name} · {who}",
+        tab=called(name),
+        kicker=kicker,
         title=f"Can it be read from inside that {report['meaning']}?",
         verdict=report["verdict"],
         cards=_cards(report),
@@ -118,9 +120,9 @@ def _beside(report: Mapping[str, Any]) -> Section:
         "of all of them is the comparator: it was fixed before anything was fitted."
     ).format(auroc=_AUROC, subjects=_SUBJECTS if "subjects" in report else "")
     limits = Markup(
-        "That the model uses what the probe reads, or knows that a step is wrong. The whiskers hold the "
-        "fitted probes fixed: they do not cover fitting once more on other questions."
-    )
+        "That the model uses what the probe reads, or knows that {meaning}. The whiskers hold the fitted "
+        "probes fixed: they do not cover fitting once more on other questions."
+    ).format(meaning=report["meaning"])
     sentence = f"The probe alone {_bare(report['auroc'])}"
     if "stack" in report:
         alone, both = report["baselines"]["stack"]["auroc"], report["stack"]["with_probe"]
