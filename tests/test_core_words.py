@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from mechcot.core.words import (
     clause,
     counted,
     direction,
+    first_sentence,
     listed,
     minus_signs,
     number,
@@ -100,3 +102,19 @@ def test_numbers_below_0_have_a_true_minus_and_hyphens_stay():
     assert minus_signs("-0.08 [-0.24, +0.1], step-error, 2026-11-30, q-3, --set") == (
         "−0.08 [−0.24, +0.1], step-error, 2026-11-30, q-3, --set"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("One alone.", "One alone."),
+        ("It gains 62.6 and loses 4. base is", "It gains 62.6 and loses 4."),
+        ("It loses 4.8. 15 % of", "It loses 4.8."),
+        ("Rates (vs. base, e.g. of x) rise. They", "Rates (vs. base, e.g. of x) rise."),
+        ("Are they? They are. More", "Are they? They are."),
+        ("It rises (+1.0 points). In the", "It rises (+1.0 points)."),
+    ],
+)
+def test_the_first_sentence_ends_where_a_sentence_does(text, first):
+    assert first_sentence(text)[0] == first
+    assert " ".join(filter(None, first_sentence(text))) == text

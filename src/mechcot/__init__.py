@@ -25,8 +25,9 @@ __version__ = "0.1.0"
 # What lower floors ask for from above; loaded when it is first asked for.
 offer(
     analyses="mechcot.analyses.registry:ANALYSES",
-    figures="mechcot.analyses.registry:FIGURES",
-    texts="mechcot.analyses.registry:TEXTS",
+    figures="mechcot.analyses.displays:FIGURES",
+    no_figure="mechcot.analyses.displays:NO_FIGURE",
+    texts="mechcot.analyses.displays:TEXTS",
     tasks="mechcot.tasks.registry:TASKS",
     kind_names="mechcot.steps.of_study:kind_names",
     headline="mechcot.analyses.headline:headline_html",

@@ -119,7 +119,6 @@ ANALYSES = (
         "controls",
         controls.controls_of,
         version=12,
-        stored=controls.controls_of,
         settings=("controls", "confirmatory"),
         needed=True,
         summary=controls.summarised,
@@ -337,66 +336,6 @@ def all_json(study: Study) -> dict[str, dict[str, Any]]:
         except AnalysisError as error:
             found[name] = missing(str(error))
     return found
-
-
-FIGURES = {
-    "AlongResult": f"{_HERE}.along.figures:along",
-    "AnswersResult": f"{_HERE}.answers.figures:vote_curves",
-    "AuditResult": f"{_HERE}.audit.figures:error_by_kind",
-    "BoundaryResult": f"{_HERE}.boundary.figures:boundary",
-    "CausesResult": f"{_HERE}.causes.figures:causes",
-    "CertaintyResult": f"{_HERE}.audit.certainty_figures:difference_forest",
-    "CommitmentContrast": f"{_HERE}.commitment.figures:contrast_curves",
-    "CommitmentResult": f"{_HERE}.commitment.figures:commitment_curve",
-    "CouplingResult": f"{_HERE}.coupling.figures:coupling",
-    "GainsResult": f"{_HERE}.gains.figures:gains",
-    "HandoverResult": f"{_HERE}.handover.figures:cells",
-    "GreedyResult": f"{_HERE}.greedy.figures:greedy",
-    "HedgeWordsResult": f"{_HERE}.hedge_words.figures:hedge_words",
-    "HedgeOrigin": f"{_HERE}.hedge.figures:origin",
-    "HedgeFindings": f"{_HERE}.hedge.figures:hedge_by_layer",
-    "Depth": f"{_HERE}.commitment.variants_page:depth_map",
-    "HedgeProjection": f"{_HERE}.hedge.figures:hedge_by_layer",
-    "HedgeResult": f"{_HERE}.hedge.figures:hedge_by_layer",
-    "JudgeControlsResult": f"{_HERE}.judge_controls.figures:judge_forest",
-    "FactsResult": f"{_HERE}.knowledge.figures:facts_known",
-    "KindsResult": f"{_HERE}.kinds.page:figure",
-    "KnowledgeResult": f"{_HERE}.knowledge.figures:knowledge",
-    "LikertResult": f"{_HERE}.likert.figures:shown",
-    "LocalisationResult": f"{_HERE}.localisation.figures:localisation",
-    "PanelResult": f"{_HERE}.panel.figures:judges",
-    "ProbeReport": f"{_HERE}.probe.figures:probe_bars",
-    "SeedsResult": f"{_HERE}.seeds.figures:seeds",
-    "SteeringResult": f"{_HERE}.steering.figures:steering_doses",
-    "TracesResult": f"{_HERE}.traces.figures:traces",
-    "Variants": f"{_HERE}.commitment.variants_page:way_curve",
-    "WeightsResult": f"{_HERE}.weights.figures:weights_map",
-    "SelectedOnError": f"{_HERE}.knowledge.figures:knowledge_bars",
-    "TraceCommitment": f"{_HERE}.commitment.maps:trace_map",
-    "TwoByTwo": f"{_HERE}.commitment.figures:commitment_two_by_two",
-}
-"""Where the figure of a result is drawn from its JSON, by the result's class."""
-
-TEXTS = {
-    "AlongResult": f"{_HERE}.along.page:terminal_text",
-    "AuditResult": f"{_HERE}.headline:audit_text",
-    "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
-    "CausesResult": f"{_HERE}.causes.page:terminal_text",
-    "ClaimsResult": f"{_HERE}.claims.page:terminal_text",
-    "CommitmentContrast": f"{_HERE}.commitment.contrast:terminal_text",
-    "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
-    "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
-    "HandoverResult": f"{_HERE}.handover.page:terminal_text",
-    "JudgeAccuracy": f"{_HERE}.judge_accuracy.card:terminal_text",
-    "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
-    "LikertResult": f"{_HERE}.likert.wording:terminal_text",
-    "LocalisationResult": f"{_HERE}.localisation.page:terminal_text",
-    "SteeringResult": f"{_HERE}.steering.page:terminal_text",
-    "TracesResult": f"{_HERE}.traces.page:terminal_text",
-    "WeightsResult": f"{_HERE}.weights.page:terminal_text",
-    "ProbeReport": "mechcot.probe.terminal:report_text",
-}
-"""Where a result is put into words for a terminal, likewise; others show their table."""
 
 
 def shown(result: Any) -> str:

@@ -44,7 +44,8 @@ def figure_of(result: Any, told: Any) -> Any:
     """
     places, name = offered("figures"), type(result).__name__
     if name not in places:
-        raise UsageError(f"{name} is a table without a figure; figures have: {', '.join(sorted(places))}")
+        part = "it is a part of a larger result, whose .figure() or .to_frame() holds it; .text() shows it"
+        raise UsageError(f"{name} has no figure: {offered('no_figure').get(name, part)}")
     return at(places[name])(told)
 
 

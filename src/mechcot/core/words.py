@@ -156,7 +156,7 @@ def first_sentence(text: str) -> tuple[str, str]:
     return text, ""
 
 
-_NO_END = re.compile(r"(?:^|[\s(“])(?:\w|\w\.\w|vs|cf|etc|approx|no|al|Dr|St)$", re.IGNORECASE)
+_NO_END = re.compile(r"(?:^|[\s(“])(?:[a-z]|[a-z]\.[a-z]|vs|cf|etc|approx|no|al|Dr|St)$", re.IGNORECASE)
 """A text whose next full stop ends a word and no sentence."""
 
 

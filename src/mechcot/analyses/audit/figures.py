@@ -49,6 +49,11 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), apart=_APART)
 
 
+def control_headline(found: Json) -> go.Figure:
+    """Answers and reasoning of a `ControlResult.to_json()`."""
+    return headline(found["answers"], found["audit"])
+
+
 def _moved(delta: Any) -> str:
     change = number(delta)
     if change is None:

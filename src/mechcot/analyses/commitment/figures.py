@@ -8,11 +8,13 @@ from dataclasses import replace
 import plotly.graph_objects as go
 
 from mechcot.analyses.commitment.curve_tables import AT, BY, CURVES
+from mechcot.analyses.commitment.locks import MATCHED
+from mechcot.analyses.commitment.measures import MEASURES
 from mechcot.core.errors import UsageError
 from mechcot.core.words import direction, number, percent, points
-from mechcot.report.charts import Axis
+from mechcot.report.charts import POINTS, Axis, Mark, Row, row_chart
 from mechcot.report.curves import Line, line_chart
-from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json
+from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json, tint
 
 _MORE = (BEFORE, AFTER, TEACHER, NULL)
 """Colours of results in order; beyond them, the same with other dashes."""
@@ -172,6 +174,35 @@ def commitment_curve(result: Json) -> go.Figure:
         result: `CommitmentResult.to_json()`.
     """
     return commitment_curves({result["author"]: result}, colours=(AFTER,), by=result["by"])
+
+
+def comparison_forest(found: Json, *, title: str | None = None) -> go.Figure:
+    """What differs between two readings: the shares and probabilities of a `CommitmentComparison.to_json()`.
+
+    Args:
+        found: the differences.
+        title: a statement in place of the one read off the numbers.
+    """
+    before, after = found["before"], found["after"]
+    at_prompt = points(found["differences"]["agrees_at_prompt"])
+    statement = title or f"Own answer at the prompt, {after} minus {before}: {at_prompt}"
+    names = [
+        name
+        for name, measure in MEASURES.items()
+        if measure.unit in ("share", "p") and not measure.short.startswith(" ")
+    ]
+    paler = tint(AFTER, 0.6)
+    rows = []
+    for name in names:
+        leaves = [(found["differences"][name], AFTER, "all prefixes of a trace")]
+        leaves.append((found["matched"].get(name), paler, f"{MATCHED} prefixes of each"))
+        says = MEASURES[name].says
+        rows.append(Row(says, [Mark(leaf, hue, f"{says}: {points(leaf)}", how) for leaf, hue, how in leaves]))
+    caption = (
+        f"{found['n_questions']} questions, paired; 95 % intervals over questions. Over all its prefixes a "
+        "longer trace locks less often for its length alone. Steps and tokens: to_frame()."
+    )
+    return row_chart(statement, caption, rows, POINTS, apart=0.16)
 
 
 def contrast_curves(found: Json) -> go.Figure:

@@ -3,28 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mechcot.analyses.answers.analysis import answers_of
+from mechcot.analyses.answers.analysis import AnswersResult, answers_of
 from mechcot.analyses.arms import contrast_of
 from mechcot.analyses.audit.analysis import audit_of
+from mechcot.analyses.audit.result import AuditResult
 from mechcot.analyses.form import INTERVAL, pick
+from mechcot.core.results import SPREAD, Result
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 
-def controls_of(study: Study) -> dict[str, Any]:
+@dataclass(frozen=True, repr=False)
+class ControlResult(Result):
+    """Answers and audit of one control.
+
+    Attributes:
+        contrast: the arms and questions that it compares.
+        answers: their answers.
+        audit: their step error.
+    """
+
+    contrast: Mapping[str, Any]
+    answers: AnswersResult
+    audit: AuditResult
+
+
+@dataclass(frozen=True, repr=False)
+class ControlsResult(Result):
+    """Answers and audit of every control.
+
+    Attributes:
+        controls: by name.
+    """
+
+    controls: dict[str, ControlResult] = field(metadata=SPREAD)
+
+    table = "rows"
+
+    @property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """A row a control: what it compares, and both changes (after - before)."""
+        return tuple(
+            {
+                "control": name,
+                "before": own.answers.before.arm,
+                "after": own.answers.after.arm,
+                "right_answers": own.answers.delta_sc,
+                "wrong_steps": own.audit.delta,
+            }
+            for name, own in self.controls.items()
+        )
+
+    def __repr__(self) -> str:
+        told = "; ".join(f"{name} {own.audit.delta}" for name, own in self.controls.items())
+        return f"ControlsResult(change of wrong steps: {told or 'no controls'})"
+
+
+def controls_of(study: Study) -> ControlsResult:
     """Answers and audit of every control."""
-    found = {}
-    for name in study.settings.controls:
-        contrast = contrast_of(study, name)
-        found[name] = {
-            "contrast": contrast.model_dump(mode="json", exclude={"replicates"}),
-            "answers": answers_of(study, name).to_json(),
-            "audit": audit_of(study, name).to_json(),
+    return ControlsResult(
+        {
+            name: ControlResult(
+                contrast_of(study, name).model_dump(mode="json", exclude={"replicates"}),
+                answers_of(study, name),
+                audit_of(study, name),
+            )
+            for name in study.settings.controls
         }
-    return found
+    )
 
 
 def summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
