@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_type_hints
 
 import pandas as pd
@@ -65,6 +67,16 @@ def test_two_readings_compared_are_drawn(study: Study) -> None:
     told = {round(x, 9) for trace in drawn.data if trace.x is not None for x in trace.x if x is not None}
     assert round(100 * found.differences["agrees_at_prompt"].estimate, 9) in told
     assert round(100 * found.matched["mean_p_own"].estimate, 9) in told
+
+
+def test_every_line_of_the_gallery_draws_and_says_what_it_shows_in_one_breath(study: Study) -> None:
+    script = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "gallery.py"))
+    page = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert script["PRELUDE"].format(study=script["SHOWN"]) in page
+    for name, figure in script["figures_of"](study.path).items():
+        assert figure.data, name
+        assert len(figure.layout.meta["statement"]) <= 150, figure.layout.meta["statement"]
+        assert f"`{script['FIGURES'][name][0]}` (" in page
 
 
 def test_controls_are_a_result_as_the_others(study: Study) -> None:

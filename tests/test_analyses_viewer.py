@@ -225,7 +225,41 @@ def test_a_notebook_shows_one_trace_and_a_pair(study: Study) -> None:
     with pytest.raises(DataError, match="no trace 99 of question"):
         study.compare(qid, 99)
     with pytest.raises(StudyError, match="there is no arm 'nobody'"):
-        study.compare(qid, 0, "nobody")
+        study.compare(qid, before="nobody")
+    with pytest.raises(TypeError):
+        study.compare(qid, 1, "base")  # which side is which is said
+
+
+def test_a_pair_is_a_table_too(study: Study) -> None:
+    qid = study.questions().qid[0]
+    pair = study.compare(qid, 1)
+    assert "to_frame()" in repr(pair)
+    table = pair.to_frame()
+    for when, arm in (("before", "base"), ("after", "distilled")):
+        own = study.trace(qid, 1, arm=arm)
+        rows = table.dropna(subset=[f"sid_{when}"])
+        assert rows[f"sid_{when}"].tolist() == own.index.tolist()  # each once, in order
+        assert rows[f"text_{when}"].tolist() == own.text.tolist()
+        assert rows[f"label_{when}"].tolist() == own.label.tolist()
+    both = table.sid_before.notna() & table.sid_after.notna()
+    assert (table.match != "").equals(both)
+    assert both.any()
+
+
+def test_a_trace_says_why_something_of_it_is_not_known(study: Study) -> None:
+    qid, kept = study.questions().qid[0], study.settings.reading.traces_per_question
+    read, unread = study.trace(qid, 0), study.trace(qid, kept)
+    told = f"mechcot read {study.path} --set reading.traces_per_question={kept + 1}"
+    assert told in " ".join(repr(unread).split())
+    assert told in unread._repr_html_()
+    assert unread.p_own.isna().all()
+    assert "Not read" not in repr(read) + read._repr_html_()
+    assert "mechcot read" in study.trace(qid, 0, arm="terse").note
+    assert "--author terse --reader terse" in study.trace(qid, 0, arm="terse").note
+    for column in read.columns:
+        assert column in repr(read)
+    assert all(text in read._repr_html_() for text in read.text)
+    assert "Not read" not in repr(unread[["text", "label"]])  # which holds nothing of the inside
 
 
 def test_a_trace_has_its_forced_answers_beside_its_steps(study: Study) -> None:
@@ -320,7 +354,7 @@ def test_pages_from_disk_work_by_keyboard_and_mouse(copied: Study, exported: Pat
         assert tab.js(HEAD) == f"{len(index):,} of {len(index):,} traces"
         _filters(tab, index)
         _one_trace(tab, root, copied)
-        _pair(tab)
+        _pair(tab, copied.compare(copied.questions().qid[0], 1).to_frame())
         for width, height in ((390, 844), (1440, 900)):
             tab.size(width, height, dark=width == 390)
             for place in ("", tab.js("location.hash"), "#/t/distilled/" + index.qid[0] + "/0"):
@@ -399,6 +433,7 @@ def _one_trace(tab, root: str, study: Study) -> None:
     tab.until("document.querySelector('.token.surprisal')")
     tab.press("j")
     assert tab.js("document.activeElement.dataset.step") == "0"
+    assert "step 1 (sid 0)" in tab.js("document.activeElement.innerText")
     tab.press("Enter")
     assert tab.js("getComputedStyle(document.activeElement.querySelector('.why')).display") == "block"
     assert "second: judged correct" in tab.js("document.activeElement.querySelector('.why').innerText")
@@ -420,6 +455,10 @@ PAIRS = """(() => {
   return aligned(of('base'), of('distilled')).filter((row) => row[0] && row[1])
     .map((row) => [row[0].step.claim || null, row[1].step.claim || null, row[2]]);
 })()"""
+DRAWN = """[...document.querySelectorAll('.row')].map((row) => ['left', 'right'].map((side) => {
+  const step = row.querySelector('.' + side + ' .step');
+  return step ? Number(step.dataset.step) : null;
+}))"""
 PLANTED = """(() => {
   const step = (s, sid) => ({ sid, at: [0, 0], claim: ['is', s, '1'] });
   const trace = (things) => ({ text: '', steps: [...things].map(step) });
@@ -427,7 +466,7 @@ PLANTED = """(() => {
 })()"""
 
 
-def _pair(tab) -> None:
+def _pair(tab, table: pd.DataFrame) -> None:
     """Every step of both traces stands there once, in order, and rows with two claims are about one thing."""
     for found in tab.js(SIDES):
         assert found == list(range(len(found)))
@@ -436,6 +475,11 @@ def _pair(tab) -> None:
         if one:
             assert one[:2] == other[:2]
             assert score == (3 if one == other else 2)
+    # the table of a pair has the rows that the page draws
+    assert [[a, b] for a, b in tab.js(DRAWN)] == [
+        [None if pd.isna(a) else int(a), None if pd.isna(b) else int(b)]
+        for a, b in zip(table.sid_before, table.sid_after, strict=True)
+    ]
     # a planted pair: the best order is found, not the first
     assert tab.js(PLANTED) == [[-1, 0], [0, 1], [1, 2], [-1, 3], [2, 4], [3, -1]]
     tab.press("c")

@@ -72,7 +72,7 @@ class _Alone(Result):
 
 
 def test_a_figure_takes_results_as_well_as_their_json(study: Study) -> None:
-    found = study.commitment()
+    found = study.commitment("base")
     drawn = plots.commitment_curves({"base": found})
     assert drawn == plots.commitment_curves({"base": found.to_json()})
     assert plots.gains(study.gains()) == plots.gains(study.gains().to_json())

@@ -92,7 +92,7 @@ def data(seed, *, signal=0.0, position=1.0, question=1.0, repeat=1, n_questions=
     X = X[rows] + 0.1 * rng.normal(size=(len(rows), 10))
     y, qid, sid, kind = y[rows], qid[rows], sid[rows], kind[rows]
     confounds = pd.DataFrame({"sid": sid, "kind": [f"k{k}" for k in kind]})
-    return Data({0: X, 1: X[:, 1:]}, y, qid, confounds, [f"t{i}" for i in rows])
+    return Data({0: X, 1: X[:, 1:]}, y, qid, confounds, text=[f"t{i}" for i in rows])
 
 
 def nulls(given, draws, seed):

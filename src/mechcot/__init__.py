@@ -29,6 +29,7 @@ offer(
     no_figure="mechcot.analyses.displays:NO_FIGURE",
     texts="mechcot.analyses.displays:TEXTS",
     tasks="mechcot.tasks.registry:TASKS",
+    arm_colours="mechcot.report.palette:arm_colours",
     kind_names="mechcot.steps.of_study:kind_names",
     headline="mechcot.analyses.headline:headline_html",
     main="mechcot.cli:main",

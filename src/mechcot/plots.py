@@ -3,7 +3,9 @@
 Every function takes a result, or what its `to_json()` gives (plain dicts and lists), and returns a plotly
 figure. The statement is the title, denominators stand in the caption, intervals are bands or bars,
 nulls and baselines are grey. An arm has one colour everywhere. Widths are left to the page; text is
-wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped.
+wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped. To keep one:
+`figure.write_html(FILE)`, `plots.pictures([figure])` for SVG, or plotly's `figure.write_image(FILE)`, which
+needs `pip install kaleido` and a Chrome (docs/gallery.md).
 
 A rate or difference in these inputs is `{"estimate", "low", "high"}` (other keys are ignored), or
 `{"value": null, "reason": ...}` where there is none, or a bare number.

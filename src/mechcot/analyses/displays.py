@@ -55,6 +55,7 @@ NO_FIGURE = {
     "AnswerAgreementResult": "it counts how often two readings of the same answers agree, in to_frame()",
     "Certificate": "it is a list of checks, in to_frame()",
     "ClaimsResult": "each claim is measured in a unit of its own; to_frame() has them",
+    "Compared": "it is a page: .show() opens it, .to_frame() is the alignment",
     "ConfirmatoryResult": "findings are in points, bits and AUROC; to_frame() has them",
     "ControlsPlan": "it is what work would take, in to_frame()",
     "Decoys": "it is a part: plots.judge_decoys(study.judge_controls(NAME)) draws it",

@@ -123,8 +123,8 @@ def cards(found: Findings) -> tuple[Card, ...]:
 
 
 def _rate(name: str, part: Mapping[str, Any], key: str, delta: Any, more: tuple[str, ...]) -> Card:
-    ends = [percent(part[when][key]) for when in ("before", "after")]
-    return Card(name, *ends, points(delta), direction(delta), more)
+    before, after = (percent(part[when][key]) for when in ("before", "after"))
+    return Card(name, before, after, points(delta), direction(delta), more)
 
 
 def _named(answers: Mapping[str, Any]) -> tuple[str, ...]:

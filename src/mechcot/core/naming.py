@@ -8,10 +8,21 @@ options"). Both have the names from the task and put them in here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 KIND_KEYS = ("role", "kind")
 """Keys of results under which a kind of step stands."""
+
+
+ARM_COLOURS = "arm_colours"
+"""Under which what a figure is drawn from holds the colours of its study's arms."""
+
+
+class Names(NamedTuple):
+    """What a study calls kinds of steps, and the colours of its arms, by their codes and names."""
+
+    kinds: Mapping[str, str]
+    colours: Mapping[str, str]
 
 
 def worded(value: Any, names: Mapping[str, str]) -> Any:

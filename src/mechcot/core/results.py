@@ -29,7 +29,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from mechcot.core.errors import UsageError
-from mechcot.core.naming import worded
+from mechcot.core.naming import ARM_COLOURS, Names, worded
 from mechcot.core.offers import figure_of, text_of
 from mechcot.core.words import aligned
 
@@ -80,7 +80,7 @@ def leaf(value: float | int | None, reason: str = "") -> Any:
 class Result:
     """What every result inherits: its JSON, its frame, its text, its figure, how a notebook shows it."""
 
-    __slots__ = ("_kind_names",)  # what its kinds of steps are called; no field, and not in vars()
+    __slots__ = ("_names",)  # of the study that it was asked of; no field, and not in vars()
 
     derived: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[str] = ""
@@ -146,6 +146,10 @@ class Result:
             UsageError: it is a table and no more.
         """
         return figure_of(self, for_figure(self))
+
+    def drawn_with(self) -> dict[str, Any]:
+        """What its figure needs beside its JSON."""
+        return {}
 
     def show(self) -> None:
         """Show the figure: in a notebook below the cell, elsewhere in the browser."""
@@ -310,22 +314,23 @@ def _without(row: Result, name: str) -> dict[str, Any]:
     return {key: value for key, value in row.to_json().items() if key != name}
 
 
-def remembered(found: T, names: Mapping[str, str]) -> T:
-    """The same result, which remembers the names for its figures; its values stay codes.
+def remembered(found: T, names: Names) -> T:
+    """The same result, which remembers names and colours for its figures; its values stay codes.
 
     Args:
         found: a result, or several in a tuple or by name; what is none passes.
-        names: `Task.role_names`.
+        names: of the study.
     """
-    for result in _results(found) if names else ():
-        object.__setattr__(result, "_kind_names", names)
+    for result in _results(found):
+        object.__setattr__(result, "_names", names)
     return found
 
 
 def for_figure(value: Any) -> Any:
-    """What a figure is drawn from: JSON values, kinds by the names that their result remembers."""
+    """What a figure is drawn from: JSON values, with names and colours that their result remembers."""
     if isinstance(value, Result):
-        return worded(value.to_json(), getattr(value, "_kind_names", {}))
+        names: Names = getattr(value, "_names", Names({}, {}))
+        return worded(value.to_json(), names.kinds) | value.drawn_with() | {ARM_COLOURS: names.colours}
     if isinstance(value, Mapping):
         return {key: for_figure(part) for key, part in value.items()}
     return [for_figure(part) for part in value] if isinstance(value, list | tuple) else plain(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -53,7 +53,7 @@ STRATA = (*_STRATA, *_INSIDE)
 """What the steps of a pair may have to share, in the order in which it is shown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """How a probe is fitted.
 
@@ -108,6 +108,7 @@ class Data:
     y: ArrayLike
     groups: Column | None = None
     confounds: pd.DataFrame | None = None
+    _: KW_ONLY
     text: Column | None = None
     entity: Column | None = None
     question: Column | None = None

@@ -66,7 +66,7 @@ def fit_report(
     Raises:
         AnalysisError: as `Data` and `fit_data`.
     """
-    return fit_data(Data(X, y, groups, confounds, text, meaning=meaning), settings)
+    return fit_data(Data(X, y, groups, confounds, text=text, meaning=meaning), settings)
 
 
 def fit_data(
@@ -134,7 +134,11 @@ def fit_data(
         fold=plan.fold,
         scores=fit.scores,
         card=card,
-        about={"site": card.about["probe"]["site"]} | {key: card.about[key] for key in ("name", "split")},
+        about={
+            "site": card.about["probe"]["site"],
+            "author": card.about["source"].get("author"),
+            **{key: card.about[key] for key in ("name", "split")},
+        },
         dropped=dict(about["dropped"]),
         notes=tuple(filter(None, (*notes, note, _edge(fit, plan.settings.grid)))),
     )

@@ -101,7 +101,8 @@ class ProbeReport(Result):
         scores: nested scores, [steps]; comparable inside a fold only.
         card: the probe fitted on all rows.
         rows: which step each row is (`records.STEP_KEY`) and its label `y`; None where that is not known.
-        about: `name` of the probe, the `site` that it reads, and `split`, the outer fold of each question.
+        about: `name` of the probe, the `site` that it reads, `split`, the outer fold of each question, and
+            `author`, whose steps these are; None where nobody said.
 
     A report that was opened from a file has no `fold`, `scores` or `card` where those were not kept beside
     it; to ask for them is a UsageError that says what keeps them.
@@ -162,6 +163,10 @@ class ProbeReport(Result):
                     "STUDY`, or study.probe(..., refit=True), fits it anew and keeps that too"
                 )
             raise AttributeError(f"a probe's report has no '{name}'")
+
+    def drawn_with(self) -> dict[str, Any]:
+        """Whose steps these are, where that is known: the figure has the arm's colour."""
+        return {"author": self.about.get("author")}
 
     @property
     def verdict(self) -> str:

@@ -67,7 +67,14 @@ class ProbeSpec(Section):
     def settings(self, seed: int) -> FitSettings:
         """How to fit; the seed is the study's where the specification names none."""
         seed = seed if self.seed is None else self.seed
-        return FitSettings(self.grid, self.folds, self.inner_folds, self.bootstrap, self.null_draws, seed)
+        return FitSettings(
+            grid=self.grid,
+            folds=self.folds,
+            inner=self.inner_folds,
+            draws=self.bootstrap,
+            null_draws=self.null_draws,
+            seed=seed,
+        )
 
     @field_validator("name")
     @classmethod

@@ -18,8 +18,10 @@ BEFORE, AFTER, TEACHER, NULL = "#5f7fb8", "#dd7a1e", "#2f9c72", "#8d9096"
 """Slate blue, orange, green and grey: apart for colour-blind readers, above 3:1 on white and on black."""
 COLOURS = {"before": BEFORE, "after": AFTER}
 """Of the two arms."""
-ARMS = (BEFORE, AFTER, TEACHER, "#a069b4", "#c2940e", "#4f9aa8", "#b5606b")
-"""Of many arms in order, the contrast's first."""
+ARMS = (
+    BEFORE, AFTER, TEACHER, "#a069b4", "#b58a0d", "#4f9aa8", "#b5606b", "#7f8f3a", "#96745a", "#6d6fd0",
+)  # fmt: skip
+"""Of arms: the contrast's two, a teacher, all others; which arm has which says `palette.arm_colours`."""
 INK, RULE = "#767d88", "rgba(128,128,128,0.28)"
 """Text and rules in a grey that reads on white and on a dark page alike."""
 
@@ -49,6 +51,9 @@ LOOKS = dict(
             Look("star", "longdashdot", "|"),
             Look("pentagon-open", "5px,2px", "+"),
             Look("hexagon", "9px,2px", "-"),
+            Look("cross-open", "2px,2px", "/"),
+            Look("bowtie", "12px,3px", "x"),
+            Look("hourglass-open", "7px,2px,2px,2px", "+"),
             Look("x", "dot", "."),
             Look("diamond", "solid", "-"),
         ),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from mechcot.core.naming import ARM_COLOURS
 from mechcot.core.words import Table, first_sentence
+from mechcot.report.palette import arm_colours
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -89,6 +91,10 @@ class Findings:
     def after(self) -> str:
         """Name of the arm after."""
         return self.settings.contrast.after
+
+    def coloured(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """What a figure is drawn from, with the colours of the study's arms."""
+        return {**told, ARM_COLOURS: arm_colours(self.settings)}
 
     @property
     def asked(self) -> str:

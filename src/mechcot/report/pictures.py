@@ -34,7 +34,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 _NONE = (
     "figures: no Chrome or Chromium was found, so no pictures are drawn of them. Install one, or name it in "
-    "the environment's BROWSER_PATH"
+    "the environment's BROWSER_PATH. figure.write_html(FILE) and the report's PNG button do without"
 )
 _PATIENCE = 300  # seconds for one call of the browser, on a machine that does other things too
 
@@ -68,7 +68,8 @@ def pictures(figures: Sequence[go.Figure], *, width: int = WIDTH) -> list[str] |
         width: in pixels; the height is the figure's own.
 
     Returns:
-        one SVG a figure; None, and a line in the log, where no browser is or where it fails.
+        one SVG a figure; None, and a line in the log, where no browser is or where it fails. Other ways to
+        keep a figure: docs/gallery.md.
     """
     browser = _browser()
     if browser is None:

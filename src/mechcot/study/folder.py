@@ -271,19 +271,27 @@ class Study:
         steps = self.checked(self.arm_path(author) / "steps.parquet")
         return Activations.open(folder, reader=reader or author, steps_digest=files.digest(steps))
 
-    def trace(self, qid: str, cid: int = 0, arm: str | None = None) -> TraceTable:
+    def trace(self, qid: str, cid: int = 0, *, arm: str | None = None) -> TraceTable:
         """One trace as a table of its steps: text, role, verdict, reason, forced answers, surprisal.
 
         `p_own` and `p_gold` are the probabilities of its own and of the right answer when forced after the
-        step, `surprisal` is the mean over its tokens in nats; NaN where it was not read. `.show()` opens it.
+        step, `surprisal` is the mean over its tokens in nats. Where they are NaN, `.note` says why and which
+        command reads the trace. `sid` counts from 0, the viewer's steps from 1. `.show()` opens it.
+
+        Args:
+            qid: the question.
+            cid: which of its samples.
+            arm: who wrote it; None: the contrast's arm after.
 
         Raises:
             DataError: there is no such trace.
         """
         return trace_table(self, qid, cid, arm or self.settings.contrast.after)
 
-    def compare(self, qid: str, cid: int = 0, before: str | None = None, after: str | None = None) -> Any:
+    def compare(self, qid: str, cid: int = 0, *, before: str | None = None, after: str | None = None) -> Any:
         """Two models' traces of one question side by side, aligned by claim; a notebook shows them.
+
+        `.show()` opens them elsewhere, `.to_frame()` is the alignment as a table, `.save(FILE)` a page.
 
         Args:
             qid: the question.
@@ -294,7 +302,7 @@ class Study:
         Raises:
             DataError: one of the traces is not there.
         """
-        return offered("compared")(self, qid, cid, before, after)
+        return offered("compared")(self, qid, cid, before=before, after=after)
 
     def arm_path(self, arm: str) -> Path:
         """Where an arm's tables lie.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from mechcot.core.naming import Names
 from mechcot.core.offers import offered
 from mechcot.core.results import remembered
 
@@ -15,6 +16,11 @@ def readable(of: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(of)
     def asked(study: Any, *given: Any, **named: Any) -> Any:
-        return remembered(of(study, *given, **named), offered("kind_names")(study))
+        return remembered(of(study, *given, **named), names_of(study))
 
     return asked
+
+
+def names_of(study: Any) -> Names:
+    """What a study's figures call kinds of step, and the colours of its arms."""
+    return Names(offered("kind_names")(study), offered("arm_colours")(study.settings))

@@ -11,6 +11,7 @@ from mechcot.core.words import percent
 from mechcot.report.charts import Axis
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, Json, with_interval
+from mechcot.report.palette import of_roles
 
 
 def reliability(
@@ -56,6 +57,7 @@ def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     arms = [answers[when] for when in ("before", "after")]
+    hues = of_roles(answers, {when: answers[when]["arm"] for when in ("before", "after")})
     ends = "; ".join(f"{arm['arm']} {percent(arm['sc_at_k'][-1])}" for arm in arms)
     lines = [
         Line(
@@ -65,7 +67,7 @@ def vote_curves(answers: Json, *, title: str | None = None) -> go.Figure:
             arm["arm"],
             f"{arm['arm']}: %{{y:.1%}} right with %{{x}} votes",
         )
-        for arm, colour in zip(arms, (BEFORE, AFTER), strict=True)
+        for arm, colour in zip(arms, hues.values(), strict=True)
     ]
     return line_chart(
         title or f"Right answers by vote of {arms[0]['k']} traces: {ends}",

@@ -7,10 +7,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mechcot.analyses.form import STRATA
+from mechcot.core.naming import ARM_COLOURS
 from mechcot.core.words import direction, number, parts_in_points, percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, COLOURS, FEW, Json, greyed, n_questions, tint, with_interval
+from mechcot.report.figures import AFTER, FEW, Json, greyed, n_questions, tint, with_interval
+from mechcot.report.palette import of_roles
 
+ROLES = ("before", "after")
 _APART = 0.14
 
 
@@ -24,7 +27,8 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
     """
     deltas = (answers["delta_sc"], audit["delta"])
     gain, rise = (_moved(delta) for delta in deltas)
-    names = {when: answers[when]["arm"] for when in COLOURS}
+    names = {when: answers[when]["arm"] for when in ROLES}
+    hues = of_roles(answers, names)
     statement = (
         title or f"From {names['before']} to {names['after']}: right answers {gain}, erroneous steps {rise}"
     )
@@ -43,7 +47,7 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
                 f"{names[when]}: {percent(part[when][key])}",
                 names[when],
             )
-            for when, colour in COLOURS.items()
+            for when, colour in hues.items()
         ]
         rows.append(Row(label, marks, note=points(delta)))
     return row_chart(statement, caption, rows, Axis("share", ".0%", ends=(0, 1)), apart=_APART)
@@ -51,7 +55,7 @@ def headline(answers: Json, audit: Json, *, title: str | None = None) -> go.Figu
 
 def control_headline(found: Json) -> go.Figure:
     """Answers and reasoning of a `ControlResult.to_json()`."""
-    return headline(found["answers"], found["audit"])
+    return headline(found["answers"] | {ARM_COLOURS: found.get(ARM_COLOURS, {})}, found["audit"])
 
 
 def _moved(delta: Any) -> str:
@@ -72,7 +76,8 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
     """
     judged = [kind for kind in audit["roles"] if kind["n_judged_before"] or kind["n_judged_after"]]
     kinds = sorted(judged, key=lambda kind: -(number(kind["rate_after"]) or 0.0))
-    names = {when: audit[when]["arm"] for when in COLOURS}
+    names = {when: audit[when]["arm"] for when in ROLES}
+    hues = of_roles(audit, names)
     worst = next((kind for kind in kinds if number(kind["rate_after"]) is not None), None)
     statement = title or (
         "No kind of step was judged in both arms"
@@ -88,7 +93,7 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
     )
     rows = []
     for kind in kinds:
-        often = " → ".join(_count(kind[f"claims_per_trace_{when}"]) for when in COLOURS)
+        often = " → ".join(_count(kind[f"claims_per_trace_{when}"]) for when in ROLES)
         marks = [
             Mark(
                 with_interval(kind, f"rate_{when}"),
@@ -98,7 +103,7 @@ def error_by_kind(audit: Json, *, title: str | None = None) -> go.Figure:
                 names[when],
                 faint=few(kind),
             )
-            for when, colour in COLOURS.items()
+            for when, colour in hues.items()
         ]
         rows.append(Row(f"{kind['role']}\n{often}", marks))
     return row_chart(statement, caption, rows, ERRORS, apart=_APART)
@@ -154,7 +159,8 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
         audit: `AuditResult.to_json()`; its `strata` are the groups.
         title: a statement in place of the one read off the numbers.
     """
-    names = {when: audit[when]["arm"] for when in COLOURS}
+    names = {when: audit[when]["arm"] for when in ROLES}
+    hues = of_roles(audit, names)
     cells = [audit["strata"][key] for key in STRATA]
     statement = title or f"On questions that both get right, the step error changes by {points(cells[0])}"
     caption = (
@@ -173,7 +179,7 @@ def error_by_answers(audit: Json, *, title: str | None = None) -> go.Figure:
                 names[when],
                 faint=few(cell),
             )
-            for when, colour in COLOURS.items()
+            for when, colour in hues.items()
         ]
         rows.append(Row(f"{label.format(**names)}\n{n_questions(cell['n_questions'])}", marks))
     return row_chart(statement, caption, rows, ERRORS, apart=_APART)

@@ -181,6 +181,7 @@ def commitment_of(
     study: Study,
     author: str | None = None,
     reader: str | None = None,
+    *,
     lead_in: int = 0,
     by: str = "step",
 ) -> CommitmentResult:

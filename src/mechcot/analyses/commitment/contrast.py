@@ -10,8 +10,9 @@ from mechcot.analyses.commitment.analysis import asked_otherwise, commitment_of,
 from mechcot.analyses.commitment.locks import MATCHED
 from mechcot.analyses.commitment.measures import LOCKS, MEASURES, Measure
 from mechcot.analyses.commitment.result import CommitmentComparison, CommitmentResult
-from mechcot.core.results import OPTIONAL, Interval, Result
+from mechcot.core.results import OPTIONAL, Interval, Result, remembered
 from mechcot.core.words import FLAT, Table, counted, wrapped
+from mechcot.study.readable import names_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -93,11 +94,12 @@ def contrast(
     else:
         name, pairs = "own", {arm: (arm, arm) for arm in arms}
     name += f"-lead-in-{lead_in}" if lead_in else ""
-    results = {called: commitment_of(study, *pair, lead_in, by) for called, pair in pairs.items()}
+    results = {called: commitment_of(study, *pair, lead_in=lead_in, by=by) for called, pair in pairs.items()}
     both = list(results.values())
-    return CommitmentContrast(
+    found = CommitmentContrast(
         name, results, compare(*both) if len(both) == 2 else None, by, asked_otherwise(study, pairs)
     )
+    return remembered(found, names_of(study))
 
 
 def tables(found: CommitmentContrast, *, narrow: bool = False) -> tuple[Table, ...]:

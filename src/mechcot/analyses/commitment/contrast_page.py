@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mechcot.analyses.commitment.variants import LITTLE_MASS
 from mechcot.analyses.commitment.variants_page import asked_parts
 from mechcot.analyses.form import left_out
 from mechcot.core import files
+from mechcot.core.results import for_figure
 from mechcot.core.words import clause, counted, listed, number, percent, points
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
@@ -25,8 +27,6 @@ from mechcot.study.writing import write_beside
 if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
-
-_COLOURS = (style.BEFORE, style.AFTER)
 
 
 def write_contrast(study: Study, found: CommitmentContrast) -> Path:
@@ -60,7 +60,9 @@ def render_contrast(found: CommitmentContrast, lead_texts: Sequence[str] = ()) -
         lead_texts: what the lead-ins say.
     """
     said = found.to_json()
-    sections = [_settled(found, said), *_apart(said), *_asked(found, lead_texts), _traces(found)]
+    colours = figures.hues(said["results"], for_figure(found))
+    sections = [_settled(found, said, colours), *_apart(said, colours), *_asked(found, lead_texts)]
+    sections.append(_traces(found, colours))
     return template("result.html").render(
         tab=f"Commitment {found.name}",
         kicker=f"mechcot commitment · {' · '.join(found.results)}",
@@ -103,7 +105,7 @@ def _cards(said: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield name, values, points(two["differences"][measure]) if two else ""
 
 
-def _settled(found: CommitmentContrast, said: Mapping[str, Any]) -> Section:
+def _settled(found: CommitmentContrast, said: Mapping[str, Any], colours: Mapping[str, str]) -> Section:
     arms, two = said["results"], said.get("difference")
     locked = f"Traces that never lock: {_each(arms, 'never_share')}."
     if two:
@@ -119,10 +121,16 @@ def _settled(found: CommitmentContrast, said: Mapping[str, Any]) -> Section:
     probable = f"Over a trace, the mean probability of its own answer is {_each(arms, 'mean_p_own')}."
     if two:
         probable = f"{probable[:-1]}: {points(two['differences']['mean_p_own'])}."
+    curves = partial(figures.commitment_curves, colours=[colours[name] for name in arms], by=found.by)
     parts = (
-        Part("locked", locked, figures.commitment_curves(arms, by=found.by), tables=tables(found)),
-        Part("own", probable, figures.commitment_curves(arms, by=found.by, measure="p_own")),
-        Part("margin", _doubt(arms), figures.commitment_curves(arms, by=found.by, measure="entropy")),
+        Part(
+            "locked",
+            locked,
+            curves(arms),
+            tables=tables(found),
+        ),
+        Part("own", probable, curves(arms, measure="p_own")),
+        Part("margin", _doubt(arms), curves(arms, measure="entropy")),
     )
     reading = Markup(
         "After each step the trace is cut off and the reader has to answer at once: a <dfn>forced "
@@ -171,7 +179,7 @@ def _mass(arms: Mapping[str, Any]) -> str:
     return f": there the options together hold {listed(parts)} of the probability{warned}"
 
 
-def _apart(said: Mapping[str, Any]) -> Iterator[Section]:
+def _apart(said: Mapping[str, Any], colours: Mapping[str, str]) -> Iterator[Section]:
     """Right and wrong answers, where gold is known."""
     arms = {name: arm for name, arm in said["results"].items() if arm["by_answer"]}
     if not arms:
@@ -187,12 +195,13 @@ def _apart(said: Mapping[str, Any]) -> Iterator[Section]:
     per = [listed(told[i : i + 2]) + f" ({name})" for name, i in zip(names, _starts(arms), strict=True)]
     sentence = f"Their own answer already stands at the bare prompt in {'; '.join(per)}."
     both = ("right", "wrong")
+    curves = partial(figures.commitment_curves, colours=[colours[name] for name in arms], by=said["by"])
     parts = (
-        Part("apart", sentence, figures.commitment_curves(arms, by=said["by"], answers=both)),
+        Part("apart", sentence, curves(arms, answers=both)),
         Part(
             "gold",
             "The right answer's probability along all traces.",
-            figures.commitment_curves(arms, by=said["by"], measure="p_gold"),
+            curves(arms, measure="p_gold"),
         ),
     )
     reading = Markup(
@@ -221,12 +230,12 @@ def _starts(arms: Mapping[str, Any]) -> list[int]:
     return [sum(sizes[:i]) for i in range(len(sizes))]
 
 
-def _traces(found: CommitmentContrast) -> Section:
+def _traces(found: CommitmentContrast, colours: Mapping[str, str]) -> Section:
     parts: list[Part] = []
-    for (name, result), colour in zip(found.results.items(), _COLOURS, strict=False):
+    for name, result in found.results.items():
         for what, row in typical(result).items():
             one = result.trace(*row).to_json()
-            figure = maps.trace_map(one, colour=colour)
+            figure = maps.trace_map(one, colour=colours[name])
             place = f"trace-{len(parts)}"
             parts.append(Part(place, f"{name}: {what}.", figure))
     reading = Markup(

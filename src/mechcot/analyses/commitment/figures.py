@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import plotly.graph_objects as go
 
@@ -15,6 +16,7 @@ from mechcot.core.words import direction, number, percent, points
 from mechcot.report.charts import POINTS, Axis, Mark, Row, row_chart
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, Json, tint
+from mechcot.report.palette import of_arm
 
 _MORE = (BEFORE, AFTER, TEACHER, NULL)
 """Colours of results in order; beyond them, the same with other dashes."""
@@ -48,7 +50,7 @@ def commitment_curves(
 
     Args:
         results: names to `CommitmentResult.to_json()`, before first.
-        colours: one a result; none: those of the arms, then others.
+        colours: one a result; none: those of `hues`.
         by: "step", "share" (of the trace's steps) or "token".
         measure: "locked_share" of all traces, whose plateau is what ever locks, or "p_own", "p_gold",
             "entropy", "margin" of the traces that still run.
@@ -59,9 +61,10 @@ def commitment_curves(
         UsageError: no such measure or `by`, or more colours are needed than are given.
     """
     _check(by, measure, colours, len(results))
+    colours = colours or [*hues(results).values()]
     lines, empty = [], []
     for place, (name, result) in enumerate(results.items()):
-        colour = colours[place] if colours else _MORE[place % len(_MORE)]
+        colour = colours[place]
         for nth, kind in enumerate(answers or ("",)):
             rows = (result["by_answer"].get(kind, {}) if kind else result).get(BY[by], [])
             rows = [row for row in rows if row.get(measure) is not None]
@@ -167,13 +170,29 @@ def _counted(parts: Sequence[tuple[str, Json]]) -> str:
     )
 
 
+def hues(results: Mapping[str, Json], told: Json | None = None) -> dict[str, str]:
+    """A colour a result: that of its author or, where several have one author, of its reader; else in order.
+
+    Args:
+        results: names to `CommitmentResult.to_json()`, with the colours of their study's arms or without.
+        told: what holds these colours for all of them.
+    """
+    for role in ("author", "reader"):
+        arms = [result.get(role) for result in results.values()]
+        known = [of_arm(told or own, arm, "") for own, arm in zip(results.values(), arms, strict=True)]
+        if len(set(arms)) == len(arms) and all(known):
+            return dict(zip(results, known, strict=True))
+    return dict(zip(results, cycle(_MORE), strict=False))
+
+
 def commitment_curve(result: Json) -> go.Figure:
     """The curve of one author's traces under one reader.
 
     Args:
         result: `CommitmentResult.to_json()`.
     """
-    return commitment_curves({result["author"]: result}, colours=(AFTER,), by=result["by"])
+    colour = of_arm(result, result["author"], AFTER)
+    return commitment_curves({result["author"]: result}, colours=(colour,), by=result["by"])
 
 
 def comparison_forest(found: Json, *, title: str | None = None) -> go.Figure:
@@ -207,7 +226,9 @@ def comparison_forest(found: Json, *, title: str | None = None) -> go.Figure:
 
 def contrast_curves(found: Json) -> go.Figure:
     """The curves of a `CommitmentContrast.to_json()`, in one figure."""
-    return commitment_curves(found["results"], by=found["by"])
+    return commitment_curves(
+        found["results"], colours=[*hues(found["results"], found).values()], by=found["by"]
+    )
 
 
 def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: str | None = None) -> go.Figure:
@@ -234,7 +255,7 @@ def commitment_two_by_two(cross: Json, *, measure: str = "mean_p_own", title: st
             "%{x}: %{y:.1%}",
             whiskers=True,
         )
-        for author, colour in ((before, BEFORE), (after, AFTER))
+        for author, colour in ((before, of_arm(cross, before, BEFORE)), (after, of_arm(cross, after, AFTER)))
     ]
     y = Axis(cross["labels"][measure], ".0%")
     return line_chart(statement, caption, lines, Axis(ends=(-0.4, 1.4)), y, height=260)

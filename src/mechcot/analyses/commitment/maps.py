@@ -10,19 +10,21 @@ from mechcot.core.words import counted
 from mechcot.report.areas import Cell, heat_map
 from mechcot.report.figures import AFTER, Json
 from mechcot.report.page import VERDICTS
+from mechcot.report.palette import of_arm
 
 _WIDTH, _LINES = 56, 6
 """Of a step's text in a hover."""
 
 
-def trace_map(found: Json, *, colour: str = AFTER) -> go.Figure:
+def trace_map(found: Json, *, colour: str | None = None) -> go.Figure:
     """What a reader answers after each step of one trace: options by steps, the step's text on hover.
 
     Args:
         found: `TraceCommitment.to_json()`.
-        colour: of certainty.
+        colour: of certainty; None: that of the author.
     """
     rows, options = found["prefixes"], found["options"]
+    shade = colour or of_arm(found, found["author"], AFTER)
     lock = found["lock"]
     locked = isinstance(lock, int)
     if locked:
@@ -55,7 +57,7 @@ def trace_map(found: Json, *, colour: str = AFTER) -> go.Figure:
         f"{row['k']} {VERDICTS.get(row['label'], ('',))[0] if row['label'] else ''}".strip() for row in rows
     ]
     names = [f"{name} {marks[option]}".strip() for option, name in enumerate(options)]
-    return heat_map(statement, caption, names, columns, cells, colour, across="steps read", ends=(0, 1))
+    return heat_map(statement, caption, names, columns, cells, shade, across="steps read", ends=(0, 1))
 
 
 def _mark(option: int, found: Json) -> str:

@@ -12,6 +12,7 @@ from mechcot.report.areas import Cell, heat_map
 from mechcot.report.charts import Axis
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, Json
+from mechcot.report.palette import of_arm
 from mechcot.report.parts import Part
 
 _COLOURS = (BEFORE, AFTER)
@@ -92,11 +93,12 @@ def _deep(name: str, own: Json) -> str:
     )
 
 
-def way_curves(arms: Json, title: str | None = None) -> go.Figure:
+def way_curves(arms: Json, *, colours: Sequence[str] = _COLOURS, title: str | None = None) -> go.Figure:
     """P(own answer) after each step, a curve a way to ask.
 
     Args:
         arms: names to `Variants.to_json()`, before first.
+        colours: in turn.
         title: a statement in place of the usual.
     """
     what = next(iter(arms.values()))["what"]
@@ -111,7 +113,7 @@ def way_curves(arms: Json, title: str | None = None) -> go.Figure:
                 Line(
                     [row["k"] for row in rows],
                     values,
-                    _COLOURS[place % 2],
+                    colours[place % len(colours)],
                     f"{name}, {called}",
                     f"{name}, {called}: %{{y:.1%}} after %{{x}} steps",
                     mode="lines",
@@ -130,15 +132,15 @@ def way_curves(arms: Json, title: str | None = None) -> go.Figure:
 
 def way_curve(found: Json) -> go.Figure:
     """The curves of one `Variants.to_json()`."""
-    return way_curves({found["author"]: found})
+    return way_curves({found["author"]: found}, colours=(of_arm(found, found["author"], BEFORE),))
 
 
-def depth_map(found: Json, *, colour: str = AFTER) -> go.Figure:
+def depth_map(found: Json, *, colour: str | None = None) -> go.Figure:
     """P(own answer) by layer and step.
 
     Args:
         found: `Depth.to_json()`.
-        colour: of certainty.
+        colour: of certainty; None: that of the author.
     """
     by = {(row["layer"], row["k"]): row for row in found["cells"]}
     layers = sorted({layer for layer, _ in by}, key=lambda layer: (layer < 0, layer), reverse=True)
@@ -161,9 +163,9 @@ def depth_map(found: Json, *, colour: str = AFTER) -> go.Figure:
         "questions, at a step those that have so many. Layers are read by the model's own final norm and "
         "head (logit lens): what a layer holds in another form is not seen."
     )
-    title = "Commitment in depth and in time"
+    title, shade = "Commitment in depth and in time", colour or of_arm(found, found["author"], AFTER)
     return heat_map(
-        title, caption, names, [str(k) for k in steps], cells, colour, across="steps read", ends=(0, 1)
+        title, caption, names, [str(k) for k in steps], cells, shade, across="steps read", ends=(0, 1)
     )
 
 

@@ -14,7 +14,7 @@ from mechcot.report.figures import AFTER, NULL, Json, n_questions
 
 def controls_alone(found: Json) -> go.Figure:
     """The changes of a `ControlsResult.to_json()`, without the headline."""
-    return _drawn([{"name": name, **own} for name, own in found.items()], NULL)
+    return _drawn([{"name": name, **own} for name, own in found.items() if "audit" in own], NULL)
 
 
 def controls(rows: Sequence[Json], *, title: str | None = None) -> go.Figure:

@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 
 from mechcot.core.words import percent, points
 from mechcot.report.charts import Axis, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, Json
+from mechcot.report.figures import Json
+from mechcot.report.palette import of_roles
 
 _RIGHT = Axis(ticks=".0%", ends=(0, 1.02))
 _KINDS = (("right_if_flawed", "a wrong claim"), ("right_if_clean", "no wrong claim"))
@@ -26,7 +27,9 @@ def coupling(result: Json, *, title: str | None = None) -> go.Figure:
     """
     rows, counted = [], []
     for name, own in in_order(result):
-        for role, colour in (("before", BEFORE), ("after", AFTER)):
+        for role, colour in of_roles(
+            result, {role: own[role]["arm"] for role in ("before", "after")}
+        ).items():
             arm = own[role]
             marks = [
                 Mark(arm[kind], colour, f"{arm['arm']}, traces with {label}: {percent(arm[kind])}")

@@ -22,7 +22,12 @@ def coupling(found: Findings) -> Part:
         )
     head = result["contrasts"]["headline"]
     sentence = " ".join([_gaps(head), *(_told(head[role]) for role in _ROLES), _same(head)])
-    return Part("coupling", sentence, figures.coupling(result), tables=(_table(result), _cells(result)))
+    return Part(
+        "coupling",
+        sentence,
+        figures.coupling(found.coloured(result)),
+        tables=(_table(result), _cells(result)),
+    )
 
 
 def _gaps(head: Json) -> str:

@@ -6,7 +6,8 @@ import plotly.graph_objects as go
 
 from mechcot.core.words import percent, points
 from mechcot.report.charts import ERRORS, Axis, Bar, Mark, Row, row_chart
-from mechcot.report.figures import AFTER, BEFORE, COLOURS, FEW, NULL, Json, greyed, tint, with_interval
+from mechcot.report.figures import AFTER, BEFORE, FEW, NULL, Json, greyed, tint, with_interval
+from mechcot.report.palette import of_roles
 
 
 def gains(margins: Json, *, title: str | None = None) -> go.Figure:
@@ -83,7 +84,7 @@ def error_by_transition(margins: Json, *, title: str | None = None) -> go.Figure
                 margins["arms"][when],
                 faint=cell["n"] < FEW,
             )
-            for when, colour in COLOURS.items()
+            for when, colour in of_roles(margins, margins["arms"]).items()
         ]
         rows.append(Row(f"{label}\n{cell['n']:.1f} questions", marks))
     return row_chart(statement, caption, rows, ERRORS, apart=0.14)

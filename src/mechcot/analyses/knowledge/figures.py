@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import plotly.graph_objects as go
 
+from mechcot.core.naming import ARM_COLOURS
 from mechcot.core.words import counted, number, percent
 from mechcot.report.charts import Axis, Bar, Mark, Row, row_chart
 from mechcot.report.figures import AFTER, ARMS, BEFORE, INK, NULL, TEACHER, Json
+from mechcot.report.palette import OTHERS, of_arm
 
 _KNOWLEDGE = {"knew": ARMS[3], "forgot": ARMS[4], "learned": TEACHER, "never_knew": NULL}
 
@@ -18,24 +22,20 @@ def knowledge(result: Json) -> go.Figure:
         result: `KnowledgeResult.to_json()`.
     """
     if "arms" in result["facts"]:
-        return facts_known(result["facts"])
+        return facts_known(result["facts"] | {ARM_COLOURS: result.get(ARM_COLOURS, {})})
     return knowledge_bars(result["selected_on_error"])
 
 
-def facts_known(result: Json, *, after: str = "", title: str | None = None) -> go.Figure:
+def facts_known(result: Json, *, title: str | None = None) -> go.Figure:
     """What each arm knows of a fixed list, by stratum: bars alone, dots in their place.
 
     Args:
         result: `FactsResult.to_json()`.
-        after: the arm that has the colour of the arm after; "": the second one.
         title: a statement in place of the one read off the numbers.
     """
     arms, place = result["arms"], f"in a {result['placed_in']}"
-    after = after or [*arms][min(1, len(arms) - 1)]
-    others = iter(ARMS[3:] * len(arms))
-    colours = {
-        arm: BEFORE if arm == result["before"] else AFTER if arm == after else next(others) for arm in arms
-    }
+    defaults = zip(arms, cycle((BEFORE, AFTER, *OTHERS)), strict=False)
+    colours = {arm: of_arm(result, arm, default) for arm, default in defaults}
     cells = [name for name in arms[result["before"]]["cells"] if not name.startswith("kind: ")]
     rows = []
     for cell in cells:

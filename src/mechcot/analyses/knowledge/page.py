@@ -44,7 +44,7 @@ def _known(found: Findings, facts: Json) -> Part:
     ]
     asked = f"Of {counted(facts['n_facts'], 'fact')} that neither model wrote, asked alone"
     sentence = f"{asked}, {listed(told)}{_covers(facts)}."
-    figure = figures.facts_known(facts, after=found.after)
+    figure = figures.facts_known(found.coloured(facts))
     tables = (_shares(found, facts), _sorted(found, facts, "bare"), *_overlap(found, facts))
     return Part("known", sentence, figure, tables=tables)
 

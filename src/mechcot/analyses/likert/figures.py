@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mechcot.analyses.likert.scales import INTERPRETABILITY, LOAD, POINTS, STATE
 from mechcot.core.words import counted, percent, score
 from mechcot.report.charts import Axis, Bar, Mark, Row, row_chart
 from mechcot.report.figures import ARMS, Json, triple
+from mechcot.report.palette import of_arm
 from mechcot.report.plane import Spot, plane_chart
 
 ANSWERS = ("#8c4a8f", "#c9a3cc", "#a9adb4", "#8fc3a3", "#2f7d57")
@@ -21,9 +23,11 @@ _PATTERNS = ("x", "/", "", ".", "+")
 _SHARE = Axis("share of ratings", ".0%", ends=(0, 1))
 
 
-def colours(arms: Sequence[str]) -> dict[str, str]:
-    """The colour of each trace type."""
-    return {arm: ARMS[number % len(ARMS)] for number, arm in enumerate(arms)}
+def colours(result: Json) -> dict[str, str]:
+    """The colour of each trace type: that of its arm in the study."""
+    return {
+        arm: of_arm(result, arm, default) for arm, default in zip(result["arms"], cycle(ARMS), strict=False)
+    }
 
 
 def ratings(result: Json, *, title: str | None = None) -> go.Figure:
@@ -54,7 +58,7 @@ def agreement(result: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the plain one.
     """
     found = {(row["arm"], row["scale"]): row["agree"] for row in result["agree"]}
-    colour = colours(result["arms"])
+    colour = colours(result)
     rows = [
         Row(
             arm,
@@ -93,7 +97,7 @@ def against_accuracy(result: Json, outcome: str, *, title: str | None = None) ->
     """
     means = {row["arm"]: row["mean"] for row in result["means"] if row["outcome"] == outcome}
     rates = {row["arm"]: row["rate"] for row in result["accuracy"]}
-    colour, spots = colours(result["arms"]), []
+    colour, spots = colours(result), []
     for arm in result["arms"]:
         x, y = triple(rates[arm]), triple(means[arm])
         if x[0] is None or y[0] is None:

@@ -14,11 +14,13 @@ from mechcot.analyses.likert.scales import LOAD
 from mechcot.analyses.likert.stored import RESULT
 from mechcot.core import files
 from mechcot.core.manifest import MANIFEST
+from mechcot.core.naming import ARM_COLOURS
 from mechcot.core.stages import Stage, run_stages, versions
 from mechcot.core.words import number, percent, score
 from mechcot.core.work import content_key
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
+from mechcot.report.palette import arm_colours
 from mechcot.report.parts import Findings, Part, Section
 from mechcot.study.writing import locked
 
@@ -49,10 +51,11 @@ def write_result(study: Study, result: LikertResult) -> tuple[Path, Path]:
         StudyError: another process writes to the study, or it cannot be written.
     """
     said = result.to_json()
+    drawn_from = {**said, ARM_COLOURS: arm_colours(study.settings)}
 
     def write(work: Path) -> None:
         files.write_json(study.path / RESULT, said)
-        files.write_text(study.path / PAGE, render(said))
+        files.write_text(study.path / PAGE, render(drawn_from))
 
     places = (study.path / RESULT, study.path / PAGE)
     if not (study.path / MANIFEST).exists():  # tables put together by hand
@@ -88,7 +91,7 @@ def render(result: Mapping[str, Any]) -> str:
 
 def section(findings: Findings) -> Section:
     """The ratings in the study's report."""
-    result = findings.results["likert"]
+    result = findings.coloured(findings.results["likert"])
     parts = (*_joint(result), _answers(result))
     return Section("likert", "What do people make of the traces?", parts, _READING, _LIMITS)
 

@@ -18,10 +18,12 @@ from mechcot.analyses.probe.untrained import in_untrained_weights
 from mechcot.core import files
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.core.results import remembered
 from mechcot.probe.transfer import transfer_matrix
 from mechcot.probe.transfer_result import TransferResult
 from mechcot.probe.use import trace_table, use_of
 from mechcot.steps.of_study import task_of
+from mechcot.study.readable import names_of
 
 if TYPE_CHECKING:
     from mechcot.probe.ablation_result import AblationResult
@@ -65,7 +67,8 @@ def probe_of(
             store, table, spec, about, untrained=untrained, seed=study.settings.seed, progress=progress
         )
     report = replace(report, notes=(*report.notes, *notes))
-    return _with_worth(asked, report, table) if spec.label == "step_error" else report
+    found = _with_worth(asked, report, table) if spec.label == "step_error" else report
+    return remembered(found, names_of(study))
 
 
 @dataclass(frozen=True)

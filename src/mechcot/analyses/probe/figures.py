@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import plotly.graph_objects as go
 
@@ -11,6 +12,7 @@ from mechcot.report.areas import Cell, heat_map
 from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
+from mechcot.report.palette import of_arm
 
 RULES = {
     "end": "last token of the step",
@@ -22,14 +24,15 @@ RULES = {
 """Position rules in words; others stand under their own name."""
 
 
-def probe_bars(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
+def probe_bars(report: Json, *, colour: str | None = None, title: str | None = None) -> go.Figure:
     """The probe, and what simpler knowledge scores on the same folds.
 
     Args:
         report: `ProbeReport.to_json()`; parts that it lacks are left out.
-        colour: of the arm whose steps are scored.
+        colour: of the arm whose steps are scored; None: as its study has it.
         title: a statement in place of the first sentence of the report's verdict.
     """
+    colour = colour or of_arm(report, report.get("author"), AFTER)
     pale = tint(colour, 0.6)
     groups = {colour: "probe", pale: "probe, something held fixed", NULL: "without the probe"}
     entries = [("probe", report["auroc"], colour)]
@@ -76,15 +79,18 @@ def _deals(report: Json) -> str:
 
 
 def probe_by_layer(
-    reports: Mapping[str, Json], *, colours: Sequence[str] = (BEFORE, AFTER), title: str | None = None
+    reports: Mapping[str, Json], *, colours: Sequence[str] = (), title: str | None = None
 ) -> go.Figure:
     """The probe by layer on its own test folds, with the nested estimate as a line.
 
     Args:
         reports: arm name to `ProbeReport.to_json()`.
-        colours: one an arm.
+        colours: one an arm; none: as their study has them.
         title: a statement in place of the default one.
     """
+    if not colours:
+        defaults = zip(reports.items(), cycle((BEFORE, AFTER)), strict=False)
+        colours = [of_arm(report, report.get("author"), default) for (_, report), default in defaults]
     best = {
         name: max(report["by_layer"], key=lambda row: triple(row["auroc"])[0] or 0.0)
         for name, report in reports.items()
@@ -115,12 +121,12 @@ def probe_by_layer(
     return line_chart(statement, caption, lines, Axis("layer (0: embedding)", step=1), axis)
 
 
-def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) -> go.Figure:
+def probe_map(report: Json, *, colour: str | None = None, title: str | None = None) -> go.Figure:
     """Layer by position rule: where in the model and in the step the label can be read.
 
     Args:
         report: `ProbeReport.to_json()`.
-        colour: of the arm whose steps are scored.
+        colour: of the arm whose steps are scored; None: as its study has it.
         title: a statement in place of the one read off the numbers.
     """
     leaves = {(row["rule"], row["layer"]): row["auroc"] for row in report["map"]}
@@ -160,7 +166,7 @@ def probe_map(report: Json, *, colour: str = AFTER, title: str | None = None) ->
         [RULES.get(rule, rule) for rule in rules],
         [str(layer) for layer in layers],
         drawn,
-        colour,
+        colour or of_arm(report, report.get("author"), AFTER),
         across="layer (0: embedding)",
     )
 

@@ -129,7 +129,9 @@ def _of_the_run(study: Study, arm: str, wanted: probe.ProbeSpec) -> probe.ProbeR
     found = study.result(RESULT)[arm]
     if "auroc" not in found:
         raise AnalysisError(f"{path}: no probe of {arm}: {found['reason']}")
-    return _opened(path, found, {"name": wanted.name, "probe": {"site": wanted.site}})
+    return _opened(
+        path, found, {"name": wanted.name, "probe": {"site": wanted.site}, "source": {"author": arm}}
+    )
 
 
 def _opened(
@@ -159,7 +161,12 @@ def _opened(
         return read_back(
             probe.ProbeReport,
             told,
-            about={"name": about["name"], "site": about["probe"]["site"], "split": found["folds"]},
+            about={
+                "name": about["name"],
+                "site": about["probe"]["site"],
+                "author": about.get("source", {}).get("author"),
+                "split": found["folds"],
+            },
             by_source={source: read_back(Interval, value) for source, value in sources.items()},
             **unstored,
         )

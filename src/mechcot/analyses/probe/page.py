@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from mechcot.analyses.probe import figures
 from mechcot.core.words import minus_signs, number, percent, why
-from mechcot.report import figures as style
+from mechcot.report.palette import arm_colours
 from mechcot.report.parts import AUROC, Findings, Part, Section, Table
 
 
@@ -31,7 +31,7 @@ def section(found: Findings) -> Section:
         "it; the dashed line, whose layer was chosen without the test questions, does not."
     )
     fitted = {name: report for name, report in reports.items() if "auroc" in report}
-    shades = {found.before: style.BEFORE, found.after: style.AFTER}
+    shades = arm_colours(found.settings)
     parts = [_probe(name, reports[name], shades[name]) for name in (found.after, found.before)]
     if fitted:
         colours = [shades[name] for name in fitted]

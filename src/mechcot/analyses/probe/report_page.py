@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from mechcot.analyses.probe import figures, worth_figures
 from mechcot.core import files, records
+from mechcot.core.results import for_figure
 from mechcot.core.score_records import SCORES
 from mechcot.core.words import number, percent, score, signed, why
 from mechcot.probe import ProbeReport, save_card
@@ -19,6 +20,7 @@ from mechcot.probe.incremental import NOT_USED
 from mechcot.probe.report import TABLE, Measure
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
+from mechcot.report.palette import of_arm
 from mechcot.report.parts import Part, Section, Table
 from mechcot.study.writing import write_beside
 
@@ -63,9 +65,10 @@ def scores_of(report: ProbeReport) -> pd.DataFrame | None:
 
 def render_probe(result: ProbeReport) -> str:
     """One self-contained page, every text escaped."""
-    report, about = result.to_json(), result.card.about
-    sections = [_beside(report), _where(report), _chance(report)]
-    sections += [_calibrated(report)] if "calibration" in report["metrics"] else []
+    report, about = for_figure(result), result.card.about
+    colour = of_arm(report, report["author"], style.AFTER)
+    sections = [_beside(report), _where(report), _chance(report, colour)]
+    sections += [_calibrated(report, colour)] if "calibration" in report["metrics"] else []
     sections += [_use(report["use"])] if "use" in report else []
     sections += [_carried(report["transfer"])] if "transfer" in report else []
     sections += [_without(report["ablation"])] if "ablation" in report else []
@@ -145,7 +148,7 @@ def _where(report: Mapping[str, Any]) -> Section:
     return Section("where", "Where can it be read?", (part,), reading, limits)
 
 
-def _chance(report: Mapping[str, Any]) -> Section:
+def _chance(report: Mapping[str, Any], colour: str) -> Section:
     reading = Markup(
         "Steps of one question, place and kind share much. A null that keeps all of that asks whether the "
         "probe knows more: labels are redrawn so that every question and every combination of position, "
@@ -156,7 +159,7 @@ def _chance(report: Mapping[str, Any]) -> Section:
     nulls = report["nulls"]
     parts = []
     if any(nulls[key].get("values") for key in ("redrawn", "permuted")):
-        figure = worth_figures.probe_null(nulls)
+        figure = worth_figures.probe_null(nulls, colour=colour)
         parts.append(Part("null", str(figure.layout.meta["statement"]) + ".", figure))
     else:
         parts.append(Part("null", "No labels could be drawn.", reason=why(nulls["redrawn"]["p"])))
@@ -171,8 +174,8 @@ def _chance(report: Mapping[str, Any]) -> Section:
     return Section("chance", "Could it be chance?", tuple(parts), reading, limits)
 
 
-def _calibrated(report: Mapping[str, Any]) -> Section:
-    figure = worth_figures.probe_calibration(report["metrics"])
+def _calibrated(report: Mapping[str, Any], colour: str) -> Section:
+    figure = worth_figures.probe_calibration(report["metrics"], colour=colour)
     part = Part("calibration", str(figure.layout.meta["statement"]) + ".", figure)
     reading = Markup(
         "A probability is <dfn>calibrated</dfn> when of the steps that get 30 % about 30 % have the label."

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +20,10 @@ from mechcot.analyses.viewer.question import questions_of
 from mechcot.analyses.viewer.tables import ArmFiles, shown_arms
 from mechcot.core import files
 from mechcot.core.errors import DataError, UsageError
-from mechcot.report.figures import ARMS, look
+from mechcot.report.figures import look
 from mechcot.report.frame import embedded
 from mechcot.report.page import VERDICTS
+from mechcot.report.palette import arm_colours
 from mechcot.steps.of_study import kind_names
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ class Data:
         arms = [arm for arm in shown_arms(self.study) if arm in set(index.arm)]
         kinds = sorted({kind for kinds in index.kinds for kind in kinds})
         named = kind_names(self.study)
+        colours = arm_colours(settings)
         code = {kind: i for i, kind in enumerate(kinds)}
         questions = self.study.questions().set_index("qid")
         number = {qid: i for i, qid in enumerate(self.qids)}
         return {
             "study": self.study.path.resolve().name,
             "arms": [
-                {"name": arm, "colour": colour, "shape": look(colour).symbol}
-                for arm, colour in zip(arms, cycle(ARMS), strict=False)
+                {"name": arm, "colour": colours[arm], "shape": look(colours[arm]).symbol} for arm in arms
             ],
             "pair": [settings.contrast.before, settings.contrast.after],
             "instruments": list(self.files[arms[0]].verdicts),

@@ -127,7 +127,7 @@ function curve(question, trace, go) {
 }
 
 function lockWords(trace) {
-  if (trace.lock === null) return "No lock is known: it has no answer, or was not read";
+  if (trace.lock === null) return trace.answer < 0 ? "It has no answer to lock on" : "No lock is known of it";
   if (trace.lock === "never") return "It never locks on its answer before stating it";
   if (trace.lock === 0) return "It is locked on its answer at the prompt";
   return `It locks on its answer after ${trace.lock} of ${trace.last} steps`;

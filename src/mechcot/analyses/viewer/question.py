@@ -14,6 +14,7 @@ from mechcot.analyses.viewer.tables import ArmFiles, ArmTables
 from mechcot.core import records
 from mechcot.steps.hedge_words import found_in
 from mechcot.steps.of_study import kind_names
+from mechcot.study.trace_table import unread
 from mechcot.tasks.base import LETTERS
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def questions_of(
     arms = {arm: ArmTables.of(files[arm], qids) for arm in dict.fromkeys(listed.arm)}
     kinds = kind_names(study)
     traces = {
-        arm: {(one["qid"], one["cid"]): one for one in _traces(tables, listed[listed.arm == arm], kinds)}
+        arm: {
+            (one["qid"], one["cid"]): one for one in _traces(study, tables, listed[listed.arm == arm], kinds)
+        }
         for arm, tables in arms.items()
     }
     rows = study.questions().set_index("qid", drop=False)
@@ -60,7 +63,9 @@ def questions_of(
         }
 
 
-def _traces(tables: ArmTables, listed: pd.DataFrame, kinds: Mapping[str, str]) -> Iterator[Json]:
+def _traces(
+    study: Study, tables: ArmTables, listed: pd.DataFrame, kinds: Mapping[str, str]
+) -> Iterator[Json]:
     """An arm's traces, the kinds of their steps by readable names."""
     told = _told(tables)
     steps = records.rows_by_key(told.assign(role=told["role"].replace(dict(kinds))), PAIR)
@@ -85,6 +90,7 @@ def _traces(tables: ArmTables, listed: pd.DataFrame, kinds: Mapping[str, str]) -
             "rule": trace.answer_rule,
             "lock": None if own.lock == UNREAD else "never" if own.lock == NEVER else int(own.lock),
             "last": int(own.last),
+            "unread": "" if key in forced else unread(study, tables.arm, int(trace.cid), "STUDY"),
             "forced": [[int(row.k), [_rounded(p, 3) for p in row.p]] for row in forced.get(key, ())],
             "tokens": _tokens(trace, signals.get(key), place),
             "steps": [_step(step, trace.text, place, list(tables.verdicts)) for step in steps.get(key, ())],

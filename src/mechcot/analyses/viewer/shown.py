@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import webbrowser
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import pandas as pd
+
 from mechcot.analyses.viewer.data import Data, whole_page
 from mechcot.analyses.viewer.index import index_of
+from mechcot.analyses.viewer.pairs import pair_frame
+from mechcot.analyses.viewer.question import questions_of
 from mechcot.core.errors import DataError
 from mechcot.core.files import write_text
+from mechcot.core.results import UNSTORED, Result
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -28,7 +34,7 @@ class Shown:
         told: what it shows, in words.
     """
 
-    html: str
+    html: str = field(metadata=UNSTORED)
     told: str
 
     def __repr__(self) -> str:
@@ -65,18 +71,48 @@ class Shown:
         webbrowser.open(self.save(Path(tempfile.mkdtemp(prefix="mechcot-")) / "trace.html").as_uri())
 
 
+@dataclass(frozen=True, repr=False)
+class Compared(Shown, Result):
+    """Two traces of one question beside each other.
+
+    Attributes:
+        study: the study.
+        qid: the question.
+        sides: arm and sample of both.
+    """
+
+    study: Study = field(metadata=UNSTORED)
+    qid: str
+    sides: tuple[tuple[str, int], tuple[str, int]]
+
+    table = "rows"
+    derived = ("rows",)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The alignment as a table, see `pair_frame`: which steps stand in one row, and their verdicts."""
+        index = index_of(self.study)
+        data = Data(self.study, index[index.qid == self.qid].reset_index(drop=True))
+        (question,) = questions_of(self.study, data.files, data.index, [self.qid])
+        return pair_frame(question, *self.sides)
+
+    def __repr__(self) -> str:
+        return f"<{self.told}; .show() opens it, .to_frame() is a table>"
+
+
 def trace_shown(study: Study, qid: str, cid: int, arm: str) -> Shown:
     """One trace, as the viewer shows it.
 
     Raises:
         DataError: there is no such trace.
     """
-    return _shown(study, qid, [(arm, cid)], ("t", arm, qid, cid), f"trace {cid} of {arm}, question {qid}")
+    told = f"trace {cid} of {arm}, question {qid}"
+    return Shown(_page(study, qid, [(arm, cid)], ("t", arm, qid, cid)), told)
 
 
 def compared(
-    study: Study, qid: str, cid: int = 0, before: str | None = None, after: str | None = None
-) -> Shown:
+    study: Study, qid: str, cid: int = 0, *, before: str | None = None, after: str | None = None
+) -> Compared:
     """Two models' traces of one question side by side, aligned by what they claim.
 
     Args:
@@ -92,14 +128,13 @@ def compared(
     """
     contrast = study.settings.contrast
     left, right = before or contrast.before, after or contrast.after
-    route = ("c", qid, left, cid, right, cid)
-    told = f"{left} and {right} on question {qid}, sample {cid}"
-    return _shown(study, qid, [(left, cid), (right, cid)], route, told)
+    sides = ((left, cid), (right, cid))
+    page = _page(study, qid, sides, ("c", qid, left, cid, right, cid))
+    return Compared(page, f"{left} and {right} on question {qid}, sample {cid}", study, qid, sides)
 
 
-def _shown(
-    study: Study, qid: str, traces: list[tuple[str, int]], route: tuple[str | int, ...], told: str
-) -> Shown:
+def _page(study: Study, qid: str, traces: Sequence[tuple[str, int]], route: tuple[str | int, ...]) -> str:
+    """The page of one question, with what it shows first."""
     index = index_of(study)
     own = index[index.qid == qid].reset_index(drop=True)
     there = set(zip(own.arm, own.cid, strict=True))
@@ -108,4 +143,4 @@ def _shown(
         if (arm, cid) not in there:
             raise DataError(f"arm {arm} has no trace {cid} of question '{qid}' with steps")
     start = "#/" + "/".join(quote(str(part), safe="") for part in route)
-    return Shown(whole_page(Data(study, own), study.path.resolve().name, start), told)
+    return whole_page(Data(study, own), study.path.resolve().name, start)

@@ -12,13 +12,13 @@ function stepNode(question, trace, step, number, other) {
   if (other) notes.push(other);
   const p = trace.answer >= 0 ? chance(question, trace, number + 1, trace.answer) : null;
   const box = el("li", { class: "step " + (step.label || "none") + (step.probe && step.probe[1] ? " flagged" : ""), id: "step-" + trace.arm + "-" + step.sid,
-    tabindex: 0, "data-step": step.sid, "data-trace": trace.arm + "/" + trace.cid, title: reasonLine(step, meaning), "aria-label": `step ${number + 1}: ${meaning}` });
+    tabindex: 0, "data-step": step.sid, "data-trace": trace.arm + "/" + trace.cid, title: reasonLine(step, meaning), "aria-label": `${numbered(step, number)}: ${meaning}` });
   box.append(
     el("span", { class: "mark", "aria-hidden": "true" }, mark),
     el("div", { class: "body" },
       el("p", { class: "words" }, el("bdi", {}, ...text)),
       el("p", { class: "note" }, notes.join(" · "), " ",
-        el("a", { href: hash("t", trace.arm, question.qid, trace.cid, step.sid), class: "anchor", "aria-label": "link to this step", tabindex: -1 }, "#" + (number + 1))),
+        el("a", { href: hash("t", trace.arm, question.qid, trace.cid, step.sid), class: "anchor", "aria-label": "link to this step", tabindex: -1 }, numbered(step, number))),
       reasonNode(step, meaning)),
     el("span", { class: "p", title: "probability of its own answer, forced after this step" },
       p === null ? "" : el("b", {}, per(p)), p === null ? null : el("i", { style: { width: per(p).replace(" ", "") } })));
@@ -27,6 +27,9 @@ function stepNode(question, trace, step, number, other) {
   box.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target === box) toggle(); });
   return box;
 }
+
+// A reader counts from 1, the study's tables from 0: both numbers stand where a step is named.
+function numbered(step, number) { return `step ${number + 1} (sid ${step.sid})`; }
 
 function reasonLine(step, meaning) {
   return meaning + (step.reason ? ": " + step.reason : "");
@@ -106,6 +109,12 @@ function comparison(question, trace, other) {
   return hash("c", question.qid, left.arm, left.cid, right.arm, right.cid);
 }
 
+function unread(trace) {
+  if (!trace.unread) return null;
+  const [said, command] = trace.unread.split(/: (?=mechcot )/);
+  return el("p", { class: "soft" }, said, command ? ": " : "", command ? el("code", {}, command) : null);
+}
+
 function legend() {
   const marks = ["correct", "erroneous", "abstain", "not_checkable"].map((label) =>
     el("span", { class: label }, el("b", { class: "mark" }, verdict(label)[0]), " " + verdict(label)[1]));
@@ -119,7 +128,7 @@ function tracePage(question, trace, sid) {
   const goto = (number) => { const node = steps.querySelectorAll(".step")[number]; if (node) node.focus(); };
   const page = [questionNode(question), toolbar(question, trace), pager(question, trace),
     el("h1", {}, armTag(trace.arm), el("span", { class: "soft" }, ` sample ${trace.cid}`)), answerLine(question, trace),
-    curve(question, trace, goto), legend(), steps];
+    curve(question, trace, goto), unread(trace), legend(), steps];
   document.getElementById("main").replaceChildren(...page.filter(Boolean));
   const wanted = sid === undefined ? null : document.getElementById("step-" + trace.arm + "-" + sid);
   if (wanted) { wanted.classList.add("open"); wanted.scrollIntoView({ block: "center" }); wanted.focus({ preventScroll: true }); }
@@ -168,7 +177,7 @@ function comparePage(question, left, right) {
     return el("div", { class: "row" + (said === "claims otherwise" ? " differs" : "") }, cell(a, left, "left"), cell(b, right, "right"));
   });
   const heads = [left, right].map((trace) => el("div", { class: "side" }, el("h2", {}, armTag(trace.arm), el("span", { class: "soft" }, ` sample ${trace.cid}`)),
-    answerLine(question, trace), curve(question, trace)));
+    answerLine(question, trace), curve(question, trace), unread(trace)));
   const same = rows.length - rows.filter((row) => row.querySelector(".gap")).length;
   const note = `${same} of ${rows.length} rows stand in both: steps with the same claim, or with most of their words in common, in their order.`;
   document.getElementById("main").replaceChildren(questionNode(question), toolbar(question, left, right),
