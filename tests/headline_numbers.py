@@ -113,7 +113,8 @@ def coupled(arm):
 def coupling(s):
     told = [coupled(arm) for arm in s.arms]
     return [
-        *(number for numbers, _ in told for number in numbers),
+        *(gap for numbers, _ in told for gap in numbers[2:]),
+        *(share for numbers, _ in told for share in numbers[:2]),
         *(n for _, pair in told for n in pair),
         50,
     ]
@@ -165,7 +166,7 @@ def whole_errors(s):
 
 def named(s):
     n, scores, errors = named_votes(s)
-    return [n, len(s.gold), *scores, *errors, *whole_errors(s), 0]
+    return [n, len(s.gold), *scores, 0, *errors, *whole_errors(s)]
 
 
 def both_right(s, scores):
@@ -233,7 +234,7 @@ def split(s):
     total = change(s.errors())
     mix = ((s1 - s0) * (r0 + r1) / 2).sum()
     inside = [(weight * (r1 - r0)).sum() for weight in ((s0 + s1) / 2, s0, s1)]
-    return points([total, mix, *inside, total - mix - inside[0]])
+    return points([total, mix, inside[0], total - mix - inside[0], *inside[1:]])
 
 
 def knowledge(s):
@@ -456,12 +457,12 @@ def cross(s):
     cells = [arm.lock_sums("p_own", reader, names) for arm in s.arms for reader in ("base", "distilled")]
     rows = np.hstack(cells)
     ways = {
+        "text": (-0.5, -0.5, 0.5, 0.5),
+        "reader": (-0.5, 0.5, -0.5, 0.5),
         "text, base": (-1, 0, 1, 0),
         "text, distilled": (0, -1, 0, 1),
-        "text": (-0.5, -0.5, 0.5, 0.5),
         "reader, base": (-1, 1, 0, 0),
         "reader, distilled": (0, 0, -1, 1),
-        "reader": (-0.5, 0.5, -0.5, 0.5),
     }
     found = []
     for factors in map(np.array, ways.values()):

@@ -23,6 +23,8 @@ from mechcot.analyses.likert.scales import STATEMENTS
 from mechcot.analyses.likert.stored import found
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError, UsageError
+from mechcot.core.naming import ARM_COLOURS
+from mechcot.report.palette import arm_colours
 from mechcot.report.parts import Findings
 
 HOSTILE = (
@@ -330,7 +332,8 @@ def test_the_page_and_the_studys_report_say_what_people_made_of_it(case, tmp_pat
     path, page = write_result(study, result)
     assert found(study)["form"] == result.form
     text = page.read_text()
-    assert text == render(json.loads(path.read_text()))
+    colours = {ARM_COLOURS: arm_colours(study.settings)}
+    assert text == render(json.loads(path.read_text()) | colours)
     for said in (
         "Do right answers and readable traces go together?",
         "clearly lower for distilled",

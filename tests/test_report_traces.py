@@ -43,7 +43,7 @@ def test_a_pair_holds_both_arms_on_one_question_with_its_gold(study, shown):
 def test_steps_carry_their_text_verdict_commitment_and_surprisal(study, shown):
     for pair in shown[:2]:
         for trace in pair.traces:
-            table = study.trace(pair.qid, pair.cid, trace.arm)
+            table = study.trace(pair.qid, pair.cid, arm=trace.arm)
             assert [step.text for step in trace.steps] == list(table.text)
             assert [step.label for step in trace.steps] == list(table.label)
             assert trace.n_wrong == (table.label == "erroneous").sum()
