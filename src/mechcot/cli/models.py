@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, is_study, show_plan, show_stages
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -76,7 +76,10 @@ STUDY/probes/NAME/AUTHOR/READER. `python -m mechcot.probe` is the same."""
 )
 def probe(
     study: Annotated[
-        Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="The study's folder; none with --activations.", show_default=False, callback=is_study
+        ),
     ] = None,
     spec: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.settings import reading_settings, settings_in
 from mechcot.study.folder import Study
-from mechcot.study.writing import create_or_open, locked, refuse_unfit
+from mechcot.study.writing import create_or_open, locked, refuse_unfit, unless_refused
 
 if TYPE_CHECKING:
     from mechcot.pipeline.estimate.result import Estimate
@@ -363,12 +363,14 @@ def _execute(
     progress: bool,
     rehash: bool = False,
 ) -> Study:
-    restarting = restart_from is not None
-    refuse_unfit(folder, pinned(folder, wanted()), restarting=restarting)  # before a folder is made
+    restarting, new = restart_from is not None, not folder.exists()
+    stages_of(_fitting(folder, wanted, restarting), progress=progress)  # before a folder is made
     with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
-        study = create_or_open(folder, pinned(folder, wanted()), restarting=restarting)
+        study = _fitting(folder, wanted, restarting)
         stages = stages_of(study, progress=progress)
+        limits.enter_context(unless_refused(folder, stages, new=new))
+        create_or_open(folder, study.settings, restarting=restarting)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
@@ -384,6 +386,13 @@ def _execute(
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
+
+
+def _fitting(folder: Path, wanted: Callable[[], Settings], restarting: bool) -> Study:
+    """The study as it will be; writes nothing."""
+    settings = pinned(folder, wanted())
+    refuse_unfit(folder, settings, restarting=restarting)
+    return Study(folder, settings)
 
 
 def _limit_threads(settings: Settings, limits: ExitStack) -> None:
