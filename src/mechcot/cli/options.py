@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from mechcot.core.plan import Plan
     from mechcot.core.settings import Settings
+    from mechcot.study.folder import Study
 
 
 def is_study(study: Path | None) -> Path | None:
@@ -21,6 +22,20 @@ def is_study(study: Path | None) -> Path | None:
 
     if study is not None:
         check_study(study)
+    return study
+
+
+def with_weights(path: Path) -> Study:
+    """A study that something is asked of whose weights.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from mechcot.core.no_weights import need_weights
+    from mechcot.study.folder import Study
+
+    study = Study.open(path)
+    need_weights(path, study.settings)
     return study
 
 
@@ -81,6 +96,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only what it will take; runs, sends and writes nothing.")
 ]
+
+
+DRAWN = "\nTime: seconds; drawing runs no model and asks no server."
+"""What the dry run of drawing for people says of time."""
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:

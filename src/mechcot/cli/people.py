@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, StudyPath
+from mechcot.cli.options import DRAWN, Json, StudyPath
 
 _likert = typer.Typer(
     no_args_is_help=True,
@@ -64,11 +64,11 @@ def draw(
         opened, participants, arms=arm or (), questions=questions, each=each, seed=seed
     )
     typer.echo(f"{drawn.power().text()}\n\n{drawn.text()}")
-    if not dry_run:
-        folder = likert.write_forms(opened, drawn, out or study / "likert", consent=consent)
-        typer.echo(
-            f"\nHand out: {folder / 'forms'} (participants.csv lists them)\nKeep: {folder / 'key.json'}"
-        )
+    if dry_run:
+        typer.echo(DRAWN)
+        return
+    folder = likert.write_forms(opened, drawn, out or study / "likert", consent=consent)
+    typer.echo(f"\nHand out: {folder / 'forms'} (participants.csv lists them)\nKeep: {folder / 'key.json'}")
 
 
 @_likert.command(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
 from mechcot.core.errors import UsageError
-from mechcot.core.no_weights import NO_WEIGHTS
+from mechcot.core.no_weights import need_weights
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
@@ -165,8 +165,7 @@ def read(
     """
     folder = Path(path)
     settings = reading_settings(folder, authors, readers, overrides)
-    if settings.given:
-        raise UsageError(f"{folder}: {NO_WEIGHTS}")
+    need_weights(folder, settings)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {*_ENDS, *registry.results(settings)}
     apart = (*_BESIDE, *_BEHIND)
@@ -291,8 +290,7 @@ def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
     """
     more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
     settings = settings_in(folder, None, None, None, more)
-    if settings.given:
-        raise UsageError(f"{folder}: {NO_WEIGHTS}")
+    need_weights(folder, settings)
     if not fact_stages(Study(folder, settings), False):
         raise UsageError(
             f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "
