@@ -215,7 +215,7 @@ def knowledge(
     as_json: Json = False,
 ) -> None:
     """Ask the arms what they know."""
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline import run as pipeline
 
     show_stages(quiet)
@@ -224,7 +224,7 @@ def knowledge(
         return
     done = pipeline.knowledge(study, pairs=pairs, progress=not quiet)
     found = done.knowledge()
-    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else shown(found))
 
 
 cli_ahead.add_commands(app)

@@ -166,9 +166,9 @@ def handover(
     if as_json:
         typer.echo(json.dumps(done.result("handover"), ensure_ascii=False))
         return
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
 
-    typer.echo(f"{registry.shown(done.handover())}\n\nReport: {done.report}")
+    typer.echo(f"{shown(done.handover())}\n\nReport: {done.report}")
 
 
 @_commands.command(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, StudyPath, are_studies, show_stages
+from mechcot.cli.options import Json, Quiet, StudyPath, are_studies, show_stages, warn_of_damage
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -39,10 +39,13 @@ def report(
     from mechcot.core.errors import AnalysisError
     from mechcot.study.folder import Study
 
-    page = Study.open(study).report
+    opened = Study.open(study)
+    page = opened.report
     if not page.is_file():
         raise AnalysisError(f"{page} is not there yet. `mechcot run {study}` writes it")
+    opened.checked(page)
     typer.echo(f"Report: {page}")
+    warn_of_damage(study)
     if open_:
         webbrowser.open(page.resolve().as_uri())
 
@@ -108,7 +111,9 @@ def show(
 ) -> None:
     """Show an analysis."""
     from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.study.folder import Study
+    from mechcot.study.readable import readable
 
     opened = Study.open(study)
     known = registry.shown_in(opened.settings)
@@ -118,12 +123,18 @@ def show(
         told = registry.json_of(known[name], opened) if name else registry.all_json(opened)
         typer.echo(json.dumps(told, ensure_ascii=False))
     elif name is not None:
-        typer.echo(registry.shown((known[name].told or known[name].of)(opened)))
+        typer.echo(shown(readable(known[name].told or known[name].of)(opened)))
     else:
         width = max(map(len, known))
+        missing: dict[str, list[str]] = {}
         for one, found in registry.all_json(opened).items():
-            missing = str(found.get("reason", ""))
-            typer.echo(f"{one:{width}s}  {known[one].says}{f' (not here: {missing})' if missing else ''}")
+            why = registry.not_here(found)
+            typer.echo(f"{one:{width}s}  {known[one].says}{' (not here)' if why else ''}")
+            if why:
+                missing.setdefault(why, []).append(one)
+        for why, names in missing.items():
+            typer.echo(f"\nNot here: {', '.join(names)}: {why}")
+    warn_of_damage(study)
 
 
 @_commands.command(

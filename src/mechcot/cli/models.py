@@ -211,7 +211,7 @@ def hedge(
     as_json: Json = False,
 ) -> None:
     """Look for the place of the hedge, and put it back."""
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline import hedge_pairs, localisation, steering
     from mechcot.pipeline import run as pipeline
 
@@ -233,7 +233,7 @@ def hedge(
         return
     for name, own in found.items():
         if name != "hedge":
-            typer.echo(own["reason"] if "reason" in own else registry.shown(getattr(done, name)()), nl=True)
+            typer.echo(own["reason"] if "reason" in own else shown(getattr(done, name)()), nl=True)
             typer.echo()
     typer.echo(f"Direction: {done.path / 'steering' / 'direction'}\nReport: {done.report}")
 

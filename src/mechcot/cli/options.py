@@ -25,6 +25,15 @@ def is_study(study: Path | None) -> Path | None:
     return study
 
 
+def warn_of_damage(study: Path) -> None:
+    """Say on the side which file of a study is not as it was written, where what is shown stands without."""
+    from mechcot.core.manifest import damaged
+
+    told = damaged(study)
+    if told:
+        typer.echo(f"mechcot: {told}", err=True)
+
+
 def with_weights(path: Path) -> Study:
     """A study that something is asked of whose weights.
 

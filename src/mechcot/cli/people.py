@@ -91,12 +91,13 @@ def import_ratings(
     as_json: Json = False,
 ) -> None:
     """Read filled forms."""
-    from mechcot.analyses import likert, registry
+    from mechcot.analyses import likert
+    from mechcot.analyses.shown import shown
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
     result = likert.read_ratings(opened, filled, key or study / "likert" / "key.json")
     path, page = likert.write_result(opened, result)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else registry.shown(result))
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else shown(result))
     if not as_json:
         typer.echo(f"\nResult: {path}\nPage: {page}")

@@ -60,7 +60,7 @@ def import_(
 
     arms = _named(arm)
     check_import(study, arms)
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline.imported import import_arms
 
     show_stages(quiet)
@@ -76,7 +76,7 @@ def import_(
     if as_json:
         typer.echo(json.dumps(answers.to_json(), ensure_ascii=False))
         return
-    typer.echo(registry.shown(answers))
+    typer.echo(shown(answers))
     steps = sum(len(done.steps(name)) for name in done.settings.arms)
     typer.echo(
         f"\n{len(done.questions()):,} questions, {steps:,} steps. Next: mechcot run {study} judges them "

@@ -66,7 +66,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Write examples of several types of traces."""
-    from mechcot.analyses.registry import shown
+    from mechcot.analyses.shown import shown
     from mechcot.core.errors import UsageError
     from mechcot.pipeline.traces import Wanted, make_traces
 
@@ -111,7 +111,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check traces."""
-    from mechcot.analyses.registry import shown
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline.traces import check_traces
 
     found = check_traces(task, source, tuple(questions or ()))

@@ -71,6 +71,10 @@ class AnalysisError(MechcotError):
     """Tables that do not carry what an analysis needs."""
 
 
+class NotMade(AnalysisError):
+    """A result that no run has made yet."""
+
+
 def said(error: BaseException) -> str:
     """What an error of another library says, in one line of at most 400 printable characters.
 

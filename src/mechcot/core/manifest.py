@@ -97,7 +97,7 @@ def load_manifest(root: Path) -> dict[str, Any]:
         raise StudyError(f"{error}. {_RESTORE}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise StudyError(f"{path}: the format is {found!r}, not {FORMAT}")
+        raise StudyError(f"{path}: the format is {found!r}, not {FORMAT}. {_RESTORE}")
     stages = manifest.get("stages")
     whole = isinstance(stages, dict) and all(isinstance(r, dict) and _is_record(r) for r in stages.values())
     # A manifest of an earlier version has no digest of its own.
@@ -206,6 +206,36 @@ def save_settings(root: Path, text: str) -> None:
     else:
         files.write_text(path, text)
     save_manifest(root, manifest | {"settings": [digest]})
+
+
+def damaged(root: Path) -> str:
+    """What of a study's files is not as it was written, in a line; "" where nothing is known to be so.
+
+    A file is read again only where its size, times or inode changed; a large one (`_LARGE`) not even then.
+
+    Raises:
+        StudyError: the manifest is damaged.
+    """
+    manifest, digests = load_manifest(root), Digests(root)
+    found = []
+    for name, (recorded, stage) in recorded_files(manifest).items():
+        path = root / name
+        bulky = name.startswith("models/") or "/activations/" in name  # taken out where room is short
+        if stage.startswith(HANDED_OUT) or (bulky and not path.exists()):
+            continue
+        if path.is_file() and path.stat().st_size > _LARGE:
+            continue
+        problem = difference(path, recorded, digests)
+        found += [f"{path} (stage {stage}) {problem}"] if problem else []
+    digests.save()
+    if not found:
+        return ""
+    more = f", and {len(found) - 1} more (mechcot verify {root} names them)" if len(found) > 1 else ""
+    fix = "" if found[0].endswith("is missing") else "Restore it, or delete it and "
+    return f"{found[0]}{more}. {fix}make it again: mechcot run {root}".replace(". make", ". Make")
+
+
+_LARGE = 2**26
 
 
 def verify(root: Path) -> list[str]:
