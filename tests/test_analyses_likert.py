@@ -21,6 +21,7 @@ from mechcot.analyses.likert.power import in_points, power_of
 from mechcot.analyses.likert.report_page import render, section, write_result
 from mechcot.analyses.likert.scales import STATEMENTS
 from mechcot.analyses.likert.stored import found
+from mechcot.analyses.shown import shown
 from mechcot.core import files
 from mechcot.core.errors import DataError, StudyError, UsageError
 from mechcot.core.naming import ARM_COLOURS
@@ -210,7 +211,7 @@ def test_planted_effects_come_back_with_everybody_and_everything_counted(case, t
     assert 0 < result.alpha.estimate <= result.omega.high
     assert [row["rated"] for row in result.accuracy] == [12] * 4
     json.dumps(result.to_json(), allow_nan=False)
-    said = registry.shown(result)
+    said = shown(result)
     assert "clearly lower for distilled" in said
     assert "Left out for a missed attention check" in said
     assert repr(result).startswith("LikertResult(form-")
@@ -375,7 +376,7 @@ def test_two_arms_and_ratings_at_one_end_are_said_and_not_fitted(tmp_path):
     assert alone.delta.estimate is not None
     assert "are one value" in result.effect("load", "distilled").log_odds.reason
     assert result.effect("interpretability", "distilled").log_odds.estimate is not None
-    assert "not to be compared" in registry.shown(result)
+    assert "not to be compared" in shown(result)
     render(json.loads(json.dumps(result.to_json())))
 
 

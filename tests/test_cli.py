@@ -53,6 +53,35 @@ def test_a_report_is_found_or_what_writes_it_is_said(study: Study, tmp_path: Pat
     assert (done.returncode, f"`mechcot run {tmp_path}` writes it" in done.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("how", ["changed", "gone"])
+@pytest.mark.parametrize("file", ["arms/base/steps.parquet", "results/audit.json", "report.html"])
+def test_what_is_damaged_is_named_with_what_to_do(file: str, how: str, study: Study, tmp_path: Path) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(study.path, copy, ignore=shutil.ignore_patterns("work", "models"))
+    if how == "gone":
+        (copy / file).unlink()
+    else:
+        (copy / file).write_bytes(b"{}")
+    for command in (["report"], ["show", "--json"], ["show"]):
+        done = called(command[0], copy, *command[1:])
+        assert str(copy / file) in done.stderr, command
+        assert f"mechcot run {copy}" in done.stderr
+        assert "Traceback" not in done.stderr
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+
+
+def test_why_analyses_are_not_there_is_said_once(study: Study, tmp_path: Path) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(
+        study.path, copy, ignore=shutil.ignore_patterns("work", "models", "results", "report.html")
+    )
+    listed = called("show", copy).stdout
+    assert listed.count(f"not made yet; mechcot run {copy} makes it") == 1
+    assert listed.count("(not here)") >= 15
+    assert len(re.findall("^Not here: ", listed, re.M)) == 1
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -128,6 +157,7 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
     dry = called(*call, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "8" in dry.stdout
+    assert re.search(r"\nTime: about [\d,]+ s here, .* 3 forward passes' worth of [\d,]+ tokens", dry.stdout)
     assert not (tmp_path / "student").exists()
     done = called(*call, "--set", "epochs=1", "--quiet")
     assert done.returncode == 0, done.stderr

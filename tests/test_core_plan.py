@@ -55,7 +55,9 @@ def test_the_table_says_unknown_and_why_and_leaves_out_what_nobody_takes() -> No
     both = Plan((sample, judge), ("nothing was run",)).text()
     assert "seconds" in both
     assert both.splitlines()[3].startswith("all that is to do")
-    assert both.endswith("sample: at most\nnothing was run")
+    untimed = "time is not foretold of judge: a server answers at a pace of its own"
+    assert both.endswith(f"sample: at most\n{untimed}\nnothing was run")
+    assert "3.0 and more" in both.splitlines()[3]
 
 
 def test_what_is_done_takes_nothing_and_does_not_count() -> None:

@@ -103,7 +103,10 @@ def test_what_needs_weights_says_so_and_runs_nothing(made: Study, tmp_path: Path
         ("read",),
         ("probe",),
         ("hedge",),
+        ("read", "--dry-run"),
+        ("handover", "--dry-run"),
         ("commitment", "--steps", "swaps"),
+        ("commitment", "--steps", "knockouts", "--dry-run"),
         ("weights",),
         ("knowledge",),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from called import called
 from judging_cases import judge_file
 from mechcot import Study
 from mechcot.cli import app
@@ -191,3 +193,47 @@ def test_the_command_plans_a_study_and_a_settings_file_and_says_json(study: Stud
     probe = runner.invoke(app, ["probe", str(study.path), "--dry-run", "--json"], catch_exceptions=False)
     assert json.loads(probe.output)["rows"][0]["unit"] == "fits"
     assert not (study.path / "probes").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run {} --set reading.layers=[1]", "read {}", "handover {}", "knowledge {}", "weights {}",
+        "commitment {} --steps swaps", "commitment {} --steps knockouts", "probe {}", "judge-controls {}",
+        "judge {} --judge kimi", "judge-controls {} --judge kimi --only answer-blind",
+        "sheet draw {} --steps 20",
+    ],
+)  # fmt: skip
+def test_every_dry_run_says_what_time_it_takes_or_why_not(command: str, study: Study) -> None:
+    before = stamps(study.path)
+    done = called(*command.format(study.path).split(), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\bseconds\b|\b[tT]ime\b", done.stdout)
+    assert {path: at for path, at in stamps(study.path).items() if path.name != "digests.json"} == {
+        path: at for path, at in before.items() if path.name != "digests.json"
+    }
+
+
+def test_what_is_done_says_what_it_took_and_counts_for_nothing(study: Study) -> None:
+    recorded = load_manifest(study.path)["stages"]
+    plan = pipeline.plan(study.path)
+    assert {row.what: row.seconds for row in plan.rows} == {n: r["seconds"] for n, r in recorded.items()}
+    assert plan.total.seconds == 0
+    assert "Seconds of what is cached are those that it took" in plan.text()
+    assert "time is not foretold" not in plan.text()
+
+
+def test_what_never_ran_is_foretold_at_the_pace_of_its_own_models(study: Study, tmp_path: Path) -> None:
+    recorded = load_manifest(study.path)["stages"]
+    tokens = sum(int(study.traces(arm).token_ids.map(len).sum()) for arm in study.settings.arms)
+    writing = tokens / sum(recorded[f"sample-{arm}"]["seconds"] for arm in study.settings.arms)
+    own = study.settings.readings()
+    told = [files.read_json(study.reading_path(*pair) / "reading.json")["tree_tokens"] for pair in own]
+    reading = sum(told) / sum(recorded[f"read-{a}-by-{r}"]["seconds"] for a, r in own)
+    row = rows(pipeline.plan_handover(study.path))["handover-by-base"]
+    assert row.seconds == pytest.approx(row.tokens_in / reading + row.tokens_out / writing)  # type: ignore[operator]
+    new = pipeline.plan(tmp_path / "new", preset="organism-small", seed=3)
+    assert rows(new)["sample-base"].seconds is None
+    assert "time is not foretold of pretrain, distill-distilled, distill-terse and 10 more: nothing like" in (
+        new.text()
+    )

@@ -248,7 +248,8 @@ def test_a_dry_run_prices_and_writes_nothing(study: Study) -> None:
     assert "for other orders" not in plain.output
     assert sorted(p.stat().st_mtime_ns for p in study.path.rglob("*") if p.is_file()) == before
     told = json.loads((study.reading_path("base") / "reading.json").read_text())
-    traces, _, tokens, size, unit = plain.output.splitlines()[1].split()[4:]
+    state, traces, _, tokens, took, size, unit = plain.output.splitlines()[1].split()[4:]
+    assert (state, float(took) > 0) == ("cached", True)
     assert (traces, tokens, unit) == (str(told["traces"]), f"{told['tree_tokens']:,}", "MB")
     written = sum(
         f.stat().st_size for f in (study.reading_path("base") / "activations").glob("*.safetensors")

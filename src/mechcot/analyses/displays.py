@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mechcot.analyses.heads import HEADS
+
 _HERE = "mechcot.analyses"
 
 FIGURES = {
@@ -78,7 +80,9 @@ NO_FIGURE = {
 """Why a result with rows of its own has no figure, and what shows it in its place, by its class."""
 
 TEXTS = {
+    **dict.fromkeys(HEADS, f"{_HERE}.heads:text"),
     "AlongResult": f"{_HERE}.along.page:terminal_text",
+    "AnswersResult": f"{_HERE}.answers.terminal:terminal_text",
     "AuditResult": f"{_HERE}.headline:audit_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "CausesResult": f"{_HERE}.causes.page:terminal_text",

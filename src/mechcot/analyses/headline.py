@@ -356,7 +356,7 @@ def audit_text(result: AuditResult) -> str:
             (percent(rate) for rate in (both.rate_before, both.rate_after)),
             points(both.delta.to_json()),
         ),
-        *map(_role, roles),
+        *(_role(role, getattr(result, "_kind_names", {})) for role in roles),
         _row("steps in all", (f"{arm.n_steps:,}" for arm in arms)),
         _row("not checkable", (percent(arm.not_checkable_rate) for arm in arms)),
         _row("judge abstains", (percent(arm.abstain_rate) for arm in arms)),
@@ -387,7 +387,7 @@ def _before_answer(result: AuditResult) -> list[Row]:
     ]
 
 
-def _role(role: RoleAudit) -> Row:
+def _role(role: RoleAudit, names: Mapping[str, str]) -> Row:
     errors = role.errors
     counts = (errors.n_judged_before, errors.n_judged_after)
     cells = (
@@ -395,7 +395,7 @@ def _role(role: RoleAudit) -> Row:
         for rate, n in zip((errors.rate_before, errors.rate_after), counts, strict=True)
     )
     difference = points(errors.delta.to_json()) if all(counts) else ""
-    return _row(f"  kind: {role.role}", cells, difference)
+    return _row(f"  kind: {names.get(role.role, role.role)}", cells, difference)
 
 
 def _aligned(rows: Sequence[Row]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from mechcot.analyses.along import analysis as along
@@ -12,6 +11,7 @@ from mechcot.analyses.audit import analysis as audit
 from mechcot.analyses.audit.certainty import certainty_of
 from mechcot.analyses.audit.scales import scales_of
 from mechcot.analyses.audit.segments import segments_json, segments_of
+from mechcot.analyses.audit.segments import terminal_text as segments_text
 from mechcot.analyses.causes import analysis as causes
 from mechcot.analyses.claims import analysis as claims
 from mechcot.analyses.commitment import analysis as commitment
@@ -41,8 +41,7 @@ from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
 from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
-from mechcot.core.errors import AnalysisError
-from mechcot.core.results import Result, frame_text
+from mechcot.core.errors import AnalysisError, NotMade
 from mechcot.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +97,7 @@ ANALYSES = (
         settings=("steps",),
         needed=True,
         pages={"sure": f"{_HERE}.audit.certainty_page:segments"},
+        told=segments_text,
     ),
     Analysis("gains", gains_of, version=4, pages={"gains": f"{_HERE}.gains.page:gains"}),
     Analysis(
@@ -123,6 +123,7 @@ ANALYSES = (
         needed=True,
         summary=controls.summarised,
         pages={"controls": f"{_HERE}.controls.page:controls"},
+        told=controls.terminal_text,
     ),
     Analysis(
         "seeds",
@@ -333,15 +334,16 @@ def all_json(study: Study) -> dict[str, dict[str, Any]]:
     for name, analysis in shown_in(study.settings).items():
         try:
             found[name] = json_of(analysis, study)
+        except NotMade:
+            found[name] = missing(f"not made yet; mechcot run {study.path} makes it")
         except AnalysisError as error:
             found[name] = missing(str(error))
     return found
 
 
-def shown(result: Any) -> str:
-    """A result for a terminal: its own text, or its table; several ones below each other."""
-    if isinstance(result, tuple):
-        return "\n\n".join(shown(part) for part in result)
-    if isinstance(result, dict):
-        return json.dumps(result, indent=1, ensure_ascii=False)
-    return str(result.text()) if isinstance(result, Result) else frame_text(result)
+def not_here(found: dict[str, Any]) -> str:
+    """Why a result says nothing, as a whole or in all its parts for one reason; "" where it does."""
+    if "reason" in found:
+        return str(found["reason"])
+    reasons = {str(part.get("reason", "")) if isinstance(part, dict) else "" for part in found.values()}
+    return reasons.pop() if len(reasons) == 1 else ""

@@ -16,7 +16,7 @@ from mechcot.asking.replies import Reply
 from mechcot.asking.server_file import Server, api_key
 from mechcot.asking.spending import Call, Ledger, paid
 from mechcot.asking.workers import converse, work_off
-from mechcot.core.errors import JudgeError
+from mechcot.core.errors import JudgeError, ServerRefused
 from mechcot.core.progress import Progress
 
 log = logging.getLogger("mechcot")
@@ -146,7 +146,7 @@ class Run(Generic[ItemT, FoundT]):
     def _take(self, check: Check | Failure) -> bool:
         """Keep what the start-up call found; whether another model answers than was known to."""
         if isinstance(check, Failure):
-            raise JudgeError(f"{self._form.doing} stopped at the start-up call: {self._advice(check)}")
+            raise ServerRefused(f"{self._form.doing} stopped at the start-up call: {self._advice(check)}")
         known, self.check = self.check, check
         self._cache.put_check(server_digest(self._server), check)
         if check.enforces_schema is False and (known is None or known.enforces_schema is not False):
@@ -283,7 +283,7 @@ class Run(Generic[ItemT, FoundT]):
             what = f"{self._failed_in_a_row} calls in a row failed, the last with: {failure.reason}"
         else:
             return
-        raise JudgeError(
+        raise (JudgeError if self._got else ServerRefused)(
             f"{self._form.doing} stopped: {what}. The {self._got} replies got in this run are kept; run "
             "again to go on"
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mechcot.cli.options import Json
+from mechcot.cli.options import Json, is_study
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -73,6 +73,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Plan a study."""
+    if not study.is_file():
+        is_study(study)
     from mechcot.pipeline import run as pipeline
 
     found = pipeline.foretell(study)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mechcot.cli.options import show_plan, show_stages
+from mechcot.cli.options import show_plan, show_stages, with_weights
 
 if TYPE_CHECKING:
     from mechcot.core.settings import Settings
@@ -27,11 +27,9 @@ def which_steps(
     """Change or hide steps of a finished study, or say what that takes, and print what it did."""
     from mechcot.pipeline import run as pipeline
     from mechcot.pipeline.causes import SWAPS
-    from mechcot.study.folder import Study
 
     show_stages(quiet)
-    opened = Study.open(study)
-    overrides = overrides_of(opened.settings)
+    overrides = overrides_of(with_weights(study).settings)
     if dry_run:
         begins = ("causes-",) if steps == SWAPS else ("read-",)
         show_plan(pipeline.plan_added(study, overrides, begins), as_json)

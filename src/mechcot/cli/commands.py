@@ -19,8 +19,17 @@ from mechcot.cli import sharing as cli_sharing
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli import traces as cli_traces
 from mechcot.cli.groups import Grouped, with_version
-from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
-from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
+from mechcot.cli.options import (
+    DryRun,
+    Json,
+    NewStudyPath,
+    Quiet,
+    StudyPath,
+    show_plan,
+    show_stages,
+    told_new,
+)
+from mechcot.core.errors import MechcotError, MissingDependency, said
 from mechcot.core.sites import SITES
 
 _MODELS = ("torch", "transformers", "safetensors", "datasets", "tokenizers", "psutil", "accelerate")
@@ -103,7 +112,8 @@ def run(
     if in_miniature:
         cli_ahead.run(study, given | {"restart_from": restart_from}, dry_run, quiet, as_json)
         return
-    settings_in(study, **given)  # wrong settings are told before all that a run needs is imported
+    # Wrong settings are told before all that a run needs is imported.
+    told_new(study, settings_in(study, **given), dry_run=dry_run)
     from mechcot.pipeline import run as pipeline
 
     if dry_run:
@@ -186,107 +196,6 @@ def read(
 
 
 @app.command(
-    help="""Show what a finished study found: which analyses it has, or one of them in full.
-
-\b
-  mechcot show studies/organism                 # its analyses, a line each
-  mechcot show studies/organism answers         # made anew from the study's tables
-  mechcot show studies/organism answers --json  # as it stands in results/answers.json"""
-)
-def show(
-    study: StudyPath,
-    name: Annotated[str | None, typer.Argument(help="An analysis.", show_default=False)] = None,
-    as_json: Json = False,
-) -> None:
-    """Show an analysis."""
-    from mechcot.analyses import registry
-    from mechcot.study.folder import Study
-
-    opened = Study.open(study)
-    known = registry.shown_in(opened.settings)
-    if name is not None and name not in known:
-        raise UsageError(f"there is no analysis '{name}'; there are: {', '.join(known)}")
-    if as_json:
-        told = registry.json_of(known[name], opened) if name else registry.all_json(opened)
-        typer.echo(json.dumps(told, ensure_ascii=False))
-    elif name is not None:
-        typer.echo(registry.shown((known[name].told or known[name].of)(opened)))
-    else:
-        width = max(map(len, known))
-        for one, found in registry.all_json(opened).items():
-            missing = str(found.get("reason", ""))
-            typer.echo(f"{one:{width}s}  {known[one].says}{f' (not here: {missing})' if missing else ''}")
-
-
-@app.command(
-    help="""Where answers rise while steps get worse and where they do not: contrasts of several studies.
-
-Every study gives its headline and its controls; the first headline is what the others are compared with.
-"No split" is right answers that rise and wrong steps that rise by less than a margin fixed in the settings
-(confirmatory.smallest.steps), both by their intervals.
-
-\b
-  mechcot boundary studies/medqa studies/gsm8k studies/arc
-  mechcot boundary studies/organism --figure boundary.html"""
-)
-def boundary(
-    studies: Annotated[list[Path], typer.Argument(help="The studies' folders.", show_default=False)],
-    figure: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw the contrasts into this HTML file.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Contrasts of several studies side by side."""
-    from mechcot.analyses.boundary.analysis import boundary as compared
-    from mechcot.core.files import write_text
-    from mechcot.study.folder import Study
-
-    found = compared([Study.open(path) for path in studies])
-    if figure is not None:
-        write_text(figure, found.figure().to_html(include_plotlyjs=True, config={"displayModeBar": False}))
-    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.text())
-
-
-@app.command(
-    help="""Each claim of two papers, beside what a finished study says of it.
-
-A claim holds, is reversed, cannot be told, or was not tested here; with its published number and way of
-measuring, this study's number in that way where it can be had, and in a way that holds.
-
-\b
-  mechcot claims studies/organism"""
-)
-def claims(study: StudyPath, as_json: Json = False) -> None:
-    """The ledger of published claims."""
-    show(study, "ledger", as_json)
-
-
-@app.command(
-    help="""The step audit of a finished study: how many steps are wrong before and after.
-
-\b
-  mechcot audit studies/organism
-  mechcot audit studies/organism --control terse --json"""
-)
-def audit(
-    study: StudyPath,
-    control: Annotated[str | None, typer.Option(help="A control in place of the headline.")] = None,
-    as_json: Json = False,
-) -> None:
-    """The step audit."""
-    from mechcot.analyses.headline import audit_text
-    from mechcot.study.folder import Study
-
-    opened = Study.open(study)
-    result, certainty = opened.audit(control), opened.certainty(control)
-    if as_json:
-        both = {**result.to_json(), "certainty": certainty.to_json()}
-        typer.echo(json.dumps(both, ensure_ascii=False))
-        return
-    typer.echo(f"{audit_text(result)}\n\n{certainty.text()}")
-
-
-@app.command(
     help="""Ask all arms of a study what they know of a fixed list of facts that neither of them wrote.
 
 \b
@@ -306,7 +215,7 @@ def knowledge(
     as_json: Json = False,
 ) -> None:
     """Ask the arms what they know."""
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline import run as pipeline
 
     show_stages(quiet)
@@ -315,7 +224,7 @@ def knowledge(
         return
     done = pipeline.knowledge(study, pairs=pairs, progress=not quiet)
     found = done.knowledge()
-    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else registry.shown(found))
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else shown(found))
 
 
 cli_ahead.add_commands(app)
@@ -376,6 +285,13 @@ def main(*before: str) -> None:
 
 def _told(error: Exception) -> tuple[str, int] | None:
     """The message for an error and the exit code; None: it is a fault in mechcot and shows in full."""
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    found = _put(error)
+    return None if found is None else (f"{found[0]}{notes}", found[1])
+
+
+def _put(error: Exception) -> tuple[str, int] | None:
+    """The same without what was noted on its way."""
     if isinstance(error, MechcotError):
         return str(error), error.exit_code
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) or "out of memory" in str(error):

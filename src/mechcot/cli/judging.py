@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DRAWN, DryRun, Json, Quiet, StudyPath, show_plan, show_stages, with_weights
 
 _commands = typer.Typer()
 _SHIPPED = ", or the name of one that comes with mechcot (docs/judges.md)"
@@ -155,10 +155,10 @@ def handover(
     as_json: Json = False,
 ) -> None:
     """Hand traces over."""
-    from mechcot.analyses import registry
+    show_stages(quiet)
+    with_weights(study)
     from mechcot.pipeline import run as pipeline
 
-    show_stages(quiet)
     if dry_run:
         show_plan(pipeline.plan_handover(study, judge_file=judge_file), as_json)
         return
@@ -166,7 +166,9 @@ def handover(
     if as_json:
         typer.echo(json.dumps(done.result("handover"), ensure_ascii=False))
         return
-    typer.echo(f"{registry.shown(done.handover())}\n\nReport: {done.report}")
+    from mechcot.analyses.shown import shown
+
+    typer.echo(f"{shown(done.handover())}\n\nReport: {done.report}")
 
 
 @_commands.command(
@@ -216,7 +218,9 @@ Hand out sheet.html or sheet.csv; keep key.json to yourself. A sheet is never ov
 def draw(
     study: StudyPath,
     steps: Annotated[int, typer.Option(min=1, help="Different steps, both arms together.")] = 300,
-    repeat: Annotated[int, typer.Option(min=0, help="How many of them stand there twice.")] = 30,
+    repeat: Annotated[
+        int | None, typer.Option(min=0, help="How many of them stand there twice; a tenth by default.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw; the study's by default.")] = None,
     answer_blind: Annotated[bool, typer.Option("--answer-blind", help="Leave the right answer out.")] = False,
     out: Annotated[
@@ -229,11 +233,13 @@ def draw(
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
-    drawn = sheet.draw_steps(opened, steps, repeat=repeat, seed=seed)
+    drawn = sheet.draw_steps(opened, steps, repeat=steps // 10 if repeat is None else repeat, seed=seed)
     typer.echo(drawn.text())
-    if not dry_run:
-        folder = sheet.write_sheet(opened, drawn, out or study / "sheet", answer_blind=answer_blind)
-        typer.echo(f"\nHand out: {folder / 'sheet.html'} or sheet.csv\nKeep: {folder / 'key.json'}")
+    if dry_run:
+        typer.echo(DRAWN)
+        return
+    folder = sheet.write_sheet(opened, drawn, out or study / "sheet", answer_blind=answer_blind)
+    typer.echo(f"\nHand out: {folder / 'sheet.html'} or sheet.csv\nKeep: {folder / 'key.json'}")
 
 
 @_sheet.command(

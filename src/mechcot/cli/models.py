@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, is_study, show_plan, show_stages, with_weights
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -44,7 +44,9 @@ def distill(
         list[str] | None,
         typer.Option("--set", metavar="A=B", help="A training setting, such as epochs=3 or lora.rank=16."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only the mask report; trains nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only the mask report, and the time; trains nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Distil traces into a checkpoint."""
@@ -58,9 +60,13 @@ def distill(
     check_out(out)
     training = prepare(model, examples, settings, seed=seed)
     typer.echo(training.report)
-    if not dry_run:
-        train(training, out, progress=not quiet)
-        typer.echo(f"\nStudent: {out}")
+    if dry_run:
+        from mechcot.pipeline.estimate.training import time_of
+
+        typer.echo(f"\n{time_of(training)}")
+        return
+    train(training, out, progress=not quiet)
+    typer.echo(f"\nStudent: {out}")
 
 
 @_commands.command(
@@ -76,7 +82,10 @@ STUDY/probes/NAME/AUTHOR/READER. `python -m mechcot.probe` is the same."""
 )
 def probe(
     study: Annotated[
-        Path | None, typer.Argument(help="The study's folder; none with --activations.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="The study's folder; none with --activations.", show_default=False, callback=is_study
+        ),
     ] = None,
     spec: Annotated[
         Path | None,
@@ -163,10 +172,9 @@ def weights(
     """Look for the place of the changes in the weights."""
     from mechcot.pipeline import run as pipeline
     from mechcot.pipeline.weights import overrides_of, plan_weights
-    from mechcot.study.folder import Study
 
     show_stages(quiet)
-    opened = Study.open(study)
+    opened = with_weights(study)
     overrides = overrides_of(opened.settings, thorough=thorough)
     plan_weights(opened, overrides)  # what cannot be swapped is refused before it stands in the study
     if dry_run:
@@ -203,13 +211,12 @@ def hedge(
     as_json: Json = False,
 ) -> None:
     """Look for the place of the hedge, and put it back."""
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline import hedge_pairs, localisation, steering
     from mechcot.pipeline import run as pipeline
-    from mechcot.study.folder import Study
 
     show_stages(quiet)
-    opened = Study.open(study)
+    opened = with_weights(study)
     overrides = (
         *localisation.overrides_of(opened.settings, thorough=thorough),
         *steering.overrides_of(opened.settings, thorough=thorough),
@@ -226,7 +233,7 @@ def hedge(
         return
     for name, own in found.items():
         if name != "hedge":
-            typer.echo(own["reason"] if "reason" in own else registry.shown(getattr(done, name)()), nl=True)
+            typer.echo(own["reason"] if "reason" in own else shown(getattr(done, name)()), nl=True)
             typer.echo()
     typer.echo(f"Direction: {done.path / 'steering' / 'direction'}\nReport: {done.report}")
 

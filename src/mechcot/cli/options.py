@@ -12,24 +12,103 @@ import typer
 
 if TYPE_CHECKING:
     from mechcot.core.plan import Plan
+    from mechcot.core.settings import Settings
+    from mechcot.study.folder import Study
 
 
-def _is_study(study: Path) -> Path:
+def is_study(study: Path | None) -> Path | None:
+    """A study that an argument names, which must be there: told before a command imports what it needs."""
     from mechcot.core.manifest import check_study
 
-    check_study(study)  # before a command imports what it needs of one
+    if study is not None:
+        check_study(study)
     return study
 
 
+def warn_of_damage(study: Path) -> None:
+    """Say on the side which file of a study is not as it was written, where what is shown stands without."""
+    from mechcot.core.manifest import damaged
+
+    told = damaged(study)
+    if told:
+        typer.echo(f"mechcot: {told}", err=True)
+
+
+def with_weights(path: Path) -> Study:
+    """A study that something is asked of whose weights.
+
+    Raises:
+        UsageError: it has none.
+    """
+    from mechcot.core.no_weights import need_weights
+    from mechcot.study.folder import Study
+
+    study = Study.open(path)
+    need_weights(path, study.settings)
+    return study
+
+
+def are_studies(studies: list[Path]) -> list[Path]:
+    """The same of several."""
+    return [path for path in studies if is_study(path)]
+
+
+def is_file(path: Path) -> Path:
+    """A file that an argument names, likewise."""
+    from mechcot.core.files import check_file
+
+    check_file(path)
+    return path
+
+
+def study_or_file(path: Path) -> Path:
+    """A study or a file, likewise."""
+    if path.is_dir() or not path.suffix:
+        is_study(path)
+        return path
+    return is_file(path)
+
+
+def studies_or_files(paths: list[Path]) -> list[Path]:
+    """The same of several."""
+    return [study_or_file(path) for path in paths]
+
+
+def told_new(study: Path, settings: Settings, *, dry_run: bool = False) -> None:
+    """Say in one line that a study is not there yet, and of what one is made in its place.
+
+    Raises:
+        StudyError: none can be made there.
+    """
+    from mechcot.core.manifest import SETTINGS, check_place, studies_near
+
+    check_place(study)
+    if (study / SETTINGS).exists():
+        return
+    near = studies_near(study)
+    arms = f"the arms {', '.join(settings.arms)}"
+    of = "the model organism (of other models: --config FILE)" if settings.organism else arms
+    logging.getLogger("mechcot").log(
+        logging.WARNING if near else logging.INFO,
+        "%s is no study yet: a new one of %s %s%s",
+        study,
+        of,
+        "would be made there" if dry_run else "is made there; Ctrl-C stops it",
+        f". Did you mean {' or '.join(map(str, near))}?" if near else "",
+    )
+
+
 NewStudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False)]
-StudyPath = Annotated[
-    Path, typer.Argument(help="The study's folder.", show_default=False, callback=_is_study)
-]
+StudyPath = Annotated[Path, typer.Argument(help="The study's folder.", show_default=False, callback=is_study)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars and stage lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only what it will take; runs, sends and writes nothing.")
 ]
+
+
+DRAWN = "\nTime: seconds; drawing runs no model and asks no server."
+"""What the dry run of drawing for people says of time."""
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:

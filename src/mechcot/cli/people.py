@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import Json, StudyPath
+from mechcot.cli.options import DRAWN, Json, StudyPath
 
 _likert = typer.Typer(
     no_args_is_help=True,
@@ -64,11 +64,11 @@ def draw(
         opened, participants, arms=arm or (), questions=questions, each=each, seed=seed
     )
     typer.echo(f"{drawn.power().text()}\n\n{drawn.text()}")
-    if not dry_run:
-        folder = likert.write_forms(opened, drawn, out or study / "likert", consent=consent)
-        typer.echo(
-            f"\nHand out: {folder / 'forms'} (participants.csv lists them)\nKeep: {folder / 'key.json'}"
-        )
+    if dry_run:
+        typer.echo(DRAWN)
+        return
+    folder = likert.write_forms(opened, drawn, out or study / "likert", consent=consent)
+    typer.echo(f"\nHand out: {folder / 'forms'} (participants.csv lists them)\nKeep: {folder / 'key.json'}")
 
 
 @_likert.command(
@@ -91,12 +91,13 @@ def import_ratings(
     as_json: Json = False,
 ) -> None:
     """Read filled forms."""
-    from mechcot.analyses import likert, registry
+    from mechcot.analyses import likert
+    from mechcot.analyses.shown import shown
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
     result = likert.read_ratings(opened, filled, key or study / "likert" / "key.json")
     path, page = likert.write_result(opened, result)
-    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else registry.shown(result))
+    typer.echo(json.dumps(result.to_json(), ensure_ascii=False) if as_json else shown(result))
     if not as_json:
         typer.echo(f"\nResult: {path}\nPage: {page}")

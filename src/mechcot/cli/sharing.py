@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, is_file, show_plan, show_stages
 from mechcot.core.errors import UsageError
-from mechcot.core.files import check_file
 
 _commands = typer.Typer()
 
@@ -22,11 +21,6 @@ def add_commands(app: typer.Typer) -> None:
         app: the command line.
     """
     app.registered_commands += _commands.registered_commands
-
-
-def _is_file(path: Path) -> Path:
-    check_file(path)  # before a command imports what it needs
-    return path
 
 
 @_commands.command(
@@ -66,7 +60,7 @@ def import_(
 
     arms = _named(arm)
     check_import(study, arms)
-    from mechcot.analyses import registry
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline.imported import import_arms
 
     show_stages(quiet)
@@ -82,7 +76,7 @@ def import_(
     if as_json:
         typer.echo(json.dumps(answers.to_json(), ensure_ascii=False))
         return
-    typer.echo(registry.shown(answers))
+    typer.echo(shown(answers))
     steps = sum(len(done.steps(name)) for name in done.settings.arms)
     typer.echo(
         f"\n{len(done.questions()):,} questions, {steps:,} steps. Next: mechcot run {study} judges them "
@@ -144,7 +138,7 @@ Killed or stopped by its budget, the same command goes on: what was answered is 
 )
 def judge_accuracy(
     labels: Annotated[
-        Path, typer.Argument(help="A file of step labels.", show_default=False, callback=_is_file)
+        Path, typer.Argument(help="A file of step labels.", show_default=False, callback=is_file)
     ],
     judge_file: Annotated[
         Path,

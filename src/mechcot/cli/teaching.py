@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, show_plan, show_stages
+from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, is_study, show_plan, show_stages
 
 _commands = typer.Typer()
 
@@ -46,6 +46,8 @@ def teacher(
     as_json: Json = False,
 ) -> None:
     """Have a teacher write chains."""
+    if config is None:
+        is_study(study)
     from mechcot.core.files import read_json
     from mechcot.pipeline import run as pipeline
 

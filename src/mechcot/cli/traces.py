@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, show_stages
+from mechcot.cli.options import Json, Quiet, show_stages, studies_or_files, study_or_file
 
 _traces = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,10 @@ answer-kept, filler, brief; by a server: summary, post-hoc (docs/traces.md)."""
 )
 def make(
     questions: Annotated[
-        list[Path], typer.Argument(help="Files of questions, or a study's folder.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Files of questions, or a study's folder.", show_default=False, callback=studies_or_files
+        ),
     ],
     task: _Task,
     variant: Annotated[str, typer.Option(help="Types of traces, with commas between them.")],
@@ -63,7 +66,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Write examples of several types of traces."""
-    from mechcot.analyses.registry import shown
+    from mechcot.analyses.shown import shown
     from mechcot.core.errors import UsageError
     from mechcot.pipeline.traces import Wanted, make_traces
 
@@ -96,7 +99,10 @@ A file has the columns qid and text, and answer where its texts hold none."""
 )
 def check(
     source: Annotated[
-        Path, typer.Argument(help="A study's folder, or a file of traces.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A study's folder, or a file of traces.", show_default=False, callback=study_or_file
+        ),
     ],
     task: _Task,
     questions: Annotated[
@@ -105,7 +111,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check traces."""
-    from mechcot.analyses.registry import shown
+    from mechcot.analyses.shown import shown
     from mechcot.pipeline.traces import check_traces
 
     found = check_traces(task, source, tuple(questions or ()))

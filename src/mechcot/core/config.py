@@ -241,7 +241,7 @@ def _explained(error: ValidationError, source: str, root: type[Section]) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(f"{source}: '{where}' is no setting{_nearest(item['loc'], root)}")
         else:
-            place = source if source == f"--set {where}" else f"{source}: {where}"
+            place = source if where in ("settings", source.removeprefix("--set ")) else f"{source}: {where}"
             lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}{_given(item)}")
     return "\n".join(lines)
 

@@ -39,6 +39,10 @@ class StudyError(MechcotError):
     """A study folder that does not fit the call: changed inputs, a foreign or damaged file."""
 
 
+class DiskError(StudyError):
+    """A study that cannot be written for now: no room, no permission. Run again, it goes on."""
+
+
 class ModelError(MechcotError):
     """A checkpoint, tokenizer or template that cannot be used."""
 
@@ -59,8 +63,16 @@ class JudgeError(MechcotError):
     """A judge that cannot be asked or whose answers cannot be used."""
 
 
+class ServerRefused(JudgeError):
+    """A server of which no reply came: it is not there, or takes no call as it is asked."""
+
+
 class AnalysisError(MechcotError):
     """Tables that do not carry what an analysis needs."""
+
+
+class NotMade(AnalysisError):
+    """A result that no run has made yet."""
 
 
 def said(error: BaseException) -> str:

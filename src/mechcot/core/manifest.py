@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,60 @@ def check_study(root: Path) -> None:
     """Refuse a folder that is no study.
 
     Raises:
-        StudyError: it has no study.yaml.
+        StudyError: it has no study.yaml; with the studies near by that are called nearly so.
     """
-    if not (root / SETTINGS).exists():
-        raise StudyError(f"{root} is no study: it holds no study.yaml. Make one with: mechcot run {root}")
+    if (root / SETTINGS).exists():
+        return
+    if root.is_file():
+        raise StudyError(f"{root} is no study but a file; a study is a folder{_meant(root.parent)}")
+    why = "it holds no study.yaml" if root.exists() else "there is no such folder"
+    raise StudyError(f"{root} is no study: {why}{_meant(root) or f'. Make one with: mechcot run {root}'}")
+
+
+def check_place(path: Path) -> None:
+    """Refuse what can neither be a study nor become one.
+
+    Raises:
+        StudyError: a file, or a folder with something else in it.
+    """
+    if path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file; a study is a folder")
+    if not path.exists() and path.suffix in (".yaml", ".yml", ".json"):
+        raise StudyError(
+            f"{path}: there is no such file. A study is a folder; its settings are given by --config FILE"
+        )
+    other = path.exists() and any(p.name != "work" for p in path.iterdir())
+    if other and not (path / SETTINGS).exists():
+        raise StudyError(
+            f"{path} is not empty and no study (no study.yaml){_meant(path) or '. Name a new folder'}"
+        )
+
+
+def _meant(root: Path) -> str:
+    """What may have been meant, as the end of a sentence; "" where nothing is near."""
+    near = studies_near(root)
+    return f". Did you mean {' or '.join(map(str, near))}?" if near else ""
+
+
+def studies_near(root: Path) -> list[Path]:
+    """Studies that a name may have meant: those inside it or, else, near it and called nearly so.
+
+    Args:
+        root: what was named.
+
+    Returns:
+        At most three, the nearest name first.
+    """
+    inside = sorted(path.parent for path in root.glob(f"*/{SETTINGS}"))
+    if inside:
+        return inside[:3]
+    beside = next((above for above in root.parents if above.is_dir()), root)
+    found = [path.parent for deep in ("*", "*/*") for path in beside.glob(f"{deep}/{SETTINGS}")]
+    shown = [path for path in sorted(found) if path != root and path.name[0] != "."]
+    by_name = {str(path.relative_to(beside)): path for path in shown}
+    by_name |= {path.name: path for path in by_name.values()}
+    close = get_close_matches(str(root.relative_to(beside)), by_name, n=3)
+    return list(dict.fromkeys(by_name[name] for name in close))
 
 
 def load_manifest(root: Path) -> dict[str, Any]:
@@ -46,7 +97,7 @@ def load_manifest(root: Path) -> dict[str, Any]:
         raise StudyError(f"{error}. {_RESTORE}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise StudyError(f"{path}: the format is {found!r}, not {FORMAT}")
+        raise StudyError(f"{path}: the format is {found!r}, not {FORMAT}. {_RESTORE}")
     stages = manifest.get("stages")
     whole = isinstance(stages, dict) and all(isinstance(r, dict) and _is_record(r) for r in stages.values())
     # A manifest of an earlier version has no digest of its own.
@@ -155,6 +206,36 @@ def save_settings(root: Path, text: str) -> None:
     else:
         files.write_text(path, text)
     save_manifest(root, manifest | {"settings": [digest]})
+
+
+def damaged(root: Path) -> str:
+    """What of a study's files is not as it was written, in a line; "" where nothing is known to be so.
+
+    A file is read again only where its size, times or inode changed; a large one (`_LARGE`) not even then.
+
+    Raises:
+        StudyError: the manifest is damaged.
+    """
+    manifest, digests = load_manifest(root), Digests(root)
+    found = []
+    for name, (recorded, stage) in recorded_files(manifest).items():
+        path = root / name
+        bulky = name.startswith("models/") or "/activations/" in name  # taken out where room is short
+        if stage.startswith(HANDED_OUT) or (bulky and not path.exists()):
+            continue
+        if path.is_file() and path.stat().st_size > _LARGE:
+            continue
+        problem = difference(path, recorded, digests)
+        found += [f"{path} (stage {stage}) {problem}"] if problem else []
+    digests.save()
+    if not found:
+        return ""
+    more = f", and {len(found) - 1} more (mechcot verify {root} names them)" if len(found) > 1 else ""
+    fix = "" if found[0].endswith("is missing") else "Restore it, or delete it and "
+    return f"{found[0]}{more}. {fix}make it again: mechcot run {root}".replace(". make", ". Make")
+
+
+_LARGE = 2**26
 
 
 def verify(root: Path) -> list[str]:

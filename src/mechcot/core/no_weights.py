@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from mechcot.core.errors import UsageError
 
 NO_WEIGHTS = (
     "this needs a model's weights, and all arms of the study are given as traces; make a study whose arms "
     "name the checkpoints (arms.NAME.model)"
 )
+
+
+def need_weights(path: Path, settings: Any) -> None:
+    """Refuse to ask anything of the weights of a study that has none.
+
+    Args:
+        path: of the study.
+        settings: of it (`Settings`, which imports this file).
+
+    Raises:
+        UsageError: all its arms are given as traces.
+    """
+    if settings.given:
+        raise UsageError(f"{path}: {NO_WEIGHTS}")
 
 
 def check_no_weights(settings: Any) -> None:

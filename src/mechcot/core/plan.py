@@ -43,7 +43,7 @@ class Expense(Result):
         answered: calls whose replies are kept, so that they are not sent.
         tokens_in: that a model reads.
         tokens_out: that a model writes, at most.
-        seconds: within a factor of about two.
+        seconds: within a factor of about two, unless a note says else; of what is cached, what it took.
         disk: bytes that are kept.
         memory: bytes held at once.
         money: at most, in the money of the judge file's prices.
@@ -66,9 +66,9 @@ class Expense(Result):
     reason: str = "known when it has run"
     note: str = ""
 
-    def done(self) -> Expense:
-        """The same work, which is there already and takes nothing."""
-        return Expense(self.what, self.n, self.unit, "cached", seconds=0.0, disk=0, memory=0)
+    def done(self, took: float = 0.0) -> Expense:
+        """The same work, which is there already and takes nothing; `took`: the seconds of making it."""
+        return Expense(self.what, self.n, self.unit, "cached", seconds=took, disk=0, memory=0)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ class Plan(Result):
 
     def text(self) -> str:
         """The rows and their total as a table; below it why something is unknown, and the notes."""
+        if not self.rows:
+            return "nothing to do"
         shown = [name for name in AMOUNTS if _told(name, [getattr(row, name) for row in self.rows])]
         several = len({row.state for row in self.rows}) > 1 or any(row.state != "to do" for row in self.rows)
         head = ("", *(["state"] if several else []), "how many", *(AMOUNTS[name] for name in shown))
@@ -108,8 +110,16 @@ class Plan(Result):
             total = len(lines) > len(self.rows)
             state = ["" if total else row.state] if several else []
             many = f"{_count(row.n)} {row.unit}"
-            lines.append((row.what, *state, many, *(_amount(name, getattr(row, name)) for name in shown)))
+            cells = [_amount(name, getattr(row, name)) for name in shown]
+            if total and "seconds" in shown and row.seconds is None:
+                cells[shown.index("seconds")] = self._at_least()
+            lines.append((row.what, *state, many, *cells))
         return "\n".join([*aligned(lines), *self._remarks()])
+
+    def _at_least(self) -> str:
+        """The seconds that are known, where not all are."""
+        known = sum(row.seconds for row in self.rows if row.seconds and row.state != "cached")
+        return f"{_amount('seconds', known)} and more" if known else "unknown"
 
     def _remarks(self) -> list[str]:
         """Why amounts are unknown, reason by reason, and the notes."""
@@ -123,7 +133,28 @@ class Plan(Result):
                 notes.setdefault(row.note, []).append(row.what)
         said = [f"unknown of {', '.join(whats)}: {reason}" for reason, whats in reasons.items()]
         said += [f"{', '.join(whats)}: {note}" for note, whats in notes.items()]
+        untimed: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.state != "cached" and row.seconds is None:
+                untimed.setdefault(_why_untimed(row), []).append(row.what)
+        said += [f"time is not foretold of {_few(whats)}: {why}" for why, whats in untimed.items()]
+        if any(row.state == "cached" and row.seconds for row in self.rows):
+            said.append("Seconds of what is cached are those that it took: it is there, and takes nothing.")
         return ["", *said, *self.notes] if said or self.notes else []
+
+
+def _few(whats: list[str]) -> str:
+    """Names, the first ones of many."""
+    return ", ".join(whats) if len(whats) <= 5 else f"{', '.join(whats[:3])} and {len(whats) - 3} more"
+
+
+def _why_untimed(row: Expense) -> str:
+    """Why a row has no seconds."""
+    if row.calls != 0:
+        return "a server answers at a pace of its own"
+    if row.tokens_in == row.tokens_out == 0:
+        return "no model is run and nothing is asked: seconds, or a few minutes where there are many steps"
+    return "nothing like it has run in this study yet (mechcot plan: hours by a model of throughput)"
 
 
 def _sum(amounts: Iterable[float | None], name: str) -> float | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mechcot.core import files
 from mechcot.core.digests import Digests
-from mechcot.core.errors import MechcotError, StudyError, UsageError
+from mechcot.core.errors import DiskError, MechcotError, StudyError, UsageError
 from mechcot.core.manifest import (
     MANIFEST,
     check_output,
@@ -102,7 +102,7 @@ def run_stages(
         if own_digest(manifest) != told:
             save_manifest(root, manifest)
     except OSError as error:
-        raise StudyError(f"{files.disk_problem(error)}. {_AGAIN}") from error
+        raise DiskError(f"{files.disk_problem(error)}. {_AGAIN}") from error
     finally:
         digests.save()
 
@@ -120,7 +120,8 @@ def _run_in_order(
             continue
         inputs, outside = _digests(root, manifest, stage, digests)
         key = _key(stage, inputs, outside)
-        if manifest["stages"].pop(stage.name, None):  # killed from here on, its outputs may be of both runs
+        before = manifest["stages"].pop(stage.name, None)
+        if before:  # killed from here on, its outputs may be of both runs
             save_manifest(root, manifest)
         if not prepared:
             prepare()
@@ -128,7 +129,13 @@ def _run_in_order(
         if on_terminal():  # its bar comes next; a log gets one line when it is done
             log.info("[%d/%d] %s", number, len(stages), stage.name)
         started = time.perf_counter()
-        _run(root, stage, key)
+        try:
+            _run(root, stage, key)
+        except Exception:
+            if before and all(difference(root / n, d, digests) is None for n, d in before["outputs"].items()):
+                manifest["stages"][stage.name] = before  # refused before it wrote: all is as it was
+                save_manifest(root, manifest)
+            raise
         seconds = time.perf_counter() - started
         if not on_terminal():
             log.info("[%d/%d] %s: %.1f s", number, len(stages), stage.name, seconds)
@@ -299,7 +306,7 @@ def _run(root: Path, stage: Stage, key: str) -> None:
         problem = files.disk_problem(error)
         if problem is None:
             raise
-        raise StudyError(f"stage {stage.name} of {root}: {problem}. {_AGAIN}") from error
+        raise DiskError(f"stage {stage.name} of {root}: {problem}. {_AGAIN}") from error
     missing = [name for name in stage.outputs if not (root / name).exists()]
     if missing:
         raise MechcotError(f"stage {stage.name} ended without writing {', '.join(missing)}")

@@ -16,6 +16,7 @@ from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage, states_of
 from mechcot.core.teacher_settings import OWN_TEACHER
 from mechcot.core.words import listed
+from mechcot.pipeline.pace import Pace
 from mechcot.study.folder import Study
 
 if TYPE_CHECKING:
@@ -48,19 +49,20 @@ def plan_stages(root: Path, stages: Sequence[Stage], restart_from: str | None = 
         StudyError: a stage whose outputs are kept was made from something else.
     """
     recorded, rows = load_manifest(root)["stages"], []
+    pace = Pace(root, recorded)
     for stage, state in zip(stages, states_of(root, stages, restart_from), strict=True):
         row = Expense(stage.name, 1, "stage", state)
+        last = recorded.get(stage.name, {})
         if state == "cached":
-            rows.append(row.done())
+            rows.append(row.done(float(last["seconds"])))
             continue
         if stage.plan is not None:
             row = replace(stage.plan(), what=stage.name, state=state)
-        last = recorded.get(stage.name, {})
         if row.seconds is None and last.get("settings") == stage.settings:
             row = replace(row, seconds=float(last["seconds"]))
-        rows.append(row)
+        rows.append(pace.of(row))
     again = any(row.state != "cached" and row.what in recorded for row in rows)
-    return Plan(tuple(rows), (_AGAIN,) if again else ())
+    return Plan(tuple(rows), (*([_AGAIN] if again else []), *pace.notes))
 
 
 def skipped_ids(study: Study) -> tuple[str, ...]:

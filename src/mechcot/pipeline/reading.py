@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from mechcot.core.manifest import load_manifest
+from mechcot.core.no_weights import need_weights
 from mechcot.core.plan import Expense, Plan
-from mechcot.core.stages import Stage
+from mechcot.core.stages import Stage, states_of
+from mechcot.pipeline.pace import Pace
 from mechcot.pipeline.plan import NO_TEXTS, ON_THE_HUB, there, traces_of
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
@@ -61,9 +65,19 @@ def plan_reading(study: Study, author: str, reader: str) -> Expense:
 
 
 def plan_readings(study: Study, pairs: Sequence[tuple[str, str]]) -> Plan:
-    """What some readings will take, as if none of them were there.
+    """What some readings take, those that are there too.
 
     Raises:
+        UsageError: the study has no weights.
         ReadingError: a layer that a reader has not; author and reader do not share a tokenizer.
     """
-    return Plan(tuple(plan_reading(study, author, reader) for author, reader in pairs))
+    need_weights(study.path, study.settings)
+    stages, rows = reading_stages(study, progress=False), []
+    recorded = load_manifest(study.path)["stages"]
+    pace = Pace(study.path, recorded)
+    of = dict(zip([stage.name for stage in stages], states_of(study.path, stages), strict=True))
+    for author, reader in pairs:
+        name, row = f"read-{author}-by-{reader}", plan_reading(study, author, reader)
+        took = recorded[name]["seconds"] if of[name] == "cached" else None
+        rows.append(pace.of(replace(row, state=of[name], seconds=took)))
+    return Plan(tuple(rows), tuple(pace.notes))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
 from mechcot.core.errors import UsageError
-from mechcot.core.no_weights import NO_WEIGHTS
+from mechcot.core.no_weights import need_weights
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
@@ -25,7 +25,7 @@ from mechcot.pipeline.pinning import pinned
 from mechcot.pipeline.plan import plan_stages
 from mechcot.pipeline.settings import reading_settings, settings_in
 from mechcot.study.folder import Study
-from mechcot.study.writing import create_or_open, locked, refuse_unfit
+from mechcot.study.writing import create_or_open, locked, refuse_unfit, unless_refused
 
 if TYPE_CHECKING:
     from mechcot.pipeline.estimate.result import Estimate
@@ -165,8 +165,7 @@ def read(
     """
     folder = Path(path)
     settings = reading_settings(folder, authors, readers, overrides)
-    if settings.given:
-        raise UsageError(f"{folder}: {NO_WEIGHTS}")
+    need_weights(folder, settings)
     wanted = {f"read-{author}-by-{reader}" for author, reader in settings.readings(authors, readers)}
     ends = {*_ENDS, *registry.results(settings)}
     apart = (*_BESIDE, *_BEHIND)
@@ -291,8 +290,7 @@ def knowledge_settings(folder: Path, pairs: str | Path | None) -> Settings:
     """
     more = () if pairs is None else (f"knowledge.pairs={json.dumps(str(pairs))}",)
     settings = settings_in(folder, None, None, None, more)
-    if settings.given:
-        raise UsageError(f"{folder}: {NO_WEIGHTS}")
+    need_weights(folder, settings)
     if not fact_stages(Study(folder, settings), False):
         raise UsageError(
             f"{folder}: its task has no facts of its own; name a file of pairs: --pairs FILE (columns id, "
@@ -363,12 +361,14 @@ def _execute(
     progress: bool,
     rehash: bool = False,
 ) -> Study:
-    restarting = restart_from is not None
-    refuse_unfit(folder, pinned(folder, wanted()), restarting=restarting)  # before a folder is made
+    restarting, new = restart_from is not None, not folder.exists()
+    stages_of(_fitting(folder, wanted, restarting), progress=progress)  # before a folder is made
     with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
-        study = create_or_open(folder, pinned(folder, wanted()), restarting=restarting)
+        study = _fitting(folder, wanted, restarting)
         stages = stages_of(study, progress=progress)
+        limits.enter_context(unless_refused(folder, stages, new=new))
+        create_or_open(folder, study.settings, restarting=restarting)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
@@ -384,6 +384,13 @@ def _execute(
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
+
+
+def _fitting(folder: Path, wanted: Callable[[], Settings], restarting: bool) -> Study:
+    """The study as it will be; writes nothing."""
+    settings = pinned(folder, wanted())
+    refuse_unfit(folder, settings, restarting=restarting)
+    return Study(folder, settings)
 
 
 def _limit_threads(settings: Settings, limits: ExitStack) -> None:

@@ -73,10 +73,12 @@ def price(study: Study) -> Expense:
     n = each * (len(set(pair)) * edits + asked.random)
     lengths = {arm: study.traces(arm).token_ids.map(len).mean() for arm in pair}
     usual = max(lengths.values())
+    prompt = study.traces(pair[0]).prompt_ids.map(len).mean()
     return Expense(
         STAGE,
         n,
         "traces",
+        tokens_in=int(each * len(set(pair)) * edits * (prompt + usual)),
         tokens_out=int(n * usual),
         note=f"{edits} edits of each arm and {asked.random} random directions, {each} traces each, about as "
         f"long as {max(lengths, key=lambda arm: lengths[arm])}’s; each edit is also read over as many traces",

@@ -14,7 +14,7 @@ from mechcot.asking.forms import Failed, Form
 from mechcot.asking.replies import Reply
 from mechcot.asking.sampler_file import Sampler
 from mechcot.asking.session import Session, ask, kept
-from mechcot.core.errors import JudgeError, SamplingError
+from mechcot.core.errors import JudgeError, SamplingError, ServerRefused
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.sampling.requests import (
     UNLIMITED,
@@ -173,7 +173,7 @@ def _probed(
         if not repeats:
             log.info("%s: the same seed gives another text: its samples cannot be made again", who)
         return can, repeats
-    raise JudgeError(
+    raise ServerRefused(
         f"{source}: the server refused every way of asking for a sample; the last time it said: "
         f"{refusals[-1]}. {session.server.refused[:1].upper()}{session.server.refused[1:]}"
     )

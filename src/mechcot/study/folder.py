@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from mechcot.core import config, files, records
 from mechcot.core.digests import Digests
-from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
+from mechcot.core.errors import AnalysisError, DataError, NotMade, StudyError, UsageError
 from mechcot.core.fact_records import FACTS, KNOWN
 from mechcot.core.judging_settings import instrument_of
 from mechcot.core.kind_records import KINDS
@@ -344,8 +344,9 @@ class Study:
         path = self.path / "results" / f"{name}.json"
         if not path.exists():
             there = sorted(p.stem for p in path.parent.glob("*.json"))
-            raise AnalysisError(
-                f"{path} does not exist; there are results of: {', '.join(there) or 'nothing'}"
+            raise NotMade(
+                f"{path} does not exist; there are results of: {', '.join(there) or 'nothing'}. mechcot run "
+                f"{self.path} makes what is missing"
             )
         loaded: dict[str, Any] = files.read_json(self.checked(path))
         return loaded

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mechcot.core import config
-from mechcot.core.errors import StudyError
-from mechcot.core.manifest import MANIFEST, SETTINGS, load_manifest
-from mechcot.core.registration import remember
+from mechcot.core import config, files
+from mechcot.core.errors import DiskError, JudgeError, ServerRefused, StudyError
+from mechcot.core.manifest import MANIFEST, SETTINGS, check_place, load_manifest, save_settings
+from mechcot.core.registration import register, remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, forget, run_stages, versions
 from mechcot.study.folder import Study
@@ -45,17 +45,57 @@ def create_or_open(path: Path, settings: Settings, *, restarting: bool) -> Study
     return study
 
 
+@contextmanager
+def unless_refused(path: Path, stages: Sequence[Stage], *, new: bool = False) -> Iterator[None]:
+    """Settings that a run writes down and then refuses are taken back, and a new study with them.
+
+    They stay where running again goes on (a judge that stopped on its way, a full disk, a kill), and where a
+    stage was made with them that is made once for all.
+
+    Args:
+        path: the study's folder, locked.
+        stages: of the study as it will be.
+        new: the folder was made for it.
+    """
+    file, frozen = path / SETTINGS, {stage.name for stage in stages if stage.frozen}
+    text, keys = file.read_text() if file.exists() else None, _keys(path)
+    try:
+        yield
+    except Exception as error:
+        goes_on = isinstance(error, JudgeError | DiskError | OSError) and not isinstance(error, ServerRefused)
+        made = {name for name, key in _keys(path).items() if keys.get(name) != key}
+        if text is not None and not goes_on and not made & frozen:
+            _take_back(path, text, error)
+        elif text is None and not goes_on and not made:
+            kept = (path / "work" / "calls").exists()  # replies that were paid for
+            for name in (path,) if new and not kept else (file, path / MANIFEST):
+                files.remove(name)
+        raise
+
+
+def _keys(path: Path) -> dict[str, str]:
+    """What each stage that is done was made from."""
+    return {name: record["key"] for name, record in load_manifest(path)["stages"].items()}
+
+
+def _take_back(path: Path, text: str, error: Exception) -> None:
+    """Put a study's settings back, and say so where they said something else."""
+    file = path / SETTINGS
+    if file.read_text() == text:
+        return
+    refused = config.resolve(base=config.read_yaml(file), source=str(file))
+    save_settings(path, text)
+    old = config.resolve(base=config.read_yaml(file), source=str(file))
+    register(path, old)
+    differing = config.changes(old.model_dump(mode="json"), refused.model_dump(mode="json"))
+    if differing:
+        error.add_note(f"{file} is as it was; not kept: {', '.join(key for key, *_ in differing)}")
+
+
 def refuse_unfit(path: Path, settings: Settings, *, restarting: bool) -> None:
     """Refuse a folder that cannot be a study of these settings; see `create_or_open`. Writes nothing."""
     exists = (path / SETTINGS).exists()
-    if path.exists() and not path.is_dir():
-        raise StudyError(f"{path} is a file; a study is a folder")
-    if not path.exists() and path.suffix in (".yaml", ".yml", ".json"):
-        raise StudyError(
-            f"{path}: there is no such file. A study is a folder; its settings are given by --config FILE"
-        )
-    if not exists and path.exists() and any(p.name != "work" for p in path.iterdir()):
-        raise StudyError(f"{path} is not empty and no study (no study.yaml). Name a new folder")
+    check_place(path)
     if exists and not (path / MANIFEST).exists():
         _refuse_made(path)
     if exists and not restarting:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mechcot.analyses.arms import on_questions
+from mechcot.core.columns import Head, told
 from mechcot.core.results import leaf
 from mechcot.steps import segment_report
 from mechcot.steps.of_study import questions_by_id, task_of
@@ -46,3 +47,16 @@ def segments_json(study: Study) -> dict[str, Any]:
     }
     window = {"window": settings.window} if settings.segmenter == "words" else {}
     return {"segmenter": settings.segmenter, **window, "arms": own}
+
+
+def terminal_text(study: Study) -> str:
+    """How each arm's traces of the headline's questions were cut into steps."""
+    return told(segments_of(study), _HEADS, {})
+
+
+_BY = ("heading", "numbered", "bullet", "table", "code", "paragraph", "sentence", "line", "window")
+_HEADS = {
+    "coverage": Head("of the text", "share"),
+    "share_cut": Head("cut by the token limit", "share"),
+    **{f"share_{name}": Head(f"steps cut by {name}", "share") for name in _BY},
+}

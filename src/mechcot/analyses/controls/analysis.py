@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from mechcot.analyses.answers.analysis import AnswersResult, answers_of
 from mechcot.analyses.arms import contrast_of
 from mechcot.analyses.audit.analysis import audit_of
 from mechcot.analyses.audit.result import AuditResult
 from mechcot.analyses.form import INTERVAL, pick
-from mechcot.core.results import SPREAD, Result
+from mechcot.core.columns import Head, told
+from mechcot.core.results import SPREAD, Result, cells
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -88,3 +91,26 @@ def _summarised(result: Mapping[str, Any], arms: Mapping[str, str]) -> dict[str,
         arm: pick(answers[role], ("sc",)) | pick(audit[role], ("error_rate",)) for role, arm in arms.items()
     }
     return both | {"delta_error": pick(audit["delta"], INTERVAL)}
+
+
+def terminal_text(study: Study) -> str:
+    """Right answers by vote and wrong steps under every control: before, after and their difference."""
+    rows = []
+    for name in study.settings.controls:
+        found, audit = answers_of(study, name), audit_of(study, name)
+        row = {"control": name, "arms": f"{found.before.arm} to {found.after.arm}"}
+        row |= {"right_before": found.before.votes.sc, "right_after": found.after.votes.sc}
+        row |= {"right": found.delta_sc, "wrong_before": audit.before.error_rate.estimate}
+        row |= {"wrong_after": audit.after.error_rate.estimate, "wrong": audit.delta}
+        rows.append(cells(row))
+    return told(pd.DataFrame(rows), _HEADS, {}) if rows else "the study has no controls"
+
+
+_HEADS = {
+    "right_before": Head("right before", "share"),
+    "right_after": Head("right after", "share"),
+    "right": Head("change [95 % interval]", "points"),
+    "wrong_before": Head("wrong steps before", "share"),
+    "wrong_after": Head("wrong steps after", "share"),
+    "wrong": Head("their change", "points"),
+}

@@ -174,7 +174,7 @@ def _judge_all(design: Design, ledger: Ledger, progress: bool) -> tuple[pd.DataF
         try:
             rows, made[name] = control.ask.send(items.table, calls)
         except JudgeError as error:
-            raise JudgeError(
+            raise type(error)(
                 f"{error}\nThis was the judge control '{name}'; --only chooses others."
             ) from error
         tables.append(_completed(rows, name))
