@@ -19,7 +19,18 @@ from mechcot.cli import sharing as cli_sharing
 from mechcot.cli import teaching as cli_teaching
 from mechcot.cli import traces as cli_traces
 from mechcot.cli.groups import Grouped, with_version
-from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, show_plan, show_stages
+from mechcot.cli.options import (
+    AtCluster,
+    DryRun,
+    Json,
+    NewStudyPath,
+    Quiet,
+    StudyPath,
+    Workers,
+    engine_of,
+    show_plan,
+    show_stages,
+)
 from mechcot.core.errors import MechcotError, MissingDependency, UsageError, said
 from mechcot.core.sites import SITES
 
@@ -30,6 +41,7 @@ EXTRAS = {
     **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
     "httpx2": "judge",
     **dict.fromkeys(("llguidance", "uvicorn", "starlette"), "serve"),
+    "ray": "cluster",
 }
 """Which part of the installation brings a package that the base does without."""
 
@@ -86,6 +98,8 @@ def run(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
+    workers: Workers = None,
+    cluster: AtCluster = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -109,7 +123,8 @@ def run(
     if dry_run:
         show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
         return
-    done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
+    told = given | {"restart_from": restart_from, "rehash": rehash, "engine": engine_of(workers, cluster)}
+    done = pipeline.run(study, **told, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return

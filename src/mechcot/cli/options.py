@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from mechcot.core.engine_settings import EngineSettings
     from mechcot.core.plan import Plan
 
 
@@ -31,6 +32,14 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only what it will take; runs, sends and writes nothing.")
 ]
 
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Share the work among so many Ray workers, here or at --cluster.")
+]
+AtCluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="Those of a Ray cluster: auto, or HOST:PORT."),
+]
+
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     """Print what some work will take."""
@@ -41,3 +50,12 @@ def show_stages(quiet: bool) -> None:
     """Print what mechcot says on its way; warnings alone when quiet."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def engine_of(workers: int | None, cluster: str | None) -> EngineSettings | None:
+    """The workers that a command asks for; None: those of the study's settings."""
+    from mechcot.core.engine_settings import EngineSettings
+
+    told = {"workers": workers, "address": cluster}
+    given = {name: value for name, value in told.items() if value is not None}
+    return EngineSettings.model_validate(given) if given else None

@@ -11,14 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
+from mechcot.core.cluster import refuse_without_ray
+from mechcot.core.engine_settings import EngineSettings
 from mechcot.core.errors import UsageError
 from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
-from mechcot.models.checkpoint import prepare_torch, without_fetching
+from mechcot.models.checkpoint import without_fetching
 from mechcot.pipeline.analyses import forget_renamed
+from mechcot.pipeline.engine import asked_of, prepare
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.kinds import stages_of
 from mechcot.pipeline.pinning import pinned
@@ -40,6 +43,7 @@ def run(
     overrides: tuple[str, ...] = (),
     restart_from: str | None = None,
     rehash: bool = False,
+    engine: EngineSettings | None = None,
     progress: bool = True,
 ) -> Study:
     """Make a study, or go on with one: every stage that is not done, and the report.
@@ -52,6 +56,7 @@ def run(
         overrides: settings of the form `a.b=c`.
         restart_from: a stage to make again with all after it; changed settings are then taken over.
         rehash: read every recorded file again, also those whose size, times and inode are as they were.
+        engine: workers for this run, which the study does not record; None: those of the settings.
         progress: whether to draw bars.
 
     Returns:
@@ -62,7 +67,7 @@ def run(
     """
     folder = Path(path)
     wanted = partial(settings_in, folder, config, preset, seed, overrides)
-    return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash)
+    return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash, engine)
 
 
 def plan(
@@ -362,8 +367,11 @@ def _execute(
     restart_from: str | None,
     progress: bool,
     rehash: bool = False,
+    engine: EngineSettings | None = None,
 ) -> Study:
     restarting = restart_from is not None
+    if asked_of(wanted(), engine) is not None:
+        refuse_without_ray()
     refuse_unfit(folder, pinned(folder, wanted()), restarting=restarting)  # before a folder is made
     with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
@@ -380,17 +388,7 @@ def _execute(
             [stage for stage in stages if chosen(stage)],
             versions(),
             reread=rehash,
-            prepare=partial(_limit_threads, study.settings, limits),
+            prepare=partial(prepare, study, engine, limits),
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
-
-
-def _limit_threads(settings: Settings, limits: ExitStack) -> None:
-    """Sums depend on how many threads share them, in numpy and scipy as in torch: all are loaded by now."""
-    import scipy.linalg  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    if not settings.given:
-        prepare_torch(settings.threads)
-    limits.enter_context(threadpool_limits(settings.threads))
