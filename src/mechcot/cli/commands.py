@@ -27,7 +27,7 @@ from mechcot.cli.options import (
     Quiet,
     StudyPath,
     Workers,
-    engine_of,
+    shared,
     show_plan,
     show_stages,
 )
@@ -123,8 +123,8 @@ def run(
     if dry_run:
         show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
         return
-    told = given | {"restart_from": restart_from, "rehash": rehash, "engine": engine_of(workers, cluster)}
-    done = pipeline.run(study, **told, progress=not quiet)
+    with shared(workers, cluster):
+        done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return

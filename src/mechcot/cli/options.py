@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from mechcot.core.engine_settings import EngineSettings
     from mechcot.core.plan import Plan
 
 
@@ -52,10 +52,11 @@ def show_stages(quiet: bool) -> None:
     logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def engine_of(workers: int | None, cluster: str | None) -> EngineSettings | None:
-    """The workers that a command asks for; None: those of the study's settings."""
+def shared(workers: int | None, cluster: str | None) -> AbstractContextManager[None]:
+    """While it lasts, runs are shared among the workers that a command asks for, if any."""
     from mechcot.core.engine_settings import EngineSettings
+    from mechcot.pipeline.engine import shared_by
 
     told = {"workers": workers, "address": cluster}
     given = {name: value for name, value in told.items() if value is not None}
-    return EngineSettings.model_validate(given) if given else None
+    return shared_by(EngineSettings.model_validate(given) if given else None)

@@ -278,6 +278,8 @@ def workers_of(
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
+    # What Ray says of lost workers it prints to stdout, where results may stand; they are told here.
+    ray._private.worker._worker_logs_enabled = False
     own = not ray.is_initialized()
     common = {"log_to_driver": False, "configure_logging": False}
     try:

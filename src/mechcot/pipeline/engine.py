@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -14,18 +16,17 @@ from mechcot.models.checkpoint import prepare_torch
 from mechcot.study.folder import Study
 
 
-def prepare(study: Study, engine: EngineSettings | None, limits: ExitStack) -> None:
+def prepare(study: Study, limits: ExitStack) -> None:
     """What a run needs before its first stage, until `limits` ends.
 
     Args:
         study: whose.
-        engine: workers for this run; None: those of the study's settings.
         limits: what is ended behind the last stage.
 
     Raises:
         WorkError: the workers cannot be had.
     """
-    settings, asked = study.settings, asked_of(study.settings, engine)
+    settings, asked = study.settings, asked_of(study.settings)
     limits.enter_context(_limited(settings.threads, torch=not settings.given))
     if asked is not None:
         first = partial(_limit_worker, settings.threads, torch=not settings.given)
@@ -34,8 +35,26 @@ def prepare(study: Study, engine: EngineSettings | None, limits: ExitStack) -> N
         )
 
 
-def asked_of(settings: Settings, engine: EngineSettings | None) -> EngineSettings | None:
-    """The workers of a run: what is said for it comes before what the settings say."""
+_FOR_THIS_RUN: ContextVar[EngineSettings | None] = ContextVar("engine for this run", default=None)
+
+
+@contextmanager
+def shared_by(engine: EngineSettings | None) -> Iterator[None]:
+    """While the block lasts, workers do the tasks of runs; no study records it.
+
+    Args:
+        engine: what is said of them comes before what a study's settings say; None: nothing.
+    """
+    token = _FOR_THIS_RUN.set(engine)
+    try:
+        yield
+    finally:
+        _FOR_THIS_RUN.reset(token)
+
+
+def asked_of(settings: Settings) -> EngineSettings | None:
+    """The workers of a run; None: this process."""
+    engine = _FOR_THIS_RUN.get()
     if engine is None or settings.engine is None:
         return engine or settings.engine
     return settings.engine.model_copy(update=engine.model_dump(exclude_unset=True))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
 from mechcot.core.cluster import refuse_without_ray
-from mechcot.core.engine_settings import EngineSettings
 from mechcot.core.errors import UsageError
 from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.plan import Plan
@@ -43,7 +42,6 @@ def run(
     overrides: tuple[str, ...] = (),
     restart_from: str | None = None,
     rehash: bool = False,
-    engine: EngineSettings | None = None,
     progress: bool = True,
 ) -> Study:
     """Make a study, or go on with one: every stage that is not done, and the report.
@@ -56,7 +54,6 @@ def run(
         overrides: settings of the form `a.b=c`.
         restart_from: a stage to make again with all after it; changed settings are then taken over.
         rehash: read every recorded file again, also those whose size, times and inode are as they were.
-        engine: workers for this run, which the study does not record; None: those of the settings.
         progress: whether to draw bars.
 
     Returns:
@@ -67,7 +64,7 @@ def run(
     """
     folder = Path(path)
     wanted = partial(settings_in, folder, config, preset, seed, overrides)
-    return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash, engine)
+    return _execute(folder, wanted, lambda stage: True, restart_from, progress, rehash)
 
 
 def plan(
@@ -367,10 +364,9 @@ def _execute(
     restart_from: str | None,
     progress: bool,
     rehash: bool = False,
-    engine: EngineSettings | None = None,
 ) -> Study:
     restarting = restart_from is not None
-    if asked_of(wanted(), engine) is not None:
+    if asked_of(wanted()) is not None:
         refuse_without_ray()
     refuse_unfit(folder, pinned(folder, wanted()), restarting=restarting)  # before a folder is made
     with locked(folder), ExitStack() as limits:
@@ -388,7 +384,7 @@ def _execute(
             [stage for stage in stages if chosen(stage)],
             versions(),
             reread=rehash,
-            prepare=partial(prepare, study, engine, limits),
+            prepare=partial(prepare, study, limits),
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
