@@ -189,7 +189,7 @@ NO_TORCH = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "httpx2"):
+        if name.partition(".")[0] in ("torch", "httpx2", "ray"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 from mechcot.cli import main
@@ -201,6 +201,10 @@ main()
     ("arguments", "says"),
     [
         (["probe", "{study}"], "torch is not installed. Install it with: pip install 'mechcot[models]'"),
+        (
+            ["run", "{study}", "--workers", "2"],
+            "ray is not installed. Install it with: pip install 'mechcot[cluster]'",
+        ),
         (["show", "{study}", "answers"], ""),
         (["verify", "{study}"], ""),
     ],
@@ -215,7 +219,7 @@ def test_the_base_alone_says_what_is_missing_or_does_without(arguments, says, st
 
 def test_every_package_of_an_extra_is_known_by_it() -> None:
     extras = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    for extra in ("models", "train", "bridges", "judge", "serve"):
+    for extra in ("models", "train", "bridges", "judge", "serve", "cluster"):
         for line in extras["optional-dependencies"][extra]:
             package = re.match(r"[\w-]+", line)[0].replace("-", "_")
             assert package == "mechcot" or EXTRAS[package] == extra

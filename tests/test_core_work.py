@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
-from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
+from mechcot.core.work import PutOff, WorkUnit, content_key, done_of, map_tasks
 
 
 def units(names: list[str]) -> list[WorkUnit]:
@@ -112,24 +111,22 @@ def test_what_is_saved_is_not_held_while_the_next_is_done(tmp_path: Path) -> Non
 
 
 def test_a_task_that_is_put_off_comes_again_in_another_shape(tmp_path: Path) -> None:
-    room = [8]
+    def fitting(largest: int, task: WorkUnit) -> int | PutOff:
+        first, size = task.arguments
+        return PutOff(size // 2) if size > (8 if first < 8 else largest) else int(size)
 
-    def halves(resources: list[int], task: WorkUnit) -> int | None:
-        if task.arguments[1] > 3:
-            resources[0] //= 2
-            return None
-        return int(task.arguments[1])
+    def pieces(size: int) -> list[WorkUnit]:
+        shapes = [(0, 8), *((first, size) for first in range(8, 16, size))]
+        return [WorkUnit(content_key(*shape), shape, shape[1]) for shape in shapes]
 
-    def pieces() -> Iterator[WorkUnit]:
-        first = 0
-        while first < 8:
-            size = room[0]
-            yield WorkUnit(content_key(first, size), (first, size))
-            first += size if room[0] == size else 0
-
-    journal = Journal(tmp_path / "j.jsonl")
-    map_tasks(halves, pieces(), room, journal=journal)
-    assert list(journal.results.values()) == [2, 2, 2, 2]
+    journal, size, put_off = Journal(tmp_path / "j.jsonl"), 8, []
+    with Progress("work", 16, "letter", shown=False) as bar:
+        while short := map_tasks(fitting, pieces(size), 2, journal=journal, bar=bar):
+            put_off.append(short.why)
+            size = short.why
+        assert bar.n == 16
+    assert put_off == [4, 2]
+    assert list(journal.results.values()) == [8, 2, 2, 2, 2]
 
 
 def test_the_bar_begins_with_what_was_done_before(tmp_path: Path) -> None:

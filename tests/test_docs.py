@@ -244,8 +244,8 @@ def _mechcot(
 ) -> None:
     put_in = [_given(word, files) for word in words]
     endless = words[0] in ENDLESS and "--export" not in words
-    # test_miniature, test_reading_of_study and test_distill_shared run those, which take long here
-    if endless or {"--miniature", "knockouts", "processes=2"} & {*words}:
+    # other tests run those, which take long here: miniature, reading_of_study, distill_shared, cluster
+    if endless or {"--miniature", "knockouts", "processes=2", "--workers", "--cluster"} & {*words}:
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return

@@ -20,11 +20,14 @@ from mechcot.cli import teaching as cli_teaching
 from mechcot.cli import traces as cli_traces
 from mechcot.cli.groups import Grouped, with_version
 from mechcot.cli.options import (
+    AtCluster,
     DryRun,
     Json,
     NewStudyPath,
     Quiet,
     StudyPath,
+    Workers,
+    shared,
     show_plan,
     show_stages,
     told_new,
@@ -39,6 +42,7 @@ EXTRAS = {
     **dict.fromkeys(("nnsight", "transformer_lens"), "bridges"),
     "httpx2": "judge",
     **dict.fromkeys(("llguidance", "uvicorn", "starlette"), "serve"),
+    "ray": "cluster",
 }
 """Which part of the installation brings a package that the base does without."""
 
@@ -95,6 +99,8 @@ def run(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every recorded file again, changed or not.")
     ] = False,
+    workers: Workers = None,
+    cluster: AtCluster = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -119,7 +125,8 @@ def run(
     if dry_run:
         show_plan(pipeline.plan(study, **given, restart_from=restart_from), as_json)
         return
-    done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
+    with shared(workers, cluster):
+        done = pipeline.run(study, **given, restart_from=restart_from, rehash=rehash, progress=not quiet)
     if as_json:
         typer.echo(json.dumps(done.summary(), ensure_ascii=False))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,6 +107,14 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only what it will take; runs, sends and writes nothing.")
 ]
 
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Share the work among so many Ray workers, here or at --cluster.")
+]
+AtCluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help="Those of a Ray cluster: auto, or HOST:PORT."),
+]
+
 
 DRAWN = "\nTime: seconds; drawing runs no model and asks no server."
 """What the dry run of drawing for people says of time."""
@@ -120,3 +129,13 @@ def show_stages(quiet: bool) -> None:
     """Print what mechcot says on its way; warnings alone when quiet."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("mechcot").setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def shared(workers: int | None, cluster: str | None) -> AbstractContextManager[None]:
+    """While it lasts, runs are shared among the workers that a command asks for, if any."""
+    from mechcot.core.engine_settings import EngineSettings
+    from mechcot.pipeline.engine import shared_by
+
+    told = {"workers": workers, "address": cluster}
+    given = {name: value for name, value in told.items() if value is not None}
+    return shared_by(EngineSettings.model_validate(given) if given else None)

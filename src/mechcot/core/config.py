@@ -143,6 +143,8 @@ def to_yaml(settings: Settings) -> str:
     So the file says the same where it is taken as a file of settings (`--config`), upon that preset.
     """
     told = settings.model_dump(mode="json")
+    if told["engine"] is None:  # the file is then that of a run of any engine
+        del told["engine"]
     for key in _REMOVABLE:
         told[key] |= dict.fromkeys(sorted(PRESETS[settings.preset].get(key, {}).keys() - told[key].keys()))
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)

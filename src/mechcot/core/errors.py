@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class MechcotError(Exception):
@@ -19,6 +20,16 @@ class MechcotError(Exception):
     """
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its message alone, whatever its class takes."""
+        return _again, (type(self), self.args)
+
+
+def _again(cls: type[MechcotError], args: tuple[Any, ...]) -> MechcotError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
 
 
 class UsageError(MechcotError):

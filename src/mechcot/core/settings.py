@@ -15,6 +15,7 @@ from mechcot.core.along_arms import check_along, kept_along, with_along_arms
 from mechcot.core.cause_settings import CauseSettings
 from mechcot.core.confirmatory_settings import ConfirmatorySettings
 from mechcot.core.contrast_settings import ContrastSettings, ControlSettings
+from mechcot.core.engine_settings import EngineSettings
 from mechcot.core.handover_settings import HandoverSettings
 from mechcot.core.judging_settings import ControlsOfJudge, JudgeSettings, SheetSettings, check_judges
 from mechcot.core.kind_settings import KindSettings
@@ -141,6 +142,9 @@ class Settings(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(0, ge=0, description="processor threads; 0: all cores, resolved when first run")
     device: str = Field("auto", description="cpu, cuda, ...; auto: cuda where there is one")
+    engine: EngineSettings | None = Field(
+        None, description="Ray's workers (docs/scale.md); null: this process. No result depends on it"
+    )
     organism: OrganismSettings | None = None
     questions: QuestionSettings | None = None
     teacher: TeacherSettings | None = Field(

@@ -28,6 +28,7 @@ from mechcot.core.manifest import (
 )
 from mechcot.core.plan import Expense, State
 from mechcot.core.progress import on_terminal
+from mechcot.core.work import rest
 
 log = logging.getLogger("mechcot")
 
@@ -300,6 +301,7 @@ def _run(root: Path, stage: Stage, key: str) -> None:
         work.mkdir(parents=True, exist_ok=True)
         files.write_text(mark, key)
         stage.run(work)
+        rest()
     except MechcotError:
         raise
     except Exception as error:

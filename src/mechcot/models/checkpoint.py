@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcot.core.errors import MissingDependency, ModelError, foreign_errors
+from mechcot.core.remade import Recipe, known
 from mechcot.core.settings import ArmSettings
 from mechcot.models.weights import load_config, load_weights, read_config
 
@@ -155,7 +156,20 @@ def load(settings: ArmSettings, folder: Path | None = None, device: str = "auto"
     dtype: Any = "auto" if settings.dtype == "auto" else getattr(torch, settings.dtype)
     model = load_weights(folder, dtype, device=where, trust_remote_code=settings.trust_remote_code).eval()
     context = getattr(model.config, "max_position_embeddings", None)
-    return Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
+    found = Checkpoint(str(folder), model, tokenizer, _eos_ids(model, tokenizer, folder), context)
+    parts = [(("model", *filter(None, name.split("."))), part) for name, part in model.named_modules()]
+    known(
+        found,
+        Recipe(_again, (settings.model_dump_json(), str(folder.resolve()), device)),
+        [*parts, (("model", "config"), model.config), (("tokenizer",), tokenizer)],
+    )
+    return found
+
+
+def _again(settings: str, folder: str, device: str) -> Checkpoint:
+    """`load` in another process, perhaps on a machine that keeps the Hub's files elsewhere."""
+    arm, place = ArmSettings.model_validate_json(settings), Path(folder)
+    return load(arm, None if arm.model is not None and not place.exists() else place, device)
 
 
 def prepare_torch(threads: int) -> None:

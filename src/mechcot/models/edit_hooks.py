@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.core.errors import ReadingError
+from mechcot.core.remade import altered
 from mechcot.core.sites import SITES
 from mechcot.models.anatomy import anatomy_of, hang
 from mechcot.models.calling import Pass, calling_of
@@ -132,6 +133,7 @@ def edit(
         where.now = calling.begun(args, kwargs)
 
     with ExitStack() as stack:
+        stack.enter_context(altered(decoder.module))
         handle = decoder.module.register_forward_pre_hook(began, with_kwargs=True)
         stack.callback(handle.remove)
         for layer in layers:

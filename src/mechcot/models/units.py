@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mechcot.core.errors import ModelError, ReadingError
+from mechcot.core.remade import altered
 from mechcot.models.anatomy import Anatomy, anatomy_of, part_of
 
 EMBEDDING, UNEMBEDDING, NORMS = "embedding", "unembedding", "norms"
@@ -188,6 +189,7 @@ class Parents:
         after: those of the other checkpoint, on the host.
         units: of both.
         seed: of the random changes.
+        made_of: what `parents_of` was called with; workers make both copies of the weights themselves.
     """
 
     model: Any
@@ -195,6 +197,11 @@ class Parents:
     after: Mapping[str, Tensor]
     units: tuple[Unit, ...]
     seed: int
+    made_of: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From the two models."""
+        return parents_of, self.made_of
 
     @cached_property
     def changed(self) -> tuple[Unit, ...]:
@@ -222,7 +229,8 @@ def parents_of(model: Any, other: Any, names: tuple[str, str], seed: int, bands:
     refuse_unlike(model, other, names)
     before = {name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()}
     after = {name: value.detach().cpu() for name, value in other.named_parameters()}
-    return Parents(model, before, after, units_of(model, bands), seed)
+    made_of = (model, other, names, seed, bands)
+    return Parents(model, before, after, units_of(model, bands), seed, made_of)
 
 
 @contextmanager
@@ -243,7 +251,8 @@ def hybrid(parents: Parents, recipe: Recipe) -> Iterator[Any]:
         with torch.no_grad():
             for name, source in made:
                 places[name].copy_(tensor_of(parents, name, source))
-        yield parents.model
+        with altered(parents.model):
+            yield parents.model
     finally:
         with torch.no_grad():
             for name, _ in made:

@@ -11,14 +11,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcot.analyses import registry
+from mechcot.core.cluster import refuse_without_ray
 from mechcot.core.errors import UsageError
 from mechcot.core.no_weights import need_weights
 from mechcot.core.plan import Plan
 from mechcot.core.registration import remember
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage, check_beside, forget_from, run_stages, versions
-from mechcot.models.checkpoint import prepare_torch, without_fetching
+from mechcot.models.checkpoint import without_fetching
 from mechcot.pipeline.analyses import forget_renamed
+from mechcot.pipeline.engine import asked_of, prepare
 from mechcot.pipeline.facts import fact_stages
 from mechcot.pipeline.kinds import stages_of
 from mechcot.pipeline.pinning import pinned
@@ -362,6 +364,8 @@ def _execute(
     rehash: bool = False,
 ) -> Study:
     restarting, new = restart_from is not None, not folder.exists()
+    if asked_of(wanted()) is not None:
+        refuse_without_ray()
     stages_of(_fitting(folder, wanted, restarting), progress=progress)  # before a folder is made
     with locked(folder), ExitStack() as limits:
         # Read anew: another process may have held the study until now.
@@ -380,7 +384,7 @@ def _execute(
             [stage for stage in stages if chosen(stage)],
             versions(),
             reread=rehash,
-            prepare=partial(_limit_threads, study.settings, limits),
+            prepare=partial(prepare, study, limits),
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
@@ -391,13 +395,3 @@ def _fitting(folder: Path, wanted: Callable[[], Settings], restarting: bool) -> 
     settings = pinned(folder, wanted())
     refuse_unfit(folder, settings, restarting=restarting)
     return Study(folder, settings)
-
-
-def _limit_threads(settings: Settings, limits: ExitStack) -> None:
-    """Sums depend on how many threads share them, in numpy and scipy as in torch: all are loaded by now."""
-    import scipy.linalg  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    if not settings.given:
-        prepare_torch(settings.threads)
-    limits.enter_context(threadpool_limits(settings.threads))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mechcot.core.errors import AnalysisError
+from mechcot.core.work import WorkUnit, gather
 from mechcot.probe.arrays import like, to_numpy
 from mechcot.probe.data import BoolArray, FloatArray, IntArray, Sources, loaded
 from mechcot.probe.factors import Factor, factor
@@ -49,6 +51,11 @@ class Effort:
         self.fits += len(converged)
         self.not_converged += int((~converged).sum())
         self.iterations = max(self.iterations, int(iterations.max(initial=0)))
+
+    def __add__(self, other: Effort) -> Effort:
+        """Of both."""
+        most = max(self.iterations, other.iterations)
+        return Effort(self.fits + other.fits, self.not_converged + other.not_converged, most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,25 +127,38 @@ def sweep(
     """
     if not sources:
         raise AnalysisError("no activations: pass at least one layer's")
-    usable = [job.problems.learnable() for job in jobs]
-    kept: list[dict[Any, Any]] = [{} for _ in jobs]
-    efforts = [Effort() for _ in jobs]
-    for source, given in sources.items():
-        X = loaded(given)
-        n = jobs[0].problems.rows.shape[1]
-        if np.ndim(X) != 2 or len(X) != n:
-            raise AnalysisError(f"layer {source}: expected [{n}, d_model] activations, got {np.shape(X)}")
-        try:
-            whole = factor(X, dtype=dtype, device=device)
-        except AnalysisError as error:
-            raise AnalysisError(f"layer {source}: {error}") from error
-        del X
-        for job, fine, parts, effort in zip(jobs, usable, kept, efforts, strict=True):
-            parts[source] = job.reduce(_scored(whole, job, fine, effort))
-        del whole
-        if after_each is not None:
-            after_each()
+    tasks = [WorkUnit(str(number), (source,)) for number, source in enumerate(sources)]
+    found = gather(
+        partial(_swept, dtype=dtype, device=device),
+        tasks,
+        (sources, jobs),
+        after_each=after_each or (lambda: None),
+    )
+    kept = [dict(zip(sources, own, strict=True)) for own in zip(*(parts for parts, _ in found), strict=True)]
+    efforts = [sum(own, Effort()) for own in zip(*(efforts for _, efforts in found), strict=True)]
     return [job.finish(parts, effort) for job, parts, effort in zip(jobs, kept, efforts, strict=True)]
+
+
+def _swept(
+    given: tuple[Sources, Sequence[SweepJob]], task: WorkUnit, *, dtype: str, device: str
+) -> tuple[list[Any], list[Effort]]:
+    """What every job keeps of one source, and its effort."""
+    sources, jobs = given
+    (source,) = task.arguments
+    X, n = loaded(sources[source]), jobs[0].problems.rows.shape[1]
+    if np.ndim(X) != 2 or len(X) != n:
+        raise AnalysisError(f"layer {source}: expected [{n}, d_model] activations, got {np.shape(X)}")
+    try:
+        whole = factor(X, dtype=dtype, device=device)
+    except AnalysisError as error:
+        raise AnalysisError(f"layer {source}: {error}") from error
+    del X
+    efforts = [Effort() for _ in jobs]
+    parts = [
+        job.reduce(_scored(whole, job, job.problems.learnable(), effort))
+        for job, effort in zip(jobs, efforts, strict=True)
+    ]
+    return parts, efforts
 
 
 def _scored(whole: Factor, job: SweepJob, fine: BoolArray, effort: Effort) -> NDArray[Any]:

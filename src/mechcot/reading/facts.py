@@ -179,10 +179,7 @@ def read_facts(
     journal, answers = Journal(work / "journal.jsonl"), {}
     total, done = sum(task.size for task in tasks), done_of(tasks, journal)
     try:
-        with (
-            Progress(f"facts, {arm}", total, "text", shown=progress, done=done) as bar,
-            as_found(checkpoint.model),
-        ):
+        with Progress(f"facts, {arm}", total, "text", shown=progress, done=done) as bar:
             map_tasks(_run, tasks, anatomy, journal=journal, bar=bar)
     finally:
         journal.close()
@@ -209,7 +206,11 @@ def _batches(texts: Sequence[Text]) -> Iterator[tuple[Text, ...]]:
 
 def _run(anatomy: Anatomy, task: WorkUnit) -> list[list[float]]:
     """Of each text: the log-probability of its scored tokens; or of its truth, and what comes first."""
-    (batch,) = task.arguments
+    with as_found(anatomy.decoder), as_found(anatomy.head):
+        return _answers(anatomy, task.arguments[0])
+
+
+def _answers(anatomy: Anatomy, batch: Sequence[Text]) -> list[list[float]]:
     ids = torch.tensor([text.ids for text in batch], device=anatomy.device)
     hidden = hidden_of(_decoded(anatomy, ids)).to(device_of(anatomy.head))
     rows = [(i, at) for i, text in enumerate(batch) for at in _places(text)]

@@ -27,7 +27,7 @@ from mechcot.models.anatomy import Anatomy, anatomy_of
 from mechcot.models.devices import free_memory
 from mechcot.reading.batch import ReadBatch
 from mechcot.reading.budget import find_max_tokens
-from mechcot.reading.groups import SHARD_BYTES, SHARD_TOKENS, Reading, read_groups, token_bar
+from mechcot.reading.groups import SHARD_BYTES, SHARD_TOKENS, read_groups, token_bar
 from mechcot.reading.inputs import QuestionInput
 from mechcot.reading.reader import plan_for, unreadable
 from mechcot.reading.selfcheck import SelfCheck
@@ -121,8 +121,10 @@ def read_to_folder(
     groups_kept = len(state.groups())
     try:
         with token_bar(state, reader.name, shown=progress) as bar:
-            reading = Reading(reader, anatomy, recipe, state, bar, spec.skip_unreadable)
-            report = read_groups(reading, check=check, progress=progress)
+            lenient = spec.skip_unreadable
+            report = read_groups(
+                reader, anatomy, recipe, state, bar, lenient=lenient, check=check, progress=progress
+            )
     finally:
         state.journal.close()
     broken = state.broken()
