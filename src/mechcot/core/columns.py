@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mechcot.core.naming import worded
@@ -104,8 +104,11 @@ def written(value: Any, ends: Sequence[Any], unit: Unit) -> str:
     if isinstance(value, int) or getattr(value, "dtype", None) == "int64":
         return f"{value:,}"
     known = [float(end) for end in ends if not _missing(end)]
-    shown = {"share": lambda end: f"{100 * end:.1f}", "points": lambda end: signed(100 * end)}
-    write = shown.get(unit, lambda end: f"{end:.3g}")
+    shown: dict[str, Callable[[float], str]] = {
+        "share": lambda end: f"{100 * end:.1f}",
+        "points": lambda end: signed(100 * end),
+    }
+    write = shown.get(unit, "{:.3g}".format)
     head = {"share": percent, "points": points}.get(unit)
     told = head(value) if head else f"{value:.4g}" if isinstance(value, float) and not ends else write(value)
     return told + (f" [{', '.join(map(write, known))}]" if len(known) == 2 else "")

@@ -98,7 +98,7 @@ def terminal_text(study: Study) -> str:
     rows = []
     for name in study.settings.controls:
         found, audit = answers_of(study, name), audit_of(study, name)
-        row = {"control": name, "arms": f"{found.before.arm} to {found.after.arm}"}
+        row: dict[str, Any] = {"control": name, "arms": f"{found.before.arm} to {found.after.arm}"}
         row |= {"right_before": found.before.votes.sc, "right_after": found.after.votes.sc}
         row |= {"right": found.delta_sc, "wrong_before": audit.before.error_rate.estimate}
         row |= {"wrong_after": audit.after.error_rate.estimate, "wrong": audit.delta}
