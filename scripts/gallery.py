@@ -69,10 +69,9 @@ Every line below runs after these:
 ## Keep a figure
 
 - In the report, each figure has buttons: PNG, and CSV for its numbers.
-- `figure.write_html("kinds.html")` writes one file that every browser opens and that stays interactive. It
-  needs nothing else.
-- `Path("kinds.svg").write_text(plots.pictures([figure])[0])` draws an SVG, where a Chrome or Chromium is.
-- `figure.write_image("kinds.png")`, or `.pdf`, is plotly's own: it needs `pip install kaleido`, and a Chrome.
+- `plots.save(figure, "kinds.html")` writes one file that every browser opens and that stays interactive.
+- `plots.save(figure, "kinds.svg")`, or `.png`, draws a picture, where a Chrome or Chromium is installed.
+- `figure.write_image("kinds.pdf")` is plotly's own: it needs `pip install kaleido`, and a Chrome.
 - `result.to_frame().to_csv("kinds.csv")` has the numbers. A result without a figure says in its error what
   shows it instead.
 

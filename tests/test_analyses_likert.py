@@ -23,7 +23,7 @@ from mechcot.analyses.likert.scales import STATEMENTS
 from mechcot.analyses.likert.stored import found
 from mechcot.analyses.shown import shown
 from mechcot.core import files
-from mechcot.core.errors import DataError, StudyError, UsageError
+from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
 from mechcot.core.naming import ARM_COLOURS
 from mechcot.report.palette import arm_colours
 from mechcot.report.parts import Findings
@@ -330,7 +330,12 @@ def test_the_page_and_the_studys_report_say_what_people_made_of_it(case, tmp_pat
     study, _, _, table = case
     result = read(case, table, tmp_path)
     assert found(study) is None
+    with pytest.raises(AnalysisError, match=r"mechcot likert draw .* mechcot likert import"):
+        study.likert()
     path, page = write_result(study, result)
+    assert study.likert().to_json() == json.loads(path.read_text())
+    assert study.likert().to_frame().equals(result.to_frame())
+    assert study.likert().figure().data
     assert found(study)["form"] == result.form
     text = page.read_text()
     colours = {ARM_COLOURS: arm_colours(study.settings)}

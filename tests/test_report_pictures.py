@@ -10,6 +10,7 @@ import pytest
 
 from browser import needs_chromium
 from mechcot import plots
+from mechcot.core.errors import UsageError
 from mechcot.report import pictures
 from mechcot.report.charts import Axis, Mark, Row, row_chart
 
@@ -34,6 +35,20 @@ def test_a_figure_is_one_and_the_same_svg_with_all_that_it_says() -> None:
 
 
 @needs_chromium
+def test_a_figure_is_kept_by_the_ending_of_its_file(tmp_path) -> None:
+    saved = plots.save(FIGURE, tmp_path / "a.svg")
+    assert saved.read_text() == pictures.pictures([FIGURE])[0]
+    png = plots.save(FIGURE, str(tmp_path / "a.png"), width=400).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert int.from_bytes(png[16:20], "big") == 800  # twice as many pixels as it is wide
+    page = plots.save(FIGURE, tmp_path / "a.html").read_text()
+    assert "Wrong steps are up" in page
+    assert "<script>alert" not in page
+    with pytest.raises(UsageError, match=r"a.pdf: the ending .* kaleido"):
+        plots.save(FIGURE, tmp_path / "a.pdf")
+
+
+@needs_chromium
 def test_what_a_notebook_keeps_of_a_figure_is_interactive_and_a_picture(monkeypatch) -> None:
     monkeypatch.setattr(pio.renderers, "_default_name", pio.renderers._default_name)
     monkeypatch.setattr(pio.renderers, "_default_renderers", list(pio.renderers._default_renderers))
@@ -50,6 +65,8 @@ def test_without_a_browser_a_line_says_so(monkeypatch, caplog) -> None:
     with caplog.at_level(logging.WARNING, logger="mechcot"):
         assert pictures.pictures([FIGURE]) is None
     assert "no Chrome or Chromium was found" in caplog.text
+    with pytest.raises(UsageError, match=r"no Chrome or Chromium was found.*html"):
+        plots.save(FIGURE, "a.png")
     with monkeypatch.context() as patch:
         patch.setattr(pio.renderers, "_default_name", pio.renderers._default_name)
         patch.setattr(pio.renderers, "_default_renderers", list(pio.renderers._default_renderers))

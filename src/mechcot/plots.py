@@ -3,9 +3,8 @@
 Every function takes a result, or what its `to_json()` gives (plain dicts and lists), and returns a plotly
 figure. The statement is the title, denominators stand in the caption, intervals are bands or bars,
 nulls and baselines are grey. An arm has one colour everywhere. Widths are left to the page; text is
-wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped. To keep one:
-`figure.write_html(FILE)`, `plots.pictures([figure])` for SVG, or plotly's `figure.write_image(FILE)`, which
-needs `pip install kaleido` and a Chrome (docs/gallery.md).
+wrapped so that a phone of 390 pixels shows it whole. All text that came from data is escaped.
+`plots.save(figure, FILE)` keeps one: .html, or .svg and .png where a Chrome or Chromium is.
 
 A rate or difference in these inputs is `{"estimate", "low", "high"}` (other keys are ignored), or
 `{"value": null, "reason": ...}` where there is none, or a bare number.
@@ -44,7 +43,7 @@ from mechcot.analyses.weights.figures import weights_line, weights_map
 from mechcot.core.errors import UsageError
 from mechcot.core.results import for_figure
 from mechcot.report.figures import AFTER, BEFORE, NULL, TEACHER, bare
-from mechcot.report.pictures import keep_pictures, pictures
+from mechcot.report.pictures import keep_pictures, pictures, save
 
 __all__ = [
     "AFTER",
@@ -89,6 +88,7 @@ __all__ = [
     "probe_risk",
     "probe_transfer",
     "reliability",
+    "save",
     "seeds",
     "split",
     "steering_doses",
@@ -116,7 +116,7 @@ def _of_results(figure: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
     return drawn
 
 
-_NOT_OF_RESULTS = ("bare", "keep_pictures", "pictures")
+_NOT_OF_RESULTS = ("bare", "keep_pictures", "pictures", "save")
 
 for _name in __all__:
     if callable(globals()[_name]) and _name not in _NOT_OF_RESULTS:

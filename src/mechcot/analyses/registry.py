@@ -32,6 +32,7 @@ from mechcot.analyses.judge_controls.study_report import results_of
 from mechcot.analyses.kinds import analysis as kinds
 from mechcot.analyses.knowledge import analysis as knowledge
 from mechcot.analyses.likert.stored import found as rated
+from mechcot.analyses.likert.stored import ratings_of
 from mechcot.analyses.localisation import analysis as localisation
 from mechcot.analyses.panel.analysis import panel_json, panel_of
 from mechcot.analyses.panel.people import people_of
@@ -290,7 +291,7 @@ ANALYSES = (
     ),
     Analysis(
         "likert",
-        rated,
+        ratings_of,
         version=None,
         found=rated,
         pages={"likert": f"{_HERE}.likert.report_page:section"},

@@ -1,4 +1,4 @@
-"""Figures as pictures (SVG), for what runs no JavaScript: GitHub, a notebook turned into a page, a paper.
+"""Figures as pictures, for what runs no JavaScript: GitHub, a notebook turned into a page, a paper.
 
 A browser draws them: the same plotly that draws the interactive figure, so the two cannot differ. Where no
 Chrome or Chromium is, a line says so and figures stay as they are.
@@ -17,7 +17,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+from mechcot.core.errors import UsageError
+from mechcot.core.files import whole, write_text
 from mechcot.report.figures import widened
 from mechcot.report.frame import PLOTLY, asset, embedded
 
@@ -33,8 +36,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 """Programs that draw, by what they are called; the environment's BROWSER_PATH is taken in their place."""
 
 _NONE = (
-    "figures: no Chrome or Chromium was found, so no pictures are drawn of them. Install one, or name it in "
-    "the environment's BROWSER_PATH. figure.write_html(FILE) and the report's PNG button do without"
+    "no Chrome or Chromium was found, so no pictures are drawn. Install one, or name it in the environment's "
+    "BROWSER_PATH. A file that ends in .html and the report's PNG button do without"
 )
 _PATIENCE = 300  # seconds for one call of the browser, on a machine that does other things too
 
@@ -50,9 +53,8 @@ _PAGE = """<!doctype html><meta charset="utf-8"><body>
     document.body.append(place);
     const fixed = {{ ...layout, autosize: false, width: {width} }};
     await Plotly.newPlot(place, data, fixed, {{ staticPlot: true }});
-    const size = {{ format: "svg", width: {width}, height: layout.height || 450 }};
-    const address = await Plotly.toImage(place, size);
-    found.push(decodeURIComponent(address.slice(address.indexOf(",") + 1)));
+    const size = {{ format: "{form}", width: {width}, height: layout.height || 450, scale: {scale} }};
+    found.push(await Plotly.toImage(place, size));
   }}
   const shown = document.createElement("pre");
   shown.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
@@ -68,27 +70,64 @@ def pictures(figures: Sequence[go.Figure], *, width: int = WIDTH) -> list[str] |
         width: in pixels; the height is the figure's own.
 
     Returns:
-        one SVG a figure; None, and a line in the log, where no browser is or where it fails. Other ways to
-        keep a figure: docs/gallery.md.
+        one SVG a figure; None, and a line in the log, where no browser is or where it fails.
+    """
+    try:
+        return [unquote(one.partition(",")[2]) for one in _drawn(figures, width, "svg")]
+    except UsageError as error:
+        log.warning("figures: %s", error)
+        return None
+
+
+def save(figure: go.Figure, path: str | Path, *, width: int = WIDTH) -> Path:
+    """Write a figure into a file: `.html` stays interactive, `.svg` and `.png` are drawn by a browser.
+
+    Args:
+        figure: of plotly.
+        path: the file; its ending says what it shall be.
+        width: of a picture in pixels; a PNG has twice as many.
+
+    Raises:
+        UsageError: another ending; or no Chrome or Chromium is there, or it fails.
+    """
+    path = Path(path)
+    if path.suffix == ".html":
+        write_text(path, figure.to_html(include_plotlyjs=True))
+    elif path.suffix == ".svg":
+        write_text(path, unquote(_drawn([figure], width, "svg")[0].partition(",")[2]))
+    elif path.suffix == ".png":
+        picture = base64.b64decode(_drawn([figure], width, "png")[0].partition(",")[2])
+        with whole(path) as out:
+            out.write(picture)
+    else:
+        raise UsageError(
+            f"{path}: the ending of a figure's file is .html, .svg or .png. Other kinds: figure.write_image, "
+            "with `pip install kaleido` and a Chrome"
+        )
+    return path
+
+
+def _drawn(figures: Sequence[go.Figure], width: int, form: str) -> list[str]:
+    """Figures as addresses that hold them (`data:...`), drawn by one start of a browser.
+
+    Raises:
+        UsageError: there is none, or it fails.
     """
     browser = _browser()
     if browser is None:
-        log.warning(_NONE)
-        return None
+        raise UsageError(_NONE)
     told = embedded([json.loads(widened(figure, width).to_json()) for figure in figures])
-    page = _PAGE.format(plotly=asset(PLOTLY), figures=told, width=width)
+    page = _PAGE.format(plotly=asset(PLOTLY), figures=told, width=width, form=form, scale=1 + (form == "png"))
     with tempfile.TemporaryDirectory(prefix="mechcot-") as name:
         folder = Path(name)
         (folder / "page.html").write_text(page, encoding="utf-8")
         try:
             shown = _dumped(browser, folder)
         except (OSError, subprocess.SubprocessError) as error:
-            log.warning("figures: %s drew no pictures: %s", browser, error)
-            return None
+            raise UsageError(f"{browser} drew no pictures: {error}") from error
     found = re.search(r"<pre>(.*?)</pre>", shown, re.DOTALL)
     if found is None:
-        log.warning("figures: %s drew no pictures", browser)
-        return None
+        raise UsageError(f"{browser} drew no pictures")
     drawn: list[str] = json.loads(base64.b64decode(found[1]))
     return drawn
 
@@ -104,7 +143,7 @@ def keep_pictures() -> None:
 
     drawable = _browser() is not None
     if not drawable:
-        log.warning(_NONE)
+        log.warning("figures: %s", _NONE)
 
     class WithPicture(PlotlyRenderer):
         """The interactive figure and its picture."""

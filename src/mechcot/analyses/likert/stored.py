@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mechcot.analyses.likert.result import LikertResult
 from mechcot.core import files
+from mechcot.core.errors import AnalysisError
+from mechcot.core.read_back import read_back
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
 
 RESULT = "results/likert.json"
+
+
+def ratings_of(study: Study) -> LikertResult:
+    """What people made of the traces: the last imported ratings.
+
+    Raises:
+        AnalysisError: none were imported, or of other traces than these.
+    """
+    result = found(study)
+    if result is None:
+        raise AnalysisError(
+            f"{study.path}: no ratings of its traces as they are were imported. Forms: mechcot likert draw "
+            f"{study.path}; what comes back: mechcot likert import {study.path} FILE"
+        )
+    return read_back(LikertResult, result)
 
 
 def found(study: Study) -> Mapping[str, Any] | None:

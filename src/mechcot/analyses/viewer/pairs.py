@@ -25,7 +25,7 @@ def pair_frame(question: dict[str, Any], left: tuple[str, int], right: tuple[str
 
     Returns:
         `match` ("same claim", "claims otherwise", "words in common", "" for a step alone), and of each side
-        `sid`, `text`, `kind` and `label`, with the side's name behind: `_before` and `_after`.
+        `sid`, `text` and `label`, with the side's name behind: `_before` and `_after`.
     """
     traces = {(one["arm"], one["cid"]): one for one in question["traces"]}
     sides = [_steps(traces[left]), _steps(traces[right])]
@@ -36,7 +36,7 @@ def pair_frame(question: dict[str, Any], left: tuple[str, int], right: tuple[str
         row: dict[str, Any] = {"match": said}
         for when, steps, place in (("before", sides[0], i), ("after", sides[1], j)):
             step = {} if place is None else steps[place]
-            row |= {f"{name}_{when}": step.get(name) for name in ("sid", "text", "kind", "label")}
+            row |= {f"{name}_{when}": step.get(name) for name in ("sid", "text", "label")}
         rows.append(row)
     return pd.DataFrame(rows).astype({"sid_before": "Int64", "sid_after": "Int64"})
 

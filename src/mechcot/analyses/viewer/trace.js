@@ -115,10 +115,10 @@ function unread(trace) {
   return el("p", { class: "soft" }, said, command ? ": " : "", command ? el("code", {}, command) : null);
 }
 
-function legend() {
+function legend(...traces) {
   const marks = ["correct", "erroneous", "abstain", "not_checkable"].map((label) =>
     el("span", { class: label }, el("b", { class: "mark" }, verdict(label)[0]), " " + verdict(label)[1]));
-  marks.push(el("span", {}, el("b", {}, "n %"), " its own answer, forced after the step"));
+  if (traces.some((one) => one.forced.length)) marks.push(el("span", {}, el("b", {}, "n %"), " its own answer, forced after the step"));
   if (view.colouring !== "none") marks.push(el("span", { class: "scale " + view.colouring }, `0 to ${NATS} nats or more`));
   return el("p", { class: "legend soft" }, ...marks);
 }
@@ -128,7 +128,7 @@ function tracePage(question, trace, sid) {
   const goto = (number) => { const node = steps.querySelectorAll(".step")[number]; if (node) node.focus(); };
   const page = [questionNode(question), toolbar(question, trace), pager(question, trace),
     el("h1", {}, armTag(trace.arm), el("span", { class: "soft" }, ` sample ${trace.cid}`)), answerLine(question, trace),
-    curve(question, trace, goto), unread(trace), legend(), steps];
+    curve(question, trace, goto), unread(trace), legend(trace), steps];
   document.getElementById("main").replaceChildren(...page.filter(Boolean));
   const wanted = sid === undefined ? null : document.getElementById("step-" + trace.arm + "-" + sid);
   if (wanted) { wanted.classList.add("open"); wanted.scrollIntoView({ block: "center" }); wanted.focus({ preventScroll: true }); }
@@ -181,5 +181,5 @@ function comparePage(question, left, right) {
   const same = rows.length - rows.filter((row) => row.querySelector(".gap")).length;
   const note = `${same} of ${rows.length} rows stand in both: steps with the same claim, or with most of their words in common, in their order.`;
   document.getElementById("main").replaceChildren(questionNode(question), toolbar(question, left, right),
-    el("div", { class: "sides" }, ...heads), legend(), el("p", { class: "soft" }, note), el("div", { class: "rows" }, ...rows));
+    el("div", { class: "sides" }, ...heads), legend(left, right), el("p", { class: "soft" }, note), el("div", { class: "rows" }, ...rows));
 }
