@@ -46,7 +46,7 @@ def test_resolved_settings_resolve_to_themselves() -> None:
         ("seed=4294967296", "seed: Input should be less"),
         ('arms.base.model=""', "arms.base.model"),
         ("arms.distilled.distill.examples=''", "arms.distilled.distill.examples"),
-        ("sampling=3", "sampling: Input should be"),
+        ("sampling=3", "--set sampling: is a number, and takes keys and values of samples, temp"),
         ("along=[1]", "along.0: Input should be less than 1 (it is 1)"),
         ("sampling.samples=null", "sampling.samples"),
         ("sampling", "key=value"),
@@ -72,8 +72,55 @@ def test_a_settings_file_that_is_no_mapping_or_not_there_is_named(tmp_path: Path
         config.resolve(file=file)
     assert "\n" not in str(error.value)
     file.write_text("sampling:\n\tsamples: 2\n")
-    with pytest.raises(ConfigError, match=r"line 2: found character '\\t'"):
+    with pytest.raises(ConfigError, match="line 2: a tab stands there; indent with blanks"):
         config.resolve(file=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "questions:\n  path: [a, b\narms:\n  base: {model: x}\n",
+            "line 3: a list [...] is not closed, or a comma is missing in it (begun on ",
+        ),
+        ("a: b: c\n", "line 1: a second ': ' on a line"),
+        ('prompt: "unterminated\n', "line 2: a quote is not closed (begun on line 1)"),
+        ("seed: !!python/object:os.system x\n", "line 1: a value is marked with a tag (!)"),
+        ("key: *nothing\n", "line 1: a text that begins with * stands in no quotes"),
+        ("questions: {set: medqa}\n  arms: 3\n", "line 2: it is indented otherwise"),
+        ("judge: {kind: llm, path: kimi\n", "line 2: a mapping {...} is not closed"),
+        ("key: %x\n", "line 1: a text begins with a sign that YAML keeps for itself"),
+        ("", "is empty. A settings file names at least one setting"),
+        ("# nothing\n", "is empty"),
+    ],
+)
+def test_broken_yaml_is_told_in_words(text: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        config.resolve(file=file)
+    assert says in str(error.value)
+    assert "'...'" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (
+            "judge=null",
+            "--set judge: is null, and takes keys and values of kind, path, traces_per_question",
+        ),
+        ("judge=kimi", "--set judge: is a text, and takes keys and values of kind, path"),
+        ("arms=null", "--set arms: is null, and takes names, each with keys and values of model,"),
+        ("arms.base=x", "--set arms.base: is a text, and takes keys and values of model,"),
+        ("contrast.before=nobody", "--set contrast.before: there is no arm 'nobody'; there are ['base'"),
+        ("judge.kind=llm", "  judge: {kind: llm, path: kimi} "),
+    ],
+)
+def test_a_section_that_is_none_says_its_keys(override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.resolve(overrides=(override,))
+    assert says in str(error.value)
 
 
 def test_a_key_written_twice_is_named(tmp_path: Path) -> None:
@@ -97,8 +144,9 @@ def test_questions_make_the_models_preset_and_need_a_judge(tmp_path: Path) -> No
     file = tmp_path / "study.yaml"
     text = "questions: {path: q.jsonl}\narms: {base: {model: a}, distilled: {model: b}}\n"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="has no exact checker"):
+    with pytest.raises(ConfigError, match="has no exact checker") as error:
         config.resolve(file=file)
+    assert "\n  judge: {kind: llm, path: kimi} " in str(error.value)
     file.write_text(text + "judge: {kind: table, path: v.csv}\n")
     settings = config.resolve(file=file)
     assert settings.preset == "models"
@@ -163,10 +211,10 @@ HOSTILE = {
     "a tag on another value": ("seed: !!bool sk-secret", "not what it is marked as"),
     "a tag of a program": (
         "seed: !!python/object/apply:os.system [sk-secret]",
-        "line 1: could not determine",
+        "line 1: a value is marked with a tag",
     ),
-    "an alias of nothing": ("seed: *sk-secret", "line 1: found undefined alias"),
-    "an open quote": ("seed: 'sk-secret", "line 1: found unexpected end of stream"),
+    "an alias of nothing": ("seed: *sk-secret", "line 1: a text that begins with"),
+    "an open quote": ("seed: 'sk-secret", "line 1: a quote is not closed"),
     "a NUL": ("seed: \0", "not allowed"),
     "a number too long": (f"seed: {'9' * 5000}", "not what it is marked as"),
     "a key that is a number": ("1: 2", "1"),

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mechcot.asking.bodies import Trouble, read_body
 from mechcot.asking.replies import Reply
 from mechcot.core import files
+from mechcot.core.config import parse_yaml
 from mechcot.core.errors import ConfigError, DataError
 from mechcot.core.keys import is_variable, key_in
 from mechcot.core.section import Section
@@ -149,16 +149,16 @@ def read_server(path: Path, kind: type[ServerT], otherwise: str = "") -> ServerT
     for number, line in enumerate(text.splitlines(), start=1):
         if _KEY_VALUE.search(line):
             raise _literal_key(f"{path}, line {number}")
-    problem = None
     try:
-        loaded = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        # Only the place: the parser's own message quotes the line, which may hold a key.
-        problem = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-    except Exception:  # nested too deeply, a date that is none, a tag on a value of another kind
+        loaded = parse_yaml(text)
+    except ValueError as error:
+        problem = str(error)
+    else:
         problem = ""
-    if problem is not None:
-        raise ConfigError(f"{path}{problem}: is not YAML")
+    if problem:  # outside of the handler: a traceback would show the parser's own message, and so the text
+        raise ConfigError(f"{path}: is not YAML: {problem}")
+    if loaded is None:
+        raise ConfigError(f"{path}: is empty; a {kind.role} file names at least base_url and model")
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: expected keys and values, found a {type(loaded).__name__}")
     _refuse_key_names(loaded, str(path))

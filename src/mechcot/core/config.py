@@ -57,6 +57,10 @@ def resolve(
         ConfigError: an unknown preset or key, or a value that does not fit.
     """
     given = read_yaml(file) if file else {}
+    if file and not given:
+        raise ConfigError(
+            f"{file}: is empty. A settings file names at least one setting, such as preset: organism"
+        )
     if base is not None:
         merged = dict(base)
     else:
@@ -107,17 +111,47 @@ def parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        problem = error.problem or "cannot be parsed"
-        if type(error) is not yaml.MarkedYAMLError:  # the parser's own
-            problem = re.sub(r"'(?!<)[^']{5,}'", "'...'", problem)
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(place + problem) from None
+        raise ValueError(place + _plainly(error)) from None
     except yaml.YAMLError as error:
         raise ValueError(said(error)) from None
     except RecursionError as error:
         raise ValueError(said(error)) from None
     except Exception as error:  # a date that is none, a tag on a value of another kind
         raise ValueError(f"a value is not what it is marked as ({type(error).__name__})") from None
+
+
+_PROBLEMS = (
+    (r"found character '\\t'", "a tab stands there; indent with blanks"),
+    ("expected ',' or ']'", "a list [...] is not closed, or a comma is missing in it"),
+    ("expected ',' or '}'", "a mapping {...} is not closed, or a comma is missing in it"),
+    (
+        "mapping values are not allowed",
+        "a second ': ' on a line, or it is indented too far; quote a text with ': '",
+    ),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("expected <block end>", "it is indented otherwise than what stands above it"),
+    ("could not find expected ':'", "a key has no ':' behind it"),
+    ("expected the node content", "it ends where a value is expected"),
+    ("found undefined alias", "a text that begins with * stands in no quotes"),
+    ("found duplicate anchor", "a text that begins with & stands in no quotes"),
+    ("determine a constructor", "a value is marked with a tag (!), which settings have no use for"),
+    ("cannot start any token", "a text begins with a sign that YAML keeps for itself; put it into quotes"),
+)
+"""What the parser says, by how it begins or goes on, in words."""
+
+
+def _plainly(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with a YAML text, and on which line it began; without values of the text."""
+    problem = error.problem or "it cannot be parsed"
+    if type(error) is yaml.MarkedYAMLError:  # of `_Loader`
+        return problem
+    plain = next((words for pattern, words in _PROBLEMS if re.search(pattern, problem)), None)
+    if plain is None:
+        return re.sub(r"'([^']*)'", lambda quoted: quoted[0] if len(quoted[1]) < 5 else "'...'", problem)
+    mark = error.context_mark
+    begun = mark is not None and error.problem_mark is not None and mark.line != error.problem_mark.line
+    return f"{plain} (begun on line {mark.line + 1})" if begun and mark is not None else plain
 
 
 class _Loader(yaml.SafeLoader):
@@ -243,9 +277,24 @@ def _explained(error: ValidationError, source: str, root: type[Section]) -> str:
         if item["type"] == "extra_forbidden":
             lines.append(f"{source}: '{where}' is no setting{_nearest(item['loc'], root)}")
         else:
-            place = source if where in ("settings", source.removeprefix("--set ")) else f"{source}: {where}"
-            lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}{_given(item)}")
+            key = source.removeprefix("--set ")
+            place = source if where in ("settings", key) else f"{source}: {where}"
+            said = _no_section(item, root) or item["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {said.removeprefix(f'{key}: ')}{_given(item)}")
     return "\n".join(lines)
+
+
+def _no_section(item: Mapping[str, Any], root: type[Section]) -> str:
+    """What is said of a section that is something else than keys and values; "" of other problems."""
+    value, named = item["input"], item["type"] == "dict_type"
+    if not named and item["type"] not in ("model_type", "model_attributes_type"):
+        return ""
+    kinds = {str: "a text", list: "a list", bool: "yes or no", int: "a number", float: "a number"}
+    what = "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
+    keys = _nearest((*item["loc"], ""), root).removeprefix("; there are: ")
+    if named:
+        return f"is {what}, and takes names, each with keys and values of {keys}"
+    return f"is {what}, and takes keys and values of {keys}"
 
 
 def _given(item: Mapping[str, Any]) -> str:

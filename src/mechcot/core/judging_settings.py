@@ -10,6 +10,11 @@ from pydantic import Field, model_validator
 
 from mechcot.core.section import Section
 
+HOW_TO_JUDGE = """Write who judges the steps into the settings file:
+  judge: {kind: llm, path: kimi}               # a judge file, or one that comes with mechcot (docs/judges.md)
+  judge: {kind: table, path: verdicts.csv}     # verdicts that you have: qid, arm, cid, sid, label
+or, for a study that is there: --set 'judge={kind: llm, path: kimi}'"""
+
 
 class JudgeSettings(Section):
     """Who judges steps."""
@@ -26,10 +31,18 @@ class JudgeSettings(Section):
         """What verdicts depend on beside the steps that are judged (`Settings.judged_of`)."""
         return self.model_dump(mode="json", exclude={"traces_per_question"})
 
+    def check_task(self, task: str, *, checker: bool) -> None:
+        """Refuse to have steps judged exactly where the task has no checker (ValueError)."""
+        if self.kind == "exact" and not checker:
+            raise ValueError(
+                f"judge: the task '{task}' has no exact checker, and no judge is named. {HOW_TO_JUDGE}"
+            )
+
     @model_validator(mode="after")
     def _path(self) -> JudgeSettings:
         if (self.kind == "exact") != (self.path is None):
-            raise ValueError("a judge of kind table or llm has a path, an exact one has none")
+            problem = "a judge of kind table or llm has a path, an exact one has none"
+            raise ValueError(f"{problem}. {HOW_TO_JUDGE}" if self.path is None else problem)
         return self
 
 

@@ -303,11 +303,7 @@ class Settings(Section):
         known = [task for task in tasks if task != "organism"]
         if name not in known:
             raise ValueError(f"questions.task: there is no task '{name}'; there are {', '.join(known)}")
-        if self.judge.kind == "exact" and tasks[name](self).check is None:
-            raise ValueError(
-                f"judge.kind: the task '{name}' has no exact checker; name a judge or a table, or a task "
-                "that has one (questions.task)"
-            )
+        self.judge.check_task(name, checker=tasks[name](self).check is not None)
         if self.traces is not None and tasks[name](self).verifiable is None:
             raise ValueError(NO_RULES.format(task=name))
 
@@ -369,7 +365,8 @@ class Settings(Section):
         if not name.replace("-", "_").isidentifier():
             raise ValueError(f"arms: '{name}' cannot name a folder; use letters, digits, - and _")
         if arm.distill and arm.distill.base not in self.arms:
-            raise ValueError(f"arms.{name}.distill.base: there is no arm '{arm.distill.base}'")
+            there = f"there is no arm '{arm.distill.base}'; there are {sorted(self.arms)}"
+            raise ValueError(f"arms.{name}.distill.base: {there}")
         if arm.distill and self.arms[arm.distill.base].distill:
             raise ValueError(f"arms.{name}.distill.base: '{arm.distill.base}' is itself distilled")
         if self.organism is not None:

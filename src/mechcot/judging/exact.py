@@ -9,6 +9,7 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.errors import JudgeError
+from mechcot.core.judging_settings import HOW_TO_JUDGE
 from mechcot.tasks import Question, Task
 
 
@@ -21,7 +22,7 @@ def judge_exactly(steps: pd.DataFrame, questions: Mapping[str, Question], task: 
         JudgeError: the task has no checker.
     """
     if task.check is None:
-        raise JudgeError(f"task {task.name} has no exact checker; name a judge or a table of verdicts")
+        raise JudgeError(f"task {task.name} has no exact checker. {HOW_TO_JUDGE}")
     rows = []
     for step in records.rows(steps):
         if step.complete:

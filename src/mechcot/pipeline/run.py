@@ -250,7 +250,8 @@ def _teaching_settings(folder: Path, config: str | Path | None, overrides: tuple
     settings = settings_in(folder, config, None, None, overrides)
     if settings.teacher is None:
         raise UsageError(
-            f"{folder}: the settings name no teacher; write a section `teacher` (docs/teacher.md)"
+            f"{folder}: the settings name no teacher. Write one into the settings file (docs/teacher.md):\n"
+            "  teacher: {server: teacher.yaml, questions: {set: medqa}}"
         )
     return settings
 
@@ -366,13 +367,14 @@ def _execute(
     restarting, new = restart_from is not None, not folder.exists()
     if asked_of(wanted()) is not None:
         refuse_without_ray()
-    stages_of(_fitting(folder, wanted, restarting), progress=progress)  # before a folder is made
+    settings = pinned(folder, wanted())
+    refuse_unfit(folder, settings, restarting=restarting)
+    planned = stages_of(Study(folder, settings))  # what they refuse is refused before a folder is made
     with locked(folder), ExitStack() as limits:
+        limits.enter_context(unless_refused(folder, planned, new=new))
         # Read anew: another process may have held the study until now.
-        study = _fitting(folder, wanted, restarting)
+        study = create_or_open(folder, pinned(folder, wanted()), restarting=restarting)
         stages = stages_of(study, progress=progress)
-        limits.enter_context(unless_refused(folder, stages, new=new))
-        create_or_open(folder, study.settings, restarting=restarting)
         if restart_from is not None:
             forget_from(folder, stages, restart_from)
             study.save_settings()
@@ -388,10 +390,3 @@ def _execute(
         )
         remember(folder)  # here, so that a second run writes nothing
     return study
-
-
-def _fitting(folder: Path, wanted: Callable[[], Settings], restarting: bool) -> Study:
-    """The study as it will be; writes nothing."""
-    settings = pinned(folder, wanted())
-    refuse_unfit(folder, settings, restarting=restarting)
-    return Study(folder, settings)

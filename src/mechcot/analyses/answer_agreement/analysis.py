@@ -237,7 +237,8 @@ def answer_agreement_of(study: Study) -> AnswerAgreementResult:
     """
     if study.settings.answers.judge is None:
         raise AnalysisError(
-            "no judge reads the answers beside the rules; name a judge file with answers.judge and run again"
+            "no judge reads the answers beside the rules; write into the settings\n  answers: {judge: kimi}\n"
+            f"or give it to the study: mechcot run {study.path} --set answers.judge=kimi"
         )
     questions = study.questions(study.settings.contrast.domain)
     pair = pair_of(study)
