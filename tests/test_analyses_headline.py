@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from mechcot.analyses.headline import audit_text, headline_html, headline_text
+from mechcot.analyses.audit.terminal import terminal_text as audit_text
+from mechcot.analyses.headline import headline_html, headline_text
 from mechcot.analyses.summary import summarise
 from mechcot.core.words import plain_signs, score
 from mechcot.probe.incremental import NOT_USED

@@ -83,7 +83,7 @@ TEXTS = {
     **dict.fromkeys(HEADS, f"{_HERE}.heads:text"),
     "AlongResult": f"{_HERE}.along.page:terminal_text",
     "AnswersResult": f"{_HERE}.answers.terminal:terminal_text",
-    "AuditResult": f"{_HERE}.headline:audit_text",
+    "AuditResult": f"{_HERE}.audit.terminal:terminal_text",
     "BoundaryResult": f"{_HERE}.boundary.page:terminal_text",
     "CausesResult": f"{_HERE}.causes.page:terminal_text",
     "ClaimsResult": f"{_HERE}.claims.page:terminal_text",

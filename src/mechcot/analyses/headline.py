@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mechcot.analyses.hedge.origin import ORIGINS
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.analyses.localisation.analysis import in_a_line as lost_at
 from mechcot.analyses.steering.analysis import in_a_line
+from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.words import (
     bracket,
     change,
+    contrasted,
     counted,
     number,
-    parts_in_points,
     percent,
     plain_signs,
     points,
@@ -23,9 +24,6 @@ from mechcot.core.words import (
     signed,
     why,
 )
-
-if TYPE_CHECKING:
-    from mechcot.analyses.audit.result import AuditResult, RoleAudit
 
 
 class Row(NamedTuple):
@@ -50,7 +48,7 @@ def headline_text(summary: Mapping[str, Any]) -> str:
     """
     contrast = summary["contrast"]
     head = Row(_asked(summary), contrast["before"], contrast["after"], "difference [95 % interval]")
-    return "\n".join([_aligned([head, *rows(summary)]), "", *_lines(summary)])
+    return "\n".join([contrasted([head, *rows(summary)]), "", *_lines(summary)])
 
 
 def headline_html(summary: Mapping[str, Any]) -> str:
@@ -72,8 +70,8 @@ def headline_html(summary: Mapping[str, Any]) -> str:
 def _asked(summary: Mapping[str, Any]) -> str:
     contrast = summary["contrast"]
     answers = summary["answers"][contrast["before"]]
-    domain = f"{contrast['domain']} " if contrast["domain"] else ""
-    return f"{answers['n_questions']} {domain}questions, {answers['k']} traces each"
+    one = f"{contrast['domain']} question" if contrast["domain"] else "question"
+    return f"{counted(answers['n_questions'], one)}, {counted(answers['k'], 'trace')} each"
 
 
 def rows(summary: Mapping[str, Any]) -> list[Row]:
@@ -98,16 +96,16 @@ def rows(summary: Mapping[str, Any]) -> list[Row]:
         ),
         _rates("right answers, by vote", answers, "sc", deltas[0]),
         _row(
-            f"  where both name an option ({named['n_questions']} questions)",
+            f"  where both name an option ({counted(named['n_questions'], 'question')})",
             (percent(named[name]) for name in names),
             points(named["delta_sc"]),
         ),
         _rates("right answers, single traces", answers, "accuracy"),
         _row("calibration error (ECE)", (_plain(arm["ece"]) for arm in answers), _gap(answers, "ece")),
         _rates("wrong steps", audit, "error_rate", deltas[1]),
-        Row(f"  where both are right ({both['n_questions']} questions)", "", "", points(both)),
+        Row(f"  where both are right ({counted(both['n_questions'], 'question')})", "", "", points(both)),
         Row(
-            f"  the same among named options ({both_named['n_questions']} questions)",
+            f"  the same among named options ({counted(both_named['n_questions'], 'question')})",
             "",
             "",
             points(both_named),
@@ -190,7 +188,15 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         *([f"hedge lost: {lost_at(summary['localisation'])}"] if "localisation" in summary else []),
         *([f"hedging put back: {in_a_line(summary['steering'], after)}"] if "steering" in summary else []),
     ]
-    return [plain_signs(line) for line in lines]
+    return [plain_signs(line) for line in _once(lines)]
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """The lines; of those that want weights which the study has not, one, in place of the first."""
+    ends = f": not known ({NO_WEIGHTS})"
+    names = [line.removesuffix(ends) for line in lines if line.endswith(ends)]
+    told = f"not known: {', '.join(names)} ({NO_WEIGHTS})"
+    return list(dict.fromkeys(told if line.endswith(ends) else line for line in lines))
 
 
 def _plan(found: Mapping[str, Any]) -> str:
@@ -331,79 +337,3 @@ def _handover(found: Mapping[str, Any], before: str, after: str) -> str:
         f"wrong {points(found['change'])} from {before} to {after}: text {points(found['text'])}, weights "
         f"{points(found['weights'])}{split}"
     )
-
-
-def audit_text(result: AuditResult) -> str:
-    """The step audit as plain text: both arms, the differences, the kinds of step, the split.
-
-    Args:
-        result: of `audit.analyse`.
-    """
-    arms, both = (result.before, result.after), result.both_correct
-    names = (arm.arm for arm in arms)
-    roles = [role for role in result.roles if role.errors.n_judged_before or role.errors.n_judged_after]
-    rows = [
-        _row(f"steps, judged by: {result.instrument}", names, "difference [95 % interval]"),
-        _row(
-            "wrong among judged",
-            (f"{percent(arm.error_rate.to_json())} of {arm.n_judged:,}" for arm in arms),
-            points(result.delta.to_json()),
-        ),
-        *_before_answer(result),
-        _row("  every question weighs the same", ("", ""), points(result.delta_question_weighted.to_json())),
-        _row(
-            f"  both answers right ({both.n_questions} questions)",
-            (percent(rate) for rate in (both.rate_before, both.rate_after)),
-            points(both.delta.to_json()),
-        ),
-        *(_role(role, getattr(result, "_kind_names", {})) for role in roles),
-        _row("steps in all", (f"{arm.n_steps:,}" for arm in arms)),
-        _row("not checkable", (percent(arm.not_checkable_rate) for arm in arms)),
-        _row("judge abstains", (percent(arm.abstain_rate) for arm in arms)),
-        _row("judging failed", (f"{arm.n_api_failure + arm.n_parse_failure:,}" for arm in arms)),
-        _row("no verdict", (f"{arm.n_without_verdict:,}" for arm in arms)),
-    ]
-    terms = ("common_composition", "common_within", "unshared")
-    mix, within, alone = parts_in_points([result.split.to_json()[term] for term in terms])
-    finer = result.within_reads  # what the report says of it: by the cells that were settled beforehand
-    lines = [
-        f"split: mix of shared kinds {mix}",
-        f"       within shared kinds {within}",
-        f"       kinds that one arm alone writes {alone}",
-        *([f"       by finer cells within is {finer}"] if finer.startswith("not identifiable") else []),
-    ]
-    return "\n".join([_aligned(rows), "", *map(plain_signs, lines)])
-
-
-def _before_answer(result: AuditResult) -> list[Row]:
-    """Where an arm goes on after its answer, the difference without such steps."""
-    arms, part = (result.before, result.after), result.before_answer
-    if not any(arm.n_behind_answer for arm in arms):
-        return []
-    rates = (percent(rate) for rate in (part.rate_before, part.rate_after))
-    return [
-        _row("  steps before the stated answer alone", rates, points(part.delta.to_json())),
-        _row("  steps behind it", (f"{arm.n_behind_answer:,}" for arm in arms)),
-    ]
-
-
-def _role(role: RoleAudit, names: Mapping[str, str]) -> Row:
-    errors = role.errors
-    counts = (errors.n_judged_before, errors.n_judged_after)
-    cells = (
-        f"{percent(rate)} of {n:,}" if n else "–"
-        for rate, n in zip((errors.rate_before, errors.rate_after), counts, strict=True)
-    )
-    difference = points(errors.delta.to_json()) if all(counts) else ""
-    return _row(f"  kind: {names.get(role.role, role.role)}", cells, difference)
-
-
-def _aligned(rows: Sequence[Row]) -> str:
-    """Rows in columns: the first and the last to the left, numbers to the right."""
-    cells = [[plain_signs(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(4)]
-    lines = (
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
-        for row in cells
-    )
-    return "\n".join(lines)

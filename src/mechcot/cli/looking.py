@@ -195,7 +195,6 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """The step audit."""
-    from mechcot.analyses.headline import audit_text
     from mechcot.study.folder import Study
 
     opened = Study.open(study)
@@ -204,4 +203,4 @@ def audit(
         both = {**result.to_json(), "certainty": certainty.to_json()}
         typer.echo(json.dumps(both, ensure_ascii=False))
         return
-    typer.echo(f"{audit_text(result)}\n\n{certainty.text()}")
+    typer.echo(f"{result.text()}\n\n{certainty.text()}")

@@ -10,6 +10,7 @@ import typer
 
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, is_file, show_plan, show_stages
 from mechcot.core.errors import UsageError
+from mechcot.core.words import counted, plain_signs
 
 _commands = typer.Typer()
 
@@ -77,9 +78,9 @@ def import_(
         typer.echo(json.dumps(answers.to_json(), ensure_ascii=False))
         return
     typer.echo(shown(answers))
-    steps = sum(len(done.steps(name)) for name in done.settings.arms)
+    asked, steps = len(done.questions()), sum(len(done.steps(name)) for name in done.settings.arms)
     typer.echo(
-        f"\n{len(done.questions()):,} questions, {steps:,} steps. Next: mechcot run {study} judges them "
+        f"\n{_n(asked, 'question')}, {_n(steps, 'step')}. Next: mechcot run {study} judges them "
         f"({done.settings.judge.path}) and writes the report; mechcot plan {study} says what that takes"
     )
 
@@ -120,9 +121,9 @@ def export(
     if steps is not None:
         found = step_rows_of(opened, form)
         write_step_rows(steps, found)
-        typer.echo(f"Steps: {steps} ({len(found.rows):,} traces)")
+        typer.echo(f"Steps: {steps} ({_n(len(found.rows), 'trace')})")
         for why, n in found.left_out.items():
-            typer.echo(f"Left out: {n:,} traces: {why}")
+            typer.echo(f"Left out: {_n(n, 'trace')}: {why}")
 
 
 @_commands.command(
@@ -178,6 +179,10 @@ def judge_accuracy(
     typer.echo(json.dumps(done.to_json(), ensure_ascii=False) if as_json else terminal_text(done))
     if not as_json:
         typer.echo(f"\nCard: {out / 'card.md'}")
+
+
+def _n(count: int, what: str) -> str:
+    return plain_signs(counted(count, what))
 
 
 def _named(given: list[str]) -> dict[str, str]:

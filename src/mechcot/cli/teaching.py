@@ -49,6 +49,7 @@ def teacher(
     if config is None:
         is_study(study)
     from mechcot.core.files import read_json
+    from mechcot.core.words import counted, plain_signs
     from mechcot.pipeline import run as pipeline
 
     show_stages(quiet)
@@ -62,8 +63,15 @@ def teacher(
         typer.echo(json.dumps(about, ensure_ascii=False))
         return
     told = ", ".join(f"{n} {name}" for name, n in about["outcomes"].items() if n)
+    chains, questions, kept = (
+        plain_signs(counted(about[name], what))
+        for name, what in (
+            ("n_chains", "chain"),
+            ("n_questions", "question"),
+            ("n_questions_kept", "question"),
+        )
+    )
     typer.echo(
-        f"{about['n_chains']} chains for {about['n_questions']} questions: {told}\n"
-        f"{about['n_kept']} are kept, of {about['n_questions_kept']} questions, {about['n_kept_hinted']} of "
+        f"{chains} for {questions}: {told}\n{about['n_kept']} kept, of {kept}, {about['n_kept_hinted']} of "
         f"them with the answer shown\n\nChains: {done.path / 'teacher' / 'traces.parquet'}"
     )

@@ -176,6 +176,17 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
+def contrasted(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """Rows of what, before, after and difference in columns: the first and the last to the left."""
+    cells = [[plain_signs(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
+    lines = (
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+        for row in cells
+    )
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of texts; a note stands under it."""

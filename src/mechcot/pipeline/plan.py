@@ -15,7 +15,7 @@ from mechcot.core.plan import Expense, Plan
 from mechcot.core.settings import TEACHER_VARIANTS
 from mechcot.core.stages import Stage, states_of
 from mechcot.core.teacher_settings import OWN_TEACHER
-from mechcot.core.words import listed
+from mechcot.core.words import counted, listed, plain_signs
 from mechcot.pipeline.pace import Pace
 from mechcot.study.folder import Study
 
@@ -180,7 +180,7 @@ def controls_plan(found: ControlsPlan) -> Plan:
             rows.append(replace(calls_expense(what, row.n_items, "items", row.plan), note=stand_in))
     sent = [_CALLS.format(start_ups=found.total.start_ups)] if found.total.calls else []
     left_out = (f"left out: {name}: {why}" for name, why in found.left_out.items())
-    return Plan(tuple(rows), (f"{found.n_questions} questions", *sent, *left_out))
+    return Plan(tuple(rows), (plain_signs(counted(found.n_questions, "question")), *sent, *left_out))
 
 
 def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Expense:

@@ -53,9 +53,8 @@ def changed(found: Findings) -> Section:
     )
     limits = Markup(
         "Whether the answers are right because of the steps or in spite of them: this counts sentences, it "
-        "does not follow what a model computes. The intervals cover the choice of questions; one training "
-        "run with one seed stands behind each model."
-    )
+        "does not follow what a model computes. The intervals cover the choice of questions; "
+    ) + (_UNTRAINED if found.settings.given else _ONE_RUN)
     return Section(
         "changed",
         "What changed?",
@@ -201,6 +200,8 @@ def split(found: Findings, audit: dict[str, Any]) -> Part:
     return Part("split", sentence, figures.split(audit), tables=(_sizes(sizes),))
 
 
+_ONE_RUN = "one training run with one seed stands behind each model."
+_UNTRAINED = "nothing was trained here, and what other runs would give is not known."
 _TERMS = ("composition", "within", "unshared")
 
 
