@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -24,6 +24,15 @@ from mechcot.stats.jackknife import by_text
 if TYPE_CHECKING:
     from mechcot.core.contrast_settings import ContrastSettings
     from mechcot.study.folder import Study
+
+
+_USED = {
+    "traces": (*TRACE_KEY, "answer", "finish_reason", "reasoning_end"),
+    "steps": (*STEP_KEY, "role", "n_words", "char_start"),
+    "verdicts": (*STEP_KEY, "instrument", "label"),
+    "claims": (*STEP_KEY, "stratum", "subject"),
+}
+"""Columns of a study's tables that are read for two arms; texts and tokens stay on disk."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +82,36 @@ class Arms:
         """The arms of any contrast of a study's."""
         questions = study.questions(contrast.domain)
         pair = (contrast.before, contrast.after)
-        return cls._joined(
-            questions, pair, (study.traces, study.steps, study.verdicts), study.claims, study.strata
-        )
+        sources = {
+            "traces": study.traces,
+            "steps": study.steps,
+            "verdicts": lambda arm, only: study.verdicts(arm, only=only),
+            "claims": study.claims,
+        }
+        return cls._joined(questions, pair, sources, study.strata)
 
     @classmethod
     def greedy(cls, study: Study, control: str | None = None) -> Arms:
         """The same arms by their greedy traces, one a question."""
         contrast = contrast_of(study, control)
         pair = (contrast.before, contrast.after)
-        traces, steps, verdicts, claims = (
-            partial(_greedy, study, name) for name in ("traces", "steps", "verdicts", "claims")
-        )
-        return cls._joined(study.questions(contrast.domain), pair, (traces, steps, verdicts), claims)
+        sources = {name: partial(_greedy, study, name) for name in _USED}
+        return cls._joined(study.questions(contrast.domain), pair, sources)
 
     @classmethod
     def _joined(
         cls,
         questions: pd.DataFrame,
         pair: tuple[str, str],
-        sources: tuple[Callable[[str], pd.DataFrame], ...],
-        claimed: Callable[[str], pd.DataFrame],
+        sources: Mapping[str, Callable[[str, Sequence[str]], pd.DataFrame]],
         asked: Callable[[str], pd.DataFrame | None] = lambda arm: None,
     ) -> Arms:
-        tables = [on_questions(questions, table(arm)) for arm in pair for table in sources]
+        def table(name: str, arm: str) -> pd.DataFrame:
+            return on_questions(questions, sources[name](arm, _USED[name]))
+
+        tables = [table(name, arm) for arm in pair for name in ("traces", "steps", "verdicts")]
         traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables
-        claims = on_questions(questions, pd.concat([claimed(arm) for arm in sorted(set(pair))]))
+        claims = pd.concat([table("claims", arm) for arm in sorted(set(pair))], ignore_index=True)
         columns = [*STEP_KEY, "stratum", "subject"]
         found = [asked(arm) for arm in sorted(set(pair))]
         if (claims.stratum != "").any():
@@ -170,8 +183,8 @@ class Arms:
         return names[0]
 
 
-def _greedy(study: Study, name: str, arm: str) -> pd.DataFrame:
-    return study.greedy_table(arm, name)
+def _greedy(study: Study, name: str, arm: str, only: Sequence[str]) -> pd.DataFrame:
+    return study.greedy_table(arm, name, only)
 
 
 def contrast_of(study: Study, control: str | None = None) -> ContrastSettings:

@@ -7,7 +7,7 @@ token of the prompt. Character positions count from 0 at the first character of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -293,8 +293,15 @@ def table_writer(
         put(1)
 
 
-def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
+def read_table(
+    path: Path, schema: pa.Schema | None = None, only: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Read a table; with a schema, check that its columns are there.
+
+    Args:
+        path: the file.
+        schema: what it has to hold.
+        only: columns that are wanted, others stay on disk; None: all.
 
     Raises:
         DataError: the file is missing, damaged or lacks a column.
@@ -303,13 +310,14 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
         raise DataError(f"{path} does not exist")
     check_file(path)  # arrow would read a folder as one table, and wait for a pipe
     try:
-        table = pq.read_table(path)
+        there = pq.read_schema(path).names
+        table = pq.read_table(path, columns=None if only is None else [n for n in there if n in only])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable parquet file: {said(error)}") from error
     if schema is not None:
-        missing = [name for name in schema.names if name not in table.column_names]
+        missing = [name for name in schema.names if name not in there]
         if missing:
-            raise DataError(f"{path}: the columns {missing} are missing; it has {table.column_names}")
+            raise DataError(f"{path}: the columns {missing} are missing; it has {there}")
     frame: pd.DataFrame = table.to_pandas()
     return frame
 

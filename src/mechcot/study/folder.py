@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
@@ -116,10 +117,12 @@ class Study:
     def _digests(self) -> Digests:
         return Digests(self.path)
 
-    def _table(self, path: Path, schema: pa.Schema, **columns: str) -> pd.DataFrame:
-        """A table, of which some columns hold one and the same value."""
+    def _table(
+        self, path: Path, schema: pa.Schema, only: Sequence[str] | None = None, **columns: str
+    ) -> pd.DataFrame:
+        """A table, or some of its columns; of which some hold one and the same value."""
         try:
-            table = records.read_table(self.checked(path), schema)
+            table = records.read_table(self.checked(path), schema, only)
         except DataError as error:
             raise DataError(
                 f"{error}. To make what is missing: mechcot run {self.path} (delete a damaged file first)"
@@ -156,37 +159,44 @@ class Study:
             )
         return table[table.domain == domain].reset_index(drop=True)
 
-    def traces(self, arm: str) -> pd.DataFrame:
-        """An arm's traces (schema `records.TRACES`)."""
-        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES, arm=arm)
+    def traces(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
+        """An arm's traces (schema `records.TRACES`), or some of their columns, `arm` among them."""
+        return self._table(self.arm_path(arm) / "traces.parquet", records.TRACES, only, arm=arm)
 
     def answers_read(self, arm: str) -> pd.DataFrame:
         """An arm's answers as a judge's server reads them, where one does (schema `records.ANSWERS`)."""
         return self._table(self.arm_path(arm) / "answers.parquet", records.ANSWERS, arm=arm)
 
-    def steps(self, arm: str) -> pd.DataFrame:
-        """An arm's steps (schema `records.STEPS`); `role` as the study's stage of kinds has it, if any."""
-        steps = self.cut_steps(arm)
+    def steps(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
+        """An arm's steps (schema `records.STEPS`); `role` as the study's stage of kinds has it, if any.
+
+        Args:
+            arm: whose.
+            only: some of their columns, those of `records.STEP_KEY` among them; None: all.
+        """
+        steps = self.cut_steps(arm, only)
         path = self.arm_path(arm) / "kinds.parquet"
         return with_kinds(steps, self._table(path, KINDS, arm=arm), path) if path.exists() else steps
 
-    def cut_steps(self, arm: str) -> pd.DataFrame:
+    def cut_steps(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
         """An arm's steps as they were cut, with the roles that they had then."""
-        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, arm=arm)
+        return self._table(self.arm_path(arm) / "steps.parquet", records.STEPS, only, arm=arm)
 
     def strata(self, arm: str) -> pd.DataFrame | None:
         """How often the arm before met what an arm's steps are about (schema `STRATA`); None: not asked."""
         path = self.arm_path(arm) / "strata.parquet"
         return self._table(path, STRATA, arm=arm) if path.exists() else None
 
-    def claims(self, arm: str) -> pd.DataFrame:
+    def claims(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
         """What an arm's steps claim, where the task can tell (schema `records.CLAIMS`)."""
-        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS, arm=arm)
+        return self._table(self.arm_path(arm) / "claims.parquet", records.CLAIMS, only, arm=arm)
 
-    def verdicts(self, arm: str, instrument: str | None = None) -> pd.DataFrame:
+    def verdicts(
+        self, arm: str, instrument: str | None = None, only: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """An arm's verdicts by an instrument, the study's own by default (`records.VERDICTS`)."""
-        name = instrument or self.settings.judge.kind
-        return self._table(self.arm_path(arm) / "verdicts" / f"{name}.parquet", records.VERDICTS, arm=arm)
+        path = self.arm_path(arm) / "verdicts" / f"{instrument or self.settings.judge.kind}.parquet"
+        return self._table(path, records.VERDICTS, only, arm=arm)
 
     def instruments(self) -> list[str]:
         """Instruments whose verdicts stand there for both arms of the contrast, the study's own first.
@@ -212,11 +222,11 @@ class Study:
         stale |= {name for name, about in current.items() if name not in named and about["digest"] in digests}
         return sorted(there - stale, key=lambda name: (name != own, name))
 
-    def greedy_table(self, arm: str, name: str) -> pd.DataFrame:
+    def greedy_table(self, arm: str, name: str, only: Sequence[str] | None = None) -> pd.DataFrame:
         """A table of an arm's greedy traces: `traces`, `steps`, `claims` or `verdicts`, as of its samples."""
         schema = {"traces": records.TRACES, "steps": records.STEPS, "claims": records.CLAIMS}
         path = self.arm_path(arm) / "greedy" / f"{name}.parquet"
-        return self._table(path, schema.get(name, records.VERDICTS), arm=arm)
+        return self._table(path, schema.get(name, records.VERDICTS), only, arm=arm)
 
     def facts(self) -> pd.DataFrame:
         """The list of facts that the arms' weights are asked (schema `fact_records.FACTS`)."""

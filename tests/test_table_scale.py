@@ -1,0 +1,16 @@
+"""The page on scale has the rows of the committed measurement."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_page_has_the_committed_rows() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "table_scale.py"))
+    rows = json.loads((ROOT / "docs" / "table-scale.json").read_text())["rows"]
+    page = script["PAGE"].read_text()
+    assert script["BEGIN"] + script["table"](rows) + script["END"] in page
