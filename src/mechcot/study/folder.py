@@ -149,15 +149,13 @@ class Study:
         if self.settings.open_questions and not path.exists():
             path = self.path / "asked.parquet"  # the votes are not in yet
         table = self._table(path, records.QUESTIONS)
-        if domain is None:
-            return table
-        if domain not in set(table.domain):
+        if domain is not None and domain not in set(table.domain):
             raise DataError(
                 f"{path}: there is no question of the domain '{domain}'; there are: "
                 f"{', '.join(sorted(set(table.domain)))}. Mend contrast.domain or controls.*.domain, or "
                 "name the column that holds domains with questions.columns.domain"
             )
-        return table[table.domain == domain].reset_index(drop=True)
+        return table if domain is None else table[table.domain == domain].reset_index(drop=True)
 
     def traces(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
         """An arm's traces (schema `records.TRACES`), or some of their columns, `arm` among them."""
@@ -168,11 +166,9 @@ class Study:
         return self._table(self.arm_path(arm) / "answers.parquet", records.ANSWERS, arm=arm)
 
     def steps(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
-        """An arm's steps (schema `records.STEPS`); `role` as the study's stage of kinds has it, if any.
+        """An arm's steps (schema `records.STEPS`), or some columns, `records.STEP_KEY` among them.
 
-        Args:
-            arm: whose.
-            only: some of their columns, those of `records.STEP_KEY` among them; None: all.
+        `role` is as the study's stage of kinds has it, if any.
         """
         steps = self.cut_steps(arm, only)
         path = self.arm_path(arm) / "kinds.parquet"
