@@ -17,6 +17,7 @@ from likert_cases import ARMS, EFFECTS, build, fill
 from mechcot.analyses import likert, registry, sections
 from mechcot.analyses.likert import power
 from mechcot.analyses.likert.design import checks_of, plan_of
+from mechcot.analyses.likert.draw import _shown
 from mechcot.analyses.likert.power import in_points, power_of
 from mechcot.analyses.likert.report_page import render, section, write_result
 from mechcot.analyses.likert.scales import STATEMENTS
@@ -323,6 +324,17 @@ def test_an_arm_without_ratings_other_traces_or_another_key_are_refused(case, tm
         likert.read_ratings(other, [tmp_path / "ratings.csv"], folder / "key.json")
 
 
+def test_what_is_called_reasoning_does_not_hold_the_answer(study):
+    """Who sees the answer in the reasoning cannot say whether it could have been foretold."""
+    drawn = likert.draw_ratings(study, 6, arms=("base", "distilled"))
+    shown = _shown(study, drawn)
+    assert len(shown) == len(drawn.items)
+    for one in shown.values():
+        assert one.reasoning
+        assert "</think>" not in one.reasoning
+        assert "answer " not in one.reasoning
+
+
 # --- page and report -----------------------------------------------------------------------------
 
 
@@ -353,7 +365,7 @@ def test_the_page_and_the_studys_report_say_what_people_made_of_it(case, tmp_pat
     assert not sections._shown(own, Findings(study.settings, {"likert": None}))
     parts = section(findings).parts
     assert [part.name for part in parts] == ["likert-interpretability", "likert-load", "likert-ratings"]
-    assert "The most right answers" in parts[0].sentence
+    assert "the most right answers" in parts[0].sentence
     figure = result.figure()
     assert [one.text for one in figure.layout.annotations[1:]] == list(ARMS)
     assert len({one.marker.symbol for one in figure.data if one.mode == "markers"}) == len(ARMS)

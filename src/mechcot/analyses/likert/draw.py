@@ -243,6 +243,8 @@ def _shown(study: Study, drawn: Draw) -> dict[str, Shown]:
         for item in records.rows(drawn.items[drawn.items.arm == arm]):
             question, trace = questions[item.qid], traces.loc[(item.qid, item.cid)]
             options = () if question.open else question.options
-            reasoning, answer = str(trace.text).strip(), question.named(trace.answer)
+            text, answer = str(trace.text), question.named(trace.answer)
+            # a trace that only answers is shown as it is
+            reasoning = text[: trace.reasoning_end].strip() or text.strip()
             found[item.item] = Shown(item.item, question.stem, options, reasoning, answer)
     return found

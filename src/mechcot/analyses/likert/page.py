@@ -21,7 +21,7 @@ class Shown:
         name: its id on the forms.
         stem: the question.
         options: its options; of an open question none.
-        reasoning: the whole completion.
+        reasoning: the completion up to where it stops reasoning and answers; all of it where it only answers.
         answer: the answer that was read off it.
         check: the right answer of the attention check beside it; 0: there is none.
     """

@@ -16,7 +16,7 @@ from mechcot.core import files
 from mechcot.core.manifest import MANIFEST
 from mechcot.core.naming import ARM_COLOURS
 from mechcot.core.stages import Stage, run_stages, versions
-from mechcot.core.words import number, percent, score
+from mechcot.core.words import bracket, number, percent, score
 from mechcot.core.work import content_key
 from mechcot.report import figures as style
 from mechcot.report.frame import drawn, template
@@ -101,10 +101,9 @@ def _cards(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     cards = []
     for row in result["accuracy"]:
         arm = row["arm"]
-        read = f"interpretability {number(means[arm, _INTERPRETABILITY]):.2f}"
-        cards.append(
-            (arm, f"{percent(row['rate'], 0)} right", f"{read}, load {number(means[arm, LOAD]):.2f}")
-        )
+        read = f"interpretability {score(means[arm, _INTERPRETABILITY])}\nload {score(means[arm, LOAD])}"
+        right = bracket(row["rate"], lambda end: f"{100 * end:.0f}")
+        cards.append((arm, f"{percent(row['rate'], 0)} right", f"of all its traces{right}\n{read}"))
     return cards
 
 

@@ -64,11 +64,11 @@ def beside_accuracy(result: Json, outcome: str) -> str:
     best = [arm for arm, rate in rates.items() if number(rate) == most]
     order = sorted(means, key=lambda arm: -(number(means[arm]) or 0.0))
     what = "load (higher is worse)" if outcome == LOAD else "interpretability"
-    told = listed([f"{score(means[arm])} ({_rank(order.index(arm), len(order))})" for arm in best])
+    told = listed([f"{score(means[arm])}, {_rank(order.index(arm), len(order))}" for arm in best])
     verb, own = ("has", "its") if len(best) == 1 else ("have", "their")
     return (
-        f"The most right answers {verb} {listed(best)} ({percent(most)}); {own} mean {what} of {len(order)} "
-        f"trace types: {told}."
+        f"{listed(best)} {verb} the most right answers ({percent(most)}); {own} mean {what} is {told} of "
+        f"{len(order)} trace types."
     )
 
 
