@@ -188,8 +188,8 @@ def test_what_cannot_be_fitted_is_one_message_and_writes_nothing(own, tmp_path: 
 
 
 @pytest.mark.parametrize("arguments", [[], ["study", "--labels", "x"], ["--activations", "x"]])
-def test_a_study_or_own_tensors_not_both_and_not_neither(arguments: list[str]) -> None:
-    done = _call(*arguments)
+def test_a_study_or_own_tensors_not_both_and_not_neither(study: Study, arguments: list[str]) -> None:
+    done = _call(*(str(study.path) if argument == "study" else argument for argument in arguments))
     assert done.returncode == 2
     assert "name a study, or --activations with --labels" in done.stderr
 
