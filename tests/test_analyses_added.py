@@ -69,7 +69,8 @@ def test_the_command_shows_it(added: Study) -> None:
     runner = CliRunner()
     listed = runner.invoke(app, ["show", str(added.path)])
     assert re.search(r"unanimity +How many questions all traces of an arm agree on", listed.output)
-    assert listed.output.count("\n") == len(registry.shown_in(added.settings))
+    lines, _, _ = listed.output.partition("\n\n")
+    assert lines.count("\n") + 1 == len(registry.shown_in(added.settings))
     one = runner.invoke(app, ["show", str(added.path), "unanimity"])
     assert one.exit_code == 0, one.output
     assert "before" in one.output
@@ -84,9 +85,10 @@ def test_the_list_says_what_the_settings_ask_for_and_nothing_made(study: Study, 
     done = CliRunner().invoke(app, ["show", str(folder)])
     assert done.exit_code == 0, done.exception
     (line,) = [line for line in done.output.splitlines() if line.startswith("handover ")]
-    assert "not here:" in line
+    assert line.endswith("(not here)")
+    assert "Not here: handover: not made yet; mechcot run" in done.output
     told = json.loads(CliRunner().invoke(app, ["show", str(folder), "--json"]).output)
-    assert "handover.json does not exist" in told["handover"]["reason"]
+    assert "not made yet" in told["handover"]["reason"]
     assert CliRunner().invoke(app, ["show", str(folder), "handover"]).exit_code == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from called import called
 from mechcot import Study
-from mechcot.analyses import registry
+from mechcot.analyses import displays
 from mechcot.analyses.heads import HEADS
 from mechcot.core.columns import Head, told
 from mechcot.steps.of_study import kind_names
@@ -77,7 +77,7 @@ def test_answers_stand_beside_those_where_both_name_an_option(study: Study) -> N
 
 
 def test_every_class_with_heads_has_its_text() -> None:
-    assert HEADS.keys() <= registry.TEXTS.keys()
+    assert HEADS.keys() <= displays.TEXTS.keys()
 
 
 def test_the_audit_calls_kinds_by_their_names(study: Study) -> None:

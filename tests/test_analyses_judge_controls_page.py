@@ -12,6 +12,7 @@ from mechcot import plots
 from mechcot.analyses.judge_controls import analyse
 from mechcot.analyses.judge_controls.page import render_judge_controls, verdict, write_judge_controls
 from mechcot.core.results import Pair
+from mechcot.core.words import first_sentence
 
 HOSTILE = "<script>alert(1)</script>"
 N = 60
@@ -65,7 +66,8 @@ def test_the_page_says_every_control_and_what_each_section_does_not_show(result,
     assert "no error rate is corrected" in text
     assert f"{result.findings['guess_arm'].auroc.estimate:.2f}" in text
     assert "no reason" in text
-    assert verdict(result.to_json()).replace("\u00a0", " ") in text.replace("\u00a0", " ")
+    for sentence in first_sentence(verdict(result.to_json())):
+        assert sentence.replace("\u00a0", " ") in text.replace("\u00a0", " ")
 
 
 def test_the_verdict_counts_the_controls_that_agree_and_names_the_furthest(result):

@@ -11,7 +11,7 @@ from mechcot import Study, plots
 from mechcot.analyses import opening
 from mechcot.analyses.sections import findings_of, page_of
 from mechcot.core.naming import worded
-from mechcot.core.words import number, points
+from mechcot.core.words import first_sentence, number, points
 from mechcot.steps.of_study import task_of
 from mechcot.tasks.organism.checker import KINDS, ROLES
 
@@ -34,7 +34,9 @@ def test_the_report_says_who_answered_what_and_who_judged(study: Study) -> None:
     assert plain.endswith("weights; steps judged by the task’s exact checker.")
     page = study.report.read_text()
     assert f'<p class="asked">{told}</p>' in page
-    assert f'<p class="follows">{opening.follows(found)}</p>' in page
+    first, rest = first_sentence(opening.follows(found))
+    assert f'<p class="follows">{first}</p>' in page
+    assert rest in page
 
 
 def test_questions_have_one_name() -> None:

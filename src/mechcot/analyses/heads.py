@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mechcot.core.columns import Head, told
+from mechcot.core.results import kinds_called
 from mechcot.core.words import DIFFERENCE
 
 _CHANGE = Head(DIFFERENCE, "row's change")
@@ -98,4 +99,4 @@ HEADS: Mapping[str, Mapping[str, Head]] = {
 
 def text(result: Any) -> str:
     """A result's rows for a terminal."""
-    return told(result.to_frame(), HEADS[type(result).__name__], getattr(result, "_kind_names", {}))
+    return told(result.to_frame(), HEADS[type(result).__name__], kinds_called(result))

@@ -326,6 +326,12 @@ def remembered(found: T, names: Names) -> T:
     return found
 
 
+def kinds_called(result: Result) -> Mapping[str, str]:
+    """What the study that a result was asked of calls kinds of step, by code; nothing where it was not."""
+    names: Names = getattr(result, "_names", Names({}, {}))
+    return names.kinds
+
+
 def for_figure(value: Any) -> Any:
     """What a figure is drawn from: JSON values, with names and colours that their result remembers."""
     if isinstance(value, Result):

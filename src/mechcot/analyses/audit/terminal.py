@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mechcot.analyses.audit.result import AuditResult, RoleAudit
+from mechcot.core.results import kinds_called
 from mechcot.core.words import DIFFERENCE, contrasted, counted, parts_in_points, percent, plain_signs, points
 
 Row = tuple[str, str, str, str]
@@ -38,7 +39,7 @@ def terminal_text(result: AuditResult) -> str:
             (percent(rate) for rate in (both.rate_before, both.rate_after)),
             points(both.delta.to_json()),
         ),
-        *(_role(role, getattr(result, "_kind_names", {})) for role in roles),
+        *(_role(role, kinds_called(result)) for role in roles),
         _row("steps in all", (f"{arm.n_steps:,}" for arm in arms)),
         _row("not checkable", (percent(arm.not_checkable_rate) for arm in arms)),
         _row("judge abstains", (percent(arm.abstain_rate) for arm in arms)),
