@@ -13,7 +13,7 @@ GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 def told(n=7000, d=4096, layers=36, beside=0, fits=2000):
     return report_cost(
-        (n, d), FitSettings(GRID, draws=2000), sources=layers, beside=beside, characters=10**6,
+        (n, d), FitSettings(grid=GRID, draws=2000), sources=layers, beside=beside, characters=10**6,
         jobs=[Fits(np.repeat(GRID, 20)), Fits(np.full(fits, 1e-3), 1e-3)],
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from mechcot.analyses import registry
 from mechcot.analyses.headline import rows as headline_rows
 from mechcot.core import files
 from mechcot.core.manifest import load_manifest
-from mechcot.core.no_weights import IN_SHORT
+from mechcot.core.no_weights import NO_WEIGHTS
 from mechcot.core.offers import at
 from mechcot.core.words import minus_signs
 from mechcot.report.parts import Findings, Table
@@ -136,11 +136,10 @@ def _given(study: Study, found: Findings) -> Iterator[Table]:
         rows.append((arm, own["file"], by, own["model"], each, "; ".join(stated) or "not told"))
     head = ("arm", "file", "written by", "model", "traces a question", "asked")
     results = {name: own for name, own in found.results.items() if isinstance(own, dict)}
-    left = [name for name, own in results.items() if registry.not_here(own) == IN_SHORT]
+    left = [name for name, own in results.items() if registry.not_here(own) == NO_WEIGHTS]
     note = (
-        f"No weights are part of this study, and what needs them was not asked: {', '.join(left)}. To ask "
-        "it, make a study whose arms name the checkpoints (arms.NAME.model). Nothing was sampled here, and "
-        "what the files do not tell of their making is not known."
+        f"No weights are part of this study, and what needs them was not asked: {', '.join(left)}. Nothing "
+        "was sampled here, and what the files do not tell of their making is not known."
     )
     yield Table("Arms given as traces", head, tuple(rows), note)
     odd = [

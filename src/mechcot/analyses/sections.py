@@ -12,7 +12,6 @@ from mechcot.analyses import method, opening, registry
 from mechcot.analyses.confirmatory.page import marked
 from mechcot.analyses.form import Analysis
 from mechcot.core.naming import worded
-from mechcot.core.no_weights import in_short
 from mechcot.core.offers import at
 from mechcot.report.page import Top, render
 from mechcot.report.parts import Findings, Part, Section
@@ -101,8 +100,7 @@ def findings_of(study: Study) -> Findings:
     """Read a study's results, and what else its pages need."""
     others = {one.name: one.found(study) for one in registry.ANALYSES if one.found is not None}
     results = {name: study.result(name) for name in registry.results(study.settings)} | others
-    told = in_short(results) if study.settings.given else results
-    return Findings(study.settings, worded(told, kind_names(study)))
+    return Findings(study.settings, worded(results, kind_names(study)))
 
 
 def page_of(study: Study, summary: Mapping[str, Any], versions: Mapping[str, str]) -> str:

@@ -13,19 +13,6 @@ NO_WEIGHTS = (
 )
 
 
-IN_SHORT = "it needs a model's weights"
-"""The same on a page that says once what of it was not asked."""
-
-
-def in_short(value: Any) -> Any:
-    """A result's JSON with the reason in short."""
-    if isinstance(value, dict):
-        return {key: in_short(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [in_short(inner) for inner in value]
-    return IN_SHORT if value == NO_WEIGHTS else value
-
-
 def need_weights(path: Path, settings: Any) -> None:
     """Refuse to ask anything of the weights of a study that has none.
 
