@@ -21,7 +21,7 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 COMPOSE = ("registry", "sections", "summary", "headline", "method", "controls", "claims", "viewer", "sharing")
 """What puts analyses together; all else in `analyses` knows itself and what they share."""
-SHARED = ("form", "arm_steps", "arms", "strata", "handed_out")
+SHARED = ("form", "arm_steps", "arms", "both_ways", "strata", "handed_out")
 LIGHT = [
     "stats",
     "study",

@@ -230,7 +230,7 @@ ANALYSES = (
     Analysis(
         "localisation",
         localisation.localisation_of,
-        version=2,
+        version=3,
         reads="localisation",
         settings=("localisation",),
         asked=localisation.asked,
@@ -240,6 +240,7 @@ ANALYSES = (
     Analysis(
         "steering",
         steering.steering_of,
+        version=2,
         reads="steering",
         settings=("steering",),
         asked=steering.asked,
@@ -387,6 +388,7 @@ TEXTS = {
     "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
+    "HedgePairs": f"{_HERE}.hedge_pairs.page:terminal_text",
     "JudgeAccuracy": f"{_HERE}.judge_accuracy.card:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "LikertResult": f"{_HERE}.likert.wording:terminal_text",
