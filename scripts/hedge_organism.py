@@ -46,7 +46,7 @@ def plain(value: Any) -> Any:
 def block(told: Sequence[Mapping[str, Any]]) -> str:
     """A row a study and arm, and what is said of them."""
     head = (
-        "seed", "arm", "layer", "hedged, unedited", "greatest safe strength", "hedged there",
+        "seed", "arm", "layer", "form", "hedged, unedited", "greatest safe strength", "hedged there",
         "wrong steps there", "direction out: hedged", "direction out: wrong steps",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -57,6 +57,7 @@ def block(told: Sequence[Mapping[str, Any]]) -> str:
             there = dose_at(part, safe)["shares"] if safe is not None else None
             lines.append(
                 f"| {own['seed']} | {arm} | {part['layer']} | "
+                f"{part['direction']} | "
                 f"{percent(bare['shares']['hedged']['value'])} | "
                 + (
                     f"{safe:g} | {percent(there['hedged']['value'])} | {points(there['wrong']['change'])} | "

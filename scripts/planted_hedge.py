@@ -13,7 +13,8 @@ the direction by layer with its nulls, the patches with theirs.
 tokens as the hedge. Places are those of the tool, chosen by what they are, or those at which the first model
 says the hedge most often; the gap, where it is recovered along the layers, and p.
 
-Sizes were chosen on seeds 100-104; the tables are of seeds from 1000.
+Sizes were chosen on seeds 100-104, what patches are held against on seeds 100-399; the tables are of seeds
+from 3000.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from mechcot.models.interventions import record
 
 DOCS = Path(__file__).parent.parent / "docs"
 OUT, PAGE = DOCS / "planted-hedge.json", DOCS / "hedge.md"
-FIRST_SEED, MORE_SEED = 1000, 2000
+FIRST_SEED, MORE_SEED = 3000, 4000
 STRENGTHS = (1.0, 2.0, 4.0)
 """Nats between a marked and an unmarked subject."""
 WIRED, WITHOUT, LATE = 25, 100, 100
@@ -64,7 +65,9 @@ ASKED = LocalisationSettings(sets=100, tokens=1, layers=None)
 WITHOUT_HEADS = ASKED.model_copy(update={"heads": False})
 DRAWS = 200
 """Refits on shuffled labels; with fewer, p over all layers could not be below 0.05."""
-LATE_DEPTH, LATE_WORDS, LATE_SLOTS, LATE_CHANGE = 12, 17, 160, 0.3
+SIZES = (17, 1)
+"""Words of a random hedge that the tool is asked about."""
+LATE_DEPTH, LATE_WORDS, LATE_SLOTS, LATE_CHANGE = 12, SIZES[0], 160, 0.3
 GROWTH = 1.25
 """How much more each layer of the late rise writes than the one before."""
 PICKED = 40
@@ -289,9 +292,15 @@ def late(seed: int) -> dict[str, Any]:
         "picked": rise(odds, mass, own),
         "picked once": rise(odds, mass, np.tile(own[:, :1], (1, len(sets)))),
     }
-    way = located((before, after), slots[:PICKED], sets[0], WITHOUT_HEADS).restored
-    tool = {"gap_p": way.gap_null.p if way.gap_null else 1.0, "peak_p": way.peak_p, "late_p": way.late_p}
-    return {"seed": seed, **found, "tool": {name: round(p, 4) for name, p in tool.items() if p is not None}}
+    tool = {n: _told(located((before, after), slots[:PICKED], sets[0][:n], WITHOUT_HEADS)) for n in SIZES}
+    return {"seed": seed, **found, "tool": tool}
+
+
+def _told(found: LocalisationResult) -> dict[str, float]:
+    """The p of the tool."""
+    way = found.restored
+    told = {"gap_p": way.gap_null.p if way.gap_null else 1.0, "peak_p": way.peak_p, "late_p": way.late_p}
+    return {name: round(p, 4) for name, p in told.items() if p is not None}
 
 
 def rise(odds: Floats, mass: Floats, places: NDArray[np.int64]) -> dict[str, Any]:
@@ -323,6 +332,7 @@ RULES = {
     "picked": f"{PICKED} likeliest of {LATE_SLOTS}, other words at theirs",
     "picked once": f"{PICKED} likeliest of {LATE_SLOTS}, other words there too",
 }
+TOOL = {"gap_p": "the gap", "peak_p": "the largest stretch", "late_p": "how late"}
 DIRECTION = (
     "wire, nats",
     "toys",
@@ -345,18 +355,22 @@ def block(told: Mapping[str, Any]) -> str:
     """All tables, and what is said of them."""
     toys, late_ones = pd.DataFrame(told["toys"]), told["late"]
     rows = [_toy_rows(toys[toys.strength == strength]) for strength in (*STRENGTHS, 0.0)]
-    tool = [one["tool"] for one in late_ones]
-    said = ", ".join(
-        f"{name} in {sum(one.get(p, 1.0) <= 0.05 for one in tool)}"
-        for p, name in (("gap_p", "the gap"), ("peak_p", "the largest stretch"), ("late_p", "how late"))
-    )
+    tool = [
+        (
+            f"{size} word{'s' if size > 1 else ''}",
+            *(sum(one["tool"][str(size)].get(p, 1.0) <= 0.05 for one in late_ones) for p in TOOL),
+        )
+        for size in SIZES
+    ]
     lines = (
         *table(DIRECTION, [direction for direction, _ in rows]),
         *table(PATCHES, [patches for _, patches in rows]),
         *table(RISE, [_rise_row(rule, [one[rule] for one in late_ones]) for rule in RULES]),
-        f"The tool itself, of {len(tool)} such pairs at {PICKED} places each, has p ≤ .05 of {said}. Of "
-        f"{len(told['more'])} further toys without a wire {sum(p <= 0.05 for p in told['more'])} are beyond "
-        f"other tokens. All but these took {told['seconds']} s of one core.",
+        *table(
+            (f"p ≤ .05 of the tool, {len(late_ones)} such pairs, {PICKED} places each", *TOOL.values()), tool
+        ),
+        f"Of {len(told['more'])} further toys without a wire {sum(p <= 0.05 for p in told['more'])} are "
+        f"beyond other tokens. All but these took {told['seconds']} s of one core.",
     )
     return "\n".join(map(plain_signs, lines))
 
@@ -406,7 +420,9 @@ def everything() -> dict[str, Any]:
     toys = [measured(FIRST_SEED + at, strength) for strength, n in asked for at in range(n)]
     told = [late(FIRST_SEED + at) for at in range(LATE)]
     found = {"toys": toys, "late": told, "seconds": round(time.process_time() - start)}
-    return found | {"more": [without(MORE_SEED + at) for at in range(WITHOUT)]}
+    found["more"] = [without(MORE_SEED + at) for at in range(WITHOUT)]
+    whole: dict[str, Any] = json.loads(json.dumps(found))  # keys as they are kept
+    return whole
 
 
 def main() -> None:
@@ -424,7 +440,7 @@ def main() -> None:
     if given.more:
         told["more"] = [without(MORE_SEED + at) for at in range(WITHOUT)]
     if given.late:
-        told["late"] = [late(FIRST_SEED + at) for at in range(LATE)]
+        told["late"] = json.loads(json.dumps([late(FIRST_SEED + at) for at in range(LATE)]))
     print(block(told))
     if given.write:
         OUT.write_text(json.dumps(told, indent=1) + "\n")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from mechcot import Study
+from mechcot.analyses import both_ways
 from mechcot.analyses.hedge_pairs import making, page
 from mechcot.analyses.hedge_pairs.analysis import Claims, analyse, by_kind, without
 from mechcot.analyses.hedge_pairs.design import PAIRS, WORD_IN, WORD_OUT, key_of
@@ -17,6 +18,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.settings import Settings
 from mechcot.models.checkpoint import load
+from mechcot.steps import hedging
 from mechcot.steps.of_study import checkpoint_folder, task_of
 from mechcot.tasks.tokens import decode
 
@@ -135,9 +137,9 @@ def copied(study, folder):
 
 def test_a_study_is_read_both_ways(study, tmp_path):
     own = copied(study, tmp_path / "study")
-    making.make(own, task_of(own), partial(checkpoint_folder, own), progress=False)
+    making.make(own, task_of(own), partial(checkpoint_folder, own), tmp_path / "work", progress=False)
     tokenizer = load(own.settings.arms["base"], checkpoint_folder(own, "base"), "cpu").tokenizer
-    pairs, _ = making.pairs_of(own, "base", task_of(own), tokenizer, 2)
+    pairs, _ = both_ways.pairs_of(own, "base", task_of(own), tokenizer, 2)
     traces = {(row.qid, row.cid): row for row in study.traces("base").itertuples()}
     for pair in pairs:
         trace = traces[pair.row["qid"], pair.row["cid"]]
@@ -157,14 +159,45 @@ def test_a_study_is_read_both_ways(study, tmp_path):
     assert len(found.to_frame()) == len(found.places)
 
 
+def test_a_killed_reading_goes_on_where_it_stopped(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "TOKENS", 1500)  # several batches
+    real, calls = making._read, []
+
+    def made(own, kill_at=None):
+        def counted(*arguments):
+            calls.append(1)
+            if len(calls) == kill_at:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        calls.clear()
+        monkeypatch.setattr(making, "_read", counted)
+        work = own.path.parent / f"work-{own.path.name}"
+        making.make(own, task_of(own), partial(checkpoint_folder, own), work, progress=False)
+        return {file.name: file.read_bytes() for file in sorted((own.path / "hedge-pairs").iterdir())}
+
+    files = made(copied(study, tmp_path / "whole"))
+    passes, again = len(calls), copied(study, tmp_path / "again")
+    kill_at = passes // 2 + 3  # in the second arm, within its second batch or behind
+    with pytest.raises(KeyboardInterrupt):
+        made(again, kill_at)
+    assert made(again) == files
+    assert len(calls) == passes - (kill_at - 1) // 2 * 2  # two passes a batch; whole batches were kept
+
+
 def test_rules_write_the_other_form_where_the_task_cannot(study, tmp_path, monkeypatch):
     own = copied(study, tmp_path / "study")
     task = replace(task_of(own), hedge_pair=None)
-    making.make(own, task, partial(checkpoint_folder, own), progress=False)
+    tokenizer = load(own.settings.arms["base"], checkpoint_folder(own, "base"), "cpu").tokenizer
+    none, lost = both_ways.pairs_of(own, "base", task, tokenizer, 2)
+    assert not none
+    assert lost[both_ways.UNKNOWN], "the small vocabulary has no word for the rules' hedge"
+    monkeypatch.setattr(hedging, "HEDGE", "perhaps")
+    making.make(own, task, partial(checkpoint_folder, own), tmp_path / "work", progress=False)
     found = own.hedge_pairs()
     assert found.source == "rules for English (steps/hedging.py)"
     assert found.n_pairs >= making.FEWEST
     monkeypatch.setattr(making, "FEWEST", 10**6)
-    making.make(own, task, partial(checkpoint_folder, own), progress=False)
+    making.make(own, task, partial(checkpoint_folder, own), tmp_path / "work", progress=False)
     with pytest.raises(AnalysisError, match="claims can be written with a hedge and without; 1000000 are"):
         own.hedge_pairs()

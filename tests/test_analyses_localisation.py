@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import runpy
 import shutil
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 
 from conftest import tiny_model
 from mechcot import Study, plots
+from mechcot.analyses.both_ways import pairs_of
 from mechcot.analyses.localisation import making, page
 from mechcot.analyses.localisation.analysis import analyse
 from mechcot.analyses.localisation.design import (
@@ -33,17 +36,19 @@ from mechcot.analyses.localisation.design import (
     runs_of,
 )
 from mechcot.analyses.localisation.making import bench_of, patch_batch, set_rows, tables
-from mechcot.analyses.localisation.matched import described, matched_sets
+from mechcot.analyses.localisation.matched import SIZES, described, matched_sets
 from mechcot.analyses.localisation.page import most
 from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, log_odds, patched
-from mechcot.core.errors import ModelError, ReadingError
+from mechcot.core.errors import AnalysisError, ReadingError
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.settings import Settings
 from mechcot.models.checkpoint import load
 from mechcot.models.heads import heads_in, patch_head, record_heads
 from mechcot.models.interventions import record
 from mechcot.pipeline.localisation import price
+from mechcot.steps import hedging
 from mechcot.steps.of_study import checkpoint_folder, task_of
+from mechcot.tasks.tokens import decode
 
 PLANTED = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "planted_hedge.py"))
 TOKEN = 9
@@ -226,15 +231,27 @@ def test_sets_match_and_no_two_are_alike():
     assert all(TOKEN not in one.tokens for one in found)
     far = [abs(one.logp - own.logp) + abs(one.spread - own.spread) for one in found]
     assert far == sorted(far)
-    table = np.array([np.log(p[:, list(one.tokens)].sum(axis=1)) for one in found])
-    apart = np.sqrt(((table[:, None] - table[None]) ** 2).mean(axis=-1))[np.triu_indices(20, 1)]
-    assert apart.min() > 0.05
+    for one, other in combinations(found, 2):
+        both = p[:, list(set(one.tokens) & set(other.tokens))].sum()
+        assert both <= max(p[:, list(own.tokens)].sum() for own in (one, other)) / 2
     assert found == matched_sets(p, [TOKEN], 20, 0)
+
+
+@pytest.mark.parametrize("hedge", [[3], [3, 4], list(range(3, 20))])
+def test_sets_are_of_the_hedges_size_in_effect(hedge):
+    """Sums of many words hardly move: beside a hedge of one likely word they would be too narrow a null."""
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([1.0] * 3 + [8.0] + [0.3] * 120, size=50)  # token 3 is likelier than any other
+    found = matched_sets(p, hedge, 50, 0)
+    assert len(found) == 50
+    parts = np.array([one.parts for one in found]) / described(p, hedge).parts
+    assert SIZES[0] <= parts.min()
+    assert parts.max() <= SIZES[1]
 
 
 def test_a_small_vocabulary_gives_fewer_sets():
     p = np.tile([0.4, 0.3, 0.3], (10, 1))
-    assert len(matched_sets(p, [0], 20, 0)) == 2  # .3 and .6; the two tokens are alike
+    assert [one.tokens for one in matched_sets(p, [0], 20, 0)] == [(1,), (2,)]  # both together are two
     assert matched_sets(np.ones((4, 1)), [0], 20, 0) == ()
 
 
@@ -331,6 +348,25 @@ def test_the_head_that_was_wired_is_found():
     assert page._heads(without.to_json()).reason
 
 
+def test_toys_without_a_wire_are_seldom_called_places():
+    """What scripts/planted_hedge.py measured, as committed: the level of the tests, and what they find."""
+    told = json.loads(PLANTED["OUT"].read_text())
+    toys = pd.DataFrame(told["toys"])
+    bare, wired = toys[toys.strength == 0], toys[toys.strength > 0]
+    assert len(bare) == len(told["more"]) == 100
+    calls = {
+        "found": bare["first"].notna(),
+        "said": bare.report,
+        "patches": bare.peak_p <= 0.05,
+        "heads": bare.heads_p <= 0.05,
+        "further": pd.Series(told["more"]) <= 0.05,
+        "random models, one word": pd.Series([one["tool"]["1"]["peak_p"] for one in told["late"]]) <= 0.05,
+    }
+    assert {name: int(n.sum()) for name, n in calls.items() if n.sum() > 10} == {}
+    assert (wired.peak == wired.layer).all()
+    assert (wired[["peak_p", "heads_p"]] <= 0.05).all(axis=None)
+
+
 def test_what_the_layers_add_is_the_whole_gap_both_ways():
     before, after = tiny_model("qwen3", seed=0), tiny_model("qwen3", seed=4)
     found = localised(before, after, slots(16), TOKEN)
@@ -358,7 +394,7 @@ def test_models_of_other_builds_are_refused(study):
     checkpoint = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu")
     other = copy.copy(checkpoint)
     object.__setattr__(other, "model", tiny_model("qwen3"))
-    with pytest.raises(ModelError, match="cannot stand in the other"):
+    with pytest.raises(AnalysisError, match="cannot stand in the other"):
         making.refuse_unlike({"before": checkpoint, "after": other}, ("base", "student"))
 
 
@@ -418,11 +454,27 @@ def test_the_price_counts_a_pass_for_each_head(study, tmp_path):
     assert price(asked).n - price(bare).n == len(WAYS) * heads * slots
 
 
-def test_a_task_without_hedges_leaves_the_reason(study, tmp_path):
+def test_where_a_task_reads_no_claims_rules_say_where_hedges_could_stand(study, tmp_path, monkeypatch):
     other = copied(study, tmp_path / "study")
-    task = replace(task_of(study), hedge_pair=None)
-    making.make(other, task, partial(checkpoint_folder, other), tmp_path / "work", progress=False)
-    from mechcot.analyses.registry import ANALYSES
-
-    analysis = next(one for one in ANALYSES if one.name == "localisation")
-    assert "knows no hedge" in analysis.result(other)["reason"]
+    task = replace(task_of(study), claim=None, hedge_pair=None)
+    tokenizer = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu").tokenizer
+    with pytest.raises(AnalysisError, match="base: 0 claims could be hedged"):  # "probably" is no token of it
+        making.slots_of(other, "base", task, tokenizer, 1, 2)
+    monkeypatch.setattr(hedging, "HEDGE", "perhaps")
+    places, hedge = making.slots_of(other, "base", task, tokenizer, 1, 2)
+    assert decode(tokenizer, hedge).strip() == "perhaps"
+    pairs, _ = pairs_of(other, "base", task, tokenizer, 1)
+    for place, pair in zip(places, pairs, strict=True):
+        n = len(place.ids)
+        assert place.ids == pair.hedged[:n] == pair.plain[:n]
+        assert pair.hedged[n] in hedge
+        assert pair.hedged[n] != pair.plain[n]
+    make = partial(making.make, other, task, partial(checkpoint_folder, other), tmp_path / "work")
+    make(progress=False)
+    found = other.localisation()
+    assert found.n_slots == len(places) >= making.FEWEST
+    assert "(rules for English" in most(found.to_json())
+    monkeypatch.setattr(making, "FEWEST", 10**6)
+    make(progress=False)
+    with pytest.raises(AnalysisError, match="claims could be hedged; at least 1000000"):
+        other.localisation()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,12 +20,13 @@ from mechcot.analyses.steering.analysis import analyse, dose_at
 from mechcot.analyses.steering.design import ABLATE, ADD, SELECT, TEST, Edit, asked_of, edits_of, parts_of
 from mechcot.analyses.steering.page import _random, answer, itself
 from mechcot.analyses.steering.passes import Place, Text
-from mechcot.analyses.steering.strength import LayerEffect, Strength, choose_layer, choose_scale
+from mechcot.analyses.steering.strength import Candidate, Strength, choose, choose_scale
 from mechcot.core.errors import AnalysisError, ReadingError
 from mechcot.core.settings import Settings
 from mechcot.core.steering_settings import SteeringSettings
 from mechcot.models.directions import Direction, load_direction, save_directions
 from mechcot.models.interventions import add
+from mechcot.stats.direction_forms import FORMS
 from mechcot.steps.of_study import checkpoint_folder, task_of
 
 VOCABULARY = 64
@@ -106,12 +108,18 @@ def test_a_direction_wired_to_a_word_gains_what_it_is_wired_for():
 # --- choosing -------------------------------------------------------------------------------------
 
 
-def test_the_layer_is_the_strongest_of_the_calm_ones_before_the_last():
-    layers = tuple(LayerEffect(n, effect, 0.05) for n, effect in enumerate([0.2, 0.9, 0.4, 0.5, 3.0], 1))
-    chosen = choose_layer(layers)
-    assert (chosen.layer, chosen.without_cut, chosen.undamaged) == (2, 5, True)
-    wild = tuple(LayerEffect(n, effect, 0.2 + n / 10) for n, effect in enumerate([0.2, 0.9], 1))
-    assert (choose_layer(wild).layer, choose_layer(wild).undamaged) == (1, False)
+def test_what_is_added_is_the_strongest_of_the_calm_ones_before_the_last_layers():
+    effects = {"means": [0.2, 0.9, 0.4, 0.5, 3.0], "logistic": [0.3, 0.1, 1.1, 0.6, 2.0]}
+    tried = [
+        Candidate(layer, form, effect, 0.3 if (form, layer) == ("logistic", 3) else 0.05)
+        for form, own in effects.items()
+        for layer, effect in enumerate(own, 1)
+    ]
+    chosen = choose(tuple(tried))
+    assert (chosen.used, chosen.without_cut, chosen.undamaged) == (tried[1], tried[4], True)
+    assert choose(tuple(tried[5:])).used == tried[8]  # of the logistic ones layer 3 diverges
+    wild = tuple(replace(one, divergence=0.2 + one.layer / 10) for one in tried)
+    assert (choose(wild).used, choose(wild).undamaged) == (wild[0], False)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +190,8 @@ def written(
                         own | {"sid": k, "relation": "drug", "wrong": k % 2, "p_hedge": 0.1 * (k % 2)}
                         for k in range(4)
                     ]
-    told = {"layer": 1, "without_cut": 1, "undamaged": True}
-    told["layers"] = [{"layer": 1, "effect": 1.0, "divergence": 0.05}]
+    tried = {"layer": 1, "direction": "means", "effect": 1.0, "divergence": 0.05}
+    told = {"layer": 1, "direction": "means", "undamaged": True, "without_cut": tried, "candidates": [tried]}
     about = {"parts": parts, "arms": {"base": told, "student": told}}
     return pd.DataFrame(rows), pd.DataFrame(read), pd.DataFrame(places), about
 
@@ -317,14 +325,23 @@ def test_a_study_is_steered_and_a_killed_one_ends_the_same(study, tmp_path, few,
         made(again, tmp_path / "work")
     before_kill = len(calls)
     assert made(again, tmp_path / "work") == files
-    assert len(calls) - before_kill == 2 * 2 + 2 * 4 + 3 - 6  # layers, edits, random; six were kept
+    # forms and layers of two arms, edits, random; six were kept
+    assert len(calls) - before_kill == 2 * 3 * 2 + 2 * 4 + 3 - 6
 
     result = whole.steering()
     rows = result.to_frame()
     assert set(rows.arm) == {"base", "distilled"}
     assert set(rows.form) == {ADD, ABLATE}
-    direction = load_direction(whole.path / "steering" / "direction", layer=1)
+    direction = load_direction(whole.path / "steering" / "directions" / "means", layer=1)
     assert direction.card["arm"] == "base"
+    for arm, own in result.arms.items():
+        kept = load_direction(whole.path / "steering" / "directions" / own.direction, layer=own.layer)
+        assert kept.card["used"][arm] == own.layer
+        tried = {(one.direction, one.layer) for one in own.candidates}
+        assert tried == {(form, layer) for form in FORMS for layer in (1, 2)}
+        assert [one.to_json() for one in own.candidates if one.direction == own.direction] == (
+            kept.card["chosen_among"][arm]
+        )
     fit = study.claims("base").merge(study.activations("base").frame()[["qid", "arm", "cid", "sid"]])
     parts = bench.parts_in(whole)
     assert direction.card["n_questions"] == sum(part == "fit" for part in parts.values())
@@ -350,34 +367,47 @@ def test_unedited_texts_are_the_studys_own(study, tmp_path, few):
 def test_a_study_that_hedges_too_little_says_so_and_goes_on(study, tmp_path):
     folder = tmp_path / "study"
     shutil.copytree(study.path, folder)
-    refused = called("hedge", folder, "--quiet")
-    assert refused.returncode == 1
-    assert "hedged and" in refused.stderr
-    assert "at least 20 of each are needed" in refused.stderr
-    assert Study.open(folder).settings.steering is None  # nothing was asked of the study
-    done = called("run", folder, "--set", "steering={}", "--quiet")
+    planned = called("hedge", folder, "--dry-run").stdout
+    assert "nothing is put back: base: " in " ".join(planned.split())
+    assert "steering" not in planned
+    asked = {"slots": 1, "sets": 5, "tokens": 1, "heads": False}
+    done = called(
+        "run", folder, "--set", f"localisation={json.dumps(asked)}", "--set", "steering={}", "--quiet"
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((folder / "results" / "steering.json").read_text())
     assert "at least 20 of each" in found["reason"]
     assert "The hedge direction was not added to anything" in (folder / "report.html").read_text()
+    rest = called("hedge", folder, "--quiet")
+    assert rest.returncode == 0, rest.stderr
+    told = " ".join(rest.stdout.split())
+    assert "at least 20 of each are needed" in told
+    assert "places of hedges (the task's own hedge)" in told
+    assert "written with a hedge and without" in told
     with pytest.raises(AnalysisError, match="at least 20 of each"):
         Study.open(folder).steering()
 
 
 def test_a_task_without_a_checker_is_refused(study):
-    from dataclasses import replace
-
     with pytest.raises(AnalysisError, match="cannot check claims that are written anew"):
         bench.refuse(study, replace(task_of(study), check=None))
 
 
+def test_a_direction_without_length_is_not_tried():
+    """Nothing can be put back along it, and nothing taken out."""
+    rng = np.random.default_rng(0)
+    hedged, kinds = np.arange(40) % 2 == 0, np.arange(40) % 4 // 2
+    told = rng.normal(size=(40, 6)) + 2.0 * hedged[:, None] * np.eye(6)[0]
+    same = np.repeat(rng.normal(size=(20, 6)), 2, axis=0)  # a hedged and an asserted claim each
+    assert set(bench.fitted({1: told, 2: same}, hedged, kinds)) == {(form, 1) for form in FORMS}
+
+
 def test_an_arm_of_another_width_is_refused(study):
-    from mechcot.core.errors import ModelError
     from mechcot.models.checkpoint import load
 
     checkpoint = load(study.settings.arms["base"], checkpoint_folder(study, "base"), "cpu")
-    with pytest.raises(ModelError, match="it cannot be added there"):
-        bench.refuse_other_width({"student": checkpoint}, {1: np.zeros(7)}, "base")
+    with pytest.raises(AnalysisError, match="it cannot be added there"):
+        bench.refuse_other_width({"student": checkpoint}, {1: np.zeros((3, 7))}, "base")
 
 
 def test_the_figure_draws_every_strength_of_an_arm():

@@ -91,6 +91,7 @@ TEXTS = {
     "CommitmentResult": f"{_HERE}.commitment.contrast:result_text",
     "ConfirmatoryResult": f"{_HERE}.confirmatory.page:terminal_text",
     "HandoverResult": f"{_HERE}.handover.page:terminal_text",
+    "HedgePairs": f"{_HERE}.hedge_pairs.page:terminal_text",
     "JudgeAccuracy": f"{_HERE}.judge_accuracy.card:terminal_text",
     "JudgeControlsResult": f"{_HERE}.judge_controls.tables:terminal_text",
     "LikertResult": f"{_HERE}.likert.wording:terminal_text",

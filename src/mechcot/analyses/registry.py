@@ -231,7 +231,7 @@ ANALYSES = (
     Analysis(
         "localisation",
         localisation.localisation_of,
-        version=2,
+        version=3,
         reads="localisation",
         settings=("localisation",),
         asked=localisation.asked,
@@ -241,6 +241,7 @@ ANALYSES = (
     Analysis(
         "steering",
         steering.steering_of,
+        version=2,
         reads="steering",
         settings=("steering",),
         asked=steering.asked,

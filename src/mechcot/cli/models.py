@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -199,7 +200,8 @@ States of one checkpoint are put into the other in front of a hedge's place, bes
 claims are read with a hedge and without. Then both arms write while the hedge direction of the arm before is
 added or taken out, over a range of strengths and beside random directions. Made of a finished study and kept
 in it: STUDY/localisation, STUDY/hedge-pairs, STUDY/steering, results of these names, sections of the report
-(docs/hedge.md). Killed at any instant, the same command goes on where it stopped."""
+(docs/hedge.md). Where nothing can be put back (a task without a checker of what is written, too few hedges),
+it says why and does the rest. Killed at any instant, the same command goes on where it stopped."""
 )
 def hedge(
     study: StudyPath,
@@ -217,17 +219,19 @@ def hedge(
 
     show_stages(quiet)
     opened = with_weights(study)
-    overrides = (
-        *localisation.overrides_of(opened.settings, thorough=thorough),
-        *steering.overrides_of(opened.settings, thorough=thorough),
-    )
-    steering.plan_steering(opened, overrides)  # refused before the study is asked
+    cannot = steering.refusal(opened)  # then the study is not asked for it
+    overrides = localisation.overrides_of(opened.settings, thorough=thorough)
+    if not cannot:
+        overrides += steering.overrides_of(opened.settings, thorough=thorough)
     if dry_run:
         stages = (localisation.STAGE, hedge_pairs.STAGE, steering.STAGE)
-        show_plan(pipeline.plan_added(study, overrides, stages), as_json)
+        planned = pipeline.plan_added(study, overrides, stages)
+        notes = (f"nothing is put back: {cannot}",) if cannot else ()
+        show_plan(replace(planned, notes=(*planned.notes, *notes)), as_json)
         return
     done = pipeline.run(study, overrides=overrides, progress=not quiet)
-    found = {name: done.result(name) for name in ("hedge", "localisation", "steering")}
+    found = {name: done.result(name) for name in ("hedge", "localisation", "hedge_pairs")}
+    found["steering"] = {"reason": cannot} if cannot else done.result("steering")
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -235,7 +239,9 @@ def hedge(
         if name != "hedge":
             typer.echo(own["reason"] if "reason" in own else shown(getattr(done, name)()), nl=True)
             typer.echo()
-    typer.echo(f"Direction: {done.path / 'steering' / 'direction'}\nReport: {done.report}")
+    if not cannot:
+        typer.echo(f"Directions: {done.path / 'steering' / 'directions'}")
+    typer.echo(f"Report: {done.report}")
 
 
 @_commands.command(

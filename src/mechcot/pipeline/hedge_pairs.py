@@ -46,7 +46,7 @@ def make(study: Study, progress: bool, work: Path) -> None:
     """Read the pairs with both arms."""
     from mechcot.analyses.hedge_pairs import making
 
-    making.make(study, task_of(study), partial(checkpoint_folder, study), progress=progress)
+    making.make(study, task_of(study), partial(checkpoint_folder, study), work, progress=progress)
 
 
 def price(study: Study) -> Expense:

@@ -29,7 +29,7 @@ def localisation_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            2,
+            3,
             basis | task_basis(study),
             (
                 "questions.parquet",
@@ -68,11 +68,13 @@ def price(study: Study) -> Expense:
     depth = int(config.get_text_config().num_hidden_layers)
     questions = set(study.questions(settings.contrast.domain).qid)
     claims = study.claims(before)
-    slots = int(claims[claims.qid.isin(questions)].groupby("qid").size().clip(upper=asked.slots).sum())
+    counts = claims[claims.qid.isin(questions)].groupby("qid").size().clip(upper=asked.slots)
+    slots = int(counts.sum()) if len(claims) else asked.slots * len(questions)  # by rules, at most
     heads = getattr(config.get_text_config(), "num_attention_heads", 0) if asked.heads else 0
     runs = sum(len(runs_of(layers_of(depth, asked.layers), asked.tokens, way, heads)) + 2 for way in WAYS)
-    prompt = study.traces(before).prompt_ids.map(len).mean()
-    each = prompt + (claims.tok_decision.mean() if len(claims) else 0)
+    traces = study.traces(before)
+    behind = claims.tok_decision.mean() if len(claims) else traces.token_ids.map(len).mean() / 2
+    each = traces.prompt_ids.map(len).mean() + behind
     note = f"{runs} passes over each of {slots} places of hedges, up to where the hedge would stand"
     return Expense(STAGE, runs * slots, "passes", tokens_in=int(runs * slots * each), note=note)
 

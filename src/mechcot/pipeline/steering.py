@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from mechcot.analyses.arms import pair_of
-from mechcot.core.config import resolve
-from mechcot.core.plan import Expense, Plan
+from mechcot.core.errors import AnalysisError
+from mechcot.core.plan import Expense
 from mechcot.core.settings import Settings
 from mechcot.core.stages import Stage
 from mechcot.core.steering_settings import THOROUGH
-from mechcot.pipeline import localisation
 from mechcot.pipeline.plan import NO_TEXTS, there
 from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis, task_of
 from mechcot.study.folder import Study
@@ -36,7 +35,7 @@ def steering_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            2,
+            3,
             basis | task_basis(study),
             (
                 "questions.parquet",
@@ -92,20 +91,19 @@ def overrides_of(settings: Settings, *, thorough: bool) -> tuple[str, ...]:
     return () if settings.steering else ("steering={}",)
 
 
-def plan_steering(study: Study, overrides: tuple[str, ...]) -> Plan:
-    """What patching and steering will take with these overrides, as if they were not there.
+def refusal(study: Study) -> str:
+    """Why nothing can be put back in a finished study; "" if it can.
 
-    Raises:
-        AnalysisError: the study's task cannot check what is written anew, or the arm before hedges too few
-            claims for a direction.
+    The study's task cannot check what is written anew, or the arm before hedges too few claims for a
+    direction.
     """
-    from mechcot.analyses.steering.bench import fitted, parts_in, refuse
+    from mechcot.analyses.steering.bench import parts_in, refuse, to_fit
 
-    settings = resolve(base=study.settings.model_dump(mode="json"), overrides=overrides)
-    refuse(study, task_of(study))
     before = study.settings.contrast.before
-    if (study.path / "readings" / before / before).is_dir():
-        fitted(study, before, parts_in(study))
-    planned = Study(study.path, settings)
-    rows = (localisation.price(planned),) if settings.localisation else ()
-    return Plan((*rows, price(planned)))
+    try:
+        refuse(study, task_of(study))
+        if (study.path / "readings" / before / before).is_dir():
+            to_fit(study, before, parts_in(study))
+    except AnalysisError as error:
+        return str(error)
+    return ""

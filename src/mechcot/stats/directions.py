@@ -44,6 +44,16 @@ def difference_of_means(
     return out
 
 
+def has_length(vector: FloatArray, states: NDArray[Any]) -> bool:
+    """Whether a direction that was fitted on some states is more than rounding.
+
+    Args:
+        vector: [d_model].
+        states: [claims, d_model].
+    """
+    return float(np.linalg.norm(vector)) > 1e-10 * float(np.abs(states).max())
+
+
 def held_out_scores(X: FloatArray, labels: NDArray[np.bool_], kinds: IntArray, half: IntArray) -> FloatArray:
     """Score each row by the direction of the other half, [claims, draws]."""
     out = np.empty((len(X), len(labels)))

@@ -8,7 +8,9 @@ from mechcot.tasks import Question, Task
 
 
 def hedge_token(task: Task, question: Question, text: str, tokenizer: Any) -> int | None:
-    """The first token of the task's hedge where a step's claim would be hedged; None: it makes no claim.
+    """The first token of the task's hedge where a step's claim would be hedged.
+
+    None: the step makes no claim, or the tokenizer does not know the word.
 
     Args:
         task: it reads claims and knows their hedged form.
@@ -22,4 +24,5 @@ def hedge_token(task: Task, question: Question, text: str, tokenizer: Any) -> in
     if claim is None or pair is None:
         return None
     word = pair[0][claim.decision_char :].split(maxsplit=1)[0]
-    return int(tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0])
+    token = int(tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0])
+    return None if token == tokenizer.unk_token_id else token

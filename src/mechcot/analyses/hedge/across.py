@@ -32,7 +32,7 @@ from mechcot.core.results import Pair
 from mechcot.core.settings import Settings
 from mechcot.models.directions import load_direction
 from mechcot.probe.stored import at_claims
-from mechcot.stats.directions import difference_of_means, halves, random_directions, usable_rows
+from mechcot.stats.directions import difference_of_means, halves, has_length, random_directions, usable_rows
 from mechcot.stats.frames import joined_groups, one_of_each
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _not_alike(layer: int, fitted: Pair[HedgeResult], states: Pair[States]) -> s
             return f"{one.arm} has no hedge direction of its own: {one.reason}"
         if layer not in own:
             return f"{one.arm} has no layer {layer}"
-        if not _has_length(one.directions[layer], own[layer]):
+        if not has_length(one.directions[layer], own[layer]):
             return f"the direction of {one.arm} at layer {layer} has length 0"
     widths = [own[layer].shape[1] for own in states]
     if widths[0] != widths[1]:
@@ -200,7 +200,7 @@ def _halves(
             for side in (0, 1)
             if used.any()
         ]
-        if rows and all(_has_length(row, X) for row in rows):
+        if rows and all(has_length(row, X) for row in rows):
             found[layer] = cosine(rows[0], rows[1])
     return found
 
@@ -242,7 +242,7 @@ def _steered(study: Study, states: States, claims: pd.DataFrame) -> tuple[tuple[
     random = random_directions(np.asarray(states[best.layer], dtype=np.float64), kinds, 100, rng)
     found = []
     for arm, told in about["arms"].items():
-        steers = load_direction(folder / "direction", layer=told["layer"]).vector
+        steers = load_direction(folder / "directions" / told["direction"], layer=told["layer"]).vector
         found.append(
             ReadAndSteer(
                 arm,
@@ -255,11 +255,6 @@ def _steered(study: Study, states: States, claims: pd.DataFrame) -> tuple[tuple[
             )
         )
     return tuple(found), ""
-
-
-def _has_length(vector: Floats, states: NDArray[Any]) -> bool:
-    """Whether a difference of means of some states is more than rounding."""
-    return float(np.linalg.norm(vector)) > 1e-10 * float(np.abs(states).max())
 
 
 def cosine(one: Floats, other: Floats) -> float:

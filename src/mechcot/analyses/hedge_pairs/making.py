@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,62 +11,57 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.both_ways import Pair, pairs_of, source_of
 from mechcot.analyses.hedge_pairs.design import BEHIND, END, PAIRS, WORD_IN, WORD_OUT, key_of
 from mechcot.core import files, records
+from mechcot.core.journal import Journal
 from mechcot.core.progress import Progress
+from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.anatomy import anatomy_of, as_found
 from mechcot.models.calling import calling_of
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.models.devices import input_device
 from mechcot.models.interventions import record
-from mechcot.reading.seams import whole_tokens
-from mechcot.steps.hedging import hedged_pair
-from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study
-from mechcot.tasks import Question, Task
-from mechcot.tasks.tokens import following, shared_prefix
+from mechcot.tasks import Task
 
 TOKENS = 4096
 """Tokens of one pass."""
 FEWEST = 20
 """Pairs below which nothing is said."""
-NO_PAIR, ONE_TEXT, OTHER_PLACE = (
-    "it cannot be written both ways",
-    "both texts are the same tokens",
-    "nothing follows the hedge",
-)
-"""Why a step makes no pair."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One claim in both forms.
+class Reading:
+    """What all batches of one arm share.
 
     Attributes:
-        row: of `design.PAIRS`.
-        hedged: all tokens of the prompt and the text up to the claim's end.
-        plain: the same without the hedge.
-        common: tokens at their ends that both share.
+        model: of the arm.
+        pairs: all of them.
+        layers: that are read.
+        work: folder for states of batches that are done.
     """
 
-    row: dict[str, Any]
-    hedged: tuple[int, ...]
-    plain: tuple[int, ...]
-    common: int
+    model: Any
+    pairs: Sequence[Pair]
+    layers: Sequence[int]
+    work: Path
 
 
-def make(study: Study, task: Task, folder_of: Callable[[str], Path], *, progress: bool) -> None:
+def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path, *, progress: bool) -> None:
     """Make `hedge-pairs/` of a study: pairs of the arm before's own steps, and both arms' states in them.
 
-    Where there are too few, `about.json` holds the reason. The passes are few, and begin anew after a kill.
+    Where there are too few, `about.json` holds the reason.
 
     Args:
         study: its traces and steps must be there, and the arm before's reading.
         task: of the study.
         folder_of: arm to the folder of its weights.
+        work: work in flight; what is done is kept.
         progress: whether to draw bars.
     """
     out, (before, after) = study.path / "hedge-pairs", pair_of(study)
@@ -76,7 +71,7 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], *, progress
     pairs, lost = pairs_of(study, before, task, first.tokenizer, settings.slots)
     about: dict[str, Any] = {
         "lost": dict(sorted(lost.items())),
-        "source": "the task's own hedge" if task.hedge_pair else "rules for English (steps/hedging.py)",
+        "source": source_of(task),
     }
     if len(pairs) < FEWEST:
         about["reason"] = (
@@ -97,8 +92,7 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], *, progress
         if why:
             about["no_states"][arm] = why
             continue
-        with Progress(f"pairs read by {arm}", len(pairs), "pair", shown=progress) as bar:
-            tensors = states_of(checkpoint, pairs, layers, bar.update)
+        tensors = states_of(arm, Reading(checkpoint.model, pairs, layers, work), progress=progress)
         _save(out / f"{arm}.safetensors", tensors)
     records.write_table(out / "pairs.parquet", [one.row for one in pairs], PAIRS)
     files.write_json(out / "about.json", about)
@@ -112,94 +106,50 @@ def _unlike(checkpoint: Checkpoint, first: Checkpoint, before: str, layers: Sequ
     return "" if max(layers) <= depth else f"it has {depth} layers, {before} was read at {max(layers)}"
 
 
-def pairs_of(
-    study: Study, arm: str, task: Task, tokenizer: Any, most: int
-) -> tuple[list[Pair], Counter[str]]:
-    """The first steps of each question that can be written both ways, and why others cannot.
-
-    Args:
-        study: its traces and steps.
-        arm: whose.
-        task: says how a claim is hedged; else the rules of `steps.hedging` do.
-        tokenizer: of the arm.
-        most: pairs a question.
-    """
-    questions, domain = questions_by_id(study), set(study.questions(study.settings.contrast.domain).qid)
-    traces = {(row.qid, row.cid): row for row in records.rows(study.traces(arm))}
-    kinds = study.claims(arm).set_index(["qid", "cid", "sid"]).relation.to_dict()
-    found: dict[str, list[Pair]] = {}
-    lost: Counter[str] = Counter()
-    for step in records.rows(study.steps(arm).sort_values(["qid", "cid", "sid"])):
-        own = found.setdefault(step.qid, [])
-        if step.qid not in domain or len(own) >= most or not step.complete:
-            continue
-        forms = _forms(task, questions[step.qid], step.text)
-        if forms is None:
-            lost[NO_PAIR] += 1
-            continue
-        pair = _pair(traces[step.qid, step.cid], step, forms, tokenizer)
-        if isinstance(pair, str):
-            lost[pair] += 1
-            continue
-        kind = kinds.get((step.qid, step.cid, step.sid), step.role)
-        row = {"qid": step.qid, "cid": int(step.cid), "sid": int(step.sid), "kind": str(kind)}
-        own.append(Pair({**row, **pair.row}, pair.hedged, pair.plain, pair.common))
-    return [pair for own in found.values() for pair in own], lost
-
-
-def _forms(task: Task, question: Question, text: str) -> tuple[str, str] | None:
-    """A step with a hedge and without."""
-    return hedged_pair(text) if task.hedge_pair is None else task.hedge_pair(question, text)
-
-
-def _pair(trace: Any, step: Any, forms: tuple[str, str], tokenizer: Any) -> Pair | str:
-    """Both forms in tokens behind the step's own prefix, or why they make no pair."""
-    ids = [int(i) for i in trace.token_ids]
-    starts = [int(i) for i in trace.token_start]
-    count, known = whole_tokens(tokenizer, trace.text, ids, starts, int(step.char_start))
-    lead = trace.text[known : step.char_start]
-    head = (*(int(i) for i in trace.prompt_ids), *ids[:count])
-    hedged, plain = ((*head, *following(tokenizer, f"{lead}{form.rstrip()}")) for form in forms)
-    if hedged == plain:
-        return ONE_TEXT
-    same = shared_prefix((hedged, plain))
-    most = min(len(hedged), len(plain)) - same  # the ends do not reach into what begins alike
-    common = min(shared_prefix((hedged[::-1], plain[::-1])), most)
-    if not common:
-        return OTHER_PLACE
-    row = {
-        "was_hedged": step.text.strip() == forms[0].strip(),
-        "hedged_ids": list(hedged[same : len(hedged) - common]),
-        "plain_ids": list(plain[same : len(plain) - common]),
-    }
-    return Pair(row, hedged, plain, common)
-
-
-def states_of(
-    checkpoint: Checkpoint, pairs: Sequence[Pair], layers: Sequence[int], done: Callable[[int], Any]
-) -> dict[str, NDArray[np.float32]]:
+def states_of(arm: str, reading: Reading, *, progress: bool) -> dict[str, NDArray[np.float32]]:
     """Hedged less plain states at every place, [pairs, d_model], and the words' own embeddings.
 
     The difference is taken in float32 of states in the model's dtype.
     """
-    found: dict[str, list[NDArray[np.float32]]] = {}
-    order: list[int] = []
-    for batch in _batches(pairs):
-        own = [pairs[at] for at in batch]
-        kept = {}
-        for form in ("hedged", "plain"):
-            texts = [getattr(pair, form) for pair in own]
-            kept[form] = _read(checkpoint.model, texts, [pair.common for pair in own], layers)
-        for place, hedged in kept["hedged"].items():
-            found.setdefault(place, []).append((hedged - kept["plain"][place]).cpu().numpy())
-        order += batch
-        done(len(batch))
-    back = np.argsort(order)
-    tensors = {place: np.concatenate(parts)[back] for place, parts in found.items()}
-    return tensors | _words(checkpoint.model, pairs)
+    pairs = reading.pairs
+    units = [
+        WorkUnit(
+            content_key(arm, reading.layers, [(pairs[at].hedged, pairs[at].plain) for at in batch]),
+            (batch,),
+            len(batch),
+        )
+        for batch in _batches(pairs)
+    ]
+    with closing(Journal(reading.work / "pairs.jsonl")) as journal:
+        done = done_of(units, journal)
+        with Progress(f"pairs read by {arm}", len(pairs), "pair", shown=progress, done=done) as bar:
+            map_tasks(_read_batch, units, reading, journal=journal, save=_save_batch, bar=bar)
+        parts = [load_file(reading.work / journal.results[unit.key]) for unit in units]
+    back = np.argsort([at for unit in units for at in unit.arguments[0]])
+    found = {place: np.concatenate([part[place] for part in parts])[back] for place in parts[0]}
+    return found | _words(reading.model, pairs)
+
+
+def _read_batch(reading: Reading, unit: WorkUnit) -> dict[str, NDArray[np.float32]]:
+    """Hedged less plain states of one batch at every place."""
+    own = [reading.pairs[at] for at in unit.arguments[0]]
+    common = [pair.common for pair in own]
+    hedged, plain = (
+        _read(reading.model, [getattr(pair, form) for pair in own], common, reading.layers)
+        for form in ("hedged", "plain")
+    )
+    return {place: (states - plain[place]).cpu().numpy() for place, states in hedged.items()}
+
+
+def _save_batch(reading: Reading, unit: WorkUnit, tensors: dict[str, NDArray[np.float32]]) -> str:
+    """Keep the states of one batch; the journal keeps the name of their file."""
+    name = f"{unit.key}.safetensors"
+    _save(reading.work / name, tensors)
+    return name
 
 
 def _batches(pairs: Sequence[Pair]) -> Iterator[list[int]]:
+    """Rows of pairs of like length together."""
     batch: list[int] = []
     for at in sorted(range(len(pairs)), key=lambda at: (len(pairs[at].hedged), at)):
         longest = max(len(pairs[at].hedged), len(pairs[at].plain))
@@ -252,7 +202,5 @@ def _words(model: Any, pairs: Sequence[Pair]) -> dict[str, NDArray[np.float32]]:
 
 
 def _save(path: Path, tensors: dict[str, NDArray[np.float32]]) -> None:
-    from safetensors.numpy import save
-
     with files.whole(path) as out:
         out.write(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))

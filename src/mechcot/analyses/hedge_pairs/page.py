@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mechcot.analyses.hedge_pairs.design import END
-from mechcot.core.words import Table, number, p_value, percent, score
+from mechcot.analyses.hedge_pairs.result import HedgePairs
+from mechcot.core.words import Table, number, p_value, percent, score, wrapped
 from mechcot.report.parts import Findings, Part
 
 Json = Mapping[str, Any]
@@ -39,6 +40,11 @@ def said(result: Json) -> str:
         f"{percent(best['word_share'], 0)} of the direction is the hedge’s own embedding. "
         f"Without that share it {verdict} hedges before they are said: AUROC {score(best['foretells_rest'])}."
     )
+
+
+def terminal_text(result: HedgePairs) -> str:
+    """The same sentences in a terminal."""
+    return wrapped(said(result.to_json()))
 
 
 def _places(result: Json) -> Table:

@@ -110,7 +110,8 @@ def analyse(
             for row in records.rows(reads)
         ),
         about.get("no_heads", ""),
-        (float(hedge.parts), float(others.parts.mean()) if len(others) else 0.0),
+        about.get("source", ""),
+        tuple(about.get("words", ())),
     )
 
 

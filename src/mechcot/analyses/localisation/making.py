@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.both_ways import pairs_of, source_of
 from mechcot.analyses.localisation.design import (
     AFTER,
     BEFORE,
@@ -29,7 +31,7 @@ from mechcot.analyses.localisation.design import (
 from mechcot.analyses.localisation.matched import TokenSet, described, matched_sets
 from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, log_odds, patched
 from mechcot.core import files, records
-from mechcot.core.errors import AnalysisError, ModelError, ReadingError
+from mechcot.core.errors import AnalysisError, ReadingError
 from mechcot.core.journal import Journal
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.progress import Progress
@@ -44,6 +46,7 @@ from mechcot.steps.hedge_places import hedge_token
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study
 from mechcot.tasks import Task
+from mechcot.tasks.tokens import shared_prefix
 
 Floats = NDArray[np.float64]
 FEWEST = 12
@@ -90,7 +93,8 @@ class Bench:
 def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path, *, progress: bool) -> None:
     """Make `localisation/` of a study.
 
-    Where the task knows no hedge, or too few claims could be hedged, `about.json` holds the reason.
+    Where states of the one cannot stand in the other, or too few claims could be hedged, `about.json` holds
+    the reason.
 
     Args:
         study: its traces, steps, claims and readings must be there.
@@ -98,9 +102,6 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
         folder_of: arm to the folder of its weights.
         work: work in flight; what is done is kept.
         progress: whether to draw a bar.
-
-    Raises:
-        ModelError: the checkpoints are not of one build, or have other tokens.
     """
     settings, out = study.settings.localisation, study.path / "localisation"
     assert settings is not None  # else there is no stage
@@ -109,14 +110,15 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
         role: load(study.settings.arms[arm], folder_of(arm), study.settings.device)
         for role, arm in ((BEFORE, before), (AFTER, after))
     }
-    refuse_unlike(pair, (before, after))
     try:
+        refuse_unlike(pair, (before, after))
         slots, hedge = slots_of(study, before, task, pair[BEFORE].tokenizer, settings.slots, settings.tokens)
     except AnalysisError as error:  # the rest of the study says what it can
         _write(out, [], [], [], [], {"reason": str(error)})
         return
     models = {role: checkpoint.model for role, checkpoint in pair.items()}
     bench, about = bench_of(models, slots, hedge, settings, study.settings.seed)
+    about |= {"source": source_of(task), "words": [pair[BEFORE].tokenizer.decode([token]) for token in hedge]}
     units = bench.units
     with closing(Journal(work / "patches.jsonl")) as journal:
         with Progress(
@@ -182,54 +184,67 @@ def refuse_unlike(pair: Mapping[str, Checkpoint], names: tuple[str, str]) -> Non
     """Refuse two checkpoints whose states do not stand for one another.
 
     Raises:
-        ModelError: other tokens, depth or width.
+        AnalysisError: other tokens, depth or width.
     """
     ours, theirs = (pair[role].tokenizer.get_vocab() for role in (BEFORE, AFTER))
     if ours != theirs:
-        raise ModelError(
-            f"{names[0]} and {names[1]} have other tokenizers: their states are not of the same tokens. Set "
-            "localisation: null"
+        raise AnalysisError(
+            f"{names[0]} and {names[1]} have other tokenizers: their states are not of the same tokens"
         )
     one, other = (anatomy_of(pair[role].model) for role in (BEFORE, AFTER))
     if (len(one.blocks), one.d_model) != (len(other.blocks), other.d_model):
-        raise ModelError(
+        raise AnalysisError(
             f"{names[0]} has {len(one.blocks)} layers of width {one.d_model}, {names[1]} {len(other.blocks)} "
-            f"of {other.d_model}: states of one cannot stand in the other. Set localisation: null"
+            f"of {other.d_model}: states of one cannot stand in the other"
         )
 
 
 def slots_of(
     study: Study, arm: str, task: Task, tokenizer: Any, most: int, tokens: int
 ) -> tuple[list[Slot], tuple[int, ...]]:
-    """Claims of an arm's own traces, cut in front of the place of a hedge, and the hedge's first tokens.
+    """Places of hedges in an arm's own traces, each cut in front of the hedge, and the hedge's first tokens.
 
-    The first claims of each question, hedged or not: places are chosen by what they are, not by how likely
-    a hedge is there, which would choose where the two checkpoints differ (regression to the mean).
+    The first of each question, hedged or not: places are chosen by what they are, not by how likely a hedge
+    is there, which would choose where the two checkpoints differ (regression to the mean).
 
     Raises:
-        AnalysisError: the task reads no claims or knows no hedge, or there are too few.
+        AnalysisError: there are too few.
     """
-    if task.claim is None or task.hedge_pair is None:
-        raise AnalysisError(f"the task {task.name} reads no claims, or knows no hedge")
+    own_words = task.claim is not None and task.hedge_pair is not None
+    places = (_of_claims if own_words else _of_pairs)(study, arm, task, tokenizer, most)
+    found = [(qid, ids, token) for qid, ids, token in places if len(ids) >= tokens]
+    if len(found) < FEWEST:
+        raise AnalysisError(f"{arm}: {len(found)} claims could be hedged; at least {FEWEST} are needed")
+    hedge = dict.fromkeys(token for _, _, token in found)
+    return [Slot(qid, ids) for qid, ids, _ in found], tuple(hedge)
+
+
+def _of_claims(
+    study: Study, arm: str, task: Task, tokenizer: Any, most: int
+) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """Claims that the task reads: question, tokens up to the hedge's place, and the task's own hedge."""
     questions, domain = questions_by_id(study), set(study.questions(study.settings.contrast.domain).qid)
     traces = {(row.qid, row.cid): row for row in records.rows(study.traces(arm))}
     texts = study.steps(arm).set_index(["qid", "cid", "sid"]).text.to_dict()
-    found: dict[str, list[Slot]] = {}
-    hedge: dict[int, None] = {}
+    taken: Counter[str] = Counter()
     for row in records.rows(study.claims(arm).sort_values(["qid", "cid", "sid"])):
-        own = found.setdefault(row.qid, [])
-        if row.qid not in domain or len(own) >= most:
+        if row.qid not in domain or taken[row.qid] >= most:
             continue
         token = hedge_token(task, questions[row.qid], texts[row.qid, row.cid, row.sid], tokenizer)
         trace = traces[row.qid, row.cid]
         ids = (*trace.prompt_ids, *trace.token_ids[: row.tok_decision + 1])
-        if token is not None and len(ids) >= tokens:
-            hedge[token] = None
-            own.append(Slot(row.qid, tuple(int(i) for i in ids)))
-    slots = [slot for own in found.values() for slot in own]
-    if len(slots) < FEWEST:
-        raise AnalysisError(f"{arm}: {len(slots)} claims could be hedged; at least {FEWEST} are needed")
-    return slots, tuple(hedge)
+        if token is not None:
+            taken[row.qid] += 1
+            yield row.qid, tuple(int(i) for i in ids), token
+
+
+def _of_pairs(
+    study: Study, arm: str, task: Task, tokenizer: Any, most: int
+) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """The same of steps that can be written with a hedge and without: up to where the two forms part."""
+    for pair in pairs_of(study, arm, task, tokenizer, most)[0]:
+        same = shared_prefix((pair.hedged, pair.plain))
+        yield pair.row["qid"], pair.hedged[:same], pair.hedged[same]
 
 
 def patch_batch(bench: Bench, unit: WorkUnit) -> dict[str, Any]:
@@ -282,6 +297,8 @@ def reads_of(
 
     A direction that lies along the unembedding of the hedge is the word, read off rather than in front of it.
     """
+    if study.claims(arm).empty:
+        return []
     X, claims = at_claims(study, arm)
     kinds = claims.groupby("relation").hedged.transform(lambda own: 0 < own.sum() < len(own)).to_numpy(bool)
     if not kinds.any():

@@ -1,4 +1,9 @@
-"""Sets of other tokens that are as likely as a hedge where a hedge could stand."""
+"""Sets of other tokens beside a hedge: as many tokens in effect, and near it in how likely they are.
+
+The log-odds of a sum of many tokens move less than those of one, as their moves average out: beside a hedge
+of one word only sets of one word in effect are its like. How likely a set is matters less: a constant added
+to a token's logit makes it as likely as the hedge and leaves every change of its log-odds as it is.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,10 @@ Floats = NDArray[np.float64]
 
 CANDIDATES = 4000
 """Sets that are looked at for those that match."""
-ALIKE = 0.05
+SIZES = (0.67, 1.1)
+"""How many tokens a set may be in effect, of what the hedge is: more would make its null too narrow."""
+SHARED = 0.5
+"""Two sets that have more of their probability in common than this count once."""
 LEAST = 1e-5
 """A token less likely than this, mean over slots, makes no set another one."""
 LARGEST = 8
@@ -51,11 +59,10 @@ def described(p: Floats, tokens: Sequence[int]) -> TokenSet:
 
 
 def matched_sets(p: Floats, hedge: Sequence[int], count: int, seed: int) -> tuple[TokenSet, ...]:
-    """The sets nearest to the hedge in mean and spread of the log-probability, no two of them alike.
+    """Sets of the hedge's size in effect, those nearest to it in mean and spread of the log-probability.
 
-    Single tokens, and sets drawn at random, likely tokens oftener: a sum can match where no single one does.
-    A set shares no token with the hedge. Two sets that differ by `ALIKE` nats at the slots, in the root of
-    the mean square, or less count once.
+    Single tokens, and sets drawn at random, likely tokens oftener. A set shares no token with the hedge, and
+    no two of them share more than `SHARED` of their probability.
 
     Args:
         p: probabilities under the arm before, [slots, vocabulary].
@@ -64,24 +71,30 @@ def matched_sets(p: Floats, hedge: Sequence[int], count: int, seed: int) -> tupl
         seed: of the draws.
     """
     wanted, rng = described(p, hedge), np.random.default_rng(seed)
+    mean = p.mean(axis=0)
     others = np.setdiff1d(np.arange(p.shape[1]), list(hedge))
-    others = others[p[:, others].mean(axis=0) > LEAST]
+    others = others[mean[others] > LEAST]
     if not len(others):
         return ()
     drawn: set[tuple[int, ...]] = {(int(token),) for token in others}
-    weight = np.sqrt(p[:, others].mean(axis=0))
+    weight = np.sqrt(mean[others])
     largest = min(max(LARGEST, len(hedge)), len(others))
     for _ in range(CANDIDATES):
         size = int(rng.integers(1, largest + 1))
         chosen = rng.choice(others, size, replace=False, p=weight / weight.sum())
         drawn.add(tuple(sorted(int(token) for token in chosen)))
     found = [described(p, tokens) for tokens in sorted(drawn)]
+    found = [one for one in found if SIZES[0] <= one.parts / wanted.parts <= SIZES[1]]
     found.sort(key=lambda one: (abs(one.logp - wanted.logp) + abs(one.spread - wanted.spread), one.tokens))
     kept: list[TokenSet] = []
-    known = np.empty((0, len(p)))
     for one in found:
-        own = np.log(np.maximum(p[:, list(one.tokens)].sum(axis=1), 1e-300))
-        if len(kept) < count and (((known - own) ** 2).mean(axis=1) > ALIKE**2).all():
+        if len(kept) < count and all(_in_common(mean, one, other) <= SHARED for other in kept):
             kept.append(one)
-            known = np.vstack([known, own])
     return tuple(kept)
+
+
+def _in_common(mean: Floats, one: TokenSet, other: TokenSet) -> float:
+    """How much of their probability two sets share, 0 to 1."""
+    both = list(set(one.tokens) & set(other.tokens))
+    whole = max(mean[list(one.tokens)].sum(), mean[list(other.tokens)].sum())
+    return float(mean[both].sum() / whole) if both else 0.0

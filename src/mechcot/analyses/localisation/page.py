@@ -15,8 +15,6 @@ from mechcot.core.localisation_settings import THOROUGH
 from mechcot.core.words import Table, bracket, number, p_value, percent, signed, wrapped
 from mechcot.report.parts import Findings, Part, Section, nothing
 
-MANY = 1.5
-"""Sets that are so many times as many tokens as the hedge are no close match."""
 ENOUGH = 100
 """Fewer sets of other tokens than this are a smoke null."""
 _TITLE = "At which layer is the hedge lost?"
@@ -75,8 +73,9 @@ def most(result: Json) -> str:
     way = result["restored"]
     peak = max(way["increments"], key=lambda row: number(row["share"]) or 0.0)
     gap = (
-        f"In front of {result['n_slots']} places the log-odds of a hedge are {nats(way['gap'])} higher in "
-        f"{result['before']} than in {result['after']}{_beside(way['gap_null'])}."
+        f"In front of {result['n_slots']} places of hedges ({result['source']}) the log-odds of a hedge are "
+        f"{nats(way['gap'])} higher in {result['before']} than in {result['after']}"
+        f"{_beside(way['gap_null'])}."
     )
     if number(way["late"]) is None:
         return f"{gap} That is too little to place."
@@ -192,25 +191,15 @@ def _increments(result: Json) -> Table:
         for row in way["increments"]
     )
     logp, spread = result["match"]
+    words = ", ".join(f"‘{word.strip()}’" for word in result["hedge"])
     note = (
-        f"{result['n_sets']} sets of other tokens; on average they differ from the hedge by "
-        f"{logp:.2f} nats in the "
-        f"mean of the log-probability and by {spread:.2f} in its spread over places. p is at least "
-        f"{1 / (1 + result['n_sets']):.3f}.{_many(result)}{_smoke(result)}"
+        f"A hedge is read by its first token: {words}. {result['n_sets']} sets of other tokens, each as many "
+        f"tokens in effect as the hedge; on average they differ from it by {logp:.2f} nats in the mean of "
+        f"the log-probability, which log-odds do not hang on, and by {spread:.2f} in its spread over places. "
+        f"p is at least {1 / (1 + result['n_sets']):.3f}.{_smoke(result)}"
     )
     head = ("states of", "", "log-odds added", "share of the gap", "95 % of other tokens, nats", "p")
     return Table("What each layer adds", head, rows, note)
-
-
-def _many(result: Json) -> str:
-    """Whether sets are of more tokens than the hedge."""
-    hedge, others = result["parts"]
-    if others < MANY * hedge:
-        return ""
-    return (
-        f" A set is {others:.1f} tokens in effect and the hedge {hedge:.1f}: no close match, and p may be "
-        "too small."
-    )
 
 
 def _smoke(result: Json) -> str:
@@ -277,5 +266,5 @@ def terminal_text(result: LocalisationResult) -> str:
     )
     single = f"Single heads were not patched: {found['no_heads']}." if found["no_heads"] else heads(found)
     told = f"{most(found)} {parts_of(found)} {single}" + (f" {reads(found)}" if found["reads"] else "")
-    told += f" {found['n_sets']} sets of other tokens.{_many(found)}{_smoke(found)}"
+    told += f" {found['n_sets']} sets of other tokens.{_smoke(found)}"
     return f"{table.text()}\n\n{wrapped(told)}"

@@ -140,9 +140,8 @@ class LocalisationResult(Result):
         removed: the arm after's put into the arm before (noising).
         reads: what the hedge direction of the arm before says by itself.
         no_heads: why single attention heads were not patched, else "".
-        parts: how many tokens the hedge is in effect, and a matched set on average (1 / sum of squared shares
-            of the probability). Where sets are more tokens than the hedge they match it less well than the
-            probabilities say, and p may be too small (docs/hedge.md).
+        source: what says where a hedge could stand: the task's own words, or rules.
+        hedge: first tokens of the hedges, as text: what is read, also where a hedge is several tokens.
     """
 
     before: str
@@ -155,7 +154,8 @@ class LocalisationResult(Result):
     removed: Way
     reads: tuple[Reads, ...]
     no_heads: str = ""
-    parts: tuple[float, float] = (1.0, 1.0)
+    source: str = ""
+    hedge: tuple[str, ...] = ()
 
     table = "rows"
 

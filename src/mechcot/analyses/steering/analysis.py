@@ -19,7 +19,7 @@ from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.steering.design import ABLATE, ADD, SELECT, TABLES, TEST
 from mechcot.analyses.steering.result import MEASURES, ArmSteering, Chance, Dose, Share, SteeringResult
 from mechcot.analyses.steering.strength import (
-    LayerEffect,
+    Candidate,
     choose_scale,
     hedged_share,
     strengths_of,
@@ -133,9 +133,10 @@ def _arm(
     safe = [one.scale for one in strengths if one.scale > 0 and not one.damaged]
     return ArmSteering(
         told["layer"],
-        told["without_cut"],
+        told["direction"],
+        Candidate(**told["without_cut"]),
         told["undamaged"],
-        tuple(LayerEffect(**one) for one in told["layers"]),
+        tuple(Candidate(**one) for one in told["candidates"]),
         strengths,
         max(safe) if safe else None,
         tuple(

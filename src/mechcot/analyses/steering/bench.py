@@ -15,11 +15,12 @@ from mechcot.analyses.arms import pair_of
 from mechcot.analyses.steering.design import FIT, asked_of, parts_of
 from mechcot.analyses.steering.passes import Place, Text
 from mechcot.core import records
-from mechcot.core.errors import AnalysisError, ModelError
+from mechcot.core.errors import AnalysisError
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.probe.stored import at_claims
-from mechcot.stats.directions import difference_of_means, random_directions
+from mechcot.stats.direction_forms import FORMS
+from mechcot.stats.directions import has_length, random_directions
 from mechcot.stats.frames import joined_groups
 from mechcot.steps.hedge_places import hedge_token
 from mechcot.steps.of_study import questions_by_id
@@ -44,8 +45,8 @@ class Arm:
         before: the arm before, which says how strange a text is; None: it has other tokens.
         prompts: question to its tokens.
         texts: traces that it wrote before, with the places of their claims.
-        directions: layer to the direction, [d_model].
-        random: layer to random ones, [draws, d_model].
+        directions: form and layer to the direction, [d_model].
+        random: layer to random ones of length 1, [draws, d_model].
     """
 
     name: str
@@ -53,7 +54,7 @@ class Arm:
     before: Checkpoint | None
     prompts: dict[str, tuple[int, ...]]
     texts: tuple[Text, ...]
-    directions: Mapping[int, Floats]
+    directions: Mapping[tuple[str, int], Floats]
     random: Mapping[int, Floats]
 
 
@@ -87,11 +88,11 @@ class Bench:
 def bench_of(
     study: Study, task: Task, folder_of: Callable[[str], Path], work: Path, *, progress: bool
 ) -> Bench:
-    """Load both arms and fit the direction of the arm before.
+    """Load both arms and fit the directions of the arm before.
 
     Raises:
-        AnalysisError: no claims, no checker, or too few hedged claims for a direction.
-        ModelError: the arms' residual streams are not of one width.
+        AnalysisError: no claims, no checker, too few hedged claims for a direction, or the arms' residual
+            streams are not of one width.
     """
     settings = study.settings.steering
     assert settings is not None  # else there is no stage
@@ -99,12 +100,15 @@ def bench_of(
     parts = parts_in(study)
     asked = asked_of(parts, settings)
     before, after = pair_of(study)
-    directions, kinds, X = fitted(study, before, parts)
+    X, hedged, kinds = to_fit(study, before, parts)
+    directions = fitted(X, hedged, kinds)
+    if not any(layer for _, layer in directions):
+        raise AnalysisError(f"{before}: hedged and asserted claims do not differ in any layer that was read")
     rng = np.random.default_rng(study.settings.seed)
-    chance = {layer: _like(rows, kinds, directions[layer], settings.random, rng) for layer, rows in X.items()}
+    random = {layer: _units(random_directions(own, kinds, settings.random, rng)) for layer, own in X.items()}
     device = study.settings.device
     loaded = {arm: load(study.settings.arms[arm], folder_of(arm), device) for arm in (before, after)}
-    refuse_other_width(loaded, directions, before)
+    refuse_other_width(loaded, X, before)
     same = loaded[before].tokenizer.get_vocab() == loaded[after].tokenizer.get_vocab()
     arms = {
         arm: Arm(
@@ -114,7 +118,7 @@ def bench_of(
             _prompts(study, arm, asked),
             _texts(study, arm, asked, task, checkpoint.tokenizer, settings.samples),
             directions,
-            chance,
+            random,
         )
         for arm, checkpoint in loaded.items()
     }
@@ -141,10 +145,10 @@ def refuse(study: Study, task: Task) -> None:
         )
 
 
-def fitted(
+def to_fit(
     study: Study, arm: str, parts: Mapping[str, str]
-) -> tuple[dict[int, Floats], NDArray[np.int64], dict[int, Floats]]:
-    """The arm's hedge direction by layer, and the kinds and rows that it was fitted on.
+) -> tuple[dict[int, Floats], NDArray[np.bool_], NDArray[np.int64]]:
+    """What an arm's hedge directions are fitted on: layer to claims [claims, d_model], hedged or not, kinds.
 
     Raises:
         AnalysisError: too few hedged or asserted claims.
@@ -162,35 +166,44 @@ def fitted(
             "ask more questions"
         )
     kinds, _ = pd.factorize(claims.relation.to_numpy()[used], sort=True)
-    rows = {layer: np.asarray(own, dtype=np.float64)[used] for layer, own in X.items()}
-    found = {layer: difference_of_means(own, hedged[None], kinds)[0] for layer, own in rows.items()}
-    return found, kinds, rows
+    return {layer: np.asarray(own, dtype=np.float64)[used] for layer, own in X.items()}, hedged, kinds
 
 
-def refuse_other_width(loaded: Mapping[str, Checkpoint], directions: Mapping[int, Floats], of: str) -> None:
-    """Refuse an arm that the direction of another one does not fit.
+def fitted(
+    X: Mapping[int, Floats], hedged: NDArray[np.bool_], kinds: NDArray[np.int64]
+) -> dict[tuple[str, int], Floats]:
+    """Form and layer to the direction, [d_model], without those that have no length."""
+    found = {(form, layer): fit(X[layer], hedged, kinds) for form, fit in FORMS.items() for layer in X}
+    return {(form, layer): own for (form, layer), own in found.items() if has_length(own, X[layer])}
+
+
+def refuse_other_width(loaded: Mapping[str, Checkpoint], states: Mapping[int, Floats], of: str) -> None:
+    """Refuse an arm that the directions of another one do not fit.
+
+    Args:
+        loaded: arms.
+        states: layer to what that other one's directions were fitted on, [claims, d_model].
+        of: its name.
 
     Raises:
-        ModelError: another width or depth.
+        AnalysisError: another width or depth.
     """
     from mechcot.models.anatomy import anatomy_of
 
-    width = len(next(iter(directions.values())))
+    width, depth = next(iter(states.values())).shape[1], max(states)
     for arm, checkpoint in loaded.items():
         anatomy = anatomy_of(checkpoint.model)
-        if anatomy.d_model != width or max(directions) > len(anatomy.blocks):
-            raise ModelError(
+        if anatomy.d_model != width or depth > len(anatomy.blocks):
+            raise AnalysisError(
                 f"{arm} has {len(anatomy.blocks)} layers of width {anatomy.d_model}; the direction of {of} "
-                f"has {max(directions)} of width {width}: it cannot be added there"
+                f"has {depth} of width {width}: it cannot be added there"
             )
 
 
-def _like(X: Floats, kinds: Any, direction: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Random directions, [draws, d_model], with the claims' covariance and the direction's length."""
-    drawn = random_directions(X, kinds, draws, rng)
-    lengths = np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-300)
-    scaled: Floats = drawn / lengths * np.linalg.norm(direction)
-    return scaled
+def _units(rows: Floats) -> Floats:
+    """Rows of length 1."""
+    found: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    return found
 
 
 def _prompts(study: Study, arm: str, asked: Mapping[str, str]) -> dict[str, tuple[int, ...]]:

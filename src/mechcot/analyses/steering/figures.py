@@ -39,7 +39,8 @@ def steering_doses(result: Json, *, arm: str | None = None, title: str | None = 
     ]
     caption = (
         f"{result['n_questions']} questions that chose nothing, {rows[0]['n_traces']:,} traces at each "
-        f"strength; added at layer {own['layer']}, at every token. Bands: 95 % intervals over questions."
+        f"strength; {own['direction']} direction at layer {own['layer']}, at every token. Bands: "
+        "95 % intervals over questions."
     )
     most = "none" if own["safe"] is None or isinstance(own["safe"], Mapping) else f"{own['safe']:g}"
     statement = title or (

@@ -30,7 +30,7 @@ def section(found: Findings) -> Section:
             "steering",
             answer(result),
             figures.steering_doses(result),
-            tables=(_doses(result, after), _layers(result)),
+            tables=(_doses(result, after), _candidates(result)),
         ),
         Part("steering-chance", _chance(result), tables=(_random(result),)),
         Part(
@@ -43,11 +43,10 @@ def section(found: Findings) -> Section:
     reading = Markup(
         "While a model writes, a multiple of {before}’s <dfn>hedge direction</dfn> is added to its inner "
         "state at every token; one unit is the distance between the means of hedged and asserted claims. "
-        "Questions are in three parts: one fits the direction, one chooses the layer and which strength is "
-        "reported, one reports. <dfn>Damage</dfn> is a divergence of more than {most} nats a token where no "
-        "hedge could stand, or {silent} more traces without an answer. A hedged claim that is "
-        "false counts as "
-        "a wrong step, as the checker does not hear hedges."
+        "Questions are in three parts: one fits the direction, one chooses its form, the layer and which "
+        "strength is reported, one reports. <dfn>Damage</dfn> is a divergence of more than {most} nats a "
+        "token where no hedge could stand, or {silent} more traces without an answer. A hedged claim that is "
+        "false counts as a wrong step, as the checker does not hear hedges."
     ).format(before=before, most=MOST_DIVERGENCE, silent=points_of(MOST_SILENT))
     limits = Markup(
         "That {after} has no doubt: another direction, place or layer might bring hedges back. That what "
@@ -185,32 +184,40 @@ def _doses(result: Json, arm: str) -> Table:
     return Table(f"What {arm} writes at each strength", head, rows, note)
 
 
-def _layers(result: Json) -> Table:
+def _candidates(result: Json) -> Table:
     rows = tuple(
         (
             arm,
             f"{one['layer']}",
+            one["direction"],
             f"{one['effect']:.2f}",
             f"{one['divergence']:.3f}",
-            "used" if one["layer"] == own["layer"] else "",
+            "used" if _place(one) == _place(own) else "",
         )
         for arm, own in result["arms"].items()
-        for one in own["layers"]
+        for one in own["candidates"]
+    )
+    other = ", ".join(
+        f"layer {own['without_cut']['layer']}, {own['without_cut']['direction']} ({arm})"
+        for arm, own in result["arms"].items()
     )
     note = (
-        f"{result['n_choosing']} questions. Used: the largest gain among layers up to {DEPTH:g} "
-        "of the depth that "
-        f"diverge by at most {MOST_DIVERGENCE} nats a token, or the one that diverges least. "
-        "With all layers: "
-        + ", ".join(f"{own['without_cut']} ({arm})" for arm, own in result["arms"].items())
-        + "."
+        f"{result['n_choosing']} questions, on which nothing is reported. Used: the largest gain among "
+        f"layers up to {DEPTH:g} of the depth that diverge by at most {MOST_DIVERGENCE} nats a token, or "
+        f"what diverges least. With all layers: {other}. Forms: means, the difference of means; mass-mean, "
+        "that through the inverse covariance within classes; logistic, the coefficients of a regression; "
+        "each as long as the two means lie apart along it."
     )
     return Table(
-        "One distance between the means, by layer",
-        ("in", "layer", "log-odds gained", "divergence", ""),
+        "One distance between the means, by layer and form of the direction",
+        ("in", "layer", "form", "log-odds gained", "divergence", ""),
         rows,
         note,
     )
+
+
+def _place(one: Json) -> tuple[Any, Any]:
+    return one["layer"], one["direction"]
 
 
 def _random(result: Json) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechcot.analyses.steering.strength import LayerEffect, Strength
+from mechcot.analyses.steering.strength import Candidate, Strength
 from mechcot.core.results import OPTIONAL, Interval, Result, cells
 
 MEASURES = {
@@ -78,18 +78,20 @@ class ArmSteering(Result):
 
     Attributes:
         layer: where the direction was added.
-        without_cut: which layer it would be if the last ones were not left out.
+        direction: which form of it (`stats.direction_forms.FORMS`).
+        without_cut: what would be added if the last layers were not left out.
         undamaged: whether one distance, added there, stays below the divergence that is called damage.
-        layers: of each layer what decided that.
+        candidates: of each layer and form what decided that.
         strengths: of each strength what decides whether it damages; on the questions that choose.
         safe: the greatest strength without damage there; None: every one damages.
         doses: edits on the questions that report.
     """
 
     layer: int
-    without_cut: int
+    direction: str
+    without_cut: Candidate
     undamaged: bool
-    layers: tuple[LayerEffect, ...]
+    candidates: tuple[Candidate, ...]
     strengths: tuple[Strength, ...]
     safe: float | None = field(metadata={"reason": "every strength damages"})
     doses: tuple[Dose, ...]

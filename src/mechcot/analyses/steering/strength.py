@@ -1,4 +1,4 @@
-"""Where the direction is added, and how much of it: chosen on questions that nothing is reported on."""
+"""Which direction is added where, and how much of it: chosen on questions that nothing is reported on."""
 
 from __future__ import annotations
 
@@ -20,57 +20,59 @@ DEPTH = 0.8
 
 
 @dataclass(frozen=True)
-class LayerEffect(Result):
-    """What one distance between the means, added at one layer, does on the questions that choose.
+class Candidate(Result):
+    """What one distance between the means, added along one direction, does on the questions that choose.
 
     Attributes:
         layer: where.
+        direction: which form of it (`stats.direction_forms.FORMS`).
         effect: change of the log-odds of a hedge at its place, nats, mean over claims.
         divergence: nats a token outside these places.
     """
 
     layer: int
+    direction: str
     effect: float
     divergence: float
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where to add the direction.
+    """What is added.
 
     Attributes:
-        layer: used.
+        used: layer and form.
         without_cut: what would be used if the last layers were not left out.
-        undamaged: whether the divergence at that layer is small enough; else every layer's is too large.
-        effects: of all layers.
+        undamaged: whether the divergence there is small enough; else every candidate's is too large.
+        candidates: all of them.
     """
 
-    layer: int
-    without_cut: int
+    used: Candidate
+    without_cut: Candidate
     undamaged: bool
-    effects: tuple[LayerEffect, ...]
+    candidates: tuple[Candidate, ...]
 
 
-def choose_layer(effects: tuple[LayerEffect, ...]) -> Chosen:
-    """The layer with the largest effect among those whose divergence is small.
+def choose(candidates: tuple[Candidate, ...]) -> Chosen:
+    """The layer and form with the largest effect among those whose divergence is small.
 
     Where all of them diverge more it is the one that diverges least. Layers behind `DEPTH` are left out, if
     that leaves one.
 
     Args:
-        effects: of layers 1 and up.
+        candidates: of layers 1 and up.
     """
-    last = max(one.layer for one in effects)
-    early = tuple(one for one in effects if one.layer <= DEPTH * last) or effects
+    last = max(one.layer for one in candidates)
+    early = tuple(one for one in candidates if one.layer <= DEPTH * last) or candidates
 
-    def best(among: tuple[LayerEffect, ...]) -> LayerEffect:
+    def best(among: tuple[Candidate, ...]) -> Candidate:
         calm = [one for one in among if one.divergence <= MOST_DIVERGENCE]
         if not calm:
             return min(among, key=lambda one: one.divergence)
         return max(calm, key=lambda one: one.effect)
 
     found = best(early)
-    return Chosen(found.layer, best(effects).layer, found.divergence <= MOST_DIVERGENCE, effects)
+    return Chosen(found, best(candidates), found.divergence <= MOST_DIVERGENCE, candidates)
 
 
 @dataclass(frozen=True)

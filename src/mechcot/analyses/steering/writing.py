@@ -1,8 +1,8 @@
 """The contrast's arms write while the hedge direction is added or taken out: steering/ in the study's folder.
 
-The direction is that of the arm before, fitted on one part of the questions (the difference of means before
-the place of a hedge, matched by kind). Where to add it and how much is chosen on a second part; what that
-does is read on a third.
+The direction is that of the arm before, fitted on one part of the questions, before the place of a hedge and
+within kinds, in three forms (`stats.direction_forms`). Which form, where to add it and how much is chosen on
+a second part; what that does is read on a third.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from mechcot.analyses.arms import pair_of
@@ -30,9 +31,9 @@ from mechcot.analyses.steering.design import (
     random_edits,
 )
 from mechcot.analyses.steering.strength import (
+    Candidate,
     Chosen,
-    LayerEffect,
-    choose_layer,
+    choose,
     choose_scale,
     hedged_share,
     strengths_of,
@@ -44,6 +45,7 @@ from mechcot.core.progress import Progress
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.directions import save_directions
 from mechcot.models.interventions import ablate, add
+from mechcot.stats.direction_forms import FORMS
 from mechcot.study.folder import Study
 from mechcot.tasks import Task
 
@@ -54,7 +56,7 @@ LOOK, WRITE = "look", "write"
 
 
 def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path, *, progress: bool) -> None:
-    """Make `steering/` of a study: what the arms write under each edit, and the direction that was added.
+    """Make `steering/` of a study: what the arms write under each edit, and the directions tried.
 
     Args:
         study: its traces, steps, claims, verdicts and readings must be there.
@@ -63,10 +65,8 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
         work: work in flight; what is done is kept.
         progress: whether to draw bars.
 
-    Where there is no direction, or nothing could check what is written, `about.json` holds the reason.
-
-    Raises:
-        ModelError: the arms' residual streams are not of one width.
+    Where there is no direction that fits both arms, or nothing could check what is written, `about.json`
+    holds the reason.
     """
     settings = study.settings.steering
     assert settings is not None  # else there is no stage
@@ -80,16 +80,21 @@ def make(study: Study, task: Task, folder_of: Callable[[str], Path], work: Path,
     units: list[WorkUnit] = []
     with closing(Journal(work / "steering.jsonl")) as journal:
         for arm in dict.fromkeys((before, after)):
-            depth = sorted(layer for layer in bench.arms[arm].directions if layer > 0)
-            looked = [_unit(LOOK, arm, layer, Edit(ADD, 1.0)) for layer in depth]
-            _do(bench, looked, journal, f"layers of {arm}")
-            chosen[arm] = choose_layer(tuple(_effect(journal.results[one.key]) for one in looked))
-            units += [_unit(WRITE, arm, chosen[arm].layer, edit) for edit in edits_of(settings)]
+            tried = [(form, layer) for form, layer in bench.arms[arm].directions if layer > 0]
+            looked = [_unit(LOOK, arm, *one, Edit(ADD, 1.0)) for one in tried]
+            _do(bench, looked, journal, f"directions in {arm}")
+            chosen[arm] = choose(
+                tuple(
+                    _candidate(*one, journal.results[unit.key])
+                    for one, unit in zip(tried, looked, strict=True)
+                )
+            )
+            units += [_unit(WRITE, arm, *_place(chosen[arm]), edit) for edit in edits_of(settings)]
             _do(bench, units, journal, f"steering {arm}")
         texts, read = (_table(journal, units, name) for name in ("texts", "passes"))
         strengths = strengths_of(texts[texts.arm == after], read[read.arm == after])
         scale, _ = choose_scale(strengths, hedged_share(texts[texts.arm == before]))
-        units += [_unit(WRITE, after, chosen[after].layer, edit) for edit in random_edits(settings, scale)]
+        units += [_unit(WRITE, after, *_place(chosen[after]), edit) for edit in random_edits(settings, scale)]
         _do(bench, units, journal, "random directions")
         _write(bench, journal, units, chosen)
 
@@ -99,15 +104,19 @@ def _do(bench: Bench, units: Sequence[WorkUnit], journal: Journal, what: str) ->
         map_tasks(_done, units, bench, journal=journal, bar=bar)
 
 
-def _unit(kind: str, arm: str, layer: int, edit: Edit) -> WorkUnit:
-    arguments = (kind, arm, layer, edit.form, edit.scale, edit.draw)
+def _place(chosen: Chosen) -> tuple[str, int]:
+    return chosen.used.direction, chosen.used.layer
+
+
+def _unit(kind: str, arm: str, direction: str, layer: int, edit: Edit) -> WorkUnit:
+    arguments = (kind, arm, direction, layer, edit.form, edit.scale, edit.draw)
     return WorkUnit(content_key(arguments), arguments, 1)
 
 
 def _done(bench: Bench, unit: WorkUnit) -> dict[str, list[dict[str, Any]]]:
-    kind, name, layer, form, scale, draw = unit.arguments
+    kind, name, direction, layer, form, scale, draw = unit.arguments
     arm, edit = bench.arms[name], Edit(form, scale, draw)
-    edited = partial(_edited, arm, layer, edit)
+    edited = partial(_edited, arm, direction, layer, edit)
     chosen = [text for text in arm.texts if kind == WRITE or text.part == SELECT]
     read = passes.moved(arm.checkpoint.model, chosen, edited)
     row = {"arm": name, **edit.row}
@@ -121,14 +130,18 @@ def _done(bench: Bench, unit: WorkUnit) -> dict[str, list[dict[str, Any]]]:
 
 
 @contextmanager
-def _edited(arm: Arm, layer: int, edit: Edit) -> Iterator[None]:
-    """The arm's model under an edit, which is taken back."""
-    model = arm.checkpoint.model
-    vector = arm.directions[layer] if edit.draw == 0 else arm.random[layer][edit.draw - 1]
+def _edited(arm: Arm, direction: str, layer: int, edit: Edit) -> Iterator[None]:
+    """The arm's model under an edit, which is taken back.
+
+    A random direction is as long as the hedge's own.
+    """
+    model, vector = arm.checkpoint.model, arm.directions[direction, layer]
+    if edit.draw:
+        vector = arm.random[layer][edit.draw - 1] * np.linalg.norm(vector)
     if edit == NONE:
         yield
     elif edit.form == ABLATE:
-        with ablate(model, vector, layers=sorted(arm.directions)):
+        with ablate(model, vector, layers=sorted(arm.random)):
             yield
     else:
         with add(model, vector, layers=[layer], scale=edit.scale):
@@ -148,13 +161,12 @@ def _place_rows(one: passes.Moved) -> Iterator[dict[str, Any]]:
             yield own | {"relation": place.relation, "wrong": place.wrong, "p_hedge": p}
 
 
-def _effect(found: Mapping[str, Any]) -> LayerEffect:
-    """What the look at a layer says of it."""
+def _candidate(direction: str, layer: int, found: Mapping[str, Any]) -> Candidate:
+    """What the look at one direction says of it."""
     read = pd.DataFrame(found["passes"])
     effect = read.gained.sum() / max(1, read.n_places.sum())
-    return LayerEffect(
-        int(read.layer.iloc[0]), float(effect), float(read.divergence.sum() / read.n_tokens.sum())
-    )
+    divergence = read.divergence.sum() / read.n_tokens.sum()
+    return Candidate(layer, direction, float(effect), float(divergence))
 
 
 def _drawn(bench: Bench, arm: Arm, work: Path) -> list[Completion]:
@@ -252,26 +264,33 @@ def _write(bench: Bench, journal: Journal, units: Sequence[WorkUnit], chosen: Ma
         rows = [row for unit in units for row in journal.results[unit.key][name]]
         records.write_table(out / f"{name}.parquet", rows, schema)
     before = pair_of(bench.study)[0]
-    card = {
-        "arm": before,
-        "site": "resid_post",
-        "position": "the token before the place of a hedge",
-        "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
-        "model_digest": bench.study.activations(before).meta["model_digest"],
-        "n_questions": sum(part == FIT for part in bench.every.values()),
-        "seed": bench.study.settings.seed,
+    told = {arm: _told(one) for arm, one in chosen.items()}
+    for form in FORMS:
+        card = {
+            "arm": before,
+            "site": "resid_post",
+            "position": "the token before the place of a hedge",
+            "form": form,
+            "model_digest": bench.study.activations(before).meta["model_digest"],
+            "n_questions": sum(part == FIT for part in bench.every.values()),
+            "seed": bench.study.settings.seed,
+            "chosen_among": {
+                arm: [one for one in own["candidates"] if one["direction"] == form]
+                for arm, own in told.items()
+            },
+            "used": {arm: own["layer"] for arm, own in told.items() if own["direction"] == form},
+        }
+        own = {layer: vector for (of, layer), vector in bench.arms[before].directions.items() if of == form}
+        save_directions(out / "directions" / form, own, card)
+    files.write_json(out / "about.json", {"parts": bench.parts, "arms": told})
+
+
+def _told(chosen: Chosen) -> dict[str, Any]:
+    """One arm's choice, in about.json."""
+    return {
+        "layer": chosen.used.layer,
+        "direction": chosen.used.direction,
+        "without_cut": chosen.without_cut.to_json(),
+        "undamaged": chosen.undamaged,
+        "candidates": [one.to_json() for one in chosen.candidates],
     }
-    save_directions(out / "direction", bench.arms[before].directions, card)
-    told = {
-        "parts": bench.parts,
-        "arms": {
-            arm: {
-                "layer": one.layer,
-                "without_cut": one.without_cut,
-                "undamaged": one.undamaged,
-                "layers": [effect.to_json() for effect in one.effects],
-            }
-            for arm, one in chosen.items()
-        },
-    }
-    files.write_json(out / "about.json", told)
