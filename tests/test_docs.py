@@ -63,8 +63,6 @@ REFUSED = {
     ("study-folder.md", "sampling.samples=8"): "was 4, now 8",
     ("steps.md", "steps.segmenter=structural"): "now 'structural'",
     # The tests' small study hedges too little for a direction; tests/test_analyses_steering.py makes one.
-    ("hedge.md", "hedge"): "at least 20 of each are needed",
-    ("README.md", "hedge"): "at least 20 of each are needed",
     ("hedge.md", "steering"): "steering",
     # The tests' small study is the organism's; tests/test_analyses_kinds.py runs them on one of text.
     ("kinds.md", "kinds.server=kinds.yaml"): "kinds: the organism's language",
