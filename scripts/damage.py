@@ -4,7 +4,8 @@
     python scripts/damage.py --only results     # files whose name holds a word, once more
     python scripts/damage.py --write            # and put the table into docs/study-folder.md
 
-The study is a small organism, with a probe, judge controls and a filled sheet beside it. One file at a time
+The study is a small organism, with a probe, judge controls, a filled sheet and filled forms beside it. One
+file at a time
 
 - has a bit flipped in its middle (its time of modification is set back), is cut to its half, is swapped
   with another file of its kind, is deleted, or is replaced by that of an earlier run (another seed);
@@ -34,6 +35,10 @@ import numpy as np
 import pandas as pd
 
 from forked import NEW, ROOT, Ended, call, command, differing, file_digests, write_block
+from mechcot.analyses.handed_out.key import open_key
+from mechcot.analyses.likert.draw import FORMAT
+from mechcot.analyses.likert.page import COLUMNS
+from mechcot.analyses.likert.scales import STATEMENTS
 from mechcot.core import files
 
 OUT = ROOT / "docs" / "study-damage.json"
@@ -44,10 +49,11 @@ LARGER = [
     for setting in (
         "analysis.bootstrap=500",
         "analysis.permutations=4",
+        "traces={forced: 6, inside: 12}",
     )
     for word in ("--set", setting)
 ]
-"""What the smallest study has too little of for a probe."""
+"""What the smallest study has too little of for a probe, and traces that rules check."""
 
 Json = dict[str, Any]
 
@@ -70,7 +76,7 @@ KINDS = {
     r"localisation/.*": "states put into the other checkpoint",
     r"hedge-pairs/.*": "claims with a hedge and without",
     r"steering/.*": "what was written under an edit",
-    r"results/sheet\.json": "what people said",
+    r"results/(sheet|likert)\.json": "what people said",
     r"results/.*": "results",
     r"summary\.json|report\.html": "summary and report",
     r"probes/.*": "a probe of `mechcot probe`",
@@ -78,6 +84,7 @@ KINDS = {
     r"sheet/.*": "a sheet and its key",
     r"likert/.*": "forms of ratings and their key",
     r"forced-traces/.*": "answers behind other traces",
+    r"sub-steps/.*": "sub-steps read inside",
     r"work/.*": "`work/`",
 }
 
@@ -104,7 +111,26 @@ def make(study: Path, seed: int) -> None:
         table["verdict"] = np.resize(["correct", "erroneous", "cannot tell"], len(table))
         table.to_csv(study.parent / "filled.csv", index=False)
         _well(command("sheet", "import", study, study.parent / "filled.csv"))
+    if not (study / "results" / "likert.json").exists():
+        _well(command("likert", "draw", study, "--participants", "4", "--questions", "4", "--each", "3"))
+        _rate(study).to_csv(study.parent / "rated.csv", index=False)
+        _well(command("likert", "import", study, study.parent / "rated.csv"))
     _well(command("run", study, "--quiet"))
+
+
+def _rate(study: Path) -> pd.DataFrame:
+    """What participants export: answers in turn, every attention check answered rightly."""
+    key = json.loads((study / "likert" / "key.json").read_text())
+    _, form = open_key(study / "likert" / "key.json", "form", FORMAT)
+    pages = [(one, item) for one in key["participants"] for item in one["items"]]
+    answers = np.resize(np.arange(1, 6), (len(pages), len(STATEMENTS))).astype(str)
+    rows = [
+        {"form": form, "participant": one["participant"], "item": item, "consent": "yes"}
+        | dict(zip(STATEMENTS, own, strict=True))
+        | {"check": one["checks"].get(item, "")}
+        for (one, item), own in zip(pages, answers, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _well(ended: Ended) -> None:
@@ -173,6 +199,8 @@ def opened(study: str, name: str) -> None:
     """Open a file of a study as a reader does, and print what it holds."""
     from mechcot import Study
     from mechcot.analyses import registry
+    from mechcot.analyses.likert import found as rated
+    from mechcot.analyses.likert import read_ratings
     from mechcot.analyses.panel.people import people_of
     from mechcot.probe import load_card
     from mechcot.steps.of_study import whole_checkpoint
@@ -193,6 +221,8 @@ def opened(study: str, name: str) -> None:
         "localisation",
         "hedge-pairs",
         "steering",
+        "forced-traces",
+        "sub-steps",
     ) and name.endswith(".parquet"):
         said = pd.read_parquet(found.checked(found.path / name))
     elif parts[0] == "arms" and parts[2] == "verdicts":
@@ -206,6 +236,8 @@ def opened(study: str, name: str) -> None:
         said = getattr(found, parts[3])(parts[1], parts[2])
     elif parts[:2] == ("results", "sheet"):
         said = people_of(found).sheet
+    elif parts[:2] == ("results", "likert"):
+        said = rated(found)
     elif parts[0] == "results":
         said = found.result(parts[1])
         assert parts[1] in {analysis.name for analysis in registry.ANALYSES}
@@ -225,6 +257,9 @@ def opened(study: str, name: str) -> None:
         said = read_sheet(
             found, Path(study).parent / "filled.csv", Path(study, "sheet", "key.json")
         ).to_json()
+    elif parts[0] == "likert" and parts[-1] != "report":
+        filled = [Path(study).parent / "rated.csv"]
+        said = read_ratings(found, filled, Path(study, "likert", "key.json")).to_json()
     elif parts[0] == "models":
         said = str(whole_checkpoint(found, parts[1]))
     else:
@@ -242,7 +277,7 @@ def opened(study: str, name: str) -> None:
 def opening(study: Path, name: str) -> Ended:
     """How opening a file ends: `mechcot show` for results, else `opened`."""
     stem = Path(name).stem
-    if name.startswith("results/") and stem != "sheet":
+    if name.startswith("results/") and stem not in ("sheet", "likert"):
         return command("show", study, stem, "--json")
     return call(opened, str(study), name)
 

@@ -3,7 +3,8 @@
     python scripts/traces_organism.py --seeds 0 1 2 --studies /tmp/traces
     python scripts/traces_organism.py --page            # writes the table anew from docs/traces-organism.json
 
-Each seed is the study of examples/trace-types.yaml as far as its traces are checked: nothing is read inside.
+Each seed is the study of examples/trace-types.yaml as far as its traces are checked and its sub-steps read
+inside.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mechcot.analyses.sub_steps.analysis import read
+from mechcot.analyses.sub_steps.design import PLACES
 from mechcot.analyses.traces.analysis import hurts, tied
 from mechcot.core import files
 from mechcot.core.config import resolve
@@ -29,6 +32,7 @@ CONFIG = ROOT / "examples" / "trace-types.yaml"
 TABLE = ROOT / "docs" / "traces-organism.json"
 PAGE = ROOT / "docs" / "traces.md"
 START, END = "<!-- traces-organism -->", "<!-- /traces-organism -->"
+START_INSIDE, END_INSIDE = "<!-- traces-inside -->", "<!-- /traces-inside -->"
 STAGES = (
     "questions",
     "pretrain",
@@ -39,6 +43,8 @@ STAGES = (
     "steps-",
     "forced-traces",
     "trace_checks",
+    "sub-steps",
+    "sub_steps",
 )
 ARM = (
     "accuracy",
@@ -83,9 +89,30 @@ def row_of(study: Study) -> dict[str, Any]:
             {key: one[key] for key in ("arm", "trace", "n", "n_other_answer", "right", "follows")}
             for one in found["forced"]
         ],
+        "inside": inside_of(study.result("sub_steps")),
         "margin": found["margin"],
         "loose": found["loose"],
     }
+
+
+def inside_of(found: dict[str, Any]) -> dict[str, Any]:
+    """What the table says of what stands inside."""
+    shares = (
+        "beats",
+        "words",
+        "untrained",
+        "over_words",
+        "beyond",
+        "beyond_over_words",
+        "by_answer",
+        "beats_said",
+    )
+    decoded = [
+        {key: one[key] for key in ("arm", "sub_step", "place", "n", *shares) if key in one}
+        | {"over": one["over"], "read": read(one)}
+        for one in found["decoded"]
+    ]
+    return {"decoded": decoded, "swapped": found["swapped"]}
 
 
 def lines(seeds: dict[str, Any]) -> list[str]:
@@ -113,6 +140,36 @@ def lines(seeds: dict[str, Any]) -> list[str]:
                 _row((seed, name, *(percent(own[t][k], 0) for t in _TRACES for k in ("right", "follows"))))
             )
     return out
+
+
+def inside_lines(seeds: dict[str, Any]) -> list[str]:
+    """What stands inside, in Markdown: the first sub-step with its answer and beyond it, by place."""
+    out = []
+    for seed, one in seeds.items():
+        decoded, swapped = one["inside"]["decoded"], one["inside"]["swapped"]
+        name = decoded[0]["sub_step"]
+        rows = {(own["arm"], own["place"]): own for own in decoded if own["sub_step"] == name}
+        follows = {own["arm"]: own for own in swapped if own["sub_step"] == name}
+        out += [
+            "",
+            f"Seed {seed}, {decoded[0]['n']} questions; the right {name}, without and (with) its answer:",
+            "",
+        ]
+        places = [place for place in PLACES if any(place == key[1] for key in rows)]
+        head = ("student", *(PLACES[place] for place in places), "answer follows a swap")
+        out += [_row(head), _row(["---"] * len(head))]
+        for arm in one["arms"]:
+            cells = (_read(rows[arm, place]) for place in places)
+            out.append(_row((arm, *cells, _whole(follows[arm]["follows"]))))
+        words = {place: percent(rows["base", place]["words"], 0) for place in places}
+        out.append(_row(("the text’s words alone (with)", *words.values(), "")))
+    return out
+
+
+def _read(own: dict[str, Any]) -> str:
+    """A share, its interval, and the same with the answer; bold where the sub-step is read."""
+    said = f"{percent(own['beyond'])} ({percent(own['beats'], 0)})"
+    return f"**{said}**" if own["read"] == "yes" else said
 
 
 _TRACES = ("correct", "incorrect", "shuffled", "filler")
@@ -163,7 +220,10 @@ def page() -> None:
     _, _, tail = rest.partition(END)
     seeds = json.loads(files.read_text(TABLE))["seeds"]
     told = "\n".join([*lines(seeds), "", *sentences(seeds)])
-    files.write_text(PAGE, f"{head}{START}\n{told}\n{END}{tail}")
+    text = f"{head}{START}\n{told}\n{END}{tail}"
+    head, _, rest = text.partition(START_INSIDE)
+    told = "\n".join(inside_lines(seeds)).lstrip()
+    files.write_text(PAGE, f"{head}{START_INSIDE}\n{told}\n{END_INSIDE}{rest.partition(END_INSIDE)[2]}")
 
 
 def main() -> None:

@@ -32,7 +32,6 @@ from mechcot.analyses.localisation.design import (
     VALUES,
     WAYS,
     Run,
-    layers_of,
     runs_of,
 )
 from mechcot.analyses.localisation.making import bench_of, patch_batch, set_rows, tables
@@ -42,6 +41,7 @@ from mechcot.analyses.localisation.patching import Slot, at_the_place, batches, 
 from mechcot.core.errors import AnalysisError, ReadingError
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.settings import Settings
+from mechcot.core.sites import layers_of
 from mechcot.models.checkpoint import load
 from mechcot.models.heads import heads_in, patch_head, record_heads
 from mechcot.models.interventions import record

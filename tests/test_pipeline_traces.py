@@ -13,6 +13,7 @@ from judging_cases import KEY, judge_file
 from loopback import Answer, Loopback
 from mechcot import Study
 from mechcot.analyses.sections import findings_of, section
+from mechcot.analyses.sub_steps.design import PLACES
 from mechcot.analyses.traces.analysis import trace_checks_of
 from mechcot.analyses.traces.forcing import FORCED_TRACES, TRACES, puts, table_path
 from mechcot.core import records
@@ -34,10 +35,10 @@ SMALL = ("organism.diseases=24", "organism.chain_nodes=16", "organism.teacher_tr
 
 @pytest.fixture(scope="module")
 def forced(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The shared study with its traces checked, and with answers behind other traces."""
+    """The shared study with its traces checked, answers behind other traces, and sub-steps read inside."""
     folder = tmp_path_factory.mktemp("forced") / "study"
     shutil.copytree(study.path, folder)
-    return pipeline.run(folder, overrides=("traces.forced=12",), progress=False)
+    return pipeline.run(folder, overrides=("traces.forced=12", "traces.inside=15"), progress=False)
 
 
 def test_a_study_checks_its_traces_by_sub_step(forced: Study) -> None:
@@ -82,7 +83,9 @@ def test_answers_behind_other_traces_are_counted_by_what_they_follow(forced: Stu
 def test_the_page_and_the_terminal_say_it(forced: Study) -> None:
     found = findings_of(forced)
     own = section(found, "traces")
-    assert [part.name for part in own.parts] == ["traces", "sub-steps", "forced-traces"]
+    assert [part.name for part in own.parts] == [
+        "traces", "sub-steps", "forced-traces", "inside", "sub-step-swaps",
+    ]  # fmt: skip
     assert own.parts[0].sentence.startswith(("Right traces and right answers are", "No arm has both kinds"))
     assert own.parts[1].sentence.startswith("Sub-steps that are right, in base: ")
     assert "disease" in own.parts[1].sentence, "the contrast's domain"
@@ -92,6 +95,20 @@ def test_the_page_and_the_terminal_say_it(forced: Study) -> None:
     assert "Traces and answers" in told
     assert "terse: filler" in told
     assert "Do right traces go with right answers?" in forced.report.read_text()
+
+
+def test_sub_steps_are_read_inside_every_arm_with_weights(forced: Study) -> None:
+    found = forced.sub_steps()
+    assert (found.before, found.answers_alone, found.n_questions) == ("base", (), 15)
+    keys = {(one.arm, one.sub_step, one.place) for one in found.decoded}
+    assert len(keys) == len(found.decoded) == 3 * 2 * len(PLACES)
+    for one in found.decoded:
+        assert one.n == 15
+        assert [over.other for over in one.over] == ([] if one.arm == "base" else ["base"])
+        assert 0 <= one.beats.estimate <= 1
+    assert {(one.arm, one.sub_step) for one in found.swapped} == {key[:2] for key in keys}
+    told = forced.summary()["sub_steps"]
+    assert told["distilled"]["disease"]["wrong"]["estimate"] is not None
 
 
 def test_a_finished_study_can_be_checked_without_asking(study: Study, forced: Study) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Reads = Literal[
     "answers", "cut", "judged", "panel", "inside", "known", "greedy", "handover", "weights", "causes",
-    "localisation", "steering", "across", "pairs", "along", "traces", "kinds",
+    "localisation", "steering", "across", "pairs", "along", "traces", "kinds", "sub-steps",
 ]  # fmt: skip
 """Answers by rules and by a judge; the steps; their verdicts too; those of further instruments too; the
 readings too; what the arms know of a list of facts too; the verdicts of greedy traces too; next steps behind
@@ -22,7 +22,8 @@ prefixes and their verdicts; models made of the two checkpoints; the readings an
 one checkpoint put into the other; what was written under an edit; the readings and whichever of these two
 there is; the readings, and claims with a hedge and without; the verdicts, and the own readings of what was
 kept along a training; the verdicts and
-people's kinds of steps; the traces and answers behind traces that were put there."""
+people's kinds of steps; the traces and answers behind traces that were put there; what is read inside of
+sub-steps."""
 
 
 @dataclass(frozen=True)

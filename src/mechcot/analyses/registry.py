@@ -40,6 +40,7 @@ from mechcot.analyses.probe import analysis as probe
 from mechcot.analyses.probe.opened import probe_in
 from mechcot.analyses.seeds import analysis as seeds
 from mechcot.analyses.steering import analysis as steering
+from mechcot.analyses.sub_steps import analysis as sub_steps
 from mechcot.analyses.traces import analysis as traces
 from mechcot.analyses.weights import analysis as weights
 from mechcot.core.errors import AnalysisError, NotMade
@@ -257,6 +258,14 @@ ANALYSES = (
         asked=traces.asked,
         summary=traces.summarised,
         pages={"traces": f"{_HERE}.traces.page:section"},
+    ),
+    Analysis(
+        "sub_steps",
+        sub_steps.sub_steps_of,
+        reads="sub-steps",
+        asked=sub_steps.asked,
+        summary=sub_steps.summarised,
+        pages={"traces": f"{_HERE}.sub_steps.page:parts"},
     ),
     Analysis(
         "greedy",

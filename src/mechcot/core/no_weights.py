@@ -41,6 +41,7 @@ def check_no_weights(settings: Any) -> None:
         "knowledge.pairs": settings.knowledge.pairs,
         "reading.readers": settings.reading.readers,
         "traces.forced": settings.traces is not None and settings.traces.forced,
+        "traces.inside": settings.traces is not None and settings.traces.inside,
     }
     sections = ("handover", "causes", "weights", "localisation", "steering")
     asked |= {name: getattr(settings, name) is not None for name in sections}

@@ -32,3 +32,15 @@ SITES: dict[str, Site] = {
     "mlp_out": Site("what the MLP gives, before any norm that follows it", MLP),
 }
 """By name. Layer l is block l, from 1; layer 0 is the embedding."""
+
+
+def layers_of(depth: int, most: int | None) -> tuple[int, ...]:
+    """Layers that are looked at, the embedding (0) and the last among them.
+
+    Args:
+        depth: blocks of the decoder.
+        most: blocks to look at; None: all.
+    """
+    if most is None or depth <= most:
+        return tuple(range(depth + 1))
+    return (0, *dict.fromkeys(round((number + 1) * depth / most) for number in range(most)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from mechcot.core.section import Section
 
@@ -40,3 +42,11 @@ class TraceSettings(Section):
     forced: int = Field(
         0, ge=0, description="questions whose answers are forced behind other traces, drawn; 0: none"
     )
+    inside: int = Field(
+        0, ge=0, description="questions whose right sub-steps are looked for inside every arm, drawn; 0: none"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting that came later leaves studies that do not use it, and their keys, as they are."""
+        return {name: value for name, value in told(self).items() if name != "inside" or value}

@@ -302,6 +302,26 @@ def _shards(index: Path) -> tuple[Path, ...]:
     return shards
 
 
+def untrained_model(config: Any, seed: int, device: str, trust_remote_code: bool) -> Any:
+    """A model of a config's architecture with fresh weights.
+
+    Args:
+        config: as transformers has it.
+        seed: of the weights.
+        device: `cpu`, `cuda`, ... or `auto`.
+        trust_remote_code: whether the architecture may bring its own code.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(
+            config, trust_remote_code=trust_remote_code, dtype=config.dtype
+        )
+    return model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
+
+
 def _refuse_other_tensors(folder: Path, info: Mapping[str, Any]) -> None:
     """Refuse a model that is not made of the folder's tensors, all of them and no others."""
     missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])

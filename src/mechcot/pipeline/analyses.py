@@ -121,6 +121,7 @@ def _inputs(study: Study) -> dict[str, tuple[str, ...]]:
         "causes": (*inside, *changed),
         "inside": inside,
         "traces": ("questions.parquet", *cut, *forced),
+        "sub-steps": ("questions.parquet", "sub-steps"),
         "greedy": (*judged, *_all_claims(study), *decoded),
         "kinds": judged,
         "known": tuple(dict.fromkeys((*inside, *_all_claims(study), *listed))),

@@ -26,6 +26,7 @@ from mechcot.pipeline.sheet import sheet_stages
 from mechcot.pipeline.steering import steering_stages
 from mechcot.pipeline.step_kinds import step_kind_stages
 from mechcot.pipeline.step_strata import step_strata_stages
+from mechcot.pipeline.sub_steps import sub_step_stages
 from mechcot.pipeline.teacher import teacher_stages
 from mechcot.pipeline.text import text_stages
 from mechcot.pipeline.training import training_stages
@@ -57,6 +58,7 @@ STAGES = (
     steering_stages,
     cause_stages,
     forced_trace_stages,
+    sub_step_stages,
     analysis_stages,
     report_stages,
     sheet_stages,

@@ -9,6 +9,7 @@ from mechcot.analyses.arms import pair_of
 from mechcot.core.localisation_settings import THOROUGH
 from mechcot.core.plan import Expense
 from mechcot.core.settings import Settings
+from mechcot.core.sites import layers_of
 from mechcot.core.stages import Stage
 from mechcot.pipeline.plan import NO_TEXTS, there
 from mechcot.steps.of_study import checkpoint_folder, checkpoints_of, task_basis, task_of
@@ -55,7 +56,7 @@ def make(study: Study, progress: bool, work: Path) -> None:
 
 def price(study: Study) -> Expense:
     """What it will take, once the texts and weights are there."""
-    from mechcot.analyses.localisation.design import WAYS, layers_of, runs_of
+    from mechcot.analyses.localisation.design import WAYS, runs_of
 
     settings, (before, _) = study.settings, pair_of(study)
     asked, folder = settings.localisation, checkpoint_folder(study, before)

@@ -180,7 +180,9 @@ def read(
 
 
 _ENDS = ("report", "sheet")
-_BEHIND = ("read-", "handover-", "weights-", "causes-", "localisation-", "steering-", "forced-traces")
+_BEHIND = (
+    "read-", "handover-", "weights-", "causes-", "localisation-", "steering-", "forced-traces", "sub-steps",
+)  # fmt: skip
 """How stages begin that run models on what a study has."""
 _BESIDE = ("judge-", "judge_controls-")
 """Stages that no reading and no list of facts needs: of the last, and by how those of judges begin."""

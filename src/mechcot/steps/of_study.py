@@ -60,6 +60,12 @@ def questions_by_id(study: Study) -> dict[str, Question]:
     return {row.qid: question_of(row) for row in records.rows(study.questions())}
 
 
+def contrast_questions(study: Study) -> dict[str, Question]:
+    """Those of the contrast's domain by id; all where it names none."""
+    domain = study.settings.contrast.domain
+    return {qid: one for qid, one in questions_by_id(study).items() if domain in (None, one.domain)}
+
+
 def checkpoint_folder(study: Study, arm: str) -> Path:
     """The folder that holds an arm's weights and tokenizer.
 

@@ -94,6 +94,14 @@ def _refuse_loss(messages: list[dict[str, str]], text: str, tokenizer: Any) -> N
             )
 
 
+def before_answer(reasoning: str, form: PromptFormat) -> str:
+    """A trace, or none, and the words that force an answer, as in examples."""
+    lead = form.lead_in[0]
+    if not reasoning:
+        return lead.lstrip()
+    return reasoning + (lead if lead[:1].isspace() else f" {lead}")
+
+
 def forced_ids(
     question: Question, lead_in: str, form: PromptFormat, tokenizer: Any
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:

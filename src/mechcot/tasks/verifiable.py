@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mechcot.core.errors import DataError
+from mechcot.core.errors import AnalysisError, DataError
 from mechcot.tasks.answers.values import SEPARATOR, normal, same_items
 from mechcot.tasks.base import Question, SubStep, Value, Values, Verifiable
 
@@ -81,6 +81,25 @@ def leads_to(implied: Value | None, answer: str) -> bool:
 
 def _stands_in(item: str, text: str) -> bool:
     return bool(item) and re.search(rf"(?<!\w){re.escape(item)}(?!\w)", text) is not None
+
+
+def readable(task: Verifiable, questions: Mapping[str, Question]) -> tuple[dict[str, Question], int]:
+    """Questions that can be taken apart, and how many cannot.
+
+    Raises:
+        AnalysisError: none can.
+    """
+    found, why = {}, ""
+    for qid, question in questions.items():
+        try:
+            task.decompose(question)
+        except DataError as error:
+            why = why or f"question '{qid}': {error}"
+            continue
+        found[qid] = question
+    if not found:
+        raise AnalysisError(f"no question can be taken apart; first {why}")
+    return found, len(questions) - len(found)
 
 
 # --- what is written ------------------------------------------------------------------------------

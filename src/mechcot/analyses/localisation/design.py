@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 RESID, ATTENTION, MLP, HEAD = "resid_post", "attn_out", "mlp_out", "head"
@@ -69,18 +68,6 @@ class Run:
     def row(self) -> dict[str, Any]:
         """Its columns."""
         return {"way": self.way, "site": self.site, "layer": self.layer, "back": self.back, "head": self.head}
-
-
-def layers_of(depth: int, most: int | None) -> tuple[int, ...]:
-    """Layers that are looked at, the embedding (0) and the last among them.
-
-    Args:
-        depth: blocks of the decoder.
-        most: blocks to look at; None: all.
-    """
-    if most is None or depth <= most:
-        return tuple(range(depth + 1))
-    return (0, *(int(layer) for layer in np.unique(np.round(np.linspace(depth / most, depth, most)))))
 
 
 def runs_of(layers: Sequence[int], tokens: int, way: str, heads: int = 0) -> tuple[Run, ...]:

@@ -25,7 +25,6 @@ from mechcot.analyses.localisation.design import (
     VALUES,
     WAYS,
     Run,
-    layers_of,
     runs_of,
 )
 from mechcot.analyses.localisation.matched import TokenSet, described, matched_sets
@@ -35,6 +34,7 @@ from mechcot.core.errors import AnalysisError, ReadingError
 from mechcot.core.journal import Journal
 from mechcot.core.localisation_settings import LocalisationSettings
 from mechcot.core.progress import Progress
+from mechcot.core.sites import layers_of
 from mechcot.core.work import WorkUnit, content_key, done_of, map_tasks
 from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits
 from mechcot.models.checkpoint import Checkpoint, load

@@ -53,11 +53,8 @@ def in_untrained_weights(
 def _read(
     study: Study, author: str, reader: str, spec: probe.ProbeSpec, folder: Path, progress: bool
 ) -> Activations:
-    import torch
-    from transformers import AutoModelForCausalLM
-
     from mechcot.models.checkpoint import load_tokenizer
-    from mechcot.models.weights import load_config
+    from mechcot.models.weights import load_config, untrained_model
     from mechcot.reading.folder import read_to_folder
     from mechcot.reading.of_study import question_inputs
     from mechcot.reading.spec import Reader, ReadingFolder, ReadingSpec
@@ -79,11 +76,7 @@ def _read(
         if not item.permutation
     ]
     log.info("probe: reading with untrained weights")
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.settings(study.settings.seed).seed)
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust, dtype=config.dtype)
-    device = study.settings.device
-    model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device).eval()
+    model = untrained_model(config, spec.settings(study.settings.seed).seed, study.settings.device, trust)
     read_to_folder(
         Reader(model, "untrained", "untrained"),
         bare,

@@ -17,7 +17,6 @@ import pandas as pd
 
 from mechcot.analyses.form import INTERVAL, pick
 from mechcot.analyses.traces.forcing import FORCED_TRACES, table_path
-from mechcot.analyses.traces.read import readable
 from mechcot.analyses.traces.result import Against, ArmTraces, Domain, Forced, SubStepRates, TracesResult
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError
@@ -28,7 +27,7 @@ from mechcot.stats.two_by_two import log_mantel_haenszel, log_odds_ratio, phi
 from mechcot.steps.of_study import questions_by_id, task_of
 from mechcot.tasks.base import Question, Verifiable
 from mechcot.tasks.trace_table import TraceRow, check_rows, misplaced
-from mechcot.tasks.verifiable import CORRECT, MISSING, WRONG
+from mechcot.tasks.verifiable import CORRECT, MISSING, WRONG, readable
 
 if TYPE_CHECKING:
     from mechcot.core.settings import Settings

@@ -8,7 +8,7 @@ answer goes along, it follows the trace; where it stays right, it comes from els
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mechcot.analyses.traces.read import answer_of, readable
+from mechcot.analyses.traces.read import answer_of
 from mechcot.core import records
 from mechcot.core.sampling_settings import SamplingSettings
-from mechcot.steps.of_study import questions_by_id, task_of
-from mechcot.tasks import PromptFormat, Question, Task, render_prompt
+from mechcot.steps.of_study import contrast_questions, task_of
+from mechcot.tasks import Question, Task, render_prompt
 from mechcot.tasks.answers.values import SEPARATOR
 from mechcot.tasks.base import Verifiable
+from mechcot.tasks.render import before_answer
 from mechcot.tasks.tokens import decode, following
 from mechcot.tasks.trace_table import same_answer
-from mechcot.tasks.verifiable import leads_to, write_variants
+from mechcot.tasks.verifiable import leads_to, readable, write_variants
 
 if TYPE_CHECKING:
     from mechcot.models.checkpoint import Checkpoint
@@ -108,7 +109,7 @@ def answers(
     from mechcot.sampling import Prompt, Stream, complete
 
     tokenizer = checkpoint.tokenizer
-    before = {one.name: _before(one, task.format) for one in asked}
+    before = {one.name: before_answer(one.reasoning, task.format) for one in asked}
     prompts = [
         Prompt(
             one.name,
@@ -142,14 +143,6 @@ def answers(
 _LONGEST = 64
 
 
-def _before(one: Put, form: PromptFormat) -> str:
-    """The trace and the words that force an answer, as in examples."""
-    lead = form.lead_in[0]
-    if not one.reasoning:
-        return lead.lstrip()
-    return one.reasoning + (lead if lead[:1].isspace() else f" {lead}")
-
-
 def _line_end(tokenizer: Any, _: str, ids: Sequence[int]) -> int | None:
     """An answer ends with its line."""
     return len(ids) if decode(tokenizer, ids).strip() and "\n" in decode(tokenizer, ids[-1:]) else None
@@ -177,16 +170,11 @@ def make(study: Study, folder: Callable[[str], Path], work: Path) -> None:
     settings, task = study.settings, task_of(study).verifiable
     assert settings.traces is not None  # else there is no stage
     assert task is not None  # by Settings' own validation
-    questions = _of_the_contrast(study, readable(task, questions_by_id(study))[0])
-    asked = puts(task, questions, settings.traces.forced, settings.seed)
+    questions, _ = readable(task, contrast_questions(study))
+    asked = puts(task, [*questions.values()], settings.traces.forced, settings.seed)
     rows = []
     for arm, own in settings.arms.items():
         if own.traces is None:
             checkpoint = load(own, folder(arm), settings.device)
             rows += answers(arm, task_of(study, arm), checkpoint, asked, settings.sampling, work / arm)
     records.write_table(table_path(study), rows, FORCED_TRACES)
-
-
-def _of_the_contrast(study: Study, questions: Mapping[str, Question]) -> list[Question]:
-    wanted = study.settings.contrast.domain
-    return [one for one in questions.values() if wanted in (None, one.domain)]

@@ -3,30 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from mechcot.core.errors import AnalysisError, DataError
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
-from mechcot.tasks.base import Verifiable
-
-
-def readable(task: Verifiable, questions: Mapping[str, Question]) -> tuple[dict[str, Question], int]:
-    """Questions that can be taken apart, and how many cannot.
-
-    Raises:
-        AnalysisError: none can.
-    """
-    found, why = {}, ""
-    for qid, question in questions.items():
-        try:
-            task.decompose(question)
-        except DataError as error:
-            why = why or f"question '{qid}': {error}"
-            continue
-        found[qid] = question
-    if not found:
-        raise AnalysisError(f"no question can be taken apart; first {why}")
-    return found, len(questions) - len(found)
 
 
 def answer_of(text: str, question: Question, form: PromptFormat) -> str:
