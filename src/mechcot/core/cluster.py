@@ -32,7 +32,7 @@ log = logging.getLogger("mechcot")
 
 AT_ONCE = 2
 """Tasks that a worker has: one is done while the one before is saved, or the next one is on its way."""
-PATIENCE = 300.0
+PATIENCE = 900.0
 """Seconds that no worker may be there."""
 _STORE = 2**27
 _ALONE = {
@@ -40,6 +40,7 @@ _ALONE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on this machine alone
     "RAY_AUTH_MODE": "token",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # where the driver is killed, the rest ends soon
+    "RAY_worker_register_timeout_seconds": "300",  # of 60: beside other programs torch is long in coming
     "RAY_worker_niceness": "0",  # 15 by default: beside other programs workers would stand still
 }
 """How a cluster of a run's own is started, in Ray's environment variables."""
@@ -285,14 +286,7 @@ def workers_of(
     try:
         if own and asked.address is None:
             kept = _own_folder()
-            ray.init(
-                address="local",
-                num_cpus=(asked.workers or 1) * threads,
-                object_store_memory=_STORE,
-                include_dashboard=False,
-                _temp_dir=str(kept),
-                **common,
-            )
+            _start_here((asked.workers or 1) * threads, kept, common)
         elif own:
             try:
                 ray.init(address=asked.address, **common)
@@ -313,6 +307,31 @@ def workers_of(
             ray.shutdown()
         if kept is not None:
             shutil.rmtree(kept, ignore_errors=True)
+
+
+def _start_here(cores: int, folder: Path, common: dict[str, Any]) -> None:
+    """Start a cluster on this machine. Ray gives a node 30 s, which beside other programs may be too few.
+
+    Raises:
+        WorkError: it does not start.
+    """
+    import ray
+
+    for tries in range(1, TRIES + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                object_store_memory=_STORE,
+                include_dashboard=False,
+                _temp_dir=str(folder),
+                **common,
+            )
+            return
+        except Exception as error:  # Ray raises bare ones
+            ray.shutdown()
+            if tries == TRIES:
+                raise WorkError(f"Ray does not start on this machine: {said(error)}") from error
 
 
 def refuse_without_ray() -> None:
