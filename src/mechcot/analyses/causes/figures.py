@@ -108,7 +108,7 @@ def statement(result: Json) -> str:
         told.append(f"{way} right answers behind {kind} ({points(row['after'])})")
     if not told:
         return "How far steps move the answer"
-    return f"{result['after']}, a wrong step repaired rather than swapped: {'; '.join(told)}"
+    return f"{result['after']}, a wrong step repaired: {', '.join(told)}"
 
 
 def moves(result: Json, *, title: str | None = None) -> go.Figure:

@@ -64,7 +64,7 @@ def section(found: Findings) -> Section:
     result = found.results["causes"]
     if "effects" not in result:
         return nothing("causes", TITLE, "No step was changed.", result["reason"])
-    said = f"{wording.wrongness(result)} {wording.held(result)}".strip()
+    said = f"{_matters(result)} {wording.held(result)}".strip()
     parts = [Part("causes", said, figures.causes(result), tables=(effects_table(result),))]
     if result["effects"]:
         parts.append(Part("causes-moves", wording.moves(result), figures.moves(result)))
@@ -92,7 +92,17 @@ def headline(found: Findings) -> tuple[Part, ...]:
     result = found.results["causes"]
     if "effects" not in result or not any(row["what"] == WRONGNESS for row in result["effects"]):
         return ()
-    return (Part("wrong-steps", wording.wrongness(result)),)
+    return (Part("wrong-steps", _matters(result)),)
+
+
+def _matters(result: Json) -> str:
+    """Whether it matters that a step is wrong: for the arm after in a sentence, then for both arms."""
+    lead = (
+        f"In {figures.statement(result)}. "
+        if any(row["what"] == WRONGNESS for row in result["effects"])
+        else ""
+    )
+    return f"Does it matter that a step is wrong? {lead}{wording.wrongness(result)}"
 
 
 def effects_table(result: Json) -> Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mechcot.analyses.causes import design
@@ -82,10 +83,7 @@ def wrongness(result: Json) -> str:
         how = "its claim is repaired by a server, rather than swapped for another wrong one by it,"
     if result["swapped"] == STEPS:
         how = "a right step of another trace stands in its place, rather than another wrong one,"
-    return (
-        f"Does it matter that a step is wrong? Where {how} and all behind it is written anew, the share "
-        f"of right answers changes: {told}."
-    )
+    return f"Where {how} and all behind it is written anew, the share of right answers changes: {told}."
 
 
 def held(result: Json) -> str:
@@ -115,6 +113,12 @@ def moves(result: Json) -> str:
     )
 
 
+def _sentences(told: Sequence[str]) -> str:
+    """What is said of each arm; the first ends a sentence that was begun, each other one is its own."""
+    first, *others = told
+    return " ".join([f"{first}.", *(f"{re.sub('^in ', 'In ', one)}." for one in others)])
+
+
 def flips(result: Json) -> str:
     """Flips where the answer is open, and where it is settled."""
     told = []
@@ -131,7 +135,7 @@ def flips(result: Json) -> str:
         return "There are too few swapped steps to sort them by how settled the answer was."
     return (
         "Steps sorted by the margin of the forced answer before them: a swap between right and wrong, "
-        f"the rest held, puts another option first {'; '.join(told)}."
+        f"the rest held, puts another option first {_sentences(told)}"
     )
 
 
@@ -148,7 +152,7 @@ def first(result: Json) -> str:
             )
     if not told:
         return "No answer could be put first: no trace states its answer in its written form."
-    return f"With a wrong answer stated before the first step, {'; '.join(told)}."
+    return f"With a wrong answer stated before the first step, {_sentences(told)}"
 
 
 def controls(result: Json) -> str:
@@ -161,7 +165,7 @@ def controls(result: Json) -> str:
             told.append(f"in {result[role]} {listed(parts)}")
     if not told:
         return "No prefix was replaced."
-    return f"The forced answer is the trace’s own with a mean probability of, {'; '.join(told)}."
+    return f"The forced answer is the trace’s own with a mean probability of, {_sentences(told)}"
 
 
 def free(result: Json) -> str:
@@ -176,5 +180,5 @@ def free(result: Json) -> str:
         return "Nothing was written on from freely."
     return (
         "Squared distance of forced answers and those of free continuations from the same place, 0 where "
-        f"they are equal: {'; '.join(told)}."
+        f"they are equal: {_sentences(told)}"
     )

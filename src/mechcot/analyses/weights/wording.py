@@ -74,18 +74,19 @@ def pairs(result: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 def sentence(result: Mapping[str, Any], outcome: str) -> str:
     """Where an outcome's change sits, author by author and background by background."""
-    told = []
+    moved, told = [], []
     for one in result["changes"]:
         if one["outcome"] != outcome:
             continue
         key = (outcome, one["author"])
         own = [place for place in result["places"] if (place["outcome"], place["author"]) == key]
-        whole = f"at {one['author']}’s text by {amount(outcome, one['change'])}"
+        moved.append(f"at {one['author']}’s text by {amount(outcome, one['change'])}")
         if any(place["leader"] for place in own):
-            told.append(f"{whole}: {', and '.join(_part(result, place) for place in own)}")
+            told.append(f"At {one['author']}’s text {', and '.join(_part(result, place) for place in own)}.")
         else:
-            told.append(f"{whole}, which is not apart from 0: nothing to place")
-    return f"{OUTCOMES[outcome].full[:1].upper()}{OUTCOMES[outcome].full[1:]} changes {'; '.join(told)}."
+            told.append(f"At {one['author']}’s text it is not apart from 0: nothing to place.")
+    name = OUTCOMES[outcome].full
+    return " ".join([f"{name[:1].upper()}{name[1:]} changes {listed(moved)}.", *told])
 
 
 def _part(result: Mapping[str, Any], place: Mapping[str, Any]) -> str:
