@@ -252,7 +252,7 @@ def test_json_for_a_script_element_cannot_end_it():
 def test_what_has_only_a_reason_shows_it_and_no_empty_figure(bare):
     page = Page(bare.report.read_text())
     assert {"fig-hedge", "fig-projection", "fig-knowledge"}.isdisjoint(page.ids("plot"))
-    assert "the task reads no claims in the steps of 'base'" in page.said("doubt")
+    assert "there are no claims in the steps of 'base'" in page.said("doubt")
     assert "does not know which objects would make a claim true" in page.said("origin")
     assert "What this does not show" not in page.said("doubt")
     assert "AUROC says how often" in page.said("probe")

@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from mechcot.stats.auroc import auroc
 from mechcot.stats.direction_forms import FORMS, logistic, mass_mean, means
@@ -68,3 +72,26 @@ def test_fewer_claims_than_dimensions_are_shrunk():
     found = mass_mean(X, labels, kinds)
     assert np.isfinite(found).all()
     assert cosine(found, means(X, labels, kinds)) > 0.5
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_where_the_states_of_a_kind_lie_does_not_matter(name):
+    X, labels, kinds = planted(5, n=300)
+    moved = X + np.array([40.0, -25.0])[kinds][:, None]
+    assert FORMS[name](moved, labels, kinds) == pytest.approx(FORMS[name](X, labels, kinds), abs=1e-6)
+
+
+def test_the_logistic_form_is_that_of_another_hand_with_an_intercept_for_each_kind():
+    """Three kinds, of which one is mostly hedged and one seldom."""
+    rng = np.random.default_rng(6)
+    kinds = rng.integers(0, 3, 400)
+    labels = rng.random(400) < np.array([0.1, 0.5, 0.9])[kinds]
+    X = rng.normal(size=(400, 5)) * np.arange(1, 6) + labels[:, None] * np.arange(5)
+    centred = X - np.stack([X[kinds == k].mean(axis=0) for k in range(3)])[kinds]
+    columns = make_column_transformer((StandardScaler(), list(range(5))), (OneHotEncoder(), [5]))
+    model = make_pipeline(columns, LogisticRegression(C=0.1, max_iter=2000))
+    model.fit(np.hstack([centred, kinds[:, None]]), labels)
+    weights = model[-1].coef_[0][:5] / centred.std(axis=0)
+    found = logistic(X, labels, kinds)
+    assert cosine(found, weights) == pytest.approx(1, abs=1e-9)
+    assert np.linalg.norm(found) == pytest.approx(means(X, labels, kinds) @ weights / np.linalg.norm(weights))

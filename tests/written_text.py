@@ -105,6 +105,12 @@ def _ask(study):
     records.write_table(study.path / "questions.parquet", table, records.QUESTIONS)
 
 
+def _said(kind, n):
+    """A sentence of a kind; where there are several ways to say it, each in turn."""
+    ways = [SENTENCES[kind]] if isinstance(SENTENCES[kind], str) else SENTENCES[kind]
+    return ways[n % len(ways)].format(n=n)
+
+
 def _write(study, arm, n_traces, work):
     task, rng = task_of(study), random.Random(f"text of {arm}")
     rows = []
@@ -112,7 +118,7 @@ def _write(study, arm, n_traces, work):
         question = Question(row.qid, row.domain, row.stem, tuple(row.options), int(row.gold), row.group)
         for cid in range(n_traces):
             kinds = rng.choices(list(SENTENCES), MIX[arm], k=7)
-            said = [SENTENCES[kind].format(n=10 * i + cid) for i, kind in enumerate(kinds)]
+            said = [_said(kind, 10 * i + cid) for i, kind in enumerate(kinds)]
             rows.append(
                 _trace(question, arm, cid, "\n".join([*said, f"The answer is ({rng.choice('ABC')})."]), task)
             )

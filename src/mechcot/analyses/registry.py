@@ -162,7 +162,7 @@ ANALYSES = (
     Analysis(
         "hedge",
         hedge.hedge_of,
-        version=5,
+        version=6,
         reads="inside",
         stored=hedge.hedge_json,
         summary=hedge.summarised,

@@ -2,7 +2,8 @@
 
 A student may err more because it speaks of rarer things. On the organism each claim has its exposure; a step
 of any other questions has its least probable word to the arm before, and thirds of that are the strata of
-the split (methods 14: kind x subject frequency). It reads steps and weights, never a verdict.
+the split (methods 14: kind x subject frequency). A hedge is not what a step is about and is left out. It
+reads steps and weights, never a verdict.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mechcot.core.stages import Stage
 from mechcot.core.stratum_records import FREQUENT, MIDDLE, RARE, STRATA
 from mechcot.pipeline.plan import there
 from mechcot.steps.content_words import content_words
+from mechcot.steps.hedge_words import unhedged
 from mechcot.steps.of_study import checkpoint_folder, checkpoint_of, task_of
 from mechcot.study.folder import Study
 
@@ -36,7 +38,7 @@ def step_strata_stages(study: Study, progress: bool) -> list[Stage]:
     return [
         Stage(
             STAGE,
-            1,
+            2,
             {"before": before, "after": study.settings.contrast.after, "threads": study.settings.threads},
             (*(f"arms/{arm}/steps.parquet" for arm in arms), *own),
             strata_files(study, arms),
@@ -67,7 +69,12 @@ def plan_sorting(study: Study) -> Expense:
 
 
 def _words(steps: pd.DataFrame) -> set[str]:
-    return {word for text in steps.text for word in content_words(text)}
+    return {word for text in steps.text for word in _about(text)}
+
+
+def _about(text: str) -> tuple[str, ...]:
+    """The words that a step may be about."""
+    return content_words(unhedged(text))
 
 
 def sort(study: Study, work: Path) -> None:
@@ -92,6 +99,6 @@ def sort(study: Study, work: Path) -> None:
 
 
 def _rarest(steps: pd.DataFrame, alone: dict[str, float]) -> pd.DataFrame:
-    subjects = [min(content_words(text), key=alone.__getitem__, default="") for text in steps.text]
+    subjects = [min(_about(text), key=alone.__getitem__, default="") for text in steps.text]
     frequency = np.array([alone.get(subject, np.nan) for subject in subjects], np.float32)
     return steps[records.STEP_KEY].assign(subject=subjects, frequency=frequency)

@@ -90,7 +90,7 @@ def _shrunk_inverse(around: FloatArray, gap: FloatArray) -> FloatArray:
     """The inverse of the shrunk covariance of some centred rows, times a vector, [d_model]."""
     from sklearn.covariance import ledoit_wolf
 
-    if len(around) < 2 or not np.any(around):
+    if not np.any(around):
         return gap
     covariance, _ = ledoit_wolf(around, assume_centered=True)
     found: FloatArray = np.linalg.lstsq(covariance, gap, rcond=None)[0]

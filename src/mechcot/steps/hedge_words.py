@@ -143,5 +143,12 @@ def without(text: str) -> str:
     return text
 
 
+def unhedged(text: str) -> str:
+    """The text with its hedges taken out: what is left need not be a sentence."""
+    for start, end in reversed(found_in(text)):
+        text = text[:start] + text[end:]
+    return " ".join(text.split())
+
+
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match[0])

@@ -34,6 +34,7 @@ from mechcot.models.directions import load_direction
 from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, halves, has_length, random_directions, usable_rows
 from mechcot.stats.frames import joined_groups, one_of_each
+from mechcot.steps.claimed import nothing_claimed
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -52,12 +53,12 @@ def hedge_across_of(study: Study) -> HedgeAcross:
     """Hedge directions of both arms: how alike, what they say of errors, read and steered with.
 
     Raises:
-        AnalysisError: the task reads no claims.
+        AnalysisError: an arm claims nothing.
     """
     arms = pair_of(study)
     for arm in arms:
-        if study.claims(arm).empty:
-            raise AnalysisError(f"the task reads no claims in the steps of '{arm}'")
+        if nothing_claimed(study, arm):
+            raise AnalysisError(f"there are no claims in the steps of '{arm}'")
     questions = study.questions(study.settings.contrast.domain)
     read = [at_claims(study, arm) for arm in arms]
     found = across(

@@ -1,5 +1,7 @@
 """The base's hedge direction, and what it says of claims that are asserted.
 
+Where the task reads no claims, whole steps stand for them (`steps.claimed`).
+
 At the token before the place where a hedge would stand, the direction of a layer is the difference of
 means of claims that go on to be hedged and claims that go on to be asserted, taken within each kind of
 claim and averaged over kinds: pooled over kinds it would tell kinds of subject apart (methods 9, and the
@@ -42,6 +44,7 @@ from mechcot.stats.directions import (
     usable_rows,
 )
 from mechcot.stats.frames import joined_groups, one_of_each
+from mechcot.steps.claimed import STEPS, nothing_claimed, unit_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -298,16 +301,17 @@ def hedge_of(study: Study) -> HedgeFindings:
     fitted = direction(X, claims, group=group, same=same, frequency=_of(met, claims), seed=seed)
     X, claims = at_claims(study, after)
     projected = project(fitted, X, claims, study.verdicts(after), frequency=_of(met, claims), seed=seed)
+    steps = unit_of(study) == STEPS
     about = {
         "arm": before,
         "site": "resid_post",
-        "position": "the token before the place of a hedge",
+        "position": "the token before a step" if steps else "the token before the place of a hedge",
         "formula": "mean over kinds of mean(hedged) - mean(asserted), float64",
         "model_digest": study.activations(before).meta["model_digest"],
     }
     return HedgeFindings(
-        replace(fitted, frequency_is=what),
-        replace(projected, frequency_is=what),
+        replace(fitted, frequency_is=what, unit=STEPS if steps else None),
+        replace(projected, frequency_is=what, unit=STEPS if steps else None),
         about,
         origin_of(study, before),
     )
@@ -321,10 +325,10 @@ def _of(met: pd.DataFrame | None, claims: pd.DataFrame) -> FloatArray | None:
 
 
 def hedge_json(study: Study) -> dict[str, Any]:
-    """`hedge_of` as JSON, or the reason why the task cannot tell."""
+    """`hedge_of` as JSON, or the reason why hedges cannot be told."""
     for arm in pair_of(study):
-        if study.claims(arm).empty:
-            return {"reason": f"the task reads no claims in the steps of '{arm}'"}
+        if nothing_claimed(study, arm):
+            return {"reason": f"there are no claims in the steps of '{arm}'"}
     return hedge_of(study).to_json()
 
 

@@ -12,6 +12,7 @@ from mechcot.core.words import score
 from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
+from mechcot.steps.claimed import CLAIMS
 
 
 def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
@@ -23,19 +24,20 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
         title: a statement in place of the one read off the numbers.
     """
     result = result.get("before", result)
+    unit = result.get("unit", CLAIMS)
     if "fitted_on" in result:
         source, colour = result["fitted_on"], AFTER
         what = f"wrong from right among what {result['arm']} asserts"
-        counts = f"{result['n_errors']} erroneous and {result['n_correct']} correct asserted claims"
+        counts = f"{result['n_errors']} erroneous and {result['n_correct']} correct asserted {unit}"
     else:
         source, colour = result["arm"], BEFORE
-        what = "claims it will hedge from claims it will assert"
+        what = f"{unit} it will hedge from {unit} it will assert"
         counts = (
-            f"{result['n_hedged']} hedged and {result['n_asserted']} asserted claims, halves held out in turn"
+            f"{result['n_hedged']} hedged and {result['n_asserted']} asserted {unit}, halves held out in turn"
         )
     caption = (
         f"{counts}; {result['n_questions']} questions. Grey: 95 % of random directions. "
-        "Band: 95 % interval over questions. Pairs within one kind of claim only."
+        f"Band: 95 % interval over questions. Pairs within one kind of {unit.removesuffix('s')} only."
     )
     rows = result["by_layer"]
     layers = [row["layer"] for row in rows]
@@ -61,7 +63,7 @@ def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:
             ),
         ]
     return line_chart(
-        title or _hedge_statement(rows, source, what),
+        title or _hedge_statement(rows, source, what, unit),
         caption,
         lines,
         Axis("layer (0: embedding)", step=max(1, len(layers) // 8)),
@@ -102,12 +104,12 @@ def origin(result: Json, *, title: str | None = None) -> go.Figure:
     return row_chart(title or f"What hedges follow: {result['answer']}", caption, rows, x)
 
 
-def _hedge_statement(rows: Sequence[Json], source: str, what: str) -> str:
+def _hedge_statement(rows: Sequence[Json], source: str, what: str, unit: str) -> str:
     """What the best layer allows to be said; being the best of several, it is called "up to"."""
     subject = f"The hedge direction of {source}"
     known = [(*triple(row["auroc"]), row) for row in rows if triple(row["auroc"])[0] is not None]
     if not known:
-        return f"Too few claims to say whether the hedge direction of {source} tells {what}"
+        return f"Too few {unit} to say whether the hedge direction of {source} tells {what}"
     best, low, _, row = max(known, key=lambda item: item[0] or 0.0)
     beyond = (row["random"] or {}).get("high")
     if low is None or low <= 0.5 or (beyond is not None and (best or 0.0) <= beyond):

@@ -19,6 +19,7 @@ from mechcot.core.records import STEP_KEY
 from mechcot.stats.auroc import LeaveOneOut, leave_one_out, stratified_auroc
 from mechcot.stats.directions import fixed_without, pairs_in_order, refitted_without, tied
 from mechcot.stats.jackknife import jackknife_interval
+from mechcot.steps.claimed import STEPS, unit_of
 from mechcot.steps.of_study import questions_by_id, task_of, whole_checkpoint
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def frequency_of(study: Study, arms: Sequence[str]) -> tuple[pd.DataFrame | None
     """How often each claim's subject was met, and what that is; or None and why it is not known.
 
     What the task knows; else the log-probability of the subject's words, nats, with nothing before them, to
-    the arm before.
+    the arm before. A step's subject is its word that is least probable so (`pipeline.step_strata`).
 
     Args:
         study: with its steps and claims.
@@ -45,6 +46,15 @@ def frequency_of(study: Study, arms: Sequence[str]) -> tuple[pd.DataFrame | None
     Returns:
         keys of the claims and `frequency`.
     """
+    if unit_of(study) == STEPS:
+        tables = [study.strata(arm) for arm in arms]
+        if any(table is None for table in tables):
+            return None, "how seldom the arm before meets what steps are about was not asked"
+        met = pd.concat(tables)[[*STEP_KEY, "frequency"]]
+        met = met.fillna({"frequency": met.frequency.max()})  # short words alone: the language's own
+        return _spread(
+            met, f"the log-probability of a step's least probable word under {study.settings.contrast.before}"
+        )
     claims = pd.concat([study.claims(arm) for arm in arms], ignore_index=True)
     task = task_of(study)
     if task.frequency is not None:

@@ -12,6 +12,7 @@ from mechcot.analyses.hedge.origin import ORIGINS
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.core.words import change, number, percent, score, why
 from mechcot.report.parts import Findings, Part, Section, nothing
+from mechcot.steps.claimed import CLAIMS, STEPS
 
 
 def doubt(found: Findings) -> Section:
@@ -20,21 +21,34 @@ def doubt(found: Findings) -> Section:
     title = f"What is left of {found.before}’s doubt?"
     if "before" not in result:
         return nothing("doubt", title, "Hedges cannot be told here.", result["reason"])
+    unit = _unit(result["before"])
     reading = Markup(
-        "A claim without a hedge is <dfn>asserted</dfn>. At each <dfn>layer</dfn> (one stage of the model’s "
-        "computation; layer 0 has seen the word alone) the <dfn>hedge direction</dfn> is the average "
-        "difference of {before}’s inner state just before hedged and just before asserted claims of the same "
+        "A {one} without a hedge is <dfn>asserted</dfn>. {read}At each <dfn>layer</dfn> (one stage of the "
+        "model’s computation; layer 0 has seen the word alone) the <dfn>hedge direction</dfn> is the average "
+        "difference of {before}’s inner state just before hedged and just before asserted {unit} of the same "
         "kind. The grey band is what random directions reach. A base hedges what it has seldom met: the "
-        "dotted line is what that says by itself, and the pale curve is the direction among claims whose "
+        "dotted line is what that says by itself, and the pale curve is the direction among {unit} whose "
         "subjects were met about as often, where it says little."
-    ).format(before=found.before)
+    ).format(before=found.before, unit=unit, one=unit.removesuffix("s"), read=_AS_STEPS[unit])
     limits = Markup(
         "That the direction is what makes a model hedge, or that {after} feels doubt. How often a name was "
-        "met is known only roughly, and equal only roughly within a third of the claims. The best layer is "
+        "met is known only roughly, and equal only roughly within a third of the {unit}. The best layer is "
         "picked after looking, which flatters it; the curve is what counts."
-    ).format(after=found.after)
+    ).format(after=found.after, unit=unit)
     parts = (_own(found, result), _moved(found, result), *_follows(found, result))
     return Section("doubt", title, parts, reading, limits)
+
+
+_AS_STEPS = {
+    CLAIMS: "",
+    STEPS: "No rule reads single claims in these texts, so a whole step counts as hedged where a lexicon "
+    "finds a hedge in it, and its subject is the word in it that is least probable. ",
+}
+
+
+def _unit(part: Mapping[str, Any]) -> str:
+    """What is hedged or asserted: claims or steps."""
+    return str(part.get("unit", CLAIMS))
 
 
 def _follows(found: Findings, result: dict[str, Any]) -> tuple[Part, ...]:
@@ -62,7 +76,7 @@ def _follows(found: Findings, result: dict[str, Any]) -> tuple[Part, ...]:
 def _own(found: Findings, result: dict[str, Any]) -> Part:
     own = result["before"]
     rates = (
-        f"{found.before} hedges {percent(own['rate'])} of its claims and {found.after} "
+        f"{found.before} hedges {percent(own['rate'])} of its {_unit(own)} and {found.after} "
         f"{percent(result['after']['rate'])}"
     )
     if own["reason"]:
@@ -78,12 +92,12 @@ def _own(found: Findings, result: dict[str, Any]) -> Part:
 def _moved(found: Findings, result: dict[str, Any]) -> Part:
     moved = result["after"]
     if moved["reason"]:
-        sentence = f"What the direction says of {found.after}’s claims cannot be told."
+        sentence = f"What the direction says of {found.after}’s {_unit(moved)} cannot be told."
         return Part("projection", sentence, reason=moved["reason"])
     return Part(
         "projection",
-        f"Along the same direction, wrong claims that {found.after} asserts can be told from right ones "
-        f"{_best(moved['by_layer'])}.{_beside(moved)}",
+        f"Along the same direction, wrong {_unit(moved)} that {found.after} asserts can be told from "
+        f"right ones {_best(moved['by_layer'])}.{_beside(moved)}",
         figures.hedge_by_layer(moved),
     )
 
@@ -121,8 +135,8 @@ def _beside(part: Mapping[str, Any]) -> str:
     numbers = (
         f" How seldom a subject was met, and nothing else ({part['frequency_is']}), gives "
         f"{score(found['alone'])}: the direction at layer {best['layer']} scores {change(found['minus'], 2)} "
-        "against it. Among claims "
-        f"whose subjects were met about as often ({found['n_pairs']:,} pairs) it scores "
+        "against it. Among "
+        f"{_unit(part)} whose subjects were met about as often ({found['n_pairs']:,} pairs) it scores "
         f"{score(found['inside'])} against {score(found['alone_inside'])}, {change(found['minus_inside'], 2)}"
     )
     match beyond_frequency(found):

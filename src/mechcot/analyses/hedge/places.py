@@ -28,6 +28,7 @@ from mechcot.stats.direction_forms import FORMS
 from mechcot.stats.directions import MIN_CELL, halves, tied, usable_rows
 from mechcot.stats.frames import joined_groups, one_of_each
 from mechcot.stats.jackknife import jackknife_interval
+from mechcot.steps.claimed import CLAIMS, STEPS, claimed, unit_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Place = tuple[str, int, str]
 """A position, a layer and a form."""
-POSITIONS = ("decision", "end")
-"""Before the place of a hedge, and the step's last token, where the hedge has been read."""
+POSITIONS = {CLAIMS: ("decision", "end"), STEPS: ("before", "end")}
+"""Before the place of a hedge, or the step that holds it; and the step's last token, which has read it."""
 
 
 @dataclass(frozen=True)
@@ -115,26 +116,26 @@ class HedgeDirections(Result):
 
 
 def hedge_directions_of(
-    study: Study, *, layers: Sequence[int] | None = None, positions: Sequence[str] = POSITIONS
+    study: Study, *, layers: Sequence[int] | None = None, positions: Sequence[str] | None = None
 ) -> HedgeDirections:
     """Hedge directions of the arm before at every layer and position, in three forms.
 
     Args:
         study: with the arm's reading of itself.
         layers: of those that were read; None: all.
-        positions: of `POSITIONS`, those that are looked at.
+        positions: of `POSITIONS`, those that are looked at; None: those of what the task hedges.
 
     Raises:
-        AnalysisError: the task reads no claims, or too few are hedged or asserted.
+        AnalysisError: too few claims, or steps, are hedged or asserted.
     """
     before, _ = pair_of(study)
     store, questions = study.activations(before), study.questions(study.settings.contrast.domain)
     index = store.frame()[STEP_KEY]
-    claims = study.claims(before).merge(index, on=STEP_KEY)
+    claims = claimed(study, before, index)
     rows = rows_of(index, claims)
     states = {
         (rule, layer): store.layer("resid_post", layer, rule)[rows]
-        for rule in positions
+        for rule in positions or POSITIONS[unit_of(study)]
         if rule in store.rules
         for layer in (store.layers if layers is None else layers)
     }

@@ -15,6 +15,7 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, cells, leaf
 from mechcot.core.words import number
 from mechcot.models.directions import Direction, save_directions
+from mechcot.steps.claimed import CLAIMS
 
 FloatArray = NDArray[np.float64]
 
@@ -97,6 +98,7 @@ class HedgeResult(Result):
         reason: why there is no direction, else "".
         seed: of the split and the nulls.
         frequency_is: what says how often a subject was met, or why that is not known.
+        unit: `steps` where they stand for claims, which the task does not read.
     """
 
     arm: str
@@ -111,6 +113,7 @@ class HedgeResult(Result):
     reason: str
     seed: int
     frequency_is: str = ""
+    unit: str | None = field(default=None, metadata=OPTIONAL)
 
     derived = ("auroc_by_layer",)
     table = "by_layer"
@@ -122,8 +125,8 @@ class HedgeResult(Result):
 
     def __repr__(self) -> str:
         return (
-            f"HedgeResult({self.arm}: hedges {self.rate} of its claims, {self.n_hedged} hedged and "
-            f"{self.n_asserted} asserted; {_best(self.by_layer)})"
+            f"HedgeResult({self.arm}: hedges {self.rate} of its {self.unit or CLAIMS}, "
+            f"{self.n_hedged} hedged and {self.n_asserted} asserted; {_best(self.by_layer)})"
         )
 
 
@@ -141,6 +144,7 @@ class HedgeProjection(Result):
         n_correct: correct asserted claims.
         reason: why there is no value, else "".
         frequency_is: see `HedgeResult`.
+        unit: see `HedgeResult`.
     """
 
     fitted_on: str
@@ -153,6 +157,7 @@ class HedgeProjection(Result):
     reason: str
     seed: int
     frequency_is: str = ""
+    unit: str | None = field(default=None, metadata=OPTIONAL)
 
     derived = ("error_auroc_by_layer",)
     table = "by_layer"
@@ -164,8 +169,8 @@ class HedgeProjection(Result):
 
     def __repr__(self) -> str:
         return (
-            f"HedgeProjection({self.fitted_on}'s direction on {self.arm}'s asserted claims, {self.n_errors} "
-            f"erroneous and {self.n_correct} correct; {_best(self.by_layer)})"
+            f"HedgeProjection({self.fitted_on}'s direction on {self.arm}'s asserted {self.unit or CLAIMS}, "
+            f"{self.n_errors} erroneous and {self.n_correct} correct; {_best(self.by_layer)})"
         )
 
 

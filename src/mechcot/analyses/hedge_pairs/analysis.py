@@ -30,6 +30,7 @@ from mechcot.stats import jackknife_interval, rate_interval
 from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.directions import difference_of_means, halves, tied
 from mechcot.stats.frames import joined_groups, one_of_each
+from mechcot.steps.claimed import nothing_claimed
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -94,8 +95,8 @@ def _loaded(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def claims_of(study: Study, arm: str, group: Mapping[str, str], same: Mapping[str, str]) -> Claims | None:
-    """An arm's own claims; None where the task reads none."""
-    if study.claims(arm).empty:
+    """An arm's own claims; None where there are none."""
+    if nothing_claimed(study, arm):
         return None
     X, claims = at_claims(study, arm)
     claims = claims.merge(study.verdicts(arm)[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")

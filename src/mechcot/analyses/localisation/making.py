@@ -42,6 +42,7 @@ from mechcot.models.devices import device_of
 from mechcot.models.heads import heads_in
 from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, random_directions
+from mechcot.steps.claimed import nothing_claimed
 from mechcot.steps.hedge_places import hedge_token
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study
@@ -297,7 +298,7 @@ def reads_of(
 
     A direction that lies along the unembedding of the hedge is the word, read off rather than in front of it.
     """
-    if study.claims(arm).empty:
+    if nothing_claimed(study, arm):
         return []
     X, claims = at_claims(study, arm)
     kinds = claims.groupby("relation").hedged.transform(lambda own: 0 < own.sum() < len(own)).to_numpy(bool)
