@@ -32,7 +32,7 @@ COMPOSE = (
     "sharing",
 )
 """What puts analyses together; all else in `analyses` knows itself and what they share."""
-SHARED = ("form", "arm_steps", "arms", "both_ways", "strata", "handed_out")
+SHARED = ("form", "arm_steps", "arms", "both_ways", "claimed", "strata", "handed_out")
 LIGHT = [
     "stats",
     "study",

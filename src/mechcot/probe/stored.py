@@ -17,11 +17,9 @@ from mechcot.probe.data import Data
 from mechcot.probe.fitting import fit_data
 from mechcot.probe.report import ProbeReport
 from mechcot.probe.spec import AFTER_THE_HEDGE, ProbeSpec
-from mechcot.steps.claimed import CLAIMS, claimed, unit_of
 
 if TYPE_CHECKING:
     from mechcot.study.activations import Activations
-    from mechcot.study.folder import Study
 
 Source = tuple[str, int]
 """A position rule and a layer."""
@@ -126,31 +124,3 @@ def positions(index: pd.DataFrame, table: pd.DataFrame) -> NDArray[np.int64]:
             f"{row['arm']}, trace {row['cid']}, step {row['sid']}"
         )
     return found["position"].to_numpy(dtype=np.int64)
-
-
-def at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
-    """The residual stream of an arm before the place of a hedge in its own claims, and these claims.
-
-    Where the task reads no claims they are steps, and the stream is that of the token before each.
-
-    Args:
-        study: with the arm's reading of itself.
-        arm: whose.
-
-    Returns:
-        layer to [claims, d_model]; rows of `claimed` that were read.
-
-    Raises:
-        AnalysisError: the token before a step was not kept.
-    """
-    activations = study.activations(arm)
-    index = activations.frame()[STEP_KEY]
-    claims = claimed(study, arm, index)
-    rows, rule = positions(index, claims), "decision" if unit_of(study) == CLAIMS else "before"
-    if rule not in activations.rules:
-        raise AnalysisError(
-            f"{activations.path}: has no rule {rule}; it has {activations.rules}. Add {rule} to "
-            "reading.rules and run again"
-        )
-    found = {layer: activations.layer("resid_post", layer, rule)[rows] for layer in activations.layers}
-    return found, claims

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.claimed import at_claims, nothing_claimed
 from mechcot.analyses.hedge.across_result import (
     ArmReads,
     HedgeAcross,
@@ -31,10 +32,8 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair
 from mechcot.core.settings import Settings
 from mechcot.models.directions import load_direction
-from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, halves, has_length, random_directions, usable_rows
 from mechcot.stats.frames import joined_groups, one_of_each
-from mechcot.steps.claimed import nothing_claimed
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study

@@ -1,6 +1,6 @@
 """The base's hedge direction, and what it says of claims that are asserted.
 
-Where the task reads no claims, whole steps stand for them (`steps.claimed`).
+Where the task reads no claims, whole steps stand for them (`analyses.claimed`).
 
 At the token before the place where a hedge would stand, the direction of a layer is the difference of
 means of claims that go on to be hedged and claims that go on to be asserted, taken within each kind of
@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.claimed import STEPS, at_claims, nothing_claimed, unit_of
 from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.analyses.hedge.frequency import beside_fixed, beside_held_out, frequency_of
 from mechcot.analyses.hedge.origin import origin_of
@@ -28,7 +29,6 @@ from mechcot.analyses.hedge.result import HedgeFindings, HedgeProjection, HedgeR
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.words import number
-from mechcot.probe.stored import at_claims
 from mechcot.stats import Interval, jackknife_interval, rate_interval
 from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.directions import (
@@ -44,7 +44,6 @@ from mechcot.stats.directions import (
     usable_rows,
 )
 from mechcot.stats.frames import joined_groups, one_of_each
-from mechcot.steps.claimed import STEPS, nothing_claimed, unit_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from mechcot.analyses.claimed import CLAIMS
 from mechcot.analyses.hedge.origin import MATTERS, NOTHING, ORIGINS
 from mechcot.core.words import score
 from mechcot.report.charts import Axis, Mark, Row, auroc, row_chart
 from mechcot.report.curves import Line, line_chart
 from mechcot.report.figures import AFTER, BEFORE, NULL, Json, tint, triple
-from mechcot.steps.claimed import CLAIMS
 
 
 def hedge_by_layer(result: Json, *, title: str | None = None) -> go.Figure:

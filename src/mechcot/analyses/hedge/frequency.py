@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mechcot.analyses.claimed import STEPS, unit_of
 from mechcot.analyses.hedge.result import BesideFrequency
 from mechcot.core.errors import MechcotError
 from mechcot.core.records import STEP_KEY
 from mechcot.stats.auroc import LeaveOneOut, leave_one_out, stratified_auroc
 from mechcot.stats.directions import fixed_without, pairs_in_order, refitted_without, tied
 from mechcot.stats.jackknife import jackknife_interval
-from mechcot.steps.claimed import STEPS, unit_of
 from mechcot.steps.of_study import questions_by_id, task_of, whole_checkpoint
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mechcot.analyses.claimed import CLAIMS, STEPS
 from mechcot.analyses.hedge import figures
 from mechcot.analyses.hedge.origin import ORIGINS
 from mechcot.analyses.hedge.result import beyond_frequency
 from mechcot.core.words import change, number, percent, score, why
 from mechcot.report.parts import Findings, Part, Section, nothing
-from mechcot.steps.claimed import CLAIMS, STEPS
 
 
 def doubt(found: Findings) -> Section:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.claimed import CLAIMS, STEPS, claimed, unit_of
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import UNSTORED, Interval, Result
@@ -28,7 +29,6 @@ from mechcot.stats.direction_forms import FORMS
 from mechcot.stats.directions import MIN_CELL, halves, tied, usable_rows
 from mechcot.stats.frames import joined_groups, one_of_each
 from mechcot.stats.jackknife import jackknife_interval
-from mechcot.steps.claimed import CLAIMS, STEPS, claimed, unit_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mechcot.analyses.claimed import CLAIMS
 from mechcot.analyses.hedge.origin import Answer, HedgeOrigin
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import OPTIONAL, UNSTORED, Interval, Result, cells, leaf
 from mechcot.core.words import number
 from mechcot.models.directions import Direction, save_directions
-from mechcot.steps.claimed import CLAIMS
 
 FloatArray = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.claimed import at_claims, nothing_claimed
 from mechcot.analyses.hedge_pairs.design import PAIRS, POSITIONS, WORD_IN, WORD_OUT, key_of
 from mechcot.analyses.hedge_pairs.result import Chance, HedgePairs, PairCosine, PairPlace
 from mechcot.core import files, records
@@ -25,12 +26,10 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.results import Interval
 from mechcot.core.settings import Settings
-from mechcot.probe.stored import at_claims
 from mechcot.stats import jackknife_interval, rate_interval
 from mechcot.stats.auroc import leave_one_out
 from mechcot.stats.directions import difference_of_means, halves, tied
 from mechcot.stats.frames import joined_groups, one_of_each
-from mechcot.steps.claimed import nothing_claimed
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study

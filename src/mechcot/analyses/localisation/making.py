@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
 from mechcot.analyses.both_ways import pairs_of, source_of
+from mechcot.analyses.claimed import at_claims, nothing_claimed
 from mechcot.analyses.localisation.design import (
     AFTER,
     BEFORE,
@@ -40,9 +41,7 @@ from mechcot.models.anatomy import Anatomy, anatomy_of, as_found, head_logits
 from mechcot.models.checkpoint import Checkpoint, load
 from mechcot.models.devices import device_of
 from mechcot.models.heads import heads_in
-from mechcot.probe.stored import at_claims
 from mechcot.stats.directions import difference_of_means, random_directions
-from mechcot.steps.claimed import nothing_claimed
 from mechcot.steps.hedge_places import hedge_token
 from mechcot.steps.of_study import questions_by_id
 from mechcot.study.folder import Study

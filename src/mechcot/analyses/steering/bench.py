@@ -12,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mechcot.analyses.arms import pair_of
+from mechcot.analyses.claimed import at_claims
 from mechcot.analyses.steering.design import FIT, asked_of, parts_of
 from mechcot.analyses.steering.passes import Place, Text
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint, load
-from mechcot.probe.stored import at_claims
 from mechcot.stats.direction_forms import FORMS
 from mechcot.stats.directions import has_length, random_directions
 from mechcot.stats.frames import joined_groups

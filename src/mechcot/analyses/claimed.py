@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
+from mechcot.probe.stored import positions
 from mechcot.steps.hedge_words import found_in, unhedged
 from mechcot.steps.of_study import questions_by_id, task_of
 
@@ -59,6 +61,34 @@ def claimed(study: Study, arm: str, among: pd.DataFrame) -> pd.DataFrame:
     if strata is None:
         return told.assign(subject="")
     return told.merge(strata[[*STEP_KEY, "subject"]], on=STEP_KEY, how="left").fillna({"subject": ""})
+
+
+def at_claims(study: Study, arm: str) -> tuple[dict[int, NDArray[Any]], pd.DataFrame]:
+    """The residual stream of an arm before the place of a hedge in its own claims, and these claims.
+
+    Where the task reads no claims they are steps, and the stream is that of the token before each.
+
+    Args:
+        study: with the arm's reading of itself.
+        arm: whose.
+
+    Returns:
+        layer to [claims, d_model]; rows of `claimed` that were read.
+
+    Raises:
+        AnalysisError: the token before a step was not kept.
+    """
+    activations = study.activations(arm)
+    index = activations.frame()[STEP_KEY]
+    claims = claimed(study, arm, index)
+    rows, rule = positions(index, claims), "decision" if unit_of(study) == CLAIMS else "before"
+    if rule not in activations.rules:
+        raise AnalysisError(
+            f"{activations.path}: has no rule {rule}; it has {activations.rules}. Add {rule} to "
+            "reading.rules and run again"
+        )
+    found = {layer: activations.layer("resid_post", layer, rule)[rows] for layer in activations.layers}
+    return found, claims
 
 
 def _kinds(study: Study, steps: pd.DataFrame, hedged: NDArray[np.bool_]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import written_text
+from mechcot.analyses.claimed import CLAIMS, STEPS, at_claims, claimed, unit_of
 from mechcot.analyses.hedge import page
 from mechcot.analyses.hedge.analysis import hedge_json, hedge_of
 from mechcot.analyses.hedge.places import hedge_directions_of
@@ -14,9 +15,7 @@ from mechcot.core import files
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.stages import run_stages
-from mechcot.probe.stored import at_claims
 from mechcot.report.parts import Findings
-from mechcot.steps.claimed import CLAIMS, STEPS, claimed, unit_of
 from mechcot.study.activations import finish_store, tensor_name, write_shard
 from written_study import written_study
 from written_text import ARMS, stages_named
