@@ -28,6 +28,7 @@ from mechcot import Study
 from mechcot.core.files import read_json, write_json, write_text
 from mechcot.core.manifest import load_manifest
 from mechcot.core.words import percent, plain_signs, points
+from mechcot.pipeline.run import stages_of
 
 ROOT = Path(__file__).parent.parent
 QUOTES = ROOT / "docs" / "seed-0.json"
@@ -117,7 +118,8 @@ def headline(study: Study) -> str:
 
 def time_taken(study: Study) -> str:
     """How long the stages took."""
-    seconds = sum(stage["seconds"] for stage in load_manifest(study.path)["stages"].values())
+    made = load_manifest(study.path)["stages"]  # of other settings too: only what these ask for counts
+    seconds = sum(made[stage.name]["seconds"] for stage in stages_of(study, progress=False))
     return _paragraph(
         f"The stages of this study took {seconds // 60:.0f} min {seconds % 60:.0f} s on {os.cpu_count()} "
         "cores without a GPU, while other programs ran."
