@@ -83,8 +83,8 @@ def _own(found: Findings, result: dict[str, Any]) -> Part:
         return Part("hedge", f"{rates}; no hedge direction can be found.", reason=own["reason"])
     return Part(
         "hedge",
-        f"{rates}; inside {found.before}, what will be hedged can be told from what will be asserted "
-        f"{_best(own['by_layer'])}.{_beside(own)}",
+        f"Inside {found.before}, what will be hedged can be told from what will be asserted "
+        f"{_best(own['by_layer'])}. {rates}.{_beside(own)}",
         figures.hedge_by_layer(own),
     )
 

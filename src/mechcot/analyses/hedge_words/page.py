@@ -58,18 +58,19 @@ def marks(result: Json) -> str:
     for role in ("before", "after"):
         own = result["marking"][role]
         if number(own["auroc"]) is None:
-            told.append(f"in {result[role]} that cannot be told ({why(own['auroc'])})")
+            whose = f"Whether hedged steps of {result[role]} are the wrong ones"
+            told.append(f"{whose} cannot be told ({why(own['auroc'])}).")
             continue
-        ways = {"up": "wrong ones oftener", "down": "wrong ones less often"}
-        way = ways.get(_way(own["auroc"]), "not clearly either")
+        ways = {"up": "wrong oftener than", "down": "wrong less often than"}
+        way = ways.get(_way(own["auroc"]), "not clearly wrong oftener or less often than")
         told.append(
-            f"in {result[role]} they are {way} (AUROC {score(own['auroc'])}, "
-            f"{p_value(number(own['p']) or 0.0)} with verdicts dealt out anew; {own['n_hedged']:,} of "
-            f"{own['n_judged']:,} judged steps hedge)"
+            f"Hedged steps of {result[role]} are {way} others of their question: AUROC {score(own['auroc'])} "
+            f"({p_value(number(own['p']) or 0.0)} with verdicts dealt out anew; {own['n_hedged']:,} of "
+            f"{own['n_judged']:,} judged steps hedge)."
         )
     moved = result["change"]
     tail = "" if number(moved) is None else f" The change of that AUROC is {change(moved, 2)}."
-    return f"Are hedged steps the wrong ones? Among steps of one question, {'; '.join(told)}.{tail}"
+    return " ".join(told) + tail
 
 
 def _way(auroc: Json) -> str:

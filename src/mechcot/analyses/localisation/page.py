@@ -150,14 +150,14 @@ def heads(result: Json) -> str:
     share = percent((number(best["nats"]) or 0.0) / whole, 0)
     told = (
         f"Of {len(own)} single attention heads, head {best['head']} of layer {best['layer']} brings most "
-        f"back: {nats(best['nats'])}, {share} of the gap"
+        f"back: {nats(best['nats'])}, {share} of the gap."
     )
     p = number(way.get("heads_p"))
     if p is None:
-        return f"{told} (there is no other set of tokens to compare)."
+        return f"{told} There is no other set of tokens to compare."
     if p > 0.05:
-        return f"{told}; some head gains as much for sets of other tokens ({p_value(p)}): no head of its own."
-    return f"{told}, more than any head gains for sets of other tokens ({p_value(p)})."
+        return f"{told} Some head gains as much for sets of other tokens ({p_value(p)}): no head of its own."
+    return f"{told} That is more than any head gains for sets of other tokens ({p_value(p)})."
 
 
 def reads(result: Json) -> str:
