@@ -155,7 +155,7 @@ def test_an_arm_that_never_hedges_has_no_auroc_and_says_why():
     found = analyse(steps(0), silent, "base", "student").to_json()
     assert number(found["marking"]["after"]["auroc"]) is None
     assert number(found["change"]) is None
-    told = "hedged steps of student are the wrong ones cannot be told (none of its judged steps hedges, or all do)"
+    told = "steps of student are the wrong ones cannot be told (none of its judged steps hedges, or all do)"
     assert told in marks(found)
     assert "none is in the first person" in often(found)
 
