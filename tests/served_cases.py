@@ -30,7 +30,7 @@ QUESTIONS = [
 ]
 
 
-def sampler_file(path: Path, url: str, **more: Any) -> Path:
+def sampler_file(path: Path, url: str | list[str], **more: Any) -> Path:
     own = {"base_url": url, "model": "tiny", "api_key_env": None, "max_retries": 0, "concurrency": 2}
     path.write_text(yaml.safe_dump(own | more))
     return path

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from judging_cases import by_text, judgement, steps_of
 from loopback import Answer, Loopback
-from mechcot.asking import client, redaction
+from mechcot.asking import exchange, redaction
 from mechcot.core.errors import JudgeError
 from mechcot.core.text import escaped
 
@@ -138,12 +138,12 @@ _PARTS = [
 @example("JAN 2200000000 0 0:0", b"")
 @given(st.text() | st.lists(st.sampled_from(_PARTS)).map(" ".join), st.binary())
 def test_no_header_is_worse_than_none(value, body):
-    waited = client._seconds(value)
+    waited = exchange._seconds(value)
     assert waited is None or waited >= 0
-    assert isinstance(client._host(value), str)
+    assert isinstance(exchange._host(value), str)
     for encoding in (value, "gzip", "GZIP", ""):
-        with suppress(client._UnreadableBody):
-            assert isinstance(client._decoded(body, encoding, 2**20), bytes)
+        with suppress(exchange._UnreadableBody):
+            assert isinstance(exchange._decoded(body, encoding, 2**20), bytes)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_replies_of_an_earlier_version_have_no_checksum_and_are_taken(tmp_path):
 
 def test_companion_files_of_an_open_cache_are_private_too(tmp_path):
     with ReplyCache(tmp_path / CACHE) as cache:
-        cache.put("k", "host", "m", Reply("t", "stop", "m", 1, 1))
+        cache.put("k", "m", Reply("t", "stop", "m", 1, 1, "host"))
         found = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert len(found) == 3
     assert set(found.values()) == {0o600}

@@ -29,6 +29,7 @@ from mechcot.core.errors import ConfigError, DataError, JudgeError, SamplingErro
 from mechcot.core.files import read_json
 from mechcot.pipeline import greedy, text
 from mechcot.pipeline import run as pipeline
+from mechcot.pipeline.served import server_basis
 from mechcot.sampling.requests import UNLIMITED
 from mechcot.serving import LocalServer
 from served_cases import QUESTIONS, answered, honest, sampler_file, says, settings_of, study_of
@@ -549,3 +550,25 @@ def test_what_it_takes_is_told_before_and_held_to_a_budget(folder: Path, tmp_pat
         assert len(again) == planned.calls  # none twice
         done = text.plan_sampling(study, "base")
         assert (done.calls, done.answered, done.tokens_in, done.money) == (0, 4, 0, 0.0)
+
+
+def test_several_addresses_share_the_samples_and_enter_no_key(folder: Path, tmp_path: Path) -> None:
+    def ill(call: Call) -> Answer:
+        return honest(call) if len(one.calls) < 6 else Answer(status=503, body=b"{}")
+
+    with Loopback(ill) as one, Loopback(honest) as two:
+        file = sampler_file(tmp_path / "s.yaml", one.url, samples_per_request=1)
+        alone = study_of(tmp_path / "alone", folder, file, questions=6, sampling=SAMPLED)
+        basis = server_basis(alone, "base")
+        file = sampler_file(tmp_path / "s.yaml", [one.url, two.url], samples_per_request=1)
+        study = study_of(tmp_path / "a", folder, file, questions=6, sampling=SAMPLED)
+        assert server_basis(study, "base") == basis
+        rows = traces(study)
+        n = len(one.calls) + len(two.calls)
+    assert min(len(one.calls), len(two.calls)) >= 4
+    assert rows.groupby("qid").size().tolist() == [4] * 6
+    with Loopback(honest) as other:
+        file = sampler_file(tmp_path / "s.yaml", [one.url, other.url], samples_per_request=1)
+        assert traces(study).equals(rows)
+        assert not other.calls, "all was kept"
+    assert n >= 24

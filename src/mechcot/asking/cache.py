@@ -90,8 +90,8 @@ class ReplyCache:
         row = self._one("SELECT * FROM replies WHERE key = ? AND returned_model = ?", (key, returned_model))
         if row is None or not self._sound("reply", row):
             return None
-        _, model, _, _, text, finish_reason, *counted, _ = row
-        return Reply(text, finish_reason, model, *counted)
+        _, model, endpoint, _, text, finish_reason, n_prompt, n_completion, _ = row
+        return Reply(text, finish_reason, model, n_prompt, n_completion, endpoint)
 
     def interrupted(self) -> set[str]:
         """Calls that were under way when a run ended: paid for perhaps, and without a reply.
@@ -111,14 +111,19 @@ class ReplyCache:
         with self._reported():
             self._connection.execute("INSERT OR IGNORE INTO in_flight VALUES (?)", (key,))
 
-    def put(self, key: str, endpoint: str, model: str, reply: Reply) -> None:
-        """Keep the reply to a call.
+    def put(self, key: str, model: str, reply: Reply) -> None:
+        """Keep the reply to a call, with the address that answered.
+
+        Args:
+            key: of the call.
+            model: that was asked for.
+            reply: what came.
 
         Raises:
             JudgeError: the file cannot be written.
         """
         counted = (reply.prompt_tokens, reply.completion_tokens)
-        row = (key, reply.returned_model, endpoint, model, reply.text, reply.finish_reason, *counted)
+        row = (key, reply.returned_model, reply.endpoint, model, reply.text, reply.finish_reason, *counted)
         with self._reported():
             self._connection.execute("BEGIN")
             self._connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mechcot.core.files import python_value, unique_keys
@@ -45,6 +45,7 @@ class Reply:
         prompt_tokens: as the server counts, 0 when it does not say.
         completion_tokens: likewise.
         counted: whether it says.
+        endpoint: which of the server's addresses answered.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Reply:
     returned_model: str
     prompt_tokens: int
     completion_tokens: int
+    endpoint: str = field(default="", compare=False)
 
     @property
     def counted(self) -> bool:

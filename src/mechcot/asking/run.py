@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from mechcot.asking.cache import ReplyCache
-from mechcot.asking.client import Client, Failure, Told
+from mechcot.asking.client import Client, Told
 from mechcot.asking.dialects import WALK
+from mechcot.asking.exchange import Failure
 from mechcot.asking.forms import Failed, Form, FoundT, ItemT
 from mechcot.asking.identity import Check, call_key, dialect_of, form_digest, server_digest
 from mechcot.asking.replies import Reply
@@ -123,7 +124,7 @@ class Run(Generic[ItemT, FoundT]):
         pending = sorted(items.keys() - self.answers.keys())
         log.info(
             "%s: %s at %s: %d calls, %d answered already",
-            *(self._form.doing, self._who, self._server.endpoint, len(pending), len(self.answers)),
+            *(self._form.doing, self._who, self._server.where, len(pending), len(self.answers)),
         )
         bar = Progress(self._form.doing, len(items), "call", shown=progress, done=len(self.answers))
 
@@ -177,8 +178,11 @@ class Run(Generic[ItemT, FoundT]):
             if self._server.api_key_env is not None:
                 what += f" and the environment variable {self._server.api_key_env}"
         elif failure.kind == "connection":
-            what += f"; does {self._server.endpoint} answer? Start it, or correct base_url of the "
-            what += f"{self._server.role} file"
+            first = f"does {self._server.endpoint} answer? Start it"
+            what += (
+                f"; {'start one of them' if len(self._server.addresses) > 1 else first}, or correct base_url "
+            )
+            what += f"of the {self._server.role} file"
         elif self._server.response_format == "json_schema":
             what += f"; the server was asked in every way ({', '.join(WALK)})"
         elif failure.kind in ("http_400", "http_422"):
@@ -249,13 +253,14 @@ class Run(Generic[ItemT, FoundT]):
             if isinstance(reply, Failure):
                 self._cache.end(key)
                 return reply
-            self._cache.put(key, self._server.endpoint, self._server.model, reply)
+            self._cache.put(key, self._server.model, reply)
             self._ledger.note((key, reply.returned_model))
             self._got += 1
             if reply.returned_model == self.check.returned_model:
                 self._failed_in_a_row = 0
                 return reply
             self._count("other_model")
+            client.distrust(reply)
             other = reply.returned_model
         return Failure(
             "other_model",

@@ -38,7 +38,9 @@ class Server(Section):
     largest_body: ClassVar[int] = 8 * 2**20
     """Bytes of an answer; a larger one is not read."""
 
-    base_url: str = Field(description="for example http://127.0.0.1:8000/v1")
+    base_url: str | tuple[str, ...] = Field(
+        description="for example http://127.0.0.1:8000/v1; or a list of addresses that serve the same model"
+    )
     model: str = Field(min_length=1)
     api_key_env: str | None = Field(description="name of the environment variable with the key; null: no key")
     response_format: Literal["json_schema", "json_object", "none"] = Field(
@@ -59,15 +61,19 @@ class Server(Section):
     price_out: float | None = Field(None, ge=0, description="money per million tokens of replies")
     max_failure_share: float = Field(0.005, ge=0, le=1, description="items that may end without an answer")
 
-    @field_validator("base_url")
+    @field_validator("base_url", mode="before")
     @classmethod
-    def _url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no user, password or parameters; keys come from the environment")
-        return value.rstrip("/")
+    def _urls(cls, value: Any) -> str | tuple[str, ...]:
+        given = [value] if isinstance(value, str) else value
+        if not isinstance(given, list | tuple) or not given or not all(isinstance(one, str) for one in given):
+            raise ValueError("must be an address such as http://127.0.0.1:8000/v1, or a list of addresses")
+        urls = tuple(
+            _url(one, f"address {number} " if len(given) > 1 else "")
+            for number, one in enumerate(given, start=1)
+        )
+        if len({_endpoint(url) for url in urls}) < len(urls):
+            raise ValueError("names an address twice; name each once")
+        return urls if len(urls) > 1 else urls[0]
 
     @field_validator("api_key_env")
     @classmethod
@@ -85,10 +91,24 @@ class Server(Section):
         return self
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of `base_url`, one or more."""
+        return (self.base_url,) if isinstance(self.base_url, str) else self.base_url
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Host, port and path of each address."""
+        return tuple(_endpoint(url) for url in self.addresses)
+
+    @property
     def endpoint(self) -> str:
-        """Host, port and path of the server: part of the server's identity."""
-        parts = urlsplit(self.base_url)
-        return parts.netloc.lower() + parts.path
+        """Host, port and path of the first address: part of the server's identity, whichever answers."""
+        return self.endpoints[0]
+
+    @property
+    def where(self) -> str:
+        """All endpoints, for messages."""
+        return ", ".join(self.endpoints)
 
     def parameters(self, sample: int = 0) -> dict[str, Any]:
         """The parameters that shape a reply, as they go into the request of a sample."""
@@ -125,6 +145,20 @@ class Server(Section):
         if self.price_in is None or self.price_out is None:
             return None
         return (self.price_in * prompt_tokens + self.price_out * completion_tokens) / 1e6
+
+
+def _url(value: str, which: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{which}must be an address such as http://127.0.0.1:8000/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"{which}must hold no user, password or parameters; keys come from the environment")
+    return value.rstrip("/")
+
+
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc.lower() + parts.path
 
 
 ServerT = TypeVar("ServerT", bound=Server)
@@ -173,7 +207,7 @@ def api_key(server: Server) -> str | None:
     """
     if server.api_key_env is None:
         return None
-    instead = f"Set it to the key of {server.endpoint}, or write api_key_env: null if the server takes none"
+    instead = f"Set it to the key of {server.where}, or write api_key_env: null if the server takes none"
     return key_in(server.api_key_env, f"the {server.role} file", instead)
 
 

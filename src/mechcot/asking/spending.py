@@ -64,7 +64,7 @@ def plan_of(server: Server, calls: int, cached: int, characters: int) -> Plan:
     tokens_in = math.ceil(characters / CHARACTERS_PER_TOKEN)
     tokens_out = None if server.longest_reply is None else calls * server.longest_reply
     cost = None if tokens_out is None else server.cost(tokens_in, tokens_out)
-    return Plan(calls, cached, characters, tokens_in, tokens_out, cost, min(1, calls))
+    return Plan(calls, cached, characters, tokens_in, tokens_out, cost, len(server.addresses) * min(1, calls))
 
 
 def total(plans: Iterable[Plan]) -> Plan:

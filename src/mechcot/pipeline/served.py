@@ -65,7 +65,8 @@ def server_basis(study: Study, arm: str) -> dict[str, Any]:
     from mechcot.asking.sampler_file import COST_ALONE
 
     server = sampler_of(study, arm, study.settings.sampling_of(arm))
-    return server.model_dump(mode="json", exclude=set(COST_ALONE))
+    told = server.model_dump(mode="json", exclude=set(COST_ALONE))
+    return told | {"base_url": server.addresses[0]}  # further addresses serve the same
 
 
 def puts_of(study: Study, arm: str, questions: dict[str, Question], tokenizer: Any) -> list[Put]:
@@ -106,9 +107,7 @@ def served(
         refuse_other_texts(retold(answered).counts, source)
 
     server = sampler_of(study, arm, sampling)
-    log.info(
-        "arm %s: sampled at %s; its weights are in %s", arm, server.endpoint, checkpoint_folder(study, arm)
-    )
+    log.info("arm %s: sampled at %s; its weights are in %s", arm, server.where, checkpoint_folder(study, arm))
     session = session_of(study, server, progress)
     came = sample_served(puts, sampling, session, _author(study, arm), look)
     told = retold(came.answered)
