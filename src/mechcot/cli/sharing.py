@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, is_file, show_plan, show_stages
 from mechcot.core.errors import UsageError
 from mechcot.core.words import counted, plain_signs
+
+if TYPE_CHECKING:
+    from mechcot.analyses.sharing.push import Parcel
 
 _commands = typer.Typer()
 
@@ -86,16 +90,18 @@ def import_(
 
 
 @_commands.command(
-    help="""Give a study out: cards for the Hugging Face Hub, or its steps with their labels.
+    help="""Give a study out: cards for the Hugging Face Hub, labelled steps, or all of it put there.
 
 \b
   mechcot export studies/organism --card cards/             # cards/model/README.md, cards/dataset/README.md
   mechcot export studies/organism --steps steps.jsonl       # ProcessBench rows: problem, steps, label
   mechcot export studies/organism --steps steps.jsonl --form prm800k
+  mechcot export studies/organism --push jane/organism --dry-run   # every file and its size; sends nothing
+  mechcot export studies/organism --push jane/organism
 
 Every number of a card is read from the study's results, with its interval; no licence is set. Of the steps, a
-trace whose first wrong step is not known (an abstention before it) is left out and counted
-(docs/sharing.md)."""
+trace whose first wrong step is not known (an abstention before it) is left out and counted. --push makes the
+repositories private and needs a token: HF_TOKEN, or hf auth login (docs/sharing.md)."""
 )
 def export(
     study: StudyPath,
@@ -106,24 +112,78 @@ def export(
         Path | None, typer.Option("--steps", metavar="FILE", help="Write a row a judged trace (JSON Lines).")
     ] = None,
     form: Annotated[str, typer.Option(help="Of --steps: processbench or prm800k.")] = "processbench",
+    push: Annotated[
+        str | None,
+        typer.Option(
+            "--push",
+            metavar="OWNER/NAME",
+            help="Put cards, tables (with --steps, these too) and the trained model onto the Hub.",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Of --push: dataset or model alone; what there is by default.")
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Of --push: for everybody to read; private by default.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Of --push: only what would go up; sends and writes nothing.")
+    ] = False,
 ) -> None:
     """Give a study out."""
+    _check_export((card, steps), push, of_push=bool(kind) or public or dry_run)
     from mechcot.analyses.sharing.card import write_cards
+    from mechcot.analyses.sharing.push import check_access, check_name, parcels
     from mechcot.analyses.sharing.steps import step_rows_of, write_step_rows
     from mechcot.study.folder import Study
 
-    if card is None and steps is None:
-        raise UsageError("say what to write: --card DIR, --steps FILE, or both")
+    if push is not None:
+        check_name(push)
+        if not dry_run:
+            check_access()
     opened = Study.open(study)
-    if card is not None:
+    if card is not None and not dry_run:
         model, dataset = write_cards(opened, card)
         typer.echo(f"Model card: {model}\nData card: {dataset}")
-    if steps is not None:
-        found = step_rows_of(opened, form)
+    found = None if steps is None else step_rows_of(opened, form)
+    if steps is not None and found is not None and not dry_run:
         write_step_rows(steps, found)
         typer.echo(f"Steps: {steps} ({_n(len(found.rows), 'trace')})")
         for why, n in found.left_out.items():
             typer.echo(f"Left out: {_n(n, 'trace')}: {why}")
+    if push is not None:
+        made = parcels(opened, kind or (), None if found is None else found.rows)
+        _push(push, made, public=public, dry_run=dry_run)
+
+
+def _check_export(written: tuple[Path | None, Path | None], push: str | None, *, of_push: bool) -> None:
+    """Refuse a call that asks for nothing, or for a part of nothing.
+
+    Raises:
+        UsageError: likewise.
+    """
+    if push is None and of_push:
+        raise UsageError("--kind, --public and --dry-run are of --push; add --push OWNER/NAME")
+    if push is None and written == (None, None):
+        raise UsageError("say what to write: --card DIR, --steps FILE, --push OWNER/NAME, or several")
+
+
+def _push(name: str, made: Sequence[Parcel], *, public: bool, dry_run: bool) -> None:
+    """Say what goes up, then send it."""
+    from mechcot.analyses.sharing.push import listing, push, token
+
+    for parcel in made:
+        typer.echo(listing(name, parcel, public=public))
+    if dry_run:
+        there = (
+            "a token is set"
+            if token()
+            else "no token is set, and pushing needs one (HF_TOKEN, or hf auth login)"
+        )
+        typer.echo(f"\nNothing was sent; {there}.")
+        return
+    for parcel in made:
+        typer.echo(f"On the Hub: {push(name, parcel, public=public)}")
 
 
 @_commands.command(

@@ -82,6 +82,10 @@ class AnalysisError(MechcotError):
     """Tables that do not carry what an analysis needs."""
 
 
+class HubError(MechcotError):
+    """The Hugging Face Hub refused what was to be put there, or did not answer."""
+
+
 class NotMade(AnalysisError):
     """A result that no run has made yet."""
 

@@ -47,23 +47,26 @@ _LIMITS = (
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A finished study, as cards tell it."""
+class Told:
+    """A finished study, as cards tell it; `labels`: the file of step labels beside its tables, if any."""
 
     study: Study
     settings: Settings
     summary: Json
+    labels: str | None = None
 
     @classmethod
-    def of(cls, study: Study) -> _Told:
+    def of(cls, study: Study, labels: str | None = None) -> Told:
+        """Read what cards tell of a study."""
         if not (study.path / "summary.json").exists():
             raise StudyError(
                 f"{study.path} is not finished, and a card is of results; run it: mechcot run {study.path}"
             )
-        return cls(study, study.settings, study.summary())
+        return cls(study, study.settings, study.summary(), labels)
 
     @property
     def pair(self) -> tuple[str, str]:
+        """The arms before and after."""
         return self.settings.contrast.before, self.settings.contrast.after
 
 
@@ -80,14 +83,14 @@ def write_cards(study: Study, folder: Path) -> tuple[Path, Path]:
     Raises:
         StudyError: the study is not finished.
     """
-    told = _Told.of(study)
+    told = Told.of(study)
     made = (folder / MODEL / "README.md", folder / DATASET / "README.md")
     for path, text in zip(made, (model_card(told), data_card(told)), strict=True):
         files.write_text(path, text)
     return made
 
 
-def model_card(told: _Told) -> str:
+def model_card(told: Told) -> str:
     """The card of the arm after."""
     after = told.pair[1]
     body = (
@@ -104,7 +107,7 @@ def model_card(told: _Told) -> str:
     return _page(_model_head(told), body)
 
 
-def data_card(told: _Told) -> str:
+def data_card(told: Told) -> str:
     """The card of the study's tables."""
     names = " and ".join(escaped(arm) for arm in told.settings.arms)
     body = (
@@ -112,6 +115,7 @@ def data_card(told: _Told) -> str:
         f"{_asked(told)} Answers of {names}, cut into steps, each with its verdicts.",
         "## Tables",
         table(_tables(told)),
+        f"`{told.labels}`: a row a judged trace with its steps and their labels." if told.labels else "",
         "A row bears its ids: `qid` (question), `arm` (whose text), `cid` (which sample), `sid` (which "
         "step). The columns stand in mechcot's `docs/study-folder.md`. Texts of models are as they were "
         "written: nothing was filtered, and some of it is wrong.",
@@ -130,7 +134,7 @@ def _page(head: Json, body: Sequence[str]) -> str:
 # --- front matter ---------------------------------------------------------------------------------
 
 
-def _model_head(told: _Told) -> dict[str, Any]:
+def _model_head(told: Told) -> dict[str, Any]:
     head: dict[str, Any] = {"tags": ["mechcot", "chain-of-thought", "distillation"]}
     if not told.settings.given:
         head |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
@@ -142,7 +146,7 @@ def _model_head(told: _Told) -> dict[str, Any]:
     return head | {"model-index": [_index(told)]}
 
 
-def _index(told: _Told) -> dict[str, Any]:
+def _index(told: Told) -> dict[str, Any]:
     """The arm's own numbers as the Hub's model-index has them."""
     after = told.pair[1]
     answers, audit = told.summary["answers"][after], told.summary["audit"][after]
@@ -163,8 +167,10 @@ def _index(told: _Told) -> dict[str, Any]:
     }
 
 
-def _data_head(told: _Told) -> dict[str, Any]:
-    configs = [{"config_name": name, "data_files": files_} for name, files_ in _configs(told).items()]
+def _data_head(told: Told) -> dict[str, Any]:
+    labels = {"step-labels": told.labels} if told.labels else {}
+    tables = {**tables_of(told), **labels}
+    configs = [{"config_name": name, "data_files": files_} for name, files_ in tables.items()]
     n = sum(len(told.study.traces(arm)) for arm in told.settings.arms)
     return {
         "tags": ["mechcot", "chain-of-thought", "step-verdicts"],
@@ -179,8 +185,8 @@ def _size(n: int) -> str:
     return next((name for bound, name in bounds if n < bound), "1M<n<10M")
 
 
-def _configs(told: _Told) -> dict[str, str]:
-    """The tables by name: as the Hub's `configs`, and as rows of the card."""
+def tables_of(told: Told) -> dict[str, str]:
+    """The tables by name, each with its file in the study: the Hub's `configs`, rows of the card."""
     kind = told.settings.judge.kind
     parts = {"traces": "traces", "steps": "steps", "verdicts": f"verdicts/{kind}"}
     arms = {
@@ -195,7 +201,7 @@ def _configs(told: _Told) -> dict[str, str]:
 # --- the text -------------------------------------------------------------------------------------
 
 
-def _made(told: _Told, arm: str) -> str:
+def _made(told: Told, arm: str) -> str:
     """How an arm came about; as it is written, not escaped."""
     own = told.settings.arms[arm]
     if own.traces is not None:
@@ -203,23 +209,33 @@ def _made(told: _Told, arm: str) -> str:
     if own.distill is None and own.model == "organism":
         return f"{arm} is mechcot's organism, a tiny model trained in the study itself."
     if own.distill is None:
-        return f"{arm} is the checkpoint {own.model}."
+        return f"{arm} is the checkpoint {_public(own.model)}."
     train, base = own.distill.train, told.settings.arms[own.distill.base]
     how = "an adapter (LoRA)" if train.lora is not None else "all weights"
-    of = own.distill.base if base.model in (None, "organism") else f"{own.distill.base} ({base.model})"
+    of = (
+        own.distill.base
+        if base.model in (None, "organism")
+        else f"{own.distill.base} ({_public(base.model)})"
+    )
     return (
         f"{arm} was distilled from {of} on the examples {Path(own.distill.examples).name}: {how}, "
         f"{train.epochs:g} epochs, learning rate {train.learning_rate:g}, loss on {', '.join(train.loss_on)}."
     )
 
 
-def _asked(told: _Told) -> str:
+def _public(model: str | None) -> str:
+    """A checkpoint's name on the Hub; of a folder of this machine its last part alone."""
+    name = model or ""
+    return name if _on_the_hub(name) else Path(name).expanduser().name
+
+
+def _asked(told: Told) -> str:
     answers = told.summary["answers"][told.pair[0]]
     asked = counted(answers["n_questions"], "question").replace("\u00a0", " ")
     return f"{asked} of {escaped(questions_name(told.settings))}, {answers['k']} traces each."
 
 
-def _results(told: _Told) -> str:
+def _results(told: Told) -> str:
     """The headline's table, with what stands behind each number."""
     before, after = told.pair
     rows = tuple(tuple(row) for row in headline_rows(told.summary))
@@ -236,7 +252,7 @@ def _results(told: _Told) -> str:
     return f"{table(shown)}\n\n{note}"
 
 
-def _judge_controls(told: _Told) -> list[str]:
+def _judge_controls(told: Told) -> list[str]:
     found = registry.json_of(
         next(one for one in registry.ANALYSES if one.name == "judge_controls"), told.study
     )
@@ -253,7 +269,7 @@ def _judge_controls(told: _Told) -> list[str]:
     return ["## Controls of the judge", table(Table("", ("judge", "control", "change of wrong steps"), rows))]
 
 
-def _claims(told: _Told) -> str:
+def _claims(told: Told) -> str:
     """What became of published claims, counted."""
     ledger = registry.json_of(next(one for one in registry.ANALYSES if one.name == "ledger"), told.study)
     rows = tuple(
@@ -269,7 +285,7 @@ def _claims(told: _Told) -> str:
     return f"{told_}\n\n{of}"
 
 
-def _how(told: _Told) -> list[str]:
+def _how(told: Told) -> list[str]:
     """How it was measured, its limits, the licence."""
     settings = told.settings
     rows = [
@@ -299,7 +315,7 @@ def _how(told: _Told) -> list[str]:
     ]
 
 
-def _not_asked(told: _Told) -> str:
+def _not_asked(told: Told) -> str:
     """Analyses of the study that found nothing, each with its reason."""
     lines = []
     there = {path.stem for path in (told.study.path / "results").glob("*.json")}
@@ -318,7 +334,7 @@ def _reason(result: Json) -> str:
     return "; ".join(dict.fromkeys(str(part["reason"]) for part in parts))
 
 
-def _given(told: _Told) -> list[tuple[str, str]]:
+def _given(told: Told) -> list[tuple[str, str]]:
     """Of a study without weights how its arms were asked, as far as their files tell."""
     if not told.settings.given:
         return []
@@ -336,7 +352,7 @@ def _given(told: _Told) -> list[tuple[str, str]]:
     return rows
 
 
-def _judge(told: _Told) -> str:
+def _judge(told: Told) -> str:
     kind = told.settings.judge.kind
     if kind == "exact":
         return "the task's own checker, which looks every claim up"
@@ -348,7 +364,7 @@ def _judge(told: _Told) -> str:
     return f"{about['returned_model']}, a language model, shown {shown} beside each step (digest {digest})"
 
 
-def _hub_set(told: _Told) -> str | None:
+def _hub_set(told: Told) -> str | None:
     asked = told.settings.questions
     return asked.path.removeprefix(HUB) if asked is not None and asked.path.startswith(HUB) else None
 
@@ -357,13 +373,16 @@ def _base(settings: Settings, arm: ArmSettings) -> str | None:
     """The model of the Hub that an arm was trained from; None: it is none of the Hub's."""
     base = settings.arms[arm.distill.base] if arm.distill is not None else arm
     name = base.model or ""
-    on_the_hub = name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
-    return name if on_the_hub and arm.distill is not None else None
+    return name if _on_the_hub(name) and arm.distill is not None else None
 
 
-def _tables(told: _Told) -> Table:
+def _on_the_hub(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def _tables(told: Told) -> Table:
     rows = []
-    for name, file in _configs(told).items():
+    for name, file in tables_of(told).items():
         frame = records.read_table(told.study.checked(told.study.path / file))
         rows.append((name, file, f"{len(frame):,}", ", ".join(map(str, frame.columns))))
     return Table("", ("table", "file", "rows", "columns"), tuple(rows))
