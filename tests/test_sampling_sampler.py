@@ -15,7 +15,7 @@ from mechcot.core.errors import SamplingError
 from mechcot.core.sampling_settings import SamplingSettings
 from mechcot.models.checkpoint import Checkpoint
 from mechcot.sampling import Prompt, sample
-from mechcot.sampling.choice import choose, nucleus
+from mechcot.sampling.choice import MANY, all_finite, choose, nucleus
 from mechcot.sampling.sampler import uniforms
 
 PROMPTS = [Prompt(f"q{i}", tuple(range(6 + i, 6 + i + 3 + i % 3))) for i in range(7)]
@@ -158,6 +158,32 @@ def test_a_large_vocabulary_is_not_sorted(monkeypatch: pytest.MonkeyPatch) -> No
     logits = 3 * torch.randn(4, 262_144, generator=torch.Generator().manual_seed(0))
     choose(logits, torch.rand(4, dtype=torch.float64), SamplingSettings(temperature=0.3, top_p=0.9))
     assert 64 <= max(sorted_) <= 4096
+
+
+def test_a_large_vocabulary_is_drawn_from_as_by_float64_throughout() -> None:
+    """In blocks of float32; a draw at the very edge of two tokens may fall to the other one."""
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(4, MANY + 100)
+    logits[:, 700:1600] = -1e4  # whole blocks without weight, and parts of some
+    draws = torch.rand(4, 500, dtype=torch.float64)
+    draws[:, :2] = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    asked = SamplingSettings(temperature=0.7)
+    total = torch.softmax(logits.double() / 0.7, -1).cumsum(-1)
+    for column in draws.T:
+        tokens, logprobs = choose(logits, column, asked)
+        wanted = torch.searchsorted(total, column[:, None] * total[:, -1:], right=True)[:, 0]
+        edge = (total.gather(-1, (wanted - 1).clamp(min=0)[:, None])[:, 0] - column).abs().lt(1e-5)
+        assert bool(((tokens == wanted.clamp(max=logits.shape[1] - 1)) | edge | column.ge(1 - 1e-5)).all())
+        assert not bool(((tokens >= 700) & (tokens < 1600)).any())
+        assert logprobs.equal(logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0])
+
+
+def test_rows_that_are_not_finite_are_told_apart_and_large_ones_are_finite() -> None:
+    rows = torch.zeros(5, 10)
+    rows[1, 3], rows[2, 4], rows[3, :2] = torch.inf, torch.nan, torch.tensor([torch.inf, -torch.inf])
+    rows[4] = 3e38  # the sum overflows
+    assert all_finite(rows).tolist() == [True, False, False, False, True]
+    assert all_finite(rows[:1]).tolist() == [True]
 
 
 def test_streams_differ_by_every_part_of_their_key() -> None:

@@ -16,7 +16,11 @@ CHUNK = 2**24
 """How many logits are worked on at once: 128 MB of them in float64. A row's choice is its own."""
 
 BLOCK = 512
-"""On a GPU, a running sum over more than that many is taken in blocks."""
+"""A running sum of float32 over more than that many is taken in blocks."""
+
+MANY = 2**14
+"""From so many tokens on a processor too draws from probabilities in float32, whose blocks are added up in
+float64; where top_k or top_p cut them, they stay float64."""
 
 
 def chosen_tokens(
@@ -35,7 +39,7 @@ def chosen_tokens(
     """
     on = torch.from_numpy(draws if logits.is_cpu else draws.astype(np.float32)).to(logits.device)
     tokens, logprobs = choose(logits, on, settings)
-    finite = torch.isfinite(logits).all(-1)
+    finite = all_finite(logits)
     # One tensor, one copy: the bits of a float32 as a whole number.
     told = torch.stack([tokens, logprobs.view(torch.int32).long(), finite.long()]).cpu()
     bits = told[1].int().view(torch.float32)
@@ -45,8 +49,9 @@ def chosen_tokens(
 def choose(logits: Tensor, draws: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor]:
     """Pick tokens by inverting the cumulative distribution, some rows at a time.
 
-    On a processor probabilities are float64. Elsewhere they are float32, as most GPUs compute float64 very
-    slowly, and are summed in a fixed order, which torch's cumulative sum of floats on CUDA is not.
+    On a processor probabilities are float64 (but see `MANY`). Elsewhere they are float32, as most GPUs
+    compute float64 very slowly, and are summed in a fixed order, which torch's cumulative sum of floats on
+    CUDA is not.
 
     Args:
         logits: `[rows, vocab]`.
@@ -68,7 +73,9 @@ def _chosen(logits: Tensor, draws: Tensor, settings: SamplingSettings) -> tuple[
     if settings.temperature == 0:
         tokens = logits.argmax(-1)
     else:
-        precision = torch.float64 if logits.is_cpu else torch.float32
+        all_of_them = settings.top_k == 0 and settings.top_p == 1
+        exact = logits.is_cpu and not (all_of_them and logits.shape[-1] >= MANY)
+        precision = torch.float64 if exact else torch.float32
         p = torch.softmax(logits / settings.temperature, dim=-1, dtype=precision)
         if 0 < settings.top_k < p.shape[-1]:
             p = p.masked_fill(p < p.topk(settings.top_k, dim=-1).values[:, -1:], 0.0)
@@ -80,6 +87,15 @@ def _chosen(logits: Tensor, draws: Tensor, settings: SamplingSettings) -> tuple[
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
 
 
+def all_finite(logits: Tensor) -> Tensor:
+    """Whether all logits of each row are finite, `[rows]`.
+
+    What is not finite does not vanish in a sum, so on a processor one sum is enough where it is finite.
+    """
+    summed = torch.isfinite(logits.sum(-1)) if logits.is_cpu else None
+    return summed if summed is not None and bool(summed.all()) else torch.isfinite(logits).all(-1)
+
+
 def drawn(p: Tensor, draws: Tensor) -> Tensor:
     """Columns drawn by their weights, `[rows, 1]`; never one of weight 0.
 
@@ -87,17 +103,18 @@ def drawn(p: Tensor, draws: Tensor) -> Tensor:
         p: weights, not all 0, `[rows, columns]`.
         draws: `[rows]` in [0, 1).
     """
-    draws = draws[:, None].to(p.dtype)
-    if p.is_cpu or p.shape[-1] <= BLOCK:
-        total = running_sum(p)
+    summed = torch.float64 if p.is_cpu else p.dtype
+    draws = draws[:, None].to(summed)
+    if p.dtype == torch.float64 or p.shape[-1] <= BLOCK:
+        total = running_sum(p.to(summed))
         return _reached(total, draws * total[:, -1:])
     blocks = torch.nn.functional.pad(p, (0, -p.shape[-1] % BLOCK)).reshape(len(p), -1, BLOCK)
     # Which block, then where in it: only the sums of the blocks are kept of the whole vocabulary.
-    total = running_sum(blocks.sum(-1))
+    total = running_sum(blocks.sum(-1).to(summed))
     wanted = draws * total[:, -1:]
     block = _reached(total, wanted)
     before = torch.nn.functional.pad(total, (1, 0)).gather(-1, block)
-    inside = running_sum(blocks.take_along_dim(block[..., None], 1)[:, 0])
+    inside = running_sum(blocks.take_along_dim(block[..., None], 1)[:, 0].to(summed))
     return block * BLOCK + _reached(inside, wanted - before)
 
 
