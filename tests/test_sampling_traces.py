@@ -4,9 +4,11 @@ from typing import Any
 import pytest
 
 from conftest import word_tokenizer
+from mechcot.core import remade
 from mechcot.core.presets import PRESETS
 from mechcot.core.prompt_settings import PromptSettings
-from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows
+from mechcot.core.work import done_by
+from mechcot.sampling import Completion, Prompt, token_offsets, trace_rows, traces
 from mechcot.steps.table import token_span
 from mechcot.tasks import Question
 from mechcot.tasks.multiple_choice import prompt_format
@@ -89,3 +91,31 @@ def test_a_trace_row(tmp_path: Path, finish: str, answer: int, rule: str) -> Non
     assert (row["answer"], row["answer_rule"]) == (answer, rule)
     assert len(row["token_start"]) == len(ids)
     assert row["reasoning_end"] == 5
+
+
+class ByBytes:
+    """An engine that does the tasks last first, of what it gets as bytes, as a worker does."""
+
+    def do(self, function: Any, tasks: Any, resources: Any, save: Any, keep: Any) -> None:
+        for task in reversed(tasks):
+            apart, shared, own = remade.unpacked(remade.packed((function, resources, task)))
+            keep(task, apart(shared, own))
+
+    def rest(self) -> None:
+        """Nothing is kept."""
+
+
+def test_rows_made_in_pieces_by_workers_are_those_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = word_tokenizer(tmp_path)
+    ids = tokenizer("w3 . </think> answer w2")["input_ids"]
+    done = [Completion(f"q{i // 3}", i % 3, ids[: 2 + i], "length", -float(i)) for i in range(5)]
+    questions = {f"q{i}": Question(f"q{i}", "d", "s", ("w1", "w2"), 0, "g") for i in range(2)}
+    given = (done, [Prompt("q0", (7, 8)), Prompt("q1", (9,))], questions, FORM, tokenizer, "a")
+    whole = trace_rows(*given)
+    monkeypatch.setattr(traces, "PIECE", 2)
+    assert trace_rows(*given) == whole
+    with done_by(ByBytes()):
+        assert trace_rows(*given) == whole
+    assert [row["cid"] for row in whole] == [0, 1, 2, 0, 1]

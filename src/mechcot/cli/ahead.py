@@ -61,15 +61,19 @@ def run(study: Path, given: dict[str, Any], dry_run: bool, quiet: bool, as_json:
 \b
   mechcot plan studies/organism           # a study, begun or finished
   mechcot plan study.yaml                 # a new study with these settings
+  mechcot plan study.yaml --workers 8     # shared among eight workers
 
-Below the stages stands what those that are to do are expected to take, by counts and by a model of
-throughput whose constants are listed, and the smallest differences that the study could find. Nothing is
-run, fetched, sent or written."""
+Below the stages stands what those that are to do are expected to take, by counts and by a cost model whose
+constants are listed (docs/scale.md), which stage takes longest and what it waits for, the same on GPUs, and
+the smallest differences that the study could find. Nothing is run, fetched, sent or written."""
 )
 def plan(
     study: Annotated[
         Path, typer.Argument(help="The study's folder, or a settings file (YAML).", show_default=False)
     ],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="So many share it; on GPUs, one each.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Plan a study."""
@@ -77,7 +81,7 @@ def plan(
         is_study(study)
     from mechcot.pipeline import run as pipeline
 
-    found = pipeline.foretell(study)
+    found = pipeline.foretell(study, workers=workers)
     if as_json:
         both = {**found.plan.to_json(), "estimate": found.estimate.to_json()}
         typer.echo(json.dumps(both, ensure_ascii=False))

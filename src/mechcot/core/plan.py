@@ -154,7 +154,7 @@ def _why_untimed(row: Expense) -> str:
         return "a server answers at a pace of its own"
     if row.tokens_in == row.tokens_out == 0:
         return "no model is run and nothing is asked: seconds, or a few minutes where there are many steps"
-    return "nothing like it has run in this study yet (mechcot plan: hours by a model of throughput)"
+    return "nothing like it has run in this study yet (mechcot plan STUDY: by the cost model)"
 
 
 def _sum(amounts: Iterable[float | None], name: str) -> float | None:

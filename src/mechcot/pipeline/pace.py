@@ -40,8 +40,8 @@ class Pace:
         """The same work with its seconds, where the pace of the study's models is known; no server's is."""
         if row.seconds is not None or row.calls != 0 or row.tokens_in is None or row.tokens_out is None:
             return row
-        read = row.tokens_in / self._reads if self._reads else None
-        written = row.tokens_out / self._writes if self._writes else None
+        read = self.seconds("reading", row.tokens_in, 0)
+        written = self.seconds("sampling", 0, row.tokens_out)
         if (row.tokens_in and read is None) or (row.tokens_out and written is None):
             return row
         seconds = (read or 0.0) + (written or 0.0)
@@ -49,6 +49,18 @@ class Pace:
             return row
         self.notes[:] = [_PACE]
         return replace(row, seconds=seconds)
+
+    def seconds(self, kind: str, read: float, written: float) -> float | None:
+        """What a reading or a sampling of so many tokens takes; None: none has run, or it is neither.
+
+        Args:
+            kind: `reading` or `sampling`.
+            read: tokens.
+            written: likewise.
+        """
+        if kind == "reading":
+            return read / self._reads if self._reads else None
+        return written / self._writes if kind == "sampling" and self._writes else None
 
     @cached_property
     def _reads(self) -> float | None:

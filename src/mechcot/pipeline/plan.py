@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mechcot.analyses.judge_controls.plan import ControlsPlan
     from mechcot.asking.spending import Plan as Calls
     from mechcot.probe import ProbeSpec
+    from mechcot.probe.cost import Cost
 
 _AGAIN = "What is made anew is counted on what is there now; seconds not foretold are those of its last run."
 ON_THE_HUB = "the questions are on the Hub and not yet fetched"
@@ -185,9 +186,6 @@ def controls_plan(found: ControlsPlan) -> Plan:
 
 def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Expense:
     """What a probe on an author's steps as a reader sees them will take; transfer and ablation apart."""
-    from mechcot.probe.control_task import LABELLINGS
-    from mechcot.probe.cost import Fits, report_cost
-    from mechcot.probe.nulls import NULL_C, NULL_TOL
     from mechcot.probe.stored import places
 
     what = f"probe {author} read by {reader}"
@@ -195,17 +193,15 @@ def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Ex
         return Expense(what, None, "fits", reason="the reading is not there yet")
     store = study.activations(author, reader)
     chosen, shown = places(store, spec)
-    nested = np.tile(np.array(spec.grid), spec.folds * (spec.inner_folds + 1))
-    fixed = np.full((2 + 2 * spec.null_draws + LABELLINGS) * spec.folds, NULL_C)
     steps = study.steps(author)
     asked = study.questions(spec.domain)
-    cost = report_cost(
+    cost, fits = probe_cost(
+        spec,
         (len(store), int(store.meta["d_model"])),
-        spec.settings(study.settings.seed),
-        sources=len(chosen),
-        beside=len(shown),
-        jobs=[Fits(nested), Fits(fixed, NULL_TOL)],
-        characters=int(steps.text.drop_duplicates().str.len().sum() + asked.stem.str.len().sum()),
+        len(chosen),
+        len(shown),
+        int(steps.text.drop_duplicates().str.len().sum() + asked.stem.str.len().sum()),
+        study.settings.seed,
     )
     error = spec.label == "step_error"
     extra = [
@@ -214,7 +210,7 @@ def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Ex
     read = files.read_json(study.checked(study.reading_path(author, reader) / "reading.json"))["bare_tokens"]
     return Expense(
         what,
-        len(nested) * (len(chosen) + len(shown)) + len(fixed) * len(chosen),
+        fits,
         "fits",
         tokens_in=None if "ablation" in extra else int(read) * spec.untrained,
         seconds=cost.seconds,
@@ -225,3 +221,33 @@ def probe_expense(study: Study, spec: ProbeSpec, author: str, reader: str) -> Ex
         note=f"{len(chosen)} places are fitted, {len(shown)} only shown; seconds and memory are within a "
         f"factor of about two{f', without {listed(extra)}' if extra else ''}",
     )
+
+
+def probe_cost(
+    spec: ProbeSpec, shape: tuple[int, int], sources: int, beside: int, characters: int, seed: int
+) -> tuple[Cost, int]:
+    """What a probe takes, transfer and ablation apart, and how many fits that is.
+
+    Args:
+        spec: what is fitted.
+        shape: steps and width of the activations.
+        sources: layers, or (rule, layer), that are chosen from.
+        beside: those that are only shown.
+        characters: of the distinct texts of steps and questions.
+        seed: the study's.
+    """
+    from mechcot.probe.control_task import LABELLINGS
+    from mechcot.probe.cost import Fits, report_cost
+    from mechcot.probe.nulls import NULL_C, NULL_TOL
+
+    nested = np.tile(np.array(spec.grid), spec.folds * (spec.inner_folds + 1))
+    fixed = np.full((2 + 2 * spec.null_draws + LABELLINGS) * spec.folds, NULL_C)
+    cost = report_cost(
+        shape,
+        spec.settings(seed),
+        sources=sources,
+        beside=beside,
+        jobs=[Fits(nested), Fits(fixed, NULL_TOL)],
+        characters=characters,
+    )
+    return cost, len(nested) * (sources + beside) + len(fixed) * sources

@@ -91,12 +91,20 @@ def plan(
     Raises:
         MechcotError: what `run` would refuse before it begins.
     """
+    from mechcot.pipeline.estimate.estimate import estimate_of, timed_plan
+
     with ExitStack() as stack:
-        return _planned(stack, path, config, preset, seed, overrides, restart_from)[1]
+        study, found = _planned(stack, path, config, preset, seed, overrides, restart_from)
+        unknown = any(row.state != "cached" and row.seconds is None for row in found.rows)
+        return timed_plan(found, estimate_of(study, found)) if unknown else found
 
 
 def foretell(
-    path: str | Path, *, config: str | Path | None = None, overrides: tuple[str, ...] = ()
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    workers: int | None = None,
 ) -> Foretold:
     """The plan of a study, and what the stages that are to do are expected to take.
 
@@ -104,12 +112,14 @@ def foretell(
         path: as in `plan`.
         config: likewise.
         overrides: likewise.
+        workers: that share it; None: those that the settings ask for, or none.
     """
-    from mechcot.pipeline.estimate.estimate import estimate_of
+    from mechcot.pipeline.estimate.estimate import estimate_of, timed_plan, workers_of
 
     with ExitStack() as stack:
         study, found = _planned(stack, path, config, None, None, overrides, None)
-        return Foretold(found, estimate_of(study, found))
+        estimate = estimate_of(study, found, workers or workers_of(study.settings.engine))
+        return Foretold(timed_plan(found, estimate), estimate)
 
 
 class Foretold(NamedTuple):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from mechcot.core.work import WorkUnit, gather
 from mechcot.sampling.empty import refuse_empty
 from mechcot.sampling.room import Prompt
 from mechcot.sampling.sampler import Completion
 from mechcot.tasks import PromptFormat, Question, read_answer, reasoning_end
 from mechcot.tasks.tokens import decode, shared_prefix
+
+PIECE = 256
+"""Completions whose rows are made at a time: a second or two of a processor where texts are long."""
 
 
 def trace_rows(
@@ -23,28 +28,53 @@ def trace_rows(
     *,
     may_be_empty: bool = False,
 ) -> list[dict[str, Any]]:
-    """Rows of the traces table (`records.TRACES`).
+    """Rows of the traces table (`records.TRACES`); workers share them, a piece of the completions each.
 
     Raises:
         SamplingError: many of the completions are empty.
     """
     prompt_ids = {prompt.qid: list(prompt.ids) for prompt in prompts}
+    shared = _Shared(prompt_ids, questions, form, tokenizer, arm)
+    pieces = [
+        WorkUnit(str(first), (completions[first : first + PIECE],))
+        for first in range(0, len(completions), PIECE)
+    ]
+    rows = [row for made in gather(_rows_of, pieces, shared) for row in made]
+    if not may_be_empty:
+        refuse_empty([(row["qid"], row["cid"]) for row in rows if not row["text"].strip()], len(rows), arm)
+    return rows
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What the rows of all pieces need; see `trace_rows`."""
+
+    prompt_ids: Mapping[str, list[int]]
+    questions: Mapping[str, Question]
+    form: PromptFormat
+    tokenizer: Any
+    arm: str
+
+
+def _rows_of(shared: _Shared, task: WorkUnit) -> list[dict[str, Any]]:
+    """Rows of a piece."""
+    tokenizer, form = shared.tokenizer, shared.form
     rows: list[dict[str, Any]] = []
-    for completion in completions:
+    for completion in task.arguments[0]:
         ids = completion.token_ids
         body = ids[:-1] if completion.finish_reason == "stop" else ids
         text = decode(tokenizer, body)
         spans = token_offsets(tokenizer, body, text)
         spans += [(len(text), len(text))] * (len(ids) - len(body))
-        question = questions[completion.qid]
+        question = shared.questions[completion.qid]
         answer = read_answer(text, question, form, completion.finish_reason)
         rows.append(
             {
                 "qid": completion.qid,
-                "arm": arm,
+                "arm": shared.arm,
                 "cid": completion.cid,
                 "text": text,
-                "prompt_ids": prompt_ids[completion.qid],
+                "prompt_ids": shared.prompt_ids[completion.qid],
                 "token_ids": ids,
                 "token_start": [start for start, _ in spans],
                 "token_end": [end for _, end in spans],
@@ -57,8 +87,6 @@ def trace_rows(
                 "answer_end": answer.end,
             }
         )
-    if not may_be_empty:
-        refuse_empty([(row["qid"], row["cid"]) for row in rows if not row["text"].strip()], len(rows), arm)
     return rows
 
 

@@ -1,1 +1,1 @@
-"""What a study will take before anything of it is there: a model of throughput whose constants are told."""
+"""What a study will take before anything of it is there: a cost model whose constants are told."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from mechcot.core.results import Result, because
+from mechcot.core.results import UNSTORED, Result, because
 from mechcot.core.words import aligned
+
+if TYPE_CHECKING:
+    from mechcot.pipeline.estimate.load import Load
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,15 @@ class Work(Result):
         calls: to servers.
         tokens_in: that a model here or a server reads.
         tokens_out: that it writes.
-        gpu_hours: of a GPU as assumed.
+        seconds: on this machine, by one process that nothing disturbs.
+        wall: the same by the workers asked for.
+        gpu_hours: of the first GPU of the table.
+        memory: bytes at once, of one process.
         disk: bytes that are kept.
         money: by the prices of the server's file.
+        bound: what most of the time is waited for.
+        tasks: so many workers can share it; 1: none.
+        load: what it asks of a machine, by the bytes of a number.
         reason: why an amount is unknown.
     """
 
@@ -50,9 +59,15 @@ class Work(Result):
     calls: float = 0.0
     tokens_in: float = 0.0
     tokens_out: float = 0.0
+    seconds: float | None = field(default=0.0, metadata=because(""))
+    wall: float | None = field(default=None, metadata=because("not shared yet"))
     gpu_hours: float | None = field(default=0.0, metadata=because(""))
+    memory: float | None = field(default=0.0, metadata=because(""))
     disk: float = 0.0
     money: float | None = field(default=0.0, metadata=because(""))
+    bound: str = ""
+    tasks: float = 1.0
+    load: Callable[[int], Load] | None = field(default=None, metadata=UNSTORED)
     reason: str = ""
 
 
@@ -74,29 +89,64 @@ class Detectable(Result):
 
 
 @dataclass(frozen=True)
+class OnGpu(Result):
+    """The whole of it with workers that have a GPU each.
+
+    Attributes:
+        machine: the GPU.
+        status: `measured` or `assumed`.
+        hours: on the wall; what no model does is done on this machine's processor.
+        fits: whether the greediest stage fits its memory.
+    """
+
+    machine: str
+    status: str
+    hours: float
+    fits: bool
+
+
+@dataclass(frozen=True)
 class Estimate(Result):
     """What a study is expected to take, and to see.
 
     Attributes:
-        rows: stages that are not done and that a model, a GPU or a server does.
-        left_out: other stages that are not done; they take minutes, or are not foretold.
+        rows: stages that are not done, one by one.
+        left_out: those of them of which nothing is known.
+        workers: that share what can be shared.
+        machine: this one.
+        bottleneck: the stage that takes longest, and what it waits for.
+        gpus: the same on GPUs.
         constants: that the numbers rest on.
         detectable: what differences so large a study can find.
-        hours_here: of all that weights do here on this machine, by its measured rate; None: not known.
     """
 
     rows: tuple[Work, ...]
     left_out: tuple[str, ...]
+    workers: int
+    machine: str
+    bottleneck: str
+    gpus: tuple[OnGpu, ...]
     constants: tuple[Constant, ...]
     detectable: tuple[Detectable, ...]
-    hours_here: float | None = field(metadata=because("not all is known of the weights"))
 
     table: ClassVar[str] = "rows"
 
     def text(self) -> str:
         """Tables: the rows and their sum, what can be found, and what it rests on."""
-        lines = ["Expected, by a model of throughput:"]
-        head = ("", "how many", "calls", "tokens in", "tokens out", "GPU-hours", "disk", "money")
+        by = "one process" if self.workers == 1 else f"{self.workers} workers"
+        lines = [f"Expected, by the cost model, of {by} on this machine ({self.machine}):"]
+        head = (
+            "",
+            "how many",
+            "calls",
+            "tokens in",
+            "tokens out",
+            "time",
+            "memory",
+            "disk",
+            "money",
+            "waits for",
+        )
         lines += aligned([head, *map(_row, self.rows), _sum(self.rows)])
         reasons: dict[str, list[str]] = {}
         for row in self.rows:
@@ -104,12 +154,22 @@ class Estimate(Result):
                 reasons.setdefault(row.reason, []).append(row.stage)
         told = [f"unknown of {', '.join(stages)}: {reason}" for reason, stages in reasons.items()]
         lines += ["", *told] if told else []
-        if self.hours_here is not None and self.hours_here > 0:
-            lines.append(f"On this machine the weights' part would take {_hours(self.hours_here)} hours.")
-        if any(row.calls for row in self.rows):
-            lines.append("A server of your own takes hours too, which are not counted.")
+        lines += [self.bottleneck] if self.bottleneck else []
         if self.left_out:
             lines.append(f"Not foretold: {', '.join(self.left_out)}.")
+        if self.gpus:
+            lines += ["", f"With {self.workers} GPU{'s' if self.workers > 1 else ''} instead:"]
+            lines += aligned(
+                [
+                    (
+                        f"  {one.machine}",
+                        f"{_hours(one.hours)} hours",
+                        one.status,
+                        "" if one.fits else "too small",
+                    )
+                    for one in self.gpus
+                ]
+            )
         lines += ["", "Smallest difference that is found (chance 80 %, level 5 %):"]
         lines += aligned(
             [
@@ -126,7 +186,12 @@ class Estimate(Result):
 
 def total(rows: Sequence[Work]) -> Work:
     """All rows together; what one does not know is unknown."""
-    hours, money = [row.gpu_hours for row in rows], [row.money for row in rows]
+
+    def summed(name: str) -> float | None:
+        found = [getattr(row, name) for row in rows]
+        return None if None in found else sum(found)
+
+    memory = [row.memory for row in rows if row.memory is not None]
     return Work(
         "all of it",
         len(rows),
@@ -134,9 +199,12 @@ def total(rows: Sequence[Work]) -> Work:
         calls=sum(row.calls for row in rows),
         tokens_in=sum(row.tokens_in for row in rows),
         tokens_out=sum(row.tokens_out for row in rows),
-        gpu_hours=None if None in hours else sum(one for one in hours if one is not None),
+        seconds=summed("seconds"),
+        wall=summed("wall"),
+        gpu_hours=summed("gpu_hours"),
+        memory=max(memory, default=0.0),
         disk=sum(row.disk for row in rows),
-        money=None if None in money else sum(one for one in money if one is not None),
+        money=summed("money"),
     )
 
 
@@ -147,21 +215,37 @@ def _row(row: Work) -> tuple[str, ...]:
         f"{row.calls:,.0f}" if row.calls else "",
         _tokens(row.tokens_in),
         _tokens(row.tokens_out),
-        "unknown" if row.gpu_hours is None else _hours(row.gpu_hours) if row.gpu_hours else "",
-        f"{row.disk / 1e9:,.1f} GB" if row.disk else "",
+        "unknown" if row.wall is None else time_words(row.wall),
+        "unknown" if row.memory is None else _bytes(row.memory),
+        _bytes(row.disk),
         "unknown" if row.money is None else f"{row.money:,.2f}" if row.money else "",
+        row.bound,
     )
 
 
 def _sum(rows: Sequence[Work]) -> tuple[str, ...]:
-    """The last row; what is known of the money stands there where not all is."""
-    *cells, money = _row(total(rows))
-    known = sum(row.money for row in rows if row.money is not None)
-    return (*cells, f"{known:,.2f} and more" if money == "unknown" and known else money)
+    """The last row; what is known of time and money stands there where not all is."""
+    cells = list(_row(total(rows)))
+    for place, name, words in ((5, "wall", time_words), (8, "money", "{:,.2f}".format)):
+        known = sum(getattr(row, name) or 0.0 for row in rows)
+        if cells[place] == "unknown" and known:
+            cells[place] = f"{words(known)} and more"
+    return tuple(cells)
 
 
 def _tokens(n: float) -> str:
     return "" if not n else f"{n / 1e6:,.1f} M" if n >= 1e5 else f"{n / 1e3:,.1f} k"
+
+
+def _bytes(n: float) -> str:
+    return "" if not n else f"{n / 1e9:,.1f} GB"
+
+
+def time_words(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:,.0f} s" if seconds >= 1 else "< 1 s"
+    return f"{seconds / 60:,.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
 
 
 def _hours(hours: float) -> str:

@@ -1,4 +1,4 @@
-"""What each kind of stage is expected to take: calls by counts, hours by operations of the weights."""
+"""What each kind of stage is expected to take: calls by counts, hours by the cost model (`load`)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from pathlib import Path
 from mechcot.asking.server_file import Server
 from mechcot.core.judging_settings import instrument_of
 from mechcot.core.teacher_settings import OWN_TEACHER
-from mechcot.core.training_settings import DistillSettings
+from mechcot.core.training_settings import DistillSettings, TrainSettings
+from mechcot.pipeline.estimate import load
+from mechcot.pipeline.estimate.on_processors import plain_rows
 from mechcot.pipeline.estimate.result import Work
 from mechcot.pipeline.estimate.sizes import Sizes
-from mechcot.pipeline.estimate.weights import Weights, weights_of
+from mechcot.pipeline.estimate.timed import no_weights, served, timed
+from mechcot.pipeline.estimate.weights import Weights, organism_weights, weights_of
 from mechcot.steps.of_study import checkpoint_folder
 from mechcot.study.folder import FURTHER
-
-PEAK = 989e12
-"""Operations a second of a dense product in bfloat16 on an H100 or H200, by their maker's sheet."""
-USE = {"training": 0.35, "reading": 0.35, "sampling": 0.10}
-"""Shares of the peak that are reached: decoding waits for memory, not for products."""
-_NO_NAME = "how large the weights are stands neither in files here nor in their name"
 
 Row = Callable[[], Work]
 
@@ -28,7 +25,9 @@ Row = Callable[[], Work]
 def rows_of(sizes: Sizes) -> Mapping[str, Row]:
     """What each stage that is foretold takes, by its name."""
     study, settings = sizes.study, sizes.study.settings
-    found: dict[str, Row] = {}
+    found: dict[str, Row] = dict(plain_rows(sizes))
+    if settings.organism is not None:
+        found["pretrain"] = partial(_pretraining, sizes)
     if settings.teacher is not None and settings.teacher.server is not None:
         found["teacher"] = partial(_teacher, sizes)
     for arm, own in settings.arms.items():
@@ -36,6 +35,7 @@ def rows_of(sizes: Sizes) -> Mapping[str, Row]:
             found[f"distill-{arm}"] = partial(_training, sizes, arm, own.distill)
         if own.traces is None:
             found[f"sample-{arm}"] = partial(_sampling, sizes, arm)
+            found[f"facts-{arm}"] = partial(_facts, sizes, arm)
         elif own.traces == OWN_TEACHER:
             found[f"given-{arm}"] = partial(_examined, sizes, arm)
     if settings.judge.kind == "llm":
@@ -51,6 +51,8 @@ def rows_of(sizes: Sizes) -> Mapping[str, Row]:
             found[stage.name] = partial(_controls, sizes, stage.name)
     for author, reader in settings.readings():
         found[f"read-{author}-by-{reader}"] = partial(_reading, sizes, author, reader)
+    if sizes.pair_read():
+        found["probe"] = partial(_probe, sizes)
     return found
 
 
@@ -64,6 +66,8 @@ def weights_named(sizes: Sizes, arm: str) -> Weights | None:
     base = own.distill.base if own.distill is not None else arm
     name = settings.arms[base].model or ""
     found = weights_of(checkpoint_folder(sizes.study, base), name)
+    if found is None and settings.organism is not None and name == "organism":
+        found = organism_weights(settings.organism, sizes.vocabulary())
     if found is not None:
         sizes.tell(f"parameters of {base}", found.parameters / 1e9, "1e9", found.source)
         if found.active != found.parameters:
@@ -71,39 +75,36 @@ def weights_named(sizes: Sizes, arm: str) -> Weights | None:
     return found
 
 
-def _hours(sizes: Sizes, kind: str, operations: float) -> float:
-    peak = sizes.tell("GPU: operations a second", PEAK, "FLOP/s", "assumed: H100 or H200, bfloat16, dense")
-    use = sizes.tell(f"share of that reached in {kind}", USE[kind], "", "assumed")
-    return operations / (peak * use) / 3600
-
-
-def _forward(sizes: Sizes, weights: Weights, tokens: float) -> float:
-    each = sizes.tell("operations of a token and parameter, forward", 2, "", "assumed: without attention")
-    return each * weights.active * tokens
+def _pretraining(sizes: Sizes) -> Work:
+    organism = sizes.study.settings.organism
+    assert organism is not None
+    rows = organism.fact_rows + organism.post_rows
+    n, each = organism.pretrain_steps, sizes.corpus_tokens()
+    weights = organism_weights(organism, sizes.vocabulary())
+    of = load.training(
+        weights, TrainSettings(batch_size=rows), tokens=n * each, rows=n * rows, context=each / rows
+    )
+    return timed(sizes, Work("pretrain", n, "optimiser steps", tokens_in=n * each), lambda item: of)
 
 
 def _training(sizes: Sizes, arm: str, distill: DistillSettings) -> Work:
     stage, weights = f"distill-{arm}", weights_named(sizes, arm)
     rows = _examples(sizes, distill)
     seen = rows * distill.train.epochs
-    read = seen * (sizes.prompt() + _completion(sizes, distill))
+    each = sizes.prompt() + _completion(sizes, arm, distill)
+    row = Work(stage, seen, "examples", tokens_in=seen * each)
     if weights is None:
-        return Work(stage, seen, "examples", tokens_in=read, gpu_hours=None, reason=_NO_NAME)
-    passes = 2.0 if distill.train.lora is not None else 3.0
-    with_what = "an adapter" if distill.train.lora is not None else "all weights"
-    sizes.tell(f"forward passes' worth of a training step of {with_what}", passes, "", "assumed")
-    bytes_each = 2.0 if distill.train.dtype == "bfloat16" else 4.0
-    hours = _hours(sizes, "training", passes * _forward(sizes, weights, read))
-    return Work(
-        stage, seen, "examples", tokens_in=read, gpu_hours=hours, disk=bytes_each * weights.parameters
-    )
+        return no_weights(row)
+    of = load.training(weights, distill.train, tokens=seen * each, rows=seen, context=each)
+    disk = (2.0 if distill.train.dtype == "bfloat16" else 4.0) * weights.parameters
+    return timed(sizes, row, lambda item: of, disk=disk)
 
 
-def _completion(sizes: Sizes, distill: DistillSettings) -> float:
-    """Tokens of an example's completion: a chain, or an answer alone."""
+def _completion(sizes: Sizes, arm: str, distill: DistillSettings) -> float:
+    """Tokens of an example's completion: a chain, as long as the student's traces, or an answer alone."""
     own = sizes.study.settings.examples.get(distill.examples)
     if own is None or own.reasoning != "none" or own.by == "tokens":
-        return sizes.trace()
+        return sizes.trace(arm)
     return sizes.tell("tokens of an answer alone", 8, "tokens", "assumed")
 
 
@@ -123,42 +124,102 @@ def _examples(sizes: Sizes, distill: DistillSettings) -> float:
 def _sampling(sizes: Sizes, arm: str) -> Work:
     settings, stage = sizes.study.settings, f"sample-{arm}"
     sampling = settings.sampling_of(arm)
-    questions = sizes.questions()
-    n = questions * sampling.samples
-    read, written = questions * sizes.prompt(), n * min(sizes.trace(), sampling.max_new_tokens)
+    questions, prompt = sizes.questions(), sizes.prompt()
+    n, trace = questions * sampling.samples, min(sizes.trace(arm), sampling.max_new_tokens)
     if settings.arms[arm].server is not None:
-        return _at_server(sizes, arm, stage, n, read, written)
+        return _at_server(sizes, arm, stage, n, questions * prompt, n * trace)
     weights = weights_named(sizes, arm)
+    row = Work(stage, n, "traces", tokens_in=questions * prompt, tokens_out=n * trace)
     if weights is None:
-        return Work(stage, n, "traces", tokens_in=read, tokens_out=written, gpu_hours=None, reason=_NO_NAME)
-    hours = _hours(sizes, "sampling", _forward(sizes, weights, read + written))
-    return Work(stage, n, "traces", tokens_in=read, tokens_out=written, gpu_hours=hours)
+        return no_weights(row)
+    more = sizes.tell("longest trace of a batch over the mean", 1.5, "", "assumed")
+
+    def of(item: int) -> load.Load:
+        return load.sampling(
+            weights, item, rows=n, together=sampling.batch_rows, prompts=questions, prompt=prompt,
+            trace=trace, longest=min(more * trace, sampling.max_new_tokens),
+        )  # fmt: skip
+
+    return timed(sizes, row, of, tasks=n / sampling.batch_rows)
+
+
+_TOGETHER = 4096  # tokens of a pass where the settings leave them open
 
 
 def _reading(sizes: Sizes, author: str, reader: str) -> Work:
     settings, stage = sizes.study.settings, f"read-{author}-by-{reader}"
     asked = settings.reading
-    n = sizes.questions() * min(asked.traces_per_question, settings.sampling_of(author).samples)
+    n = sizes.questions(settings.contrast.domain) * min(
+        asked.traces_per_question, settings.sampling_of(author).samples
+    )
+    leads = len(asked.lead_ins)
     more = sizes.tell("tokens read for each token of prompt and trace", 1.2, "", "measured (docs/reading.md)")
-    read = n * (sizes.prompt() + sizes.trace()) * more * (1 + asked.permutations)
+    each = sizes.prompt() + sizes.trace(author)
+    further = sizes.tell("tokens of a lead-in and an option", 8, "tokens", "assumed")
+    branches = leads * sizes.steps(author) * further
+    read = n * (each * more + branches) * (1 + asked.permutations)
     weights = weights_named(sizes, reader)
+    row = Work(stage, n, "traces", tokens_in=read)
     if weights is None:
-        return Work(stage, n, "traces", tokens_in=read, gpu_hours=None, reason=_NO_NAME)
+        return no_weights(row)
     places = len(asked.sites) * (weights.layers + 1 if asked.layers is None else len(asked.layers))
-    kept = n * sizes.steps() * len(asked.rules) * places * weights.width * 2
-    hours = _hours(sizes, "reading", _forward(sizes, weights, read))
-    return Work(stage, n, "traces", tokens_in=read, gpu_hours=hours, disk=kept)
+    rows = n * sizes.steps(author) * len(asked.rules)
+    together = asked.max_tokens or _TOGETHER
+
+    def of(item: int) -> load.Load:
+        return load.reading(weights, item, tokens=read, context=each, together=together)
+
+    disk = rows * places * weights.width * (2 if weights.parameters > 1e8 else 4)
+    return timed(sizes, row, of, tasks=read / together, disk=disk)
+
+
+def _facts(sizes: Sizes, arm: str) -> Work:
+    weights, n = weights_named(sizes, arm), sizes.facts()
+    each = sizes.tell("tokens of a fact, alone and in its place", *sizes.fitted("tokens of a fact"))
+    row = Work(f"facts-{arm}", n, "facts", tokens_in=n * each)
+    if weights is None:
+        return no_weights(row)
+    return timed(
+        sizes,
+        row,
+        lambda item: load.reading(weights, item, tokens=n * each, context=each, together=_TOGETHER),
+        tasks=n * each / _TOGETHER,
+    )
+
+
+def _probe(sizes: Sizes) -> Work:
+    """Both arms' probes, by the operations that a fit takes here (`probe.cost`)."""
+    from mechcot.analyses.probe.analysis import default_spec
+    from mechcot.pipeline.plan import probe_cost
+
+    study = sizes.study
+    spec, settings = default_spec(study), study.settings
+    weights = weights_named(sizes, settings.contrast.after)
+    if weights is None:
+        return no_weights(Work("probe", 2, "arms"))
+    each = sizes.questions(settings.contrast.domain) * settings.reading.traces_per_question
+    seconds = memory = fits = 0.0
+    for arm in (settings.contrast.before, settings.contrast.after):
+        steps = round(each * sizes.steps(arm))
+        kept = weights.layers + 1 if settings.reading.layers is None else len(settings.reading.layers)
+        sources, beside = kept * len(spec.rules), kept * (len(settings.reading.rules) - len(spec.rules))
+        cost, n = probe_cost(
+            spec, (steps, weights.width), sources, max(beside, 0), round(steps * 40), settings.seed
+        )
+        seconds, memory, fits = seconds + cost.seconds, max(memory, cost.bytes), fits + n
+    return Work("probe", fits, "fits", seconds=seconds, memory=memory, bound=load.PRODUCTS, tasks=sources)
 
 
 # --- servers ---------------------------------------------------------------------------------------
 
 
 def _priced(
-    stage: str, server: Server, n: float, unit: str, calls: float, read: float, written: float
+    sizes: Sizes, stage: str, server: Server, n: float, unit: str, calls: float, read: float, written: float
 ) -> Work:
     money = server.cost(round(read), round(written))
     reason = "" if money is not None else "its server file lacks price_in or price_out"
-    return Work(stage, n, unit, calls=calls, tokens_in=read, tokens_out=written, money=money, reason=reason)
+    row = Work(stage, n, unit, calls=calls, tokens_in=read, tokens_out=written, money=money, reason=reason)
+    return served(sizes, row, server.concurrency)
 
 
 def _at_server(sizes: Sizes, arm: str, stage: str, n: float, read: float, written: float) -> Work:
@@ -167,7 +228,7 @@ def _at_server(sizes: Sizes, arm: str, stage: str, n: float, read: float, writte
     sampling = sizes.study.settings.sampling_of(arm)
     server = sampler_of(sizes.study, arm, sampling)
     each = min(server.samples_per_request, sampling.samples)
-    return _priced(stage, server, n, "traces", n / each, read * sampling.samples / each, written)
+    return _priced(sizes, stage, server, n, "traces", n / each, read * sampling.samples / each, written)
 
 
 def _teacher(sizes: Sizes) -> Work:
@@ -181,7 +242,14 @@ def _teacher(sizes: Sizes) -> Work:
     calls = n * min(settings.chains * each, settings.attempts)
     asked = _teacher_told(sizes)
     return _priced(
-        "teacher", server, n, "questions", calls, calls * (sizes.prompt() + asked), calls * sizes.trace()
+        sizes,
+        "teacher",
+        server,
+        n,
+        "questions",
+        calls,
+        calls * (sizes.prompt() + asked),
+        calls * sizes.trace(),
     )
 
 
@@ -208,7 +276,9 @@ def _examined(sizes: Sizes, arm: str) -> Work:
         Path(study.settings.teacher.server or "").expanduser(), study.settings.sampling.samples
     )
     asked = _teacher_told(sizes)
-    return _priced(f"given-{arm}", server, n, "traces", n, n * (sizes.prompt() + asked), n * sizes.trace())
+    return _priced(
+        sizes, f"given-{arm}", server, n, "traces", n, n * (sizes.prompt() + asked), n * sizes.trace()
+    )
 
 
 def _judging(sizes: Sizes, stage: str, file: str) -> Work:
@@ -227,7 +297,7 @@ def _verdicts(sizes: Sizes, stage: str, file: str, n: float, unit: str, calls: f
     )
     step = sizes.tell("tokens of a step, with its marks", 60, "tokens", "assumed")
     reply = sizes.tell("tokens of a verdict with its reason", 60, "tokens", "assumed")
-    return _priced(stage, judge, n, unit, calls, calls * (told + sizes.prompt() + step), calls * reply)
+    return _priced(sizes, stage, judge, n, unit, calls, calls * (told + sizes.prompt() + step), calls * reply)
 
 
 def _controls(sizes: Sizes, stage: str) -> Work:

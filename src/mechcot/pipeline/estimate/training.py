@@ -1,10 +1,14 @@
-"""How long a training will take here, by the operations of its weights."""
+"""How long a training will take here, by the cost model."""
 
 from __future__ import annotations
 
+import torch
+
 from mechcot.distill.training import Training
-from mechcot.pipeline.estimate.rows import USE
-from mechcot.pipeline.estimate.weights import measured_rate, weights_of
+from mechcot.pipeline.estimate.load import training as load_of
+from mechcot.pipeline.estimate.machines import machine_here
+from mechcot.pipeline.estimate.result import time_words
+from mechcot.pipeline.estimate.weights import weights_of
 
 
 def time_of(training: Training) -> str:
@@ -12,14 +16,15 @@ def time_of(training: Training) -> str:
     weights = weights_of(training.base, training.base.name)
     if weights is None:
         return "Time: not foretold, since the checkpoint's files do not say how many weights it has."
-    tokens = sum(len(row.input_ids) for row in training.data.rows) * training.settings.epochs
-    passes = 3 if training.settings.lora is None else 2
-    rate, what = measured_rate()
-    seconds = passes * 2 * weights.active * tokens / (rate * USE["training"])
-    told = f"{seconds:,.0f} s" if seconds < 600 else f"{seconds / 3600:,.1f} hours"
+    rows, epochs = len(training.data.rows), training.settings.epochs
+    tokens = sum(len(row.input_ids) for row in training.data.rows) * epochs
+    here = machine_here().cores(torch.get_num_threads())
+    load = load_of(
+        weights, training.settings, tokens=tokens, rows=rows * epochs, context=tokens / rows / epochs
+    )
     return (
-        f"Time: about {told} here, within a factor of about three: {passes} forward passes' worth of "
-        f"{tokens:,.0f} tokens and {weights.active / 1e6:,.1f} million weights, at "
-        f"{100 * USE['training']:.0f}% of the {rate / 1e9:,.0f} billion operations a second measured here "
-        f"({what})."
+        f"Time: about {time_words(load.seconds(here))} here, within a factor of about three: {tokens:,.0f} "
+        f"tokens and {weights.active / 1e6:,.1f} million weights, {load.operations:.2g} operations at "
+        f"{100 * here.reached['training']:.0f} % of {here.flops / 1e9:,.0f} billion a second ({here.name}, "
+        f"{here.status}: {here.source}); it waits for {load.bound(here)}."
     )

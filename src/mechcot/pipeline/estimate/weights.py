@@ -1,18 +1,20 @@
-"""How many parameters a checkpoint has, how wide and deep it is, and how fast a machine multiplies."""
+"""How many parameters a checkpoint has, and how wide and deep it is."""
 
 from __future__ import annotations
 
 import math
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mechcot.core import files
 from mechcot.core.errors import DataError
+from mechcot.core.training_settings import OrganismSettings
 
 _SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d+(?:\.\d+)?)([BM])(?![a-z])", re.IGNORECASE)
 _ACTIVE = re.compile(r"-A(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
+_VOCABULARY = 150_000  # of recent families: 128,000 to 262,000
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Weights:
         active: those that a token meets.
         width: of the residual stream.
         layers: transformer layers.
+        kv_width: numbers of a token's keys in a layer.
+        vocabulary: tokens that there are.
         source: how that is known.
     """
 
@@ -31,6 +35,8 @@ class Weights:
     active: float
     width: int
     layers: int
+    kv_width: int
+    vocabulary: int
     source: str
 
 
@@ -43,25 +49,41 @@ def weights_of(folder: Path | None, name: str) -> Weights | None:
     """
     counted = 0 if folder is None or not folder.is_dir() else _counted(folder)
     if folder is not None and counted:
-        width, layers = _shape(folder)
-        shape = _guessed(counted)
-        return Weights(counted, counted, width or shape[0], layers or shape[1], "counted in its files")
+        return _shaped(counted, counted, "counted in its files", _config(folder))
     found = _SIZE.findall(name)
     if not found:
         return None
     number, unit = found[-1]
     parameters = float(number) * (1e9 if unit.upper() == "B" else 1e6)
     active = _ACTIVE.findall(name)
-    width, layers = _guessed(parameters)
+    return _shaped(parameters, float(active[-1]) * 1e9 if active else parameters, "read off its name", {})
+
+
+def _shaped(parameters: float, active: float, source: str, config: dict[str, Any]) -> Weights:
+    """A dense transformer of 12 width^2 parameters a layer, 128 times as wide as deep, unless told."""
+    width = config.get("hidden_size") or round((parameters * 128 / 12) ** (1 / 3))
+    layers = config.get("num_hidden_layers") or max(1, round(width / 128))
+    heads = config.get("num_attention_heads") or 4
+    head = config.get("head_dim") or width // heads
+    keys = head * (config.get("num_key_value_heads") or (heads if config else 1))
+    return Weights(parameters, active, width, layers, keys, config.get("vocab_size") or _VOCABULARY, source)
+
+
+def organism_weights(asked: OrganismSettings, vocabulary: int) -> Weights:
+    """Those of an organism that is not trained yet (`distill.pretrain`).
+
+    Args:
+        asked: its settings.
+        vocabulary: words of its world.
+    """
+    width = asked.hidden_size
+    heads = width // 32
+    keys = 32 * (heads // 2 if heads % 2 == 0 else heads)
+    block = 2 * width * width + 2 * width * keys + 3 * width * 2 * width + 2 * width + 64
+    parameters = vocabulary * width + asked.layers * block + width
     return Weights(
-        parameters, float(active[-1]) * 1e9 if active else parameters, width, layers, "read off its name"
+        parameters, parameters, width, asked.layers, keys, vocabulary, "by the organism's settings"
     )
-
-
-def _guessed(parameters: float) -> tuple[int, int]:
-    """Width and depth of a dense transformer of 12 width^2 parameters a layer, 128 times as wide as deep."""
-    width = (parameters * 128 / 12) ** (1 / 3)
-    return round(width), max(1, round(width / 128))
 
 
 def _counted(folder: Path) -> int:
@@ -76,33 +98,10 @@ def _counted(folder: Path) -> int:
     return n
 
 
-def _shape(folder: Path) -> tuple[int | None, int | None]:
+def _config(folder: Path) -> dict[str, Any]:
     try:
-        config = files.read_json(folder / "config.json")
+        config: dict[str, Any] = files.read_json(folder / "config.json")
     except DataError:
-        return None, None
-    own = config.get("text_config", config)
-    return own.get("hidden_size"), own.get("num_hidden_layers")
-
-
-def measured_rate() -> tuple[float, str]:
-    """Floating-point operations a second of a matrix product here, and of what; takes half a second."""
-    import torch
-
-    on_gpu = torch.cuda.is_available()
-    n, dtype = (8192, torch.bfloat16) if on_gpu else (768, torch.float32)
-    where = "cuda" if on_gpu else "cpu"
-    one, other = (torch.ones((n, n), dtype=dtype, device=where) for _ in range(2))
-    one @ other  # the first is slower
-    times: list[float] = []
-    until = time.perf_counter() + 0.3
-    while time.perf_counter() < until or len(times) < 3:
-        if on_gpu:
-            torch.cuda.synchronize()
-        started = time.perf_counter()
-        one @ other
-        if on_gpu:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    name = torch.cuda.get_device_name(0) if on_gpu else f"processor, {torch.get_num_threads()} threads"
-    return 2 * n**3 / min(times), f"{name}, {str(dtype).removeprefix('torch.')}"
+        return {}
+    own: dict[str, Any] = config.get("text_config", config)
+    return own
