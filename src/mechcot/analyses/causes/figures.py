@@ -80,7 +80,7 @@ def causes(result: Json, *, title: str | None = None) -> go.Figure:
         "without whiskers has fewer than six questions, or no spread. 95 % intervals over questions."
     )
     axis = replace(POINTS, title="right answers, percentage points")
-    return row_chart(title or statement(result), caption, rows, axis, apart=_APART)
+    return row_chart(title or short(result), caption, rows, axis, apart=_APART)
 
 
 def _balance(result: Json) -> str:
@@ -97,8 +97,23 @@ def _balance(result: Json) -> str:
     )
 
 
+def short(result: Json) -> str:
+    """The figure's title: of the arm after, behind which steps answers become right more or less often."""
+    ways: dict[str, list[str]] = {"up": [], "down": []}
+    for kind in (RATIONALE, CORE, ALL):
+        row = effect(result, TOTAL, RIGHT, WRONGNESS, kind)
+        if row is not None and (way := direction(row["after"])) in ways:
+            ways[way].append(kind)
+    told = {"up": "more often", "down": "less often"}
+    found = [f"{told[way]} ({', '.join(kinds)})" for way, kinds in ways.items() if kinds]
+    after = result["after"]
+    if not found:
+        return f"With wrong steps repaired, no clear change of how often {after} is right"
+    return f"With wrong steps repaired, {after} is right {' and '.join(found)}"
+
+
 def statement(result: Json) -> str:
-    """What the intervals allow to say of the arm after."""
+    """What the intervals allow to say of the arm after, with its numbers."""
     told = []
     for kind in (RATIONALE, CORE, ALL):
         row = effect(result, TOTAL, RIGHT, WRONGNESS, kind)
