@@ -57,12 +57,12 @@ def estimate_of(study: Study, planned: Plan, workers: int = 1) -> Estimate:
 
 
 def timed_plan(planned: Plan, estimate: Estimate) -> Plan:
-    """A plan whose stages have the estimate's seconds where none are known."""
+    """A plan whose stages have the estimate's seconds where none are known, but for servers."""
     known = {row.stage: row for row in estimate.rows}
 
     def told(row: Expense) -> Expense:
         own = known.get(row.what)
-        if row.state == "cached" or row.seconds is not None or own is None:
+        if row.state == "cached" or row.seconds is not None or row.calls != 0 or own is None:
             return row
         return replace(row, seconds=own.seconds)
 

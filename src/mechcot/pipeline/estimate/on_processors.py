@@ -66,7 +66,6 @@ def _plain(sizes: Sizes, stage: str) -> Work:
     each = sizes.tell(f"{family(stage)}: seconds for each of its {own['unit']}", own["each"], "s", made)
     traces = sum(sizes.questions() * sizes.study.settings.sampling_of(arm).samples
                  for arm in sizes.study.settings.arms)  # fmt: skip
-    return Work(
-        stage, n, own["unit"], seconds=own["fixed"] + each * n, memory=sizes.process() + TABLES * traces,
-        bound=PROCESS,
-    )  # fmt: skip
+    held = sizes.process() + (TABLES * traces if own["unit"] == "steps" else 0)
+    seconds = own["fixed"] + each * n
+    return Work(stage, n, own["unit"], seconds=seconds, memory=held, bound=PROCESS)
