@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from mechcot.core.errors import AnalysisError
 from mechcot.probe import Data, FitSettings
-from mechcot.probe.data import GRID
 from mechcot.probe.fit import mass_mean_job, nested, nested_job, out_of_fold
 from mechcot.probe.folds import assign_folds, design, purged_training_rows
+from mechcot.probe.settings import GRID
 from mechcot.probe.sweeps import fold_aurocs, sweep
 from mechcot.stats import fold_auroc
 

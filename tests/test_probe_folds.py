@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from mechcot.core.errors import AnalysisError
-from mechcot.probe.data import Data, FitSettings
+from mechcot.probe.data import Data
 from mechcot.probe.fold_draws import fold_draws
 from mechcot.probe.folds import (
     assign_folds,
@@ -16,6 +16,7 @@ from mechcot.probe.folds import (
     purged_training_rows,
     text_codes,
 )
+from mechcot.probe.settings import FitSettings
 from mechcot.stats import fold_auroc
 
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 25)), min_size=1, max_size=120)

@@ -77,7 +77,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Plan a study."""
-    if not study.is_file():
+    if study.is_file():
+        from mechcot.pipeline.settings import settings_in
+
+        settings_in(study, study, None, None, ())  # wrong ones are told before all that is imported
+    else:
         is_study(study)
     from mechcot.pipeline import run as pipeline
 

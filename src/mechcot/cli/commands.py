@@ -27,6 +27,7 @@ from mechcot.cli.options import (
     Quiet,
     StudyPath,
     Workers,
+    is_studys_folder,
     shared,
     show_plan,
     show_stages,
@@ -253,7 +254,11 @@ cli_traces.add_commands(app)
 
 Exit code 1 if a file is another one or gone, or if the manifest that says so is."""
 )
-def verify(study: StudyPath) -> None:
+def verify(
+    study: Annotated[
+        Path, typer.Argument(help="The study's folder.", show_default=False, callback=is_studys_folder)
+    ],
+) -> None:
     """Check a study's files."""
     from mechcot.core.manifest import MANIFEST, load_manifest, recorded_files
     from mechcot.core.manifest import verify as check

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mechcot.cli.causes import which_steps
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath
+from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, is_judge_file
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -59,7 +59,11 @@ def commitment(
     ] = False,
     rewriter: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="With --steps swaps: a judge file whose server writes the swaps."),
+        typer.Option(
+            metavar="FILE",
+            help="With --steps swaps: a judge file whose server writes the swaps.",
+            callback=is_judge_file,
+        ),
     ] = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DRAWN, DryRun, Json, Quiet, StudyPath, show_plan, show_stages, with_weights
+from mechcot.cli.options import (
+    DRAWN,
+    DryRun,
+    Json,
+    Quiet,
+    StudyPath,
+    is_judge_file,
+    is_model,
+    show_plan,
+    show_stages,
+    with_weights,
+)
 
 _commands = typer.Typer()
 _SHIPPED = ", or the name of one that comes with mechcot (docs/judges.md)"
@@ -36,7 +47,8 @@ Killed or stopped by its budget, the same command goes on: what was answered is 
 def judge(
     study: StudyPath,
     judge_file: Annotated[
-        Path, typer.Option("--judge", metavar="FILE", help=f"Judge file (YAML){_SHIPPED}.")
+        Path,
+        typer.Option("--judge", metavar="FILE", help=f"Judge file (YAML){_SHIPPED}.", callback=is_judge_file),
     ],
     dry_run: DryRun = False,
     budget: Annotated[
@@ -77,12 +89,19 @@ def judge_controls(
     judge_file: Annotated[
         Path | None,
         typer.Option(
-            "--judge", metavar="FILE", help=f"Judge file{_SHIPPED}; by default the study's own judge."
+            "--judge",
+            metavar="FILE",
+            help=f"Judge file{_SHIPPED}; by default the study's own judge.",
+            callback=is_judge_file,
         ),
     ] = None,
     rewriter: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Judge file of who rewrites steps; without one no tone-swap."),
+        typer.Option(
+            metavar="FILE",
+            help="Judge file of who rewrites steps; without one no tone-swap.",
+            callback=is_judge_file,
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -147,7 +166,10 @@ def handover(
     judge_file: Annotated[
         Path | None,
         typer.Option(
-            "--judge", metavar="FILE", help=f"Judge file{_SHIPPED}; by default the study's own judge."
+            "--judge",
+            metavar="FILE",
+            help=f"Judge file{_SHIPPED}; by default the study's own judge.",
+            callback=is_judge_file,
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -182,7 +204,9 @@ For one machine without a larger server: it listens on the loopback only, and an
 Other users of the machine can ask it, unless it takes a key (--api-key-env). Ends with Ctrl-C."""
 )
 def serve_local(
-    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
+    model: Annotated[
+        str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.", callback=is_model)
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
     api_key_env: Annotated[

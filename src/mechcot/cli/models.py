@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, Quiet, StudyPath, is_study, show_plan, show_stages, with_weights
+from mechcot.cli.options import (
+    DryRun,
+    Json,
+    Quiet,
+    StudyPath,
+    is_file,
+    is_file_if,
+    is_model,
+    is_spec,
+    is_study,
+    show_plan,
+    show_stages,
+    with_weights,
+)
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -52,12 +65,15 @@ def distill(
 ) -> None:
     """Distil traces into a checkpoint."""
     from mechcot.core.config import train_settings
+
+    show_stages(quiet)
+    settings = train_settings(tuple(set_ or ()))
+    is_model(model)
+    is_file(examples)
     from mechcot.distill import distill as train
     from mechcot.distill import prepare
     from mechcot.distill.trainer import check_out
 
-    show_stages(quiet)
-    settings = train_settings(tuple(set_ or ()))
     check_out(out)
     training = prepare(model, examples, settings, seed=seed)
     typer.echo(training.report)
@@ -94,6 +110,7 @@ def probe(
             metavar="FILE",
             help="Specification (YAML), or the name of one of mechcot's: step-error (the default), "
             "answer-correct, hedged.",
+            callback=is_spec,
         ),
     ] = None,
     author: Annotated[str | None, typer.Option(metavar="ARM", help="Whose steps, over the spec's.")] = None,
@@ -105,7 +122,11 @@ def probe(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Its labels: qid, sid, label; parquet, CSV or JSON Lines."),
+        typer.Option(
+            metavar="FILE",
+            help="Its labels: qid, sid, label; parquet, CSV or JSON Lines.",
+            callback=is_file_if,
+        ),
     ] = None,
     untrained: Annotated[
         Path | None,
@@ -120,25 +141,28 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """Fit a probe and report it beside what it has to beat."""
+    if dry_run and study is None:
+        raise UsageError("--dry-run plans the probe of a study; name one")
+    own = activations is not None and labels is not None and author is reader is None
+    if not dry_run and not (activations is labels is untrained is None if study is not None else own):
+        raise UsageError(
+            "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"
+        )
+    show_stages(quiet)
     from mechcot.analyses.probe import analysis as probes
     from mechcot.analyses.probe.report_page import write_probe
     from mechcot.pipeline import analyses as pipeline
 
-    show_stages(quiet)
-    if dry_run:
-        if study is None:
-            raise UsageError("--dry-run plans the probe of a study; name one")
+    if dry_run and study is not None:
         show_plan(pipeline.plan_probe(study, spec, author, reader), as_json)
         return
-    if study is not None and activations is None and labels is None and untrained is None:
+    if study is not None:
         result, folder = probes.specified_probe(study, spec, author=author, reader=reader, progress=not quiet)
-    elif study is None and activations is not None and labels is not None and author is reader is None:
+    else:
+        assert activations is not None
+        assert labels is not None
         result, folder = probes.probe_of_store(
             activations, labels, spec, untrained=untrained, progress=not quiet
-        )
-    else:
-        raise UsageError(
-            "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"
         )
     folder = out or folder
     write_probe(result, folder)
@@ -255,7 +279,9 @@ Questions are made of words of its own vocabulary, so nothing else is needed. Pr
 what is allowed for its dtype; exit code 1 if one is larger, or if the model cannot be read (and why)."""
 )
 def check(
-    model: Annotated[str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.")],
+    model: Annotated[
+        str, typer.Argument(help="Checkpoint folder, or OWNER/NAME on the Hub.", callback=is_model)
+    ],
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: cuda where there is one.")] = "auto",
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16; auto: the checkpoint's own.")

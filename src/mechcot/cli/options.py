@@ -7,7 +7,7 @@ import logging
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -16,14 +16,39 @@ if TYPE_CHECKING:
     from mechcot.core.settings import Settings
     from mechcot.study.folder import Study
 
+_File = TypeVar("_File", str | None, Path | None)
+
 
 def is_study(study: Path | None) -> Path | None:
-    """A study that an argument names, which must be there: told before a command imports what it needs."""
+    """A study that an argument names: there, and with settings that can be used.
+
+    Told before a command imports what it needs.
+    """
+    from mechcot.core.config import read_yaml, resolve
+    from mechcot.core.manifest import SETTINGS, check_settings
+
+    if is_studys_folder(study) is not None and study is not None:
+        check_settings(study)
+        resolve(base=read_yaml(study / SETTINGS), source=str(study / SETTINGS))
+    return study
+
+
+def is_studys_folder(study: Path | None) -> Path | None:
+    """The same, whatever its settings are."""
     from mechcot.core.manifest import check_study
 
     if study is not None:
         check_study(study)
     return study
+
+
+def is_judge_file(given: _File) -> _File:
+    """A judge file that an option names, or one that comes with mechcot, likewise."""
+    from mechcot.judging.judge_file import judge_path, read_judge
+
+    if given is not None:
+        read_judge(judge_path(given))
+    return given
 
 
 def warn_of_damage(study: Path) -> None:
@@ -54,12 +79,34 @@ def are_studies(studies: list[Path]) -> list[Path]:
     return [path for path in studies if is_study(path)]
 
 
+def is_spec(given: Path | None) -> Path | None:
+    """A probe's specification that an option names, or one that comes with mechcot, likewise."""
+    from mechcot.probe.spec import load_spec
+
+    if given is not None:
+        load_spec(given)
+    return given
+
+
+def is_model(name: str) -> str:
+    """A checkpoint that an argument names, likewise: a folder that is there, or a name of the Hub."""
+    from mechcot.models.checkpoint import named_folder
+
+    named_folder(name)
+    return name
+
+
 def is_file(path: Path) -> Path:
     """A file that an argument names, likewise."""
     from mechcot.core.files import check_file
 
     check_file(path)
     return path
+
+
+def is_file_if(path: Path | None) -> Path | None:
+    """A file that an option may name, likewise."""
+    return None if path is None else is_file(path)
 
 
 def study_or_file(path: Path) -> Path:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mechcot.cli.options import DryRun, Json, NewStudyPath, Quiet, StudyPath, is_file, show_plan, show_stages
+from mechcot.cli.options import (
+    DryRun,
+    Json,
+    NewStudyPath,
+    Quiet,
+    StudyPath,
+    is_file,
+    is_judge_file,
+    show_plan,
+    show_stages,
+)
 from mechcot.core.errors import UsageError
 from mechcot.core.words import counted, plain_signs
 
@@ -51,7 +61,13 @@ def import_(
         typer.Option(metavar="FILE", help="Questions with right answers, where the logs have none."),
     ] = None,
     judge_file: Annotated[
-        str | None, typer.Option("--judge", metavar="FILE", help="Judge file of the study; kimi by default.")
+        str | None,
+        typer.Option(
+            "--judge",
+            metavar="FILE",
+            help="Judge file of the study; kimi by default.",
+            callback=is_judge_file,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -132,15 +148,16 @@ def export(
 ) -> None:
     """Give a study out."""
     _check_export((card, steps), push, of_push=bool(kind) or public or dry_run)
-    from mechcot.analyses.sharing.card import write_cards
     from mechcot.analyses.sharing.push import check_access, check_name, parcels
-    from mechcot.analyses.sharing.steps import step_rows_of, write_step_rows
-    from mechcot.study.folder import Study
 
     if push is not None:
         check_name(push)
         if not dry_run:
             check_access()
+    from mechcot.analyses.sharing.card import write_cards
+    from mechcot.analyses.sharing.steps import step_rows_of, write_step_rows
+    from mechcot.study.folder import Study
+
     opened = Study.open(study)
     if card is not None and not dry_run:
         model, dataset = write_cards(opened, card)
@@ -204,7 +221,10 @@ def judge_accuracy(
     judge_file: Annotated[
         Path,
         typer.Option(
-            "--judge", metavar="FILE", help="Judge file, or the name of one that comes with mechcot."
+            "--judge",
+            metavar="FILE",
+            help="Judge file, or the name of one that comes with mechcot.",
+            callback=is_judge_file,
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the card goes, and replies are kept.")],

@@ -48,12 +48,15 @@ def teacher(
     """Have a teacher write chains."""
     if config is None:
         is_study(study)
+    from mechcot.pipeline.settings import settings_in
+
+    show_stages(quiet)
+    overrides = tuple(set_ or ())
+    settings_in(study, config, None, None, overrides)  # wrong ones are told before all that is imported
     from mechcot.core.files import read_json
     from mechcot.core.words import counted, plain_signs
     from mechcot.pipeline import run as pipeline
 
-    show_stages(quiet)
-    overrides = tuple(set_ or ())
     if dry_run:
         show_plan(pipeline.plan_teaching(study, config=config, overrides=overrides), as_json)
         return

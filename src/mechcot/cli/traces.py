@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mechcot.cli.options import Json, Quiet, show_stages, studies_or_files, study_or_file
+from mechcot.cli.options import Json, Quiet, is_judge_file, show_stages, studies_or_files, study_or_file
 
 _traces = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +50,10 @@ def make(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Traces that a server shortens: qid, text.")
     ] = None,
-    judge: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge file of that server.")] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge file of that server.", callback=is_judge_file),
+    ] = None,
     by: Annotated[
         str, typer.Option(help="Matched on questions, or on tokens of the first variant.")
     ] = "questions",

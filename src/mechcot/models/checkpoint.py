@@ -41,11 +41,11 @@ class Checkpoint:
     context: int | None
 
 
-def local_folder(name: str, revision: str | None = None) -> Path:
-    """The folder that holds a checkpoint: the one named, or the Hub's, fetched if need be.
+def named_folder(name: str) -> Path | None:
+    """The folder of this machine that a checkpoint's name stands for; None: it is a name of the Hub.
 
     Raises:
-        ModelError: there is neither, or the folder holds no checkpoint.
+        ModelError: it is neither, or the folder holds no checkpoint.
     """
     folder = Path(name).expanduser()
     if folder.is_file():
@@ -57,6 +57,17 @@ def local_folder(name: str, revision: str | None = None) -> Path:
         raise ModelError(
             f"{name}: there is no such folder {_start()}, and it is no Hub name (OWNER/NAME) either"
         )
+    return None
+
+
+def local_folder(name: str, revision: str | None = None) -> Path:
+    """The folder that holds a checkpoint: the one named, or the Hub's, fetched if need be.
+
+    Raises:
+        ModelError: there is neither, or the folder holds no checkpoint.
+    """
+    if (folder := named_folder(name)) is not None:
+        return folder
     _need("huggingface_hub", "models")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

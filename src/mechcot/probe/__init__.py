@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mechcot.probe.card import load_card as load_card
     from mechcot.probe.classifier import ProbeClassifier as ProbeClassifier
     from mechcot.probe.data import Data as Data
-    from mechcot.probe.data import FitSettings as FitSettings
     from mechcot.probe.fitting import fit_data as fit_data
     from mechcot.probe.fitting import fit_report as fit_report
     from mechcot.probe.judged_steps import SIGNALS as SIGNALS
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     )
     from mechcot.probe.report import ProbeReport as ProbeReport
     from mechcot.probe.report import save_card as save_card
+    from mechcot.probe.settings import FitSettings as FitSettings
     from mechcot.probe.spec import MEANINGS as MEANINGS
     from mechcot.probe.spec import ProbeSpec as ProbeSpec
     from mechcot.probe.spec import load_spec as load_spec
@@ -50,12 +50,13 @@ _PLACES = {
     "baselines": ("Baseline",),
     "card": ("ProbeCard", "load_card"),
     "classifier": ("ProbeClassifier",),
-    "data": ("Data", "FitSettings"),
+    "data": ("Data",),
     "fitting": ("fit_data", "fit_report"),
     "judged_steps": ("SIGNALS", "dropped", "step_table"),
     "label_file": ("read_labels",),
     "labels": ("LEAKS", "answer_labels", "hedge_labels", "prefixes", "unhedged"),
     "report": ("ProbeReport", "save_card"),
+    "settings": ("FitSettings",),
     "spec": ("MEANINGS", "ProbeSpec", "load_spec"),
     "stored": ("fit_stored", "positions"),
 }

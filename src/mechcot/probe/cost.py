@@ -11,7 +11,8 @@ import numpy as np
 
 from mechcot.probe import factors, solver
 from mechcot.probe.arrays import Array, placed, sigmoid
-from mechcot.probe.data import FitSettings, FloatArray
+from mechcot.probe.data import FloatArray
+from mechcot.probe.settings import FitSettings
 
 LONG = 10.0
 """Seconds from which on work is announced."""

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from mechcot.core.errors import AnalysisError
 from mechcot.core.records import STEP_KEY
 from mechcot.core.text import said, same_text
-from mechcot.probe.judged_steps import ERRONEOUS, ORACLE, SIGNALS, SIGNALS_AT
+from mechcot.probe.judged_steps import ORACLE, SIGNALS, SIGNALS_AT
+from mechcot.probe.settings import ERRONEOUS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -33,9 +34,6 @@ GIVEN = "given"
 LABEL = "the label is 1"
 """What labels say of which nothing is said."""
 
-GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Inverse penalties of a probe on activations: strong ones for wide layers, weak ones for narrow."""
-
 KNOWN = ("sid", "n_steps", "kind", "n_words", "n_tokens", "answer_right")
 """Confounds with a baseline of their own; the signals have one too."""
 
@@ -51,30 +49,6 @@ _INSIDE = ("question", "question and position", "question and kind")
 
 STRATA = (*_STRATA, *_INSIDE)
 """What the steps of a pair may have to share, in the order in which it is shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """How a probe is fitted.
-
-    Attributes:
-        grid: inverse penalties C to choose from; rising, whatever the order given.
-        folds: outer folds.
-        inner: inner folds.
-        draws: bootstrap replicates.
-        null_draws: draws of each null.
-        seed: of folds, bootstrap and nulls.
-    """
-
-    grid: tuple[float, ...] = GRID
-    folds: int = 5
-    inner: int = 3
-    draws: int = 1000
-    null_draws: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "grid", tuple(sorted(self.grid)))
 
 
 @dataclass(frozen=True, eq=False)

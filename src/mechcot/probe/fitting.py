@@ -17,7 +17,7 @@ from mechcot.probe.card import UNNAMED, ProbeCard
 from mechcot.probe.control_task import control_job
 from mechcot.probe.cost import LONG, Fits, report_cost
 from mechcot.probe.cross_fitting import probe_scores
-from mechcot.probe.data import LABEL, Column, Data, FitSettings, Sources, loaded, place
+from mechcot.probe.data import LABEL, Column, Data, Sources, loaded, place
 from mechcot.probe.fit import Nested, mass_mean_job, nested, nested_job
 from mechcot.probe.fold_draws import fold_draws
 from mechcot.probe.folds import Design, design
@@ -25,6 +25,7 @@ from mechcot.probe.incremental import beyond_position, increment
 from mechcot.probe.metrics import auroc_interval, metrics_of, within_strata
 from mechcot.probe.nulls import null_job
 from mechcot.probe.report import ProbeReport
+from mechcot.probe.settings import FitSettings
 from mechcot.probe.solver import BATCH
 from mechcot.probe.subjects import HeldOutSubjects, held_out_subjects, subject_codes
 from mechcot.probe.sweeps import SweepJob, logistic, sweep

@@ -15,7 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.text import comparable
-from mechcot.probe.data import BoolArray, Column, Data, FitSettings, IntArray
+from mechcot.probe.data import BoolArray, Column, Data, IntArray
+from mechcot.probe.settings import FitSettings
 
 _SPACES = re.compile(r"\s+")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")

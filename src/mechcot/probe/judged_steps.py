@@ -32,9 +32,6 @@ Entropies are those of the next-token distribution at the tokens that the rule r
 these tokens. At a step's end, and for the mean over it, the whole step has been read: last, mean, maximum.
 """
 
-ERRONEOUS = "the step is judged erroneous"
-"""What a label of 1 says in this table."""
-
 ORACLE = "entropy_object"
 """Entropy of the distribution before the claim's object: an oracle has to say where the object stands."""
 

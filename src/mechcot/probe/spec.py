@@ -11,8 +11,7 @@ from mechcot.core.config import read_yaml
 from mechcot.core.errors import ConfigError
 from mechcot.core.reading_settings import SiteName
 from mechcot.core.section import Section
-from mechcot.probe.data import GRID, FitSettings
-from mechcot.probe.judged_steps import ERRONEOUS
+from mechcot.probe.settings import ERRONEOUS, GRID, FitSettings
 
 SHIPPED = Path(__file__).parent / "specs"
 """The specifications that come with mechcot."""

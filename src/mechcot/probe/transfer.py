@@ -21,8 +21,9 @@ from mechcot.core.errors import AnalysisError
 from mechcot.core.progress import Progress
 from mechcot.core.records import STEP_KEY
 from mechcot.probe.cross_fitting import inner_auroc
-from mechcot.probe.data import MIN_QUESTIONS, BoolArray, FitSettings, FloatArray, IntArray
+from mechcot.probe.data import MIN_QUESTIONS, BoolArray, FloatArray, IntArray
 from mechcot.probe.folds import Design, assign_folds, components, text_codes, training_rows
+from mechcot.probe.settings import FitSettings
 from mechcot.probe.transfer_result import TransferCell, TransferResult, TransferTraining
 from mechcot.stats import Interval, jackknife_interval
 from mechcot.stats.frames import require_columns, require_unique
