@@ -64,12 +64,19 @@ class Cluster:
         threads: processor threads of each.
         folder: the study's, which all workers must see.
         prepare: what a worker does first.
+        models: folders that workers load models from.
     """
 
     def __init__(
-        self, asked: EngineSettings, threads: int, folder: Path, prepare: Callable[[], None]
+        self,
+        asked: EngineSettings,
+        threads: int,
+        folder: Path,
+        prepare: Callable[[], None],
+        models: Sequence[Path] = (),
     ) -> None:
         self._asked, self._threads, self._folder = asked, threads, folder.resolve()
+        self._models = [str(model) for model in models]
         self._box = remade.packed(prepare)
         self._workers: list[_Worker] = []
         self._number = 0
@@ -81,8 +88,8 @@ class Cluster:
         """Start the workers, and see that they are what they should be.
 
         Raises:
-            WorkError: fewer GPUs or cores than asked for, another version of mechcot, a folder that workers
-                do not see.
+            WorkError: fewer GPUs or cores than asked for, another version of mechcot, a folder or a model
+                that workers do not see.
         """
         import ray
 
@@ -108,7 +115,8 @@ class Cluster:
             )
             if late:
                 raise WorkError(f"{len(late)} of {count} workers have not started within {PATIENCE:.0f} s")
-            for about in ray.get([one.actor.about.remote(str(mark)) for one in self._workers]):
+            asking = [one.actor.about.remote(str(mark), self._models) for one in self._workers]
+            for about in ray.get(asking):
                 _refuse_other(about, self._folder, token)
             for worker in self._workers:
                 worker.ready = None
@@ -232,7 +240,7 @@ class Cluster:
 
 
 def _refuse_other(about: dict[str, Any], folder: Path, token: str) -> None:
-    """Refuse a worker of another installation, or one that does not see the study.
+    """Refuse a worker of another installation, or one that does not see the study or a model.
 
     Raises:
         WorkError: it is one.
@@ -247,6 +255,11 @@ def _refuse_other(about: dict[str, Any], folder: Path, token: str) -> None:
             f"{where} does not see {folder}: workers write their results there. Put the study on a file "
             "system that all nodes share, under the same path"
         )
+    if about["lacks"]:
+        raise WorkError(
+            f"{where} does not see the model {about['lacks'][0]}: workers load models themselves. Put it on "
+            "a file system that all nodes share, or on each node under the same path"
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -256,7 +269,11 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def workers_of(
-    asked: EngineSettings, threads: int, folder: Path, prepare: Callable[[], None]
+    asked: EngineSettings,
+    threads: int,
+    folder: Path,
+    prepare: Callable[[], None],
+    models: Sequence[Path] = (),
 ) -> Iterator[Cluster]:
     """Workers while the block lasts: those of a cluster that runs, or of one on this machine for this run.
 
@@ -265,6 +282,7 @@ def workers_of(
         threads: processor threads of each.
         folder: the study's, which all workers must see.
         prepare: what a worker does first, a function of a module or a `partial` of one.
+        models: folders of models that workers must see, by the names under which they are loaded.
 
     Raises:
         MissingDependency: Ray is not installed.
@@ -295,7 +313,7 @@ def workers_of(
                     f"there is no Ray cluster at {asked.address!r} ({said(error)}). Start one (ray start "
                     "--head), or leave the address out for workers on this machine"
                 ) from error
-        cluster = Cluster(asked, threads, folder, prepare)
+        cluster = Cluster(asked, threads, folder, prepare, models)
         try:
             cluster.start()
             log.info("%d Ray workers of %d threads", len(cluster), threads)

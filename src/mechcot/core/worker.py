@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ class Worker:
         self._one, self._number = threading.Lock(), 0
         self._work: tuple[Function, Save | None, Any] | None = None
 
-    def about(self, mark: str) -> dict[str, Any]:
-        """What this worker is, and what it sees in a file; "" without one."""
+    def about(self, mark: str, needs: Sequence[str] = ()) -> dict[str, Any]:
+        """What this worker is, what it sees in a file ("" without one), and which folders it does not see."""
         seen = Path(mark).read_text() if Path(mark).is_file() else ""
-        return {"host": socket.gethostname(), "versions": versions(), "sees": seen}
+        lacks = [folder for folder in needs if not Path(folder).is_dir()]
+        return {"host": socket.gethostname(), "versions": versions(), "sees": seen, "lacks": lacks}
 
     def rest(self) -> None:
         """Let go of the work before, and of its models."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mechcot.core.cluster import workers_of
@@ -30,9 +31,10 @@ def prepare(study: Study, limits: ExitStack) -> None:
     limits.enter_context(_limited(settings.threads, torch=not settings.given))
     if asked is not None:
         first = partial(_limit_worker, settings.threads, torch=not settings.given)
-        limits.enter_context(
-            done_by(limits.enter_context(workers_of(asked, settings.threads, study.path, first)))
-        )
+        named = [Path(arm.model).expanduser() for arm in settings.arms.values() if arm.model]
+        models = [model for model in named if model.is_dir()]  # others are on the Hub
+        workers = workers_of(asked, settings.threads, study.path, first, models)
+        limits.enter_context(done_by(limits.enter_context(workers)))
 
 
 _FOR_THIS_RUN: ContextVar[EngineSettings | None] = ContextVar("engine for this run", default=None)
