@@ -3,6 +3,7 @@
 import html
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -102,8 +103,9 @@ def test_a_trace_map_shows_steps_and_escapes_what_a_model_wrote(study):
 
 def test_hostile_texts_do_not_leave_the_page(study):
     found = contrast(study, "base", "base")
-    (result,) = found.results.values()
-    result.steps["text"] = "</script><script>alert(1)</script>"
+    ((name, result),) = found.results.items()
+    hostile = "</script><script>alert(1)</script>"
+    found.results[name] = replace(result, steps=lambda qid: result.steps(qid).assign(text=hostile))
     page = render_contrast(found)
     assert "alert(1)" in page
     assert "<script>alert(1)" not in page

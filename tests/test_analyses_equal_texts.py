@@ -16,6 +16,7 @@ from mechcot.analyses.audit.certainty import analyse as certainty
 from mechcot.analyses.audit.scales import error_scales
 from mechcot.analyses.gains import analysis as gains
 from mechcot.core.results import Pair
+from mechcot.stats.frames import plain
 
 
 def twice(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def inference(result: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 
 def arms_of(study: Study, copies: bool) -> Arms:
     arms = Arms.of(study)
-    return Arms(*(twice(table) if copies else table for table in vars(arms).values()))
+    return Arms(*(twice(plain(table)) if copies else table for table in vars(arms).values()))
 
 
 def results(study: Study, copies: bool) -> dict[str, Any]:

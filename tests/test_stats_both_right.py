@@ -11,6 +11,7 @@ from scipy.stats import norm, t
 from mechcot.core.errors import AnalysisError
 from mechcot.core.results import Pair
 from mechcot.stats import RightTraces, both_right_bounds
+from mechcot.stats.both_right import _trimmed
 from mechcot.stats.jackknife import standard_error
 from mechcot.stats.sensitivity import imbens_manski
 
@@ -100,6 +101,21 @@ def test_what_cannot_be_bounded_says_so():
     assert "no right trace" in both_right_bounds(right, samples, Pair(nothing, traces[1])).alike.reason
     with pytest.raises(AnalysisError, match="row 0: more right traces than traces"):
         both_right_bounds(Pair(right[0] + 5, right[1]), samples, traces)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_part_without_a_question_is_that_of_the_others_alone(sign):
+    rng = np.random.default_rng(3)
+    question = rng.integers(0, 30, 400)
+    side = RightTraces(question, rng.choice([0, 0.25, 0.5, 1], 400), 1 / rng.integers(1, 9, 400))
+    gone, part = np.arange(-1, 30), rng.uniform(0.01, 1, 31)
+    found = _trimmed(side, sign, part, gone)
+    for one, share, mean in zip(gone, part, found, strict=True):
+        kept = np.flatnonzero(question != one)
+        kept = kept[np.argsort(sign * side.share_wrong[kept], kind="stable")]
+        weight = side.weight[kept]
+        taken = np.clip(share * weight.sum() - (np.cumsum(weight) - weight), 0, weight)
+        assert mean == pytest.approx(taken @ side.share_wrong[kept] / taken.sum(), rel=1e-12)
 
 
 def test_the_interval_leaves_out_every_question_and_equal_texts_together():

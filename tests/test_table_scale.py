@@ -14,3 +14,5 @@ def test_the_page_has_the_committed_rows() -> None:
     rows = json.loads((ROOT / "docs" / "table-scale.json").read_text())["rows"]
     page = script["PAGE"].read_text()
     assert script["BEGIN"] + script["table"](rows) + script["END"] in page
+    assert script["PLOT"].read_text() == script["plot"](rows)
+    assert max(row["peak_bytes"] for row in rows) < 4 * 2**30

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,12 @@ from mechcot.stats.frames import (
     check_questions,
     describe,
     one_arm,
+    plain,
     question_codes,
     require_columns,
     require_unique,
     text_codes,
+    together,
 )
 from mechcot.stats.votes import Bools
 from mechcot.steps.table import after_answer
@@ -27,6 +31,8 @@ from mechcot.steps.table import after_answer
 _KEPT = (
     "q", "cid", "label", "role", "stratum", "subject", "n_words", "trace_right", "audited", "behind_answer",
 )  # fmt: skip
+BLOCK = 2**18
+"""Steps, at about as many of which tables are joined at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class ArmSteps:
         instrument: of its verdicts; "" without any.
         steps: one row per step: `q` (row of its question), `cid`, `label` ("" without a verdict),
             `role`, `stratum`, `n_words`, `trace_right`, `audited` (its trace has a verdict),
-            `behind_answer` (it follows the first statement of the trace's answer).
+            `behind_answer` (it follows the first statement of the trace's answer). Text is categories.
         has_strata: whether `stratum` was given.
         has_right_trace: [questions], whether a trace of the question answers gold.
         text: the number of each question's text [questions]; equal texts are left out together.
@@ -101,9 +107,12 @@ class ArmSteps:
 
     def kinds(self, by_stratum: bool) -> npt.NDArray[np.object_]:
         """The kind of every step [steps]: its role, or its role and stratum."""
-        role = self.steps["role"].astype(str)
-        kind = role + " / " + self.steps["stratum"].astype(str) if by_stratum else role
-        return kind.to_numpy(dtype=object)
+        role, stratum = (self.steps[name].astype("category").cat for name in ("role", "stratum"))
+        if not by_stratum:
+            return np.array(role.categories, dtype=object)[role.codes]
+        names = [[f"{kind} / {own}" for own in stratum.categories] for kind in role.categories]
+        table = np.array(names, dtype=object).reshape(len(role.categories), len(stratum.categories))
+        return table[role.codes, stratum.codes]
 
     def _labelled(self, *labels: str) -> Bools:
         return self.steps["label"].isin(labels).to_numpy(dtype=bool)
@@ -135,6 +144,59 @@ def arm_steps(
     """
     index, gold = check_questions(questions)
     what = {name: f"{name} {when}" for name in ("traces", "steps", "verdicts", "strata")}
+    require_columns(traces, [*TRACE_KEY, "answer"], what["traces"])
+    require_columns(steps, [*STEP_KEY, "role", "n_words"], what["steps"])
+    require_columns(verdicts, [*STEP_KEY, "instrument", "label"], what["verdicts"])
+    blocks = _blocks(index, steps, (traces, steps, verdicts, strata))
+    parts = [_joined(index, gold, what, *own) for own in blocks]
+    rows, own = (together(list(tables)) for tables in zip(*parts, strict=True))
+    audited = rows.loc[rows["audited"]]
+    return ArmSteps(
+        name=one_arm(traces, what["traces"]),
+        instrument=_instrument(verdicts, what["verdicts"]),
+        steps=rows[[name for name in _KEPT if name in rows]],
+        has_strata=_source(steps, verdicts, strata) is not None,
+        has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
+        text=text_codes(questions),
+        n_questions=len(index),
+        n_traces=len(traces),
+        n_audited=len(audited.drop_duplicates(["q", "cid"])),
+        n_audited_steps=len(audited),
+        n_without_steps=len(traces) - len(rows.drop_duplicates(["q", "cid"])),
+    )
+
+
+def _coded(table: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """The table with ids in the categories that those of the steps have, if any, and other text as text."""
+    ids = {name: steps[name].dtype for name in ("qid", "arm") if steps[name].dtype == "category"}
+    return plain(table, tuple(ids)).astype(ids).reset_index(drop=True)
+
+
+def _blocks(
+    index: pd.Index, steps: pd.DataFrame, tables: Sequence[pd.DataFrame | None]
+) -> Iterator[list[Any]]:
+    """Tables cut by question, about `BLOCK` steps each, text as text."""
+    places = [None if table is None else index.get_indexer(pd.Index(table["qid"])) for table in tables]
+    n = np.bincount(index.get_indexer(pd.Index(steps["qid"])) + 1, minlength=len(index) + 1)[1:]
+    block = np.maximum(np.cumsum(n) - 1, 0) // BLOCK
+    owners = [None if own is None else np.append(block, 0)[own] for own in places]
+    for one in np.unique(block):
+        yield [
+            None if table is None else _coded(table[own == one], steps)
+            for table, own in zip(tables, owners, strict=True)
+        ]
+
+
+def _joined(
+    index: pd.Index,
+    gold: Ints,
+    what: dict[str, str],
+    traces: pd.DataFrame,
+    steps: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    strata: pd.DataFrame | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Steps with all that is kept of them, and traces with `trace_q` and `trace_right`, of some questions."""
     _check(traces, steps, verdicts, what)
     arm = one_arm(traces, what["traces"])
     own = traces[[*TRACE_KEY, "answer"]].assign(trace_q=question_codes(traces, index, what["traces"]))
@@ -148,22 +210,9 @@ def arm_steps(
     rows["label"] = rows["label"].fillna("")
     rows["q"] = rows["trace_q"].astype(np.int64)
     rows["trace_right"] = rows["trace_right"].astype(bool)
-    rows, has_strata = _add_strata(rows, steps, verdicts, strata, arm, what["strata"])
-    rows["audited"] = (rows["label"] != "").groupby([rows["qid"], rows["cid"]]).transform("any").astype(bool)
-    audited = rows.loc[rows["audited"]]
-    return ArmSteps(
-        name=arm,
-        instrument=_instrument(verdicts, what["verdicts"]),
-        steps=rows[[name for name in _KEPT if name in rows]],
-        has_strata=has_strata,
-        has_right_trace=np.bincount(own["trace_q"], weights=own["trace_right"], minlength=len(index)) > 0,
-        text=text_codes(questions),
-        n_questions=len(index),
-        n_traces=len(traces),
-        n_audited=len(audited.drop_duplicates(["qid", "cid"])),
-        n_audited_steps=len(audited),
-        n_without_steps=len(traces) - len(rows.drop_duplicates(["qid", "cid"])),
-    )
+    rows = _add_strata(rows, _source(steps, verdicts, strata), arm, what["strata"])
+    rows["audited"] = (rows["label"] != "").groupby([rows["q"], rows["cid"]]).transform("any").astype(bool)
+    return rows[[name for name in _KEPT if name in rows]], own[["trace_q", "trace_right"]]
 
 
 def _behind_answer(steps: pd.DataFrame, traces: pd.DataFrame) -> Bools:
@@ -174,9 +223,6 @@ def _behind_answer(steps: pd.DataFrame, traces: pd.DataFrame) -> Bools:
 
 
 def _check(traces: pd.DataFrame, steps: pd.DataFrame, verdicts: pd.DataFrame, what: dict[str, str]) -> None:
-    require_columns(traces, [*TRACE_KEY, "answer"], what["traces"])
-    require_columns(steps, [*STEP_KEY, "role", "n_words"], what["steps"])
-    require_columns(verdicts, [*STEP_KEY, "instrument", "label"], what["verdicts"])
     require_unique(traces, TRACE_KEY, what["traces"])
     require_unique(steps, STEP_KEY, what["steps"])
     hint = "; pass the verdicts of one instrument"
@@ -204,20 +250,16 @@ def _attach(rows: pd.DataFrame, extra: pd.DataFrame, what: str) -> pd.DataFrame:
     return joined.drop(columns="_merge")
 
 
-def _add_strata(
-    rows: pd.DataFrame,
-    steps: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    strata: pd.DataFrame | None,
-    arm: str,
-    what: str,
-) -> tuple[pd.DataFrame, bool]:
-    """The rows with a `stratum` column, and whether it was given ("" where a step has none)."""
-    source = strata
+def _source(steps: pd.DataFrame, verdicts: pd.DataFrame, strata: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The table that says of steps in which stratum they are, if any."""
+    given = (frame for frame in (verdicts, steps) if "stratum" in frame.columns)
+    return next(given, None) if strata is None else strata
+
+
+def _add_strata(rows: pd.DataFrame, source: pd.DataFrame | None, arm: str, what: str) -> pd.DataFrame:
+    """The rows with a `stratum` column ("" where a step has none)."""
     if source is None:
-        source = next((frame for frame in (verdicts, steps) if "stratum" in frame.columns), None)
-    if source is None:
-        return rows.assign(stratum=""), False
+        return rows.assign(stratum="")
     require_columns(source, [*STEP_KEY, "stratum"], what)
     joined = rows
     for name in [name for name in ("stratum", "subject") if name in source.columns]:
@@ -226,7 +268,7 @@ def _add_strata(
         own.loc[several, name] = "mixed"
         joined = _attach(joined, own.drop_duplicates(STEP_KEY), what)
         joined[name] = joined[name].fillna("")
-    return joined, True
+    return joined
 
 
 def _instrument(verdicts: pd.DataFrame, what: str) -> str:

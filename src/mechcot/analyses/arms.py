@@ -15,10 +15,7 @@ from mechcot.core.errors import AnalysisError, UsageError
 from mechcot.core.records import STEP_KEY, TRACE_KEY
 from mechcot.core.results import Pair
 from mechcot.stats.cluster import Ints
-from mechcot.stats.frames import (
-    check_questions,
-    trace_votes,
-)
+from mechcot.stats.frames import check_questions, plain, together, trace_votes
 from mechcot.stats.jackknife import by_text
 
 if TYPE_CHECKING:
@@ -106,18 +103,24 @@ class Arms:
         sources: Mapping[str, Callable[[str, Sequence[str]], pd.DataFrame]],
         asked: Callable[[str], pd.DataFrame | None] = lambda arm: None,
     ) -> Arms:
+        # one and the same categories: then tables are joined on numbers
+        ids, names = (pd.CategoricalDtype(sorted(set(own))) for own in (questions.qid, pair))
+
         def table(name: str, arm: str) -> pd.DataFrame:
-            return on_questions(questions, sources[name](arm, _USED[name]))
+            own = on_questions(questions, sources[name](arm, _USED[name]))
+            if name == "traces":
+                return plain(own)
+            return own.assign(qid=own.qid.astype(ids), arm=own.arm.astype(names))
 
         tables = [table(name, arm) for arm in pair for name in ("traces", "steps", "verdicts")]
         traces0, steps0, verdicts0, traces1, steps1, verdicts1 = tables
-        claims = pd.concat([table("claims", arm) for arm in sorted(set(pair))], ignore_index=True)
+        claims = together([table("claims", arm) for arm in sorted(set(pair))])
         columns = [*STEP_KEY, "stratum", "subject"]
-        found = [asked(arm) for arm in sorted(set(pair))]
+        found = [own for arm in sorted(set(pair)) if (own := asked(arm)) is not None]
         if (claims.stratum != "").any():
             strata = claims[columns]
-        elif all(own is not None for own in found):
-            strata = on_questions(questions, pd.concat(found))[columns]
+        elif len(found) == len(set(pair)):
+            strata = on_questions(questions, together(found))[columns]
         else:
             strata = None
         return cls(questions, traces0, steps0, verdicts0, traces1, steps1, verdicts1, strata)
@@ -235,4 +238,5 @@ def draws_of(study: Study) -> int:
 
 def on_questions(questions: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that are of these questions."""
-    return table[table.qid.isin(questions.qid)].reset_index(drop=True)
+    among = table.qid.isin(questions.qid)
+    return (table if among.all() else table[among]).reset_index(drop=True)

@@ -173,7 +173,7 @@ def _judge(study: Study) -> str:
         return "the task’s exact checker"
     if judge.kind == "table":
         return f"a table of verdicts ({Path(str(judge.path)).name})"
-    names = study.verdicts(study.settings.contrast.after)["instrument"].unique()
+    names = study.verdicts(study.settings.contrast.after, only=("arm", "instrument"))["instrument"].unique()
     return f"a language model ({', '.join(sorted(map(str, names)))})"
 
 

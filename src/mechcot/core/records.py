@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from mechcot.core.errors import DataError, said
 from mechcot.core.files import check_file, read_json_lines, whole
+from mechcot.core.row_groups import rows_of
 
 LABELS = ("correct", "erroneous", "abstain", "not_checkable", "api_failure", "parse_failure")
 """What a verdict row may say. The last two are no verdicts: the instrument gave none."""
@@ -148,10 +149,7 @@ JUDGE_CONTROLS = pa.schema(
         ("qid", _str),
         ("arm", _str),
         ("cid", _i32),
-        (
-            "sid",
-            _i32,
-        ),  # of the study's steps, but for `segment:*`, which cuts its own; decoys: who lent words
+        ("sid", _i32),  # of the study's steps; `segment:*` cuts its own; decoys: who lent words
         ("text", _str),  # as judged
         ("n_words", _i32),
         ("label", _str),  # one of LABELS; "": not judged
@@ -294,14 +292,18 @@ def table_writer(
 
 
 def read_table(
-    path: Path, schema: pa.Schema | None = None, only: Sequence[str] | None = None
+    path: Path,
+    schema: pa.Schema | None = None,
+    only: Sequence[str] | None = None,
+    qids: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Read a table; with a schema, check that its columns are there.
 
     Args:
         path: the file.
         schema: what it has to hold.
-        only: columns that are wanted, others stay on disk; None: all.
+        only: columns that are wanted, text in them as categories (a byte or two a row); others stay on disk.
+        qids: questions that are wanted.
 
     Raises:
         DataError: the file is missing, damaged or lacks a column.
@@ -311,7 +313,8 @@ def read_table(
     check_file(path)  # arrow would read a folder as one table, and wait for a pipe
     try:
         there = pq.read_schema(path).names
-        table = pq.read_table(path, columns=None if only is None else [n for n in there if n in only])
+        wanted = None if only is None else [name for name in there if name in only]
+        table = rows_of(path, wanted, qids, categories=only is not None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable parquet file: {said(error)}") from error
     if schema is not None:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from mechcot.core import records
 from mechcot.core.words import counted, percent
+from mechcot.stats.frames import plain
+from mechcot.study.parts import of_questions, parts_of
 from mechcot.tasks.base import LETTERS, question_of
 
 if TYPE_CHECKING:
@@ -106,11 +108,14 @@ def pairs(study: Study, n_traces: int) -> tuple[PairView, ...]:
     if n_traces <= 0:
         return ()
     contrast = study.settings.contrast
-    arms = tuple(_Arm.of(study, arm) for arm in (contrast.before, contrast.after))
-    questions = study.questions(contrast.domain).set_index("qid", drop=False)
-    table = _table(questions, arms)
-    chosen = _chosen(table, (n_traces + 1) // 2)
     names = (contrast.before, contrast.after)
+    questions = study.questions(contrast.domain).set_index("qid", drop=False)
+    files = [study.arm_path(arm) / "steps.parquet" for arm in names]
+    tables = [_table(questions, part) for part in parts_of(study, questions.qid.tolist(), files)]
+    table = pd.concat(tables)
+    chosen = _chosen(table, (n_traces + 1) // 2)
+    shown = of_questions(study, [qid for qid, _, _ in chosen])
+    arms = tuple(_Arm.of(shown, arm) for arm in names)
     sizes = table.group.value_counts()
     return tuple(
         _pair(questions.loc[qid], int(cid), _words(group, names, int(sizes[group]), len(table)), arms)
@@ -149,15 +154,20 @@ class _Arm:
         )
 
 
-def _table(questions: pd.DataFrame, arms: tuple[_Arm, ...]) -> pd.DataFrame:
+def _table(questions: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row a pair that both arms have: who is right, how many steps are wrong, its group."""
+    contrast, kept = study.settings.contrast, study.settings.reading.traces_per_question
     parts = []
-    for arm in arms:
-        own = arm.traces[arm.traces.qid.isin(questions.index)][[*PAIR, "answer"]]
-        keys = list(zip(own.qid, own.cid, strict=True))
-        wrong = [int((arm.steps[key].label == "erroneous").sum()) if key in arm.steps else -1 for key in keys]
-        own = own.assign(right=own.answer.to_numpy() == questions.gold.loc[own.qid].to_numpy(), wrong=wrong)
-        parts.append(own[own.wrong >= 0].drop(columns="answer"))
+    for arm in (contrast.before, contrast.after):
+        traces = plain(study.traces(arm, [*records.TRACE_KEY, "answer"]))
+        own = traces[traces.qid.isin(questions.index) & (traces.cid < kept)][[*PAIR, "answer"]]
+        steps = plain(study.cut_steps(arm, records.STEP_KEY))
+        verdicts = plain(study.verdicts(arm, only=[*records.STEP_KEY, "label"]))
+        judged = steps[steps.cid < kept].merge(verdicts, on=records.STEP_KEY, how="left")
+        wrong = (judged.label == "erroneous").groupby([judged.qid, judged.cid]).sum().rename("wrong")
+        own = own.join(wrong, on=PAIR, how="inner")
+        right = own.answer.to_numpy() == questions.gold.loc[own.qid].to_numpy()
+        parts.append(own.assign(right=right).drop(columns="answer"))
     table = parts[0].merge(parts[1], on=PAIR, suffixes=("_before", "_after"))
     both, erred = table.right_before & table.right_after, table.wrong_after > 0
     cases = [

@@ -36,7 +36,6 @@ from mechcot.stats.cluster import LEVEL, Floats, Ints
 from mechcot.stats.jackknife import FEW, by_text, standard_error
 from mechcot.stats.sensitivity import Bounds, imbens_manski
 
-_CELLS = 1 << 20
 _NONE = "no share of traces has to be right in both arms"
 _EMPTY = "an arm has no right trace with a judged step"
 
@@ -176,17 +175,37 @@ def _ends(
 
 
 def _trimmed(side: RightTraces, sign: float, part: Floats, gone: Ints) -> Floats:
-    """Mean share of wrong steps of the part with the lowest (sign 1) or the highest (-1) ones, row by row."""
+    """Mean share of wrong steps of the part with the lowest (sign 1) or the highest (-1) ones, row by row.
+
+    A row is the whole less one question, so that its sums are those of the whole less those of the question;
+    where its part ends is found by bisection.
+    """
     order = np.argsort(sign * side.share_wrong, kind="stable")
     share, weight, owner = side.share_wrong[order], side.weight[order], side.question[order]
-    rows = max(1, _CELLS // max(len(share), 1))
-    found = []
-    for start in range(0, len(gone), rows):
-        own, kept = gone[start : start + rows], part[start : start + rows, None]
-        w = np.where(owner == own[:, None], 0.0, weight)
-        upto = np.cumsum(w, axis=1)
-        mass = kept * upto[:, -1:]
-        taken = np.clip(mass - (upto - w), 0, w)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append((taken @ share) / taken.sum(axis=1))
-    return np.concatenate(found)
+    n = len(share)
+    ahead, value = (_running(column) for column in (weight, weight * share))
+    own = np.argsort(owner, kind="stable")  # by question, and by place among its traces
+    key = owner[own] * (n + 1) + own
+    own_ahead, own_value = (_running(column[own]) for column in (weight, weight * share))
+    first = np.searchsorted(key, gone * (n + 1))
+
+    def before(place: Ints, total: Floats, of_own: Floats) -> Floats:
+        """Sum over the traces of each row in front of a place."""
+        behind = np.searchsorted(key, gone * (n + 1) + place)
+        return np.asarray(total[place] - (of_own[behind] - of_own[first]))
+
+    everything = np.full(len(gone), n)
+    mass = part * before(everything, ahead, own_ahead)
+    low, high = np.zeros(len(gone), dtype=np.int64), np.maximum(everything - 1, 0)
+    while (low < high).any():  # the last trace of the part: the first by whose end all of its mass is there
+        middle = (low + high) // 2
+        enough = before(middle + 1, ahead, own_ahead) >= mass
+        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+    rest = mass - before(low, ahead, own_ahead)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((before(low, value, own_value) + rest * share[low]) / mass)
+
+
+def _running(column: Floats) -> Floats:
+    """Sums of the first 0, 1, ... numbers."""
+    return np.concatenate([[0.0], np.cumsum(column)])

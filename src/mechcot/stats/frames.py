@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from mechcot.core.errors import AnalysisError
 from mechcot.core.text import said, same_text
@@ -34,6 +36,28 @@ def require_unique(frame: pd.DataFrame, key: Sequence[str], what: str, hint: str
     twice = frame.duplicated(list(key))
     if twice.any():
         raise AnalysisError(f"{what}: {describe(frame.loc[twice], key)} occurs more than once{hint}")
+
+
+def plain(frame: pd.DataFrame, but: Sequence[str] = ()) -> pd.DataFrame:
+    """The table with text where it has categories, but for some columns."""
+    coded = {name: own for name, own in frame.items() if own.dtype == "category" and name not in but}
+    return frame.astype({name: own.cat.categories.dtype for name, own in coded.items()})
+
+
+def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the same columns below each other; text becomes categories, in order."""
+
+    def column(name: str) -> Any:
+        own = [table[name].astype("category") if _textual(table[name]) else table[name] for table in tables]
+        if any(one.dtype != "category" for one in own):
+            return pd.concat(own, ignore_index=True)
+        return union_categoricals(own, sort_categories=True)
+
+    return pd.DataFrame({name: column(name) for name in tables[0].columns})
+
+
+def _textual(column: pd.Series) -> bool:
+    return pd.api.types.is_string_dtype(column.dtype)
 
 
 def describe(frame: pd.DataFrame, key: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ from mechcot.core.registration import register
 from mechcot.core.settings import Settings
 from mechcot.core.stages import current_stages
 from mechcot.core.stratum_records import STRATA
+from mechcot.study.headline import headline
 from mechcot.study.readable import readable
 from mechcot.study.step_kinds import with_kinds
 from mechcot.study.trace_table import TraceTable, trace_table
@@ -56,7 +57,10 @@ class Study:
     Attributes:
         path: the folder.
         settings: as resolved when it was first run.
+        qids: questions that its tables are read of; None: all (`study.parts`).
     """
+
+    qids: Sequence[str] | None = None
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
@@ -120,15 +124,17 @@ class Study:
     def _table(
         self, path: Path, schema: pa.Schema, only: Sequence[str] | None = None, **columns: str
     ) -> pd.DataFrame:
-        """A table, or some of its columns; of which some hold one and the same value."""
+        """A table, or some columns (`records.read_table`); of which some hold one and the same value."""
         try:
-            table = records.read_table(self.checked(path), schema, only)
+            table = records.read_table(self.checked(path), schema, only, self.qids)
         except DataError as error:
             raise DataError(
                 f"{error}. To make what is missing: mechcot run {self.path} (delete a damaged file first)"
             ) from error
         for name, wanted in columns.items():
-            other = np.flatnonzero(table[name].to_numpy() != wanted)
+            other = np.flatnonzero(table[name] != wanted)
+            if len(other) and self.qids is not None:  # the whole table knows in which row
+                return Study(self.path, self.settings)._table(path, schema, only, **columns)
             if len(other):
                 raise DataError(
                     f"{path}: row {other[0] + 1}: {name} is {table[name].iloc[other[0]]!r}, and the file "
@@ -172,7 +178,9 @@ class Study:
         """
         steps = self.cut_steps(arm, only)
         path = self.arm_path(arm) / "kinds.parquet"
-        return with_kinds(steps, self._table(path, KINDS, arm=arm), path) if path.exists() else steps
+        if not path.exists():
+            return steps
+        return with_kinds(steps, self._table(path, KINDS, only and KINDS.names, arm=arm), path)
 
     def cut_steps(self, arm: str, only: Sequence[str] | None = None) -> pd.DataFrame:
         """An arm's steps as they were cut, with the roles that they had then."""
@@ -232,9 +240,11 @@ class Study:
         """What an arm's weights say of each fact (schema `fact_records.KNOWN`)."""
         return self._table(self.arm_path(arm) / "facts.parquet", KNOWN, arm=arm)
 
-    def forced(self, author: str, reader: str | None = None) -> pd.DataFrame:
-        """Forced answers of a reading (schema `records.FORCED`); the author reads itself by default."""
-        return self._reading("forced", records.FORCED, author, reader)
+    def forced(
+        self, author: str, reader: str | None = None, only: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Forced answers of a reading (`records.FORCED`), or some columns; by default the author's own."""
+        return self._reading("forced", records.FORCED, author, reader, only)
 
     def knockouts(self, author: str, reader: str | None = None) -> pd.DataFrame:
         """Answers forced while a step was hidden (schema `records.KNOCKOUTS`); empty unless asked for."""
@@ -248,9 +258,16 @@ class Study:
         """What a reading says of the true objects of claims (schema `records.TRUTH`)."""
         return self._reading("truth", records.TRUTH, author, reader)
 
-    def _reading(self, name: str, schema: pa.Schema, author: str, reader: str | None) -> pd.DataFrame:
+    def _reading(
+        self,
+        name: str,
+        schema: pa.Schema,
+        author: str,
+        reader: str | None,
+        only: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
         path = self._read(author, reader) / f"{name}.parquet"
-        return self._table(path, schema, arm=author, reader=reader or author)
+        return self._table(path, schema, only, arm=author, reader=reader or author)
 
     def _read(self, author: str, reader: str | None) -> Path:
         """Where a reading lies, which must be there.
@@ -390,21 +407,3 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     for file in (f"instruments/{name}.json" for name in names):
         check_output(root, file, *listed[file], digests)
     return {name: files.read_json(root / "instruments" / f"{name}.json") for name in names}
-
-
-def headline(summary: dict[str, Any]) -> str:
-    """The headline pair in one line."""
-    before, after = summary["contrast"]["before"], summary["contrast"]["after"]
-    answers = [summary["answers"][arm] for arm in (before, after)]
-    audits = [summary["audit"][arm] for arm in (before, after)]
-    sc, error = ([row[key] for row in rows] for rows, key in ((answers, "sc"), (audits, "error_rate")))
-    judged = " and ".join(str(row["n_judged"]) for row in audits)
-    return (
-        f"SC@{answers[0]['k']} {_arrow(sc)} ({answers[0]['n_questions']} questions), "
-        f"step error {_arrow(error)} ({judged} judged steps)"
-    )
-
-
-def _arrow(pair: list[Any]) -> str:
-    """Two rates, or `?` for one that has no value."""
-    return " -> ".join("?" if isinstance(rate, dict) else f"{rate:.3f}" for rate in pair)

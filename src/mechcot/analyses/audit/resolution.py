@@ -18,6 +18,7 @@ import pandas as pd
 from mechcot.analyses.arm_steps import ArmSteps
 from mechcot.core.results import Interval, Pair, Result, because
 from mechcot.stats.cluster import Floats
+from mechcot.stats.frames import together
 from mechcot.stats.jackknife import by_text, interval_of_sums
 
 SUPPORT = 0.5
@@ -69,21 +70,20 @@ def resolutions(arms: Pair[ArmSteps]) -> tuple[Resolution, ...]:
 
 
 def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Resolution:
-    judged = [arm.steps.loc[arm.is_judged, [*columns, "q", "label"]] for arm in arms]
-    every = pd.concat(judged)
-    every["cell"] = every.groupby(list(columns), sort=True).ngroup()
+    judged = [_counted(arm, columns) for arm in arms]
+    every = together(judged)
+    every["cell"] = every.groupby(list(columns), sort=True, observed=True).ngroup()
     n_cells, text = int(every["cell"].nunique()), arms.before.text
     tables, start = [], 0
     for own in judged:
         rows = every.iloc[start : start + len(own)]
         start += len(own)
         place = rows["q"].to_numpy() * n_cells + rows["cell"].to_numpy()
-        wrong = (rows["label"] == "erroneous").to_numpy(np.float64)
         tables += [
             by_text(
                 np.bincount(place, weights, minlength=text.size * n_cells).reshape(text.size, n_cells), text
             )
-            for weights in (wrong, np.ones(len(rows)))
+            for weights in (rows["wrong"], rows["n"])
         ]
     table = np.concatenate(tables, axis=1)
     table = table[table.sum(axis=1) > 0]
@@ -113,6 +113,14 @@ def _resolution(name: str, columns: Sequence[str], arms: Pair[ArmSteps]) -> Reso
         within_reads=_reads([terms[name] for name in _TERMS[2:5]], support),
         **terms,
     )
+
+
+def _counted(arm: ArmSteps, columns: Sequence[str]) -> pd.DataFrame:
+    """Judged steps of an arm and wrong ones among them, `n` and `wrong`, a row a question and cell."""
+    own = arm.steps.loc[arm.is_judged, [*columns, "q", "label"]]
+    wrong = own.assign(wrong=(own["label"] == "erroneous").astype(np.float64))
+    of = wrong.groupby([*columns, "q"], observed=True)["wrong"]
+    return of.agg(wrong="sum", n="size").reset_index()
 
 
 def _terms(sums: Floats, shared: npt.NDArray[np.bool_]) -> Floats:

@@ -11,9 +11,12 @@ every other measure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,13 +33,24 @@ from mechcot.analyses.commitment.measures import (
     intervals_of,
     union,
 )
-from mechcot.analyses.commitment.paths import Paths, Selection, paths_of, thinned
+from mechcot.analyses.commitment.paths import (
+    FloatArray,
+    NoTraceError,
+    Paths,
+    Selection,
+    countable,
+    joined,
+    paths_of,
+    thinned,
+)
 from mechcot.analyses.commitment.result import ByAnswer, CommitmentComparison, CommitmentResult
 from mechcot.analyses.commitment.variants import ASKED, depth, lead_ins, orders
 from mechcot.analyses.form import INTERVAL, missing, pick
 from mechcot.core.errors import AnalysisError, UsageError
-from mechcot.core.records import STEP_KEY
+from mechcot.core.records import STEP_KEY, TRACE_KEY
 from mechcot.core.results import Pair
+from mechcot.stats.frames import plain
+from mechcot.study.parts import of_questions, parts_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -81,10 +95,56 @@ def curves(
         >>> found = curves(forced, traces, steps)  # doctest: +SKIP
         >>> found.shares["agrees_at_prompt"], found.locks["lock"]  # doctest: +SKIP
     """
-    if by not in BY:
-        raise UsageError(f"by: expected one of {', '.join(BY)}, got {by!r}")
-    paths, excluded = paths_of(forced, traces, steps, questions, Selection(lead_in, permutation))
-    claim, first_claim = first_claims(paths.traces, steps, verdicts, paths.author)
+    check_by(by)
+    part = _part(forced, traces, steps, verdicts, questions, Selection(lead_in, permutation))
+    options = {} if questions is None else _options(questions)
+    return _found(part, lead_in, by, options, partial(_steps, steps, verdicts, str(forced["arm"].iloc[0])))
+
+
+class _Part(NamedTuple):
+    """Forced answers of some questions, or only why no trace of them counts."""
+
+    excluded: dict[str, int]
+    paths: Paths | None = None
+    claim: FloatArray = np.zeros(0)
+    first_claim: Mapping[str, int] = MappingProxyType({})
+
+
+def _part(
+    forced: pd.DataFrame,
+    traces: pd.DataFrame,
+    steps: pd.DataFrame,
+    verdicts: pd.DataFrame | None,
+    questions: pd.DataFrame | None,
+    chosen: Selection,
+) -> _Part:
+    paths, excluded = paths_of(forced, traces, steps, questions, chosen)
+    return _Part(excluded, paths, *first_claims(paths.traces, steps, verdicts, paths.author))
+
+
+def _together(parts: Iterable[_Part]) -> _Part:
+    """All questions in one."""
+    excluded, first_claim = Counter[str](), Counter[str]()
+    read, claims = [], []
+    for part in parts:
+        excluded.update(part.excluded)
+        first_claim.update(part.first_claim)
+        claims.append(part.claim)
+        read += [part.paths] if part.paths is not None else []
+    if not read:
+        raise NoTraceError(dict(excluded))
+    return _Part(dict(excluded), joined(read), np.concatenate(claims), dict(first_claim))
+
+
+def _found(
+    part: _Part,
+    lead_in: int,
+    by: str,
+    options: dict[str, list[str]],
+    steps: Callable[[str], pd.DataFrame],
+) -> CommitmentResult:
+    excluded, paths, claim, first_claim = part
+    assert paths is not None  # else `_part` and `_together` refuse
     locks, thin = trace_table(paths, claim), thinned(paths, MATCHED)
     thin_locks = trace_table(thin, np.full(len(thin.traces), np.nan))
     shares = intervals_of(thin_locks)
@@ -96,7 +156,7 @@ def curves(
         n_questions=locks["qid"].nunique(),
         n_traces=len(locks),
         excluded=excluded,
-        first_claim=first_claim,
+        first_claim=dict(first_claim),
         shares=intervals_of(locks),
         chance=chance_of(paths, locks),
         matched={name: shares[name] for name in MATCHED_MEASURES},
@@ -110,11 +170,19 @@ def curves(
         **curve_tables(paths, locks["lock"].to_numpy(float), np.ones(len(locks), dtype=bool)),
         by_answer=_by_answer(paths, locks),
         paths=paths,
-        steps=_steps(paths, steps, verdicts),
-        options={}
-        if questions is None
-        else dict(zip(questions["qid"], map(list, questions["options"]), strict=True)),
+        steps=steps,
+        options=options,
     )
+
+
+def _options(questions: pd.DataFrame) -> dict[str, list[str]]:
+    return dict(zip(questions["qid"], map(list, questions["options"]), strict=True))
+
+
+def check_by(by: str) -> None:
+    """Refuse what a curve cannot stand against (UsageError)."""
+    if by not in BY:
+        raise UsageError(f"by: expected one of {', '.join(BY)}, got {by!r}")
 
 
 def _by_answer(paths: Paths, locks: pd.DataFrame) -> dict[str, ByAnswer]:
@@ -134,10 +202,10 @@ def _chance_at_prompt(locks: pd.DataFrame) -> float:
     return float((forced * own).sum())
 
 
-def _steps(paths: Paths, steps: pd.DataFrame, verdicts: pd.DataFrame | None) -> pd.DataFrame:
-    """The author's steps with what is known of each."""
+def _steps(steps: pd.DataFrame, verdicts: pd.DataFrame | None, author: str, qid: str) -> pd.DataFrame:
+    """The author's steps of a question with what is known of each."""
     kept = [name for name in (*STEP_KEY, "text") if name in steps.columns]
-    own = steps.loc[steps["arm"] == paths.author, kept]
+    own = steps.loc[(steps["arm"] == author) & (steps["qid"] == qid), kept]
     return own if verdicts is None else own.merge(verdicts[[*STEP_KEY, "label"]], on=STEP_KEY, how="left")
 
 
@@ -194,15 +262,40 @@ def commitment_of(
         lead_in: index of the lead-in that forces the answers.
         by: what its figure and its frame stand against: step, share or token.
     """
+    check_by(by)
     author = author or study.settings.contrast.after
-    tables = tables_of(study, author)
-    return curves(study.forced(author, reader), *tables, lead_in=lead_in, by=by)
+    questions = study.questions(study.settings.contrast.domain)
+    files = [study.arm_path(author) / "steps.parquet", study.reading_path(author, reader) / "forced.parquet"]
+    parts = parts_of(study, questions["qid"].tolist(), files)
+    found = _together(_part_of(part, author, reader, Selection(lead_in)) for part in parts)
+    return _found(found, lead_in, by, _options(questions), partial(_read_steps, study, author))
+
+
+_FORCED = (*TRACE_KEY, "k", "reader", "lead_in", "permutation", "layer", "p", "raw_mass")
+_TRACES = (*TRACE_KEY, "answer", "answer_rule", "finish_reason")
+
+
+def _part_of(study: Study, author: str, reader: str | None, chosen: Selection) -> _Part:
+    forced, tables = plain(study.forced(author, reader, _FORCED)), tables_of(study, author)
+    if study.qids is None:
+        return _part(forced, *tables, chosen)
+    try:
+        if forced.empty:
+            countable(tables[0], forced)
+        return _part(forced, *tables, chosen)
+    except NoTraceError as none:
+        return _Part(none.excluded)
+
+
+def _read_steps(study: Study, author: str, qid: str) -> pd.DataFrame:
+    own = of_questions(study, [qid])
+    return _steps(own.steps(author), own.verdicts(author), author, qid)
 
 
 def tables_of(study: Study, author: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """An author's traces that are read, its steps and verdicts, and the contrast's questions."""
     questions = study.questions(study.settings.contrast.domain)
-    traces = on_questions(questions, study.traces(author))
+    traces = on_questions(questions, plain(study.traces(author, _TRACES)))
     read = study.settings.reading.traces_per_question
     return traces[traces.cid < read], study.steps(author), study.verdicts(author), questions
 

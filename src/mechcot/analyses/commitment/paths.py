@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,18 @@ BoolArray = NDArray[np.bool_]
 _PAIR = ["qid", "cid"]
 _WHOLE = r"(?<!\w)(?<!\d[.,]){}(?!\w)(?![.,]\d)"
 """A text as whole words: 5 stands neither in 15 nor in 3.5 or 5,000."""
+
+
+class NoTraceError(AnalysisError):
+    """No trace is left.
+
+    Args:
+        excluded: traces by the reason why they are left out.
+    """
+
+    def __init__(self, excluded: dict[str, int]) -> None:
+        super().__init__(f"no trace with an answer and forced answers is left; excluded: {excluded}")
+        self.excluded = excluded
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,31 @@ def paths_of(
     return Paths(author, reader, about, p, mass, tokens), excluded
 
 
+def joined(parts: Sequence[Paths]) -> Paths:
+    """The forced answers of one reading out of those of some questions each."""
+    if len(parts) == 1:
+        return parts[0]
+    shape = np.max([own.p.shape[1:] for own in parts], axis=0)
+
+    def below(arrays: Sequence[FloatArray]) -> FloatArray:
+        first = arrays[0]
+        found = np.full((sum(map(len, arrays)), *shape[: first.ndim - 1]), np.nan)
+        start = 0
+        for own in arrays:
+            found[(slice(start, start + len(own)), *map(slice, own.shape[1:]))] = own
+            start += len(own)
+        return found
+
+    return Paths(
+        parts[0].author,
+        parts[0].reader,
+        pd.concat([own.traces for own in parts], ignore_index=True),
+        below([own.p for own in parts]),
+        below([own.mass for own in parts]),
+        below([own.tokens for own in parts]),
+    )
+
+
 def thinned(paths: Paths, n: int) -> Paths:
     """As many prefixes of every trace, spread from the prompt to the last; shorter traces are left out."""
     long = paths.last >= n - 1
@@ -226,7 +264,7 @@ def countable(traces: pd.DataFrame, forced: pd.DataFrame) -> tuple[pd.DataFrame,
     kept = traces[~(cut | silent | unread)].sort_values(_PAIR)
     excluded = {"truncated": int(cut.sum()), "no_answer": int(silent.sum()), "no_reading": int(unread.sum())}
     if kept.empty:
-        raise AnalysisError(f"no trace with an answer and forced answers is left; excluded: {excluded}")
+        raise NoTraceError(excluded)
     return kept, excluded
 
 

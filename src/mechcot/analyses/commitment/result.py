@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +69,7 @@ class CommitmentResult(Result):
         by_token: the same by tokens read; empty where steps do not say where their tokens end.
         by_answer: all of it of right and of wrong traces; empty where gold is not known.
         paths: the forced answers as arrays.
-        steps: of the traces that count: qid, cid, sid, and where known text and label.
+        steps: gives those of a question: qid, cid, sid, and where known text and label.
         options: of each question, where known.
     """
 
@@ -95,7 +96,7 @@ class CommitmentResult(Result):
     by_token: pd.DataFrame
     by_answer: dict[str, ByAnswer]
     paths: Paths = field(metadata=UNSTORED)
-    steps: pd.DataFrame = field(metadata=UNSTORED)
+    steps: Callable[[str], pd.DataFrame] = field(metadata=UNSTORED)
     options: dict[str, list[str]] = field(metadata=UNSTORED)
 
     table = "curve"
@@ -112,7 +113,7 @@ class CommitmentResult(Result):
         Raises:
             DataError: there is no such trace among those that count.
         """
-        return trace_of(self.paths, self.steps, self.options, qid, cid)
+        return trace_of(self.paths, self.steps(qid), self.options, qid, cid)
 
     def __repr__(self) -> str:
         at_prompt, never = self.shares["locked_at_prompt"], self.shares["never_share"]

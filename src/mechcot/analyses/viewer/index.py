@@ -18,8 +18,10 @@ from mechcot.analyses.viewer.tables import ArmFiles, ArmTables, shown_arms
 from mechcot.core import files, records
 from mechcot.core.errors import AnalysisError, MechcotError
 from mechcot.core.records import STEP_KEY, TRACE_KEY
+from mechcot.core.score_records import SCORES
 from mechcot.stats.frames import cut_off
 from mechcot.steps.hedge_words import found_in
+from mechcot.study.parts import parts_of
 
 if TYPE_CHECKING:
     from mechcot.study.folder import Study
@@ -105,18 +107,29 @@ def _key(study: Study, arms: list[str]) -> dict[str, Any]:
 
 def _made(study: Study, arms: list[str]) -> pd.DataFrame:
     questions = study.questions()
-    parts = [_arm(ArmTables.of(ArmFiles(study, arm)), questions) for arm in arms]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat([_of_arm(study, arm, questions) for arm in arms], ignore_index=True)
     table["fate"] = _fates(table, study.settings.contrast.before, study.settings.contrast.after)
     q = table.qid.map({qid: i for i, qid in enumerate(questions.qid)})
     order = table.arm.map({arm: i for i, arm in enumerate(arms)})
     table = table.assign(q=q, order=order).sort_values(["q", "cid", "order"], kind="stable")
-    made = pa.Table.from_pandas(table[INDEX.names], schema=INDEX, preserve_index=False)
-    return made.to_pandas()  # as it is read again
+    return table[INDEX.names].reset_index(drop=True)
 
 
-def _arm(tables: ArmTables, questions: pd.DataFrame) -> pd.DataFrame:
-    """One arm's rows."""
+def _of_arm(study: Study, arm: str, questions: pd.DataFrame) -> pd.DataFrame:
+    """One arm's rows, made some questions at a time."""
+    own = ArmFiles(study, arm)
+    flagged = flags(own.table("probe", SCORES.names))
+    found = []
+    files_of_arm = [path for path in own.paths.values() if path is not None]
+    for part in parts_of(study, questions.qid.tolist(), files_of_arm):
+        tables = ArmTables.of(own, part.qids)
+        rows = _arm(tables, questions, flagged).assign(fate="")
+        found.append(pa.Table.from_pandas(rows[INDEX.names], schema=INDEX, preserve_index=False))
+    return pa.concat_tables(found).to_pandas()  # as it is read again
+
+
+def _arm(tables: ArmTables, questions: pd.DataFrame, flagged: pd.DataFrame) -> pd.DataFrame:
+    """The rows of some traces of an arm; of scored steps (`flags`) there may be others."""
     traces = tables.traces
     gold = traces.qid.map(dict(zip(questions.qid, questions.gold, strict=True))).to_numpy()
     options = dict(zip(questions.qid, questions.options, strict=True))
@@ -141,12 +154,11 @@ def _arm(tables: ArmTables, questions: pd.DataFrame) -> pd.DataFrame:
     table["kinds"] = [kinds if isinstance(kinds, list) else [] for kinds in table.kinds]
     table["disagree"] = table.disagree.fillna(0) if len(tables.verdicts) > 1 else -1
     table["hedged"] = table.hedged.fillna(0)
-    return table.merge(_locks(tables, questions), on=PAIR, how="left").pipe(_inside, tables)
+    return table.merge(_locks(tables, questions), on=PAIR, how="left").pipe(_inside, tables, flagged)
 
 
-def _inside(table: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
+def _inside(table: pd.DataFrame, tables: ArmTables, flagged: pd.DataFrame) -> pd.DataFrame:
     """With what the insides say."""
-    flagged = flags(tables.scores)
     wrong = flagged[flagged.wrong].groupby(PAIR)["sid"].agg(list)
     keys = list(zip(table.qid, table.cid, strict=True))
     told = set(zip(flagged.qid, flagged.cid, strict=True))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mechcot.core.errors import DataError, said
 from mechcot.core.kind_records import KINDS
 from mechcot.core.records import STEP_KEY, plainly_forced
+from mechcot.core.row_groups import rows_of
 from mechcot.core.score_records import SCORES
 from mechcot.study.step_kinds import with_kinds
 
@@ -158,13 +159,12 @@ def shown_arms(study: Study) -> list[str]:
 
 def _rows(path: Path, columns: Sequence[str], qids: Sequence[str] | None) -> pd.DataFrame:
     """Some columns of a table, of the rows of some questions or all."""
-    wanted = None if qids is None else [("qid", "in", list(qids))]
     try:
         there = set(pq.read_schema(path).names)
         missing = [name for name in columns if name not in there]
         if missing:
             raise DataError(f"{path}: the columns {missing} are missing; it has {sorted(there)}")
-        frame: pd.DataFrame = pq.read_table(path, columns=list(columns), filters=wanted).to_pandas()
+        frame: pd.DataFrame = rows_of(path, columns, qids).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable parquet file: {said(error)}") from error
     return frame
