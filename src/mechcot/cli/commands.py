@@ -262,9 +262,10 @@ def verify(
     """Check a study's files."""
     from mechcot.core.manifest import MANIFEST, load_manifest, recorded_files
     from mechcot.core.manifest import verify as check
-    from mechcot.study.folder import Study
 
     if not (study / MANIFEST).exists():
+        from mechcot.study.folder import Study
+
         Study.open(study)  # says it where the folder is no study at all
     problems = check(study)
     for problem in problems:
