@@ -159,6 +159,19 @@ def test_one_that_hangs_is_set_aside_after_its_time(tmp_path: Path) -> None:
     assert len(hung.calls) <= 6
 
 
+def test_one_that_asks_to_wait_is_left_alone_while_the_other_works(tmp_path: Path) -> None:
+    def busy(call: Call) -> Answer:
+        return Answer(status=429, body=b"{}", headers={"Retry-After": "30"})
+
+    with Loopback(busy) as one, Loopback(by_text) as two:
+        since = time.monotonic()
+        done = judged(tmp_path, [one.url, two.url], claims(40), concurrency=4)
+        assert time.monotonic() - since < 25
+    assert done.about["faults"] == {"rate_limited": len(one.calls)}
+    assert 1 <= len(one.calls) <= 2
+    assert len(two.calls) == 40
+
+
 def test_a_call_that_no_address_answers_ends_and_holds_up_no_other(tmp_path: Path) -> None:
     def script(call: Call) -> Answer:
         return Answer(status=500, body=b"{}") if call.step == "claim 3" else by_text(call)

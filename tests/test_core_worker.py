@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import closing
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from mechcot.core import remade
-from mechcot.core.cluster import _refuse_other
+from mechcot.core.cluster import _refuse_other, workers_of
+from mechcot.core.engine_settings import EngineSettings
 from mechcot.core.job import WorkError
 from mechcot.core.worker import Worker
 
@@ -58,3 +62,15 @@ def test_another_version_is_refused_with_both(
         about = worker.about(str(tmp_path / "seen"))
     with pytest.raises(WorkError, match=rf"has mechcot 99\.0 \(here {here}\).*Install the same there"):
         _refuse_other(about, tmp_path, "token")
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'mechcot[cluster]'")
+def test_an_address_where_nothing_listens_is_refused_at_once(tmp_path: Path) -> None:
+    with closing(socket.socket()) as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+    since = time.monotonic()
+    asked, said = EngineSettings(address=address), f"there is no Ray cluster at '{address}'.*Start one"
+    with pytest.raises(WorkError, match=said), workers_of(asked, 1, tmp_path, dict):
+        pass
+    assert time.monotonic() - since < 60

@@ -43,6 +43,7 @@ def add_commands(app: typer.Typer) -> None:
 \b
   mechcot distill --model base/ --examples traces.jsonl --out student/ --dry-run
   mechcot distill --model base/ --examples traces.jsonl --out student/ --set epochs=3 --set lora.rank=16
+  mechcot distill --model base/ --examples traces.jsonl --out student/ --launch accelerate.yaml
 
 The examples hold `prompt` and `completion` (parquet, JSON Lines or CSV), and may hold `answer_start`,
 the character of the completion where the answer begins. Killed, the same command goes on."""
@@ -58,6 +59,13 @@ def distill(
         list[str] | None,
         typer.Option("--set", metavar="A=B", help="A training setting, such as epochs=3 or lora.rank=16."),
     ] = None,
+    launch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start the training by `accelerate launch --config_file FILE`: many processes.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only the mask report, and the time; trains nothing.")
     ] = False,
@@ -72,8 +80,11 @@ def distill(
     is_file(examples)
     from mechcot.distill import distill as train
     from mechcot.distill import prepare
+    from mechcot.distill.launch_file import with_launch
     from mechcot.distill.trainer import check_out
 
+    if launch is not None:
+        settings = with_launch(settings, launch)
     check_out(out)
     training = prepare(model, examples, settings, seed=seed)
     typer.echo(training.report)

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,10 @@ _ALONE = {
     "RAY_worker_niceness": "0",  # 15 by default: beside other programs workers would stand still
 }
 """How a cluster of a run's own is started, in Ray's environment variables."""
+_NOBODY = (
+    "there is no Ray cluster at '{}' ({}). Start one (ray start --head), or leave the address out for "
+    "workers on this machine"
+)
 
 
 @dataclass
@@ -295,6 +300,8 @@ def workers_of(
         for name, value in _ALONE.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    else:
+        _refuse_nobody(asked.address)
     import ray
 
     # What Ray says of lost workers it prints to stdout, where results may stand; they are told here.
@@ -309,10 +316,7 @@ def workers_of(
             try:
                 ray.init(address=asked.address, **common)
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise WorkError(
-                    f"there is no Ray cluster at {asked.address!r} ({said(error)}). Start one (ray start "
-                    "--head), or leave the address out for workers on this machine"
-                ) from error
+                raise WorkError(_NOBODY.format(asked.address, said(error))) from error
         cluster = Cluster(asked, threads, folder, prepare, models)
         try:
             cluster.start()
@@ -325,6 +329,21 @@ def workers_of(
             ray.shutdown()
         if kept is not None:
             shutil.rmtree(kept, ignore_errors=True)
+
+
+def _refuse_nobody(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself tries for minutes.
+
+    Raises:
+        WorkError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise WorkError(_NOBODY.format(address, said(error))) from error
 
 
 def _start_here(cores: int, folder: Path, common: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ class TrainSettings(Section):
         1, ge=1, description="that share a step, `batch_size` rows each; started by accelerate"
     )
     launch: str | None = Field(
-        None, description="accelerate's configuration of these processes; null: all on this machine"
+        None, description="file of accelerate that starts these processes; null: all on this machine"
     )
 
     @model_serializer(mode="wrap")

@@ -17,6 +17,7 @@ import numpy as np
 from mechcot.core import files
 from mechcot.core.errors import TrainingError
 from mechcot.core.training_settings import TrainSettings
+from mechcot.distill.launch_file import launched_by
 from mechcot.distill.masks import Row, Supervised
 from mechcot.distill.training import Training
 
@@ -47,20 +48,20 @@ def launch(
         The step that the processes went on from, or for `only_along` the steps that they trained again.
 
     Raises:
+        ConfigError: the configuration of accelerate that the settings name cannot be used.
         TrainingError: a process failed; its own message where it left one.
     """
-    job = work.with_name(f"{work.name}.job")
+    settings = training.settings
+    by_file = launched_by(settings)
+    rank = by_file.rank if by_file else 0  # machines that share the folder have a job each
+    job = work.with_name(f"{work.name}.job-{rank}" if rank else f"{work.name}.job")
     files.remove(job)
     job.mkdir(parents=True)
     told = {"out": str(out), "work": str(work), "only_along": only_along, "progress": progress}
     _write_job(job, training, told | {"along": {str(folder): share for folder, share in along.items()}})
-    settings = training.settings
-    if settings.launch is None:
-        # accelerate's own launcher starts one process where there is no GPU; torch's starts as many as asked.
-        starter = ["torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
-    else:
-        config = str(Path(settings.launch).expanduser())
-        starter = ["accelerate.commands.launch", "--config_file", config]
+    # accelerate's own launcher starts one process where there is no GPU; torch's starts as many as asked.
+    alone = ["torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
+    starter = by_file.command if by_file else alone
     command = [sys.executable, "-m", _EACH, START, *starter, "-m", _EACH, str(job)]
     here = {**os.environ, "TMPDIR": str(job), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     done = subprocess.run(command, check=False, env=here)

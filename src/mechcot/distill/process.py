@@ -46,7 +46,7 @@ def main(job: Path) -> None:
         end: dict[str, Any] = {"steps": steps}
     except MechcotError as error:
         end = {"error": str(error)}
-    if ranks.is_first() or "error" in end:
+    if ranks.local() == 0 or "error" in end:  # one of each machine tells its caller
         files.write_text(job / "told.json", json.dumps(end))
     if "error" in end:
         raise SystemExit(1)

@@ -347,7 +347,7 @@ def _about(run: str, training: Training) -> dict[str, Any]:
         "n_rows": len(training.data.rows),
         "n_truncated": training.data.n_truncated,
         "seed": training.seed,
-        "settings": training.settings.model_dump(mode="json", exclude={"save_every"}),
+        "settings": training.settings.model_dump(mode="json", exclude={"save_every", "launch"}),
     }
 
 
