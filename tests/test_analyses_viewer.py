@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 from browser import PATIENCE, chromium, needs_chromium
 from mechcot import Study
 from mechcot.analyses.viewer.data import Data, export, page
-from mechcot.analyses.viewer.index import INDEX, NEVER, UNREAD, flags, index_of
+from mechcot.analyses.viewer.index import INDEX, NEVER, UNREAD, index_of
+from mechcot.analyses.viewer.question import questions_of
 from mechcot.analyses.viewer.server import Viewer
+from mechcot.analyses.viewer.tables import ArmFiles, flags
 from mechcot.cli.commands import app
 from mechcot.core import records
 from mechcot.core.errors import AnalysisError, DataError, StudyError, UsageError
@@ -146,6 +148,23 @@ def test_a_step_is_flagged_by_its_own_fold() -> None:
     rows = {"qid": ["a"] * 6, "arm": "x", "cid": 0, "sid": range(6), "y": [1, 0, 0, 1, 1, 0]}
     scores = pd.DataFrame(rows).assign(fold=[0, 0, 0, 1, 1, 1], score=[5.0, 9.0, 1.0, 0.3, 0.2, 0.1])
     assert flags(scores).wrong.tolist() == [False, True, False, True, True, False]
+
+
+def test_a_question_shows_the_steps_marked_that_the_list_counts(copied: Study, tmp_path: Path) -> None:
+    """Folds are of many questions: the highest scores of one question are not the highest of its fold."""
+    study = Study.open(Path(shutil.copytree(copied.path, tmp_path / "noisy")))
+    place = study.path / "probes/step-error/distilled/distilled/scores.parquet"
+    scores = pd.read_parquet(place)
+    scores.assign(score=np.random.default_rng(0).random(len(scores))).to_parquet(place)
+    index, files = index_of(study), {arm: ArmFiles(study, arm) for arm in study.settings.arms}
+    listed = index[index.probe.notna()].set_index(["qid", "cid"]).probe
+    assert listed.map(len).sum() == scores.y.sum()
+    for qid in study.questions().qid:  # one by one, as a page asks for them
+        (question,) = questions_of(study, files, index, [qid])
+        for trace in question["traces"]:
+            marked = [step["sid"] for step in trace["steps"] if step.get("probe", [0, False])[1]]
+            key = (trace["qid"], trace["cid"])
+            assert marked == (sorted(listed[key]) if trace["arm"] == "distilled" and key in listed else [])
 
 
 def test_a_folder_that_holds_something_is_not_written_to(study: Study, tmp_path) -> None:

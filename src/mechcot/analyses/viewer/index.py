@@ -18,7 +18,6 @@ from mechcot.analyses.viewer.tables import ArmFiles, ArmTables, shown_arms
 from mechcot.core import files, records
 from mechcot.core.errors import AnalysisError, MechcotError
 from mechcot.core.records import STEP_KEY, TRACE_KEY
-from mechcot.core.score_records import SCORES
 from mechcot.stats.frames import cut_off
 from mechcot.steps.hedge_words import found_in
 from mechcot.study.parts import parts_of
@@ -118,18 +117,17 @@ def _made(study: Study, arms: list[str]) -> pd.DataFrame:
 def _of_arm(study: Study, arm: str, questions: pd.DataFrame) -> pd.DataFrame:
     """One arm's rows, made some questions at a time."""
     own = ArmFiles(study, arm)
-    flagged = flags(own.table("probe", SCORES.names))
     found = []
     files_of_arm = [path for path in own.paths.values() if path is not None]
     for part in parts_of(study, questions.qid.tolist(), files_of_arm):
         tables = ArmTables.of(own, part.qids)
-        rows = _arm(tables, questions, flagged).assign(fate="")
+        rows = _arm(tables, questions).assign(fate="")
         found.append(pa.Table.from_pandas(rows[INDEX.names], schema=INDEX, preserve_index=False))
     return pa.concat_tables(found).to_pandas()  # as it is read again
 
 
-def _arm(tables: ArmTables, questions: pd.DataFrame, flagged: pd.DataFrame) -> pd.DataFrame:
-    """The rows of some traces of an arm; of scored steps (`flags`) there may be others."""
+def _arm(tables: ArmTables, questions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of some traces of an arm."""
     traces = tables.traces
     gold = traces.qid.map(dict(zip(questions.qid, questions.gold, strict=True))).to_numpy()
     options = dict(zip(questions.qid, questions.options, strict=True))
@@ -154,11 +152,12 @@ def _arm(tables: ArmTables, questions: pd.DataFrame, flagged: pd.DataFrame) -> p
     table["kinds"] = [kinds if isinstance(kinds, list) else [] for kinds in table.kinds]
     table["disagree"] = table.disagree.fillna(0) if len(tables.verdicts) > 1 else -1
     table["hedged"] = table.hedged.fillna(0)
-    return table.merge(_locks(tables, questions), on=PAIR, how="left").pipe(_inside, tables, flagged)
+    return table.merge(_locks(tables, questions), on=PAIR, how="left").pipe(_inside, tables)
 
 
-def _inside(table: pd.DataFrame, tables: ArmTables, flagged: pd.DataFrame) -> pd.DataFrame:
+def _inside(table: pd.DataFrame, tables: ArmTables) -> pd.DataFrame:
     """With what the insides say."""
+    flagged = tables.scores
     wrong = flagged[flagged.wrong].groupby(PAIR)["sid"].agg(list)
     keys = list(zip(table.qid, table.cid, strict=True))
     told = set(zip(flagged.qid, flagged.cid, strict=True))
@@ -202,17 +201,6 @@ def judged_steps(tables: ArmTables) -> pd.DataFrame:
     steps["disagree"] = (columns == "correct").any(axis=0) & (columns == "erroneous").any(axis=0)
     steps["mark"] = steps.label.map(MARKS).fillna("!")
     return steps
-
-
-def flags(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scored steps with `wrong`: whether a step is among the highest of its fold, as many as it has errors.
-
-    Scores are comparable inside a fold only, so that each fold has its own threshold.
-    """
-    if scores.empty:
-        return scores.assign(wrong=pd.Series(dtype=bool))
-    rank = scores.groupby("fold")["score"].rank(ascending=False, method="first")
-    return scores.assign(wrong=rank <= scores.groupby("fold")["y"].transform("sum"))
 
 
 def _locks(tables: ArmTables, questions: pd.DataFrame) -> pd.DataFrame:

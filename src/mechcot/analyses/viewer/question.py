@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mechcot.analyses.viewer.index import NEVER, PAIR, UNREAD, flags, judged_steps
+from mechcot.analyses.viewer.index import NEVER, PAIR, UNREAD, judged_steps
 from mechcot.analyses.viewer.tables import ArmFiles, ArmTables
 from mechcot.core import records
 from mechcot.steps.hedge_words import found_in
@@ -107,8 +107,7 @@ def _told(tables: ArmTables) -> pd.DataFrame:
         [*records.STEP_KEY, "relation", "subject", "object", "truth"]
     ]
     steps = steps.merge(claims, on=records.STEP_KEY, how="left")
-    scores = flags(tables.scores)[[*records.STEP_KEY, "score", "wrong"]]
-    return steps.merge(scores, on=records.STEP_KEY, how="left")
+    return steps.merge(tables.scores, on=records.STEP_KEY, how="left")
 
 
 def _step(step: Any, text: str, place: Any, instruments: Sequence[str]) -> Json:

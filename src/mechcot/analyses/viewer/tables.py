@@ -107,6 +107,11 @@ class ArmFiles:
         return steps if path is None else with_kinds(steps, self.table("kinds", KINDS.names, qids), path)
 
     @cached_property
+    def scores(self) -> pd.DataFrame:
+        """All steps that the probe has scored, with `score` and `wrong` (`flags`)."""
+        return flags(self.table("probe", SCORES.names))[[*STEP_KEY, "score", "wrong"]]
+
+    @cached_property
     def _checked(self) -> set[Path]:
         """The tables that were found to be those that their stages wrote."""
         return set()
@@ -119,8 +124,9 @@ class ArmTables:
     Attributes:
         arm: its name.
         reader: whose weights forced the answers; None: nobody's.
-        traces, steps, claims, forced, signals, scores: rows of `records`' schemas, fewer columns; forced
-            answers are the reader's own output to the first lead-in and the question's order of options.
+        traces, steps, claims, forced, signals: rows of `records`' schemas, fewer columns; forced answers
+            are the reader's own output to the first lead-in and the question's order of options.
+        scores: rows of `ArmFiles.scores`.
         verdicts: by instrument, the study's own first.
     """
 
@@ -145,9 +151,23 @@ class ArmTables:
             claims=files.table("claims", _CLAIMS, qids),
             forced=plainly_forced(files.table("forced", _FORCED, qids)),
             signals=files.table("signals", ("qid", "cid", "entropy", "surprisal"), qids),
-            scores=files.table("probe", SCORES.names, qids),
+            scores=files.scores if qids is None else files.scores[files.scores.qid.isin(qids)],
             verdicts={name: files.table(f"verdicts {name}", _VERDICTS, qids) for name in files.verdicts},
         )
+
+
+def flags(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scored steps with `wrong`: whether a step is among the highest of its fold, as many as it has errors.
+
+    Scores are comparable inside a fold only, so that each fold has its own threshold.
+
+    Args:
+        scores: rows of `SCORES`, whole folds.
+    """
+    if scores.empty:
+        return scores.assign(wrong=pd.Series(dtype=bool))
+    rank = scores.groupby("fold")["score"].rank(ascending=False, method="first")
+    return scores.assign(wrong=rank <= scores.groupby("fold")["y"].transform("sum"))
 
 
 def shown_arms(study: Study) -> list[str]:
