@@ -159,7 +159,7 @@ def _beside(found):
 def hedge(s):
     found = of_before(s)
     rates = [100 * read(s, arm)[0].hedged.mean() for arm in ("base", "distilled")]
-    return [*rates, *found[1]["direction"], found[0], *_beside(found)]
+    return [*found[1]["direction"], found[0], *rates, *_beside(found)]
 
 
 def projection(s):

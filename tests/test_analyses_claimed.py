@@ -89,7 +89,7 @@ def test_the_direction_before_hedged_steps_is_found_and_kinds_that_never_hedge_t
     section = page.doubt(Findings(study.settings, {"hedge": hedge_json(study)}))
     assert "a whole step counts as hedged where a lexicon finds a hedge in it" in section.reading
     hedge, moved = section.parts
-    assert hedge.sentence.startswith("base hedges ")
+    assert hedge.sentence.startswith("Inside base, what will be hedged can be told ")
     assert "of its steps and distilled " in hedge.sentence
     assert "wrong steps that distilled asserts" in moved.sentence
     assert "Pairs within one kind of step only." in hedge.figure.to_json()

@@ -157,7 +157,7 @@ def test_distilling_reports_its_masks_before_it_trains(tmp_path: Path) -> None:
     dry = called(*call, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "8" in dry.stdout
-    assert re.search(r"\nTime: about [\d,]+ s here, .* 3 forward passes' worth of [\d,]+ tokens", dry.stdout)
+    assert re.search(r"\nTime: about .* here, within a factor of about three: [\d,]+ tokens and ", dry.stdout)
     assert not (tmp_path / "student").exists()
     done = called(*call, "--set", "epochs=1", "--quiet")
     assert done.returncode == 0, done.stderr

@@ -243,8 +243,9 @@ def _mechcot(
     put_in = [_given(word, files) for word in words]
     endless = words[0] in ENDLESS and "--export" not in words
     sends = "--push" in words and "--dry-run" not in words
-    # other tests run those: miniature, reading_of_study, distill_shared, cluster, sharing_push
-    if endless or sends or {"--miniature", "knockouts", "processes=2", "--workers", "--cluster"} & {*words}:
+    # other tests run those: miniature, reading_of_study, distill_shared and _launch, cluster, sharing_push
+    elsewhere = {"--miniature", "knockouts", "processes=2", "--launch", "--workers", "--cluster"}
+    if endless or sends or elsewhere & {*words}:
         group = typer.main.get_command(app)
         group.commands[words[0]].make_context(words[0], put_in[1:])
         return

@@ -121,14 +121,14 @@ def test_what_needs_weights_says_so_and_runs_nothing(made: Study, tmp_path: Path
 def test_what_was_not_asked_for_want_of_weights_is_said_once(made: Study) -> None:
     page = made.report.read_text()
     assert page.count("make a study whose arms name the checkpoints") == 1
-    assert "what needs them was not asked: commitment, probe, knowledge." in page
+    assert "what needs them was not asked: commitment, hedge, probe, knowledge." in page
     assert "one training run" not in page
     told = called("run", made.path).stdout
     assert told.count("needs a model's weights") == 1
-    assert "not known: commitment, probe, knowledge, knowledge, selected on error (this needs" in told
+    assert "not known: commitment, hedge, probe, knowledge, knowledge, selected on error (this needs" in told
     listed = called("show", made.path).stdout
     assert listed.count("needs a model's weights") == 1
-    assert "Not here: commitment, probe, knowledge: this needs a model's weights" in listed
+    assert "Not here: commitment, hedge, probe, knowledge: this needs a model's weights" in listed
 
 
 def test_the_report_says_how_the_arms_were_made(made: Study) -> None:

@@ -76,15 +76,16 @@ def distill(
 
     show_stages(quiet)
     settings = train_settings(tuple(set_ or ()))
+    if launch is not None:
+        from mechcot.distill.launch_file import with_launch
+
+        settings = with_launch(settings, launch)
     is_model(model)
     is_file(examples)
     from mechcot.distill import distill as train
     from mechcot.distill import prepare
-    from mechcot.distill.launch_file import with_launch
     from mechcot.distill.trainer import check_out
 
-    if launch is not None:
-        settings = with_launch(settings, launch)
     check_out(out)
     training = prepare(model, examples, settings, seed=seed)
     typer.echo(training.report)
@@ -136,7 +137,6 @@ def probe(
         typer.Option(
             metavar="FILE",
             help="Its labels: qid, sid, label; parquet, CSV or JSON Lines.",
-            callback=is_file_if,
         ),
     ] = None,
     untrained: Annotated[
@@ -160,6 +160,7 @@ def probe(
             "name a study, or --activations with --labels (and perhaps --untrained; no --author or --reader)"
         )
     show_stages(quiet)
+    is_file_if(labels)
     from mechcot.analyses.probe import analysis as probes
     from mechcot.analyses.probe.report_page import write_probe
     from mechcot.pipeline import analyses as pipeline
