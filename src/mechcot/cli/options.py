@@ -27,7 +27,8 @@ def is_study(study: Path | None) -> Path | None:
     from mechcot.core.config import read_yaml, resolve
     from mechcot.core.manifest import SETTINGS, check_settings
 
-    if is_studys_folder(study) is not None and study is not None:
+    if study is not None:
+        is_studys_folder(study)
         check_settings(study)
         resolve(base=read_yaml(study / SETTINGS), source=str(study / SETTINGS))
     return study

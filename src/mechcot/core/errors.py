@@ -99,11 +99,15 @@ def said(error: BaseException) -> str:
         return "there is too little memory for it"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = re.sub(r"\s*\(value: [^)]*\)", "", " ".join(str(error).split()))
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = printable(re.sub(r"\s*\(value: [^)]*\)", "", " ".join(str(error).split())))
     if not isinstance(error, OSError | ValueError | RuntimeError | ImportError) or not text:
         text = f"{type(error).__name__}: {text}".removesuffix(": ")
     return text if len(text) <= 400 else f"{text[:400]}..."
+
+
+def printable(text: str) -> str:
+    """A text in one line, what cannot be printed written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 class MissingDependency(UsageError):

@@ -46,9 +46,9 @@ def plain(frame: pd.DataFrame, but: Sequence[str] = ()) -> pd.DataFrame:
 
 def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Tables of the same columns below each other; text becomes categories, in order."""
+    full = [table for table in tables if len(table)] or tables[:1]  # an empty table's text is no text
 
     def column(name: str) -> Any:
-        full = [table for table in tables if len(table)] or tables[:1]  # an empty table's text is no text
         own = [table[name].astype("category") if _textual(table[name]) else table[name] for table in full]
         if any(one.dtype != "category" for one in own):
             return pd.concat(own, ignore_index=True)

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mechcot.core.errors import HubError, UsageError
+from mechcot.core.errors import HubError, UsageError, printable
 from mechcot.core.words import aligned, counted, plain_signs
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _line(text: str) -> str:
     """A text as a line of at most 300 printable characters."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    line = printable(text)
     return line if len(line) <= 300 else f"{line[:300]}..."
 
 
