@@ -115,6 +115,7 @@ def test_every_command_teaches_by_example(command: str) -> None:
         (["run"], 2, "Missing argument"),
         (["distill", "--model", "m", "--examples", "e", "--out", "o", "--seed", "-1"], 2, "'--seed'"),
         (["verify", "{tmp}"], 1, "is no study"),
+        (["plan", "{tmp}/typo.yaml"], 1, "typo.yaml: cannot be read: No such file"),
         (["audit", "{tmp}"], 1, "is no study"),
         (
             ["distill", "--model", "{tmp}/none", "--examples", "{tmp}/file", "--out", "{tmp}/o"],

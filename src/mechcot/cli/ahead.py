@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mechcot.cli.options import Json, is_study
+from mechcot.cli.options import Json, study_or_file
 from mechcot.core.errors import UsageError
 
 _commands = typer.Typer()
@@ -77,12 +77,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Plan a study."""
+    study_or_file(study)
     if study.is_file():
         from mechcot.pipeline.settings import settings_in
 
         settings_in(study, study, None, None, ())  # wrong ones are told before all that is imported
-    else:
-        is_study(study)
     from mechcot.pipeline import run as pipeline
 
     found = pipeline.foretell(study, workers=workers)
